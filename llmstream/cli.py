@@ -1,0 +1,64 @@
+"""The command group, and the one place that maps what happened to an exit status."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from . import __version__, stdio
+from .errors import Error, ReaderGone, Signalled
+
+COMMANDS = ("gen", "completion", "man")
+
+
+class Group(click.Group):
+    """Loads a subcommand's module when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f".commands.{cmd_name.replace('-', '_')}", __package__).command
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.command("llmstream", cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def cli() -> None:
+    """Small filters for language models that stream.
+
+    \b
+    echo 'Name three rivers.' | llmstream gen
+    """
+
+
+def run(args: list[str]) -> int:
+    """Runs the command line; returns the exit status, or ends by the signal that ended it."""
+    name = next((arg for arg in args if arg in COMMANDS), "")
+    try:
+        status = cli.main(args, "llmstream", standalone_mode=False)
+        return status if isinstance(status, int) else 0
+    except ReaderGone:
+        return 0
+    except Signalled as signalled:
+        stdio.die_by(signalled.signum)
+        raise  # the signal is blocked
+    except Error as error:
+        _explain(name, str(error))
+        return error.status
+    except click.ClickException as error:
+        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else f"llmstream {name}"
+        _explain(name, f"{error.format_message().rstrip('.')}: see {command.rstrip()} --help")
+        return 2
+
+
+def _explain(name: str, text: str) -> None:
+    """One line a message; only a message that gives instructions has more."""
+    for line in text.splitlines()[:1]:
+        stdio.note(name, line)
+    for line in text.splitlines()[1:]:
+        stdio.write_stderr(f"{line}\n")

@@ -1,0 +1,247 @@
+"""One generation: the response's head and bytes in, events out, and the verdict whether it is whole.
+
+An answer is whole when the protocol's own end mark was seen, and only then; after it at most `grace` seconds are
+given to a usage record that may follow, and never is the connection's end waited for. Clocks are the caller's:
+`now` is passed in, `deadline()` says when to come back.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+
+from ..errors import Error, Incomplete, Unavailable
+from . import faults, sse
+from .decoder import Decoder
+from .events import Event, Finish, Reasoning, Text, ToolCall, Usage
+from .timing import Limits, Timing
+
+MAX_FAULT = 64 * 1024  # of a body that is no stream
+MAX_ANSWER = sse.MAX_EVENT  # of an answer sent whole, as JSON
+SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+class Exchange:
+    """Feeds a response into a dialect's decoder and watches the clocks.
+
+    Nothing is raised: once `over` is true, `failure` is why the answer is not whole, or None. So the events that
+    came before a fault are never lost to it.
+    """
+
+    def __init__(self, decoder: Decoder, limits: Limits, started: float, url: str) -> None:
+        self._decoder = decoder
+        self._limits = limits
+        self._url = url
+        self._sse = sse.Parser()
+        self._headers: Mapping[str, str] = {}
+        self._status = 0
+        self._body: list[bytes] | None = None  # of a response that is no event stream
+        self._held = 0
+        self._frames = 0
+        self._surrogate = ""  # the first half of a character whose second half is in the next delta
+        self._life = started  # when the last frame came that moved the answer on
+        self.timing = Timing(started)
+        self.characters = 0
+        self.over = False
+        self.failure: Error | None = None
+        self.warning = ""
+
+    @property
+    def usage(self) -> Usage | None:
+        return self._decoder.usage
+
+    @property
+    def finish(self) -> Finish | None:
+        return self._decoder.finish
+
+    def head(self, status: int, headers: Mapping[str, str]) -> None:
+        """The response's status and headers (names in lower case)."""
+        self._status, self._headers = status, headers
+        if status != 200 or self._content_type() != "text/event-stream":
+            self._body = []
+
+    def feed(self, chunk: bytes, now: float) -> list[Event]:
+        """The events that chunk completes."""
+        if self.over:
+            return []
+        if self._body is not None:
+            return self._collect(chunk, now)
+        try:
+            frames = self._sse.feed(chunk)
+        except Incomplete as error:
+            return self._fail(error)
+        return self._decode(frames, now) if frames else []
+
+    def close(self, now: float, reason: str = "") -> list[Event]:
+        """The connection has ended, by itself or for `reason`: the last events, and the verdict."""
+        if self.over:
+            return []
+        if not self._status:
+            return self._fail(Unavailable(reason or "the connection closed before an answer came"))
+        if self._body is not None and (self._status != 200 or not reason):
+            return self._whole(now)
+        events = [] if reason else self._decode(self._sse.close(), now, at_end=True)
+        if self.over:
+            return events
+        if self._decoder.finish:
+            return events + self._end()
+        return events + self._fail(self._cut(reason or "the stream ended before its end mark"))
+
+    def deadline(self) -> float | None:
+        """When `expire` wants to be called, unless something arrives; None for never."""
+        progress, total = self._progress_deadline(), self._total_deadline()
+        if progress is None or total is None:
+            return total if progress is None else progress
+        return min(progress, total)
+
+    def expire(self, now: float) -> list[Event]:
+        """The last events, where a time-out has struck or the wait for a usage record is over."""
+        total, progress = self._total_deadline(), self._progress_deadline()
+        if self.over:
+            return []
+        if progress is not None and now >= progress:
+            if self._decoder.finish:
+                return self._end()
+            if self.timing.first is None:
+                late = f"no token within {self._limits.first_token:g} s (--first-token-timeout)"
+                return self._fail(Unavailable(late))
+            return self._fail(self._cut(f"nothing new for {self._limits.stall:g} s (--stall-timeout)"))
+        if total is not None and now >= total:
+            late = f"not done within {self._limits.total:g} s (--timeout)"
+            return self._fail(Unavailable(late) if self.timing.first is None else self._cut(late))
+        return []
+
+    def resume(self, now: float) -> None:
+        """The caller was busy, with a slow reader maybe: the provider's silence counts from now."""
+        self._life = now
+
+    def _progress_deadline(self) -> float | None:
+        if self._decoder.finish:
+            return self._life + self._limits.grace
+        if self.timing.first is None:
+            limit = self._limits.first_token
+            return None if limit is None else self.timing.started + limit
+        return None if self._limits.stall is None else self._life + self._limits.stall
+
+    def _total_deadline(self) -> float | None:
+        return None if self._limits.total is None else self.timing.started + self._limits.total
+
+    def _content_type(self) -> str:
+        return self._headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    # The end.
+
+    def _end(self) -> list[Event]:
+        self.over = True
+        decoder = self._decoder
+        if decoder.finish is None:
+            decoder.finish = Finish("stop", "")
+        events = self._lone_surrogate()
+        if decoder.usage is not None:
+            events.append(decoder.usage)
+        events.append(decoder.finish)
+        return events
+
+    def _fail(self, error: Error) -> list[Event]:
+        self.over = True
+        self.failure = error
+        return self._lone_surrogate()
+
+    def _cut(self, why: str) -> Error:
+        if self.timing.first is None:
+            return Incomplete(f"{why}: no output came")
+        return Incomplete(f"{why}: the answer breaks off after {self.characters} characters")
+
+    # An event stream.
+
+    def _decode(self, frames: list[sse.Frame], now: float, at_end: bool = False) -> list[Event]:
+        decoder = self._decoder
+        events: list[Event] = []
+        for name, data in frames:
+            self._frames += 1
+            if data == b"[DONE]":
+                decoder.done()
+            else:
+                try:
+                    value = json.loads(self._text(data)) if data else None
+                except (ValueError, RecursionError):
+                    if at_end:  # half an event: cut
+                        break
+                    return self._mark(events, now) + self._fail(self._not_json(data))
+                fault = faults.in_event(value, name)
+                if fault is None and isinstance(value, dict):
+                    events += decoder.feed(name, value)
+                    fault = decoder.failure
+                if fault is not None:
+                    return self._mark(events, now) + self._fail(fault)
+            if decoder.over:
+                break
+        self._mark(events, now)
+        return events + self._end() if decoder.over else events
+
+    def _text(self, data: bytes) -> str:
+        try:
+            return data.decode()
+        except UnicodeDecodeError:
+            self.warning = "the provider sent invalid UTF-8: replaced by U+FFFD"
+            return data.decode("utf-8", "replace")
+
+    def _not_json(self, data: bytes) -> Error:
+        excerpt = data[:80].decode("utf-8", "replace")
+        return Incomplete(f"event {self._frames} of the stream is not JSON ({excerpt}): the answer breaks off there")
+
+    def _mark(self, events: list[Event], now: float) -> list[Event]:
+        """Takes the time, counts, and mends characters that were cut in two."""
+        if events:
+            self._life = now
+        for event in events:
+            if isinstance(event, Text):
+                if self._surrogate or not event.text.isascii():
+                    event.text = self._join(event.text)
+                self.characters += len(event.text)
+            elif not isinstance(event, Reasoning | ToolCall):
+                continue
+            self.timing.mark(now)
+        return events
+
+    def _join(self, text: str) -> str:
+        text, self._surrogate = self._surrogate + text, ""
+        if SURROGATES.search(text):
+            if "\ud800" <= text[-1] <= "\udbff":
+                self._surrogate, text = text[-1], text[:-1]
+            text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return text
+
+    def _lone_surrogate(self) -> list[Event]:
+        if not self._surrogate:
+            return []
+        self._surrogate = ""
+        return [Text("\ufffd")]
+
+    # Anything else: an error, a login page, or an answer sent whole by a server that cannot stream.
+
+    def _collect(self, chunk: bytes, now: float) -> list[Event]:
+        assert self._body is not None
+        self._body.append(chunk)
+        self._held += len(chunk)
+        answer = self._status == 200 and self._content_type() == "application/json"
+        return self._whole(now) if self._held > (MAX_ANSWER if answer else MAX_FAULT) else []
+
+    def _whole(self, now: float) -> list[Event]:
+        body = b"".join(self._body or ())
+        if self._status != 200:
+            return self._fail(faults.of_response(self._status, self._headers, body, self._url))
+        try:
+            data = json.loads(body)
+        except (ValueError, RecursionError):
+            data = None
+        fault = faults.in_event(data, "")
+        if fault is not None:
+            return self._fail(fault)
+        events = self._decoder.answer(data) if isinstance(data, dict) else []
+        if not events:
+            kind = self._content_type() or "no content type"
+            wrong = f"{self._url} answered {kind}, not an event stream: is the base URL that of an API?"
+            return self._fail(Incomplete(wrong))
+        return self._mark(events, now) + self._end()

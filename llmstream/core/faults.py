@@ -1,0 +1,89 @@
+"""A provider's word for what went wrong, in all the shapes that providers have for it, as one of our errors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import Error, Refused, Unavailable
+
+# What will not heal by itself; everything else that a stream reports is taken for passing trouble.
+REFUSALS = (
+    "invalid",
+    "authentication",
+    "permission",
+    "not_found",
+    "billing",
+    "quota",
+    "context_length",
+    "exceed_context_size",
+    "content_filter",
+    "content_policy",
+    "unsupported",
+    "too_large",
+)
+RETRY_LATER = frozenset((408, 409, 425, 429))
+
+
+def in_event(data: Any, event: str) -> Error | None:
+    """The error that a frame of a 200 stream carries, if it does.
+
+    Seen: `{"error": {...}}` (OpenAI, OpenRouter, vLLM), `{"error": "..."}` (Ollama, LM Studio), `{"object": "error",
+    "message"}` (older vLLM), `{"type": "error", ...}` (Responses at top level, Messages nested), and a frame named
+    `error` (guardrail proxies).
+    """
+    if not isinstance(data, dict):
+        return None
+    fault = data.get("error")
+    if fault:
+        return _from(fault, 0)
+    if event == "error" or data.get("object") == "error" or data.get("type") == "error":
+        return _from(data, 0)
+    return None
+
+
+def of_response(status: int, headers: Mapping[str, str], body: bytes, url: str) -> Error:
+    """The error that a response without a stream stands for."""
+    try:
+        data = json.loads(body)
+    except ValueError:
+        data = None
+    if isinstance(data, list) and data:  # Gemini answers HTTP errors with an array
+        data = data[0]
+    fault = (data.get("error") or data.get("detail") or data) if isinstance(data, dict) else None
+    if 300 <= status < 400:
+        where = headers.get("location", "elsewhere")
+        return Refused(f"{url} redirects to {where} (HTTP {status}): set the base URL to where the API is")
+    error = _from(fault, status) if fault else _bare(status)
+    if status == 404 and not fault:
+        error = Refused(f"nothing is at {url} (HTTP 404): does the base URL lack /v1?")
+    return error
+
+
+def _bare(status: int) -> Error:
+    return _kind(status, "")(f"the provider answered HTTP {status}")
+
+
+def _from(fault: Any, status: int) -> Error:
+    if isinstance(fault, dict):
+        code = fault.get("code")
+        word = " ".join(str(fault[k]) for k in ("type", "code", "status") if isinstance(fault.get(k), str))
+        message = fault.get("message") or fault.get("detail") or fault.get("details") or word
+        if not status and isinstance(code, int | str) and str(code).isdigit():
+            status = int(code)
+    else:
+        word, message = "", fault
+    if not isinstance(message, str):
+        message = json.dumps(message, ensure_ascii=False)
+    said = f"HTTP {status}" if status else word
+    return _kind(status, word)(f"the provider says: {message[:2000].strip()}" + (f" ({said})" if said else ""))
+
+
+def _kind(status: int, word: str) -> type[Error]:
+    word = word.lower()
+    if any(refusal in word for refusal in REFUSALS):
+        return Refused
+    if 400 <= status < 500 and status not in RETRY_LATER:
+        return Refused
+    return Unavailable

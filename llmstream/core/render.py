@@ -1,0 +1,43 @@
+"""Events as bytes for stdout: the text alone, or NDJSON."""
+
+from __future__ import annotations
+
+import json
+
+from .events import Event, Text
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+class TextRenderer:
+    """The text as it comes, ended by a newline if it has none."""
+
+    def __init__(self, final_newline: bool) -> None:
+        self._lacks_newline = False
+        self._final_newline = final_newline
+
+    def feed(self, events: list[Event]) -> bytes:
+        text = "".join([event.text for event in events if isinstance(event, Text)])
+        if text:
+            self._lacks_newline = text[-1] != "\n"
+        return text.encode()
+
+    def close(self) -> bytes:
+        """What a whole answer lacks at its end."""
+        return b"\n" if self._lacks_newline and self._final_newline else b""
+
+
+class EventRenderer:
+    """One JSON object a line; `started` (seconds of the same clock as feed's `now`) adds the time since as `t`."""
+
+    def __init__(self, started: float | None) -> None:
+        self._started = started
+
+    def feed(self, events: list[Event], now: float) -> bytes:
+        return b"".join([self.line(event.as_dict(), now) for event in events])
+
+    def line(self, data: dict[str, object], now: float) -> bytes:
+        """Any record, a line like the events'."""
+        if self._started is not None:
+            data["t"] = round(now - self._started, 6)
+        return f"{_encode(data)}\n".encode()

@@ -1,0 +1,48 @@
+"""What one generation came to: a record for machines, a line for people."""
+
+from __future__ import annotations
+
+from .exchange import Exchange
+
+
+def record(
+    provider: str, model: str, exchange: Exchange, now: float, *, status: int, reason: str = ""
+) -> dict[str, object]:
+    """Counts, seconds and the outcome. Counts that the provider did not tell are None.
+
+    `reason` says how it ended where the provider's finish reason does not: cancelled, error.
+    """
+    usage, timing, finish = exchange.usage, exchange.timing, exchange.finish
+    rate = timing.rate(usage.output_tokens) if usage else None
+    return {
+        "provider": provider,
+        "model": model,
+        "input_tokens": usage.input_tokens if usage else None,
+        "output_tokens": usage.output_tokens if usage else None,
+        "cached_tokens": usage.cached_tokens if usage else None,
+        "reasoning_tokens": usage.reasoning_tokens if usage else None,
+        "characters": exchange.characters,
+        "ttft": None if timing.ttft is None else round(timing.ttft, 4),
+        "seconds": round(now - timing.started, 4),
+        "tokens_per_second": None if rate is None else round(rate, 2),
+        "reason": finish.reason if finish and not reason else reason or "error",
+        "status": status,
+    }
+
+
+def line(data: dict[str, object]) -> str:
+    """The record as one line."""
+    parts = []
+    if data["output_tokens"] is None:
+        parts.append(f"{data['characters']} characters (the provider told no token counts)")
+    else:
+        cached = f" ({data['cached_tokens']} cached)" if data["cached_tokens"] else ""
+        reasoning = f" ({data['reasoning_tokens']} reasoning)" if data["reasoning_tokens"] else ""
+        parts.append(f"{data['input_tokens']} tokens in{cached}, {data['output_tokens']} out{reasoning}")
+    if data["ttft"] is not None:
+        parts.append(f"first after {data['ttft']:.2f} s")
+    if data["tokens_per_second"] is not None:
+        parts.append(f"{data['tokens_per_second']:.1f} tokens/s")
+    parts.append(f"{data['seconds']:.2f} s in all")
+    parts.append(str(data["reason"]))
+    return f"{data['provider']}/{data['model']}: {', '.join(parts)}"

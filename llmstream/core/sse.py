@@ -1,0 +1,87 @@
+"""Server-Sent Events: bytes in, frames out.
+
+The WHATWG HTML standard, section 9.2.6 "Interpreting an event stream", is followed to the letter, but for what
+concerns reconnection (`id`, `retry`), which a single answer has no use for.
+"""
+
+from __future__ import annotations
+
+from ..errors import Incomplete
+
+MAX_EVENT = 16 * 1024 * 1024
+BOM = b"\xef\xbb\xbf"
+
+Frame = tuple[str, bytes]  # (event type, "" if unnamed; data)
+
+
+class Parser:
+    """Splits an event stream, cut anywhere, into frames. Holds one unfinished event of at most `limit` bytes."""
+
+    def __init__(self, limit: int = MAX_EVENT) -> None:
+        self._limit = limit
+        self._line: list[bytes] = []  # the pieces of the unfinished line
+        self._held = 0  # bytes in _line and _data
+        self._after_cr = False
+        self._at_start = True
+        self._event = ""
+        self._data: list[bytes] = []
+
+    def feed(self, chunk: bytes) -> list[Frame]:
+        """The frames that chunk completes. Raises Incomplete where one event passes the limit."""
+        if self._after_cr and chunk[:1] == b"\n":  # the second half of a CRLF
+            chunk = chunk[1:]
+            self._after_cr = False
+        if not chunk:
+            return []
+        if b"\r" in chunk:
+            self._after_cr = chunk[-1] == 0x0D
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        else:
+            self._after_cr = False
+        lines = chunk.split(b"\n")
+        if self._line and len(lines) > 1:
+            lines[0] = b"".join((*self._line, lines[0]))
+            self._held -= sum(map(len, self._line))
+            self._line.clear()
+        rest = lines.pop()
+        frames = self._take(lines) if lines else []
+        if rest:
+            self._line.append(rest)
+            self._held += len(rest)
+        if self._held > self._limit and not frames:  # what is complete comes first
+            raise Incomplete(f"one event of the stream is larger than {self._limit} bytes")
+        return frames
+
+    def close(self) -> list[Frame]:
+        """The frame that lacked only its blank line, or its line end, when the stream ended.
+
+        The standard discards it. A provider that forgets the last blank line has still said what it said; whether
+        the answer is whole is for the end mark to tell.
+        """
+        lines = [b"".join(self._line), b""] if self._line else [b""]
+        self._line.clear()
+        return self._take(lines)
+
+    def _take(self, lines: list[bytes]) -> list[Frame]:
+        if self._at_start:
+            lines[0] = lines[0].removeprefix(BOM)
+            self._at_start = False
+        frames: list[Frame] = []
+        data = self._data
+        for line in lines:
+            if not line:
+                if data:
+                    frames.append((self._event, data[0] if len(data) == 1 else b"\n".join(data)))
+                    self._held -= sum(map(len, data))
+                    data.clear()
+                self._event = ""
+                continue
+            name, _, value = line.partition(b":")
+            if value[:1] == b" ":
+                value = value[1:]
+            if name == b"data":
+                data.append(value)
+                self._held += len(value)
+            elif name == b"event":
+                self._event = value.decode("utf-8", "replace")
+        return frames

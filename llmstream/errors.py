@@ -1,0 +1,57 @@
+"""What can go wrong, and the exit status that each kind carries (the contract with scripts).
+
+Foreign exceptions are translated into these at the seam where they arise; the command line maps them to
+statuses in one place. A message says what happened and, after a colon, what to do.
+"""
+
+from __future__ import annotations
+
+
+class Error(Exception):
+    """Base of all that a user can be told. `status` is the exit status, `meaning` the man page's words for it."""
+
+    status = 1
+    meaning = ""
+
+
+class NotFound(Error):
+    status = 1
+    meaning = "nothing found: condition never met, no object, no such field, no code block"
+
+
+class UsageError(Error):
+    status = 2
+    meaning = "usage or configuration: bad option, missing key, unreadable file"
+
+
+class Refused(Error):
+    status = 3
+    meaning = "refused: the provider says no to this request; do not retry it as it is"
+
+
+class Unavailable(Error):
+    status = 4
+    meaning = "unavailable: DNS, connection, TLS, time-out, rate limit, overload; later may work"
+
+
+class Incomplete(Error):
+    status = 5
+    meaning = "not whole: the stream was cut, a limit was hit, the input was malformed or the output failed"
+
+
+class OutputFailed(Incomplete):
+    """stdout could not be written, for another reason than a reader that left."""
+
+
+class ReaderGone(Exception):
+    """stdout's reader left. Not an error: the command stops quietly with the status that it had so far."""
+
+
+class Signalled(BaseException):
+    """A signal that ends the process; after clean-up it is raised again, by the signal itself."""
+
+    def __init__(self, signum: int) -> None:
+        self.signum = signum
+
+
+STATUSES: tuple[type[Error], ...] = (NotFound, UsageError, Refused, Unavailable, Incomplete)

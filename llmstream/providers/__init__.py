@@ -1,0 +1,174 @@
+"""The registry: which providers there are, how to reach them, and which one a model's name means.
+
+A compatible server is one row. Keys and addresses are looked up in the environment that is passed in.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from types import ModuleType
+from typing import NamedTuple
+
+from ..errors import UsageError
+
+CHAT, RESPONSES, MESSAGES = APIS = ("chat", "responses", "messages")
+
+
+class Provider(NamedTuple):
+    """A row. `base_url` goes up to where the dialect's PATH begins; `url_env` may replace it."""
+
+    base_url: str
+    api: str = CHAT
+    key_env: tuple[str, ...] = ()  # () needs no key
+    url_env: str = ""
+    model: str = ""  # the default, where the provider has one that stays
+    prefixes: tuple[str, ...] = ()  # of bare model names that are plainly this provider's
+    fields: dict[str, str] = {}  # noqa: RUF012 - our body fields by the server's names, "" to leave out
+    key_header: str = ""  # where the key does not go in the dialect's own header
+    url_path: str = ""  # what url_env, a mere host here, still lacks
+    elsewhere: str = ""  # the dialect at any other address, where that is not surely the same
+
+
+# The names of body fields where they differ from the dialect's own.
+COMPLETION_TOKENS = {"max_tokens": "max_completion_tokens"}
+
+PROVIDERS: dict[str, Provider] = {
+    "openai": Provider(
+        "https://api.openai.com/v1", RESPONSES, ("OPENAI_API_KEY",), "OPENAI_BASE_URL", "gpt-5.5",
+        ("gpt-", "chatgpt-", "o1", "o3", "o4", "codex-"), COMPLETION_TOKENS, elsewhere=CHAT,
+    ),
+    "anthropic": Provider(
+        "https://api.anthropic.com", MESSAGES, ("ANTHROPIC_API_KEY",), "ANTHROPIC_BASE_URL", "claude-sonnet-5-5",
+        ("claude-",),
+    ),
+    "azure": Provider(
+        "", RESPONSES, ("AZURE_OPENAI_API_KEY",), "AZURE_OPENAI_ENDPOINT",
+        fields=COMPLETION_TOKENS, key_header="api-key", url_path="/openai/v1",
+    ),
+    "gemini": Provider(
+        "https://generativelanguage.googleapis.com/v1beta/openai", CHAT, ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+        "GEMINI_BASE_URL", "gemini-flash-latest", ("gemini-",),
+    ),
+    "mistral": Provider(
+        "https://api.mistral.ai/v1", CHAT, ("MISTRAL_API_KEY",), "MISTRAL_BASE_URL", "mistral-small-latest",
+        ("mistral-", "magistral-", "ministral-", "codestral-", "devstral-", "pixtral-"),
+        {"seed": "random_seed", "stream_options": ""},
+    ),
+    "groq": Provider("https://api.groq.com/openai/v1", CHAT, ("GROQ_API_KEY",), "GROQ_BASE_URL"),
+    "openrouter": Provider(
+        "https://openrouter.ai/api/v1", CHAT, ("OPENROUTER_API_KEY",), "OPENROUTER_BASE_URL", "openrouter/auto"
+    ),
+    "deepseek": Provider(
+        "https://api.deepseek.com", CHAT, ("DEEPSEEK_API_KEY",), "DEEPSEEK_BASE_URL", "deepseek-chat", ("deepseek-",)
+    ),
+    "xai": Provider("https://api.x.ai/v1", CHAT, ("XAI_API_KEY",), "XAI_BASE_URL", "", ("grok-",)),
+    "together": Provider("https://api.together.xyz/v1", CHAT, ("TOGETHER_API_KEY",), "TOGETHER_BASE_URL"),
+    "fireworks": Provider(
+        "https://api.fireworks.ai/inference/v1", CHAT, ("FIREWORKS_API_KEY",), "FIREWORKS_BASE_URL"
+    ),
+    "cerebras": Provider("https://api.cerebras.ai/v1", CHAT, ("CEREBRAS_API_KEY",), "CEREBRAS_BASE_URL"),
+    "perplexity": Provider(
+        "https://api.perplexity.ai", CHAT, ("PERPLEXITY_API_KEY",), "PERPLEXITY_BASE_URL", "sonar", ("sonar",),
+        {"stream_options": ""},
+    ),
+    "ollama": Provider("http://127.0.0.1:11434/v1", CHAT, (), "OLLAMA_HOST", url_path="/v1"),
+    "llamacpp": Provider("http://127.0.0.1:8080/v1", CHAT, (), "LLAMACPP_BASE_URL"),
+    "vllm": Provider("http://127.0.0.1:8000/v1", CHAT, (), "VLLM_BASE_URL"),
+    "lmstudio": Provider("http://127.0.0.1:1234/v1", CHAT, (), "LMSTUDIO_BASE_URL"),
+    "local": Provider("", CHAT, (), model="smollm2-135m"),
+}  # fmt: skip
+
+
+class Target(NamedTuple):
+    """Where a request goes. `url` is "" for the embedded model, whose server is yet to be started."""
+
+    provider: str
+    model: str
+    api: str
+    url: str
+    key: str
+    fields: dict[str, str]
+    key_header: str
+
+    def headers(self) -> list[str]:
+        """HTTP header lines that carry the key."""
+        if self.key_header:
+            return [f"{self.key_header}: {self.key}"]
+        lines: list[str] = dialect(self.api).headers(self.key)
+        return lines
+
+
+def dialect(api: str) -> ModuleType:
+    """The module of a dialect: PATH, headers(), body(), Decoder."""
+    return importlib.import_module(f".{api}", __name__)
+
+
+def resolve(name: str | None, api: str | None, env: Mapping[str, str]) -> Target:
+    """The target that a model's name means. Raises UsageError for unknown names and missing keys."""
+    provider, model = _split(name or env.get("LLMSTREAM_MODEL") or _with_key(env))
+    row = PROVIDERS[provider]
+    model = model or row.model
+    if not model:
+        raise UsageError(f"{provider} has no default model: name one with -m {provider}/MODEL")
+    if provider == "local":
+        return Target(provider, model, api or row.api, "", "", row.fields, "")
+    base_url = _base_url(provider, row, env)
+    own = base_url == row.base_url or not row.base_url
+    key = _key(provider, row, env, required=own)
+    if row.elsewhere and not own:
+        row = row._replace(api=row.elsewhere, fields={})
+    api = api or row.api
+    return Target(provider, model, api, base_url + dialect(api).PATH, key, row.fields, row.key_header if key else "")
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Provider and model ("" for its default) of a model's name."""
+    if name.endswith(".gguf"):
+        return "local", name.removeprefix("local/")
+    head, slash, model = name.partition("/")
+    if head in PROVIDERS and (model or not slash):
+        return head, model
+    if not slash:
+        for provider, row in PROVIDERS.items():
+            if name.startswith(row.prefixes or ("/",)):
+                return provider, name
+    import difflib
+
+    near = difflib.get_close_matches(head, PROVIDERS, 1)
+    hint = f"did you mean {near[0]}/{model or 'MODEL'}?" if near else f"PROVIDER is one of {', '.join(PROVIDERS)}"
+    what = f"unknown provider {head!r}" if slash else f"no provider is plain from the model's name {name!r}"
+    raise UsageError(f"{what}: say -m PROVIDER/MODEL or the path of a .gguf file: {hint}")
+
+
+def _with_key(env: Mapping[str, str]) -> str:
+    """The first provider whose key is set, else the embedded model."""
+    return next((name for name, row in PROVIDERS.items() if any(env.get(k) for k in row.key_env)), "local")
+
+
+def _base_url(provider: str, row: Provider, env: Mapping[str, str]) -> str:
+    url = env.get(row.url_env, "").rstrip("/")
+    if not url:
+        if not row.base_url:
+            raise UsageError(f"{provider} needs an address: set {row.url_env}")
+        return row.base_url
+    if "://" not in url:
+        if not row.url_path:
+            raise UsageError(f"{row.url_env} is not a URL: it begins with https:// or http://")
+        url = f"http://{url}"
+    if not url.startswith(("http://", "https://")):
+        raise UsageError(f"{row.url_env} is not a URL: it begins with https:// or http://")
+    return url if url.endswith(row.url_path) else url + row.url_path
+
+
+def _key(provider: str, row: Provider, env: Mapping[str, str], required: bool) -> str:
+    for name in row.key_env:
+        key = env.get(name)
+        if not key:
+            continue
+        if not (key.isascii() and key.isprintable()) or " " in key:
+            raise UsageError(f"{name} is no key: it holds a line end, a blank or a character that is not ASCII")
+        return key
+    if required and row.key_env:
+        raise UsageError(f"no key for {provider}: set {' or '.join(row.key_env)}")
+    return ""

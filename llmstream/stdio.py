@@ -1,0 +1,148 @@
+"""Standard streams and signals, as a filter needs them.
+
+Reading waits on stdin and, in the same poll, on stdout's reader: a pipe's write end reports POLLERR (a socket or
+a terminal POLLHUP) the moment its reader leaves, without a write. Nothing is buffered here: what is handed to
+`write` is on its way when `write` returns.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import signal
+from types import FrameType
+
+from .errors import OutputFailed, ReaderGone, Signalled
+
+STDIN, STDOUT, STDERR = 0, 1, 2
+CHUNK = 65536
+GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL
+
+_closed_at_start: set[int] = set()
+
+
+def open_missing() -> None:
+    """Puts /dev/null where a standard descriptor was closed, so that no socket gets its number."""
+    for fd in (STDIN, STDOUT, STDERR):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+            _closed_at_start.add(fd)
+
+
+def require_stdout() -> None:
+    """Raises OutputFailed where stdout was closed at the start (`>&-`): before anything is paid for."""
+    if STDOUT in _closed_at_start:
+        raise OutputFailed("stdout is closed: redirect it to a file or to /dev/null")
+
+
+# Signals. The handler raises, so that a blocked read, write or poll ends at once; but inside libcurl, which would
+# print and swallow an exception from its callbacks, the signal is only noted and raised on the way out.
+
+_deferring = False
+_pending = 0
+
+
+def catch_signals() -> None:
+    """Makes INT, TERM and HUP raise Signalled, where they are not ignored (nohup, background jobs)."""
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(signum) != signal.SIG_IGN:
+            signal.signal(signum, _on_signal)
+
+
+def _on_signal(signum: int, frame: FrameType | None) -> None:
+    global _pending
+    if _deferring:
+        _pending = signum
+        return
+    signal.signal(signum, signal.SIG_DFL)  # a second one, while the first is cleaned up after, kills
+    raise Signalled(signum)
+
+
+def defer_signals() -> None:
+    global _deferring
+    _deferring = True
+
+
+def deliver_signals() -> None:
+    """Ends `defer_signals`; raises what came meanwhile."""
+    global _deferring, _pending
+    _deferring = False
+    if _pending:
+        signum, _pending = _pending, 0
+        _on_signal(signum, None)
+
+
+def die_by(signum: int) -> None:
+    """Ends the process by the signal, so that the shell sees it (130, 143, 129) and stops its loop."""
+    signal.signal(signum, signal.SIG_DFL)
+    os.kill(os.getpid(), signum)
+
+
+# Streams.
+
+_in_line = False
+
+
+def write(data: bytes) -> None:
+    """Writes all of data to stdout. Raises ReaderGone, or OutputFailed for any other failure."""
+    global _in_line
+    if not data:
+        return
+    _in_line = data[-1] != 0x0A
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(STDOUT, view) :]
+        except (BrokenPipeError, ConnectionResetError):
+            raise ReaderGone from None
+        except BlockingIOError:  # somebody else made the descriptor non-blocking
+            _wait_writable(STDOUT)
+        except OSError as error:
+            raise OutputFailed(f"cannot write to stdout: {os.strerror(error.errno or errno.EIO)}") from None
+
+
+def _wait_writable(fd: int) -> None:
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    poll.poll()
+
+
+def note(command: str, text: str) -> None:
+    """One line on stderr: `llmstream COMMAND: text`. Control characters, a server's maybe, are dropped."""
+    line = "".join(c if c.isprintable() else " " for c in f"llmstream {command}: {text}" if c != "\r").rstrip()
+    lead = "\n" if _in_line and os.isatty(STDOUT) and os.isatty(STDERR) else ""
+    write_stderr(f"{lead}{line}\n")
+
+
+def write_stderr(text: str) -> None:
+    """Writes text to stderr; one that is full, closed or gone is no reason to fail."""
+    data = text.encode("utf-8", "replace")
+    while data:
+        try:
+            data = data[os.write(STDERR, data) :]
+        except BlockingIOError:
+            _wait_writable(STDERR)
+        except OSError:
+            return
+
+
+class Input:
+    """A descriptor read as its bytes arrive, while stdout's reader is watched."""
+
+    def __init__(self, fd: int = STDIN) -> None:
+        self._fd = fd
+        self._poll = select.poll()
+        self._poll.register(STDOUT, 0)
+        self._poll.register(fd, select.POLLIN)
+
+    def read(self, timeout: float | None = None) -> bytes | None:
+        """What has arrived, at most CHUNK bytes; b"" at the end, None after `timeout` seconds of silence."""
+        ready = dict(self._poll.poll(None if timeout is None else max(0, round(timeout * 1000))))
+        if ready.get(STDOUT, 0) & GONE:
+            raise ReaderGone
+        if not ready:
+            return None
+        return os.read(self._fd, CHUNK)

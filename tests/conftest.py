@@ -1,0 +1,45 @@
+"""How tests run the program: as a process, as its users do."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+HIDES_FAULTS = ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")
+LLMSTREAM = [sys.executable, "-m", "llmstream"]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of a user who has no key, plus `more`; the checkout is what is imported."""
+    env = {k: v for k, v in os.environ.items() if k not in HIDES_FAULTS and not k.endswith(("_API_KEY", "_BASE_URL"))}
+    env.pop("LLMSTREAM_MODEL", None)
+    return env | {"PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"} | more
+
+
+def at(url: str, **more: str) -> dict[str, str]:
+    """The environment in which openai/... and anthropic/... are the server at `url`."""
+    keys = {"OPENAI_API_KEY": "sk-test-key", "ANTHROPIC_API_KEY": "sk-ant-test"}
+    return environment(OPENAI_BASE_URL=f"{url}/v1", ANTHROPIC_BASE_URL=url, **keys, **more)
+
+
+Run = Callable[..., subprocess.CompletedProcess[bytes]]
+
+
+@pytest.fixture
+def run() -> Run:
+    """run(*args, url=..., input=..., env=...): llmstream to its end; stdout and stderr as bytes."""
+
+    def run(
+        *args: str, url: str = "", input: bytes | None = None, env: dict[str, str] | None = None, **more: object
+    ) -> subprocess.CompletedProcess[bytes]:
+        env = env or (at(url) if url else environment())
+        stdin = {"input": input} if input is not None else {"stdin": subprocess.DEVNULL}
+        return subprocess.run([*LLMSTREAM, *args], capture_output=True, env=env, timeout=60, **stdin, **more)
+
+    return run

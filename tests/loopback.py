@@ -1,0 +1,207 @@
+"""A provider on loopback that does what a test's script says, byte for byte, and tells what it saw.
+
+A script is a list of steps, run for each connection in turn (the last one for all that follow):
+
+    bytes              are sent as they stand, in one segment where the kernel allows
+    threading.Event    is waited for: the test's word
+    CLOSE, RESET       end the connection by FIN or by RST; without either it ends by FIN after the last step
+    HOLD               keeps the connection open until the client leaves
+
+`chat`, `responses`, `messages` make the frames of a good answer in the three dialects.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterable
+
+CLOSE, RESET, HOLD = "close", "reset", "hold"
+Step = bytes | threading.Event | str
+
+WAIT = 20  # seconds after which a test is stuck
+
+
+class Request:
+    """What a client sent."""
+
+    def __init__(self, line: str, headers: dict[str, str], body: bytes) -> None:
+        self.line, self.headers, self.body = line, headers, body
+
+    @property
+    def json(self) -> dict:
+        return json.loads(self.body)
+
+
+class Provider:
+    """Serves scripts on 127.0.0.1 until the `with` block ends."""
+
+    def __init__(self, *scripts: Iterable[Step]) -> None:
+        self.scripts = [list(script) for script in scripts]
+        self.requests: list[Request] = []
+        self.asked = threading.Event()  # the first request is here
+        self.left = threading.Event()  # a client closed its connection before the script's end
+        self.left_at = 0.0
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._threads: list[threading.Thread] = []
+        self._sockets: list[socket.socket] = []
+        self.port = self._listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Provider:
+        thread = threading.Thread(target=self._accept, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for connection in self._sockets:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(WAIT)
+        for connection in self._sockets:
+            connection.close()
+
+    def _accept(self) -> None:
+        served = 0
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._sockets.append(connection)
+            script = self.scripts[min(served, len(self.scripts) - 1)]
+            served += 1
+            thread = threading.Thread(target=self._serve, args=(connection, script), daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def _serve(self, connection: socket.socket, script: list[Step]) -> None:
+        try:
+            request = _read_request(connection)
+            if request is None:
+                return
+            self.requests.append(request)
+            self.asked.set()
+            for step in script:
+                self._do(connection, step)
+            connection.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._note_left()
+
+    def _do(self, connection: socket.socket, step: Step) -> None:
+        if isinstance(step, bytes):
+            connection.sendall(step)
+        elif isinstance(step, threading.Event):
+            if not step.wait(WAIT):
+                raise AssertionError("the test never gave its word")
+        elif step == HOLD:
+            connection.settimeout(WAIT)
+            while connection.recv(65536):
+                pass
+            self._note_left()
+        elif step == RESET:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()
+        elif step == CLOSE:
+            connection.close()
+
+    def _note_left(self) -> None:
+        if not self.left.is_set():
+            self.left_at = time.monotonic()
+            self.left.set()
+
+
+def _read_request(connection: socket.socket) -> Request | None:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        chunk = connection.recv(65536)
+        if not chunk:
+            return None
+        data += chunk
+    head, _, body = data.partition(b"\r\n\r\n")
+    line, *fields = head.decode("latin-1").split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
+    pieces, held, length = [body], len(body), int(headers.get("content-length", 0))
+    while held < length:
+        chunk = connection.recv(1 << 20)
+        if not chunk:
+            return None
+        pieces.append(chunk)
+        held += len(chunk)
+    return Request(line, headers, b"".join(pieces))
+
+
+# Responses.
+
+
+def head(status: str = "200 OK", content_type: str = "text/event-stream", *more: str) -> bytes:
+    """A head whose body ends with the connection."""
+    lines = [f"HTTP/1.1 {status}", f"Content-Type: {content_type}", "Connection: close", *more]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def reply(status: str, body: bytes, content_type: str = "application/json", *more: str) -> list[Step]:
+    """A whole response."""
+    return [head(status, content_type, f"Content-Length: {len(body)}", *more) + body]
+
+
+def frame(data: object, event: str = "") -> bytes:
+    """One frame of an event stream; data that is no string is sent as JSON."""
+    text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
+    return (f"event: {event}\n" if event else "").encode() + f"data: {text}\n\n".encode()
+
+
+DONE = frame("[DONE]")
+
+
+def chat_text(text: str) -> bytes:
+    return frame({"id": "c1", "model": "m", "choices": [{"index": 0, "delta": {"content": text}}]})
+
+
+def chat_end(reason: str = "stop", usage: bool = True) -> bytes:
+    end = frame({"id": "c1", "model": "m", "choices": [{"index": 0, "delta": {}, "finish_reason": reason}]})
+    counts = {"prompt_tokens": 3, "completion_tokens": 2}
+    return end + (frame({"id": "c1", "model": "m", "choices": [], "usage": counts}) if usage else b"")
+
+
+def chat(*texts: str) -> list[bytes]:
+    return [*map(chat_text, texts), chat_end() + DONE]
+
+
+def responses(*texts: str) -> list[bytes]:
+    def one(kind: str, **data: object) -> bytes:
+        return frame({"type": kind, **data}, kind)
+
+    usage = {"input_tokens": 3, "output_tokens": 2}
+    return [
+        one("response.created", response={"id": "r1", "model": "m", "status": "in_progress"}),
+        *(one("response.output_text.delta", delta=text, output_index=0) for text in texts),
+        one("response.completed", response={"id": "r1", "model": "m", "status": "completed", "usage": usage}),
+    ]
+
+
+def messages(*texts: str) -> list[bytes]:
+    def one(kind: str, **data: object) -> bytes:
+        return frame({"type": kind, **data}, kind)
+
+    return [
+        one("message_start", message={"id": "m1", "model": "m", "usage": {"input_tokens": 3, "output_tokens": 1}}),
+        one("content_block_start", index=0, content_block={"type": "text", "text": ""}),
+        *(one("content_block_delta", index=0, delta={"type": "text_delta", "text": text}) for text in texts),
+        one("content_block_stop", index=0),
+        one("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 2}),
+        one("message_stop"),
+    ]
+
+
+DIALECTS = {"chat": chat, "responses": responses, "messages": messages}
