@@ -121,7 +121,7 @@ class Decoder(decoder.Decoder):
         return events
 
     def _reason(self, kind: str, response: dict[str, Any]) -> Finish:
-        if kind == "response.incomplete":
+        if kind == "response.incomplete" or response.get("status") == "incomplete":  # some only say so there
             word = string(response, "incomplete_details", "reason")
             return Finish(INCOMPLETE.get(word, "length"), word or "incomplete")
         if self._refused:
