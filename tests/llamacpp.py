@@ -17,6 +17,7 @@ def main() -> None:
     params.endpoint_slots = True  # /slots tells what is being generated
     params.n_parallel = 2
     params.n_ctx = 4096  # of both slots together
+    params.cpuparams.n_threads = 1  # several threads wait for each other, for long where the machine is busy
     params.warmup = False
     params.fit_params = False
     params.verbosity = -1

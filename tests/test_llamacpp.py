@@ -20,7 +20,7 @@ pytest.importorskip("xllamacpp", reason="the extra `local` is not installed")
 
 APIS = ("chat", "responses", "messages")
 WAIT = 20  # seconds after which a test is stuck
-SOON = 3  # seconds; the generations that are to be stopped would take several times as long
+SOON = 5  # seconds; the generations that are to be stopped would take several times as long
 PROMPT = "Tell me a story about a river."
 # One token after the other, always the likeliest, nothing from a cache: the same text each time.
 GREEDY = {"temperature": 0, "cache_prompt": False}
@@ -128,18 +128,3 @@ def test_a_prompt_that_is_too_long_is_refused(server, api):
     done = subprocess.run(gen(api, "word " * 5000), env=at(server), capture_output=True, timeout=WAIT)
     assert (done.returncode, done.stdout) == (3, b"")
     assert b"exceeds the available context size" in done.stderr
-
-
-@pytest.mark.parametrize("api", APIS)
-def test_two_at_once_do_not_mix(server, api):
-    """Both slots are in use at the same time; each reader gets its own answer."""
-    alone = by_sdk(server, api, max_tokens=30)[0]
-    other = gen(api, *ENDLESS, "Count to one thousand.")
-    with subprocess.Popen(other, env=at(server), stdout=subprocess.PIPE) as noise:
-        assert noise.stdout.read(1)
-        command = gen(api, "--no-newline", "--max-tokens", "30", PROMPT)
-        done = subprocess.run(command, env=at(server), capture_output=True, timeout=WAIT)
-        noise.terminate()
-    assert done.returncode == 0
-    assert done.stdout.decode()[:20] == alone[:20]  # batched with another one, the arithmetic may differ later
-    assert becomes_idle(server, SOON)
