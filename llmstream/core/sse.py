@@ -69,27 +69,26 @@ class Parser:
         if self._too_large:
             raise self._error()
         lines = [b"".join(self._line), b""] if self._line else [b""]
+        self._held -= sum(map(len, self._line))
         self._line.clear()
-        self._held = sum(map(len, self._data))
         return self._take(lines)
 
     def _error(self) -> Incomplete:
         return Incomplete(f"one event of the stream is larger than {self._limit} bytes")
 
     def _take(self, lines: list[bytes]) -> list[Frame]:
-        if self._at_start:
-            lines[0] = lines[0].removeprefix(BOM)
-            self._at_start = False
         frames: list[Frame] = []
         data = self._data
-        for line in lines:
-            if self._held + len(line) > self._limit:  # also if it came whole: cuts make no difference
+        for raw in lines:
+            if self._held + len(raw) > self._limit:  # also if it came whole: cuts make no difference
                 self._too_large = True
                 break
+            line = raw.removeprefix(BOM) if self._at_start else raw
+            self._at_start = False
             if not line:
                 if data:
                     frames.append((self._event, data[0] if len(data) == 1 else b"\n".join(data)))
-                    self._held -= sum(map(len, data))
+                    self._held = 0
                     data.clear()
                 self._event = ""
                 continue
@@ -98,7 +97,7 @@ class Parser:
                 value = value[1:]
             if name == b"data":
                 data.append(value)
-                self._held += len(value)
+                self._held += len(value) + 1  # empty ones are held too
             elif name == b"event":
                 self._event = value.decode("utf-8", "replace")
         return frames
