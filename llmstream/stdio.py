@@ -111,15 +111,15 @@ def _wait_writable(fd: int) -> None:
 
 
 def note(command: str, text: str) -> None:
-    """One line on stderr: `llmstream COMMAND: text`. Control characters, a server's maybe, are dropped."""
-    line = "".join(c if c.isprintable() else " " for c in f"llmstream {command}: {text}" if c != "\r").rstrip()
+    """One line on stderr: `llmstream COMMAND: text`. Control characters, a server's maybe, become blanks."""
+    prefix = f"llmstream {command}".rstrip()
+    line = "".join(c if c.isprintable() else " " for c in f"{prefix}: {text}").rstrip()
     lead = "\n" if _in_line and os.isatty(STDOUT) and os.isatty(STDERR) else ""
-    write_stderr(f"{lead}{line}\n")
+    write_stderr(f"{lead}{line}\n".encode("utf-8", "replace"))
 
 
-def write_stderr(text: str) -> None:
-    """Writes text to stderr; one that is full, closed or gone is no reason to fail."""
-    data = text.encode("utf-8", "replace")
+def write_stderr(data: bytes) -> None:
+    """Writes to stderr; one that is full, closed or gone is no reason to fail."""
     while data:
         try:
             data = data[os.write(STDERR, data) :]

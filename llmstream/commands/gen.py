@@ -174,10 +174,11 @@ class _Generation:
                 self._render_events(events, stream.exchange.timing.started if output["timing"] else None)
                 return
             renderer = TextRenderer(not output["no_newline"])
+            thoughts = TextRenderer(kind=Reasoning)
             for batch in events:
-                stdio.write(renderer.feed(batch))
                 if output["reasoning"]:
-                    stdio.write_stderr("".join(event.text for event in batch if isinstance(event, Reasoning)))
+                    stdio.write_stderr(thoughts.feed(batch) or thoughts.close())
+                stdio.write(renderer.feed(batch))
             stdio.write(renderer.close())
         finally:
             events.close()  # and with it the provider's connection, before anything else

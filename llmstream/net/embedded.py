@@ -54,6 +54,8 @@ def start(model: str, prompt_size: int, progress: bool) -> tuple[Any, str, str]:
     params.fit_params = False
     params.verbosity = -1
     params.ui = False
+    if path != model:
+        params.sampling.temp = 0  # the same answer each time: pipelines can be tried, and tested
     params.model_alias = {os.path.basename(path).removesuffix(".gguf")}
     try:
         server = xllamacpp.Server(params)

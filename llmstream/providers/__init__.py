@@ -135,7 +135,7 @@ def _split(name: str) -> tuple[str, str]:
                 return provider, name
     import difflib
 
-    near = difflib.get_close_matches(head, PROVIDERS, 1)
+    near = difflib.get_close_matches(head, PROVIDERS, 1, cutoff=0.7)
     hint = f"did you mean {near[0]}/{model or 'MODEL'}?" if near else f"PROVIDER is one of {', '.join(PROVIDERS)}"
     what = f"unknown provider {head!r}" if slash else f"no provider is plain from the model's name {name!r}"
     raise UsageError(f"{what}: say -m PROVIDER/MODEL or the path of a .gguf file: {hint}")
