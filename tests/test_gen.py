@@ -379,3 +379,10 @@ def test_usage_errors_of_the_group(run):
     assert run("gne").stderr == b"llmstream: No such command 'gne': see llmstream --help\n"
     assert run().stderr.startswith(b"Usage: llmstream [OPTIONS] COMMAND")
     assert run().returncode == run("gne").returncode == 2
+
+
+def test_a_key_that_the_server_quotes_is_hidden(run):
+    quoted = reply("401 No", b'{"error": {"message": "wrong key sk-test-key given"}}')
+    with Provider(quoted) as provider:
+        done = run("gen", "-m", "openai/m", "Hi", url=provider.url)
+    assert done.stderr == b"llmstream gen: the provider says: wrong key [key] given (HTTP 401)\n"

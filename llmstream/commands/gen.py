@@ -176,9 +176,10 @@ class _Generation:
             renderer = TextRenderer(not output["no_newline"])
             thoughts = TextRenderer(kind=Reasoning)
             for batch in events:
+                text = renderer.feed(batch)
                 if output["reasoning"]:
-                    stdio.write_stderr(thoughts.feed(batch) or thoughts.close())
-                stdio.write(renderer.feed(batch))
+                    stdio.write_stderr(thoughts.feed(batch) + (thoughts.close() if text else b""))
+                stdio.write(text)
             stdio.write(renderer.close())
         finally:
             events.close()  # and with it the provider's connection, before anything else
