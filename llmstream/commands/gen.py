@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from .. import providers, stdio
+from .. import prompts, providers, stdio
 from ..core import report
 from ..core.events import Event, Finish, Reasoning
 from ..core.render import EventRenderer, TextRenderer
@@ -19,7 +18,6 @@ from ..core.request import Request
 from ..core.timing import Limits
 from ..errors import Error, Incomplete, OutputFailed, ReaderGone, Refused, Signalled, UsageError
 
-SILENCE = 2.0  # seconds until a silent stdin is explained
 NAME = "gen"
 
 
@@ -120,7 +118,7 @@ def command(
     """
     stdio.require_stdout()
     target = providers.resolve(model, api, os.environ)
-    text = _read_prompt(prompt, no_stdin)
+    text = prompts.read(NAME, prompt, no_stdin)
     request = Request(target.model, text, system, max_tokens, temperature, seed, stop, extra)
     if dry_run:
         stdio.write(_describe(target, request).encode())
@@ -234,47 +232,6 @@ def _embedded(target: providers.Target, prompt_size: int) -> tuple[Any, provider
     path = providers.dialect(target.api).PATH
     prefix = "" if path.startswith("/v1") else "/v1"
     return server, target._replace(url=f"{url}{prefix}{path}", key=key)
-
-
-def _read_prompt(operands: tuple[str, ...], no_stdin: bool) -> str:
-    """The operands, then stdin where it is a pipe or a file; stdin alone where there are none."""
-    asked = " ".join(operands)
-    if no_stdin or (operands and not _is_data(stdio.STDIN)):
-        text = asked
-    else:
-        piped = _read_stdin()
-        text = f"{asked}\n\n{piped}" if asked and piped else asked or piped
-    if not text.strip():
-        raise UsageError("the prompt is empty: give one as an operand or on stdin")
-    return text
-
-
-def _is_data(fd: int) -> bool:
-    try:
-        mode = os.fstat(fd).st_mode
-    except OSError:
-        return False
-    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode)
-
-
-def _read_stdin() -> str:
-    """All of stdin, less one final newline. Invalid UTF-8 becomes U+FFFD, and is told."""
-    if os.isatty(stdio.STDIN) and os.isatty(stdio.STDERR):
-        stdio.note(NAME, "type the prompt, then Ctrl-D")
-    source, chunks, timeout = stdio.Input(), [], None if os.isatty(stdio.STDIN) else SILENCE
-    while (chunk := source.read(timeout)) != b"":
-        if chunk is None:
-            stdio.note(NAME, "waiting for the prompt on stdin: -n leaves stdin alone")
-        else:
-            chunks.append(chunk)
-        timeout = None
-    data = b"".join(chunks).removeprefix(b"\xef\xbb\xbf")
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        stdio.note(NAME, f"the prompt is not UTF-8 at byte {error.start}: replaced by U+FFFD")
-        text = data.decode("utf-8", "replace")
-    return text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
 
 
 def _describe(target: providers.Target, request: Request) -> str:
