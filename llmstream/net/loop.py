@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import time
 from typing import Any
@@ -19,7 +20,8 @@ import pycurl
 from .. import __version__, stdio
 from ..errors import ReaderGone, UsageError
 
-LOOPBACK = ("127.", "localhost", "[::1]", "::1")
+LOOPBACK = re.compile(r"localhost|127(\.\d+){3}|::1")
+FOREVER = 2**31 - 1  # milliseconds; 0 would be libcurl's default
 CA_FILES = (
     "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Arch, Alpine
     "/etc/pki/tls/certs/ca-bundle.crt",  # Fedora, RHEL
@@ -86,7 +88,7 @@ class Loop:
             self._poll.register(stdio.STDOUT, 0)
 
     def post(self, url: str, headers: list[str], body: bytes, connect_timeout: float) -> Transfer:
-        """Begins a POST; the answer arrives in the transfer."""
+        """Begins a POST; the answer arrives in the transfer. A connect_timeout of 0 seconds is none."""
         easy = pycurl.Curl()
         transfer = Transfer(easy)
         try:
@@ -108,10 +110,10 @@ class Loop:
         easy.setopt(pycurl.WRITEFUNCTION, transfer.chunks.append)
         easy.setopt(pycurl.HEADERFUNCTION, transfer.lines.append)
         easy.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
-        easy.setopt(pycurl.CONNECTTIMEOUT_MS, max(1, round(connect_timeout * 1000)))
+        easy.setopt(pycurl.CONNECTTIMEOUT_MS, round(connect_timeout * 1000) or FOREVER)
         easy.setopt(pycurl.NOSIGNAL, 1)
         parts = urlsplit(url)
-        if (parts.hostname or "").startswith(LOOPBACK):
+        if LOOPBACK.fullmatch(parts.hostname or ""):
             easy.setopt(pycurl.PROXY, "")
         if parts.scheme == "https":
             _trust(easy)
