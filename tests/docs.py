@@ -5,8 +5,10 @@ Conventions that the documents keep, and that are checked here:
 - A page is mdoc. Options stand in `.It Fl ...` items; an option that has a default says "The default is X."; what is
   literal (examples, sample records) stands between `.Bd -literal` and `.Ed`.
 - A session, in an EXAMPLES section or in a README block marked `console`: lines after "$ " are commands, those after
-  "> " at once below go on with one; all others are the output, where a line "..." stands for any lines. The output is
-  compared where the session shows any. Every command succeeds, unless the next is `echo $?`.
+  "> " at once below go on with one; all others are the output, stderr in it, where a line "..." stands for any lines
+  and "..." within a line for anything there. The output is compared where the session shows any. Every command
+  succeeds, unless the next is `echo $?`. All runs in one bash, in a folder that holds FILES; every provider, and what
+  is at http://127.0.0.1:8080, is a server that gives one of ANSWERS.
 - A README block marked `sh` is a script that is not run: bash can parse it, and the options in it exist.
 """
 
@@ -354,6 +356,11 @@ def _compare(todo: list[Step], outputs: list[str], statuses: list[str]) -> Itera
         if status != "0" and not asked:
             yield f"$ {step.command}\nfailed with status {status}:\n{output}"
         expected = "\n".join(step.output).rstrip()
-        pattern = "".join(r"(?:.*\n)*?" if line == "..." else re.escape(f"{line}\n") for line in expected.splitlines())
+        pattern = "".join(map(_pattern, expected.splitlines()))
         if shows_output and not re.fullmatch(pattern, f"{output.rstrip()}\n" if output.strip() else ""):
             yield f"$ {step.command}\nprinted:\n{output}\nnot:\n{expected}"
+
+
+def _pattern(line: str) -> str:
+    """What fits a line of expected output: "..." any lines, or anything within one."""
+    return r"(?:.*\n)*?" if line == "..." else ".*".join(map(re.escape, line.split("..."))) + r"\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import json
 import re
 import shutil
@@ -216,7 +216,7 @@ def test_examples_run(block, tmp_path):
     missing = [name for name in docs.programs(script) if name != "llmstream" and not _is_there(name)]
     if missing:
         pytest.skip(f"{', '.join(missing)} is not installed")
-    if " local" in script and not _has_embedded_model():
+    if re.search(r"-m local\b", script) and not _has_embedded_model():
         pytest.skip("the embedded model is not installed")
     assert docs.mismatches(block.text, tmp_path) == []
 
@@ -252,6 +252,8 @@ def test_every_page_has_examples():
         ("$ echo a; echo b\n...\n", True),
         ("$ echo a; echo b\na\n...\n", True),
         ("$ echo a; echo b\n...\nb\n", True),
+        ("$ echo a b c; echo d\na ... c\nd\n", True),
+        ("$ echo a b c; echo d\na ... d\n", False),
         ("$ echo a\nb\n", False),
         ("$ echo a\na\n$ echo b\n", False),
         ("$ echo a\n$ echo b\n", True),
