@@ -1,8 +1,16 @@
 _llmstream_completion() {
     local IFS=$'\n'
-    local response
+    local response i words=() cword=$COMP_CWORD
 
-    response=$(env COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD=$COMP_CWORD _LLMSTREAM_COMPLETE=bash_complete $1)
+    for ((i = 0; i < ${#COMP_WORDS[@]}; i++)); do
+        if [[ ${COMP_WORDS[i]} == '=' ]] && ((i < COMP_CWORD)); then
+            ((cword--))
+        else
+            words+=("${COMP_WORDS[i]}")
+        fi
+    done
+
+    response=$(env COMP_WORDS="${words[*]}" COMP_CWORD=$cword _LLMSTREAM_COMPLETE=bash_complete $1)
 
     for completion in $response; do
         IFS=',' read type value <<< "$completion"

@@ -333,7 +333,7 @@ def mismatches(session: str, folder: Path) -> list[str]:
         env = on_path(folder / "bin", keys | {"HOME": str(home), "XDG_CACHE_HOME": cache})
         script = ["set -o pipefail"]
         if any("git" in programs(step.command) for step in todo):
-            script.append("git init -q")
+            script.append("git init -q 2> /dev/null")
         for step in todo:
             command = step.command.replace("http://127.0.0.1:8080", url)  # where the examples have their own server
             script += [command, f"status=$?; printf '{MARK}%s{MARK}' $status; (exit $status)"]

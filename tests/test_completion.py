@@ -22,6 +22,8 @@ TYPED = [
     ("llmstream gen --ev", "llmstream gen --events"),
     ("llmstream gen -m openai/", "llmstream gen -m openai/gpt-5.5"),
     ("llmstream gen --api resp", "llmstream gen --api responses"),
+    ("llmstream gen --api=resp", "llmstream gen --api=responses"),
+    ("llmstream gen --api=chat --model=openai/", "llmstream gen --api=chat --model=openai/gpt-5.5"),
     ("llmstream man comp", "llmstream man completion"),
     ("llmstream completion f", "llmstream completion fish"),
 ]
@@ -81,6 +83,16 @@ def test_fish(tmp_path):
         done = subprocess.run(["fish", "--no-config", "-c", script], env=env, capture_output=True, text=True)
         words = [line.partition("\t")[0] for line in done.stdout.splitlines()]
         assert (words, done.stderr) == ([completed.split()[-1]], "")
+
+
+@needs("fish")
+def test_fish_describes_each_option(tmp_path):
+    env = docs.on_path(tmp_path / "bin", environment(HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path)))
+    script = f"source {ROOT / 'completions' / FILES['fish']}; complete -C 'llmstream gen -'"
+    done = subprocess.run(["fish", "--no-config", "-c", script], env=env, capture_output=True, text=True)
+    described = dict(line.split("\t") for line in done.stdout.splitlines())
+    listed = docs.options(docs.commands()["llmstream-gen"])
+    assert described == {name: option.help for option in listed for name in option.opts}
 
 
 class Terminal:
