@@ -72,10 +72,10 @@ def test_the_page_mentions_no_option_that_does_not_exist(name):
 @each_command
 def test_values_have_the_names_that_help_gives_them(name):
     ctx = COMMANDS[name]
-    listed = {item.flags()[-1]: item.values() for item in option_items(name)}
+    listed = {flag: item.values() for item in option_items(name) for flag in item.flags()}
     for option in docs.options(ctx):
         expected = docs.metavars(option.make_metavar(ctx)) if docs.takes_value(option) else []
-        assert listed[option.opts[-1]] == expected, option.opts
+        assert listed[option.opts[0]] == expected, option.opts
 
 
 @each_command
@@ -94,15 +94,16 @@ def test_the_synopsis_has_the_operands(name):
 
 @each_command
 def test_page_and_help_state_the_defaults(name):
-    stated = {item.flags()[-1]: re.findall(r"The default is (\S+)\.", item.text()) for item in option_items(name)}
+    items = option_items(name)
+    stated = {flag: re.findall(r"The default is (\S+)\.", item.text()) for item in items for flag in item.flags()}
     for option in docs.options(COMMANDS[name]):
         default = option.default if docs.takes_value(option) else None
         if not isinstance(default, int | float | str):  # None, (), click's own "unset"
-            assert stated[option.opts[-1]] == [], option.opts
+            assert stated[option.opts[0]] == [], option.opts
             continue
         word = f"{default:g}" if isinstance(default, float) else str(default)
         word = "none" if word == "0" else word
-        assert stated[option.opts[-1]] == [word], option.opts
+        assert stated[option.opts[0]] == [word], option.opts
         assert f"({word})" in (option.help or ""), option.opts
 
 
