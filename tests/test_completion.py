@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from . import docs
+from . import docs, examples
 from .conftest import ROOT, environment
 
 FILES = {"bash": "llmstream.bash", "zsh": "_llmstream", "fish": "llmstream.fish"}
@@ -65,7 +65,7 @@ def test_tab(shell, tmp_path):
     (tmp_path / ".zshrc").write_text(RC["zsh"])
     command = {"bash": ["bash", "--noprofile", "--rcfile", tmp_path / "rc", "-i"], "zsh": ["zsh", "-d", "-i"]}[shell]
     more = {"TERM": "dumb", "ZDOTDIR": str(tmp_path), "SCRIPT": str(ROOT / "completions" / FILES[shell])}
-    env = docs.on_path(tmp_path / "bin", environment(**more))
+    env = examples.on_path(tmp_path / "bin", environment(**more))
     with Terminal(command, env, tmp_path) as terminal:
         terminal.expect("READY")
         for typed, completed in TYPED:
@@ -76,7 +76,7 @@ def test_tab(shell, tmp_path):
 
 @needs("fish")
 def test_fish(tmp_path):
-    env = docs.on_path(tmp_path / "bin", environment(HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path)))
+    env = examples.on_path(tmp_path / "bin", environment(HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path)))
     source = f"source {ROOT / 'completions' / FILES['fish']}"
     for typed, completed in TYPED:
         script = f"{source}; complete -C '{typed}'"
@@ -87,7 +87,7 @@ def test_fish(tmp_path):
 
 @needs("fish")
 def test_fish_describes_each_option(tmp_path):
-    env = docs.on_path(tmp_path / "bin", environment(HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path)))
+    env = examples.on_path(tmp_path / "bin", environment(HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path)))
     script = f"source {ROOT / 'completions' / FILES['fish']}; complete -C 'llmstream gen -'"
     done = subprocess.run(["fish", "--no-config", "-c", script], env=env, capture_output=True, text=True)
     described = dict(line.split("\t") for line in done.stdout.splitlines())

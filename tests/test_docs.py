@@ -1,8 +1,7 @@
-"""The documents say what the program does: options, defaults, statuses, tables in both directions; examples run."""
+"""The documents say what the program does: options, defaults, statuses, tables, in both directions."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import shutil
@@ -18,17 +17,13 @@ from llmstream.core.exchange import Exchange
 from llmstream.core.timing import Limits
 from llmstream.net import embedded
 
-from . import docs
+from . import docs, examples
 from .conftest import ROOT, environment
 
 COMMANDS = docs.commands()
 PAGES = sorted(path.stem for path in (ROOT / "man").iterdir())
-README = docs.fenced((ROOT / "README.md").read_text(), "README.md")
-EXAMPLES = [block for name in PAGES for block in docs.examples(name)]
-SESSIONS = EXAMPLES + [block for block in README if block.kind == "console"]
 
 each_command = pytest.mark.parametrize("name", COMMANDS)
-needs_bash = pytest.mark.skipif(not shutil.which("bash"), reason="bash is not installed")
 
 
 def option_items(name: str) -> list[docs.Item]:
@@ -43,6 +38,13 @@ def test_each_command_has_its_page_and_each_page_its_command():
 
 
 @each_command
+def test_the_page_has_the_sections_that_readers_look_for(name):
+    sections = list(docs.page(name).sections)
+    assert sections[:3] == ["NAME", "SYNOPSIS", "DESCRIPTION"]
+    assert sections[-3:] == ["EXIT STATUS", "EXAMPLES", "SEE ALSO"]
+
+
+@each_command
 def test_the_page_lists_the_options_of_the_command_and_no_others(name):
     listed = [flag for item in option_items(name) for flag in item.flags()]
     assert sorted(listed) == sorted(docs.names(COMMANDS[name]))
@@ -51,7 +53,7 @@ def test_the_page_lists_the_options_of_the_command_and_no_others(name):
 @each_command
 def test_names_of_one_option_stand_together(name):
     listed = {frozenset(item.flags()) for item in option_items(name)}
-    assert listed == {frozenset(option.opts) for option in docs.options(COMMANDS[name])}
+    assert listed == {frozenset(option.opts + option.secondary_opts) for option in docs.options(COMMANDS[name])}
 
 
 @each_command
@@ -113,11 +115,11 @@ def test_help_shows_examples_of_the_command(name):
     done = subprocess.run(
         [sys.executable, "-m", *name.split("-", 1), "--help"], capture_output=True, env=environment(), text=True
     )
-    examples = [line for line in done.stdout.splitlines() if re.search(r"^  (.*\| )?llmstream ", line)]
+    shown = [line for line in done.stdout.splitlines() if re.search(r"^  (.*\| )?llmstream ", line)]
     assert done.returncode == 0
     assert any(context.command == ctx.command or ctx.parent is None
-               for line in examples for context, _ in docs.invocations(line))  # fmt: skip
-    assert not docs.unknown_options("\n".join(examples))
+               for line in shown for context, _ in examples.invocations(line))  # fmt: skip
+    assert not examples.unknown_options("\n".join(shown))
 
 
 def test_the_overview_lists_the_commands():
@@ -143,9 +145,10 @@ def test_exit_statuses():
     assert listed == {str(error.status): error.meaning for error in errors.STATUSES}
 
 
-def test_exit_statuses_of_gen_are_some_of_them():
-    listed = {item.words[0] for item in docs.page("llmstream-gen").items("EXIT STATUS")}
-    assert listed == {"0", "2", "3", "4", "5"}
+@each_command
+def test_statuses_of_a_command_are_some_of_them(name):
+    listed = [item.words[0] for item in docs.page(name).items("EXIT STATUS")]
+    assert listed == [status for status in "012345" if status in listed]
 
 
 def rows(name: str, section: str) -> dict[str, list[list[str]]]:
@@ -204,121 +207,3 @@ def test_the_statistics_have_these_fields():
     target = providers.resolve("local", None, {})
     exchange = Exchange(providers.dialect(target.api).Decoder("p", "m"), Limits(), 0.0, "")
     assert list(sample) == ["time", *report.record("p", "m", exchange, 1.0, status=0)]
-
-
-# Examples.
-
-
-@needs_bash
-@pytest.mark.parametrize("block", SESSIONS, ids=[block.where for block in SESSIONS])
-def test_examples_run(block, tmp_path):
-    script = "\n".join(step.command for step in docs.steps(block.text))
-    assert not docs.unknown_options(script)
-    missing = [name for name in docs.programs(script) if name != "llmstream" and not _is_there(name)]
-    if missing:
-        pytest.skip(f"{', '.join(missing)} is not installed")
-    if re.search(r"-m local\b", script) and not _has_embedded_model():
-        pytest.skip("the embedded model is not installed")
-    assert docs.mismatches(block.text, tmp_path) == []
-
-
-def _is_there(program: str) -> bool:
-    return subprocess.run(["bash", "-c", 'type "$0" > /dev/null 2>&1', program]).returncode == 0
-
-
-def _has_embedded_model() -> bool:
-    return importlib.util.find_spec("xllamacpp") is not None
-
-
-@needs_bash
-def test_scripts_of_the_readme_parse_and_name_options_that_exist():
-    for block in README:
-        if block.kind == "sh":
-            done = subprocess.run(["bash", "-n", "-c", block.text], capture_output=True, text=True)
-            assert (done.stderr, docs.unknown_options(block.text)) == ("", []), block.where
-
-
-def test_every_page_has_examples():
-    assert {block.where.split(".1:")[0] for block in EXAMPLES} == set(PAGES)
-
-
-# The reading itself: it must find what is wrong.
-
-
-@needs_bash
-@pytest.mark.parametrize(
-    ("session", "right"),
-    [
-        ("$ echo a; echo b\na\nb\n", True),
-        ("$ echo a; echo b\n...\n", True),
-        ("$ echo a; echo b\na\n...\n", True),
-        ("$ echo a; echo b\n...\nb\n", True),
-        ("$ echo a b c; echo d\na ... c\nd\n", True),
-        ("$ echo a b c; echo d\na ... d\n", False),
-        ("$ echo a\nb\n", False),
-        ("$ echo a\na\n$ echo b\n", False),
-        ("$ echo a\n$ echo b\n", True),
-        ("$ false\n", False),
-        ("$ false | true\n", False),
-        ("$ false\n$ echo $?\n1\n", True),
-        ("$ echo 'a\n> b'\na\nb\n", True),
-        ("$ llmstream gen Hello\nThe Rhine, the Danube and the Loire.\n...\n", True),
-        (
-            "$ llmstream gen\nllmstream gen: the prompt is empty: give one as an operand or on stdin\n$ echo $?\n2\n",
-            True,
-        ),
-        ("$ exit 3\n", False),
-    ],
-)
-def test_a_session_is_compared(session, right, tmp_path):
-    assert (docs.mismatches(session, tmp_path) == []) is right
-
-
-@pytest.mark.parametrize(
-    ("script", "unknown"),
-    [
-        ("llmstream gen -nu --seed -1 'x --y'", []),
-        ("llmstream gen -t.5 -m openai/x -s '-z' -- --odd", []),
-        ("llmstream gen --nope", ["--nope"]),
-        ("llmstream gen -nz", ["-z"]),
-        ("llmstream --nope", ["--nope"]),
-        ("a | .venv/bin/llmstream gen --nope=1 | jq -r .x", ["--nope"]),
-        ("x=$(llmstream gen -n --nope)\ncurl -N", ["--nope"]),
-        ("llmstream gen \\\n  --nope # --comment\n# it's --fine", ["--nope"]),
-    ],
-)
-def test_options_in_a_script_are_looked_up(script, unknown):
-    assert docs.unknown_options(script) == unknown
-
-
-# llmstream man.
-
-
-@pytest.mark.skipif(not shutil.which("man") and not shutil.which("mandoc"), reason="man is not installed")
-def test_man_writes_plain_text_into_a_pipe(run):
-    done = run("man", "gen", env=environment(MAN_KEEP_FORMATTING="1", MANPAGER="less", PAGER="less"))
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert b"--first-token-timeout" in done.stdout
-    assert not re.search(rb"[\x08\x1b]", done.stdout)
-
-
-@pytest.mark.parametrize("topic", ["nope", "../llmstream", "/etc/passwd"])
-def test_man_of_what_has_no_page(run, topic):
-    done = run("man", topic)
-    message = f"llmstream man: no manual page for {topic!r}: llmstream --help lists the commands\n"
-    assert (done.stdout, done.stderr.decode(), done.returncode) == (b"", message, 2)
-
-
-def test_man_without_a_viewer(run):
-    done = run("man", "gen", env=environment(PATH=""))
-    path = ROOT / "man" / "llmstream-gen.1"
-    message = f"llmstream man: neither man nor mandoc is installed: the page is {path}; --help says it in short\n"
-    assert (done.stdout, done.stderr.decode(), done.returncode) == (b"", message, 2)
-
-
-@pytest.mark.parametrize("layout", ["llmstream/man", "man"])  # of the wheel, of the checkout
-def test_man_finds_the_pages_in_both_layouts(run, layout, tmp_path):
-    shutil.copytree(ROOT / "llmstream", tmp_path / "llmstream", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "man", tmp_path / layout)
-    done = run("man", env=environment(PYTHONPATH=str(tmp_path), PATH=""), cwd=tmp_path)
-    assert f"the page is {tmp_path / layout / 'llmstream.1'};".encode() in done.stderr
