@@ -24,9 +24,11 @@ needs_bash = pytest.mark.skipif(not shutil.which("bash"), reason="bash is not in
 def test_examples_run(block, tmp_path):
     script = "\n".join(step.command for step in examples.steps(block.text))
     assert not examples.unknown_options(script)
+    if "llmstream man" in script and not shutil.which("man") and not shutil.which("mandoc"):
+        pytest.skip("man is not installed")
     missing = [name for name in examples.programs(script) if name != "llmstream" and not _is_there(name)]
     if missing:
-        pytest.skip(f"{', '.join(missing)} is not installed")
+        pytest.skip(f"not installed: {', '.join(sorted(missing))}")
     if re.search(r"-m local\b", script) and not _has_embedded_model():
         pytest.skip("the embedded model is not installed")
     assert examples.mismatches(block.text, tmp_path) == []
