@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import select
 import time
 from typing import Any
-from urllib.parse import urlsplit
 
 import pycurl
 
 from .. import __version__, stdio
 from ..errors import ReaderGone, UsageError
 
-LOOPBACK = re.compile(r"localhost|127(\.\d+){3}|::1")
+LOOPBACK = "localhost,127.0.0.0/8,::1"  # through no proxy
 FOREVER = 2**31 - 1  # milliseconds; 0 would be libcurl's default
 CA_FILES = (
     "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Arch, Alpine
@@ -112,10 +110,8 @@ class Loop:
         easy.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
         easy.setopt(pycurl.CONNECTTIMEOUT_MS, round(connect_timeout * 1000) or FOREVER)
         easy.setopt(pycurl.NOSIGNAL, 1)
-        parts = urlsplit(url)
-        if LOOPBACK.fullmatch(parts.hostname or ""):
-            easy.setopt(pycurl.PROXY, "")
-        if parts.scheme == "https":
+        easy.setopt(pycurl.NOPROXY, _no_proxy())
+        if url.startswith("https:"):
             _trust(easy)
         self._multi.add_handle(easy)
         self._transfers[easy] = transfer
@@ -189,6 +185,12 @@ class Loop:
                 transfer.ended = True
                 hint = HINTS.get(code, "")
                 transfer.reason = (message or f"libcurl error {code}").rstrip(".") + (f" ({hint})" if hint else "")
+
+
+def _no_proxy() -> str:
+    """Loopback, and what the variable excepts, which libcurl reads only where it is told nothing."""
+    theirs = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    return theirs if theirs == "*" else f"{LOOPBACK},{theirs}"
 
 
 def _trust(easy: pycurl.Curl) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from urllib.parse import urljoin, urlsplit
 
 from .. import providers
 from ..core.events import Event
@@ -73,6 +72,8 @@ class Stream:
 
     def _follow(self, location: str | None) -> bool:
         """Takes a redirect that keeps the method, within the same origin: the key is sent to no other."""
+        from urllib.parse import urljoin, urlsplit
+
         url = urljoin(self._url, location or "")
         old, new = urlsplit(self._url), urlsplit(url)
         if not location or (old.scheme, old.netloc) != (new.scheme, new.netloc):
