@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from . import stdio
@@ -13,7 +14,10 @@ def main() -> None:
     stdio.catch_signals()
     from .cli import run
 
-    sys.exit(run(sys.argv[1:]))
+    status = run(sys.argv[1:])
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    os._exit(status)  # nothing is left to do; taking the interpreter apart would cost 10 ms
 
 
 if __name__ == "__main__":
