@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -10,6 +11,7 @@ from . import stdio
 
 def main() -> None:
     """The `llmstream` command."""
+    gc.set_threshold(50_000)  # the imports alone would set it off twenty times, and free nothing
     stdio.open_missing()
     stdio.catch_signals()
     from .cli import run
