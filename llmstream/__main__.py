@@ -14,11 +14,10 @@ def main() -> None:
     gc.set_threshold(50_000)  # the imports alone would set it off twenty times, and free nothing
     stdio.open_missing()
     stdio.catch_signals()
+    stdio.take_stdout()
     from .cli import run
 
     status = run(sys.argv[1:])
-    if sys.stdout is not None:
-        sys.stdout.flush()
     os._exit(status)  # nothing is left to do; taking the interpreter apart would cost 10 ms
 
 
