@@ -155,7 +155,8 @@ class Exchange:
     def _cut(self, why: str) -> Error:
         if self.timing.first is None:
             return Incomplete(f"{why}: no output came")
-        return Incomplete(f"{why}: the answer breaks off after {self.characters} characters")
+        plural = "" if self.characters == 1 else "s"
+        return Incomplete(f"{why}: the answer breaks off after {self.characters} character{plural}")
 
     # An event stream.
 
