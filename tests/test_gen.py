@@ -172,7 +172,7 @@ def test_finish_reasons(run, reason, options, status):
             5,
             "URL answered text/html, not an event stream: is the base URL that of an API?",
         ),
-        (reply("200 OK", b'{"error": "Unexpected endpoint"}'), 4, "the provider says: Unexpected endpoint"),
+        (reply("200 OK", b'{"error": "Unexpected endpoint"}'), 3, "the provider says: Unexpected endpoint"),
         ([head()], 5, "the stream ended before its end mark: no output came"),
         (
             [b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"],
