@@ -250,6 +250,7 @@ def test_what_no_proxy_excepts_goes_through_none(run, excepted):
             "not done within 0.2 s (--timeout): the answer breaks off after 1 character",
         ),
         ([HOLD], "--timeout", 4, "not done within 0.2 s (--timeout)"),
+        ([head(), *[b": busy\n\n" * 8192] * 20_000], "--timeout", 4, "not done within 0.2 s (--timeout)"),
     ],
 )
 def test_time_outs(run, script, option, status, message):

@@ -50,8 +50,8 @@ class Stream:
                 events = exchange.feed(transfer.take(), now) if transfer.chunks else []
                 if transfer.ended:
                     events += exchange.close(now, transfer.reason)
-                elif not events:
-                    events = exchange.expire(now)
+                else:  # also where something came: the whole answer has its limit
+                    events += exchange.expire(now)
                 if exchange.over:  # before anything else, the provider may stop working
                     loop.end(transfer)
                 if events:
