@@ -266,9 +266,16 @@ def _fixed(text: str, settings: Settings) -> Condition:
     return _regex(re.escape(text), settings) if settings.ignore_case and text else Fixed(text, settings.times)
 
 
+def _code_block(wanted: bool, settings: Settings) -> Condition:
+    from .code_block import CodeBlock
+
+    return CodeBlock(settings.times)
+
+
 CONDITIONS = (
     Option("regex", "e", "PATTERN", str, _regex, "A match of PATTERN, as Python's re.search finds it.", True),
     Option("fixed", "F", "TEXT", str, _fixed, "The text TEXT.", True),
+    Option("code-block", "", "", bool, _code_block, "A whole fenced code block."),
     Option("lines", "", "N", int, lambda n, s: Lines(n * s.times), "N lines."),
     Option("words", "", "N", int, lambda n, s: Words(n * s.times), "N words."),
     Option("chars", "", "N", int, lambda n, s: Characters(n * s.times), "N characters."),

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstream.core import until as core
+from llmstream.core.code_block import CodeBlock
 from llmstream.core.conditions import Bytes, Characters, Fixed, Idle, Lines, Timed, Words
 from llmstream.core.search import Search
 from llmstream.core.until import EXCLUSIVE, ONLY, QUIET, WITH, Until
@@ -28,6 +29,8 @@ def copied(pieces, conditions, mode=WITH):
     [
         (lambda: Search("[0-9]+"), "on 1234 go", ("on 1234", "on ", "1234", "")),
         (lambda: Fixed("sep", 2), "a sep b sep c", ("a sep b sep", "a sep b ", "sep", "")),
+        (lambda: CodeBlock(1), "a\n```\nx\n```\nb", ("a\n```\nx\n```\n", "a\n", "```\nx\n```\n", "")),
+        (lambda: CodeBlock(1), "> ```\n> x\n\nb", ("> ```\n> x\n", "", "> ```\n> x\n", "")),
         (lambda: Lines(2), "a\nb\nc\n", ("a\nb\n", "a\n", "b\n", "")),
         (lambda: Lines(2), "a\nb", ("a\nb", "a\n", "b", "")),
         (lambda: Words(2), " wörd\ttwo three", (" wörd\ttwo", " wörd\t", "two", "")),
@@ -61,6 +64,8 @@ CONDITIONS = [
     lambda: Search("a[^b]*", window=3),
     lambda: Fixed("ab", 1),
     lambda: Fixed("bab", 1),
+    lambda: CodeBlock(1),
+    lambda: CodeBlock(2),
     lambda: Lines(2),
     lambda: Words(2),
     lambda: Characters(7),
@@ -69,7 +74,9 @@ CONDITIONS = [
 
 
 @given(
-    st.text("aabb \né", max_size=20).map(str.encode),
+    st.lists(st.sampled_from([*"aabb \né", "```\n", "\n```\n", "> ```\n", "- ```\n", "> ", "  "]), max_size=20)
+    .map("".join)
+    .map(str.encode),
     st.lists(st.integers(0, 100), max_size=6),
     st.lists(st.sampled_from(CONDITIONS), min_size=1, max_size=3),
     st.sampled_from(MODES),
