@@ -7,10 +7,9 @@ from typing import Any
 
 import click
 
-from .. import stdio
+from .. import stdio, stopping
 from ..core import until
 from ..errors import NotFound, UsageError
-from . import stopping
 
 NAME = "until"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .conditions import Condition, Span
+from .condition import Condition, Span
 from .fences import Event, Fences, Opened
 
 

@@ -11,7 +11,7 @@ import re
 import warnings
 
 from ..errors import UsageError
-from .conditions import WINDOW, Condition, Span
+from .condition import Condition, Span
 from .edge import edge
 
 
@@ -21,7 +21,7 @@ class Search(Condition):
     Raises UsageError for a pattern that is none, or that matches the empty text, which is everywhere.
     """
 
-    def __init__(self, pattern: str, flags: int = 0, count: int = 1, window: int = WINDOW) -> None:
+    def __init__(self, pattern: str, flags: int = 0, count: int = 1, window: int = 64 * 1024) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about sets that a later Python may read otherwise
             try:

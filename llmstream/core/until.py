@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..errors import Incomplete
-from .conditions import Bytes, Condition, Span, Timed
+from .condition import Condition, Span
+from .counts import Bytes, Timed
 from .held import Held
 from .text import Decoder, encode
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmstream.core.conditions import CONDITIONS, Characters, Fixed, Lines, Words
+from llmstream.core.conditions import CONDITIONS
+from llmstream.core.counts import Characters, Fixed, Lines, Words
 from llmstream.errors import UsageError
 
 from ..cuts import cut, cuttings

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from llmstream.core import until as core
 from llmstream.core.code_block import CodeBlock
-from llmstream.core.conditions import Bytes, Characters, Fixed, Idle, Lines, Timed, Words
+from llmstream.core.counts import Bytes, Characters, Fixed, Idle, Lines, Timed, Words
 from llmstream.core.search import Search
 from llmstream.core.until import EXCLUSIVE, ONLY, QUIET, WITH, Until
 from llmstream.errors import Incomplete

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from ..core import conditions
-from ..core.conditions import Condition, Option, Settings
+from .core import conditions
+from .core.condition import Condition
+from .core.conditions import Option, Settings
 
 TYPES: dict[type, Any] = {
     str: str,
