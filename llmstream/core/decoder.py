@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from ..errors import Error
+from . import faults
 from .events import Event, Finish, Start, Usage
 
 
@@ -34,6 +35,10 @@ class Decoder:
     def answer(self, data: dict[str, Any]) -> list[Event]:
         """The events of an answer that was sent whole; none if data is no answer."""
         raise NotImplementedError
+
+    def fault(self, event: str, data: Any) -> Error | None:
+        """The error that a frame carries, if it does."""
+        return faults.in_event(data, event)
 
     def done(self) -> None:
         """The frame `[DONE]` came: an end mark in chat, a proxy's habit elsewhere."""

@@ -29,11 +29,13 @@ class Exchange:
     came before a fault are never lost to it.
     """
 
-    def __init__(self, decoder: Decoder, limits: Limits, started: float, url: str) -> None:
+    def __init__(
+        self, decoder: Decoder, limits: Limits, started: float, url: str, frames: sse.Frames | None = None
+    ) -> None:
         self._decoder = decoder
         self._limits = limits
         self._url = url
-        self._sse = sse.Parser()
+        self._frames_of: sse.Frames = frames or sse.Parser()
         self._headers: Mapping[str, str] = {}
         self._status = 0
         self._body: list[bytes] | None = None  # of a response that is no event stream
@@ -68,7 +70,7 @@ class Exchange:
         if self._body is not None:
             return self._collect(chunk, now)
         try:
-            frames = self._sse.feed(chunk)
+            frames = self._frames_of.feed(chunk)
         except Incomplete as error:
             return self._fail(error)
         return self._decode(frames, now) if frames else []
@@ -82,7 +84,7 @@ class Exchange:
         if self._body is not None and (self._status != 200 or not reason):
             return self._whole(now)
         try:
-            events = self._decode(self._sse.close(), now, at_end=True)
+            events = self._decode(self._frames_of.close(), now, at_end=True)
         except Incomplete as error:
             return self._fail(error)
         if self.over:
@@ -173,9 +175,9 @@ class Exchange:
                 except (ValueError, RecursionError):
                     if at_end:  # half an event: cut
                         break
-                    error = faults.in_event(data.decode("utf-8", "replace"), name) or self._not_json(data)
+                    error = decoder.fault(name, data.decode("utf-8", "replace")) or self._not_json(data)
                     return self._mark(events, now) + self._fail(error)
-                fault = faults.in_event(value, name)
+                fault = decoder.fault(name, value)
                 if fault is None and isinstance(value, dict):
                     events += decoder.feed(name, value)
                     fault = decoder.failure
@@ -245,7 +247,7 @@ class Exchange:
             data = json.loads(body)
         except (ValueError, RecursionError):
             data = None
-        fault = faults.in_event(data, "")
+        fault = self._decoder.fault("", data)
         if fault is not None:
             return self._fail(fault)
         events = self._decoder.answer(data) if isinstance(data, dict) else []
