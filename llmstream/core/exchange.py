@@ -35,7 +35,7 @@ class Exchange:
         self._decoder = decoder
         self._limits = limits
         self._url = url
-        self._frames_of: sse.Frames = frames or sse.Parser()
+        self._parser: sse.Frames = frames or sse.Parser()
         self._headers: Mapping[str, str] = {}
         self._status = 0
         self._body: list[bytes] | None = None  # of a response that is no event stream
@@ -70,7 +70,7 @@ class Exchange:
         if self._body is not None:
             return self._collect(chunk, now)
         try:
-            frames = self._frames_of.feed(chunk)
+            frames = self._parser.feed(chunk)
         except Incomplete as error:
             return self._fail(error)
         return self._decode(frames, now) if frames else []
@@ -84,7 +84,7 @@ class Exchange:
         if self._body is not None and (self._status != 200 or not reason):
             return self._whole(now)
         try:
-            events = self._decode(self._frames_of.close(), now, at_end=True)
+            events = self._decode(self._parser.close(), now, at_end=True)
         except Incomplete as error:
             return self._fail(error)
         if self.over:
@@ -175,9 +175,9 @@ class Exchange:
                 except (ValueError, RecursionError):
                     if at_end:  # half an event: cut
                         break
-                    error = decoder.fault(name, data.decode("utf-8", "replace")) or self._not_json(data)
+                    error = faults.in_event(data.decode("utf-8", "replace"), name) or self._not_json(data)
                     return self._mark(events, now) + self._fail(error)
-                fault = decoder.fault(name, value)
+                fault = faults.in_event(value, name) if decoder.tells_faults else None
                 if fault is None and isinstance(value, dict):
                     events += decoder.feed(name, value)
                     fault = decoder.failure
@@ -247,7 +247,7 @@ class Exchange:
             data = json.loads(body)
         except (ValueError, RecursionError):
             data = None
-        fault = self._decoder.fault("", data)
+        fault = faults.in_event(data, "")
         if fault is not None:
             return self._fail(fault)
         events = self._decoder.answer(data) if isinstance(data, dict) else []

@@ -11,18 +11,16 @@ from typing import Any
 from ..core import decoder
 from ..core.decoder import items, number, string
 from ..core.events import Event, Finish, Reasoning, Text, Usage
-from ..errors import Error, Unavailable
+from ..errors import Unavailable
 from . import messages
 
 
 class _Agent(decoder.Decoder):
+    tells_faults = False  # agents recover from errors; the one that counts is in the last event
+
     def __init__(self, provider: str, model: str) -> None:
         super().__init__(provider, model)
         self._last = "\n"  # the last character of text
-
-    def fault(self, event: str, data: Any) -> Error | None:
-        """Agents report errors that they recover from; the one that counts is in the last event."""
-        return None
 
     def say(self, text: str, begins: bool) -> list[Event]:
         """Text of a message; `begins` if it is the message's first."""

@@ -7,13 +7,15 @@ from typing import Any
 from ..core import decoder
 from ..core.decoder import number, string
 from ..core.events import Event, Finish, Reasoning, Text, ToolCall, Usage
-from ..errors import STATUSES, Error, Incomplete
+from ..errors import STATUSES, Incomplete
 
 KINDS = {status.status: status for status in STATUSES}
 
 
 class Decoder(decoder.Decoder):
     """Reads them back, `error` too: with the status that it had."""
+
+    tells_faults = False  # but `error` does
 
     def feed(self, event: str, data: dict[str, Any]) -> list[Event]:
         kind = data.get("type")
@@ -31,9 +33,7 @@ class Decoder(decoder.Decoder):
             self.usage = Usage(*(number(data, name) for name in Usage.__slots__))
         elif kind == "finish":
             self.finish = Finish(string(data, "reason"), string(data, "provider_reason"))
+        elif kind == "error":
+            why = string(data, "message") or "the stream tells of an error"
+            self.failure = KINDS.get(number(data, "status"), Incomplete)(why)
         return []
-
-    def fault(self, event: str, data: Any) -> Error | None:
-        if not isinstance(data, dict) or data.get("type") != "error":
-            return None
-        return KINDS.get(number(data, "status"), Incomplete)(string(data, "message") or "the stream tells an error")
