@@ -52,10 +52,17 @@ def _code_block(wanted: bool, settings: Settings) -> Condition:
     return CodeBlock(settings.times)
 
 
+def _json(wanted: bool, settings: Settings) -> Condition:
+    from .json_value import JsonValue
+
+    return JsonValue(settings.times)
+
+
 CONDITIONS = (
     Option("regex", "e", "PATTERN", str, _regex, "A match of PATTERN, as Python's re.search finds it.", True),
     Option("fixed", "F", "TEXT", str, _fixed, "The text TEXT.", True),
     Option("code-block", "", "", bool, _code_block, "A whole fenced code block."),
+    Option("json", "", "", bool, _json, "A whole JSON object or array."),
     Option("lines", "", "N", int, lambda n, s: Lines(n * s.times), "N lines."),
     Option("words", "", "N", int, lambda n, s: Words(n * s.times), "N words."),
     Option("chars", "", "N", int, lambda n, s: Characters(n * s.times), "N characters."),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from json import JSONDecoder
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstream.core.conditions import CONDITIONS
 from llmstream.core.counts import Characters, Fixed, Lines, Words
+from llmstream.core.json_value import JsonValue
 from llmstream.errors import UsageError
 
 from ..cuts import cut, cuttings
@@ -63,6 +67,29 @@ def fixed(wanted):
 
 def characters(text, n):
     return (n - 1, n) if len(text) >= n else None
+
+
+def values(text, n):
+    """What json itself finds; for texts whose only brackets are those of whole values."""
+    at = 0
+    for _ in range(n):
+        starts = [place for place in (text.find("{", at), text.find("[", at)) if place >= 0]
+        if not starts:
+            return None
+        start = min(starts)
+        at = JSONDecoder().raw_decode(text, start)[1]
+    return start, at
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+VALUES = st.recursive(SCALARS, lambda x: st.lists(x, max_size=3) | st.dictionaries(st.text(), x, max_size=3))
+DOCUMENTS = st.lists(VALUES, max_size=3) | st.dictionaries(st.text(), VALUES, max_size=3)
+
+
+@given(st.lists(DOCUMENTS, max_size=4), st.text("a \n,\"'", max_size=6), PLACES, st.integers(1, 4))
+def test_json_is_met_where_json_says(documents, prose, places, n):
+    text = prose + "".join(json.dumps(document) + prose for document in documents)
+    assert met(JsonValue(n), cut(text, places))[0] == values(text, n)
 
 
 DEFINITIONS = {

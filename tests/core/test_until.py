@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from llmstream.core import until as core
 from llmstream.core.code_block import CodeBlock
 from llmstream.core.counts import Bytes, Characters, Fixed, Idle, Lines, Timed, Words
+from llmstream.core.json_value import JsonValue
 from llmstream.core.search import Search
 from llmstream.core.until import EXCLUSIVE, ONLY, QUIET, WITH, Until
 from llmstream.errors import Incomplete
@@ -31,6 +32,8 @@ def copied(pieces, conditions, mode=WITH):
         (lambda: Fixed("sep", 2), "a sep b sep c", ("a sep b sep", "a sep b ", "sep", "")),
         (lambda: CodeBlock(1), "a\n```\nx\n```\nb", ("a\n```\nx\n```\n", "a\n", "```\nx\n```\n", "")),
         (lambda: CodeBlock(1), "> ```\n> x\n\nb", ("> ```\n> x\n", "", "> ```\n> x\n", "")),
+        (lambda: JsonValue(1), 'a {b} {"c": [1]}.', ('a {b} {"c": [1]}', "a {b} ", '{"c": [1]}', "")),
+        (lambda: JsonValue(2), '{"a":"]}"}, [2, 3] ', ('{"a":"]}"}, [2, 3]', '{"a":"]}"}, ', "[2, 3]", "")),
         (lambda: Lines(2), "a\nb\nc\n", ("a\nb\n", "a\n", "b\n", "")),
         (lambda: Lines(2), "a\nb", ("a\nb", "a\n", "b", "")),
         (lambda: Words(2), " wörd\ttwo three", (" wörd\ttwo", " wörd\t", "two", "")),
@@ -66,6 +69,8 @@ CONDITIONS = [
     lambda: Fixed("bab", 1),
     lambda: CodeBlock(1),
     lambda: CodeBlock(2),
+    lambda: JsonValue(1),
+    lambda: JsonValue(2),
     lambda: Lines(2),
     lambda: Words(2),
     lambda: Characters(7),
@@ -74,7 +79,10 @@ CONDITIONS = [
 
 
 @given(
-    st.lists(st.sampled_from([*"aabb \né", "```\n", "\n```\n", "> ```\n", "- ```\n", "> ", "  "]), max_size=20)
+    st.lists(
+        st.sampled_from([*"aabb \né", "```\n", "\n```\n", "> ```\n", "- ```\n", "> ", "  ", *'{}[]":,1', '{"a":']),
+        max_size=20,
+    )
     .map("".join)
     .map(str.encode),
     st.lists(st.integers(0, 100), max_size=6),
