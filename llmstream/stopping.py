@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import time
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .core import conditions
-from .core.condition import Condition
+from .core.condition import EXCLUSIVE, ONLY, WITH, Condition
 from .core.conditions import Option, Settings
+from .errors import Error, UsageError
+
+if TYPE_CHECKING:
+    from .core.events import Event
+    from .core.stops import Stops
+    from .net.stream import Stream
 
 TYPES: dict[type, Any] = {
     str: str,
@@ -19,54 +26,57 @@ TYPES: dict[type, Any] = {
 }
 
 
+MODES = (
+    ("exclusive", "x", EXCLUSIVE, "End before the match."),
+    ("only", "o", ONLY, "Print the match alone."),
+)
+
+
 def options(prefix: str = "") -> Callable[[click.Command], click.Command]:
-    """Decorates a command with the options; with a prefix, they have long names only."""
+    """Decorates a command with the options, as its first ones; with a prefix, the last, with long names only."""
 
     def decorate(command: click.Command) -> click.Command:
         rows = [_option(row, prefix) for row in conditions.CONDITIONS]
-        command.params[:0] = [*rows, *_settings(prefix)]
+        arguments = [param for param in command.params if isinstance(param, click.Argument)]
+        place = len(command.params) if prefix else len(arguments)
+        command.params[place:place] = [*rows, *_settings(prefix)]
         return command
 
     return decorate
 
 
+def _names(name: str, short: str, prefix: str) -> list[str]:
+    long = f"{prefix}{name}"
+    return [f"--{long}", *([f"-{short}"] if short and not prefix else []), long.replace("-", "_")]
+
+
 def _option(row: Option, prefix: str) -> click.Option:
-    flags = [f"--{prefix}{row.name}", *([f"-{row.short}"] if row.short and not prefix else [])]
-    help = row.help + (" (repeatable)" if row.repeatable else "")
+    names = _names(row.name, row.short, prefix)
     if row.kind is bool:
-        return click.Option([*flags, _name(row, prefix)], is_flag=True, help=help)
-    return click.Option(
-        [*flags, _name(row, prefix)],
-        type=TYPES[row.kind],
-        metavar=row.metavar,
-        multiple=row.repeatable,
-        help=help,
-    )
+        return click.Option(names, is_flag=True, help=row.help)
+    help = row.help.removesuffix(".") + " (repeatable)." if row.repeatable else row.help
+    return click.Option(names, type=TYPES[row.kind], metavar=row.metavar, multiple=row.repeatable, help=help)
 
 
 def _settings(prefix: str) -> list[click.Option]:
-    def names(name: str, short: str) -> list[str]:
-        return [f"--{prefix}{name}", *([] if prefix else [f"-{short}"] if short else [])]
-
+    window = f"Characters that a match of a PATTERN may span ({conditions.WINDOW})."
     return [
-        click.Option(names("ignore-case", "i"), is_flag=True, help="Letters match in either case."),
-        click.Option(names("count", "k"), type=TYPES[int], default=1, metavar="N", help="Wait for the N-th time (1)."),
+        click.Option(_names("ignore-case", "i", prefix), is_flag=True, help="Letters match in either case."),
         click.Option(
-            names("window", ""),
-            type=TYPES[int],
-            default=conditions.WINDOW,
-            metavar="N",
-            help=f"Characters that a match of a PATTERN may span ({conditions.WINDOW}).",
+            _names("count", "k", prefix), type=TYPES[int], default=1, metavar="N", help="Wait for the N-th time (1)."
         ),
+        click.Option(
+            _names("window", "", prefix), type=TYPES[int], default=conditions.WINDOW, metavar="N", help=window
+        ),
+        *(click.Option(_names(name, short, prefix), is_flag=True, help=help) for name, short, _, help in MODES),
     ]
 
 
-def _name(row: Option, prefix: str) -> str:
-    return f"{prefix}{row.name}".replace("-", "_")
+def take(params: dict[str, Any], prefix: str = "") -> tuple[list[Condition], str]:
+    """Removes the options' values from a command's parameters: the conditions, in table order, and the mode.
 
-
-def take(params: dict[str, Any], prefix: str = "") -> list[Condition]:
-    """Removes the options' values from a command's parameters; the conditions that they ask for, in table order."""
+    Raises UsageError for a value that is no condition, and for two modes.
+    """
 
     def pop(name: str) -> Any:
         return params.pop(f"{prefix}{name}".replace("-", "_"))
@@ -77,4 +87,41 @@ def take(params: dict[str, Any], prefix: str = "") -> list[Condition]:
         value = pop(row.name)
         values = value if row.repeatable else () if value is None or value is False else (value,)
         made += [row.make(value, settings) for value in values]
-    return made
+    modes = [mode for name, _, mode, _ in MODES if pop(name)]
+    if len(modes) > 1:
+        raise UsageError(f"--{prefix}exclusive and --{prefix}only exclude each other: choose one")
+    return made, modes[0] if modes else WITH
+
+
+# Of a generation.
+
+
+def stops(params: dict[str, Any], prefix: str) -> Stops | None:
+    """As `take`: what ends a generation, if anything does."""
+    made, mode = take(params, prefix)
+    if not made:
+        return None
+    from .core.stops import Stops
+
+    return Stops(made, mode)
+
+
+def events(stream: Stream, stops: Stops | None) -> Generator[list[Event]]:
+    """The stream's events, up to the first condition. At its match the connection is closed, and then it is told."""
+    arriving = stream.events(stops.deadline if stops else None)
+    try:
+        if stops is None:
+            yield from arriving
+            return
+        stops.begin(time.monotonic())
+        for batch in arriving:
+            passed = stops.feed(batch, time.monotonic())
+            if stops.early:
+                arriving.close()
+            yield passed
+    except Error:
+        if stops is not None:
+            yield stops.close()
+        raise
+    finally:
+        arriving.close()

@@ -6,17 +6,20 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import prompts, providers, stdio
+from .. import prompts, providers, stdio, stopping
 from ..core import report
 from ..core.events import Event, Finish, Reasoning
 from ..core.render import EventRenderer, TextRenderer
 from ..core.request import Request
 from ..core.timing import Limits
-from ..errors import Error, Incomplete, OutputFailed, ReaderGone, Refused, Signalled, UsageError
+from ..errors import Error, Incomplete, NotFound, OutputFailed, ReaderGone, Refused, Signalled, UsageError
+
+if TYPE_CHECKING:
+    from ..core.stops import Stops
 
 NAME = "gen"
 
@@ -67,6 +70,7 @@ class Seconds(click.ParamType):  # type: ignore[type-arg] # generic since click 
 SECONDS = Seconds()
 
 
+@stopping.options("until-")
 @click.command(NAME)
 @click.argument("prompt", nargs=-1)
 @click.option(
@@ -150,6 +154,7 @@ def command(
     llmstream gen --events 'Count to ten.' | jq -r 'select(.type=="text").text'
     """
     stdio.require_stdout()
+    stops = stopping.stops(output, "until-")
     target = providers.resolve(model, api, os.environ)
     text = prompts.read(NAME, prompt, no_stdin)
     request = Request(target.model, text, system, max_tokens, temperature, seed, stop, extra)
@@ -157,16 +162,23 @@ def command(
         stdio.write(_describe(target, request).encode())
         return
     limits = Limits(first_token_timeout or None, stall_timeout or None, timeout or None)
-    _Generation(target, request, limits, connect_timeout, output).run()
+    _Generation(target, request, limits, connect_timeout, output, stops).run()
 
 
 class _Generation:
     """Runs a request and renders what comes; at the end, however it comes, the report."""
 
     def __init__(
-        self, target: providers.Target, request: Request, limits: Limits, connect_timeout: float, output: dict[str, Any]
+        self,
+        target: providers.Target,
+        request: Request,
+        limits: Limits,
+        connect_timeout: float,
+        output: dict[str, Any],
+        stops: Stops | None,
     ) -> None:
         self._target, self._request, self._limits = target, request, limits
+        self._stops = stops
         self._connect_timeout = connect_timeout
         self._output = output
         self._stats = _open_stats(output["stats_file"])
@@ -183,7 +195,10 @@ class _Generation:
         try:
             self._render(stream)
             status, reason = 0, ""
-            self._judge(exchange.finish)
+            if self._stops and self._stops.early:
+                reason = "cancelled"
+            else:
+                self._judge(exchange.finish)
         except Error as error:
             status = error.status
             raise
@@ -191,15 +206,16 @@ class _Generation:
             status, reason = 0, "cancelled"
             raise
         finally:
-            if exchange.warning:
-                stdio.note(NAME, exchange.warning)
+            for note in [exchange.warning, *(self._stops.notes if self._stops else [])]:
+                if note:
+                    stdio.note(NAME, note)
             self._report(
                 report.record(target.provider, target.model, exchange, time.monotonic(), status=status, reason=reason)
             )
             del server
 
     def _render(self, stream: Any) -> None:
-        output, events = self._output, stream.events()
+        output, events = self._output, stopping.events(stream, self._stops)
         try:
             if output["events"] or output["timing"]:
                 self._render_events(events, stream.exchange.timing.started if output["timing"] else None)
@@ -211,7 +227,8 @@ class _Generation:
                 if output["reasoning"]:
                     stdio.write_stderr(thoughts.feed(batch) + (thoughts.close() if text else b""))
                 stdio.write(text)
-            stdio.write(renderer.close())
+            if not (self._stops and self._stops.met):  # the output ends with the match
+                stdio.write(renderer.close())
         finally:
             events.close()  # and with it the provider's connection, before anything else
 
@@ -237,6 +254,8 @@ class _Generation:
         limited = self._request.max_tokens or any("tokens" in name for name, _ in self._request.extra)
         if finish.reason == "length" and not limited:
             raise Incomplete("the answer ran into the model's limit: --max-tokens N sets your own")
+        if self._stops and not self._stops.met:
+            raise NotFound("the answer ended before a condition was met")
 
     def _report(self, record: dict[str, object]) -> None:
         if self._output["usage"]:

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from .. import stdio, stopping
-from ..core import until
+from ..core.condition import QUIET, WITH
+from ..core.until import Until
 from ..errors import NotFound, UsageError
 
 NAME = "until"
@@ -17,11 +18,9 @@ NAME = "until"
 @stopping.options()
 @click.command(NAME)
 @click.argument("file", nargs=-1)
-@click.option("-x", "--exclusive", "modes", flag_value=until.EXCLUSIVE, multiple=True, help="End before the match.")
-@click.option("-o", "--only", "modes", flag_value=until.ONLY, multiple=True, help="Print the match alone.")
-@click.option("-q", "--quiet", "modes", flag_value=until.QUIET, multiple=True, help="Print nothing: the status tells.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing: the status tells.")
 @click.option("--drain", is_flag=True, help="Then read on and drop, so that the producer ends by itself.")
-def command(file: tuple[str, ...], modes: tuple[str, ...], drain: bool, **params: Any) -> int:
+def command(file: tuple[str, ...], quiet: bool, drain: bool, **params: Any) -> int:
     """Copy FILEs or stdin up to and including the first match, and exit at once.
 
     Of several conditions, the first that is met counts. Status 0: met; 1: not met.
@@ -32,12 +31,12 @@ def command(file: tuple[str, ...], modes: tuple[str, ...], drain: bool, **params
     tail -f app.log | llmstream until -q -e 'listening on port [0-9]+' && curl localhost:8080
     """
     stdio.require_stdout()
-    conditions = stopping.take(params)
+    conditions, mode = stopping.take(params)
     if not conditions:
         raise UsageError("no condition: say until when, for example -e PATTERN or --lines N")
-    if len(set(modes)) > 1:
-        raise UsageError("-x, -o and -q exclude each other: choose one")
-    copy = until.Until(conditions, modes[0] if modes else until.WITH)
+    if quiet and mode != WITH:
+        raise UsageError("-q leaves nothing to print for -x or -o: choose one")
+    copy = Until(conditions, QUIET if quiet else mode)
     copy.begin(time.monotonic())
     for source in stdio.open_operands(file):
         _read(source, copy, drain)
@@ -49,12 +48,12 @@ def command(file: tuple[str, ...], modes: tuple[str, ...], drain: bool, **params
         stdio.note(NAME, note)
     if copy.met:
         return 0
-    if until.QUIET in modes:
+    if quiet:
         return NotFound.status
     raise NotFound("the input ended before a condition was met")
 
 
-def _read(source: stdio.Input, copy: until.Until, drain: bool) -> None:
+def _read(source: stdio.Input, copy: Until, drain: bool) -> None:
     """Copies one input. The producer is told to stop before the last piece is written."""
     while not copy.met:
         deadline = copy.deadline()

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 Span = tuple[int, int]
 
+WITH, EXCLUSIVE, ONLY, QUIET = "with", "exclusive", "only", "quiet"  # what is put out: of the match, and before it
+
 
 class Condition:
     """Base of the conditions. Subclasses override what concerns them."""

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..errors import Incomplete
-from .condition import Condition, Span
+from .condition import EXCLUSIVE, ONLY, QUIET, WITH, Condition, Span
 from .counts import Bytes, Timed
 from .held import Held
 from .text import Decoder, encode
 
-WITH, EXCLUSIVE, ONLY, QUIET = "with", "exclusive", "only", "quiet"  # what of the match is put out, and before it
 MAX_HELD = 64 * 1024 * 1024  # characters that EXCLUSIVE and ONLY may have to keep
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 
 from .. import providers
 from ..core.events import Event
@@ -29,8 +29,11 @@ class Stream:
         decoder = dialect.Decoder(target.provider, target.model)
         self.exchange = Exchange(decoder, limits, time.monotonic(), target.url)
 
-    def events(self) -> Iterator[list[Event]]:
-        """Raises what ended the answer before its end mark, after the events that came before."""
+    def events(self, wake: Callable[[], float | None] | None = None) -> Generator[list[Event]]:
+        """Raises what ended the answer before its end mark, after the events that came before.
+
+        At the time that `wake` tells (monotonic, seconds) a list is yielded even if it is empty.
+        """
         loop = Loop()
         exchange = self.exchange
         try:
@@ -38,7 +41,8 @@ class Stream:
             headed = False
             redirects = 0
             while not exchange.over:
-                now = loop.wait(exchange.deadline())
+                due = wake() if wake else None
+                now = loop.wait(min((at for at in (exchange.deadline(), due) if at is not None), default=None))
                 if not headed and (head := transfer.head()) is not None:
                     if head[0] in (307, 308) and redirects < MAX_REDIRECTS and self._follow(head[1].get("location")):
                         redirects += 1
@@ -54,7 +58,7 @@ class Stream:
                     events += exchange.expire(now)
                 if exchange.over:  # before anything else, the provider may stop working
                     loop.end(transfer)
-                if events:
+                if events or (due is not None and now >= due):
                     yield events
                     exchange.resume(time.monotonic())
         finally:

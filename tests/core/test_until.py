@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from llmstream.core import until as core
 from llmstream.core.code_block import CodeBlock
+from llmstream.core.condition import EXCLUSIVE, ONLY, QUIET, WITH
 from llmstream.core.counts import Bytes, Characters, Fixed, Idle, Lines, Timed, Words
 from llmstream.core.json_value import JsonValue
 from llmstream.core.search import Search
-from llmstream.core.until import EXCLUSIVE, ONLY, QUIET, WITH, Until
+from llmstream.core.until import Until
 from llmstream.errors import Incomplete
 
 from ..cuts import cut, cuttings
