@@ -8,10 +8,20 @@ from __future__ import annotations
 
 
 class Error(Exception):
-    """Base of all that a user can be told. `status` is the exit status, `meaning` the man page's words for it."""
+    """Base of all that a user can be told.
+
+    `status` is the exit status, `meaning` the man page's words for it; `passing` says whether the same request may
+    succeed if it is sent again at once.
+    """
 
     status = 1
     meaning = ""
+    passing = False
+
+    def __init__(self, message: str, *, passing: bool | None = None) -> None:
+        super().__init__(message)
+        if passing is not None:
+            self.passing = passing
 
 
 class NotFound(Error):
@@ -31,6 +41,7 @@ class Refused(Error):
 
 class Unavailable(Error):
     status = 4
+    passing = True
     meaning = "unavailable: DNS, connection, TLS, time-out, rate limit, overload; later may work"
 
 
