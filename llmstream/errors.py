@@ -6,22 +6,24 @@ statuses in one place. A message says what happened and, after a colon, what to 
 
 from __future__ import annotations
 
+MANY = 1000
+
 
 class Error(Exception):
     """Base of all that a user can be told.
 
-    `status` is the exit status, `meaning` the man page's words for it; `passing` says whether the same request may
-    succeed if it is sent again at once.
+    `status` is the exit status, `meaning` the man page's words for it; `again` is how many times it is worth sending
+    the same request again.
     """
 
     status = 1
     meaning = ""
-    passing = False
+    again = 0
 
-    def __init__(self, message: str, *, passing: bool | None = None) -> None:
+    def __init__(self, message: str, *, again: int | None = None) -> None:
         super().__init__(message)
-        if passing is not None:
-            self.passing = passing
+        if again is not None:
+            self.again = again
 
 
 class NotFound(Error):
@@ -41,7 +43,7 @@ class Refused(Error):
 
 class Unavailable(Error):
     status = 4
-    passing = True
+    again = MANY
     meaning = "unavailable: DNS, connection, TLS, time-out, rate limit, overload; later may work"
 
 

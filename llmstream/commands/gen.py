@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import click
@@ -15,6 +16,7 @@ from ..core import report
 from ..core.events import Event, Finish, Reasoning
 from ..core.render import EventRenderer, TextRenderer
 from ..core.request import Request
+from ..core.retry import Retries
 from ..core.timing import Limits
 from ..errors import Error, Incomplete, OutputFailed, ReaderGone, Refused, Signalled, UsageError
 
@@ -84,6 +86,8 @@ SECONDS = click.FloatRange(min=0)
 @click.option("--stats-file", metavar="FILE", help="Append the same as a JSON line to FILE.")
 @click.option("--no-newline", is_flag=True, help="Add no final newline.")
 @click.option("--dry-run", is_flag=True, help="Print the request, its key hidden, and send nothing.")
+@click.option("--retries", type=click.IntRange(min=0), default=4, metavar="N", help="Tries after a failure (4).")
+@click.option("--max-retry-wait", type=SECONDS, default=60.0, metavar="S", help="The longest wait for one (60).")
 @click.option("--connect-timeout", type=SECONDS, default=10.0, metavar="S", help="For the connection (10).")
 @click.option("--first-token-timeout", type=SECONDS, default=120.0, metavar="S", help="For the first output (120).")
 @click.option("--stall-timeout", type=SECONDS, default=60.0, metavar="S", help="For each next output (60).")
@@ -94,6 +98,8 @@ def command(
     api: str | None,
     no_stdin: bool,
     dry_run: bool,
+    retries: int,
+    max_retry_wait: float,
     connect_timeout: float,
     first_token_timeout: float,
     stall_timeout: float,
@@ -124,33 +130,29 @@ def command(
         stdio.write(_describe(target, request).encode())
         return
     limits = Limits(first_token_timeout or None, stall_timeout or None, timeout or None)
-    _Generation(target, request, limits, connect_timeout, output).run()
+    tries = Retries(retries, max_retry_wait)
+    _Generation(target, request, output).run(limits, connect_timeout, tries)
 
 
 class _Generation:
     """Runs a request and renders what comes; at the end, however it comes, the report."""
 
-    def __init__(
-        self, target: providers.Target, request: Request, limits: Limits, connect_timeout: float, output: dict[str, Any]
-    ) -> None:
-        self._target, self._request, self._limits = target, request, limits
-        self._connect_timeout = connect_timeout
-        self._output = output
+    def __init__(self, target: providers.Target, request: Request, output: dict[str, Any]) -> None:
+        self._target, self._request, self._output = target, request, output
         self._stats = _open_stats(output["stats_file"])
 
-    def run(self) -> None:
+    def run(self, limits: Limits, connect_timeout: float, retries: Retries) -> None:
         from ..net.stream import Stream
 
         target, server = self._target, None
         if not target.url:
             server, target = _embedded(target, len(self._request.prompt.encode()))
-        stream = Stream(target, self._request, self._limits, self._connect_timeout)
-        exchange = stream.exchange
+        stream = Stream(target, self._request, limits, connect_timeout, retries, partial(stdio.note, NAME))
         status, reason = 1, "error"
         try:
             self._render(stream)
             status, reason = 0, ""
-            self._judge(exchange.finish)
+            self._judge(stream.exchange.finish)
         except Error as error:
             status = error.status
             raise
@@ -158,6 +160,7 @@ class _Generation:
             status, reason = 0, "cancelled"
             raise
         finally:
+            exchange = stream.exchange
             if exchange.warning:
                 stdio.note(NAME, exchange.warning)
             self._report(

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 
-from ..errors import Error, Incomplete, Unavailable
+from ..errors import MANY, Error, Incomplete, Unavailable
 from . import faults, sse
 from .decoder import Decoder
 from .events import Event, Finish, Reasoning, Text, ToolCall, Usage
@@ -25,23 +25,27 @@ SURROGATES = re.compile("[\ud800-\udfff]")
 class Exchange:
     """Feeds a response into a dialect's decoder and watches the clocks.
 
+    `timing` began with the first try, `now` is this one's time: the whole answer has one limit, the first token of
+    each try its own.
+
     Nothing is raised: once `over` is true, `failure` is why the answer is not whole, or None. So the events that
     came before a fault are never lost to it.
     """
 
-    def __init__(self, decoder: Decoder, limits: Limits, started: float, url: str) -> None:
+    def __init__(self, decoder: Decoder, limits: Limits, timing: Timing, now: float, url: str) -> None:
         self._decoder = decoder
         self._limits = limits
         self._url = url
         self._sse = sse.Parser()
-        self._headers: Mapping[str, str] = {}
+        self.headers: Mapping[str, str] = {}
         self._status = 0
         self._body: list[bytes] | None = None  # of a response that is no event stream
         self._held = 0
         self._frames = 0
         self._surrogate = ""  # the first half of a character whose second half is in the next delta
-        self._life = started  # when the last frame came that moved the answer on
-        self.timing = Timing(started)
+        self._asked = now
+        self._life = now  # when the last frame came that moved the answer on
+        self.timing = timing
         self.characters = 0
         self.over = False
         self.failure: Error | None = None
@@ -57,7 +61,7 @@ class Exchange:
 
     def head(self, status: int, headers: Mapping[str, str]) -> None:
         """The response's status and headers (names in lower case)."""
-        self._status, self._headers = status, headers
+        self._status, self.headers = status, headers
         if status != 200 or self._content_type() != "text/event-stream":
             self._body = []
 
@@ -73,12 +77,15 @@ class Exchange:
             return self._fail(error)
         return self._decode(frames, now) if frames else []
 
-    def close(self, now: float, reason: str = "") -> list[Event]:
-        """The connection has ended, by itself or for `reason`: the last events, and the verdict."""
+    def close(self, now: float, reason: str = "", again: int = MANY) -> list[Event]:
+        """The connection has ended, by itself or for `reason`: the last events, and the verdict.
+
+        `again` says how often a connection that failed so is worth trying.
+        """
         if self.over:
             return []
         if not self._status:
-            return self._fail(Unavailable(reason or "the connection closed before an answer came"))
+            return self._fail(Unavailable(reason or "the connection closed before an answer came", again=again))
         if self._body is not None and (self._status != 200 or not reason):
             return self._whole(now)
         events = [] if reason else self._decode(self._sse.close(), now, at_end=True)
@@ -105,11 +112,11 @@ class Exchange:
                 return self._end()
             if self.timing.first is None:
                 late = f"no token within {self._limits.first_token:g} s (--first-token-timeout)"
-                return self._fail(Unavailable(late))
+                return self._fail(Unavailable(late, again=0))
             return self._fail(self._cut(f"nothing new for {self._limits.stall:g} s (--stall-timeout)"))
         if total is not None and now >= total:
             late = f"not done within {self._limits.total:g} s (--timeout)"
-            return self._fail(Unavailable(late) if self.timing.first is None else self._cut(late))
+            return self._fail(Unavailable(late, again=0) if self.timing.first is None else self._cut(late))
         return []
 
     def resume(self, now: float) -> None:
@@ -121,14 +128,14 @@ class Exchange:
             return self._life + self._limits.grace
         if self.timing.first is None:
             limit = self._limits.first_token
-            return None if limit is None else self.timing.started + limit
+            return None if limit is None else self._asked + limit
         return None if self._limits.stall is None else self._life + self._limits.stall
 
     def _total_deadline(self) -> float | None:
         return None if self._limits.total is None else self.timing.started + self._limits.total
 
     def _content_type(self) -> str:
-        return self._headers.get("content-type", "").partition(";")[0].strip().lower()
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     # The end.
 
@@ -150,7 +157,7 @@ class Exchange:
 
     def _cut(self, why: str) -> Error:
         if self.timing.first is None:
-            return Incomplete(f"{why}: no output came")
+            return Incomplete(f"{why}: no output came", again=MANY)
         plural = "" if self.characters == 1 else "s"
         return Incomplete(f"{why}: the answer breaks off after {self.characters} character{plural}")
 
@@ -232,7 +239,7 @@ class Exchange:
     def _whole(self, now: float) -> list[Event]:
         body = b"".join(self._body or ())
         if self._status != 200:
-            return self._fail(faults.of_response(self._status, self._headers, body, self._url))
+            return self._fail(faults.of_response(self._status, self.headers, body, self._url))
         try:
             data = json.loads(body)
         except (ValueError, RecursionError):

@@ -8,30 +8,29 @@ not come back together).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from ..errors import Error
+from ..errors import MANY, Error
 
 FIRST, LONGEST = 0.5, 30.0  # seconds: the bounds of the first and the last wait
 
 
 class Retries:
-    """The budget of one generation: `limit` times, none of them after a wait of more than `max_wait` seconds.
+    """The budget of one generation: `limit` times, none of them after a wait of more than `max_wait` seconds."""
 
-    `random` gives numbers in [0, 1).
-    """
-
-    def __init__(self, limit: int, max_wait: float, random: Callable[[], float]) -> None:
-        self._limit, self._max_wait, self._random = limit, max_wait, random
+    def __init__(self, limit: int = 4, max_wait: float = 60.0) -> None:
+        self._limit, self._max_wait = limit, max_wait
         self.done = 0
 
-    def wait(self, failure: Error, headers: Mapping[str, str], wall: float) -> float | None:
-        """Seconds to wait before the next try, or None to give up. `wall` is the time of day in Unix seconds.
+    def wait(self, failure: Error, headers: Mapping[str, str], wall: float, dice: float) -> float | None:
+        """Seconds to wait before the next try, or None to give up.
 
+        `wall` is the time of day in Unix seconds, `dice` a random number in [0, 1).
         Where a wait that the server asks for is what forbids it, failure says so.
         """
         should = headers.get("x-should-retry")
-        if self.done >= self._limit or should == "false" or not (failure.passing or should == "true"):
+        worth = {"true": MANY, "false": 0}.get(should or "", failure.again)
+        if self.done >= min(self._limit, worth):
             return None
         asked = retry_after(headers, wall)
         if asked is not None and asked > self._max_wait:
@@ -39,7 +38,7 @@ class Retries:
             return None
         bound = min(FIRST * 2**self.done, LONGEST, self._max_wait)
         self.done += 1
-        return asked if asked is not None else bound * self._random()
+        return asked if asked is not None else bound * dice
 
 
 def retry_after(headers: Mapping[str, str], wall: float) -> float | None:

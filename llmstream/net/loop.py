@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import pycurl
 
 from .. import __version__, stdio
-from ..errors import ReaderGone, UsageError
+from ..errors import MANY, ReaderGone, UsageError
 
 LOOPBACK = re.compile(r"localhost|127(\.\d+){3}|::1")
 FOREVER = 2**31 - 1  # milliseconds; 0 would be libcurl's default
@@ -28,7 +28,17 @@ CA_FILES = (
     "/etc/ssl/ca-bundle.pem",  # openSUSE
     "/etc/ssl/cert.pem",  # macOS, BSD, Alpine
 )
-# What will pass is told from what will not by the retries; here only words that help.
+# How often it is worth trying again, where not many times: names and certificates do not mend in a minute.
+WORTH = {
+    pycurl.E_COULDNT_CONNECT: 1,
+    pycurl.E_COULDNT_RESOLVE_HOST: 0,
+    pycurl.E_COULDNT_RESOLVE_PROXY: 0,
+    pycurl.E_PEER_FAILED_VERIFICATION: 0,
+    pycurl.E_SSL_CONNECT_ERROR: 0,
+    pycurl.E_SSL_CACERT_BADFILE: 0,
+    pycurl.E_URL_MALFORMAT: 0,
+    pycurl.E_UNSUPPORTED_PROTOCOL: 0,
+}
 HINTS = {
     pycurl.E_COULDNT_CONNECT: "is the server running?",
     pycurl.E_COULDNT_RESOLVE_HOST: "is the address right, and the network up?",
@@ -39,7 +49,11 @@ HINTS = {
 
 
 class Transfer:
-    """One POST under way. `chunks` is what has arrived since it was last taken; `reason` why it ended, "" if well."""
+    """One POST under way.
+
+    `chunks` is what has arrived since it was last taken; `reason` why it ended, "" if well, and `again` how often what
+    ended so is worth trying.
+    """
 
     def __init__(self, easy: pycurl.Curl) -> None:
         self.easy = easy
@@ -47,6 +61,7 @@ class Transfer:
         self.lines: list[bytes] = []  # of the head
         self.ended = False
         self.reason = ""
+        self.again = MANY
 
     def take(self) -> bytes:
         """What has arrived since the last call."""
@@ -188,6 +203,7 @@ class Loop:
                 transfer = self._transfers[easy]
                 transfer.ended = True
                 hint = HINTS.get(code, "")
+                transfer.again = WORTH.get(code, MANY)
                 transfer.reason = (message or f"libcurl error {code}").rstrip(".") + (f" ({hint})" if hint else "")
 
 

@@ -1,17 +1,20 @@
-"""One generation over the loop: the seam between sockets and the exchange."""
+"""One generation over the loop: the seam between sockets and the exchange, and the tries that it takes."""
 
 from __future__ import annotations
 
 import json
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from .. import providers
 from ..core.events import Event
 from ..core.exchange import Exchange
 from ..core.request import Request
-from ..core.timing import Limits
+from ..core.retry import Retries
+from ..core.timing import Limits, Timing
 from ..errors import Error
 from .loop import Loop, Transfer
 
@@ -19,52 +22,102 @@ MAX_REDIRECTS = 5
 
 
 class Stream:
-    """A request on its way. `events` yields what arrives, a list per arrival; closing it ends the generation."""
+    """A request on its way. `events` yields what arrives, a list per arrival; closing it ends the generation.
 
-    def __init__(self, target: providers.Target, request: Request, limits: Limits, connect_timeout: float) -> None:
+    `note` is told of each new try, in words for the user.
+    """
+
+    def __init__(
+        self,
+        target: providers.Target,
+        request: Request,
+        limits: Limits,
+        connect_timeout: float,
+        retries: Retries,
+        note: Callable[[str], None],
+    ) -> None:
         self._target = target
         self._url = target.url
         self._connect_timeout = connect_timeout
-        dialect = providers.dialect(target.api)
-        self._body = json.dumps(dialect.body(request, target.fields), ensure_ascii=False).encode("utf-8", "replace")
-        decoder = dialect.Decoder(target.provider, target.model)
-        self.exchange = Exchange(decoder, limits, time.monotonic(), target.url)
+        self._retries = retries
+        self._limits = limits
+        self._note = note
+        self._dialect = providers.dialect(target.api)
+        self._body: dict[str, Any] = self._dialect.body(request, target.fields)
+        self._redirects = 0
+        self._timing = Timing(time.monotonic())
+        self.exchange = self._exchange()
 
     def events(self) -> Iterator[list[Event]]:
         """Raises what ended the answer before its end mark, after the events that came before."""
         loop = Loop()
-        exchange = self.exchange
         try:
-            transfer = self._post(loop)
-            headed = False
-            redirects = 0
-            while not exchange.over:
-                now = loop.wait(exchange.deadline())
-                if not headed and (head := transfer.head()) is not None:
-                    if head[0] in (307, 308) and redirects < MAX_REDIRECTS and self._follow(head[1].get("location")):
-                        redirects += 1
-                        loop.end(transfer)
-                        transfer = self._post(loop)
-                        continue
-                    exchange.head(*head)
-                    headed = True
-                events = exchange.feed(transfer.take(), now) if transfer.chunks else []
-                if transfer.ended:
-                    events += exchange.close(now, transfer.reason)
-                elif not events:
-                    events = exchange.expire(now)
-                if exchange.over:  # before anything else, the provider may stop working
-                    loop.end(transfer)
-                if events:
-                    yield events
-                    exchange.resume(time.monotonic())
+            while True:
+                yield from self._try(loop)
+                failure = self.exchange.failure
+                if failure is None:
+                    return
+                if not self._once_more(loop, failure):
+                    raise self._redacted(failure)
+                self.exchange = self._exchange()
         finally:
             loop.close()
-        if exchange.failure is not None:
-            raise self._redacted(exchange.failure)
+
+    def _exchange(self) -> Exchange:
+        decoder = self._dialect.Decoder(self._target.provider, self._target.model)
+        return Exchange(decoder, self._limits, self._timing, time.monotonic(), self._url)
+
+    def _try(self, loop: Loop) -> Iterator[list[Event]]:
+        """Sends the request and yields its events; those before the first output come with it or with the end."""
+        exchange = self.exchange
+        transfer = self._post(loop)
+        headed = False
+        held: list[Event] = []
+        while not exchange.over:
+            now = loop.wait(exchange.deadline())
+            if not headed and (head := transfer.head()) is not None:
+                if head[0] in (307, 308) and self._follow(head[1].get("location")):
+                    loop.end(transfer)
+                    transfer = self._post(loop)
+                    continue
+                exchange.head(*head)
+                headed = True
+            events = exchange.feed(transfer.take(), now) if transfer.chunks else []
+            if transfer.ended:
+                events += exchange.close(now, transfer.reason, transfer.again)
+            elif not events:
+                events = exchange.expire(now)
+            if exchange.over:  # before anything else, the provider may stop working
+                loop.end(transfer)
+            if events:
+                held += events
+                if exchange.timing.first is not None or (exchange.over and exchange.failure is None):
+                    yield held
+                    held = []
+                    exchange.resume(time.monotonic())
+
+    def _once_more(self, loop: Loop, failure: Error) -> bool:
+        """Whether to try again; waits as long as that takes."""
+        if self._timing.first is not None:
+            return False
+        if "stream_options" in self._body and "stream_options" in str(failure) and failure.status == 3:
+            del self._body["stream_options"]  # a server that does not know it; the usage may come all the same
+            return True
+        wait = self._retries.wait(failure, self.exchange.headers, time.time(), _dice())
+        if wait is None:
+            return False
+        until = time.monotonic() + wait
+        total = self._limits.total
+        if total is not None and until >= self._timing.started + total:
+            return False
+        self._note(f"{self._redacted(failure)}: trying again in {wait:.1f} s ({self._retries.done})")
+        while loop.wait(until) < until:
+            pass
+        return True
 
     def _post(self, loop: Loop) -> Transfer:
-        return loop.post(self._url, self._target.headers(), self._body, self._connect_timeout)
+        body = json.dumps(self._body, ensure_ascii=False).encode("utf-8", "replace")
+        return loop.post(self._url, self._target.headers(), body, self._connect_timeout)
 
     def _redacted(self, error: Error) -> Error:
         """Servers quote the key that they refuse."""
@@ -75,7 +128,13 @@ class Stream:
         """Takes a redirect that keeps the method, within the same origin: the key is sent to no other."""
         url = urljoin(self._url, location or "")
         old, new = urlsplit(self._url), urlsplit(url)
-        if not location or (old.scheme, old.netloc) != (new.scheme, new.netloc):
+        if not location or (old.scheme, old.netloc) != (new.scheme, new.netloc) or self._redirects >= MAX_REDIRECTS:
             return False
+        self._redirects += 1
         self._url = url
         return True
+
+
+def _dice() -> float:
+    """A random number in [0, 1); the random module costs milliseconds to import."""
+    return int.from_bytes(os.urandom(6), "big") / 2**48

@@ -33,24 +33,24 @@ def test_retry_after(headers, seconds):
 
 
 def test_the_waits_grow_and_end():
-    retries = Retries(limit=8, max_wait=60, random=lambda: 1.0)
-    waits = [retries.wait(Unavailable("busy"), {}, NOON) for _ in range(9)]
+    retries = Retries(limit=8, max_wait=60)
+    waits = [retries.wait(Unavailable("busy"), {}, NOON, 1.0) for _ in range(9)]
     assert waits == [0.5, 1, 2, 4, 8, 16, 30, 30, None]
 
 
 def test_the_waits_are_jittered_from_zero():
-    assert Retries(1, 60, lambda: 0.0).wait(Unavailable("busy"), {}, NOON) == 0
+    assert Retries().wait(Unavailable("busy"), {}, NOON, 0.0) == 0
 
 
 def test_no_wait_is_longer_than_allowed():
-    retries = Retries(limit=8, max_wait=3, random=lambda: 1.0)
-    assert [retries.wait(Unavailable("busy"), {}, NOON) for _ in range(4)] == [0.5, 1, 2, 3]
+    retries = Retries(limit=8, max_wait=3)
+    assert [retries.wait(Unavailable("busy"), {}, NOON, 1.0) for _ in range(4)] == [0.5, 1, 2, 3]
 
 
 def test_the_server_s_wait_is_obeyed_up_to_the_limit():
-    assert Retries(1, 60, lambda: 0.5).wait(Unavailable("busy"), {"retry-after": "60"}, NOON) == 60
+    assert Retries().wait(Unavailable("busy"), {"retry-after": "60"}, NOON, 0.5) == 60
     failure = Unavailable("busy")
-    assert Retries(1, 60, lambda: 0.5).wait(failure, {"retry-after": str(16 * 86400)}, NOON) is None
+    assert Retries().wait(failure, {"retry-after": str(16 * 86400)}, NOON, 0.5) is None
     assert str(failure) == "busy: it asks to wait 16 days, more than --max-retry-wait allows"
 
 
@@ -58,11 +58,17 @@ def test_the_server_s_wait_is_obeyed_up_to_the_limit():
     ("failure", "headers", "again"),
     [
         (Unavailable("busy"), {}, True),
-        (Unavailable("no such host", passing=False), {}, False),
+        (Unavailable("no such host", again=0), {}, False),
+        (Unavailable("refused", again=1), {}, True),
         (Refused("no"), {}, False),
         (Refused("no"), {"x-should-retry": "true"}, True),
         (Unavailable("busy"), {"x-should-retry": "false"}, False),
     ],
 )
 def test_what_may_pass_is_asked_again(failure, headers, again):
-    assert (Retries(1, 60, lambda: 0.5).wait(failure, headers, NOON) is not None) == again
+    assert (Retries().wait(failure, headers, NOON, 0.5) is not None) == again
+
+
+def test_what_is_worth_one_more_try_gets_one():
+    retries = Retries(limit=4, max_wait=60)
+    assert [retries.wait(Unavailable("refused", again=1), {}, NOON, 1.0) for _ in range(2)] == [0.5, None]
