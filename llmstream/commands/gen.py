@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +19,9 @@ from ..core.request import Request
 from ..core.retry import Retries
 from ..core.timing import Limits
 from ..errors import Error, Incomplete, OutputFailed, ReaderGone, Refused, Signalled, UsageError
+
+if TYPE_CHECKING:
+    from ..net.route import Route
 
 NAME = "gen"
 
@@ -85,6 +88,8 @@ SECONDS = click.FloatRange(min=0)
 @click.option("-u", "--usage", is_flag=True, help="At the end, tokens and times on stderr.")
 @click.option("--stats-file", metavar="FILE", help="Append the same as a JSON line to FILE.")
 @click.option("--no-newline", is_flag=True, help="Add no final newline.")
+@click.option("--record", metavar="FILE", help="Write the wire's bytes and times to FILE; -m replay:FILE plays them.")
+@click.option("--speed", type=SECONDS, default=1.0, metavar="X", help="Replay X times as fast; 0: at once (1).")
 @click.option("--dry-run", is_flag=True, help="Print the request, its key hidden, and send nothing.")
 @click.option("--retries", type=click.IntRange(min=0), default=4, metavar="N", help="Tries after a failure (4).")
 @click.option("--max-retry-wait", type=SECONDS, default=60.0, metavar="S", help="The longest wait for one (60).")
@@ -97,6 +102,8 @@ def command(
     model: str | None,
     api: str | None,
     no_stdin: bool,
+    record: str | None,
+    speed: float,
     dry_run: bool,
     retries: int,
     max_retry_wait: float,
@@ -130,24 +137,25 @@ def command(
         stdio.write(_describe(target, request).encode())
         return
     limits = Limits(first_token_timeout or None, stall_timeout or None, timeout or None)
-    tries = Retries(retries, max_retry_wait)
-    _Generation(target, request, output).run(limits, connect_timeout, tries)
+    from ..net.route import find
+
+    generation = _Generation(request, output)  # opens the stats file before anything is paid for
+    route = find(target, len(text.encode("utf-8", "replace")), record, speed, progress=os.isatty(stdio.STDERR))
+    generation.run(route, limits, connect_timeout, Retries(retries, max_retry_wait))
 
 
 class _Generation:
     """Runs a request and renders what comes; at the end, however it comes, the report."""
 
-    def __init__(self, target: providers.Target, request: Request, output: dict[str, Any]) -> None:
-        self._target, self._request, self._output = target, request, output
+    def __init__(self, request: Request, output: dict[str, Any]) -> None:
+        self._request, self._output = request, output
         self._stats = _open_stats(output["stats_file"])
 
-    def run(self, limits: Limits, connect_timeout: float, retries: Retries) -> None:
+    def run(self, route: Route, limits: Limits, connect_timeout: float, retries: Retries) -> None:
         from ..net.stream import Stream
 
-        target, server = self._target, None
-        if not target.url:
-            server, target = _embedded(target, len(self._request.prompt.encode()))
-        stream = Stream(target, self._request, limits, connect_timeout, retries, partial(stdio.note, NAME))
+        target, note = route.target, partial(stdio.note, NAME)
+        stream = Stream(target, self._request, limits, connect_timeout, retries, note, route.transport)
         status, reason = 1, "error"
         try:
             self._render(stream)
@@ -166,7 +174,6 @@ class _Generation:
             self._report(
                 report.record(target.provider, target.model, exchange, time.monotonic(), status=status, reason=reason)
             )
-            del server
 
     def _render(self, stream: Any) -> None:
         output, events = self._output, stream.events()
@@ -226,15 +233,6 @@ def _open_stats(path: str | None) -> int | None:
         return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from None
-
-
-def _embedded(target: providers.Target, prompt_size: int) -> tuple[Any, providers.Target]:
-    from ..net import embedded
-
-    server, url, key = embedded.start(target.model, prompt_size, progress=os.isatty(stdio.STDERR))
-    path = providers.dialect(target.api).PATH
-    prefix = "" if path.startswith("/v1") else "/v1"
-    return server, target._replace(url=f"{url}{prefix}{path}", key=key)
 
 
 def _describe(target: providers.Target, request: Request) -> str:

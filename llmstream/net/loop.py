@@ -19,6 +19,7 @@ import pycurl
 
 from .. import __version__, stdio
 from ..errors import MANY, ReaderGone, UsageError
+from .transfer import Transfer
 
 LOOPBACK = re.compile(r"localhost|127(\.\d+){3}|::1")
 FOREVER = 2**31 - 1  # milliseconds; 0 would be libcurl's default
@@ -48,30 +49,15 @@ HINTS = {
 }
 
 
-class Transfer:
-    """One POST under way.
+class _Post(Transfer):
+    """A transfer of libcurl's."""
 
-    `chunks` is what has arrived since it was last taken; `reason` why it ended, "" if well, and `again` how often what
-    ended so is worth trying.
-    """
-
-    def __init__(self, easy: pycurl.Curl) -> None:
-        self.easy = easy
-        self.chunks: list[bytes] = []
+    def __init__(self) -> None:
+        super().__init__()
+        self.easy = pycurl.Curl()
         self.lines: list[bytes] = []  # of the head
-        self.ended = False
-        self.reason = ""
-        self.again = MANY
-
-    def take(self) -> bytes:
-        """What has arrived since the last call."""
-        chunks = self.chunks
-        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        chunks.clear()
-        return data
 
     def head(self) -> tuple[int, dict[str, str]] | None:
-        """Status and headers (names in lower case) once they are complete; those of the last response."""
         if not self.lines or self.lines[-1] not in (b"\r\n", b"\n"):
             return None
         status = self.easy.getinfo(pycurl.RESPONSE_CODE)
@@ -82,14 +68,14 @@ class Transfer:
             text = line.decode("latin-1")
             if text.startswith("HTTP/"):
                 headers.clear()
-            else:
+            elif text.strip():
                 name, _, value = text.partition(":")
                 headers[name.strip().lower()] = value.strip()
         return status, headers
 
 
 class Loop:
-    """Runs transfers. `wait` raises ReaderGone as soon as stdout's reader leaves."""
+    """A Transport over the network."""
 
     def __init__(self) -> None:
         self._multi = pycurl.CurlMulti()
@@ -98,14 +84,13 @@ class Loop:
         self._epoll = hasattr(select, "epoll")
         self._poll: Any = select.epoll() if self._epoll else select.poll()
         self._curl_wake: float | None = None
-        self._transfers: dict[pycurl.Curl, Transfer] = {}
+        self._transfers: dict[pycurl.Curl, _Post] = {}
         with contextlib.suppress(PermissionError):  # epoll takes no regular file: nobody can leave one
             self._poll.register(stdio.STDOUT, 0)
 
     def post(self, url: str, headers: list[str], body: bytes, connect_timeout: float) -> Transfer:
-        """Begins a POST; the answer arrives in the transfer. A connect_timeout of 0 seconds is none."""
-        easy = pycurl.Curl()
-        transfer = Transfer(easy)
+        transfer = _Post()
+        easy = transfer.easy
         try:
             easy.setopt(pycurl.URL, url)
         except UnicodeEncodeError:
@@ -137,10 +122,6 @@ class Loop:
         return transfer
 
     def wait(self, deadline: float | None) -> float:
-        """Waits until something happened or the deadline has come; returns the time (monotonic, seconds).
-
-        What happened stands in the transfers.
-        """
         wakes = [wake for wake in (deadline, self._curl_wake) if wake is not None]
         timeout = max(0.0, min(wakes) - time.monotonic()) if wakes else None
         if self._epoll:
@@ -165,7 +146,7 @@ class Loop:
         return now
 
     def end(self, transfer: Transfer) -> None:
-        """Ends a transfer; one that is still under way by closing its connection at once."""
+        assert isinstance(transfer, _Post)
         if self._transfers.pop(transfer.easy, None):
             stdio.defer_signals()
             self._multi.remove_handle(transfer.easy)

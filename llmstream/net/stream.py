@@ -16,7 +16,7 @@ from ..core.request import Request
 from ..core.retry import Retries
 from ..core.timing import Limits, Timing
 from ..errors import Error
-from .loop import Loop, Transfer
+from .transfer import Transfer, Transport
 
 MAX_REDIRECTS = 5
 
@@ -35,6 +35,7 @@ class Stream:
         connect_timeout: float,
         retries: Retries,
         note: Callable[[str], None],
+        transport: Transport,
     ) -> None:
         self._target = target
         self._url = target.url
@@ -42,6 +43,7 @@ class Stream:
         self._retries = retries
         self._limits = limits
         self._note = note
+        self._transport = transport
         self._dialect = providers.dialect(target.api)
         self._body: dict[str, Any] = self._dialect.body(request, target.fields)
         self._redirects = 0
@@ -50,7 +52,7 @@ class Stream:
 
     def events(self) -> Iterator[list[Event]]:
         """Raises what ended the answer before its end mark, after the events that came before."""
-        loop = Loop()
+        loop = self._transport
         try:
             while True:
                 yield from self._try(loop)
@@ -67,7 +69,7 @@ class Stream:
         decoder = self._dialect.Decoder(self._target.provider, self._target.model)
         return Exchange(decoder, self._limits, self._timing, time.monotonic(), self._url)
 
-    def _try(self, loop: Loop) -> Iterator[list[Event]]:
+    def _try(self, loop: Transport) -> Iterator[list[Event]]:
         """Sends the request and yields its events; those before the first output come with it or with the end."""
         exchange = self.exchange
         transfer = self._post(loop)
@@ -96,7 +98,7 @@ class Stream:
                     held = []
                     exchange.resume(time.monotonic())
 
-    def _once_more(self, loop: Loop, failure: Error) -> bool:
+    def _once_more(self, loop: Transport, failure: Error) -> bool:
         """Whether to try again; waits as long as that takes."""
         if self._timing.first is not None:
             return False
@@ -115,7 +117,7 @@ class Stream:
             pass
         return True
 
-    def _post(self, loop: Loop) -> Transfer:
+    def _post(self, loop: Transport) -> Transfer:
         body = json.dumps(self._body, ensure_ascii=False).encode("utf-8", "replace")
         return loop.post(self._url, self._target.headers(), body, self._connect_timeout)
 

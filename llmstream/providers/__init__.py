@@ -106,7 +106,10 @@ def dialect(api: str) -> ModuleType:
 
 def resolve(name: str | None, api: str | None, env: Mapping[str, str]) -> Target:
     """The target that a model's name means. Raises UsageError for unknown names and missing keys."""
-    provider, model = _split(name or env.get("LLMSTREAM_MODEL") or _with_key(env))
+    name = name or env.get("LLMSTREAM_MODEL") or _with_key(env)
+    if name.startswith("replay:"):
+        return Target("replay", name.removeprefix("replay:"), api or CHAT, "", "", {}, "")
+    provider, model = _split(name)
     row = PROVIDERS[provider]
     model = model or row.model
     if not model:
