@@ -19,6 +19,7 @@ from ..core.request import Request
 from ..core.retry import Retries
 from ..core.timing import Limits
 from ..errors import Error, Incomplete, OutputFailed, ReaderGone, Refused, Signalled, UsageError
+from . import options
 
 if TYPE_CHECKING:
     from ..net.route import Route
@@ -26,77 +27,22 @@ if TYPE_CHECKING:
 NAME = "gen"
 
 
-def _extra(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, Any], ...]:
-    fields = []
-    for value in values:
-        name, equals, text = value.partition("=")
-        if not (name and equals):
-            raise click.BadParameter(f"{value!r} is not KEY=JSON")
-        try:
-            fields.append((name, json.loads(text)))
-        except ValueError:
-            raise click.BadParameter(f"{text!r} is not JSON: a string is {name}='\"...\"'") from None
-    return tuple(fields)
-
-
-def _system(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    if value is None or not value.startswith("@"):
-        return value
-    try:
-        with open(value[1:], encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError as error:
-        raise click.BadParameter(f"cannot read {value[1:]}: {error.strerror}") from None
-
-
-def _complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    names = [f"{name}/{row.model}" for name, row in providers.PROVIDERS.items()]
-    return [name for name in names if name.startswith(incomplete)]
-
-
-SECONDS = click.FloatRange(min=0)
-
-
 @click.command(NAME)
 @click.argument("prompt", nargs=-1)
-@click.option(
-    "-m",
-    "--model",
-    metavar="MODEL",
-    shell_complete=_complete_model,
-    help="provider/model, a plain model name, or the path of a .gguf file.",
-)
-@click.option("--api", type=click.Choice(providers.APIS), help="The dialect, where not the provider's own.")
-@click.option("-s", "--system", metavar="TEXT|@FILE", callback=_system, help="The system prompt.")
-@click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="At most N tokens of output.")
-@click.option("-t", "--temperature", type=float, metavar="X", help="Sampling temperature.")
-@click.option("--seed", type=int, metavar="N", help="Sampling seed.")
-@click.option("--stop", multiple=True, metavar="TEXT", help="Stop sequence, kept by the server (repeatable).")
-@click.option(
-    "-o",
-    "--option",
-    "extra",
-    multiple=True,
-    metavar="KEY=JSON",
-    callback=_extra,
-    help="Any field of the request's body (repeatable).",
-)
+@options.request
 @click.option("-n", "--no-stdin", is_flag=True, help="Leave stdin alone.")
 @click.option("--events", is_flag=True, help="Write NDJSON events instead of text.")
-@click.option("--timing", is_flag=True, help='Add "t" to the events: seconds since the request.')
+@click.option("--timing", is_flag=True, help='As --events, each with "t": seconds since the request.')
 @click.option("--reasoning", is_flag=True, help="Write the model's reasoning to stderr.")
-@click.option("-u", "--usage", is_flag=True, help="At the end, tokens and times on stderr.")
-@click.option("--stats-file", metavar="FILE", help="Append the same as a JSON line to FILE.")
+@click.option("-u", "--usage", is_flag=True, help="At the end, write tokens and times to stderr.")
+@click.option("--stats-file", type=click.Path(dir_okay=False), metavar="FILE", help="Append the same to FILE as JSON.")
 @click.option("--no-newline", is_flag=True, help="Add no final newline.")
 @click.option("--record", metavar="FILE", help="Write the wire's bytes and times to FILE; -m replay:FILE plays them.")
-@click.option("--speed", type=SECONDS, default=1.0, metavar="X", help="Replay X times as fast; 0: at once (1).")
+@click.option(
+    "--speed", type=click.FloatRange(min=0), default=1.0, metavar="X", help="Replay X times as fast, or at once (1)."
+)
 @click.option("--dry-run", is_flag=True, help="Print the request, its key hidden, and send nothing.")
-@click.option("--retries", type=click.IntRange(min=0), default=4, metavar="N", help="Tries after a failure (4).")
-@click.option("--max-retry-wait", type=SECONDS, default=60.0, metavar="S", help="The longest wait for one (60).")
-@click.option("--connect-timeout", type=SECONDS, default=10.0, metavar="S", help="For the connection (10).")
-@click.option("--first-token-timeout", type=SECONDS, default=120.0, metavar="S", help="For the first output (120).")
-@click.option("--stall-timeout", type=SECONDS, default=60.0, metavar="S", help="For each next output (60).")
-@click.option("--timeout", type=SECONDS, default=0.0, metavar="S", help="For the whole answer (none).")
+@options.network
 def command(
     prompt: tuple[str, ...],
     model: str | None,
@@ -178,7 +124,7 @@ class _Generation:
     def _render(self, stream: Any) -> None:
         output, events = self._output, stream.events()
         try:
-            if output["events"]:
+            if output["events"] or output["timing"]:
                 self._render_events(events, stream.exchange.timing.started if output["timing"] else None)
                 return
             renderer = TextRenderer(not output["no_newline"])
@@ -237,7 +183,7 @@ def _open_stats(path: str | None) -> int | None:
 
 def _describe(target: providers.Target, request: Request) -> str:
     """The request as it would go out, its key hidden."""
-    headers = [line.replace(target.key, "[key]") if target.key else line for line in target.headers()]
+    headers = target._replace(key=target.key and "[key]").headers()
     body = providers.dialect(target.api).body(request, target.fields)
     url = target.url or "the embedded model"
     return "\n".join([f"POST {url}", *headers, "", json.dumps(body, ensure_ascii=False, indent=2), ""])

@@ -26,7 +26,7 @@ class Provider(NamedTuple):
     prefixes: tuple[str, ...] = ()  # of bare model names that are plainly this provider's
     fields: dict[str, str] = {}  # noqa: RUF012 - our body fields by the server's names, "" to leave out
     key_header: str = ""  # where the key does not go in the dialect's own header
-    url_path: str = ""  # what url_env, a mere host here, still lacks
+    url_path: str = ""  # what the value of url_env still lacks
     elsewhere: str = ""  # the dialect at any other address, where that is not surely the same
 
 
@@ -155,9 +155,7 @@ def _base_url(provider: str, row: Provider, env: Mapping[str, str]) -> str:
         if not row.base_url:
             raise UsageError(f"{provider} needs an address: set {row.url_env}")
         return row.base_url
-    if "://" not in url:
-        if not row.url_path:
-            raise UsageError(f"{row.url_env} is not a URL: it begins with https:// or http://")
+    if "://" not in url and not row.key_env:  # OLLAMA_HOST is a mere host; a key never goes out in clear by default
         url = f"http://{url}"
     if not url.startswith(("http://", "https://")):
         raise UsageError(f"{row.url_env} is not a URL: it begins with https:// or http://")
