@@ -88,6 +88,9 @@ class Loop:
         with contextlib.suppress(PermissionError):  # epoll takes no regular file: nobody can leave one
             self._poll.register(stdio.STDOUT, 0)
 
+    def now(self) -> float:
+        return time.monotonic()
+
     def post(self, url: str, headers: list[str], body: bytes, connect_timeout: float) -> Transfer:
         transfer = _Post()
         easy = transfer.easy
@@ -123,12 +126,12 @@ class Loop:
 
     def wait(self, deadline: float | None) -> float:
         wakes = [wake for wake in (deadline, self._curl_wake) if wake is not None]
-        timeout = max(0.0, min(wakes) - time.monotonic()) if wakes else None
+        timeout = max(0.0, min(wakes) - self.now()) if wakes else None
         if self._epoll:
             ready = self._poll.poll(timeout)
         else:
             ready = self._poll.poll(None if timeout is None else timeout * 1000)
-        now = time.monotonic()
+        now = self.now()
         stdio.defer_signals()
         for fd, mask in ready:
             if fd == stdio.STDOUT:
@@ -172,7 +175,7 @@ class Loop:
             self._poll.modify(fd, mask)
 
     def _on_timer(self, milliseconds: int) -> None:
-        self._curl_wake = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
+        self._curl_wake = None if milliseconds < 0 else self.now() + milliseconds / 1000
 
     def _reap(self) -> None:
         queued = 1

@@ -47,8 +47,11 @@ class Recorder:
             raise UsageError(f"cannot write {path}: {error.strerror}") from None
         self._write({"recording": 1, "provider": target.provider, "model": target.model, "api": target.api})
 
+    def now(self) -> float:
+        return self._inner.now()
+
     def post(self, url: str, headers: list[str], body: bytes, connect_timeout: float) -> Transfer:
-        now = time.monotonic()
+        now = self.now()
         self._started = now if self._started is None else self._started
         self._line(now, request={"url": url, "body": json.loads(body)})
         self._headed = False
@@ -70,7 +73,7 @@ class Recorder:
 
     def end(self, transfer: Transfer) -> None:
         if not transfer.ended:
-            self._end("the client closed the connection", time.monotonic())
+            self._end("the client closed the connection", self.now())
         self._inner.end(transfer)
 
     def close(self) -> None:
@@ -130,24 +133,27 @@ class Player:
         self._poll = select.poll()
         self._poll.register(stdio.STDOUT, 0)
 
+    def now(self) -> float:
+        return time.monotonic()
+
     def post(self, url: str, headers: list[str], body: bytes, connect_timeout: float) -> Transfer:
         """Goes on to the next request of the recording, whatever is asked."""
         while self._next < len(self._records) and "request" not in self._records[self._next]:
             self._next += 1
         if self._next < len(self._records):
-            self._offset = time.monotonic() - self._due(self._records[self._next])
+            self._offset = self.now() - self._due(self._records[self._next])
             self._next += 1
         self._transfer = _Played()
         return self._transfer
 
     def wait(self, deadline: float | None) -> float:
         record = self._records[self._next] if self._next < len(self._records) else {"end": "the recording ends here"}
-        transfer, now = self._transfer, time.monotonic()
+        transfer, now = self._transfer, self.now()
         due = (self._offset or now) + self._due(record)
         if transfer.ended or "request" in record:
             due = now if deadline is None else deadline
         self._pause(due if deadline is None else min(due, deadline))
-        now = time.monotonic()
+        now = self.now()
         if now >= due and not transfer.ended:
             self._next += 1
             transfer.play(record)
@@ -164,7 +170,7 @@ class Player:
         return float(record.get("t", 0.0)) / self._speed if self._speed else 0.0
 
     def _pause(self, until: float) -> None:
-        ready = self._poll.poll(max(0.0, until - time.monotonic()) * 1000)
+        ready = self._poll.poll(max(0.0, until - self.now()) * 1000)
         if ready:
             raise ReaderGone
 

@@ -47,40 +47,40 @@ class Stream:
         self._dialect = providers.dialect(target.api)
         self._body: dict[str, Any] = self._dialect.body(request, target.fields)
         self._redirects = 0
-        self._timing = Timing(time.monotonic())
+        self._timing = Timing(self._transport.now())
         self.exchange = self._exchange()
 
     def events(self) -> Iterator[list[Event]]:
         """Raises what ended the answer before its end mark, after the events that came before."""
-        loop = self._transport
+        transport = self._transport
         try:
             while True:
-                yield from self._try(loop)
+                yield from self._try()
                 failure = self.exchange.failure
                 if failure is None:
                     return
-                if not self._once_more(loop, failure):
+                if not self._once_more(failure):
                     raise self._redacted(failure)
                 self.exchange = self._exchange()
         finally:
-            loop.close()
+            transport.close()
 
     def _exchange(self) -> Exchange:
         decoder = self._dialect.Decoder(self._target.provider, self._target.model)
-        return Exchange(decoder, self._limits, self._timing, time.monotonic(), self._url)
+        return Exchange(decoder, self._limits, self._timing, self._transport.now(), self._url)
 
-    def _try(self, loop: Transport) -> Iterator[list[Event]]:
+    def _try(self) -> Iterator[list[Event]]:
         """Sends the request and yields its events; those before the first output come with it or with the end."""
-        exchange = self.exchange
-        transfer = self._post(loop)
+        exchange, transport = self.exchange, self._transport
+        transfer = self._post()
         headed = False
         held: list[Event] = []
         while not exchange.over:
-            now = loop.wait(exchange.deadline())
+            now = transport.wait(exchange.deadline())
             if not headed and (head := transfer.head()) is not None:
                 if head[0] in (307, 308) and self._follow(head[1].get("location")):
-                    loop.end(transfer)
-                    transfer = self._post(loop)
+                    transport.end(transfer)
+                    transfer = self._post()
                     continue
                 exchange.head(*head)
                 headed = True
@@ -90,15 +90,15 @@ class Stream:
             elif not events:
                 events = exchange.expire(now)
             if exchange.over:  # before anything else, the provider may stop working
-                loop.end(transfer)
+                transport.end(transfer)
             if events:
                 held += events
                 if exchange.timing.first is not None or (exchange.over and exchange.failure is None):
                     yield held
                     held = []
-                    exchange.resume(time.monotonic())
+                    exchange.resume(self._transport.now())
 
-    def _once_more(self, loop: Transport, failure: Error) -> bool:
+    def _once_more(self, failure: Error) -> bool:
         """Whether to try again; waits as long as that takes."""
         if self._timing.first is not None:
             return False
@@ -108,18 +108,18 @@ class Stream:
         wait = self._retries.wait(failure, self.exchange.headers, time.time(), _dice())
         if wait is None:
             return False
-        until = time.monotonic() + wait
+        until = self._transport.now() + wait
         total = self._limits.total
         if total is not None and until >= self._timing.started + total:
             return False
         self._note(f"{self._redacted(failure)}: trying again in {wait:.1f} s ({self._retries.done})")
-        while loop.wait(until) < until:
+        while self._transport.wait(until) < until:
             pass
         return True
 
-    def _post(self, loop: Transport) -> Transfer:
+    def _post(self) -> Transfer:
         body = json.dumps(self._body, ensure_ascii=False).encode("utf-8", "replace")
-        return loop.post(self._url, self._target.headers(), body, self._connect_timeout)
+        return self._transport.post(self._url, self._target.headers(), body, self._connect_timeout)
 
     def _redacted(self, error: Error) -> Error:
         """Servers quote the key that they refuse."""

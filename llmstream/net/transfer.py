@@ -32,7 +32,10 @@ class Transfer:
 
 
 class Transport(Protocol):
-    """What carries requests: the network, or a recording of it. Times are seconds of the monotonic clock."""
+    """What carries requests: the network, or a recording of it. It has the clock, too: monotonic, in seconds."""
+
+    def now(self) -> float:
+        """The time."""
 
     def post(self, url: str, headers: list[str], body: bytes, connect_timeout: float) -> Transfer:
         """Begins a POST; the answer arrives in the transfer. A connect_timeout of 0 is none."""

@@ -99,6 +99,9 @@ class Inner:
         self.transfer = Transfer()
         self.transfer.head = lambda: (200, {"x": KEY, "set-cookie": "secret"})
 
+    def now(self) -> float:
+        return time.monotonic()
+
     def post(self, *request: object) -> Transfer:
         return self.transfer
 
