@@ -7,6 +7,7 @@ runs every row in a process of its own, and prints the table with what it came t
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from .loopback import DIALECTS, HOLD, RESET, Provider, Step, frame, head, reply
 TEXT = ("Hello, ", "wörld")
 WHOLE = "Hello, wörld\n"
 KEPT = "Hello, wörld"
+KEY = at("")["OPENAI_API_KEY"]
 AGAIN = ["--max-retry-wait", "0.01"]  # of the backoff, which is tested on its own clock
 
 MODELS = {"chat": "openai/m", "responses": "openai/m", "messages": "anthropic/m"}
@@ -38,7 +40,7 @@ class Fault(NamedTuple):
     api: str
     scripts: list[list[Step]]
     stdout: str
-    status: int
+    status: int | None  # None: any
     stderr: tuple[str, ...] = ()  # a part of each line
     requests: int = 1
     args: tuple[str, ...] = ()
@@ -201,6 +203,8 @@ def response_rows() -> Iterator[Fault]:
     yield row(
         "429 insufficient_quota", said("429 Too Many Requests", "pay", code="insufficient_quota"), stderr=("pay",)
     )
+    for name, script in quoting(f"wrong key {KEY}"):
+        yield row(f"the key is quoted: {name}", script, status=None, stderr=("[key]",), args=("--retries", "0"))
     for value in ("0", "0.01", "-1", "Tue, 14 Nov 2023 22:13:20 GMT", "soon"):
         limited = reply("429 Too Many Requests", b"{}", "application/json", f"Retry-After: {value}")
         yield row(
@@ -259,6 +263,16 @@ def response_rows() -> Iterator[Fault]:
     yield row("HTTP/0.9 nonsense", [b"hello there\r\n\r\n"], status=4, stderr=("HTTP/0.9",), args=("--retries", "0"))
 
 
+def quoting(words: str) -> Iterator[tuple[str, list[Step]]]:
+    """Ways in which a server can quote what it was sent."""
+    error = {"error": {"message": words}}
+    yield "in a 401", reply("401 Unauthorized", json.dumps(error).encode())
+    yield "in a 401 as text", reply("401 Unauthorized", json.dumps({"detail": words}).encode())
+    yield "in an event", [head(), frame(error)]
+    yield "in an event that is not JSON", [head(), frame("{" + words)]
+    yield "in a Location", reply("302 Found", b"", "text/html", f"Location: https://login.example/?{KEY}")
+
+
 def chunked_head() -> bytes:
     return b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -283,7 +297,9 @@ def differences(fault: Fault, outcome: Outcome) -> list[str]:
     wrong = []
     if outcome.stdout != fault.stdout:
         wrong.append(f"stdout {outcome.stdout[:60]!r}, not {fault.stdout!r}")
-    if outcome.status != fault.status:
+    if KEY in outcome.stdout + "".join(outcome.stderr):
+        wrong.append("the key is in the output")
+    if fault.status is not None and outcome.status != fault.status:
         wrong.append(f"status {outcome.status}, not {fault.status}")
     if outcome.requests != fault.requests:
         wrong.append(f"{outcome.requests} requests, not {fault.requests}")

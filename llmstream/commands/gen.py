@@ -185,5 +185,5 @@ def _describe(target: providers.Target, request: Request) -> str:
     """The request as it would go out, its key hidden."""
     headers = target._replace(key=target.key and "[key]").headers()
     body = providers.dialect(target.api).body(request, target.fields)
-    url = target.url or "the embedded model"
+    url = providers.shown(target.url) if target.url else "the embedded model"
     return "\n".join([f"POST {url}", *headers, "", json.dumps(body, ensure_ascii=False, indent=2), ""])

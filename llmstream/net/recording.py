@@ -23,7 +23,7 @@ from typing import Any
 
 from .. import stdio
 from ..errors import MANY, OutputFailed, ReaderGone, UsageError
-from ..providers import Target
+from ..providers import Target, shown
 from .transfer import Transfer, Transport
 
 HIDDEN = b"[key]"
@@ -53,7 +53,7 @@ class Recorder:
     def post(self, url: str, headers: list[str], body: bytes, connect_timeout: float) -> Transfer:
         now = self.now()
         self._started = now if self._started is None else self._started
-        self._line(now, request={"url": url, "body": json.loads(body)})
+        self._line(now, request={"url": shown(url), "body": json.loads(body)})
         self._headed = False
         self._transfer = self._inner.post(url, headers, body, connect_timeout)
         return self._transfer

@@ -67,7 +67,7 @@ class Stream:
 
     def _exchange(self) -> Exchange:
         decoder = self._dialect.Decoder(self._target.provider, self._target.model)
-        return Exchange(decoder, self._limits, self._timing, self._transport.now(), self._url)
+        return Exchange(decoder, self._limits, self._timing, self._transport.now(), providers.shown(self._url))
 
     def _try(self) -> Iterator[list[Event]]:
         """Sends the request and yields its events; those before the first output come with it or with the end."""

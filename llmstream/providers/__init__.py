@@ -99,6 +99,13 @@ class Target(NamedTuple):
         return lines
 
 
+def shown(url: str) -> str:
+    """A URL for people to see: without a password."""
+    scheme, _, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+
 def dialect(api: str) -> ModuleType:
     """The module of a dialect: PATH, headers(), body(), Decoder."""
     return importlib.import_module(f".{api}", __name__)
