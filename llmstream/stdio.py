@@ -8,9 +8,11 @@ a terminal POLLHUP) the moment its reader leaves, without a write. Nothing is bu
 from __future__ import annotations
 
 import errno
+import io
 import os
 import select
 import signal
+import sys
 from types import FrameType
 
 from .errors import OutputFailed, ReaderGone, Signalled
@@ -36,6 +38,29 @@ def require_stdout() -> None:
     """Raises OutputFailed where stdout was closed at the start (`>&-`): before anything is paid for."""
     if STDOUT in _closed_at_start:
         raise OutputFailed("stdout is closed: redirect it to a file or to /dev/null")
+
+
+class _Stdout(io.RawIOBase):
+    """stdout as a file for those who print, click's help among them: with our errors, and nothing held back."""
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return STDOUT
+
+    def isatty(self) -> bool:
+        return os.isatty(STDOUT)
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        require_stdout()
+        write(bytes(data))
+        return len(data)
+
+
+def take_stdout() -> None:
+    """Makes sys.stdout write through `write`."""
+    sys.stdout = io.TextIOWrapper(_Stdout(), encoding="utf-8", write_through=True)
 
 
 # Signals. The handler raises, so that a blocked read, write or poll ends at once; but inside libcurl, which would

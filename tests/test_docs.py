@@ -173,7 +173,8 @@ def test_every_variable_that_is_read_is_in_the_overview():
     known = {row.url_env for row in providers.PROVIDERS.values()} - {""}
     known |= {name for row in providers.PROVIDERS.values() for name in row.key_env}
     for path in (ROOT / "llmstream").rglob("*.py"):
-        known |= set(re.findall(r'env(?:iron)?(?:\.get\(|\[)"(\w+)"', path.read_text()))
+        read = re.findall(r'env(?:iron)?(?:\.get\(|\[)"(\w+)"', path.read_text())
+        known |= {name.upper() for name in read}  # no_proxy is NO_PROXY in lower case
     listed = re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", "\n".join(docs.page("llmstream").sections["ENVIRONMENT"]))
     by_libcurl = {"HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
     assert set(listed) == known | by_libcurl

@@ -213,11 +213,21 @@ def test_loopback_goes_through_no_proxy(run):
         assert run("gen", "-m", "openai/m", "Hi", env=env).stdout == b"Hello\n"
 
 
-def test_other_hosts_go_through_the_proxy(run):
+@pytest.mark.parametrize("host", ["llm.example", "localhost.example", "127.0.0.1.example"])
+def test_other_hosts_go_through_the_proxy(run, host):
     with Provider([head(), *chat("Hello")]) as proxy:
-        env = at("http://llm.example", http_proxy=proxy.url)
+        env = at(f"http://{host}", http_proxy=proxy.url)
         assert run("gen", "-m", "openai/m", "Hi", env=env).stdout == b"Hello\n"
-    assert proxy.requests[0].line == "POST http://llm.example/v1/chat/completions HTTP/1.1"
+    assert proxy.requests[0].line == f"POST http://{host}/v1/chat/completions HTTP/1.1"
+
+
+@pytest.mark.parametrize("excepted", ["*", "invalid", "other.example, .invalid"])
+def test_what_no_proxy_excepts_goes_through_none(run, excepted):
+    with Provider([head(), *chat("Hello")]) as proxy:
+        env = at("http://llm.invalid", http_proxy=proxy.url, no_proxy=excepted)
+        done = run("gen", "-m", "openai/m", "Hi", env=env)
+    assert (done.returncode, proxy.requests) == (4, [])
+    assert b"resolve host: llm.invalid" in done.stderr
 
 
 # Time-outs. The provider is silent, so each can only end by the clock that the test names.

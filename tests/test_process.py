@@ -152,6 +152,16 @@ def test_other_descriptors_may_be_closed_or_full(closed):
     assert (done.returncode, done.stdout) == (0, b"Hello\n")
 
 
+@pytest.mark.parametrize(
+    "what", ["--help", "gen --help", "--version", "completion bash", "man gen", "gen --dry-run Hi"]
+)
+def test_whatever_prints_keeps_the_same_rules(what):
+    command = f"{' '.join(LLMSTREAM)} {what}"
+    assert shell(f"{command} > /dev/full", "http://127.0.0.1:9").returncode == 5
+    gone = shell(f"{command} | true; echo ${{PIPESTATUS[0]}}", "http://127.0.0.1:9")
+    assert (gone.stdout, gone.stderr) == (b"0\n", b"")
+
+
 def test_pipefail_stays_green_when_the_reader_has_enough():
     with Provider([head(), chat_text("Hello\n"), HOLD]) as provider:
         done = shell("set -o pipefail; gen -n Hi | head -n 1; echo ${PIPESTATUS[*]}", provider.url)

@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import urljoin, urlsplit
 
 from .. import providers
 from ..core.events import Event
@@ -128,6 +127,8 @@ class Stream:
 
     def _follow(self, location: str | None) -> bool:
         """Takes a redirect that keeps the method, within the same origin: the key is sent to no other."""
+        from urllib.parse import urljoin, urlsplit
+
         url = urljoin(self._url, location or "")
         old, new = urlsplit(self._url), urlsplit(url)
         if not location or (old.scheme, old.netloc) != (new.scheme, new.netloc) or self._redirects >= MAX_REDIRECTS:

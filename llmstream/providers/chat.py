@@ -89,10 +89,13 @@ class Decoder(decoder.Decoder):
         self.over = True
 
     def _read_delta(self, delta: dict[str, Any], events: list[Event]) -> None:
+        content = delta.get("content")
+        if len(delta) == 1 and content and isinstance(content, str):  # as nearly all are: no need to look for the rest
+            events.append(Text(content))
+            return
         reasoning = string(delta, "reasoning_content") or string(delta, "reasoning") or string(delta, "thinking")
         if reasoning:
             events.append(Reasoning(reasoning))
-        content = delta.get("content")
         if isinstance(content, list):
             events += _parts(content)
         elif content and isinstance(content, str):
