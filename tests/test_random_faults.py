@@ -21,7 +21,7 @@ from llmstream.core.retry import Retries
 from llmstream.core.timing import Limits
 from llmstream.errors import Error
 from llmstream.net.stream import Stream
-from llmstream.net.transfer import Transfer
+from llmstream.net.transfer import Ask, Transfer
 from llmstream.providers import Target
 
 from .faults import ERRORS
@@ -54,7 +54,7 @@ class Scripted:
     def now(self) -> float:
         return self._now
 
-    def post(self, *request: object) -> Transfer:
+    def send(self, *request: object) -> Transfer:
         script = self.tries[min(self.requests, len(self.tries) - 1)]
         self.requests += 1
         self._script = script
@@ -78,6 +78,8 @@ class Scripted:
             transfer.ended = True
             transfer.reason = "reset" if self._script.ending == "reset" else ""
         return self._now
+
+    def tell(self, ask: Ask) -> None: ...
 
     def end(self, transfer: Transfer) -> None:
         transfer.ended = True

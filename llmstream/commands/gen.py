@@ -42,6 +42,7 @@ NAME = "gen"
     "--speed", type=click.FloatRange(min=0), default=1.0, metavar="X", help="Replay X times as fast, or at once (1)."
 )
 @click.option("--dry-run", is_flag=True, help="Print the request, its key hidden, and send nothing.")
+@click.option("--continue", "go_on", is_flag=True, help="Ask for the rest of an answer that was cut.")
 @options.network
 def command(
     prompt: tuple[str, ...],
@@ -51,6 +52,7 @@ def command(
     record: str | None,
     speed: float,
     dry_run: bool,
+    go_on: bool,
     retries: int,
     max_retry_wait: float,
     connect_timeout: float,
@@ -87,7 +89,7 @@ def command(
 
     generation = _Generation(request, output)  # opens the stats file before anything is paid for
     route = find(target, len(text.encode("utf-8", "replace")), record, speed, progress=os.isatty(stdio.STDERR))
-    generation.run(route, limits, connect_timeout, Retries(retries, max_retry_wait))
+    generation.run(route, limits, connect_timeout, Retries(retries, max_retry_wait), go_on)
 
 
 class _Generation:
@@ -97,11 +99,16 @@ class _Generation:
         self._request, self._output = request, output
         self._stats = _open_stats(output["stats_file"])
 
-    def run(self, route: Route, limits: Limits, connect_timeout: float, retries: Retries) -> None:
+    def run(self, route: Route, limits: Limits, connect_timeout: float, retries: Retries, go_on: bool) -> None:
         from ..net.stream import Stream
 
+        resume = None
+        if go_on:
+            from ..net.resume import of
+
+            resume = of(route.target)
         target, note = route.target, partial(stdio.note, NAME)
-        stream = Stream(target, self._request, limits, connect_timeout, retries, note, route.transport)
+        stream = Stream(target, self._request, limits, connect_timeout, retries, note, route.transport, resume)
         status, reason = 1, "error"
         try:
             self._render(stream)

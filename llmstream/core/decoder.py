@@ -20,6 +20,7 @@ class Decoder:
         self.provider, self.model = provider, model
         self.started = False
         self.over = False
+        self.position = -1  # the number of the last event
         self.finish: Finish | None = None
         self.usage: Usage | None = None
         self.failure: Error | None = None

@@ -95,6 +95,30 @@ class Exchange:
             return events + self._end()
         return events + self._fail(self._cut(reason or "the stream ended before its end mark"))
 
+    def cut(self, now: float, ended: bool) -> bool:
+        """Whether an answer under way stands cut: the connection `ended`, or nothing has come for too long."""
+        stall = self._limits.stall
+        broken = ended or (stall is not None and now >= self._life + stall)
+        begun = self.timing.first is not None and self._body is None
+        return broken and begun and not self.over and not self._decoder.finish
+
+    def reopen(self, now: float, *, same_bytes: bool, decoder: Decoder | None = None) -> None:
+        """Makes ready for another response that goes on with the answer.
+
+        `same_bytes`: exactly where the last one broke off, and not with a frame; `decoder`: in words of its own.
+        """
+        self._status, self.headers = 0, {}
+        self._asked = self._life = now
+        if not same_bytes:
+            self._sse = sse.Parser()
+        if decoder is not None:
+            self._decoder = decoder
+
+    @property
+    def position(self) -> int:
+        """The number of the last event, where the dialect numbers them."""
+        return self._decoder.position
+
     def deadline(self) -> float | None:
         """When `expire` wants to be called, unless something arrives; None for never."""
         progress, total = self._progress_deadline(), self._total_deadline()

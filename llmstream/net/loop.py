@@ -8,6 +8,7 @@ libcurl itself, so no Python runs per chunk before `wait` returns.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import time
@@ -17,9 +18,10 @@ import pycurl
 
 from .. import __version__, stdio
 from ..errors import MANY, ReaderGone, UsageError
-from .transfer import Transfer
+from .transfer import Ask, Transfer
 
 LOOPBACK = "localhost,127.0.0.0/8,::1"  # through no proxy
+TELL = 2.0  # seconds for a request whose answer does not matter
 FOREVER = 2**31 - 1  # milliseconds; 0 would be libcurl's default
 CA_FILES = (
     "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Arch, Alpine
@@ -47,7 +49,7 @@ HINTS = {
 }
 
 
-class _Post(Transfer):
+class _Running(Transfer):
     """A transfer of libcurl's."""
 
     def __init__(self) -> None:
@@ -82,43 +84,31 @@ class Loop:
         self._epoll = hasattr(select, "epoll")
         self._poll: Any = select.epoll() if self._epoll else select.poll()
         self._curl_wake: float | None = None
-        self._transfers: dict[pycurl.Curl, _Post] = {}
+        self._transfers: dict[pycurl.Curl, _Running] = {}
         with contextlib.suppress(PermissionError):  # epoll takes no regular file: nobody can leave one
             self._poll.register(stdio.STDOUT, 0)
 
     def now(self) -> float:
         return time.monotonic()
 
-    def post(self, url: str, headers: list[str], body: bytes, connect_timeout: float) -> Transfer:
-        transfer = _Post()
+    def send(self, ask: Ask, connect_timeout: float) -> Transfer:
+        transfer = _Running()
         easy = transfer.easy
-        try:
-            easy.setopt(pycurl.URL, url)
-        except UnicodeEncodeError:
-            raise UsageError(f"{url} is not a URL: it is not ASCII") from None
-        easy.setopt(pycurl.POSTFIELDS, body)
-        easy.setopt(
-            pycurl.HTTPHEADER,
-            [
-                *headers,
-                "Content-Type: application/json",
-                "Accept: text/event-stream, application/json",
-                "Accept-Encoding: identity",  # compression holds back what streaming is for
-                "Expect:",  # no round trip before a large prompt
-                f"User-Agent: llmstream/{__version__}",
-            ],
-        )
+        _prepare(easy, ask, connect_timeout)
         easy.setopt(pycurl.WRITEFUNCTION, transfer.chunks.append)
         easy.setopt(pycurl.HEADERFUNCTION, transfer.lines.append)
-        easy.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
-        easy.setopt(pycurl.CONNECTTIMEOUT_MS, round(connect_timeout * 1000) or FOREVER)
-        easy.setopt(pycurl.NOSIGNAL, 1)
-        easy.setopt(pycurl.NOPROXY, _no_proxy())
-        if url.startswith("https:"):
-            _trust(easy)
         self._multi.add_handle(easy)
         self._transfers[easy] = transfer
         return transfer
+
+    def tell(self, ask: Ask) -> None:
+        easy = pycurl.Curl()
+        _prepare(easy, ask, TELL)
+        easy.setopt(pycurl.WRITEFUNCTION, len)
+        easy.setopt(pycurl.TIMEOUT_MS, round(TELL * 1000))
+        with contextlib.suppress(pycurl.error):
+            easy.perform()
+        easy.close()
 
     def wait(self, deadline: float | None) -> float:
         wakes = [wake for wake in (deadline, self._curl_wake) if wake is not None]
@@ -145,7 +135,7 @@ class Loop:
         return now
 
     def end(self, transfer: Transfer) -> None:
-        assert isinstance(transfer, _Post)
+        assert isinstance(transfer, _Running)
         if self._transfers.pop(transfer.easy, None):
             stdio.defer_signals()
             self._multi.remove_handle(transfer.easy)
@@ -185,6 +175,31 @@ class Loop:
                 hint = HINTS.get(code, "")
                 transfer.again = WORTH.get(code, MANY)
                 transfer.reason = (message or f"libcurl error {code}").rstrip(".") + (f" ({hint})" if hint else "")
+
+
+def _prepare(easy: pycurl.Curl, ask: Ask, connect_timeout: float) -> None:
+    headers = [
+        *ask.headers,
+        "Accept: text/event-stream, application/json",
+        "Accept-Encoding: identity",  # compression holds back what streaming is for
+        f"User-Agent: llmstream/{__version__}",
+    ]
+    if ask.body is not None:
+        body = json.dumps(ask.body, ensure_ascii=False).encode("utf-8", "replace")
+        easy.setopt(pycurl.POSTFIELDS, body)
+        headers += ["Content-Type: application/json", "Expect:"]  # no round trip before a large prompt
+    easy.setopt(pycurl.HTTPHEADER, headers)
+    easy.setopt(pycurl.CUSTOMREQUEST, ask.method)
+    try:
+        easy.setopt(pycurl.URL, ask.url)
+    except UnicodeEncodeError:
+        raise UsageError(f"{ask.url} is not a URL: it is not ASCII") from None
+    easy.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
+    easy.setopt(pycurl.CONNECTTIMEOUT_MS, round(connect_timeout * 1000) or FOREVER)
+    easy.setopt(pycurl.NOSIGNAL, 1)
+    easy.setopt(pycurl.NOPROXY, _no_proxy())
+    if ask.url.startswith("https:"):
+        _trust(easy)
 
 
 def _no_proxy() -> str:

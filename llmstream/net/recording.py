@@ -3,7 +3,7 @@
 A recording is NDJSON, one line a thing that happened, `t` in seconds since the first request:
 
     {"recording": 1, "provider": ..., "model": ..., "api": ...}
-    {"t": 0.0, "request": {"url": ..., "body": ...}}
+    {"t": 0.0, "request": {"method": ..., "url": ..., "body": ...}}
     {"t": 0.2, "status": 200, "headers": {...}}
     {"t": 0.2, "data": "..."}  or  {"t": 0.2, "base64": "..."} where the bytes are no UTF-8
     {"t": 3.1, "end": ""}  or why the connection ended
@@ -24,7 +24,7 @@ from typing import Any
 from .. import stdio
 from ..errors import MANY, OutputFailed, ReaderGone, UsageError
 from ..providers import Target, shown
-from .transfer import Transfer, Transport
+from .transfer import Ask, Transfer, Transport
 
 HIDDEN = b"[key]"
 
@@ -50,13 +50,16 @@ class Recorder:
     def now(self) -> float:
         return self._inner.now()
 
-    def post(self, url: str, headers: list[str], body: bytes, connect_timeout: float) -> Transfer:
+    def send(self, ask: Ask, connect_timeout: float) -> Transfer:
         now = self.now()
         self._started = now if self._started is None else self._started
-        self._line(now, request={"url": shown(url), "body": json.loads(body)})
+        self._line(now, request={"method": ask.method, "url": shown(ask.url), "body": ask.body})
         self._headed = False
-        self._transfer = self._inner.post(url, headers, body, connect_timeout)
+        self._transfer = self._inner.send(ask, connect_timeout)
         return self._transfer
+
+    def tell(self, ask: Ask) -> None:
+        self._inner.tell(ask)
 
     def wait(self, deadline: float | None) -> float:
         now = self._inner.wait(deadline)
@@ -136,7 +139,7 @@ class Player:
     def now(self) -> float:
         return time.monotonic()
 
-    def post(self, url: str, headers: list[str], body: bytes, connect_timeout: float) -> Transfer:
+    def send(self, ask: Ask, connect_timeout: float) -> Transfer:
         """Goes on to the next request of the recording, whatever is asked."""
         while self._next < len(self._records) and "request" not in self._records[self._next]:
             self._next += 1
@@ -159,6 +162,9 @@ class Player:
             transfer.play(record)
             transfer.again = MANY if self._next < len(self._records) else 0
         return now
+
+    def tell(self, ask: Ask) -> None:
+        pass
 
     def end(self, transfer: Transfer) -> None:
         transfer.ended = True

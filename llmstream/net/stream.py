@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import providers
 from ..core.events import Event
@@ -14,8 +13,11 @@ from ..core.exchange import Exchange
 from ..core.request import Request
 from ..core.retry import Retries
 from ..core.timing import Limits, Timing
-from ..errors import Error
-from .transfer import Transfer, Transport
+from ..errors import Error, Unavailable
+from .transfer import Ask, Transfer, Transport
+
+if TYPE_CHECKING:
+    from .resume import Resume
 
 MAX_REDIRECTS = 5
 
@@ -35,6 +37,7 @@ class Stream:
         retries: Retries,
         note: Callable[[str], None],
         transport: Transport,
+        resume: Resume | None = None,
     ) -> None:
         self._target = target
         self._url = target.url
@@ -45,6 +48,9 @@ class Stream:
         self._transport = transport
         self._dialect = providers.dialect(target.api)
         self._body: dict[str, Any] = self._dialect.body(request, target.fields)
+        self._resume = resume
+        if resume:
+            resume.prepare(self._body)
         self._redirects = 0
         self._timing = Timing(self._transport.now())
         self.exchange = self._exchange()
@@ -62,6 +68,7 @@ class Stream:
                     raise self._redacted(failure)
                 self.exchange = self._exchange()
         finally:
+            self._cancel()
             transport.close()
 
     def _exchange(self) -> Exchange:
@@ -83,8 +90,15 @@ class Stream:
                     continue
                 exchange.head(*head)
                 headed = True
-            events = exchange.feed(transfer.take(), now) if transfer.chunks else []
-            if transfer.ended:
+            events: list[Event] = []
+            if transfer.chunks:
+                chunk = transfer.take()
+                events = exchange.feed(chunk, now)
+                if self._resume:
+                    self._resume.received(chunk, events)
+            if exchange.cut(now, transfer.ended) and (rest := self._go_on(transfer)):
+                transfer, headed = rest, False
+            elif transfer.ended:
                 events += exchange.close(now, transfer.reason, transfer.again)
             elif not events:
                 events = exchange.expire(now)
@@ -107,18 +121,43 @@ class Stream:
         wait = self._retries.wait(failure, self.exchange.headers, time.time(), _dice())
         if wait is None:
             return False
-        until = self._transport.now() + wait
         total = self._limits.total
-        if total is not None and until >= self._timing.started + total:
+        if total is not None and self._transport.now() + wait >= self._timing.started + total:
             return False
         self._note(f"{self._redacted(failure)}: trying again in {wait:.1f} s ({self._retries.done})")
-        while self._transport.wait(until) < until:
-            pass
+        self._pause(wait)
         return True
 
+    def _go_on(self, transfer: Transfer) -> Transfer | None:
+        """Asks for the rest of an answer that was cut, where the provider can go on; waits first, as for a try."""
+        transport = self._transport
+        why = transfer.reason or ("the stream ended" if transfer.ended else "nothing new")
+        wait = self._retries.wait(Unavailable(why), {}, time.time(), _dice()) if self._resume else None
+        if self._resume is None or wait is None:
+            return None
+        ask = self._resume.ask(self.exchange, self._body, transport.now() + wait)
+        if ask is None:
+            return None
+        self._note(f"{why} after {self.exchange.characters} characters: asking for the rest in {wait:.1f} s")
+        transport.end(transfer)
+        self._pause(wait)
+        return transport.send(ask, self._connect_timeout)
+
+    def _cancel(self) -> None:
+        """Ends a generation that would go on without us."""
+        whole = self.exchange.over and self.exchange.failure is None
+        if self._resume and not whole and (ask := self._resume.cancel()):
+            self._transport.tell(ask)
+
+    def _pause(self, seconds: float) -> None:
+        until = self._transport.now() + seconds
+        while self._transport.wait(until) < until:
+            pass
+
     def _post(self) -> Transfer:
-        body = json.dumps(self._body, ensure_ascii=False).encode("utf-8", "replace")
-        return self._transport.post(self._url, self._target.headers(), body, self._connect_timeout)
+        more = self._resume.headers if self._resume else []
+        ask = Ask("POST", self._url, [*self._target.headers(), *more], self._body)
+        return self._transport.send(ask, self._connect_timeout)
 
     def _redacted(self, error: Error) -> Error:
         """Servers quote the key that they refuse."""

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ..errors import MANY
+
+
+class Ask(NamedTuple):
+    """An HTTP request: header lines, and the JSON of a POST; None for a GET or DELETE."""
+
+    method: str
+    url: str
+    headers: list[str]
+    body: dict[str, Any] | None = None
 
 
 class Transfer:
@@ -37,8 +46,11 @@ class Transport(Protocol):
     def now(self) -> float:
         """The time."""
 
-    def post(self, url: str, headers: list[str], body: bytes, connect_timeout: float) -> Transfer:
-        """Begins a POST; the answer arrives in the transfer. A connect_timeout of 0 is none."""
+    def send(self, ask: Ask, connect_timeout: float) -> Transfer:
+        """Sends a request; the answer arrives in the transfer. A connect_timeout of 0 is none."""
+
+    def tell(self, ask: Ask) -> None:
+        """Sends a request whose answer does not matter, in a second or two at most, whoever reads stdout."""
 
     def wait(self, deadline: float | None) -> float:
         """Waits until something happened or the deadline has come; returns the time.

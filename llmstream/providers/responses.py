@@ -44,7 +44,6 @@ class Decoder(decoder.Decoder):
 
     def __init__(self, provider: str, model: str) -> None:
         super().__init__(provider, model)
-        self._sequence = -1
         self._calls: dict[int, int] = {}  # output index of a function call -> our index
         self._refused = False
 
@@ -52,9 +51,9 @@ class Decoder(decoder.Decoder):
         kind = string(data, "type") or event
         sequence = data.get("sequence_number")
         if isinstance(sequence, int):
-            if sequence <= self._sequence:  # replayed
+            if sequence <= self.position:  # replayed
                 return []
-            self._sequence = sequence
+            self.position = sequence
         if kind in TEXT:
             self._refused = self._refused or kind == "response.refusal.delta"
             return [Text(text)] if (text := string(data, "delta")) else []

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from llmstream.net.recording import Recorder
-from llmstream.net.transfer import Transfer
+from llmstream.net.transfer import Ask, Transfer
 from llmstream.providers import Target
 
 from ..conftest import LLMSTREAM, at, environment
@@ -102,11 +102,13 @@ class Inner:
     def now(self) -> float:
         return time.monotonic()
 
-    def post(self, *request: object) -> Transfer:
+    def send(self, *request: object) -> Transfer:
         return self.transfer
 
     def wait(self, deadline: float | None) -> float:
         return time.monotonic()
+
+    def tell(self, ask: Ask) -> None: ...
 
     def end(self, transfer: Transfer) -> None: ...
 
@@ -117,7 +119,7 @@ class Inner:
 def test_a_recording_holds_no_key_however_it_is_cut(tmp_path, cut):
     inner, path = Inner(), tmp_path / "recording"
     recorder = Recorder(inner, str(path), Target("p", "m", "chat", "u", KEY, {}, ""))
-    transfer = recorder.post("u", [], json.dumps({"prompt": f"my key is {KEY}"}).encode(), 0)
+    transfer = recorder.send(Ask("POST", "u", [], {"prompt": f"my key is {KEY}"}), 0)
     said = f"key {KEY} sk-te".encode()
     for chunk in (said[:cut], said[cut:]):
         transfer.chunks.append(chunk)
