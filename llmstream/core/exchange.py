@@ -193,7 +193,7 @@ class Exchange:
         for name, data in frames:
             self._frames += 1
             if data == b"[DONE]":
-                decoder.done()
+                events += decoder.done()
             else:
                 try:
                     value = json.loads(self._text(data)) if data else None

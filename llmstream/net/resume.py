@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from os.path import commonprefix
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
@@ -146,14 +147,15 @@ class Prefill:
 class Rest(Decoder):
     """Another decoder's events, of an answer that goes on after `said` and the `blanks` behind it.
 
-    What it repeats of them is left out, and the start, which was.
+    The start is left out, which was, and what it repeats: all that was said, or a part of the blanks.
     """
 
     def __init__(self, inner: Decoder, said: str, blanks: str) -> None:
         super().__init__(inner.provider, inner.model)
         self._inner = inner
-        self._echoes = [said + blanks, said, blanks]  # one of these may come again
+        self._said, self._blanks = said + blanks, blanks
         self._held = ""
+        self._at_seam = True
 
     def feed(self, event: str, data: dict[str, Any]) -> list[Event]:
         return self._follow(self._inner.feed(event, data))
@@ -161,23 +163,27 @@ class Rest(Decoder):
     def answer(self, data: dict[str, Any]) -> list[Event]:
         return self._follow(self._inner.answer(data))
 
-    def done(self) -> None:
-        self._inner.done()
-        self._follow([])
+    def done(self) -> list[Event]:
+        return self._follow(self._inner.done())
 
     def _follow(self, events: list[Event]) -> list[Event]:
         inner = self._inner
         self.over, self.finish, self.usage, self.failure = inner.over, inner.finish, inner.usage, inner.failure
         events = [event for event in events if not isinstance(event, Start)]
-        if not self._echoes:
+        if not self._at_seam:
             return events
         self._held += "".join(event.text for event in events if isinstance(event, Text))
         rest = [event for event in events if not isinstance(event, Text)]
-        if (
-            any(len(self._held) < len(echo) and echo.startswith(self._held) for echo in self._echoes)
-            and not self.finish
-        ):
-            return rest  # it may still be an echo
-        echo = next((echo for echo in self._echoes if echo and self._held.startswith(echo)), "")
-        text, self._echoes = self._held[len(echo) :], []
+        undecided = any(len(self._held) < len(old) and old.startswith(self._held) for old in (self._said, self._blanks))
+        if undecided and not self.finish and not self.over:
+            return rest
+        self._at_seam = False
+        text = self._unrepeated(self._held)
         return [Text(text), *rest] if text else rest
+
+    def _unrepeated(self, text: str) -> str:
+        for said in (self._said, self._said.rstrip()):
+            if text.startswith(said):
+                text = text[len(said) :]
+                break
+        return text[len(commonprefix([text, self._blanks])) :] if self._blanks else text

@@ -13,7 +13,7 @@ from ..core.exchange import Exchange
 from ..core.request import Request
 from ..core.retry import Retries
 from ..core.timing import Limits, Timing
-from ..errors import Error, Unavailable
+from ..errors import Error, Incomplete, Unavailable
 from .transfer import Ask, Transfer, Transport
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Stream:
         self._dialect = providers.dialect(target.api)
         self._body: dict[str, Any] = self._dialect.body(request, target.fields)
         self._resume = resume
+        self._continued = False
         if resume:
             resume.prepare(self._body)
         self._redirects = 0
@@ -65,7 +66,7 @@ class Stream:
                 if failure is None:
                     return
                 if not self._once_more(failure):
-                    raise self._redacted(failure)
+                    raise self._redacted(self._final(failure))
                 self.exchange = self._exchange()
         finally:
             self._cancel()
@@ -140,8 +141,15 @@ class Stream:
             return None
         self._note(f"{why} after {self.exchange.characters} characters: asking for the rest in {wait:.1f} s")
         transport.end(transfer)
+        self._continued = True
         self._pause(wait)
         return transport.send(ask, self._connect_timeout)
+
+    def _final(self, failure: Error) -> Error:
+        """What to raise: where the rest could not be had, the answer is cut, whatever the server said."""
+        if not self._continued or isinstance(failure, Incomplete):
+            return failure
+        return Incomplete(f"{failure}: the answer breaks off after {self.exchange.characters} characters")
 
     def _cancel(self) -> None:
         """Ends a generation that would go on without us."""

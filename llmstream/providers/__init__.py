@@ -46,7 +46,7 @@ PROVIDERS: dict[str, Provider] = {
     ),
     "azure": Provider(
         "", RESPONSES, ("AZURE_OPENAI_API_KEY",), "AZURE_OPENAI_ENDPOINT",
-        fields=COMPLETION_TOKENS, key_header="api-key", url_path="/openai/v1",
+        fields=COMPLETION_TOKENS, key_header="api-key", url_path="/openai/v1", resume="background",
     ),
     "gemini": Provider(
         "https://generativelanguage.googleapis.com/v1beta/openai", CHAT, ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
