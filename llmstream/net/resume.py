@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-from os.path import commonprefix
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
@@ -186,4 +185,8 @@ class Rest(Decoder):
             if text.startswith(said):
                 text = text[len(said) :]
                 break
-        return text[len(commonprefix([text, self._blanks])) :] if self._blanks else text
+        for blank in self._blanks:
+            if not text.startswith(blank):
+                break
+            text = text[1:]
+        return text
