@@ -172,7 +172,7 @@ def test_finish_reasons(run, reason, options, status):
             5,
             "URL answered text/html, not an event stream: is the base URL that of an API?",
         ),
-        (reply("200 OK", b'{"error": "Unexpected endpoint"}'), 4, "the provider says: Unexpected endpoint"),
+        (reply("200 OK", b'{"error": "Unexpected endpoint"}'), 3, "the provider says: Unexpected endpoint"),
         ([head()], 5, "the stream ended before its end mark: no output came"),
         (
             [b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"],
@@ -250,6 +250,7 @@ def test_what_no_proxy_excepts_goes_through_none(run, excepted):
             "not done within 0.2 s (--timeout): the answer breaks off after 1 character",
         ),
         ([HOLD], "--timeout", 4, "not done within 0.2 s (--timeout)"),
+        ([head(), *[b": busy\n\n" * 8192] * 20_000], "--timeout", 4, "not done within 0.2 s (--timeout)"),
     ],
 )
 def test_time_outs(run, script, option, status, message):

@@ -168,6 +168,7 @@ class Rest(Decoder):
     def _follow(self, events: list[Event]) -> list[Event]:
         inner = self._inner
         self.over, self.finish, self.usage, self.failure = inner.over, inner.finish, inner.usage, inner.failure
+        self.premature = inner.premature
         events = [event for event in events if not isinstance(event, Start)]
         if not self._at_seam:
             return events

@@ -101,8 +101,8 @@ class Stream:
                 transfer, headed = rest, False
             elif transfer.ended:
                 events += exchange.close(now, transfer.reason, transfer.again)
-            elif not events:
-                events = exchange.expire(now)
+            else:  # also where something came: the whole answer has its limit
+                events += exchange.expire(now)
             if exchange.over:  # before anything else, the provider may stop working
                 transport.end(transfer)
             if events:
