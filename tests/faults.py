@@ -238,7 +238,7 @@ def response_rows() -> Iterator[Fault]:
     yield row(
         "200 with a JSON error",
         reply("200 OK", b'{"error": "Unexpected endpoint"}'),
-        status=4,
+        status=3,
         stderr=("Unexpected endpoint",),
         args=("--retries", "0"),
     )

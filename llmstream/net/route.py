@@ -33,8 +33,7 @@ def find(target: providers.Target, prompt_size: int, record: str | None, speed: 
         from . import embedded
 
         server, url, key = embedded.start(target.model, prompt_size, progress)
-        path = providers.dialect(target.api).PATH
-        target = target._replace(url=url + ("" if path.startswith("/v1") else "/v1") + path, key=key)
+        target = target._replace(url=providers.endpoint(f"{url}/v1", target.api), key=key)
     transport: Transport = Loop()
     if record is not None:
         from .recording import Recorder

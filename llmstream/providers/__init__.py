@@ -134,10 +134,15 @@ def resolve(name: str | None, api: str | None, env: Mapping[str, str]) -> Target
     if row.elsewhere and not own:
         row = row._replace(api=row.elsewhere, fields={}, resume="")
     api = api or row.api
-    path = dialect(api).PATH
-    resume_url = row.resume_base + path if row.resume_base and own else ""
+    resume_url = endpoint(row.resume_base, api) if row.resume_base and own else ""
     key_header = row.key_header if key else ""
-    return Target(provider, model, api, base_url + path, key, row.fields, key_header, row.resume, resume_url)
+    return Target(provider, model, api, endpoint(base_url, api), key, row.fields, key_header, row.resume, resume_url)
+
+
+def endpoint(base_url: str, api: str) -> str:
+    """The address of a dialect; whether the base has the /v1 that one dialect wants and another has itself or not."""
+    path: str = dialect(api).PATH
+    return (base_url.removesuffix("/v1") if path.startswith("/v1/") else base_url) + path
 
 
 def _split(name: str) -> tuple[str, str]:
