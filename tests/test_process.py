@@ -162,6 +162,26 @@ def test_whatever_prints_keeps_the_same_rules(what):
     assert (gone.stdout, gone.stderr) == (b"0\n", b"")
 
 
+STDIN = {"null": "</dev/null", "closed": "<&-", "empty": "< <(:)"}
+STDOUT = {"read": "", "closed": ">&-", "full": ">/dev/full", "gone": "> >(exec <&-; sleep 0.2)", "null": ">/dev/null"}
+STDERR = {"read": "", "closed": "2>&-", "full": "2>/dev/full", "gone": "2> >(exec <&-; sleep 0.2)"}
+
+
+@pytest.mark.parametrize("stderr", STDERR)
+@pytest.mark.parametrize("stdout", STDOUT)
+@pytest.mark.parametrize("stdin", STDIN)
+def test_descriptors_in_every_combination(stdin, stdout, stderr):
+    with Provider([head(), *chat("Hello")]) as provider:
+        redirects = f"{STDIN[stdin]} {STDERR[stderr]} {STDOUT[stdout]}"
+        done = shell(f"exec 7>&1; gen -u Hi {redirects}; echo $? >&7", provider.url)
+        requests = len(provider.requests)
+    status = {"closed": 5, "full": 5}.get(stdout, 0)
+    text = b"Hello\n" if stdout == "read" else b""
+    assert done.stdout == text + f"{status}\n".encode()
+    assert requests == (stdout != "closed") or stdout == "gone"  # who left before the request spared it
+    assert b"Traceback" not in done.stderr
+
+
 def test_pipefail_stays_green_when_the_reader_has_enough():
     with Provider([head(), chat_text("Hello\n"), HOLD]) as provider:
         done = shell("set -o pipefail; gen -n Hi | head -n 1; echo ${PIPESTATUS[*]}", provider.url)
