@@ -6,12 +6,24 @@ statuses in one place. A message says what happened and, after a colon, what to 
 
 from __future__ import annotations
 
+MANY = 1000
+
 
 class Error(Exception):
-    """Base of all that a user can be told. `status` is the exit status, `meaning` the man page's words for it."""
+    """Base of all that a user can be told.
+
+    `status` is the exit status, `meaning` the man page's words for it; `again` is how many times it is worth sending
+    the same request again.
+    """
 
     status = 1
     meaning = ""
+    again = 0
+
+    def __init__(self, message: str, *, again: int | None = None) -> None:
+        super().__init__(message)
+        if again is not None:
+            self.again = again
 
 
 class NotFound(Error):
@@ -31,6 +43,7 @@ class Refused(Error):
 
 class Unavailable(Error):
     status = 4
+    again = MANY
     meaning = "unavailable: DNS, connection, TLS, time-out, rate limit, overload; later may work"
 
 

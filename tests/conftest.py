@@ -43,3 +43,23 @@ def run() -> Run:
         return subprocess.run([*LLMSTREAM, *args], capture_output=True, env=env, timeout=60, **stdin, **more)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def llamacpp():
+    """The address of llama.cpp's own server with the embedded model: tests/llamacpp.py."""
+    pytest.importorskip("xllamacpp", reason="the extra `local` is not installed")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.llamacpp"],
+        cwd=ROOT,
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        url = process.stdout.readline().strip()
+        if not url:
+            pytest.skip("llama.cpp's server did not start: could the model be downloaded?")
+        yield url
+        process.stdin.close()

@@ -14,7 +14,7 @@ import pytest
 from llmstream import errors, providers
 from llmstream.core import events, report
 from llmstream.core.exchange import Exchange
-from llmstream.core.timing import Limits
+from llmstream.core.timing import Limits, Timing
 from llmstream.net import embedded
 
 from . import docs, examples
@@ -206,5 +206,5 @@ def test_the_events_have_these_fields():
 def test_the_statistics_have_these_fields():
     (sample,) = records("llmstream-gen", "STATISTICS")
     target = providers.resolve("local", None, {})
-    exchange = Exchange(providers.dialect(target.api).Decoder("p", "m"), Limits(), 0.0, "")
+    exchange = Exchange(providers.dialect(target.api).Decoder("p", "m"), Limits(), Timing(0.0), 0.0, "")
     assert list(sample) == ["time", *report.record("p", "m", exchange, 1.0, status=0)]

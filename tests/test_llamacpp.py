@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 import time
 import urllib.request
 from typing import Any
@@ -14,7 +13,7 @@ import anthropic
 import openai
 import pytest
 
-from .conftest import LLMSTREAM, ROOT, at, environment
+from .conftest import LLMSTREAM, at
 
 pytest.importorskip("xllamacpp", reason="the extra `local` is not installed")
 
@@ -25,25 +24,6 @@ PROMPT = "Tell me a story about a river."
 # One token after the other, always the likeliest, nothing from a cache: the same text each time.
 GREEDY = {"temperature": 0, "cache_prompt": False}
 ENDLESS = ["--max-tokens", "2000", "-o", "ignore_eos=true"]
-
-
-@pytest.fixture(scope="module")
-def server():
-    """The server's address."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.llamacpp"],
-        cwd=ROOT,
-        env=environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        url = process.stdout.readline().strip()
-        if not url:
-            pytest.skip("llama.cpp's server did not start: could the model be downloaded?")
-        yield url
-        process.stdin.close()
 
 
 def gen(api: str, *options: str) -> list[str]:
@@ -83,10 +63,10 @@ def becomes_idle(url: str, within: float) -> bool:
 
 
 @pytest.mark.parametrize("api", APIS)
-def test_the_same_as_the_sdk(server, api):
-    text, asked, said = by_sdk(server, api, max_tokens=40)
+def test_the_same_as_the_sdk(llamacpp, api):
+    text, asked, said = by_sdk(llamacpp, api, max_tokens=40)
     done = subprocess.run(
-        gen(api, "--events", "--max-tokens", "40", PROMPT), env=at(server), capture_output=True, timeout=WAIT
+        gen(api, "--events", "--max-tokens", "40", PROMPT), env=at(llamacpp), capture_output=True, timeout=WAIT
     )
     events = [json.loads(line) for line in done.stdout.splitlines()]
     usage = next(event for event in events if event["type"] == "usage")
@@ -99,32 +79,32 @@ def test_the_same_as_the_sdk(server, api):
 
 
 @pytest.mark.parametrize("api", APIS)
-def test_the_reader_leaves_and_the_model_stops(server, api):
+def test_the_reader_leaves_and_the_model_stops(llamacpp, api):
     command = gen(api, *ENDLESS, PROMPT)
     with (
-        subprocess.Popen(command, env=at(server), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as writer,
+        subprocess.Popen(command, env=at(llamacpp), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as writer,
         subprocess.Popen(["head", "-c", "20"], stdin=writer.stdout, stdout=subprocess.PIPE) as head,
     ):
         writer.stdout.close()
         assert len(head.communicate(timeout=WAIT)[0]) == 20
         assert writer.wait(SOON) == 0
-        assert becomes_idle(server, SOON)
+        assert becomes_idle(llamacpp, SOON)
         assert writer.stderr.read() == b""
 
 
 @pytest.mark.parametrize("api", APIS)
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM], ids=["int", "term"])
-def test_a_signal_ends_gen_and_the_model_stops(server, api, signum):
-    with subprocess.Popen(gen(api, *ENDLESS, PROMPT), env=at(server), stdout=subprocess.PIPE) as writer:
+def test_a_signal_ends_gen_and_the_model_stops(llamacpp, api, signum):
+    with subprocess.Popen(gen(api, *ENDLESS, PROMPT), env=at(llamacpp), stdout=subprocess.PIPE) as writer:
         assert writer.stdout.read(1)
-        assert busy(server)
+        assert busy(llamacpp)
         writer.send_signal(signum)
         assert writer.wait(SOON) == -signum
-        assert becomes_idle(server, SOON)
+        assert becomes_idle(llamacpp, SOON)
 
 
 @pytest.mark.parametrize("api", APIS)
-def test_a_prompt_that_is_too_long_is_refused(server, api):
-    done = subprocess.run(gen(api, "word " * 5000), env=at(server), capture_output=True, timeout=WAIT)
+def test_a_prompt_that_is_too_long_is_refused(llamacpp, api):
+    done = subprocess.run(gen(api, "word " * 5000), env=at(llamacpp), capture_output=True, timeout=WAIT)
     assert (done.returncode, done.stdout) == (3, b"")
     assert b"exceeds the available context size" in done.stderr

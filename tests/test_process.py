@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -161,6 +162,26 @@ def test_whatever_prints_keeps_the_same_rules(what):
     assert (gone.stdout, gone.stderr) == (b"0\n", b"")
 
 
+STDIN = {"null": "</dev/null", "closed": "<&-", "empty": "< <(:)"}
+STDOUT = {"read": "", "closed": ">&-", "full": ">/dev/full", "gone": "> >(exec <&-; sleep 0.2)", "null": ">/dev/null"}
+STDERR = {"read": "", "closed": "2>&-", "full": "2>/dev/full", "gone": "2> >(exec <&-; sleep 0.2)"}
+
+
+@pytest.mark.parametrize("stderr", STDERR)
+@pytest.mark.parametrize("stdout", STDOUT)
+@pytest.mark.parametrize("stdin", STDIN)
+def test_descriptors_in_every_combination(stdin, stdout, stderr):
+    with Provider([head(), *chat("Hello")]) as provider:
+        redirects = f"{STDIN[stdin]} {STDERR[stderr]} {STDOUT[stdout]}"
+        done = shell(f"exec 7>&1; gen -u Hi {redirects}; echo $? >&7", provider.url)
+        requests = len(provider.requests)
+    status = {"closed": 5, "full": 5}.get(stdout, 0)
+    text = b"Hello\n" if stdout == "read" else b""
+    assert done.stdout == text + f"{status}\n".encode()
+    assert requests == (stdout != "closed") or stdout == "gone"  # who left before the request spared it
+    assert b"Traceback" not in done.stderr
+
+
 def test_pipefail_stays_green_when_the_reader_has_enough():
     with Provider([head(), chat_text("Hello\n"), HOLD]) as provider:
         done = shell("set -o pipefail; gen -n Hi | head -n 1; echo ${PIPESTATUS[*]}", provider.url)
@@ -174,6 +195,70 @@ def test_a_while_read_loop_keeps_its_stdin():
         prompts = sorted(request.json["messages"][0]["content"] for request in provider.requests)
     assert done.stdout == b"ok\nok\nok\n"
     assert prompts == ["a", "b", "c"]
+
+
+def test_stopped_and_continued():
+    word = threading.Event()
+    with Provider([head(), chat_text("Hello"), word, *chat(" again")]) as provider:
+        with subprocess.Popen(GEN, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=at(provider.url)) as process:
+            assert process.stdout.read(5) == b"Hello"
+            process.send_signal(signal.SIGTSTP)
+            os.waitpid(process.pid, os.WUNTRACED)
+            word.set()
+            process.send_signal(signal.SIGCONT)
+            assert process.stdout.read() == b" again\n"
+        assert process.returncode == 0
+
+
+def test_under_cron(tmp_path):
+    """No terminal, no HOME, no PATH to speak of, stdin closed."""
+    with Provider([head(), *chat("Hello")]) as provider:
+        kept = ("PYTHONPATH", "OPENAI_API_KEY", "OPENAI_BASE_URL")
+        env = {k: v for k, v in at(provider.url).items() if k in kept} | {"PATH": "/usr/bin:/bin", "LANG": "C"}
+        done = subprocess.run(
+            ["sh", "-c", f"{' '.join(GEN)} <&-"], capture_output=True, env=env, start_new_session=True
+        )
+    assert (done.stdout, done.stderr, done.returncode) == (b"Hello\n", b"", 0)
+
+
+def test_timeout_ends_it_and_says_so():
+    with silent_after("Hello") as provider:
+        done = shell(f"timeout 1 {' '.join(GEN)}; echo $?", provider.url)
+        assert provider.left.wait(10)
+    assert done.stdout == b"Hello124\n"
+
+
+def test_one_signal_stops_a_shell_s_loop():
+    with silent_after("Hello") as provider:
+        loop = f"for i in 1 2 3; do {' '.join(GEN)}; done"
+        with subprocess.Popen(
+            ["bash", "-c", loop], stdout=subprocess.PIPE, env=at(provider.url), start_new_session=True
+        ) as process:
+            assert process.stdout.read(5) == b"Hello"
+            os.killpg(process.pid, signal.SIGINT)
+            assert process.stdout.read() == b""
+        assert process.returncode == -signal.SIGINT
+        assert len(provider.requests) == 1
+
+
+def test_a_second_signal_kills_though_the_first_is_cleaned_up_after():
+    with silent_after("Hello") as provider:
+        process = subprocess.Popen(GEN, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=at(provider.url))
+        assert process.stdout.read(5) == b"Hello"
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == -signal.SIGINT
+        process.stdout.close()
+
+
+def test_a_full_file_system_is_status_5_and_the_text_that_fitted_is_kept(tmp_path):
+    """A limit on the size of files stands for the disk."""
+    out = tmp_path / "out"
+    with Provider([head(), chat_text("x" * 3000), *chat("y" * 3000)]) as provider:
+        done = shell(f"trap '' XFSZ; ulimit -f 4; gen -n Hi > {out}", provider.url)
+    assert done.returncode == 5
+    assert done.stderr == b"llmstream gen: cannot write to stdout: File too large\n"
+    assert out.read_bytes() == b"x" * 3000 + b"y" * 1096
 
 
 def test_stats_of_parallel_runs_are_whole_lines(tmp_path):

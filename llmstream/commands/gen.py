@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,88 +16,22 @@ from ..core import report
 from ..core.events import Event, Finish, Reasoning
 from ..core.render import EventRenderer, TextRenderer
 from ..core.request import Request
+from ..core.retry import Retries
 from ..core.timing import Limits
 from ..errors import Error, Incomplete, NotFound, OutputFailed, ReaderGone, Refused, Signalled, UsageError
+from . import options
 
 if TYPE_CHECKING:
     from ..core.stops import Stops
+    from ..net.route import Route
 
 NAME = "gen"
-
-
-def _extra(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, Any], ...]:
-    fields = []
-    for value in values:
-        name, equals, text = value.partition("=")
-        if not (name and equals):
-            raise click.BadParameter(f"{value!r} is not KEY=JSON")
-        try:
-            fields.append((name, json.loads(text)))
-        except ValueError:
-            raise click.BadParameter(f"{text!r} is not JSON: a string is {name}='\"...\"'") from None
-    return tuple(fields)
-
-
-def _system(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    if value is None or not value.startswith("@"):
-        return value
-    try:
-        with open(value[1:], encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError as error:
-        raise click.BadParameter(f"cannot read {value[1:]}: {error.strerror}") from None
-
-
-def _complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    names = [f"{name}/{row.model}" for name, row in providers.PROVIDERS.items() if row.model]
-    return [name for name in names if name.startswith(incomplete)]
-
-
-class Seconds(click.ParamType):  # type: ignore[type-arg] # generic since click 8.5 only
-    """A duration; 0 is none."""
-
-    name = "seconds"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        try:
-            seconds = float(value)
-        except ValueError:
-            seconds = -1.0
-        if not 0 <= seconds < float("inf"):
-            self.fail(f"{value!r} is not a number of seconds", param, ctx)
-        return seconds
-
-
-SECONDS = Seconds()
 
 
 @stopping.options("until-")
 @click.command(NAME)
 @click.argument("prompt", nargs=-1)
-@click.option(
-    "-m",
-    "--model",
-    metavar="MODEL",
-    shell_complete=_complete_model,
-    help="provider/model, a plain model name, or the path of a .gguf file.",
-)
-@click.option("--api", type=click.Choice(providers.APIS), help="The dialect, where not the provider's own.")
-@click.option(
-    "-s", "--system", metavar="TEXT|@FILE", callback=_system, help="The system prompt, or the file that holds it."
-)
-@click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="At most N tokens of output.")
-@click.option("-t", "--temperature", type=float, metavar="X", help="Sampling temperature.")
-@click.option("--seed", type=int, metavar="N", help="Sampling seed.")
-@click.option("--stop", multiple=True, metavar="TEXT", help="Stop before TEXT (repeatable).")
-@click.option(
-    "-o",
-    "--option",
-    "extra",
-    multiple=True,
-    metavar="KEY=JSON",
-    callback=_extra,
-    help="Any field of the request's body (repeatable).",
-)
+@options.request
 @click.option("-n", "--no-stdin", is_flag=True, help="Leave stdin alone.")
 @click.option("--events", is_flag=True, help="Write NDJSON events instead of text.")
 @click.option("--timing", is_flag=True, help='As --events, each with "t": seconds since the request.')
@@ -104,33 +39,24 @@ SECONDS = Seconds()
 @click.option("-u", "--usage", is_flag=True, help="At the end, write tokens and times to stderr.")
 @click.option("--stats-file", type=click.Path(dir_okay=False), metavar="FILE", help="Append the same to FILE as JSON.")
 @click.option("--no-newline", is_flag=True, help="Add no final newline.")
+@click.option("--record", metavar="FILE", help="Write the wire's bytes and times to FILE; -m replay:FILE plays them.")
+@click.option(
+    "--speed", type=click.FloatRange(min=0), default=1.0, metavar="X", help="Replay X times as fast, or at once (1)."
+)
 @click.option("--dry-run", is_flag=True, help="Print the request, its key hidden, and send nothing.")
-@click.option(
-    "--connect-timeout", type=SECONDS, default=10.0, metavar="S", help="Give up connecting after S seconds (10)."
-)
-@click.option(
-    "--first-token-timeout",
-    type=SECONDS,
-    default=120.0,
-    metavar="S",
-    help="Give up when no output has come after S seconds (120).",
-)
-@click.option(
-    "--stall-timeout",
-    type=SECONDS,
-    default=60.0,
-    metavar="S",
-    help="Give up when the answer has not grown for S seconds (60).",
-)
-@click.option(
-    "--timeout", type=SECONDS, default=0.0, metavar="S", help="Give up on the whole answer after S seconds (none)."
-)
+@click.option("--continue", "go_on", is_flag=True, help="Ask for the rest of an answer that was cut.")
+@options.network
 def command(
     prompt: tuple[str, ...],
     model: str | None,
     api: str | None,
     no_stdin: bool,
+    record: str | None,
+    speed: float,
     dry_run: bool,
+    go_on: bool,
+    retries: int,
+    max_retry_wait: float,
     connect_timeout: float,
     first_token_timeout: float,
     stall_timeout: float,
@@ -162,35 +88,30 @@ def command(
         stdio.write(_describe(target, request).encode())
         return
     limits = Limits(first_token_timeout or None, stall_timeout or None, timeout or None)
-    _Generation(target, request, limits, connect_timeout, output, stops).run()
+    from ..net.route import find
+
+    generation = _Generation(request, output, stops)  # opens the stats file before anything is paid for
+    route = find(target, len(text.encode("utf-8", "replace")), record, speed, progress=os.isatty(stdio.STDERR))
+    generation.run(route, limits, connect_timeout, Retries(retries, max_retry_wait), go_on)
 
 
 class _Generation:
     """Runs a request and renders what comes; at the end, however it comes, the report."""
 
-    def __init__(
-        self,
-        target: providers.Target,
-        request: Request,
-        limits: Limits,
-        connect_timeout: float,
-        output: dict[str, Any],
-        stops: Stops | None,
-    ) -> None:
-        self._target, self._request, self._limits = target, request, limits
-        self._stops = stops
-        self._connect_timeout = connect_timeout
-        self._output = output
+    def __init__(self, request: Request, output: dict[str, Any], stops: Stops | None) -> None:
+        self._request, self._output, self._stops = request, output, stops
         self._stats = _open_stats(output["stats_file"])
 
-    def run(self) -> None:
+    def run(self, route: Route, limits: Limits, connect_timeout: float, retries: Retries, go_on: bool) -> None:
         from ..net.stream import Stream
 
-        target, server = self._target, None
-        if not target.url:
-            server, target = _embedded(target, len(self._request.prompt.encode()))
-        stream = Stream(target, self._request, self._limits, self._connect_timeout)
-        exchange = stream.exchange
+        resume = None
+        if go_on:
+            from ..net.resume import of
+
+            resume = of(route.target)
+        target, tell = route.target, partial(stdio.note, NAME)
+        stream = Stream(target, self._request, limits, connect_timeout, retries, tell, route.transport, resume)
         status, reason = 1, "error"
         try:
             self._render(stream)
@@ -198,7 +119,7 @@ class _Generation:
             if self._stops and self._stops.early:
                 reason = "cancelled"
             else:
-                self._judge(exchange.finish)
+                self._judge(stream.exchange.finish)
         except Error as error:
             status = error.status
             raise
@@ -206,13 +127,13 @@ class _Generation:
             status, reason = 0, "cancelled"
             raise
         finally:
+            exchange = stream.exchange
             for note in [exchange.warning, *(self._stops.notes if self._stops else [])]:
                 if note:
                     stdio.note(NAME, note)
             self._report(
                 report.record(target.provider, target.model, exchange, time.monotonic(), status=status, reason=reason)
             )
-            del server
 
     def _render(self, stream: Any) -> None:
         output, events = self._output, stopping.events(stream, self._stops)
@@ -277,18 +198,9 @@ def _open_stats(path: str | None) -> int | None:
         raise UsageError(f"cannot write {path}: {error.strerror}") from None
 
 
-def _embedded(target: providers.Target, prompt_size: int) -> tuple[Any, providers.Target]:
-    from ..net import embedded
-
-    server, url, key = embedded.start(target.model, prompt_size, progress=os.isatty(stdio.STDERR))
-    path = providers.dialect(target.api).PATH
-    prefix = "" if path.startswith("/v1") else "/v1"
-    return server, target._replace(url=f"{url}{prefix}{path}", key=key)
-
-
 def _describe(target: providers.Target, request: Request) -> str:
     """The request as it would go out, its key hidden."""
     headers = target._replace(key=target.key and "[key]").headers()
     body = providers.dialect(target.api).body(request, target.fields)
-    url = target.url or "the embedded model"
+    url = providers.shown(target.url) if target.url else "the embedded model"
     return "\n".join([f"POST {url}", *headers, "", json.dumps(body, ensure_ascii=False, indent=2), ""])

@@ -24,6 +24,7 @@ class Decoder:
         self.provider, self.model = provider, model
         self.started = False
         self.over = False
+        self.position = -1  # the number of the last event
         self.premature = False
         self.finish: Finish | None = None
         self.usage: Usage | None = None
@@ -37,9 +38,10 @@ class Decoder:
         """The events of an answer that was sent whole; none if data is no answer."""
         raise NotImplementedError
 
-    def done(self) -> None:
-        """The frame `[DONE]` came: an end mark in chat, a proxy's habit elsewhere."""
+    def done(self) -> list[Event]:
+        """The events of the frame `[DONE]`: an end mark in chat, a proxy's habit elsewhere."""
         self.over = self.finish is not None
+        return []
 
     def start(self, data: dict[str, Any]) -> Start:
         self.started = True

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import Error, Incomplete, Unavailable
+from ..errors import MANY, Error, Incomplete, Unavailable
 from . import faults, sse
 from .decoder import Decoder
 from .events import Event, Finish, Reasoning, Start, Text, ToolCall, Usage
@@ -25,25 +25,35 @@ MAX_ANSWER = sse.MAX_EVENT  # of an answer sent whole, as JSON
 class Exchange:
     """Feeds a response into a dialect's decoder and watches the clocks.
 
+    `timing` began with the first try, `now` is this one's time: the whole answer has one limit, the first token of
+    each try its own.
+
     Nothing is raised: once `over` is true, `failure` is why the answer is not whole, or None. So the events that
     came before a fault are never lost to it.
     """
 
     def __init__(
-        self, decoder: Decoder, limits: Limits, started: float, url: str, frames: sse.Frames | None = None
+        self,
+        decoder: Decoder,
+        limits: Limits,
+        timing: Timing,
+        now: float,
+        url: str,
+        frames: sse.Frames | None = None,
     ) -> None:
         self._decoder = decoder
         self._limits = limits
         self._url = url
         self._parser: sse.Frames = frames or sse.Parser()
-        self._headers: Mapping[str, str] = {}
+        self.headers: Mapping[str, str] = {}
         self._status = 0
         self._body: list[bytes] | None = None  # of a response that is no event stream
         self._held = 0
         self._frames = 0
         self._joiner = Joiner()
-        self._life = started  # when the last frame came that moved the answer on
-        self.timing = Timing(started)
+        self._asked = now
+        self._life = now  # when the last frame came that moved the answer on
+        self.timing = timing
         self.characters = 0
         self.over = False
         self.failure: Error | None = None
@@ -59,7 +69,7 @@ class Exchange:
 
     def head(self, status: int, headers: Mapping[str, str]) -> None:
         """The response's status and headers (names in lower case)."""
-        self._status, self._headers = status, headers
+        self._status, self.headers = status, headers
         if status != 200 or self._content_type() != "text/event-stream":
             self._body = []
 
@@ -75,12 +85,15 @@ class Exchange:
             return self._fail(error)
         return self._decode(frames, now) if frames else []
 
-    def close(self, now: float, reason: str = "") -> list[Event]:
-        """The connection has ended, by itself or for `reason`: the last events, and the verdict."""
+    def close(self, now: float, reason: str = "", again: int = MANY) -> list[Event]:
+        """The connection has ended, by itself or for `reason`: the last events, and the verdict.
+
+        `again` says how often a connection that failed so is worth trying.
+        """
         if self.over:
             return []
         if not self._status:
-            return self._fail(Unavailable(reason or "the connection closed before an answer came"))
+            return self._fail(Unavailable(reason or "the connection closed before an answer came", again=again))
         if self._body is not None and (self._status != 200 or not reason):
             return self._whole(now)
         try:
@@ -92,6 +105,30 @@ class Exchange:
         if self._decoder.finish:
             return events + self._end()
         return events + self._fail(self._cut(reason or "the stream ended before its end mark"))
+
+    def cut(self, now: float, ended: bool) -> bool:
+        """Whether an answer under way stands cut: the connection `ended`, or nothing has come for too long."""
+        stall = self._limits.stall
+        broken = ended or (stall is not None and now >= self._life + stall)
+        begun = self.timing.first is not None and self._body is None
+        return broken and begun and not self.over and not self._decoder.finish
+
+    def reopen(self, now: float, *, same_bytes: bool, decoder: Decoder | None = None) -> None:
+        """Makes ready for another response that goes on with the answer.
+
+        `same_bytes`: exactly where the last one broke off, and not with a frame; `decoder`: in words of its own.
+        """
+        self._status, self.headers = 0, {}
+        self._asked = self._life = now
+        if not same_bytes:
+            self._parser = sse.Parser()
+        if decoder is not None:
+            self._decoder = decoder
+
+    @property
+    def position(self) -> int:
+        """The number of the last event, where the dialect numbers them."""
+        return self._decoder.position
 
     def deadline(self) -> float | None:
         """When `expire` wants to be called, unless something arrives; None for never."""
@@ -110,11 +147,11 @@ class Exchange:
                 return self._end()
             if self.timing.first is None:
                 late = f"no token within {self._limits.first_token:g} s (--first-token-timeout)"
-                return self._fail(Unavailable(late))
+                return self._fail(Unavailable(late, again=0))
             return self._fail(self._cut(f"nothing new for {self._limits.stall:g} s (--stall-timeout)"))
         if total is not None and now >= total:
             late = f"not done within {self._limits.total:g} s (--timeout)"
-            return self._fail(Unavailable(late) if self.timing.first is None else self._cut(late))
+            return self._fail(Unavailable(late, again=0) if self.timing.first is None else self._cut(late))
         return []
 
     def resume(self, now: float) -> None:
@@ -126,14 +163,14 @@ class Exchange:
             return self._life + self._limits.grace
         if self.timing.first is None:
             limit = self._limits.first_token
-            return None if limit is None else self.timing.started + limit
+            return None if limit is None else self._asked + limit
         return None if self._limits.stall is None else self._life + self._limits.stall
 
     def _total_deadline(self) -> float | None:
         return None if self._limits.total is None else self.timing.started + self._limits.total
 
     def _content_type(self) -> str:
-        return self._headers.get("content-type", "").partition(";")[0].strip().lower()
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     # The end.
 
@@ -156,7 +193,7 @@ class Exchange:
 
     def _cut(self, why: str) -> Error:
         if self.timing.first is None:
-            return Incomplete(f"{why}: no output came")
+            return Incomplete(f"{why}: no output came", again=MANY)
         plural = "" if self.characters == 1 else "s"
         return Incomplete(f"{why}: the answer breaks off after {self.characters} character{plural}")
 
@@ -168,7 +205,7 @@ class Exchange:
         for name, data in frames:
             self._frames += 1
             if data[:6] == b"[DONE]":
-                decoder.done()
+                events += decoder.done()
             else:
                 try:
                     value = self._load(data) if data else None
@@ -242,7 +279,7 @@ class Exchange:
     def _whole(self, now: float) -> list[Event]:
         body = b"".join(self._body or ())
         if self._status != 200:
-            return self._fail(faults.of_response(self._status, self._headers, body, self._url))
+            return self._fail(faults.of_response(self._status, self.headers, body, self._url))
         try:
             data = json.loads(body)
         except (ValueError, RecursionError):

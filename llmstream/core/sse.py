@@ -30,7 +30,7 @@ class Parser:
     def __init__(self, limit: int = MAX_EVENT) -> None:
         self._limit = limit
         self._line: list[bytes] = []  # the pieces of the unfinished line
-        self._held = 0  # bytes in _line and _data
+        self.held = 0  # bytes in _line and _data
         self._after_cr = False
         self._at_start = True
         self._too_large = False
@@ -57,14 +57,14 @@ class Parser:
         lines = chunk.split(b"\n")
         if self._line and len(lines) > 1:
             lines[0] = b"".join((*self._line, lines[0]))
-            self._held -= sum(map(len, self._line))
+            self.held -= sum(map(len, self._line))
             self._line.clear()
         rest = lines.pop()
         frames = self._take(lines) if lines else []
         if rest:
             self._line.append(rest)
-            self._held += len(rest)
-        if self._held > self._limit:
+            self.held += len(rest)
+        if self.held > self._limit:
             self._too_large = True
         if self._too_large and not frames:
             raise self._error()
@@ -79,7 +79,7 @@ class Parser:
         if self._too_large:
             raise self._error()
         lines = [b"".join(self._line), b""] if self._line else [b""]
-        self._held -= sum(map(len, self._line))
+        self.held -= sum(map(len, self._line))
         self._line.clear()
         return self._take(lines)
 
@@ -90,7 +90,7 @@ class Parser:
         frames: list[Frame] = []
         data = self._data
         for raw in lines:
-            if self._held + len(raw) > self._limit:  # also if it came whole: cuts make no difference
+            if self.held + len(raw) > self._limit:  # also if it came whole: cuts make no difference
                 self._too_large = True
                 break
             line = raw.removeprefix(BOM) if self._at_start else raw
@@ -98,7 +98,7 @@ class Parser:
             if not line:
                 if data:
                     frames.append((self._event, data[0] if len(data) == 1 else b"\n".join(data)))
-                    self._held = 0
+                    self.held = 0
                     data.clear()
                 self._event = ""
                 continue
@@ -107,7 +107,7 @@ class Parser:
                 value = value[1:]
             if name == b"data":
                 data.append(value)
-                self._held += len(value) + 1  # empty ones are held too
+                self.held += len(value) + 1  # empty ones are held too
             elif name == b"event":
                 self._event = value.decode("utf-8", "replace")
         return frames

@@ -8,6 +8,7 @@ libcurl itself, so no Python runs per chunk before `wait` returns.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import time
@@ -16,9 +17,11 @@ from typing import Any
 import pycurl
 
 from .. import __version__, stdio
-from ..errors import ReaderGone, UsageError
+from ..errors import MANY, ReaderGone, UsageError
+from .transfer import Ask, Transfer
 
 LOOPBACK = "localhost,127.0.0.0/8,::1"  # through no proxy
+TELL = 2.0  # seconds for a request whose answer does not matter
 FOREVER = 2**31 - 1  # milliseconds; 0 would be libcurl's default
 CA_FILES = (
     "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Arch, Alpine
@@ -26,7 +29,17 @@ CA_FILES = (
     "/etc/ssl/ca-bundle.pem",  # openSUSE
     "/etc/ssl/cert.pem",  # macOS, BSD, Alpine
 )
-# What will pass is told from what will not by the retries; here only words that help.
+# How often it is worth trying again, where not many times: names and certificates do not mend in a minute.
+WORTH = {
+    pycurl.E_COULDNT_CONNECT: 1,
+    pycurl.E_COULDNT_RESOLVE_HOST: 0,
+    pycurl.E_COULDNT_RESOLVE_PROXY: 0,
+    pycurl.E_PEER_FAILED_VERIFICATION: 0,
+    pycurl.E_SSL_CONNECT_ERROR: 0,
+    pycurl.E_SSL_CACERT_BADFILE: 0,
+    pycurl.E_URL_MALFORMAT: 0,
+    pycurl.E_UNSUPPORTED_PROTOCOL: 0,
+}
 HINTS = {
     pycurl.E_COULDNT_CONNECT: "is the server running?",
     pycurl.E_COULDNT_RESOLVE_HOST: "is the address right, and the network up?",
@@ -36,25 +49,15 @@ HINTS = {
 }
 
 
-class Transfer:
-    """One POST under way. `chunks` is what has arrived since it was last taken; `reason` why it ended, "" if well."""
+class _Running(Transfer):
+    """A transfer of libcurl's."""
 
-    def __init__(self, easy: pycurl.Curl) -> None:
-        self.easy = easy
-        self.chunks: list[bytes] = []
+    def __init__(self) -> None:
+        super().__init__()
+        self.easy = pycurl.Curl()
         self.lines: list[bytes] = []  # of the head
-        self.ended = False
-        self.reason = ""
-
-    def take(self) -> bytes:
-        """What has arrived since the last call."""
-        chunks = self.chunks
-        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        chunks.clear()
-        return data
 
     def head(self) -> tuple[int, dict[str, str]] | None:
-        """Status and headers (names in lower case) once they are complete; those of the last response."""
         if not self.lines or self.lines[-1] not in (b"\r\n", b"\n"):
             return None
         status = self.easy.getinfo(pycurl.RESPONSE_CODE)
@@ -65,14 +68,14 @@ class Transfer:
             text = line.decode("latin-1")
             if text.startswith("HTTP/"):
                 headers.clear()
-            else:
+            elif text.strip():
                 name, _, value = text.partition(":")
                 headers[name.strip().lower()] = value.strip()
         return status, headers
 
 
 class Loop:
-    """Runs transfers. `wait` raises ReaderGone as soon as stdout's reader leaves."""
+    """A Transport over the network."""
 
     def __init__(self) -> None:
         self._multi = pycurl.CurlMulti()
@@ -81,54 +84,40 @@ class Loop:
         self._epoll = hasattr(select, "epoll")
         self._poll: Any = select.epoll() if self._epoll else select.poll()
         self._curl_wake: float | None = None
-        self._transfers: dict[pycurl.Curl, Transfer] = {}
+        self._transfers: dict[pycurl.Curl, _Running] = {}
         with contextlib.suppress(PermissionError):  # epoll takes no regular file: nobody can leave one
             self._poll.register(stdio.STDOUT, 0)
 
-    def post(self, url: str, headers: list[str], body: bytes, connect_timeout: float) -> Transfer:
-        """Begins a POST; the answer arrives in the transfer. A connect_timeout of 0 seconds is none."""
-        easy = pycurl.Curl()
-        transfer = Transfer(easy)
-        try:
-            easy.setopt(pycurl.URL, url)
-        except UnicodeEncodeError:
-            raise UsageError(f"{url} is not a URL: it is not ASCII") from None
-        easy.setopt(pycurl.POSTFIELDS, body)
-        easy.setopt(
-            pycurl.HTTPHEADER,
-            [
-                *headers,
-                "Content-Type: application/json",
-                "Accept: text/event-stream, application/json",
-                "Accept-Encoding: identity",  # compression holds back what streaming is for
-                "Expect:",  # no round trip before a large prompt
-                f"User-Agent: llmstream/{__version__}",
-            ],
-        )
+    def now(self) -> float:
+        return time.monotonic()
+
+    def send(self, ask: Ask, connect_timeout: float) -> Transfer:
+        transfer = _Running()
+        easy = transfer.easy
+        _prepare(easy, ask, connect_timeout)
         easy.setopt(pycurl.WRITEFUNCTION, transfer.chunks.append)
         easy.setopt(pycurl.HEADERFUNCTION, transfer.lines.append)
-        easy.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
-        easy.setopt(pycurl.CONNECTTIMEOUT_MS, round(connect_timeout * 1000) or FOREVER)
-        easy.setopt(pycurl.NOSIGNAL, 1)
-        easy.setopt(pycurl.NOPROXY, _no_proxy())
-        if url.startswith("https:"):
-            _trust(easy)
         self._multi.add_handle(easy)
         self._transfers[easy] = transfer
         return transfer
 
-    def wait(self, deadline: float | None) -> float:
-        """Waits until something happened or the deadline has come; returns the time (monotonic, seconds).
+    def tell(self, ask: Ask) -> None:
+        easy = pycurl.Curl()
+        _prepare(easy, ask, TELL)
+        easy.setopt(pycurl.WRITEFUNCTION, len)
+        easy.setopt(pycurl.TIMEOUT_MS, round(TELL * 1000))
+        with contextlib.suppress(pycurl.error):
+            easy.perform()
+        easy.close()
 
-        What happened stands in the transfers.
-        """
+    def wait(self, deadline: float | None) -> float:
         wakes = [wake for wake in (deadline, self._curl_wake) if wake is not None]
-        timeout = max(0.0, min(wakes) - time.monotonic()) if wakes else None
+        timeout = max(0.0, min(wakes) - self.now()) if wakes else None
         if self._epoll:
             ready = self._poll.poll(timeout)
         else:
             ready = self._poll.poll(None if timeout is None else timeout * 1000)
-        now = time.monotonic()
+        now = self.now()
         stdio.defer_signals()
         for fd, mask in ready:
             if fd == stdio.STDOUT:
@@ -146,7 +135,7 @@ class Loop:
         return now
 
     def end(self, transfer: Transfer) -> None:
-        """Ends a transfer; one that is still under way by closing its connection at once."""
+        assert isinstance(transfer, _Running)
         if self._transfers.pop(transfer.easy, None):
             stdio.defer_signals()
             self._multi.remove_handle(transfer.easy)
@@ -172,7 +161,7 @@ class Loop:
             self._poll.modify(fd, mask)
 
     def _on_timer(self, milliseconds: int) -> None:
-        self._curl_wake = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
+        self._curl_wake = None if milliseconds < 0 else self.now() + milliseconds / 1000
 
     def _reap(self) -> None:
         queued = 1
@@ -184,7 +173,33 @@ class Loop:
                 transfer = self._transfers[easy]
                 transfer.ended = True
                 hint = HINTS.get(code, "")
+                transfer.again = WORTH.get(code, MANY)
                 transfer.reason = (message or f"libcurl error {code}").rstrip(".") + (f" ({hint})" if hint else "")
+
+
+def _prepare(easy: pycurl.Curl, ask: Ask, connect_timeout: float) -> None:
+    headers = [
+        *ask.headers,
+        "Accept: text/event-stream, application/json",
+        "Accept-Encoding: identity",  # compression holds back what streaming is for
+        f"User-Agent: llmstream/{__version__}",
+    ]
+    if ask.body is not None:
+        body = json.dumps(ask.body, ensure_ascii=False).encode("utf-8", "replace")
+        easy.setopt(pycurl.POSTFIELDS, body)
+        headers += ["Content-Type: application/json", "Expect:"]  # no round trip before a large prompt
+    easy.setopt(pycurl.HTTPHEADER, headers)
+    easy.setopt(pycurl.CUSTOMREQUEST, ask.method)
+    try:
+        easy.setopt(pycurl.URL, ask.url)
+    except UnicodeEncodeError:
+        raise UsageError(f"{ask.url} is not a URL: it is not ASCII") from None
+    easy.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
+    easy.setopt(pycurl.CONNECTTIMEOUT_MS, round(connect_timeout * 1000) or FOREVER)
+    easy.setopt(pycurl.NOSIGNAL, 1)
+    easy.setopt(pycurl.NOPROXY, _no_proxy())
+    if ask.url.startswith("https:"):
+        _trust(easy)
 
 
 def _no_proxy() -> str:

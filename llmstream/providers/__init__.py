@@ -27,6 +27,8 @@ class Provider(NamedTuple):
     fields: dict[str, str] = {}  # noqa: RUF012 - our body fields by the server's names, "" to leave out
     key_header: str = ""  # where the key does not go in the dialect's own header
     url_path: str = ""  # what the value of url_env still lacks
+    resume: str = ""  # how an answer that was cut can go on: see net/resume
+    resume_base: str = ""  # where, if not at base_url
     elsewhere: str = ""  # the dialect at any other address, where that is not surely the same
 
 
@@ -36,15 +38,15 @@ COMPLETION_TOKENS = {"max_tokens": "max_completion_tokens"}
 PROVIDERS: dict[str, Provider] = {
     "openai": Provider(
         "https://api.openai.com/v1", RESPONSES, ("OPENAI_API_KEY",), "OPENAI_BASE_URL", "gpt-5.5",
-        ("gpt-", "chatgpt-", "o1", "o3", "o4", "codex-"), COMPLETION_TOKENS, elsewhere=CHAT,
+        ("gpt-", "chatgpt-", "o1", "o3", "o4", "codex-"), COMPLETION_TOKENS, elsewhere=CHAT, resume="background",
     ),
     "anthropic": Provider(
         "https://api.anthropic.com", MESSAGES, ("ANTHROPIC_API_KEY",), "ANTHROPIC_BASE_URL", "claude-sonnet-5-5",
-        ("claude-",),
+        ("claude-",), resume="assistant",
     ),
     "azure": Provider(
         "", RESPONSES, ("AZURE_OPENAI_API_KEY",), "AZURE_OPENAI_ENDPOINT",
-        fields=COMPLETION_TOKENS, key_header="api-key", url_path="/openai/v1",
+        fields=COMPLETION_TOKENS, key_header="api-key", url_path="/openai/v1", resume="background",
     ),
     "gemini": Provider(
         "https://generativelanguage.googleapis.com/v1beta/openai", CHAT, ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
@@ -53,14 +55,15 @@ PROVIDERS: dict[str, Provider] = {
     "mistral": Provider(
         "https://api.mistral.ai/v1", CHAT, ("MISTRAL_API_KEY",), "MISTRAL_BASE_URL", "mistral-small-latest",
         ("mistral-", "magistral-", "ministral-", "codestral-", "devstral-", "pixtral-"),
-        {"seed": "random_seed", "stream_options": ""},
+        {"seed": "random_seed", "stream_options": ""}, resume="prefix",
     ),
-    "groq": Provider("https://api.groq.com/openai/v1", CHAT, ("GROQ_API_KEY",), "GROQ_BASE_URL"),
+    "groq": Provider("https://api.groq.com/openai/v1", CHAT, ("GROQ_API_KEY",), "GROQ_BASE_URL", resume="assistant"),
     "openrouter": Provider(
         "https://openrouter.ai/api/v1", CHAT, ("OPENROUTER_API_KEY",), "OPENROUTER_BASE_URL", "openrouter/auto"
     ),
     "deepseek": Provider(
-        "https://api.deepseek.com", CHAT, ("DEEPSEEK_API_KEY",), "DEEPSEEK_BASE_URL", "deepseek-chat", ("deepseek-",)
+        "https://api.deepseek.com", CHAT, ("DEEPSEEK_API_KEY",), "DEEPSEEK_BASE_URL", "deepseek-chat", ("deepseek-",),
+        resume="prefix", resume_base="https://api.deepseek.com/beta",
     ),
     "xai": Provider("https://api.x.ai/v1", CHAT, ("XAI_API_KEY",), "XAI_BASE_URL", "", ("grok-",)),
     "together": Provider("https://api.together.xyz/v1", CHAT, ("TOGETHER_API_KEY",), "TOGETHER_BASE_URL"),
@@ -72,11 +75,11 @@ PROVIDERS: dict[str, Provider] = {
         "https://api.perplexity.ai", CHAT, ("PERPLEXITY_API_KEY",), "PERPLEXITY_BASE_URL", "sonar", ("sonar",),
         {"stream_options": ""},
     ),
-    "ollama": Provider("http://127.0.0.1:11434/v1", CHAT, (), "OLLAMA_HOST", url_path="/v1"),
-    "llamacpp": Provider("http://127.0.0.1:8080/v1", CHAT, (), "LLAMACPP_BASE_URL"),
-    "vllm": Provider("http://127.0.0.1:8000/v1", CHAT, (), "VLLM_BASE_URL"),
+    "ollama": Provider("http://127.0.0.1:11434/v1", CHAT, (), "OLLAMA_HOST", url_path="/v1", resume="assistant"),
+    "llamacpp": Provider("http://127.0.0.1:8080/v1", CHAT, (), "LLAMACPP_BASE_URL", resume="replay"),
+    "vllm": Provider("http://127.0.0.1:8000/v1", CHAT, (), "VLLM_BASE_URL", resume="continue_final_message"),
     "lmstudio": Provider("http://127.0.0.1:1234/v1", CHAT, (), "LMSTUDIO_BASE_URL"),
-    "local": Provider("", CHAT, (), model="smollm2-135m"),
+    "local": Provider("", CHAT, (), model="smollm2-135m", resume="replay"),
 }  # fmt: skip
 
 
@@ -90,6 +93,8 @@ class Target(NamedTuple):
     key: str
     fields: dict[str, str]
     key_header: str
+    resume: str = ""
+    resume_url: str = ""
 
     def headers(self) -> list[str]:
         """HTTP header lines that carry the key."""
@@ -99,6 +104,13 @@ class Target(NamedTuple):
         return lines
 
 
+def shown(url: str) -> str:
+    """A URL for people to see: without a password."""
+    scheme, _, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+
 def dialect(api: str) -> ModuleType:
     """The module of a dialect: PATH, headers(), body(), Decoder."""
     return importlib.import_module(f".{api}", __name__)
@@ -106,20 +118,31 @@ def dialect(api: str) -> ModuleType:
 
 def resolve(name: str | None, api: str | None, env: Mapping[str, str]) -> Target:
     """The target that a model's name means. Raises UsageError for unknown names and missing keys."""
-    provider, model = _split(name or env.get("LLMSTREAM_MODEL") or _with_key(env))
+    name = name or env.get("LLMSTREAM_MODEL") or _with_key(env)
+    if name.startswith("replay:"):
+        return Target("replay", name.removeprefix("replay:"), api or CHAT, "", "", {}, "")
+    provider, model = _split(name)
     row = PROVIDERS[provider]
     model = model or row.model
     if not model:
         raise UsageError(f"{provider} has no default model: name one with -m {provider}/MODEL")
     if provider == "local":
-        return Target(provider, model, api or row.api, "", "", row.fields, "")
+        return Target(provider, model, api or row.api, "", "", row.fields, "", row.resume)
     base_url = _base_url(provider, row, env)
     own = base_url == row.base_url or not row.base_url
     key = _key(provider, row, env, required=own)
     if row.elsewhere and not own:
-        row = row._replace(api=row.elsewhere, fields={})
+        row = row._replace(api=row.elsewhere, fields={}, resume="")
     api = api or row.api
-    return Target(provider, model, api, base_url + dialect(api).PATH, key, row.fields, row.key_header if key else "")
+    resume_url = endpoint(row.resume_base, api) if row.resume_base and own else ""
+    key_header = row.key_header if key else ""
+    return Target(provider, model, api, endpoint(base_url, api), key, row.fields, key_header, row.resume, resume_url)
+
+
+def endpoint(base_url: str, api: str) -> str:
+    """The address of a dialect; whether the base has the /v1 that one dialect wants and another has itself or not."""
+    path: str = dialect(api).PATH
+    return (base_url.removesuffix("/v1") if path.startswith("/v1/") else base_url) + path
 
 
 def _split(name: str) -> tuple[str, str]:

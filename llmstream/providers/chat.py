@@ -95,10 +95,11 @@ class Decoder(decoder.Decoder):
     def answer(self, data: dict[str, Any]) -> list[Event]:
         return self.feed("", data) if isinstance(data.get("choices"), list) else []
 
-    def done(self) -> None:
+    def done(self) -> list[Event]:
         if self.finish is None:
             self._read_reason("")
         self.over = True
+        return []
 
     def _read_delta(self, delta: dict[str, Any], events: list[Event]) -> None:
         content = delta.get("content")

@@ -10,7 +10,7 @@ from ..core.decoder import Decoder
 from ..core.events import Event
 from ..core.exchange import Exchange
 from ..core.sse import Frame
-from ..core.timing import Limits
+from ..core.timing import Limits, Timing
 from ..errors import Error, Incomplete
 
 FIELDS = (b"data", b"event", b"id", b"retry", b"")  # of an event stream's lines, before the colon
@@ -149,7 +149,7 @@ class Raw:
         return None
 
     def _begin(self, decoder: Decoder, now: float) -> list[Event]:
-        self._exchange = Exchange(decoder, self._limits, now, "the input", self._kind())
+        self._exchange = Exchange(decoder, self._limits, Timing(now), now, "the input", self._kind())
         self._exchange.head(200, {"content-type": self._type})
         head, self._head = b"".join(self._head), []
         return self._exchange.feed(head, now)

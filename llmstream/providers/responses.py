@@ -44,7 +44,6 @@ class Decoder(decoder.Decoder):
 
     def __init__(self, provider: str, model: str) -> None:
         super().__init__(provider, model)
-        self._sequence = -1
         self._calls: dict[int | str, int] = {}  # a function call's output index and ids -> our index
         self._count = 0  # of function calls
         self._refused = False
@@ -53,9 +52,9 @@ class Decoder(decoder.Decoder):
         kind = string(data, "type") or event
         sequence = data.get("sequence_number")
         if isinstance(sequence, int):
-            if 0 < sequence <= self._sequence:  # replayed; bridges that do not number send 0 or -1
+            if 0 < sequence <= self.position:  # replayed; bridges that do not number send 0 or -1
                 return []
-            self._sequence = sequence
+            self.position = sequence
         if kind in TEXT:
             self._refused = self._refused or kind == "response.refusal.delta"
             return [Text(text)] if (text := string(data, "delta")) else []

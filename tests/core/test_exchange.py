@@ -10,7 +10,7 @@ from llmstream import providers
 from llmstream.core import exchange as module
 from llmstream.core.events import Finish, Reasoning, Text, ToolCall, Usage
 from llmstream.core.exchange import Exchange
-from llmstream.core.timing import Limits
+from llmstream.core.timing import Limits, Timing
 from llmstream.errors import Incomplete, Refused, Unavailable
 from tests.loopback import DONE, chat_end, chat_text, frame
 
@@ -19,7 +19,9 @@ JSON = {"content-type": "application/json"}
 
 
 def begin(api: str = "chat", limits: Limits | None = None, status: int = 200, headers: dict = SSE) -> Exchange:
-    exchange = Exchange(providers.dialect(api).Decoder("p", "m"), limits or Limits(), 100.0, "http://host/v1/x")
+    exchange = Exchange(
+        providers.dialect(api).Decoder("p", "m"), limits or Limits(), Timing(100.0), 100.0, "http://host/v1/x"
+    )
     exchange.head(status, headers)
     return exchange
 
@@ -126,7 +128,7 @@ def test_times():
 
 
 def test_nothing_came():
-    exchange = Exchange(providers.dialect("chat").Decoder("p", "m"), Limits(), 0.0, "http://host")
+    exchange = Exchange(providers.dialect("chat").Decoder("p", "m"), Limits(), Timing(0.0), 0.0, "http://host")
     exchange.close(1.0)
     assert type(exchange.failure) is Unavailable
 

@@ -55,6 +55,6 @@ def test_wrong_host(run, authority, tmp_path):
 
 def test_http_to_a_tls_port(run, authority):
     with Provider([head()], tls=serving(authority, "127.0.0.1")) as provider:
-        done = run("gen", "-m", "openai/m", "Hi", env=at(provider.url.replace("https", "http")))
+        done = run("gen", "--retries=0", "-m", "openai/m", "Hi", env=at(provider.url.replace("https", "http")))
     assert done.returncode == 4
     assert done.stderr.count(b"\n") == 1

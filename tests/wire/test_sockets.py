@@ -6,8 +6,10 @@ import pytest
 
 from llmstream import providers
 from llmstream.core.request import Request
+from llmstream.core.retry import Retries
 from llmstream.core.timing import Limits
 from llmstream.errors import Error
+from llmstream.net.loop import Loop
 from llmstream.net.stream import Stream
 from tests.loopback import RESET, Provider, head
 
@@ -26,7 +28,7 @@ def test_over_a_socket(transcript):
     with Provider([response(transcript), transcript.body]) as provider:
         url = provider.url + providers.dialect(transcript.api).PATH
         target = providers.Target("openai", "m", transcript.api, url, "sk-test-key", {}, "")
-        stream = Stream(target, Request("m", "Hi"), Limits(grace=0.1), 10)
+        stream = Stream(target, Request("m", "Hi"), Limits(grace=0.1), 10, Retries(0), print, Loop())
         events, failure = [], None
         try:
             for batch in stream.events():

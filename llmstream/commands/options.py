@@ -1,0 +1,118 @@
+"""Options that several commands share: what is asked of a model, and how patiently."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from .. import providers
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Seconds(click.ParamType):  # type: ignore[type-arg] # generic since click 8.5 only
+    """A duration; 0 is none."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = -1.0
+        if not 0 <= seconds < float("inf"):
+            self.fail(f"{value!r} is not a number of seconds", param, ctx)
+        return seconds
+
+
+SECONDS = Seconds()
+
+
+def _extra(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, Any], ...]:
+    fields = []
+    for value in values:
+        name, equals, text = value.partition("=")
+        if not (name and equals):
+            raise click.BadParameter(f"{value!r} is not KEY=JSON")
+        try:
+            fields.append((name, json.loads(text)))
+        except ValueError:
+            raise click.BadParameter(f"{text!r} is not JSON: a string is {name}='\"...\"'") from None
+    return tuple(fields)
+
+
+def _system(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is None or not value.startswith("@"):
+        return value
+    try:
+        with open(value[1:], encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError as error:
+        raise click.BadParameter(f"cannot read {value[1:]}: {error.strerror}") from None
+
+
+def _complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    names = [f"{name}/{row.model}" for name, row in providers.PROVIDERS.items() if row.model]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def _all(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """One decorator of many, in the order of --help."""
+
+    def decorate(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def _patience(name: str, default: float, words: str) -> Callable[[F], F]:
+    told = f"{default:g}" if default else "none"
+    return click.option(name, type=SECONDS, default=default, metavar="S", help=f"{words} ({told}).")
+
+
+request = _all(
+    click.option(
+        "-m",
+        "--model",
+        metavar="MODEL",
+        shell_complete=_complete_model,
+        help="provider/model, a plain model name, or the path of a .gguf file.",
+    ),
+    click.option("--api", type=click.Choice(providers.APIS), help="The dialect, where not the provider's own."),
+    click.option(
+        "-s",
+        "--system",
+        metavar="TEXT|@FILE",
+        callback=_system,
+        help="The system prompt, or the file that holds it.",
+    ),
+    click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="At most N tokens of output."),
+    click.option("-t", "--temperature", type=float, metavar="X", help="Sampling temperature."),
+    click.option("--seed", type=int, metavar="N", help="Sampling seed."),
+    click.option("--stop", multiple=True, metavar="TEXT", help="Stop before TEXT (repeatable)."),
+    click.option(
+        "-o",
+        "--option",
+        "extra",
+        multiple=True,
+        metavar="KEY=JSON",
+        callback=_extra,
+        help="Any field of the request's body (repeatable).",
+    ),
+)
+
+network = _all(
+    click.option(
+        "--retries", type=click.IntRange(min=0), default=4, metavar="N", help="Try again at most N times (4)."
+    ),
+    _patience("--max-retry-wait", 60.0, "Give up when a try is to wait more than S seconds"),
+    _patience("--connect-timeout", 10.0, "Give up connecting after S seconds"),
+    _patience("--first-token-timeout", 120.0, "Give up when no output has come after S seconds"),
+    _patience("--stall-timeout", 60.0, "Give up when the answer has not grown for S seconds"),
+    _patience("--timeout", 0.0, "Give up on the whole answer after S seconds"),
+)

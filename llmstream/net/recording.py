@@ -1,0 +1,223 @@
+"""Recordings of the wire: what a provider sent, when, and the same played back in its place.
+
+A recording is NDJSON, one line a thing that happened, `t` in seconds since the first request:
+
+    {"recording": 1, "provider": ..., "model": ..., "api": ...}
+    {"t": 0.0, "request": {"method": ..., "url": ..., "body": ...}}
+    {"t": 0.2, "status": 200, "headers": {...}}
+    {"t": 0.2, "data": "..."}  or  {"t": 0.2, "base64": "..."} where the bytes are no UTF-8
+    {"t": 3.1, "end": ""}  or why the connection ended
+
+It is written as it happens; where a crash cut it, playing it back is cut there too. The key is in none of it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import select
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from .. import stdio
+from ..errors import MANY, OutputFailed, ReaderGone, UsageError
+from ..providers import Target, shown
+from .transfer import Ask, Transfer, Transport
+
+HIDDEN = b"[key]"
+
+
+class Recorder:
+    """A transport that writes down what another one carries.
+
+    Raises UsageError where `path` cannot be opened, OutputFailed where it fills up.
+    """
+
+    def __init__(self, inner: Transport, path: str, target: Target) -> None:
+        self._inner, self._path, self._key = inner, path, target.key.encode()
+        self._transfer = Transfer()
+        self._headed = False
+        self._held = b""  # the end of the data so far, if the key may begin there
+        self._started: float | None = None
+        try:
+            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise UsageError(f"cannot write {path}: {error.strerror}") from None
+        self._write({"recording": 1, "provider": target.provider, "model": target.model, "api": target.api})
+
+    def now(self) -> float:
+        return self._inner.now()
+
+    def send(self, ask: Ask, connect_timeout: float) -> Transfer:
+        now = self.now()
+        self._started = now if self._started is None else self._started
+        self._line(now, request={"method": ask.method, "url": shown(ask.url), "body": ask.body})
+        self._headed = False
+        self._transfer = self._inner.send(ask, connect_timeout)
+        return self._transfer
+
+    def tell(self, ask: Ask) -> None:
+        self._inner.tell(ask)
+
+    def wait(self, deadline: float | None) -> float:
+        now = self._inner.wait(deadline)
+        transfer = self._transfer
+        if not self._headed and (head := transfer.head()) is not None:
+            self._headed = True
+            kept = {name: value for name, value in head[1].items() if name != "set-cookie"}
+            self._line(now, status=head[0], headers=kept)
+        if transfer.chunks:
+            self._data(b"".join(transfer.chunks), now)
+        if transfer.ended:
+            self._end(transfer.reason, now)
+        return now
+
+    def end(self, transfer: Transfer) -> None:
+        if not transfer.ended:
+            self._end("the client closed the connection", self.now())
+        self._inner.end(transfer)
+
+    def close(self) -> None:
+        self._inner.close()
+        os.close(self._fd)
+
+    def _data(self, chunk: bytes, now: float) -> None:
+        """Writes a chunk, the key replaced, though it be cut in two."""
+        if self._key:
+            chunk = (self._held + chunk).replace(self._key, HIDDEN)
+            self._held = b""
+            for size in range(min(len(self._key) - 1, len(chunk)), 0, -1):
+                if chunk.endswith(self._key[:size]):
+                    chunk, self._held = chunk[:-size], chunk[-size:]
+                    break
+        if chunk:
+            self._bytes(chunk, now)
+
+    def _end(self, reason: str, now: float) -> None:
+        if self._held:
+            self._bytes(self._held, now)
+            self._held = b""
+        self._line(now, end=reason)
+
+    def _bytes(self, chunk: bytes, now: float) -> None:
+        try:
+            self._line(now, data=chunk.decode())
+        except UnicodeDecodeError:
+            self._line(now, base64=base64.b64encode(chunk).decode())
+
+    def _line(self, now: float, **what: object) -> None:
+        self._write({"t": round(now - (self._started or now), 6), **what})
+
+    def _write(self, record: dict[str, object]) -> None:
+        line = json.dumps(record, ensure_ascii=False).encode("utf-8", "replace")
+        data = (line.replace(self._key, HIDDEN) if self._key else line) + b"\n"
+        try:
+            while data:
+                data = data[os.write(self._fd, data) :]
+        except OSError as error:
+            raise OutputFailed(f"cannot write {self._path}: {error.strerror}") from None
+
+
+class Player:
+    """A transport that plays a recording back, `speed` times as fast as it was (0: at once).
+
+    Raises UsageError where the file is no recording.
+    """
+
+    def __init__(self, path: str, speed: float) -> None:
+        self._speed = speed
+        self._records, head = _read(path)
+        self.target = Target(head["provider"], head["model"], head["api"], f"replay:{path}", "", {}, "")
+        self._next = 0
+        self._offset: float | None = None  # the clock's time at the recording's time 0
+        self._transfer = _Played()
+        self._poll = select.poll()
+        self._poll.register(stdio.STDOUT, 0)
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def send(self, ask: Ask, connect_timeout: float) -> Transfer:
+        """Goes on to the next request of the recording, whatever is asked."""
+        while self._next < len(self._records) and "request" not in self._records[self._next]:
+            self._next += 1
+        if self._next < len(self._records):
+            self._offset = self.now() - self._due(self._records[self._next])
+            self._next += 1
+        self._transfer = _Played()
+        return self._transfer
+
+    def wait(self, deadline: float | None) -> float:
+        record = self._records[self._next] if self._next < len(self._records) else {"end": "the recording ends here"}
+        transfer, now = self._transfer, self.now()
+        due = (self._offset or now) + self._due(record)
+        if transfer.ended or "request" in record:
+            due = now if deadline is None else deadline
+        self._pause(due if deadline is None else min(due, deadline))
+        now = self.now()
+        if now >= due and not transfer.ended:
+            self._next += 1
+            transfer.play(record)
+            transfer.again = MANY if self._next < len(self._records) else 0
+        return now
+
+    def tell(self, ask: Ask) -> None:
+        pass
+
+    def end(self, transfer: Transfer) -> None:
+        transfer.ended = True
+
+    def close(self) -> None:
+        pass
+
+    def _due(self, record: Mapping[str, Any]) -> float:
+        return float(record.get("t", 0.0)) / self._speed if self._speed else 0.0
+
+    def _pause(self, until: float) -> None:
+        ready = self._poll.poll(max(0.0, until - self.now()) * 1000)
+        if ready:
+            raise ReaderGone
+
+
+class _Played(Transfer):
+    """A transfer whose bytes come from a recording."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._head: tuple[int, dict[str, str]] | None = None
+
+    def head(self) -> tuple[int, dict[str, str]] | None:
+        return self._head
+
+    def play(self, record: Mapping[str, Any]) -> None:
+        if "status" in record:
+            self._head = (int(record["status"]), dict(record["headers"]))
+        elif "data" in record:
+            self.chunks.append(str(record["data"]).encode("utf-8", "replace"))
+        elif "base64" in record:
+            self.chunks.append(base64.b64decode(record["base64"]))
+        elif "end" in record:
+            self.ended, self.reason = True, str(record["end"])
+
+
+def _read(path: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The records after the head, and the head. A torn last line is left out."""
+    try:
+        with open(path, "rb") as file:
+            lines = file.read().split(b"\n")
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    records = []
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            break
+        if not isinstance(record, dict):
+            break
+        records.append(record)
+    if not records or records[0].get("recording") != 1:
+        raise UsageError(f"{path} is not a recording of --record")
+    return records[1:], {"provider": "", "model": "", "api": "chat"} | records[0]

@@ -1,0 +1,193 @@
+"""Going on after a cut, where the provider can go on exactly (`--continue`).
+
+Three ways; a provider's row names its own. llama.cpp replays the bytes of a generation from any offset; OpenAI keeps
+a background response and sends its events from any number on; several servers go on with a last message of the
+assistant's. The first two outlive their connection, so that an early end has to be told to the server.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any, Protocol
+from urllib.parse import quote, urlsplit
+
+from ..core.decoder import Decoder
+from ..core.events import Event, Reasoning, Start, Text, ToolCall
+from ..core.exchange import Exchange
+from ..providers import Target, dialect
+from .transfer import Ask
+
+CONTINUED_BY_CLAUDE = re.compile(r"claude-(haiku|sonnet|opus)-4-5\b")  # newer ones refuse, older ones are gone
+
+
+class Resume(Protocol):
+    """One way to go on."""
+
+    headers: list[str]  # of the first request, beside the dialect's own
+
+    def prepare(self, body: dict[str, Any]) -> None:
+        """Puts into the body of the first request what it takes."""
+
+    def received(self, chunk: bytes, events: list[Event]) -> None:
+        """A part of the response came."""
+
+    def ask(self, exchange: Exchange, body: dict[str, Any], now: float) -> Ask | None:
+        """The request for the rest, the exchange made ready for its answer; None where there is no going on."""
+
+    def cancel(self) -> Ask | None:
+        """The request that ends a generation which goes on without us."""
+
+
+def of(target: Target) -> Resume | None:
+    """The way of a target, if it has one."""
+    if target.resume == "replay":
+        return Replay(target)
+    if target.resume == "background" and target.api == "responses":
+        return Background(target)
+    if target.api == "messages" and not CONTINUED_BY_CLAUDE.match(target.model):
+        return None
+    return Prefill(target) if target.resume in PREFILLS and target.api != "responses" else None
+
+
+class Replay:
+    """llama.cpp: the generation runs under an id of our own; its bytes are kept, and read again from an offset."""
+
+    def __init__(self, target: Target) -> None:
+        parts = urlsplit(target.url)
+        name = f"llmstream-{os.urandom(8).hex()}"
+        self._key_headers = target.headers()
+        self._url = f"{parts.scheme}://{parts.netloc}/v1/stream?conv_id={name}"
+        self._bytes = 0
+        self.headers = [f"X-Conversation-Id: {name}"]
+
+    def prepare(self, body: dict[str, Any]) -> None: ...
+
+    def received(self, chunk: bytes, events: list[Event]) -> None:
+        self._bytes += len(chunk)
+
+    def ask(self, exchange: Exchange, body: dict[str, Any], now: float) -> Ask | None:
+        exchange.reopen(now, same_bytes=True)
+        return Ask("GET", f"{self._url}&from={self._bytes}", self._key_headers)
+
+    def cancel(self) -> Ask | None:
+        return Ask("DELETE", self._url, self._key_headers)
+
+
+class Background:
+    """OpenAI: a background response, whose events are numbered and kept for some minutes.
+
+    Source: OpenAI documentation, "Background mode", on streaming.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._id = ""
+        self.headers: list[str] = []
+
+    def prepare(self, body: dict[str, Any]) -> None:
+        body.update(background=True, store=True)
+
+    def received(self, chunk: bytes, events: list[Event]) -> None:
+        self._id = next((event.id for event in events if isinstance(event, Start)), self._id)
+
+    def ask(self, exchange: Exchange, body: dict[str, Any], now: float) -> Ask | None:
+        if not self._id:
+            return None
+        exchange.reopen(now, same_bytes=False)
+        return Ask("GET", f"{self._own()}?stream=true&starting_after={exchange.position}", self._target.headers())
+
+    def cancel(self) -> Ask | None:
+        return Ask("POST", f"{self._own()}/cancel", self._target.headers(), {}) if self._id else None
+
+    def _own(self) -> str:
+        return f"{self._target.url}/{quote(self._id)}"
+
+
+PREFILLS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # fields of the message, fields of the body
+    "assistant": ({}, {}),
+    "prefix": ({"prefix": True}, {}),
+    "continue_final_message": ({}, {"continue_final_message": True, "add_generation_prompt": False}),
+}
+
+
+class Prefill:
+    """Servers that go on with a last message of the assistant's. Only where all that came is text."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._said: list[str] = []
+        self._only_text = True
+        self.headers: list[str] = []
+
+    def prepare(self, body: dict[str, Any]) -> None: ...
+
+    def received(self, chunk: bytes, events: list[Event]) -> None:
+        self._said += [event.text for event in events if isinstance(event, Text)]
+        if any(isinstance(event, Reasoning | ToolCall) for event in events):
+            self._only_text = False
+
+    def ask(self, exchange: Exchange, body: dict[str, Any], now: float) -> Ask | None:
+        target, said = self._target, "".join(self._said)
+        if not self._only_text or "response_format" in body or not said.strip():
+            return None
+        sent = said.rstrip() if target.api == "messages" else said  # it refuses blanks at the end
+        message, more = PREFILLS[target.resume]
+        messages = [*body["messages"], {"role": "assistant", "content": sent, **message}]
+        decoder = dialect(target.api).Decoder(target.provider, target.model)
+        exchange.reopen(now, same_bytes=False, decoder=Rest(decoder, sent, said[len(sent) :]))
+        url = target.resume_url or target.url
+        return Ask("POST", url, target.headers(), body | {"messages": messages} | more)
+
+    def cancel(self) -> Ask | None:
+        return None
+
+
+class Rest(Decoder):
+    """Another decoder's events, of an answer that goes on after `said` and the `blanks` behind it.
+
+    The start is left out, which was, and what it repeats: all that was said, or a part of the blanks.
+    """
+
+    def __init__(self, inner: Decoder, said: str, blanks: str) -> None:
+        super().__init__(inner.provider, inner.model)
+        self._inner = inner
+        self._said, self._blanks = said + blanks, blanks
+        self._held = ""
+        self._at_seam = True
+
+    def feed(self, event: str, data: dict[str, Any]) -> list[Event]:
+        return self._follow(self._inner.feed(event, data))
+
+    def answer(self, data: dict[str, Any]) -> list[Event]:
+        return self._follow(self._inner.answer(data))
+
+    def done(self) -> list[Event]:
+        return self._follow(self._inner.done())
+
+    def _follow(self, events: list[Event]) -> list[Event]:
+        inner = self._inner
+        self.over, self.finish, self.usage, self.failure = inner.over, inner.finish, inner.usage, inner.failure
+        self.premature = inner.premature
+        events = [event for event in events if not isinstance(event, Start)]
+        if not self._at_seam:
+            return events
+        self._held += "".join(event.text for event in events if isinstance(event, Text))
+        rest = [event for event in events if not isinstance(event, Text)]
+        undecided = any(len(self._held) < len(old) and old.startswith(self._held) for old in (self._said, self._blanks))
+        if undecided and not self.finish and not self.over:
+            return rest
+        self._at_seam = False
+        text = self._unrepeated(self._held)
+        return [Text(text), *rest] if text else rest
+
+    def _unrepeated(self, text: str) -> str:
+        for said in (self._said, self._said.rstrip()):
+            if text.startswith(said):
+                text = text[len(said) :]
+                break
+        for blank in self._blanks:
+            if not text.startswith(blank):
+                break
+            text = text[1:]
+        return text

@@ -1,0 +1,42 @@
+"""The way that a request goes: over the network, to the model in this process, or into a recording."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from .. import providers
+from .transfer import Transport
+
+
+class Route(NamedTuple):
+    """`server` is the embedded model's, which lives as long as it is referred to; None for all others."""
+
+    target: providers.Target
+    transport: Transport
+    server: Any = None
+
+
+def find(target: providers.Target, prompt_size: int, record: str | None, speed: float, progress: bool) -> Route:
+    """The route to a target. `prompt_size` is in bytes, `speed` a replay's, 0 for at once.
+
+    Raises what Player, Recorder and the embedded model raise.
+    """
+    if target.provider == "replay":
+        from .recording import Player
+
+        player = Player(target.model, speed)
+        return Route(player.target, player)
+    from .loop import Loop
+
+    server = None
+    if not target.url:
+        from . import embedded
+
+        server, url, key = embedded.start(target.model, prompt_size, progress)
+        target = target._replace(url=providers.endpoint(f"{url}/v1", target.api), key=key)
+    transport: Transport = Loop()
+    if record is not None:
+        from .recording import Recorder
+
+        transport = Recorder(transport, record, target)
+    return Route(target, transport, server)

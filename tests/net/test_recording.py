@@ -1,0 +1,142 @@
+"""A recording plays back as it was, holds no key, and is cut where a crash cut it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+
+import pytest
+
+from llmstream.net.recording import Recorder
+from llmstream.net.transfer import Ask, Transfer
+from llmstream.providers import Target
+
+from ..conftest import LLMSTREAM, at, environment
+from ..loopback import DIALECTS, RESET, Provider, head, reply
+
+KEY = "sk-test-key"  # of conftest.at
+MODELS = {"chat": "openai/m", "responses": "openai/m", "messages": "anthropic/m"}
+
+
+@pytest.mark.parametrize("api", DIALECTS)
+def test_plays_back_what_was_sent(run, tmp_path, api):
+    path = str(tmp_path / "recording")
+    with Provider([head(), *DIALECTS[api]("Hello, ", "wörld")]) as provider:
+        first = run("gen", "--events", "--api", api, "-m", MODELS[api], "--record", path, "Hi", url=provider.url)
+    again = run("gen", "--events", "-m", f"replay:{path}", "Hi", "--speed", "0")
+    assert (again.stdout, again.stderr, again.returncode) == (first.stdout, b"", 0)
+    assert len(first.stdout.splitlines()) >= 4
+
+
+def test_the_model_can_come_from_the_environment(run, tmp_path):
+    path = str(tmp_path / "recording")
+    with Provider([head(), *DIALECTS["chat"]("Hello")]) as provider:
+        run("gen", "-m", "openai/m", "--record", path, "Hi", url=provider.url)
+    assert run("gen", input=b"Hi", env=environment(LLMSTREAM_MODEL=f"replay:{path}")).stdout == b"Hello\n"
+
+
+def test_failures_and_tries_play_back_too(run, tmp_path):
+    path = str(tmp_path / "recording")
+    busy = reply("503 Busy", b'{"error": "later"}')
+    with Provider(busy, [RESET], [head(), *DIALECTS["chat"]("Hello")[:-1]]) as provider:
+        args = ["--max-retry-wait", "0.01", "Hi"]
+        first = run("gen", "-m", "openai/m", "--record", path, *args, url=provider.url)
+    again = run("gen", "-m", f"replay:{path}", "--speed", "0", *args)
+    assert first.returncode == again.returncode == 5
+    assert first.stdout == again.stdout == b"Hello"
+    assert len(first.stderr.splitlines()) == len(again.stderr.splitlines()) == 3
+
+
+def test_every_cut_of_a_recording_plays_back_to_there(run, tmp_path):
+    path, cut = tmp_path / "recording", tmp_path / "cut"
+    with Provider([head(), *DIALECTS["chat"]("Hello")]) as provider:
+        run("gen", "-m", "openai/m", "--record", str(path), "Hi", url=provider.url)
+    lines = path.read_bytes().splitlines(keepends=True)
+    whole = b"".join(lines)
+    done_at = whole.index(b"[DONE]")
+    for size in range(len(lines[0]) + 5, len(whole), 40):
+        cut.write_bytes(whole[:size])
+        played = run("gen", "-m", f"replay:{cut}", "--speed", "0", "Hi")
+        assert b"Hello\n".startswith(played.stdout)
+        assert (played.returncode == 0) == (b"\n" in whole[done_at:size])
+
+
+def test_a_file_that_is_no_recording(run, tmp_path):
+    (tmp_path / "text").write_text("hello\n")
+    done = run("gen", "-m", f"replay:{tmp_path}/text", "Hi")
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"llmstream gen: {tmp_path}/text is not a recording of --record\n".encode(),
+    )
+    assert run("gen", "-m", "replay:/no/such", "Hi").stderr == (
+        b"llmstream gen: cannot read /no/such: No such file or directory\n"
+    )
+
+
+def test_the_reader_may_leave_a_replay(tmp_path):
+    path = tmp_path / "recording"
+    text = 'data: {"choices": [{"index": 0, "delta": {"content": "Hello"}}]}\n\n'
+    records = [
+        {"recording": 1, "provider": "p", "model": "m", "api": "chat"},
+        {"t": 0, "request": {}},
+        {"t": 0, "status": 200, "headers": {"content-type": "text/event-stream"}},
+        {"t": 0, "data": text},
+        {"t": 3600, "data": text},
+    ]
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    command = [*LLMSTREAM, "gen", "-n", "-m", f"replay:{path}", "Hi"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment()) as process:
+        assert process.stdout.read(5) == b"Hello"  # and then an hour of silence
+        process.stdout.close()
+        assert process.wait(10) == 0
+
+
+class Inner:
+    """A transport that has nothing but the chunks that a test puts into its transfer."""
+
+    def __init__(self) -> None:
+        self.transfer = Transfer()
+        self.transfer.head = lambda: (200, {"x": KEY, "set-cookie": "secret"})
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def send(self, *request: object) -> Transfer:
+        return self.transfer
+
+    def wait(self, deadline: float | None) -> float:
+        return time.monotonic()
+
+    def tell(self, ask: Ask) -> None: ...
+
+    def end(self, transfer: Transfer) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize("cut", range(1, len(KEY) + 8))
+def test_a_recording_holds_no_key_however_it_is_cut(tmp_path, cut):
+    inner, path = Inner(), tmp_path / "recording"
+    recorder = Recorder(inner, str(path), Target("p", "m", "chat", "u", KEY, {}, ""))
+    transfer = recorder.send(Ask("POST", "u", [], {"prompt": f"my key is {KEY}"}), 0)
+    said = f"key {KEY} sk-te".encode()
+    for chunk in (said[:cut], said[cut:]):
+        transfer.chunks.append(chunk)
+        recorder.wait(None)
+        assert transfer.take() == chunk  # what is recorded is passed on as it was
+    recorder.end(transfer)
+    recorder.close()
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    assert KEY not in path.read_text()
+    assert "secret" not in path.read_text()
+    assert "".join(record.get("data", "") for record in records) == "key [key] sk-te"
+    assert records[-1]["end"] == "the client closed the connection"
+
+
+def test_a_recording_that_fills_the_disk_is_status_5():
+    with Provider([head(), *DIALECTS["chat"]("Hello")]) as provider:
+        command = [*LLMSTREAM, "gen", "-n", "-m", "openai/m", "--record", "/dev/full", "Hi"]
+        done = subprocess.run(command, capture_output=True, env=at(provider.url))
+    assert done.returncode == 5
+    assert done.stderr == b"llmstream gen: cannot write /dev/full: No space left on device\n"
