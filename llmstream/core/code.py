@@ -43,8 +43,8 @@ class Code:
 
     def close(self) -> bytes:
         """What the end of the input decides."""
-        out = self.feed(b"") + self._take(self._fences.feed(self._decoder.close()))
-        return out + self._take(self._fences.close())
+        rest = self._take(self._fences.feed(self._decoder.close()))
+        return rest + self._take(self._fences.close())
 
     def judge(self) -> None:
         """At the end: raises NotFound where there was no such block, Incomplete where it never closed."""
