@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..errors import Incomplete, NotFound
 from .fences import Closed, Event, Fences, Opened
-from .text import Decoder, encode
+from .held import original
+from .text import Decoder
 
 ALIASES = {
     "py": "python",
@@ -65,7 +66,7 @@ class Code:
                 self._open(event.info)
             elif self._printing:
                 self._shut(event)
-        return encode("".join(out)) if out else b""
+        return original("".join(out)) if out else b""
 
     def _open(self, info: str) -> None:
         if self._wanted is not None and language(info) != self._wanted:

@@ -34,3 +34,8 @@ class Held:
             self._pieces[0] = piece[cut:]
             self.start = offset
         return "".join(taken)
+
+
+def original(text: str) -> bytes:
+    """The very bytes that `text.Decoder` made text of."""
+    return text.encode("utf-8", "surrogateescape")

@@ -12,28 +12,24 @@ from __future__ import annotations
 import re
 
 from .json_fences import Fences
-from .json_scanner import Scanner, Step, space
+from .json_grammar import Step, end, space
+from .json_scanner import Scanner
 from .json_skip import Skip
 
 MAX_SIZE = 64 * 1024 * 1024
 BULK = 512  # characters from which on a document may be taken whole
 
 
+MALFORMED, UNFINISHED = "malformed", "unfinished"
+
+
 class Fault:
     """A document that is not whole: the line where it begins, what is wrong, and, where kept, its text."""
 
-    __slots__ = ("line", "why", "text", "open")
+    __slots__ = ("line", "why", "kind", "text")
 
-    def __init__(self, line: int, why: str, text: str = "", open: bool = False) -> None:
-        self.line, self.why, self.text, self.open = line, why, text, open
-
-    def __repr__(self) -> str:
-        return f"Fault({self.line}, {self.why!r}, {self.text!r}, {self.open})"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Fault) and repr(self) == repr(other)
-
-    __hash__ = None  # type: ignore[assignment]
+    def __init__(self, line: int, why: str, kind: str = MALFORMED, text: str = "") -> None:
+        self.line, self.why, self.kind, self.text = line, why, kind, text
 
 
 class Documents:
@@ -55,34 +51,34 @@ class Documents:
         self._fences = Fences() if fenced else None
         self._mode: Step = self._prose
         self._base = 0  # characters before this chunk
-        self._line = 1  # the line at its start
+        self._line = 1  # the line at text[_counted] of this chunk
+        self._counted = 0
         self._last = "\n"  # the character before it
         self._start = self._start_line = 0
         self._why = ""
 
     def take(self, text: str) -> None:
-        """Takes the next characters; `started`, `ended` and `broken` are called on the way."""
+        """Takes the next characters; what others do is called on the way."""
         i, n = 0, len(text)
         while i < n:
             i = self._mode(text, i, n)
         self._base += n
-        self._line += text.count("\n")
+        self.line_of(text, n)
+        self._counted = 0
         self._last = text[-1:] or self._last
 
     def end(self) -> None:
-        """The input ended: `broken` is called for what is open."""
+        """The input ended: `cut` or `skipped` is called for what is open."""
         mode, self._mode = self._mode, self._prose
         if mode == self._inside and self.scanner.has_members:
             self.cut("the input ends inside of it")
         elif mode == self._skipping:
             self.skipped("", 0, self._why)
 
-    @property
-    def inside(self) -> bool:
-        """Whether a document is open."""
-        return self._mode == self._inside
-
     # What others do.
+
+    def prose(self, text: str, i: int, n: int) -> None:
+        """text[i:n] belongs to no document."""
 
     def no_object(self, text: str, i: int) -> int:
         """Behind a `{` and white space, text[i] begins no object; where to go on."""
@@ -117,7 +113,10 @@ class Documents:
     # Modes.
 
     def line_of(self, text: str, i: int) -> int:
-        return self._line + text.count("\n", 0, i)
+        """The line of text[i], which is never before the one that was asked for last."""
+        self._line += text.count("\n", self._counted, i)
+        self._counted = i
+        return self._line
 
     def _prose(self, text: str, i: int, n: int) -> int:
         stop = n
@@ -126,11 +125,12 @@ class Documents:
             if i == stop:
                 return i
         found = self._starts(text, i, stop)
+        self.prose(text, i, found.start() if found else stop)
         if found is None:
             return stop
         i = found.start()
-        if n - i > BULK and text[i] == "{" and (end := self.whole(text, i, n)) > i:
-            return end
+        if n - i > BULK and text[i] == "{" and (stop := self.whole(text, i, n)) > i:
+            return stop
         self._start, self._start_line = self._base + i, self.line_of(text, i)
         if text[i] == "[":
             self.begin(text, i, "")
@@ -140,9 +140,7 @@ class Documents:
 
     def _opening(self, text: str, i: int, n: int) -> int:
         """Behind a `{`: an object only if a quote or `}` follows."""
-        match = space(text, i, n)
-        assert match is not None
-        i = match.end()
+        i = end(space(text, i, n))
         if i == n:
             return n
         if text[i] not in '"}':

@@ -12,22 +12,7 @@ Text is what `core.text` decodes: a byte that is not UTF-8 is a lone surrogate a
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-
-Step = Callable[[str, int, int], int]
-
-_SPACE = r"[ \t\n\r]*+"
-_PLAIN = r'[^"\\\x00-\x1f\udc80-\udcff]*+'
-_BODY = rf'{_PLAIN}(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{{4}}){_PLAIN})*+'
-_NUMBER = r"-?+(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][-+]?+[0-9]++)?+"
-_SCALAR = rf'(?:"{_BODY}"|{_NUMBER}|true|false|null)'
-
-space = re.compile(_SPACE).match
-_body = re.compile(_BODY).match
-_number_run = re.compile(r"[-+.0-9Ee]*+").match
-_number = re.compile(_NUMBER).fullmatch
-_tokens = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^ \t\n\r"]++').findall
+from .json_grammar import Step, body, elements_run, end, members_run, number, number_run, space, whole_key
 
 RUN = 128  # characters from which on a run is tried
 ESCAPED = '"\\/bfnrt'
@@ -35,45 +20,11 @@ HEX = "0123456789ABCDEFabcdef"
 LITERALS = {"t": "true", "f": "false", "n": "null"}
 
 
-def _flat(value: str) -> str:
-    """A pattern for value, or an object or array of such."""
-    members = rf'"{_BODY}"{_SPACE}:{_SPACE}{value}{_SPACE}'
-    return (
-        rf"(?:{value}|\{{{_SPACE}(?:{members}(?:,{_SPACE}{members})*+)?+\}}"
-        rf"|\[{_SPACE}(?:{value}{_SPACE}(?:,{_SPACE}{value}{_SPACE})*+)?+\])"
-    )
-
-
-def members_run(but: tuple[str, ...] = ()) -> Step:
-    """A matcher for members, each with its comma or last in its object; without the keys in `but` and escaped ones."""
-    key = rf'"{_BODY}"'
-    if but:
-        key = rf'"(?!(?:{"|".join(map(re.escape, but))})"){_PLAIN}"'
-    run = re.compile(rf"(?:{_SPACE}{key}{_SPACE}:{_SPACE}{_flat(_SCALAR)}{_SPACE}(?:,|(?=\}})))*+").match
-    return lambda text, i, n: _end(run(text, i, n))
-
-
-def elements_run() -> Step:
-    """A matcher for elements, each with its comma or last in its array."""
-    run = re.compile(rf"(?:{_SPACE}{_flat(_SCALAR)}{_SPACE}(?:,|(?=\])))*+").match
-    return lambda text, i, n: _end(run(text, i, n))
-
-
-def _end(match: re.Match[str] | None) -> int:
-    assert match is not None  # all patterns here match the empty text
-    return match.end()
-
-
 class _Runs:
     """The two matchers, compiled when bulk input asks for them (milliseconds that a short stream never pays)."""
 
     members: Step | None = None
     elements: Step | None = None
-
-
-def minify(value: str) -> str:
-    """The text of a JSON value without the white space between its tokens."""
-    return "".join(_tokens(value))
 
 
 class Scanner:
@@ -94,7 +45,8 @@ class Scanner:
         self.fault = ""
         self.has_members = False  # an object with a key was met: this is meant to be JSON
         self._held: list[str] = []  # the pieces of a key or number that a chunk's end has cut
-        self._token_from = -1  # where it began in this chunk
+        self._held_size = 0
+        self._token_from = -1  # where in this chunk it begins or goes on
         self._is_key = False
         self._hex = 0
         self._rest = ""
@@ -102,13 +54,15 @@ class Scanner:
 
     def feed(self, text: str, i: int, n: int) -> int:
         """Scans text[i:n]; returns where it stopped: n, or behind the value, or at the character that broke it."""
+        if self._token_from >= 0:
+            self._token_from = i
         while i < n:
             i = self._step(text, i, n)
             if self.done or self.fault:
                 return i
         if self._token_from >= 0:
             self._held.append(text[self._token_from : n])
-            self._token_from = 0
+            self._held_size += n - self._token_from
         return i
 
     @property
@@ -135,6 +89,10 @@ class Scanner:
     def on_leave(self) -> None:
         """The container that holds the values at depth `live` ends."""
 
+    def skip_elements(self, text: str, i: int, n: int) -> int:
+        """Takes elements at depth `live` by a quicker way, each with its comma or last in its array."""
+        return i
+
     def skip_members(self, text: str, i: int, n: int) -> int:
         """Skips members at depth `live` that matter to nobody."""
         return i
@@ -146,7 +104,7 @@ class Scanner:
         return i
 
     def _value(self, text: str, i: int, n: int) -> int:
-        i = _end(space(text, i, n))
+        i = end(space(text, i, n))
         if i == n:
             return n
         start = self._starts.get(text[i])
@@ -157,10 +115,8 @@ class Scanner:
         return start(text, i, n)
 
     def _element(self, text: str, i: int, n: int) -> int:
-        if n - i > RUN and len(self.stack) != self.live:
-            if _Runs.elements is None:
-                _Runs.elements = elements_run()
-            i, begun = _Runs.elements(text, i, n), i
+        if n - i > RUN:
+            i, begun = self._skip_elements(text, i, n), i
             if i > begun and text[i - 1] != ",":
                 self._step = self._next
                 return i
@@ -168,42 +124,52 @@ class Scanner:
         return i
 
     def _first_element(self, text: str, i: int, n: int) -> int:
-        i = _end(space(text, i, n))
+        i = end(space(text, i, n))
         if i == n:
             return n
         if text[i] == "]":
             return self._close(text, i)
-        self._step = self._element
-        return i
+        return self._element(text, i, n)
 
     def _first_key(self, text: str, i: int, n: int) -> int:
-        i = _end(space(text, i, n))
+        i = end(space(text, i, n))
         if i == n:
             return n
         if text[i] == "}":
             return self._close(text, i)
         self.has_members = self.has_members or text[i] == '"'
         self._step = self._key
-        return i
+        return self._key(text, i, n)
 
     def _key(self, text: str, i: int, n: int) -> int:
         if n - i > RUN:
-            i, begun = self._skip(text, i, n), i
+            i, begun = self._skip_members(text, i, n), i
             if i > begun and text[i - 1] != ",":
                 self._step = self._next
                 return i
-        i = _end(space(text, i, n))
+        i = end(space(text, i, n))
         if i == n:
             return n
         if text[i] != '"':
             return self._break(i, "a key in double quotes is missing")
+        if (key := whole_key(text, i, n)) and key.end() < n:
+            if len(self.stack) == self.live:
+                self.on_key(key[1])
+            return self._value(text, key.end(), n)
         self._is_key = True
         if len(self.stack) == self.live:
             self._token_from = i + 1
         self._step = self._string
         return i + 1
 
-    def _skip(self, text: str, i: int, n: int) -> int:
+    def _skip_elements(self, text: str, i: int, n: int) -> int:
+        if len(self.stack) == self.live:
+            return self.skip_elements(text, i, n)
+        if _Runs.elements is None:
+            _Runs.elements = elements_run()
+        return _Runs.elements(text, i, n)
+
+    def _skip_members(self, text: str, i: int, n: int) -> int:
         if len(self.stack) == self.live:
             return self.skip_members(text, i, n)
         if _Runs.members is None:
@@ -211,7 +177,7 @@ class Scanner:
         return _Runs.members(text, i, n)
 
     def _colon(self, text: str, i: int, n: int) -> int:
-        i = _end(space(text, i, n))
+        i = end(space(text, i, n))
         if i == n:
             return n
         if text[i] != ":":
@@ -220,7 +186,7 @@ class Scanner:
         return i + 1
 
     def _next(self, text: str, i: int, n: int) -> int:
-        i = _end(space(text, i, n))
+        i = end(space(text, i, n))
         if i == n:
             return n
         close = self.stack[-1]
@@ -257,10 +223,10 @@ class Scanner:
     def _open_string(self, text: str, i: int, n: int) -> int:
         self._is_key = False
         self._step = self._string
-        return i + 1
+        return self._string(text, i + 1, n) if i + 1 < n else n
 
     def _string(self, text: str, i: int, n: int) -> int:
-        i = _end(_body(text, i, n))
+        i = end(body(text, i, n))
         if i == n:
             return n
         if text[i] == "\\":
@@ -292,13 +258,13 @@ class Scanner:
     def _open_number(self, text: str, i: int, n: int) -> int:
         self._token_from = i
         self._step = self._in_number
-        return i
+        return self._in_number(text, i, n)
 
     def _in_number(self, text: str, i: int, n: int) -> int:
-        i = _end(_number_run(text, i, n))
+        i = end(number_run(text, i, n))
         if i == n:
             return n
-        if _number(self._token(text, i)) is None:
+        if number(self._token(text, i)) is None:
             return self._break(i, "a number is malformed")
         return self._ended(text, i)
 
@@ -307,6 +273,7 @@ class Scanner:
         if self._held:
             token = "".join((*self._held, token))
             self._held.clear()
+            self._held_size = 0
         self._token_from = -1
         return token
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from ..errors import Incomplete
 from .condition import EXCLUSIVE, ONLY, QUIET, WITH, Condition, Span
 from .counts import Bytes, Timed
-from .held import Held
-from .text import Decoder, encode
+from .held import Held, original
+from .text import Decoder
 
 MAX_HELD = 64 * 1024 * 1024  # characters that EXCLUSIVE and ONLY may have to keep
 
@@ -80,7 +80,7 @@ class Until:
         if spans:
             return out + self._meet(min(spans, key=_end_of))
         rest = self._held.take(self._held.end)
-        return out + encode(rest) if self._mode in (WITH, EXCLUSIVE) else b""
+        return out + original(rest) if self._mode in (WITH, EXCLUSIVE) else b""
 
     def _advance(self, text: str) -> bytes:
         span = self._find(text)
@@ -96,25 +96,25 @@ class Until:
     def _release(self) -> bytes:
         held = self._held
         if self._mode == WITH:
-            return encode(held.take(min([condition.certain for condition in self._conditions])))
+            return original(held.take(min([condition.certain for condition in self._conditions])))
         if self._mode == QUIET:
             held.take(held.end)
             return b""
         before = held.take(min([condition.start for condition in self._conditions]))
         if held.end - held.start > MAX_HELD:
             raise Incomplete(f"a possible match is longer than {MAX_HELD} characters: leave out -x and -o")
-        return encode(before) if self._mode == EXCLUSIVE else b""
+        return original(before) if self._mode == EXCLUSIVE else b""
 
     def _meet(self, span: Span) -> bytes:
         self.met = True
         start, end = span
         held = self._held
         if self._mode == WITH:
-            return encode(held.take(end))
+            return original(held.take(end))
         if self._mode == QUIET:
             return b""
         before = held.take(start)
-        return encode(before if self._mode == EXCLUSIVE else held.take(end))
+        return original(before if self._mode == EXCLUSIVE else held.take(end))
 
     def _end(self, last: bytes) -> bytes:
         """Met by a time, or by `last`, the byte that was waited for."""
@@ -123,7 +123,7 @@ class Until:
             return b""
         if self._mode == ONLY:
             return last
-        rest = encode(self._held.take(self._held.end) + self._decoder.close())
+        rest = original(self._held.take(self._held.end) + self._decoder.close())
         return rest[: len(rest) - len(last)] if self._mode == EXCLUSIVE else rest
 
 
