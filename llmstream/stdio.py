@@ -11,9 +11,11 @@ import errno
 import os
 import select
 import signal
+import stat
+from collections.abc import Iterator, Sequence
 from types import FrameType
 
-from .errors import OutputFailed, ReaderGone, Signalled
+from .errors import OutputFailed, ReaderGone, Signalled, UsageError
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 CHUNK = 65536
@@ -145,4 +147,28 @@ class Input:
             raise ReaderGone
         if not ready:
             return None
-        return os.read(self._fd, CHUNK)
+        try:
+            return os.read(self._fd, CHUNK)
+        except OSError as error:
+            raise UsageError(f"cannot read the input: {os.strerror(error.errno or errno.EIO)}") from None
+
+
+def open_operands(paths: Sequence[str]) -> Iterator[Input]:
+    """The inputs that FILE operands name, opened one after the other; `-`, and no operand at all, are stdin.
+
+    Raises UsageError at the first that cannot be read; what came before it has been read by then.
+    """
+    for path in paths or ("-",):
+        if path == "-":
+            yield Input()
+            continue
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise UsageError(f"cannot read {path}: {os.strerror(error.errno or errno.EIO)}") from None
+        try:
+            if stat.S_ISDIR(os.fstat(fd).st_mode):
+                raise UsageError(f"cannot read {path}: {os.strerror(errno.EISDIR)}")
+            yield Input(fd)
+        finally:
+            os.close(fd)
