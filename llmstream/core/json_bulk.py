@@ -8,6 +8,7 @@ surrogates, a depth of 1000), and those, like all others refused, go the scanner
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -60,3 +61,79 @@ def _guess(text: str, i: int, n: int) -> int:
     while end > i and text[end - 1] in ", \r\t" and newline - end < 4:
         end -= 1
     return end if text[end - 1] == "}" else 0
+
+
+class Names(Bulk):
+    """The values at paths of plain names, out of objects that stand whole in the text.
+
+    msgspec finds them and proves the rest. It reports the last of duplicate keys only, so a text in which a name
+    occurs twice, in whatever place, goes the scanner's way; so does one with escapes that could spell a name.
+    """
+
+    def __init__(self, paths: list[tuple[str, ...]]) -> None:
+        super().__init__(self._values)
+        self._paths = paths
+        self._quoted = [f'"{name}"' for name in {name for path in paths for name in path}]
+        self._decoder: Any = None
+
+    @classmethod
+    def of(cls, paths: list[tuple[str, ...]]) -> Names | None:
+        """None where the paths are not plain names, or one leads through another."""
+        tree: dict[str, Any] = {}
+        for path in paths:
+            place = tree
+            for name in path[:-1]:
+                place = place.setdefault(name, {})
+                if not isinstance(place, dict):
+                    return None
+            if not path or path[-1] in place:
+                return None
+            place[path[-1]] = None
+        return cls(paths)
+
+    def _values(self, text: str) -> list[tuple[int, tuple[str, ...], str]]:
+        """(number of the path, the path, the value's text) of what the object has, in its order."""
+        if any(text.count(name) > 1 for name in self._quoted) or ("\\u00" in text and _spelt(text)):
+            raise ValueError("a name may occur twice")
+        if self._decoder is None:
+            self._decoder = _decoder(self._paths)
+        record, found = self._decoder.decode(text), []
+        for number, path in enumerate(self._paths):
+            value = record
+            for name in path:
+                value = getattr(value, FIELD + name)
+                if not value:  # UNSET
+                    break
+            else:
+                found.append((number, path, self._text(bytes(value))))
+        if len(found) > 1:
+            found.sort(key=lambda match: text.find(f'"{match[1][-1]}"'))
+        return found
+
+    def _text(self, value: bytes) -> str:
+        if value[0] in b"{[":
+            import msgspec
+
+            value = msgspec.json.format(value, indent=-1)
+        return value.decode()
+
+
+FIELD = "field_"  # before a name, so that `class` can be one
+_spelt = re.compile(r"\\u00[3-7]").search
+
+
+def _decoder(paths: list[tuple[str, ...]]) -> Any:
+    """A decoder for objects with these paths, whose values it leaves as they are."""
+    import msgspec
+
+    def shape(paths: list[tuple[str, ...]]) -> Any:
+        if paths == [()]:
+            return msgspec.Raw
+        names = {path[0]: None for path in paths}
+        fields = []
+        for name in names:
+            below = shape([path[1:] for path in paths if path[0] == name])
+            fields.append((FIELD + name, below | msgspec.UnsetType, msgspec.UNSET))
+        return msgspec.defstruct("Record", fields, rename={FIELD + name: name for name in names})
+
+    return msgspec.json.Decoder(shape(paths))

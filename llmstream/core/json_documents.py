@@ -84,6 +84,9 @@ class Documents:
 
     # What others do.
 
+    def prose(self, text: str, i: int, n: int) -> None:
+        """text[i:n] belongs to no document."""
+
     def no_object(self, text: str, i: int) -> int:
         """Behind a `{` and white space, text[i] begins no object; where to go on."""
         return i
@@ -126,6 +129,7 @@ class Documents:
             if i == stop:
                 return i
         found = self._starts(text, i, stop)
+        self.prose(text, i, found.start() if found else stop)
         if found is None:
             return stop
         i = found.start()

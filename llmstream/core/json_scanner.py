@@ -21,7 +21,7 @@ _SPACE = r"[ \t\n\r]*+"
 _PLAIN = r'[^"\\\x00-\x1f\udc80-\udcff]*+'
 _BODY = rf'{_PLAIN}(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{{4}}){_PLAIN})*+'
 _NUMBER = r"-?+(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][-+]?+[0-9]++)?+"
-_SCALAR = rf'(?:"{_BODY}"|{_NUMBER}|true|false|null)'
+SCALAR = rf'(?:"{_BODY}"|{_NUMBER}|true|false|null)'
 
 space = re.compile(_SPACE).match
 _body = re.compile(_BODY).match
@@ -49,13 +49,13 @@ def members_run(but: tuple[str, ...] = ()) -> Step:
     key = rf'"{_BODY}"'
     if but:
         key = rf'"(?!(?:{"|".join(map(re.escape, but))})"){_PLAIN}"'
-    run = re.compile(rf"(?:{_SPACE}{key}{_SPACE}:{_SPACE}{_flat(_SCALAR)}{_SPACE}(?:,|(?=\}})))*+").match
+    run = re.compile(rf"(?:{_SPACE}{key}{_SPACE}:{_SPACE}{_flat(SCALAR)}{_SPACE}(?:,|(?=\}})))*+").match
     return lambda text, i, n: _end(run(text, i, n))
 
 
 def elements_run() -> Step:
     """A matcher for elements, each with its comma or last in its array."""
-    run = re.compile(rf"(?:{_SPACE}{_flat(_SCALAR)}{_SPACE}(?:,|(?=\])))*+").match
+    run = re.compile(rf"(?:{_SPACE}{_flat(SCALAR)}{_SPACE}(?:,|(?=\])))*+").match
     return lambda text, i, n: _end(run(text, i, n))
 
 
@@ -94,7 +94,8 @@ class Scanner:
         self.fault = ""
         self.has_members = False  # an object with a key was met: this is meant to be JSON
         self._held: list[str] = []  # the pieces of a key or number that a chunk's end has cut
-        self._token_from = -1  # where it began in this chunk
+        self._held_size = 0
+        self._token_from = -1  # where in this chunk it begins or goes on
         self._is_key = False
         self._hex = 0
         self._rest = ""
@@ -102,13 +103,15 @@ class Scanner:
 
     def feed(self, text: str, i: int, n: int) -> int:
         """Scans text[i:n]; returns where it stopped: n, or behind the value, or at the character that broke it."""
+        if self._token_from >= 0:
+            self._token_from = i
         while i < n:
             i = self._step(text, i, n)
             if self.done or self.fault:
                 return i
         if self._token_from >= 0:
             self._held.append(text[self._token_from : n])
-            self._token_from = 0
+            self._held_size += n - self._token_from
         return i
 
     @property
@@ -307,6 +310,7 @@ class Scanner:
         if self._held:
             token = "".join((*self._held, token))
             self._held.clear()
+            self._held_size = 0
         self._token_from = -1
         return token
 
