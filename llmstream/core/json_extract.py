@@ -15,7 +15,7 @@ from .json_strings import unescaped
 from .jsonpath import holds
 
 Location = tuple[str | int, ...]
-Match = tuple[int, Location, str]  # (number of the path, where, the value's text)
+Match = tuple[int, Location | str, str]  # (number of the path, where, the text of the value)
 
 
 class Piece:

@@ -1,12 +1,15 @@
-"""Bytes to text and back, cut anywhere and without loss.
+"""Bytes to text, cut anywhere, and back.
 
 UTF-8 is decoded as it arrives. A byte that is not UTF-8 becomes a lone surrogate (PEP 383), which a grammar can refuse
-where it matters, and which `encode` turns into the same byte again.
+where it matters.
 """
 
 from __future__ import annotations
 
+import re
 from codecs import utf_8_decode
+
+_lone = re.compile("[\ud800-\udfff]").sub
 
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -32,11 +35,11 @@ class Decoder:
 
 
 def encode(text: str) -> bytes:
-    """The bytes that `Decoder` made text of; a surrogate that came from no byte is U+FFFD."""
+    """UTF-8; a surrogate that stands alone, as JSON's escapes can spell one, is U+FFFD."""
     try:
-        return text.encode("utf-8", "surrogateescape")
+        return text.encode()
     except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+        return _lone("\ufffd", text).encode()
 
 
 def looks_like_utf16(head: bytes) -> bool:
