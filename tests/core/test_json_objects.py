@@ -12,7 +12,7 @@ from llmstream.core.json_documents import BULK
 from llmstream.core.json_objects import Objects
 
 from .cuts import SOME, generated, same
-from .test_json_scanner import documents, encodable, styles, values
+from .test_json_scanner import documents, dump, styles, values
 
 
 def objects(chunks: list[str], **options: object) -> list[object]:
@@ -149,11 +149,6 @@ def test_the_bound_holds_in_bulk():
 
 prose = st.text(alphabet="abc {}[]\"'\\`:,\n\t1-é\ud83d\U0001f600", max_size=30)
 texts = st.lists(prose | st.tuples(st.dictionaries(st.text(), values), styles).map(lambda d: dump(*d)), max_size=8)
-
-
-def dump(value: object, style: dict) -> str:
-    text = json.dumps(value, **style)
-    return text if encodable(text) else json.dumps(value)
 
 
 @generated
