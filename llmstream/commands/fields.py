@@ -123,8 +123,7 @@ class _Run:
     def _fault(self, fault: Fault) -> None:
         self._faulty = True
         self._unescaper = Unescaper()
-        kind = "unfinished" if fault.open else "malformed"
-        self._notes.append(f"line {fault.line}: {kind} document: {fault.why}")
+        self._notes.append(f"line {fault.line}: {fault.kind} document: {fault.why}")
 
     def _renderer(self) -> Callable[[Match], str]:
         if self._options["tsv"]:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from .. import stdio
-from ..core.json_documents import Fault
+from ..core.json_documents import UNFINISHED, Fault
 from ..core.json_objects import Objects
 from ..core.text import Decoder, encode, looks_like_utf16
 from ..errors import Incomplete, NotFound, ReaderGone
@@ -102,8 +102,8 @@ class _Run:
         """What can be printed for an object that is not whole; else it is reported."""
         from ..core.json_mend import closed, mended
 
-        what = f"{place}line {fault.line}: {'unfinished' if fault.open else 'malformed'} object: {fault.why}"
-        if fault.open and self._options["partial"]:
+        what = f"{place}line {fault.line}: {fault.kind} object: {fault.why}"
+        if fault.kind == UNFINISHED and self._options["partial"]:
             self._faulty = True
             notes.append(f"{what}: printed closed")
             return closed(fault.text)
@@ -111,6 +111,6 @@ class _Run:
             notes.append(f"{what}: mended")
             return line
         self._faulty = True
-        way = "--partial prints it closed" if fault.open else "--repair mends what it can"
+        way = "--partial prints it closed" if fault.kind == UNFINISHED else "--repair mends what it can"
         notes.append(f"{what}: skipped" + ("" if self._options["repair"] else f", {way}"))
         return ""

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .json_scanner import RUN, Step, members_run
+from .json_grammar import Step, members_run
+from .json_scanner import RUN
 from .jsonpath import Path, Segment
 
 Item = tuple[int, int]  # (number of the path, segments done)

@@ -12,28 +12,24 @@ from __future__ import annotations
 import re
 
 from .json_fences import Fences
-from .json_scanner import Scanner, Step, space
+from .json_grammar import Step, space
+from .json_scanner import Scanner
 from .json_skip import Skip
 
 MAX_SIZE = 64 * 1024 * 1024
 BULK = 512  # characters from which on a document may be taken whole
 
 
+MALFORMED, UNFINISHED = "malformed", "unfinished"
+
+
 class Fault:
     """A document that is not whole: the line where it begins, what is wrong, and, where kept, its text."""
 
-    __slots__ = ("line", "why", "text", "open")
+    __slots__ = ("line", "why", "kind", "text")
 
-    def __init__(self, line: int, why: str, text: str = "", open: bool = False) -> None:
-        self.line, self.why, self.text, self.open = line, why, text, open
-
-    def __repr__(self) -> str:
-        return f"Fault({self.line}, {self.why!r}, {self.text!r}, {self.open})"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Fault) and repr(self) == repr(other)
-
-    __hash__ = None  # type: ignore[assignment]
+    def __init__(self, line: int, why: str, kind: str = MALFORMED, text: str = "") -> None:
+        self.line, self.why, self.kind, self.text = line, why, kind, text
 
 
 class Documents:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from .json_automaton import Automaton, Bag, Node
 from .json_documents import Fault
-from .json_scanner import Scanner, minify
+from .json_grammar import minify
+from .json_scanner import Scanner
 from .json_strings import unescaped
 from .jsonpath import holds
 
@@ -168,7 +169,7 @@ class Extraction(Scanner):
                     bag[test[0]] = bag.get(test[0], 0) + count
         except (RecursionError, ValueError) as error:
             why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-            self._found.append(Fault(self.line, f"a filter cannot judge a value: {why}"))
+            self._found.append(Fault(self.line, f"a filter cannot look at a value: {why}", "unjudged"))
             return
         if bag:
             self._resume(self._automaton.node(bag, {}), at, text, self._document)

@@ -10,9 +10,9 @@ import re
 
 from .json_automaton import Automaton
 from .json_bulk import Names
-from .json_documents import MAX_SIZE, Documents, Fault
+from .json_documents import MAX_SIZE, UNFINISHED, Documents, Fault
 from .json_extract import Extraction, Found, Match, Piece
-from .json_scanner import SCALAR
+from .json_grammar import SCALAR
 from .jsonpath import Path
 
 __all__ = ["Fault", "Fields", "Match", "Piece"]
@@ -65,7 +65,7 @@ class Fields(Documents):
         self._found.append(Fault(self._start_line, why))
 
     def cut(self, why: str) -> None:
-        self._found.append(Fault(self._start_line, why, open=True))
+        self._found.append(Fault(self._start_line, why, UNFINISHED))
 
     def whole(self, text: str, i: int, n: int) -> int:
         """Takes one object after another while the guesses hold."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .json_scanner import minify
+from .json_grammar import minify
 
 _token = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}\[\],:]|[^{}\[\],:" \t\n\r]++|"').finditer
 _escapes = re.compile(r"[^\\]++|\\u[0-9a-fA-F]{4}|\\[^u]").match

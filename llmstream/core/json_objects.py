@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 
 from .json_bulk import Bulk
-from .json_documents import MAX_SIZE, Documents, Fault
-from .json_scanner import Scanner, minify
+from .json_documents import MALFORMED, MAX_SIZE, UNFINISHED, Documents, Fault
+from .json_grammar import minify
+from .json_scanner import Scanner
 
 MAX_LEAD = 256  # characters behind a `{` in which a loose key must show itself
 
@@ -45,7 +46,7 @@ class Objects(Documents):
         return self._drain()
 
     def close(self) -> list[str | Fault]:
-        """What the end of the input leaves: the object that it cut, whose Fault is `open` and has its text."""
+        """What the end of the input leaves: the object that it cut, whose Fault is UNFINISHED and has its text."""
         self.end()
         return self._drain()
 
@@ -79,10 +80,10 @@ class Objects(Documents):
 
     def skipped(self, text: str, i: int, why: str) -> None:
         broken = self._kept(text[self._from : i]) if self._keeping else ""
-        self._found.append(Fault(self._start_line, why, broken))
+        self._found.append(Fault(self._start_line, why, MALFORMED, broken))
 
     def cut(self, why: str) -> None:
-        self._found.append(Fault(self._start_line, why, self._kept(""), open=True))
+        self._found.append(Fault(self._start_line, why, UNFINISHED, self._kept("")))
 
     def no_object(self, text: str, i: int) -> int:
         if self._is_loose:

@@ -12,22 +12,7 @@ Text is what `core.text` decodes: a byte that is not UTF-8 is a lone surrogate a
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-
-Step = Callable[[str, int, int], int]
-
-_SPACE = r"[ \t\n\r]*+"
-_PLAIN = r'[^"\\\x00-\x1f\udc80-\udcff]*+'
-_BODY = rf'{_PLAIN}(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{{4}}){_PLAIN})*+'
-_NUMBER = r"-?+(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][-+]?+[0-9]++)?+"
-SCALAR = rf'(?:"{_BODY}"|{_NUMBER}|true|false|null)'
-
-space = re.compile(_SPACE).match
-_body = re.compile(_BODY).match
-_number_run = re.compile(r"[-+.0-9Ee]*+").match
-_number = re.compile(_NUMBER).fullmatch
-_tokens = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^ \t\n\r"]++').findall
+from .json_grammar import Step, body, elements_run, end, members_run, number, number_run, space
 
 RUN = 128  # characters from which on a run is tried
 ESCAPED = '"\\/bfnrt'
@@ -35,45 +20,11 @@ HEX = "0123456789ABCDEFabcdef"
 LITERALS = {"t": "true", "f": "false", "n": "null"}
 
 
-def _flat(value: str) -> str:
-    """A pattern for value, or an object or array of such."""
-    members = rf'"{_BODY}"{_SPACE}:{_SPACE}{value}{_SPACE}'
-    return (
-        rf"(?:{value}|\{{{_SPACE}(?:{members}(?:,{_SPACE}{members})*+)?+\}}"
-        rf"|\[{_SPACE}(?:{value}{_SPACE}(?:,{_SPACE}{value}{_SPACE})*+)?+\])"
-    )
-
-
-def members_run(but: tuple[str, ...] = ()) -> Step:
-    """A matcher for members, each with its comma or last in its object; without the keys in `but` and escaped ones."""
-    key = rf'"{_BODY}"'
-    if but:
-        key = rf'"(?!(?:{"|".join(map(re.escape, but))})"){_PLAIN}"'
-    run = re.compile(rf"(?:{_SPACE}{key}{_SPACE}:{_SPACE}{_flat(SCALAR)}{_SPACE}(?:,|(?=\}})))*+").match
-    return lambda text, i, n: _end(run(text, i, n))
-
-
-def elements_run() -> Step:
-    """A matcher for elements, each with its comma or last in its array."""
-    run = re.compile(rf"(?:{_SPACE}{_flat(SCALAR)}{_SPACE}(?:,|(?=\])))*+").match
-    return lambda text, i, n: _end(run(text, i, n))
-
-
-def _end(match: re.Match[str] | None) -> int:
-    assert match is not None  # all patterns here match the empty text
-    return match.end()
-
-
 class _Runs:
     """The two matchers, compiled when bulk input asks for them (milliseconds that a short stream never pays)."""
 
     members: Step | None = None
     elements: Step | None = None
-
-
-def minify(value: str) -> str:
-    """The text of a JSON value without the white space between its tokens."""
-    return "".join(_tokens(value))
 
 
 class Scanner:
@@ -149,7 +100,7 @@ class Scanner:
         return i
 
     def _value(self, text: str, i: int, n: int) -> int:
-        i = _end(space(text, i, n))
+        i = end(space(text, i, n))
         if i == n:
             return n
         start = self._starts.get(text[i])
@@ -171,7 +122,7 @@ class Scanner:
         return i
 
     def _first_element(self, text: str, i: int, n: int) -> int:
-        i = _end(space(text, i, n))
+        i = end(space(text, i, n))
         if i == n:
             return n
         if text[i] == "]":
@@ -180,7 +131,7 @@ class Scanner:
         return i
 
     def _first_key(self, text: str, i: int, n: int) -> int:
-        i = _end(space(text, i, n))
+        i = end(space(text, i, n))
         if i == n:
             return n
         if text[i] == "}":
@@ -195,7 +146,7 @@ class Scanner:
             if i > begun and text[i - 1] != ",":
                 self._step = self._next
                 return i
-        i = _end(space(text, i, n))
+        i = end(space(text, i, n))
         if i == n:
             return n
         if text[i] != '"':
@@ -214,7 +165,7 @@ class Scanner:
         return _Runs.members(text, i, n)
 
     def _colon(self, text: str, i: int, n: int) -> int:
-        i = _end(space(text, i, n))
+        i = end(space(text, i, n))
         if i == n:
             return n
         if text[i] != ":":
@@ -223,7 +174,7 @@ class Scanner:
         return i + 1
 
     def _next(self, text: str, i: int, n: int) -> int:
-        i = _end(space(text, i, n))
+        i = end(space(text, i, n))
         if i == n:
             return n
         close = self.stack[-1]
@@ -263,7 +214,7 @@ class Scanner:
         return i + 1
 
     def _string(self, text: str, i: int, n: int) -> int:
-        i = _end(_body(text, i, n))
+        i = end(body(text, i, n))
         if i == n:
             return n
         if text[i] == "\\":
@@ -298,10 +249,10 @@ class Scanner:
         return i
 
     def _in_number(self, text: str, i: int, n: int) -> int:
-        i = _end(_number_run(text, i, n))
+        i = end(number_run(text, i, n))
         if i == n:
             return n
-        if _number(self._token(text, i)) is None:
+        if number(self._token(text, i)) is None:
             return self._break(i, "a number is malformed")
         return self._ended(text, i)
 

@@ -19,7 +19,7 @@ def objects(chunks: list[str], **options: object) -> list[object]:
     """The objects as text, the faults as (line, reason, text)."""
     core = Objects(**options)
     found = [item for chunk in chunks for item in core.feed(chunk)] + core.close()
-    return [item if isinstance(item, str) else (item.line, item.why, item.text, item.open) for item in found]
+    return [item if isinstance(item, str) else (item.line, item.why, item.text, item.kind) for item in found]
 
 
 def found(text: str, **options: object) -> list[str]:

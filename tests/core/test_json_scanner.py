@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmstream.core.json_scanner import RUN, Scanner, minify
+from llmstream.core.json_grammar import minify
+from llmstream.core.json_scanner import RUN, Scanner
 
 from .cuts import SOME, generated, same
 
