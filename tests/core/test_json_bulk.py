@@ -1,0 +1,61 @@
+"""The quick way says yes to JSON only, and leaves all else to the scanner."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from llmstream.core.json_bulk import Bulk, Names
+
+from .test_json_scanner import BROKEN, VALID
+
+
+def taken(bulk: Bulk, text: str) -> bool:
+    return bulk.take(text + "\n", 0, len(text) + 1)[0] > 0
+
+
+@pytest.mark.parametrize("text", [text for text in BROKEN if text[0] == "{"])
+def test_what_is_not_json_is_refused(text):
+    wrapped = '{"z":' + text + "}"
+    for candidate in (text, wrapped):
+        assert not taken(Bulk(), candidate)
+        assert not taken(Names.of([("q",)]), candidate)
+        assert not taken(Names.of([("z",)]), candidate)
+        assert not taken(Names.of([("z", "q")]), candidate)
+
+
+@pytest.mark.parametrize("text", [text for text in VALID if text[0] == "{"])
+def test_what_is_taken_is_whole(text):
+    bulk = Bulk()
+    end, minified = bulk.take(text + "\n", 0, len(text) + 1)
+    assert (end, minified) in ((len(text), msgspec.json.format(text, indent=-1)), (0, None))
+
+
+def test_a_failed_guess_is_not_made_twice():
+    text = '{"a" 1} {"b":2}\n'
+    bulk = Bulk()
+    assert bulk.take(text, 0, len(text)) == (0, None)
+    assert bulk.take(text, 8, len(text)) == (8, None)
+    assert bulk.silent_to == len(text) - 1
+
+
+@pytest.mark.parametrize("paths", [[()], [("a",), ("a", "b")], [("a", "b"), ("a",)], [("a",), ("a",)]])
+def test_paths_that_cross_are_not_for_names(paths):
+    assert Names.of(paths) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('{"b":{"c":[1, 2]},"a":"x"}', [(1, ("b", "c"), "[1,2]"), (0, ("a",), '"x"')]),
+        ('{"a":null}', [(0, ("a",), "null")]),
+        ('{"x":1}', []),
+        ('{"b":1,"a":2}', None),  # not an object where the path goes on
+        ('{"a":1,"a":2}', None),
+        ('{"x":{"a":1},"a":2}', None),
+        ('{"\\u0061":1,"a":2}', None),
+        ('{"a":"\\u00e9"}', [(0, ("a",), '"\\u00e9"')]),
+    ],
+)
+def test_names(text, found):
+    assert Names.of([("a",), ("b", "c")]).take(text + "\n", 0, len(text) + 1)[1] == found
