@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .json_grammar import Step, members_run
-from .json_scanner import RUN
+from .json_bulk import Names
+from .json_grammar import Step, elements_run, members_run
 from .jsonpath import Path, Segment
 
 Item = tuple[int, int]  # (number of the path, segments done)
@@ -18,6 +18,12 @@ Bag = dict[Item, int]  # how often
 Tests = dict[tuple[Item, int], int]  # (item that a filter of its segment leads to, number of the filter): how often
 
 ASKED = 8  # times that a node is asked before the pattern for its members is worth compiling
+
+
+class _Runs:
+    """Compiled when it is asked for."""
+
+    scalars: Step | None = None
 
 
 class Node:
@@ -35,14 +41,17 @@ class Node:
         ]
         segments = [segment for _, _, segment in self._active]
         self.moves = bool(segments)
+        self.selects = bool(self.accepts or tests)  # a value here may be wanted, whatever it is
         self.rooted: Bag = {}  # what waits for the whole document
         self.from_end = any(segment.from_end for segment in segments)
         self._names = {name for segment in segments for name in segment.names}
-        self._by_name_only = not any(s.wilds or s.filters or s.descends for s in segments)
+        self._descends = any(segment.descends for segment in segments)
         self._by_index = any(segment.indices or segment.slices for segment in segments)
         self._members: dict[str, Node | None] = {}
         self._others: Node | None = None  # the child for all other keys
         self._has_others = False
+        self._bulk: Names | None = None
+        self._has_bulk = False
         self._asked = 0
         self._run: Step | None = None
 
@@ -78,15 +87,38 @@ class Node:
         return self._others
 
     def skip(self, text: str, i: int, n: int) -> int:
-        """Skips the members that no path can select, where enough text follows to be worth it."""
-        if not self._by_name_only or n - i < RUN:
-            return i
+        """Skips the members that no path can select."""
         if self._run is None:
             self._asked += 1
-            if self._asked < ASKED:
+            others = self._other()
+            if self._asked < ASKED or (others is not None and others.selects):
                 return i
-            self._run = members_run(tuple(self._names))
+            self._run = members_run(tuple(self._names), flat=others is None)
         return self._run(text, i, n)
+
+    def skip_scalars(self, text: str, i: int, n: int) -> int:
+        """Skips all elements of an array here, if they are scalars and none can be selected; i if not."""
+        child = self.elements()
+        if child is None or child.selects or self.from_end:
+            return i
+        if _Runs.scalars is None:
+            _Runs.scalars = elements_run(flat=False)
+        stop = _Runs.scalars(text, i, n)
+        return stop if stop > i and text[stop - 1] != "," else i
+
+    def names(self) -> Names | None:
+        """The quick way to all that is selected below an object here; None if it has to be walked."""
+        if not self._has_bulk:
+            self._has_bulk = True
+            plain = not (self.selects or self.rooted or self._descends)
+            rests = [self._automaton.paths[path].names(done) for (path, done), _, _ in self._active]
+            if plain and all(rests) and all(count == 1 for _, count, _ in self._active):
+                self._bulk = Names.of(rests, [path for (path, _), _, _ in self._active])
+        return self._bulk
+
+    def elements(self) -> Node | None:
+        """The node at each element, if it is one and the same."""
+        return None if self._by_index else self._other()
 
     def counted(self, length: int) -> Elements:
         """The node at an array, now that its length is known, for what its length decides."""

@@ -19,15 +19,18 @@ class Bulk:
     def __init__(self, decode: Callable[[str], Any] | None = None) -> None:
         self._decode = decode
         self._errors: tuple[type[Exception], ...] = ()
-        self.silent_to = 0  # an index in the text at hand; the caller starts each chunk with 0
+        self._chunk = ""  # the one at hand
+        self._silent_to = 0
 
     def take(self, text: str, i: int, n: int) -> tuple[int, Any]:
         """(end, decoded) of the object that begins at text[i]; (i, None) where the guess fails."""
-        if i < self.silent_to:
+        if text is not self._chunk:
+            self._chunk, self._silent_to = text, 0
+        if i < self._silent_to:
             return i, None
         end = _guess(text, i, n)
         if end <= i:
-            self.silent_to = n
+            self._silent_to = n
             return i, None
         if self._decode is None or not self._errors:
             self._load()
@@ -35,7 +38,7 @@ class Bulk:
         try:
             return end, self._decode(text[i:end])
         except self._errors:
-            self.silent_to = end
+            self._silent_to = end
             return i, None
 
     def _load(self) -> None:
@@ -70,14 +73,14 @@ class Names(Bulk):
     occurs twice, in whatever place, goes the scanner's way; so does one with escapes that could spell a name.
     """
 
-    def __init__(self, paths: list[tuple[str, ...]]) -> None:
+    def __init__(self, paths: list[tuple[str, ...]], numbers: list[int]) -> None:
         super().__init__(self._values)
-        self._paths = paths
+        self._paths, self._numbers = paths, numbers
         self._quoted = [f'"{name}"' for name in {name for path in paths for name in path}]
         self._decoder: Any = None
 
     @classmethod
-    def of(cls, paths: list[tuple[str, ...]]) -> Names | None:
+    def of(cls, paths: list[tuple[str, ...]], numbers: list[int]) -> Names | None:
         """None where the paths are not plain names, or one leads through another."""
         tree: dict[str, Any] = {}
         for path in paths:
@@ -89,7 +92,7 @@ class Names(Bulk):
             if not path or path[-1] in place:
                 return None
             place[path[-1]] = None
-        return cls(paths)
+        return cls(paths, numbers)
 
     def _values(self, text: str) -> list[tuple[int, tuple[str, ...], str]]:
         """(number of the path, the path, the value's text) of what the object has, in its order."""
@@ -98,7 +101,7 @@ class Names(Bulk):
         if self._decoder is None:
             self._decoder = _decoder(self._paths)
         record, found = self._decoder.decode(text), []
-        for number, path in enumerate(self._paths):
+        for number, path in zip(self._numbers, self._paths, strict=True):
             value = record
             for name in path:
                 value = getattr(value, FIELD + name)

@@ -51,7 +51,8 @@ class Documents:
         self._fences = Fences() if fenced else None
         self._mode: Step = self._prose
         self._base = 0  # characters before this chunk
-        self._line = 1  # the line at its start
+        self._line = 1  # the line at text[_counted] of this chunk
+        self._counted = 0
         self._last = "\n"  # the character before it
         self._start = self._start_line = 0
         self._why = ""
@@ -62,7 +63,8 @@ class Documents:
         while i < n:
             i = self._mode(text, i, n)
         self._base += n
-        self._line += text.count("\n")
+        self.line_of(text, n)
+        self._counted = 0
         self._last = text[-1:] or self._last
 
     def end(self) -> None:
@@ -116,7 +118,10 @@ class Documents:
     # Modes.
 
     def line_of(self, text: str, i: int) -> int:
-        return self._line + text.count("\n", 0, i)
+        """The line of text[i], which is never before the one that was asked for last."""
+        self._line += text.count("\n", self._counted, i)
+        self._counted = i
+        return self._line
 
     def _prose(self, text: str, i: int, n: int) -> int:
         stop = n

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from .json_automaton import Automaton, Bag, Node
 from .json_documents import Fault
-from .json_grammar import minify
-from .json_scanner import Scanner
+from .json_grammar import end, minify, space
+from .json_scanner import RUN, Scanner
 from .json_strings import unescaped
 from .jsonpath import holds
 
@@ -115,7 +115,7 @@ class Extraction(Scanner):
         c = text[i]
         if c == '"' and self._follow and node.accepts:
             self._following, self._follow_from = True, i + 1
-        elif node.accepts or node.tests or node.rooted or (node.from_end and c == "["):
+        elif node.selects or node.rooted or (node.from_end and c == "["):
             begin = i - self._first
             self._captures.append(_Capture(len(self.stack), node, key, len(self._pieces), begin, begin + self._taken))
         if node.moves and c in "{[":
@@ -141,15 +141,38 @@ class Extraction(Scanner):
                 self._pieces.clear()
             self._complete(capture.node, capture.key, value)
 
+    def skip_elements(self, text: str, i: int, n: int) -> int:
+        """Takes objects that stand whole in the text, where all that is selected in them has plain names.
+
+        An array of scalars only is skipped where no scalar can be selected.
+        """
+        frame = self._frames[-1]
+        if frame.index < 0 and (stop := frame.node.skip_scalars(text, i, n)) > i:
+            return stop
+        node = frame.node.elements()
+        names = None if node is None or self._follow else node.names()
+        if names is None:
+            return i
+        at = self._place()
+        while (start := end(space(text, i, n))) < n and text[start] == "{" and n - start > RUN:
+            stop, found = names.take(text, start, n)
+            if stop == start or stop - start > self._limit:
+                break
+            frame.index += 1
+            self._found += [(number, (*at, frame.index, *path), value) for number, path, value in found]
+            i = end(space(text, stop, n))
+            if i == n or text[i] != ",":
+                return stop
+            i += 1
+        return i
+
     def skip_members(self, text: str, i: int, n: int) -> int:
         return self._frames[-1].node.skip(text, i, n)
 
     # Complete values.
 
     def _complete(self, node: Node, key: str | int | None, text: str) -> None:
-        at = self._at
-        if key is not None:
-            at = (*at, *(frame.key for frame in self._frames[1:] if frame.key is not None), key)
+        at = self._at if key is None else (*self._place(), key)
         if node.accepts:
             value = minify(text) if text[0] in "{[" else text
             for path, count in node.accepts:
@@ -158,6 +181,10 @@ class Extraction(Scanner):
             self._judge(node, at, text)
         if node.from_end and text[0] == "[":
             self._resume(node.counted(self._length), at, text, self._document)
+
+    def _place(self) -> Location:
+        """Where the innermost open container stands."""
+        return (*self._at, *(frame.key for frame in self._frames[1:] if frame.key is not None))
 
     def _judge(self, node: Node, at: Location, text: str) -> None:
         """Asks the filters that test this value, and those of any value that ask for the document."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 
 from .json_automaton import Automaton
-from .json_bulk import Names
 from .json_documents import MAX_SIZE, UNFINISHED, Documents, Fault
 from .json_extract import Extraction, Found, Match, Piece
 from .json_grammar import SCALAR
@@ -32,7 +31,7 @@ class Fields(Documents):
         self._found: Found = []
         self._extraction = Extraction(self._automaton, self._found, limit, follow=follow)
         super().__init__(self._extraction, 1 << 62, arrays=True)
-        self._names = None if follow else Names.of([path.names() for path in paths])
+        self._names = None if follow else self._automaton.root.names()
         self._scalars = bool(self._automaton.root.accepts)
         self._scalar_limit = limit
         self._prose_line: list[str] | None = []  # the pieces of the line at hand while it may be a scalar
@@ -40,8 +39,6 @@ class Fields(Documents):
 
     def feed(self, text: str) -> Found:
         """What text completes."""
-        if self._names is not None:
-            self._names.silent_to = 0
         self.take(text)
         return self._drain()
 

@@ -32,18 +32,23 @@ def _flat(value: str) -> str:
     )
 
 
-def members_run(but: tuple[str, ...] = ()) -> Step:
-    """A matcher for members, each with its comma or last in its object; without the keys in `but` and escaped ones."""
+def members_run(but: tuple[str, ...] = (), *, flat: bool = True) -> Step:
+    """A matcher for members, each with its comma or last in its object; without the keys in `but` and escaped ones.
+
+    With `flat` a value may be an object or array of scalars, else it is a scalar.
+    """
+    value = _flat(SCALAR) if flat else SCALAR
     key = rf'"{_BODY}"'
     if but:
         key = rf'"(?!(?:{"|".join(map(re.escape, but))})"){_PLAIN}"'
-    run = re.compile(rf"(?:{_SPACE}{key}{_SPACE}:{_SPACE}{_flat(SCALAR)}{_SPACE}(?:,|(?=\}})))*+").match
+    run = re.compile(rf"(?:{_SPACE}{key}{_SPACE}:{_SPACE}{value}{_SPACE}(?:,|(?=\}})))*+").match
     return lambda text, i, n: end(run(text, i, n))
 
 
-def elements_run() -> Step:
+def elements_run(*, flat: bool = True) -> Step:
     """A matcher for elements, each with its comma or last in its array."""
-    run = re.compile(rf"(?:{_SPACE}{_flat(SCALAR)}{_SPACE}(?:,|(?=\])))*+").match
+    value = _flat(SCALAR) if flat else SCALAR
+    run = re.compile(rf"(?:{_SPACE}{value}{_SPACE}(?:,|(?=\])))*+").match
     return lambda text, i, n: end(run(text, i, n))
 
 

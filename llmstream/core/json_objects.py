@@ -39,7 +39,7 @@ class Objects(Documents):
 
     def feed(self, text: str) -> list[str | Fault]:
         """The objects and faults that text completes."""
-        self._from = self._bulk.silent_to = 0
+        self._from = 0
         self.take(text)
         if self._keeping:
             self._keep(text[self._from :])

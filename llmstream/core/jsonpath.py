@@ -17,6 +17,7 @@ _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _DOTTED = rf"(?P<dots>\.\.?)(?:(?P<name>{_NAME})|\*)"
 _BRACKETED = rf"\[(?:(?P<index>0|[1-9][0-9]{{0,14}})|'(?P<key>{_NAME})'|\*)\]"
 _SEGMENT = rf"(?:{_DOTTED}|{_BRACKETED})"
+_is_name = re.compile(_NAME).fullmatch
 _segments = re.compile(_SEGMENT).finditer
 _is_plain = re.compile(rf"\$(?:{re.sub(r'[?]P<[a-z]+>', '?:', _SEGMENT)})*").fullmatch
 
@@ -34,6 +35,11 @@ class Segment:
         self.slices: list[range] = []
         self.from_end: list[int | slice] = []  # what the array's length decides
         self.filters: list[Any] = []  # expressions of jsonpath-rfc9535
+
+    def name(self) -> str:
+        """The one name that it selects; "" if it selects anything else."""
+        others = self.descends or self.wilds or self.indices or self.slices or self.from_end or self.filters
+        return "" if others or len(self.names) != 1 else self.names[0]
 
     def count(self, key: str | int) -> int:
         """How often the child at key is selected, filters and what counts from the end aside."""
@@ -60,10 +66,10 @@ class Path:
     def __init__(self, text: str, segments: list[Segment], rooted: bool = False) -> None:
         self.text, self.segments, self.rooted = text, segments, rooted
 
-    def names(self) -> tuple[str, ...]:
-        """The names that it is made of, if it is made of plain names only; else nothing."""
-        names = [segment.names[0] for segment in self.segments if segment.names and not segment.descends]
-        return tuple(names) if len(names) == len(self.segments) and _is_plain(self.text) else ()
+    def names(self, done: int) -> tuple[str, ...]:
+        """The names that are left after so many segments, if these are plain names only; else nothing."""
+        names = [segment.name() for segment in self.segments[done:]]
+        return tuple(names) if all(map(_is_name, names)) else ()
 
 
 def full(path: str) -> str:
