@@ -18,6 +18,7 @@ SCALAR = rf'(?:"{_BODY}"|{_NUMBER}|true|false|null)'
 
 space = re.compile(_SPACE).match
 body = re.compile(_BODY).match
+whole_key = re.compile(rf'"({_BODY})"{_SPACE}:{_SPACE}').match
 number_run = re.compile(r"[-+.0-9Ee]*+").match
 number = re.compile(_NUMBER).fullmatch
 _tokens = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^ \t\n\r"]++').findall

@@ -12,7 +12,7 @@ Text is what `core.text` decodes: a byte that is not UTF-8 is a lone surrogate a
 
 from __future__ import annotations
 
-from .json_grammar import Step, body, elements_run, end, members_run, number, number_run, space
+from .json_grammar import Step, body, elements_run, end, members_run, number, number_run, space, whole_key
 
 RUN = 128  # characters from which on a run is tried
 ESCAPED = '"\\/bfnrt'
@@ -129,8 +129,7 @@ class Scanner:
             return n
         if text[i] == "]":
             return self._close(text, i)
-        self._step = self._element
-        return i
+        return self._element(text, i, n)
 
     def _first_key(self, text: str, i: int, n: int) -> int:
         i = end(space(text, i, n))
@@ -140,7 +139,7 @@ class Scanner:
             return self._close(text, i)
         self.has_members = self.has_members or text[i] == '"'
         self._step = self._key
-        return i
+        return self._key(text, i, n)
 
     def _key(self, text: str, i: int, n: int) -> int:
         if n - i > RUN:
@@ -153,6 +152,10 @@ class Scanner:
             return n
         if text[i] != '"':
             return self._break(i, "a key in double quotes is missing")
+        if (key := whole_key(text, i, n)) and key.end() < n:
+            if len(self.stack) == self.live:
+                self.on_key(key[1])
+            return self._value(text, key.end(), n)
         self._is_key = True
         if len(self.stack) == self.live:
             self._token_from = i + 1
@@ -220,7 +223,7 @@ class Scanner:
     def _open_string(self, text: str, i: int, n: int) -> int:
         self._is_key = False
         self._step = self._string
-        return i + 1
+        return self._string(text, i + 1, n) if i + 1 < n else n
 
     def _string(self, text: str, i: int, n: int) -> int:
         i = end(body(text, i, n))
@@ -255,7 +258,7 @@ class Scanner:
     def _open_number(self, text: str, i: int, n: int) -> int:
         self._token_from = i
         self._step = self._in_number
-        return i
+        return self._in_number(text, i, n)
 
     def _in_number(self, text: str, i: int, n: int) -> int:
         i = end(number_run(text, i, n))
