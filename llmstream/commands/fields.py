@@ -58,6 +58,7 @@ class _Run:
         self._core = _core(paths, options)
         self._missing = set(range(len(paths)))
         self._faulty = False
+        self._first: bool = options["first"]
         self._end = "\0" if options["null"] else "\n"
         self._render = self._renderer()
         self._unescaper = Unescaper()
@@ -105,12 +106,11 @@ class _Run:
 
     def _match(self, match: Match, out: list[str]) -> bool:
         number = match[0]
-        first = self._options["first"]
-        if first and number not in self._missing:
+        if self._first and number not in self._missing:
             return False
         self._missing.discard(number)
         out.append(self._render(match))
-        return first and not self._missing
+        return self._first and not self._missing
 
     def _piece(self, piece: Piece, out: list[str]) -> bool:
         out.append(self._unescaper.feed(piece.text))
@@ -118,7 +118,7 @@ class _Run:
         if not piece.ends:
             return False
         out.append(self._unescaper.close() + self._end)
-        return bool(self._options["first"])
+        return self._first
 
     def _fault(self, fault: Fault) -> None:
         self._faulty = True

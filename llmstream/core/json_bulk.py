@@ -66,6 +66,9 @@ def _guess(text: str, i: int, n: int) -> int:
     return end if text[end - 1] == "}" else 0
 
 
+Selected = tuple[int, tuple[str, ...], str]  # (number of the path, the path, the value's text)
+
+
 class Names(Bulk):
     """The values at paths of plain names, out of objects that stand whole in the text.
 
@@ -78,6 +81,7 @@ class Names(Bulk):
         self._paths, self._numbers = paths, numbers
         self._quoted = [f'"{name}"' for name in {name for path in paths for name in path}]
         self._decoder: Any = None
+        self._mixed = ""  # the chunk that does not have an object on each line
 
     @classmethod
     def of(cls, paths: list[tuple[str, ...]], numbers: list[int]) -> Names | None:
@@ -94,13 +98,39 @@ class Names(Bulk):
             place[path[-1]] = None
         return cls(paths, numbers)
 
-    def _values(self, text: str) -> list[tuple[int, tuple[str, ...], str]]:
-        """(number of the path, the path, the value's text) of what the object has, in its order."""
-        if any(text.count(name) > 1 for name in self._quoted) or ("\\u00" in text and _spelt(text)):
-            raise ValueError("a name may occur twice")
+    def take_lines(self, text: str, i: int, n: int) -> tuple[int, list[Selected]]:
+        """As `take`, for all the lines from text[i] on at once, if each holds an object and there is but one path."""
+        end = text.rfind("\n", i, n)
+        if len(self._paths) > 1 or end < 0 or text is self._mixed or (i and text[i - 1] != "\n"):
+            return i, []
+        self._mixed = text  # until it is known that it is not
+        block = text[i:end]
+        if "\\u00" in block and _spelt(block):
+            return i, []
+        if not self._errors:
+            self._load()
+        try:
+            values = self._records().decode_lines(block)
+        except self._errors:
+            return i, []
+        for name in self._paths[0]:
+            values = [value for record in values if (value := getattr(record, FIELD + name))]
+            if block.count(f'"{name}"') != len(values):
+                return i, []
+        self._mixed = ""
+        number, path = self._numbers[0], self._paths[0]
+        return end, [(number, path, self._source(bytes(value))) for value in values]
+
+    def _records(self) -> Any:
         if self._decoder is None:
             self._decoder = _decoder(self._paths)
-        record, found = self._decoder.decode(text), []
+        return self._decoder
+
+    def _values(self, text: str) -> list[Selected]:
+        """What the object has, in its order."""
+        if any(text.count(name) > 1 for name in self._quoted) or ("\\u00" in text and _spelt(text)):
+            raise ValueError("a name may occur twice")
+        record, found = self._records().decode(text), []
         for number, path in zip(self._numbers, self._paths, strict=True):
             value = record
             for name in path:
@@ -108,12 +138,12 @@ class Names(Bulk):
                 if not value:  # UNSET
                     break
             else:
-                found.append((number, path, self._text(bytes(value))))
+                found.append((number, path, self._source(bytes(value))))
         if len(found) > 1:
             found.sort(key=lambda match: text.find(f'"{match[1][-1]}"'))
         return found
 
-    def _text(self, value: bytes) -> str:
+    def _source(self, value: bytes) -> str:
         if value[0] in b"{[":
             import msgspec
 

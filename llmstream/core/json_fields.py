@@ -66,9 +66,11 @@ class Fields(Documents):
 
     def whole(self, text: str, i: int, n: int) -> int:
         """Takes one object after another while the guesses hold."""
-        taken = i
-        while self._names is not None and i >= 0:
-            end, matches = self._names.take(text, i, n)
+        names, taken = self._names, i
+        while names is not None and i >= 0:
+            end, matches = names.take_lines(text, i, n)
+            if end == i:
+                end, matches = names.take(text, i, n)
             if end == i:
                 break
             self._found += matches

@@ -17,7 +17,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -178,20 +177,17 @@ def memory(args: list[str], total: int) -> None:
     stdin = process.stdin
     assert stdin is not None
 
-    def pour() -> None:
-        with stdin:
-            for _ in range(total // len(block)):
-                view = memoryview(block)
-                while view:
-                    view = view[stdin.write(view) :]
-
     started = time.perf_counter()
-    thread = threading.Thread(target=pour)
-    thread.start()
-    _, _, usage = os.wait4(process.pid, 0)
-    thread.join()
+    for _ in range(total // len(block)):
+        view = memoryview(block)
+        while view:
+            view = view[stdin.write(view) :]
     rate = total / 1e6 / (time.perf_counter() - started)
-    print(f"{'memory, 1 GB NDJSON':24} {' '.join(args):24} {usage.ru_maxrss / 1024:6.1f} MB resident, {rate:.0f} MB/s")
+    status = Path(f"/proc/{process.pid}/status").read_text()  # the peak; getrusage would count this process's own
+    peak = int(status.split("VmHWM:")[1].split()[0]) / 1024
+    stdin.close()
+    process.wait()
+    print(f"{'memory, NDJSON':24} {' '.join(args):16} {total / 1e9:4.1f} GB, {peak:6.1f} MB resident, {rate:.0f} MB/s")
 
 
 def main() -> None:

@@ -6,6 +6,8 @@ import msgspec
 import pytest
 
 from llmstream.core.json_bulk import Bulk, Names
+from llmstream.core.json_fields import Fields
+from llmstream.core.jsonpath import compile_path
 
 from .test_json_scanner import BROKEN, VALID
 
@@ -60,3 +62,36 @@ def test_paths_that_cross_are_not_for_names(paths):
 )
 def test_names(text, found):
     assert Names.of([("a",), ("b", "c")], [0, 1]).take(text + "\n", 0, len(text) + 1)[1] == found
+
+
+LINES = '{"a":{"b":1},"c":[1, 2]}\n{"x":0}\n{"c":"\\u00e9"}\n'
+UNUSUAL = [
+    '{"a":2,"a":3}',
+    '{"x":{"c":1}}',
+    '{"\\u0061":1}',
+    '{"c":"c"}',
+    "prose",
+    "[1]",
+    "",
+    '{"a":1,}',
+    '{"c":1}{"c":2}',
+]
+
+
+def test_lines_are_taken_at_once():
+    names = Names.of([("c",)], [7])
+    end, found = names.take_lines(LINES + '{"c":', 0, len(LINES) + 5)
+    assert (end, found) == (len(LINES) - 1, [(7, ("c",), "[1,2]"), (7, ("c",), '"\\u00e9"')])
+
+
+@pytest.mark.parametrize("line", UNUSUAL)
+@pytest.mark.parametrize("path", ["a", "c", "a.b", "x.c"])
+def test_lines_agree_with_single_steps(line, path):
+    text = LINES * 30 + line + "\n" + LINES * 30
+
+    def found(chunks: list[str]) -> list[object]:
+        core = Fields([compile_path(path)])
+        items = [item for chunk in chunks for item in core.feed(chunk)] + core.close()
+        return [item if isinstance(item, tuple) else item.line for item in items]
+
+    assert found([text]) == found(list(text))
