@@ -1,9 +1,10 @@
 """Whole objects out of bulk text, proven and minified by msgspec's C.
 
-Where an object ends is guessed by its layout: at the end of its line, or at the first brace with the indent of its
-own line. A guess needs no more care than that, since the text of an object has one end only: if it is valid JSON, it
-is the object. msgspec keeps numbers, escapes, duplicates and order as they are; it refuses some that are valid (lone
-surrogates, a depth of 1000), and those, like all others refused, go the scanner's way.
+Where an object ends is guessed by its layout: at the end of its line, at the first brace with the indent of its own
+line, or, in a line without an end, where the next object seems to begin. A guess needs no more care than that, since
+the text of an object has one end only: if it is valid JSON, it is the object. msgspec keeps numbers, escapes,
+duplicates and order as they are; it refuses some that are valid (lone surrogates, a depth of 1000), and those, like
+all others refused, go the scanner's way.
 """
 
 from __future__ import annotations
@@ -50,11 +51,15 @@ class Bulk:
             self._decode = lambda text: minify(text, indent=-1)
 
 
+_between = re.compile(r"\}(?=, ?\{)").search
+
+
 def _guess(text: str, i: int, n: int) -> int:
     """Where the object at text[i] may end; 0 if nothing can be said."""
     newline = text.find("\n", i, n)
     if newline < 0:
-        return 0
+        comma = _between(text, i, n)
+        return comma.start() + 1 if comma else 0
     if newline - i <= 2 and not text[i + 1 : newline].strip():
         indent = text[text.rfind("\n", 0, i) + 1 : i]
         close = "\n" + (indent if not indent.strip() else " " * (len(indent) - len(indent.lstrip()))) + "}"
