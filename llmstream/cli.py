@@ -50,6 +50,9 @@ def run(args: list[str]) -> int:
     except Error as error:
         _explain(name, str(error))
         return error.status
+    except click.exceptions.NoArgsIsHelpError as error:
+        stdio.write_stderr(f"{error.format_message()}\n".encode())
+        return 2
     except click.ClickException as error:
         command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else f"llmstream {name}"
         _explain(name, f"{error.format_message().rstrip('.')}: see {command.rstrip()} --help")
@@ -61,4 +64,4 @@ def _explain(name: str, text: str) -> None:
     for line in text.splitlines()[:1]:
         stdio.note(name, line)
     for line in text.splitlines()[1:]:
-        stdio.write_stderr(f"{line}\n")
+        stdio.write_stderr(f"{line}\n".encode())

@@ -8,10 +8,12 @@ a terminal POLLHUP) the moment its reader leaves, without a write. Nothing is bu
 from __future__ import annotations
 
 import errno
+import io
 import os
 import select
 import signal
 import stat
+import sys
 from collections.abc import Iterator, Sequence
 from types import FrameType
 
@@ -38,6 +40,29 @@ def require_stdout() -> None:
     """Raises OutputFailed where stdout was closed at the start (`>&-`): before anything is paid for."""
     if STDOUT in _closed_at_start:
         raise OutputFailed("stdout is closed: redirect it to a file or to /dev/null")
+
+
+class _Stdout(io.RawIOBase):
+    """stdout as a file for those who print, click's help among them: with our errors, and nothing held back."""
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return STDOUT
+
+    def isatty(self) -> bool:
+        return os.isatty(STDOUT)
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        require_stdout()
+        write(bytes(data))
+        return len(data)
+
+
+def take_stdout() -> None:
+    """Makes sys.stdout write through `write`."""
+    sys.stdout = io.TextIOWrapper(_Stdout(), encoding="utf-8", write_through=True)
 
 
 # Signals. The handler raises, so that a blocked read, write or poll ends at once; but inside libcurl, which would
@@ -113,15 +138,15 @@ def _wait_writable(fd: int) -> None:
 
 
 def note(command: str, text: str) -> None:
-    """One line on stderr: `llmstream COMMAND: text`. Control characters, a server's maybe, are dropped."""
-    line = "".join(c if c.isprintable() else " " for c in f"llmstream {command}: {text}" if c != "\r").rstrip()
+    """One line on stderr: `llmstream COMMAND: text`. Control characters, a server's maybe, become blanks."""
+    prefix = f"llmstream {command}".rstrip()
+    line = "".join(c if c.isprintable() else " " for c in f"{prefix}: {text}").rstrip()
     lead = "\n" if _in_line and os.isatty(STDOUT) and os.isatty(STDERR) else ""
-    write_stderr(f"{lead}{line}\n")
+    write_stderr(f"{lead}{line}\n".encode("utf-8", "replace"))
 
 
-def write_stderr(text: str) -> None:
-    """Writes text to stderr; one that is full, closed or gone is no reason to fail."""
-    data = text.encode("utf-8", "replace")
+def write_stderr(data: bytes) -> None:
+    """Writes to stderr; one that is full, closed or gone is no reason to fail."""
     while data:
         try:
             data = data[os.write(STDERR, data) :]

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -40,7 +41,7 @@ class Request:
 class Provider:
     """Serves scripts on 127.0.0.1 until the `with` block ends."""
 
-    def __init__(self, *scripts: Iterable[Step]) -> None:
+    def __init__(self, *scripts: Iterable[Step], tls: ssl.SSLContext | None = None) -> None:
         self.scripts = [list(script) for script in scripts]
         self.requests: list[Request] = []
         self.asked = threading.Event()  # the first request is here
@@ -50,7 +51,8 @@ class Provider:
         self._threads: list[threading.Thread] = []
         self._sockets: list[socket.socket] = []
         self.port = self._listener.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
+        self._tls = tls
 
     def __enter__(self) -> Provider:
         thread = threading.Thread(target=self._accept, daemon=True)
@@ -87,6 +89,9 @@ class Provider:
 
     def _serve(self, connection: socket.socket, script: list[Step]) -> None:
         try:
+            if self._tls:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+                self._sockets.append(connection)
             request = _read_request(connection)
             if request is None:
                 return

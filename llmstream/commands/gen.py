@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from .. import providers, stdio
+from .. import prompts, providers, stdio
 from ..core import report
 from ..core.events import Event, Finish, Reasoning
 from ..core.render import EventRenderer, TextRenderer
@@ -19,7 +18,6 @@ from ..core.request import Request
 from ..core.timing import Limits
 from ..errors import Error, Incomplete, OutputFailed, ReaderGone, Refused, Signalled, UsageError
 
-SILENCE = 2.0  # seconds until a silent stdin is explained
 NAME = "gen"
 
 
@@ -47,11 +45,26 @@ def _system(ctx: click.Context, param: click.Parameter, value: str | None) -> st
 
 
 def _complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    names = [f"{name}/{row.model}" for name, row in providers.PROVIDERS.items()]
+    names = [f"{name}/{row.model}" for name, row in providers.PROVIDERS.items() if row.model]
     return [name for name in names if name.startswith(incomplete)]
 
 
-SECONDS = click.FloatRange(min=0)
+class Seconds(click.ParamType):  # type: ignore[type-arg] # generic since click 8.5 only
+    """A duration; 0 is none."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = -1.0
+        if not 0 <= seconds < float("inf"):
+            self.fail(f"{value!r} is not a number of seconds", param, ctx)
+        return seconds
+
+
+SECONDS = Seconds()
 
 
 @click.command(NAME)
@@ -64,11 +77,13 @@ SECONDS = click.FloatRange(min=0)
     help="provider/model, a plain model name, or the path of a .gguf file.",
 )
 @click.option("--api", type=click.Choice(providers.APIS), help="The dialect, where not the provider's own.")
-@click.option("-s", "--system", metavar="TEXT|@FILE", callback=_system, help="The system prompt.")
+@click.option(
+    "-s", "--system", metavar="TEXT|@FILE", callback=_system, help="The system prompt, or the file that holds it."
+)
 @click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="At most N tokens of output.")
 @click.option("-t", "--temperature", type=float, metavar="X", help="Sampling temperature.")
 @click.option("--seed", type=int, metavar="N", help="Sampling seed.")
-@click.option("--stop", multiple=True, metavar="TEXT", help="Stop sequence, kept by the server (repeatable).")
+@click.option("--stop", multiple=True, metavar="TEXT", help="Stop before TEXT (repeatable).")
 @click.option(
     "-o",
     "--option",
@@ -80,16 +95,32 @@ SECONDS = click.FloatRange(min=0)
 )
 @click.option("-n", "--no-stdin", is_flag=True, help="Leave stdin alone.")
 @click.option("--events", is_flag=True, help="Write NDJSON events instead of text.")
-@click.option("--timing", is_flag=True, help='Add "t" to the events: seconds since the request.')
+@click.option("--timing", is_flag=True, help='As --events, each with "t": seconds since the request.')
 @click.option("--reasoning", is_flag=True, help="Write the model's reasoning to stderr.")
-@click.option("-u", "--usage", is_flag=True, help="At the end, tokens and times on stderr.")
-@click.option("--stats-file", metavar="FILE", help="Append the same as a JSON line to FILE.")
+@click.option("-u", "--usage", is_flag=True, help="At the end, write tokens and times to stderr.")
+@click.option("--stats-file", type=click.Path(dir_okay=False), metavar="FILE", help="Append the same to FILE as JSON.")
 @click.option("--no-newline", is_flag=True, help="Add no final newline.")
 @click.option("--dry-run", is_flag=True, help="Print the request, its key hidden, and send nothing.")
-@click.option("--connect-timeout", type=SECONDS, default=10.0, metavar="S", help="For the connection (10).")
-@click.option("--first-token-timeout", type=SECONDS, default=120.0, metavar="S", help="For the first output (120).")
-@click.option("--stall-timeout", type=SECONDS, default=60.0, metavar="S", help="For each next output (60).")
-@click.option("--timeout", type=SECONDS, default=0.0, metavar="S", help="For the whole answer (none).")
+@click.option(
+    "--connect-timeout", type=SECONDS, default=10.0, metavar="S", help="Give up connecting after S seconds (10)."
+)
+@click.option(
+    "--first-token-timeout",
+    type=SECONDS,
+    default=120.0,
+    metavar="S",
+    help="Give up when no output has come after S seconds (120).",
+)
+@click.option(
+    "--stall-timeout",
+    type=SECONDS,
+    default=60.0,
+    metavar="S",
+    help="Give up when the answer has not grown for S seconds (60).",
+)
+@click.option(
+    "--timeout", type=SECONDS, default=0.0, metavar="S", help="Give up on the whole answer after S seconds (none)."
+)
 def command(
     prompt: tuple[str, ...],
     model: str | None,
@@ -120,7 +151,7 @@ def command(
     """
     stdio.require_stdout()
     target = providers.resolve(model, api, os.environ)
-    text = _read_prompt(prompt, no_stdin)
+    text = prompts.read(NAME, prompt, no_stdin)
     request = Request(target.model, text, system, max_tokens, temperature, seed, stop, extra)
     if dry_run:
         stdio.write(_describe(target, request).encode())
@@ -170,14 +201,16 @@ class _Generation:
     def _render(self, stream: Any) -> None:
         output, events = self._output, stream.events()
         try:
-            if output["events"]:
+            if output["events"] or output["timing"]:
                 self._render_events(events, stream.exchange.timing.started if output["timing"] else None)
                 return
             renderer = TextRenderer(not output["no_newline"])
+            thoughts = TextRenderer(kind=Reasoning)
             for batch in events:
-                stdio.write(renderer.feed(batch))
+                text = renderer.feed(batch)
                 if output["reasoning"]:
-                    stdio.write_stderr("".join(event.text for event in batch if isinstance(event, Reasoning)))
+                    stdio.write_stderr(thoughts.feed(batch) + (thoughts.close() if text else b""))
+                stdio.write(text)
             stdio.write(renderer.close())
         finally:
             events.close()  # and with it the provider's connection, before anything else
@@ -234,50 +267,9 @@ def _embedded(target: providers.Target, prompt_size: int) -> tuple[Any, provider
     return server, target._replace(url=f"{url}{prefix}{path}", key=key)
 
 
-def _read_prompt(operands: tuple[str, ...], no_stdin: bool) -> str:
-    """The operands, then stdin where it is a pipe or a file; stdin alone where there are none."""
-    asked = " ".join(operands)
-    if no_stdin or (operands and not _is_data(stdio.STDIN)):
-        text = asked
-    else:
-        piped = _read_stdin()
-        text = f"{asked}\n\n{piped}" if asked and piped else asked or piped
-    if not text.strip():
-        raise UsageError("the prompt is empty: give one as an operand or on stdin")
-    return text
-
-
-def _is_data(fd: int) -> bool:
-    try:
-        mode = os.fstat(fd).st_mode
-    except OSError:
-        return False
-    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode)
-
-
-def _read_stdin() -> str:
-    """All of stdin, less one final newline. Invalid UTF-8 becomes U+FFFD, and is told."""
-    if os.isatty(stdio.STDIN) and os.isatty(stdio.STDERR):
-        stdio.note(NAME, "type the prompt, then Ctrl-D")
-    source, chunks, timeout = stdio.Input(), [], None if os.isatty(stdio.STDIN) else SILENCE
-    while (chunk := source.read(timeout)) != b"":
-        if chunk is None:
-            stdio.note(NAME, "waiting for the prompt on stdin: -n leaves stdin alone")
-        else:
-            chunks.append(chunk)
-        timeout = None
-    data = b"".join(chunks).removeprefix(b"\xef\xbb\xbf")
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        stdio.note(NAME, f"the prompt is not UTF-8 at byte {error.start}: replaced by U+FFFD")
-        text = data.decode("utf-8", "replace")
-    return text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
-
-
 def _describe(target: providers.Target, request: Request) -> str:
     """The request as it would go out, its key hidden."""
-    headers = [line.replace(target.key, "[key]") if target.key else line for line in target.headers()]
+    headers = target._replace(key=target.key and "[key]").headers()
     body = providers.dialect(target.api).body(request, target.fields)
     url = target.url or "the embedded model"
     return "\n".join([f"POST {url}", *headers, "", json.dumps(body, ensure_ascii=False, indent=2), ""])

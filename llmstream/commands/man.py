@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 
@@ -13,23 +14,57 @@ from ..errors import UsageError
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FOLDERS = (os.path.join(PACKAGE, "man"), os.path.join(os.path.dirname(PACKAGE), "man"))  # installed, checkout
+# Each takes a path: man wherever the argument holds a slash, also where it has no -l (macOS).
+ON_TERMINAL = (["man"], ["mandoc", "-a"])
+IN_PIPE = (["man"], ["mandoc", "-Tutf8"])
+OVERSTRUCK = re.compile(".\b")  # bold and underlined, as typewriters did it
+
+
+def _complete_topic(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    root = ctx.find_root()
+    assert isinstance(root.command, click.Group)
+    return [name for name in root.command.list_commands(root) if name.startswith(incomplete)]
 
 
 @click.command("man")
-@click.argument("topic", metavar="[COMMAND]", required=False)
+@click.argument("topic", metavar="[COMMAND]", required=False, shell_complete=_complete_topic)
 def command(topic: str | None) -> None:
     """Show the manual page of COMMAND, or of llmstream itself.
+
+    Through man's pager on a terminal; into a pipe or a file as plain text.
 
     \b
     llmstream man
     llmstream man gen
     """
+    stdio.require_stdout()
+    path = _find(topic)
+    if os.isatty(stdio.STDOUT):
+        viewer = _installed(ON_TERMINAL, path)
+        os.execvp(viewer[0], [*viewer, path])
+    stdio.write(_plain([*_installed(IN_PIPE, path), path]))
+
+
+def _find(topic: str | None) -> str:
     page = f"llmstream-{topic}.1" if topic else "llmstream.1"
     path = next((path for folder in FOLDERS if os.path.isfile(path := os.path.join(folder, page))), None)
     if path is None or os.path.basename(page) != page:
-        raise UsageError(f"no manual page for {topic!r}: llmstream --help lists the commands")
-    if shutil.which("man"):
-        raise SystemExit(subprocess.run(["man", "-l", path], check=False).returncode)
-    if shutil.which("mandoc"):
-        raise SystemExit(subprocess.run(["mandoc", "-a" if os.isatty(stdio.STDOUT) else "-Tutf8", path]).returncode)
+        raise UsageError(f"no manual page for {topic or 'llmstream'!r}: llmstream --help lists the commands")
+    return path
+
+
+def _installed(viewers: tuple[list[str], ...], path: str) -> list[str]:
+    for viewer in viewers:
+        if shutil.which(viewer[0]):
+            return viewer
     raise UsageError(f"neither man nor mandoc is installed: the page is {path}; --help says it in short")
+
+
+def _plain(viewer: list[str]) -> bytes:
+    """The page without bold and underlined, whatever the user's pager is."""
+    env = {k: v for k, v in os.environ.items() if k != "MAN_KEEP_FORMATTING"} | {"MANPAGER": "cat"}
+    done = subprocess.run(viewer, stdin=subprocess.DEVNULL, capture_output=True, env=env, check=False)
+    if done.returncode or not done.stdout:
+        why = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or ["it printed nothing"]
+        raise UsageError(f"{viewer[0]} cannot show {viewer[-1]}: {why[0]}")
+    return OVERSTRUCK.sub("", done.stdout.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")

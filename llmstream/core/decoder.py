@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from ..errors import Error
@@ -13,13 +14,15 @@ class Decoder:
 
     `finish` and `usage` hold the last ones seen: they are given out at the end, because servers differ in their
     order and some repeat them in every chunk. A `finish` means that the answer is whole, `over` that nothing more
-    is to come, `failure` that the provider gave up.
+    is to come, `failure` that the provider gave up. `premature` says that a finish was followed by more text, so that
+    this server's word for it ends no wait.
     """
 
     def __init__(self, provider: str, model: str) -> None:
         self.provider, self.model = provider, model
         self.started = False
         self.over = False
+        self.premature = False
         self.finish: Finish | None = None
         self.usage: Usage | None = None
         self.failure: Error | None = None
@@ -62,10 +65,18 @@ def string(data: Any, *path: str) -> str:
 def number(data: Any, *path: str) -> int:
     """The integer at the path, or 0."""
     value = member(data, *path)
-    return value if isinstance(value, int) else 0
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
 def items(data: Any, *path: str) -> list[dict[str, Any]]:
     """The objects in the array at the path."""
     value = member(data, *path)
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def as_json(value: Any) -> str:
+    """The value as JSON text; "" where it is nested deeper than Python can follow."""
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        return ""

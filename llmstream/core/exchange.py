@@ -8,18 +8,18 @@ given to a usage record that may follow, and never is the connection's end waite
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
+from typing import Any
 
 from ..errors import Error, Incomplete, Unavailable
 from . import faults, sse
 from .decoder import Decoder
-from .events import Event, Finish, Reasoning, Text, ToolCall, Usage
+from .events import Event, Finish, Reasoning, Start, Text, ToolCall, Usage
+from .surrogates import REPLACEMENT, Joiner, scrub
 from .timing import Limits, Timing
 
 MAX_FAULT = 64 * 1024  # of a body that is no stream
 MAX_ANSWER = sse.MAX_EVENT  # of an answer sent whole, as JSON
-SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class Exchange:
@@ -39,7 +39,7 @@ class Exchange:
         self._body: list[bytes] | None = None  # of a response that is no event stream
         self._held = 0
         self._frames = 0
-        self._surrogate = ""  # the first half of a character whose second half is in the next delta
+        self._joiner = Joiner()
         self._life = started  # when the last frame came that moved the answer on
         self.timing = Timing(started)
         self.characters = 0
@@ -81,7 +81,10 @@ class Exchange:
             return self._fail(Unavailable(reason or "the connection closed before an answer came"))
         if self._body is not None and (self._status != 200 or not reason):
             return self._whole(now)
-        events = [] if reason else self._decode(self._sse.close(), now, at_end=True)
+        try:
+            events = self._decode(self._sse.close(), now, at_end=True)
+        except Incomplete as error:
+            return self._fail(error)
         if self.over:
             return events
         if self._decoder.finish:
@@ -117,7 +120,7 @@ class Exchange:
         self._life = now
 
     def _progress_deadline(self) -> float | None:
-        if self._decoder.finish:
+        if self._decoder.finish and not self._decoder.premature:
             return self._life + self._limits.grace
         if self.timing.first is None:
             limit = self._limits.first_token
@@ -137,7 +140,8 @@ class Exchange:
         decoder = self._decoder
         if decoder.finish is None:
             decoder.finish = Finish("stop", "")
-        events = self._lone_surrogate()
+        decoder.finish.provider_reason = scrub(decoder.finish.provider_reason)
+        events = self._halves()
         if decoder.usage is not None:
             events.append(decoder.usage)
         events.append(decoder.finish)
@@ -146,12 +150,13 @@ class Exchange:
     def _fail(self, error: Error) -> list[Event]:
         self.over = True
         self.failure = error
-        return self._lone_surrogate()
+        return self._halves()
 
     def _cut(self, why: str) -> Error:
         if self.timing.first is None:
             return Incomplete(f"{why}: no output came")
-        return Incomplete(f"{why}: the answer breaks off after {self.characters} characters")
+        plural = "" if self.characters == 1 else "s"
+        return Incomplete(f"{why}: the answer breaks off after {self.characters} character{plural}")
 
     # An event stream.
 
@@ -160,15 +165,16 @@ class Exchange:
         events: list[Event] = []
         for name, data in frames:
             self._frames += 1
-            if data == b"[DONE]":
+            if data[:6] == b"[DONE]":
                 decoder.done()
             else:
                 try:
-                    value = json.loads(self._text(data)) if data else None
+                    value = self._load(data) if data else None
                 except (ValueError, RecursionError):
                     if at_end:  # half an event: cut
                         break
-                    return self._mark(events, now) + self._fail(self._not_json(data))
+                    error = faults.in_event(data.decode("utf-8", "replace"), name) or self._not_json(data)
+                    return self._mark(events, now) + self._fail(error)
                 fault = faults.in_event(value, name)
                 if fault is None and isinstance(value, dict):
                     events += decoder.feed(name, value)
@@ -180,12 +186,14 @@ class Exchange:
         self._mark(events, now)
         return events + self._end() if decoder.over else events
 
-    def _text(self, data: bytes) -> str:
+    def _load(self, data: bytes) -> Any:
         try:
-            return data.decode()
+            text = data.decode()
         except UnicodeDecodeError:
+            value = json.loads(data.decode("utf-8", "replace"))
             self.warning = "the provider sent invalid UTF-8: replaced by U+FFFD"
-            return data.decode("utf-8", "replace")
+            return value
+        return json.loads(text)
 
     def _not_json(self, data: bytes) -> Error:
         excerpt = data[:80].decode("utf-8", "replace")
@@ -197,27 +205,28 @@ class Exchange:
             self._life = now
         for event in events:
             if isinstance(event, Text):
-                if self._surrogate or not event.text.isascii():
-                    event.text = self._join(event.text)
+                event.text = self._joiner.feed(Text, event.text)
                 self.characters += len(event.text)
-            elif not isinstance(event, Reasoning | ToolCall):
+            elif isinstance(event, Reasoning):
+                event.text = self._joiner.feed(Reasoning, event.text)
+            elif isinstance(event, ToolCall):
+                event.arguments = self._joiner.feed(event.index, event.arguments)
+                event.id, event.name = scrub(event.id), scrub(event.name)
+            elif isinstance(event, Start):
+                event.model, event.id = scrub(event.model), scrub(event.id)
                 continue
             self.timing.mark(now)
         return events
 
-    def _join(self, text: str) -> str:
-        text, self._surrogate = self._surrogate + text, ""
-        if SURROGATES.search(text):
-            if "\ud800" <= text[-1] <= "\udbff":
-                self._surrogate, text = text[-1], text[:-1]
-            text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-        return text
-
-    def _lone_surrogate(self) -> list[Event]:
-        if not self._surrogate:
-            return []
-        self._surrogate = ""
-        return [Text("\ufffd")]
+    def _halves(self) -> list[Event]:
+        """What the ends of the texts lack, where they end in half a character."""
+        events: list[Event] = []
+        for key in self._joiner.close():
+            if isinstance(key, int):
+                events.append(ToolCall(key, "", "", REPLACEMENT))
+            else:
+                events.append(Text(REPLACEMENT) if key is Text else Reasoning(REPLACEMENT))
+        return events
 
     # Anything else: an error, a login page, or an answer sent whole by a server that cannot stream.
 
@@ -240,7 +249,9 @@ class Exchange:
         if fault is not None:
             return self._fail(fault)
         events = self._decoder.answer(data) if isinstance(data, dict) else []
-        if not events:
+        if self._decoder.failure is not None:
+            return self._mark(events, now) + self._fail(self._decoder.failure)
+        if len(events) < 2 and self._decoder.finish is None:  # a start at most
             kind = self._content_type() or "no content type"
             wrong = f"{self._url} answered {kind}, not an event stream: is the base URL that of an API?"
             return self._fail(Incomplete(wrong))

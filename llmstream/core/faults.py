@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import Error, Refused, Unavailable
+from .decoder import as_json
 
 # What will not heal by itself; everything else that a stream reports is taken for passing trouble.
 REFUSALS = (
@@ -22,8 +23,10 @@ REFUSALS = (
     "content_policy",
     "unsupported",
     "too_large",
+    "unexpected endpoint",  # LM Studio, of a wrong path, in a 200
 )
 RETRY_LATER = frozenset((408, 409, 425, 429))
+HTTP_ERRORS = frozenset(map(str, range(400, 600)))  # codes of errors inside a stream that mean what a status means
 
 
 def in_event(data: Any, event: str) -> Error | None:
@@ -31,8 +34,10 @@ def in_event(data: Any, event: str) -> Error | None:
 
     Seen: `{"error": {...}}` (OpenAI, OpenRouter, vLLM), `{"error": "..."}` (Ollama, LM Studio), `{"object": "error",
     "message"}` (older vLLM), `{"type": "error", ...}` (Responses at top level, Messages nested), and a frame named
-    `error` (guardrail proxies).
+    `error` (guardrail proxies), whose data may be no JSON but a text.
     """
+    if isinstance(data, str) and event == "error":
+        return _from(data, 0)
     if not isinstance(data, dict):
         return None
     fault = data.get("error")
@@ -47,7 +52,7 @@ def of_response(status: int, headers: Mapping[str, str], body: bytes, url: str) 
     """The error that a response without a stream stands for."""
     try:
         data = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         data = None
     if isinstance(data, list) and data:  # Gemini answers HTTP errors with an array
         data = data[0]
@@ -67,15 +72,18 @@ def _bare(status: int) -> Error:
 
 def _from(fault: Any, status: int) -> Error:
     if isinstance(fault, dict):
-        code = fault.get("code")
-        word = " ".join(str(fault[k]) for k in ("type", "code", "status") if isinstance(fault.get(k), str))
-        message = fault.get("message") or fault.get("detail") or fault.get("details") or word
-        if not status and isinstance(code, int | str) and str(code).isdigit():
+        code = str(fault.get("code"))
+        words = [fault[k] for k in ("type", "code", "status") if isinstance(fault.get(k), str)]
+        word = " ".join(word for word in words if word not in ("error", "None"))
+        message = fault.get("message") or fault.get("detail") or fault.get("details") or word or fault
+        if not status and code in HTTP_ERRORS:
             status = int(code)
+    elif isinstance(fault, str) and not status:  # there is no other word to judge by
+        return _kind(0, fault)(f"the provider says: {fault[:2000].strip()}")
     else:
         word, message = "", fault
     if not isinstance(message, str):
-        message = json.dumps(message, ensure_ascii=False)
+        message = as_json(message)
     said = f"HTTP {status}" if status else word
     return _kind(status, word)(f"the provider says: {message[:2000].strip()}" + (f" ({said})" if said else ""))
 

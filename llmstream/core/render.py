@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import json
 
-from .events import Event, Text
+from .events import Event, Reasoning, Text
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class TextRenderer:
-    """The text as it comes, ended by a newline if it has none."""
+    """The text (or the reasoning) as it comes, ended by a newline if it has none."""
 
-    def __init__(self, final_newline: bool) -> None:
+    def __init__(self, final_newline: bool = True, kind: type[Text | Reasoning] = Text) -> None:
         self._lacks_newline = False
         self._final_newline = final_newline
+        self._kind = kind
 
     def feed(self, events: list[Event]) -> bytes:
-        text = "".join([event.text for event in events if isinstance(event, Text)])
+        kind = self._kind
+        text = "".join([event.text for event in events if isinstance(event, kind)])
         if text:
             self._lacks_newline = text[-1] != "\n"
         return text.encode()
 
     def close(self) -> bytes:
         """What a whole answer lacks at its end."""
-        return b"\n" if self._lacks_newline and self._final_newline else b""
+        lacks, self._lacks_newline = self._lacks_newline and self._final_newline, False
+        return b"\n" if lacks else b""
 
 
 class EventRenderer:

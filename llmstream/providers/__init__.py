@@ -26,7 +26,7 @@ class Provider(NamedTuple):
     prefixes: tuple[str, ...] = ()  # of bare model names that are plainly this provider's
     fields: dict[str, str] = {}  # noqa: RUF012 - our body fields by the server's names, "" to leave out
     key_header: str = ""  # where the key does not go in the dialect's own header
-    url_path: str = ""  # what url_env, a mere host here, still lacks
+    url_path: str = ""  # what the value of url_env still lacks
     elsewhere: str = ""  # the dialect at any other address, where that is not surely the same
 
 
@@ -135,7 +135,7 @@ def _split(name: str) -> tuple[str, str]:
                 return provider, name
     import difflib
 
-    near = difflib.get_close_matches(head, PROVIDERS, 1)
+    near = difflib.get_close_matches(head, PROVIDERS, 1, cutoff=0.7)
     hint = f"did you mean {near[0]}/{model or 'MODEL'}?" if near else f"PROVIDER is one of {', '.join(PROVIDERS)}"
     what = f"unknown provider {head!r}" if slash else f"no provider is plain from the model's name {name!r}"
     raise UsageError(f"{what}: say -m PROVIDER/MODEL or the path of a .gguf file: {hint}")
@@ -152,9 +152,7 @@ def _base_url(provider: str, row: Provider, env: Mapping[str, str]) -> str:
         if not row.base_url:
             raise UsageError(f"{provider} needs an address: set {row.url_env}")
         return row.base_url
-    if "://" not in url:
-        if not row.url_path:
-            raise UsageError(f"{row.url_env} is not a URL: it begins with https:// or http://")
+    if "://" not in url and not row.key_env:  # OLLAMA_HOST is a mere host; a key never goes out in clear by default
         url = f"http://{url}"
     if not url.startswith(("http://", "https://")):
         raise UsageError(f"{row.url_env} is not a URL: it begins with https:// or http://")

@@ -6,11 +6,10 @@ unknown fields and events are ignored.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from ..core import decoder
-from ..core.decoder import items, member, number, string
+from ..core.decoder import as_json, items, member, number, string
 from ..core.events import Event, Finish, Reasoning, Text, ToolCall, Usage
 from ..core.request import Request
 from ..errors import Unavailable
@@ -25,12 +24,18 @@ REASONS = {
     "tool_calls": "tool_calls",
     "function_call": "tool_calls",
     "content_filter": "content_filter",
-    "safety": "content_filter",
     "refusal": "refusal",
+    # Gemini's own words, which its compatible endpoint lets through.
+    "safety": "content_filter",
+    "recitation": "content_filter",
+    "blocklist": "content_filter",
+    "prohibited_content": "content_filter",
+    "spii": "content_filter",
 }
 FAILURES = {  # finish reasons that are errors
     "error": "the provider ended the answer with an error",
-    "insufficient_system_resource": "the provider ran out of resources",
+    "insufficient_system_resource": "the provider ran out of resources",  # DeepSeek
+    "abort": "the server aborted the answer",  # vLLM, SGLang
 }
 
 
@@ -62,21 +67,26 @@ class Decoder(decoder.Decoder):
 
     def __init__(self, provider: str, model: str) -> None:
         super().__init__(provider, model)
-        self._calls = 0  # tool calls seen, for servers that do not number them
+        self._calls: dict[int | None, tuple[int, str]] = {}  # the server's index -> ours and the id of the last call
+        self._count = 0  # of tool calls
         self._refused = False
 
     def feed(self, event: str, data: dict[str, Any]) -> list[Event]:
         events: list[Event] = []
-        if not self.started:
+        if not self.started and (data.get("id") or data.get("choices")):  # Azure's first chunk is about the prompt
             events.append(self.start(data))
         self._read_usage(data)
         choices = data.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else None
         if not isinstance(choice, dict) or choice.get("index"):
             return events
-        delta = choice.get("delta") or choice.get("message")
+        # Perplexity repeats the message so far beside each delta; only an answer sent whole has nothing else.
+        delta = choice["delta"] if "delta" in choice else choice.get("message")
         if isinstance(delta, dict):
+            begun = len(events)
             self._read_delta(delta, events)
+            if self.finish and len(events) > begun:  # text follows, so that finish was none
+                self.finish, self.premature = None, True
         reason = choice.get("finish_reason")
         if reason and isinstance(reason, str):
             self._read_reason(reason)
@@ -86,13 +96,18 @@ class Decoder(decoder.Decoder):
         return self.feed("", data) if isinstance(data.get("choices"), list) else []
 
     def done(self) -> None:
+        if self.finish is None:
+            self._read_reason("")
         self.over = True
 
     def _read_delta(self, delta: dict[str, Any], events: list[Event]) -> None:
+        content = delta.get("content")
+        if len(delta) == 1 and content and isinstance(content, str):  # as nearly all are: no need to look for the rest
+            events.append(Text(content))
+            return
         reasoning = string(delta, "reasoning_content") or string(delta, "reasoning") or string(delta, "thinking")
         if reasoning:
             events.append(Reasoning(reasoning))
-        content = delta.get("content")
         if isinstance(content, list):
             events += _parts(content)
         elif content and isinstance(content, str):
@@ -107,32 +122,45 @@ class Decoder(decoder.Decoder):
 
     def _call(self, call: dict[str, Any]) -> ToolCall:
         name, arguments = string(call, "function", "name"), member(call, "function", "arguments")
-        index = call.get("index")
-        if not isinstance(index, int):  # Gemini does not number them: a name begins a call
-            index = self._calls if name else max(self._calls - 1, 0)
-        self._calls = max(self._calls, index + 1)
         if not isinstance(arguments, str):
-            arguments = json.dumps(arguments, ensure_ascii=False) if arguments else ""
-        return ToolCall(index, string(call, "id"), name, arguments)
+            arguments = as_json(arguments) if arguments else ""
+        return ToolCall(self._index(call, bool(name)), string(call, "id"), name, arguments)
+
+    def _index(self, call: dict[str, Any], named: bool) -> int:
+        """Our number of the call that a piece belongs to.
+
+        Gemini does not number calls, and gateways to it number all of them 0: there a name begins a call, if the id
+        does not say that it is the same one.
+        """
+        number, id = call.get("index"), string(call, "id")
+        if not isinstance(number, int):
+            number = None
+        ours, last_id = self._calls.get(number, (-1, ""))
+        other = (id != last_id) if id and last_id else number is None
+        if ours < 0 or (named and other):
+            ours = self._count
+            self._count += 1
+        self._calls[number] = ours, id or last_id
+        return ours
 
     def _read_reason(self, word: str) -> None:
         if word in FAILURES:
             self.failure = Unavailable(FAILURES[word])
             return
         reason = "refusal" if self._refused else REASONS.get(word.lower(), "stop")
-        if reason == "stop" and self._calls:  # Gemini says stop for tool calls
+        if reason == "stop" and self._count:  # Gemini says stop for tool calls
             reason = "tool_calls"
         self.finish = Finish(reason, word)
 
     def _read_usage(self, data: dict[str, Any]) -> None:
         usage = data.get("usage") or member(data, "x_groq", "usage")
         if isinstance(usage, dict):
-            self.usage = Usage(
-                number(usage, "prompt_tokens"),
-                number(usage, "completion_tokens"),
-                number(usage, "prompt_tokens_details", "cached_tokens") or number(usage, "prompt_cache_hit_tokens"),
-                number(usage, "completion_tokens_details", "reasoning_tokens"),
-            )
+            asked, said = number(usage, "prompt_tokens"), number(usage, "completion_tokens")
+            reasoned = number(usage, "completion_tokens_details", "reasoning_tokens")
+            if reasoned and number(usage, "total_tokens") == asked + said + reasoned:
+                said += reasoned  # xAI counts it apart
+            cached = number(usage, "prompt_tokens_details", "cached_tokens") or number(usage, "prompt_cache_hit_tokens")
+            self.usage = Usage(asked, said, cached, reasoned)
 
 
 def _parts(parts: Any) -> list[Event]:

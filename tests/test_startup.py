@@ -1,0 +1,66 @@
+"""A command imports only what it uses: modules are compared, not clocks (tests/bench has the clocks)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from llmstream.cli import COMMANDS
+
+from .conftest import at, environment
+from .loopback import DIALECTS, Provider, head
+
+HEAVY = {
+    *("openai", "anthropic", "pydantic", "httpx", "httpx2", "httpcore", "httpcore2", "anyio", "xllamacpp", "certifi"),
+    *("requests", "urllib3", "rich", "numpy", "jinja2", "yaml", "regex"),
+    *("asyncio", "concurrent.futures", "multiprocessing", "ssl", "http.client", "urllib.request", "urllib.parse"),
+    *("importlib.metadata", "importlib.resources", "dataclasses", "pathlib", "logging", "email", "difflib"),
+    *("subprocess", "tempfile", "zipfile", "socket", "sqlite3", "xml", "pprint", "unittest"),
+}
+
+
+RUN = "import llmstream.__main__; from llmstream.cli import run; assert run(sys.argv[1:]) == 0"
+
+
+def imported(code: str, *args: str, env: dict[str, str] | None = None) -> set[str]:
+    """The modules that are there after code has run, in a Python of its own."""
+    command = [sys.executable, "-c", f"import sys; {code}; print(*sys.modules, file=sys.stderr)", *args]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=env or environment())
+    assert done.returncode == 0, done.stderr
+    return set(done.stderr.split())
+
+
+def llmstream(*args: str, env: dict[str, str] | None = None) -> set[str]:
+    """Those that are there for llmstream's sake."""
+    return imported(RUN, *args, env=env) - imported("import click")
+
+
+def test_version_loads_no_command():
+    modules = llmstream("--version")
+    assert not modules & HEAVY
+    assert not [name for name in modules if name.startswith("llmstream.commands.")]
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "man"])  # which runs another program
+def test_help_loads_neither_the_wire_nor_another_command(command):
+    modules = llmstream(command, "--help")
+    assert not modules & HEAVY
+    assert not [name for name in modules if name.startswith(("pycurl", "llmstream.net", "llmstream.serve"))]
+    assert {name for name in modules if name.startswith("llmstream.commands.")} == {
+        f"llmstream.commands.{command.replace('-', '_')}"
+    }
+
+
+@pytest.mark.parametrize("api", DIALECTS)
+def test_gen_loads_only_the_wire_and_its_dialect(api):
+    provider_name = "anthropic" if api == "messages" else "openai"
+    with Provider([head(), *DIALECTS[api]("Hello")]) as provider:
+        # By the environment: for a short option, such as -m, click tries the long ones first, with difflib.
+        env = at(provider.url, LLMSTREAM_MODEL=f"{provider_name}/m")
+        modules = llmstream("gen", "--api", api, "Hi", env=env)
+    assert not (modules & HEAVY) - imported("import pycurl")
+    dialects = {name.rpartition(".")[2] for name in modules if name.startswith("llmstream.providers.")}
+    assert dialects - {"chat"} == {api} - {"chat"}  # responses leans on chat
+    assert "llmstream.net.embedded" not in modules

@@ -1,0 +1,197 @@
+"""The official SDKs' own reading of a body, put in the words of `expected.toml`.
+
+The SDKs run as they are; only their transport is replaced, by one that answers with the body. What they hand to their
+caller is joined here as their documentation says to, and nothing is mended.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import anthropic
+import httpx2
+import openai
+
+from .transcripts import Transcript
+
+KEY = "sk-test-key"
+HELLO: Any = [{"role": "user", "content": "Hello"}]
+
+
+class Reading:
+    """What a caller of an SDK ends up with."""
+
+    def __init__(self) -> None:
+        self.text: list[str] = []
+        self.reasoning: list[str] = []
+        self.calls: dict[int, list[str]] = {}
+        self.usage: list[int] | None = None
+        self.reason: str | None = None  # the provider's own word
+        self.failed = False
+
+    def call(self, index: int, id: str | None, name: str | None, arguments: str | None) -> None:
+        call = self.calls.setdefault(index, ["", "", ""])
+        for place, piece in enumerate((id, name, arguments)):
+            call[place] += piece or ""
+
+    def meaning(self) -> dict[str, Any]:
+        calls = [self.calls[index] for index in sorted(self.calls)]
+        text, reasoning = "".join(self.text), "".join(self.reasoning)
+        return {
+            "text": text,
+            "reasoning": reasoning,
+            "calls": calls,
+            "usage": self.usage,
+            "reason": None if self.failed else self.reason,
+            "failed": self.failed,
+        }
+
+
+def _transport(transcript: Transcript) -> httpx2.Client:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(transcript.http, headers={"content-type": transcript.content_type}, stream=Body())
+
+    class Body(httpx2.SyncByteStream):
+        def __iter__(self):
+            yield transcript.body
+
+    return httpx2.Client(transport=httpx2.MockTransport(answer))
+
+
+def read(transcript: Transcript) -> Reading:
+    """The raw stream of the SDK of the transcript's dialect."""
+    reading = Reading()
+    try:
+        READERS[transcript.api](transcript, reading)
+    except (openai.APIError, anthropic.APIError):
+        reading.failed = True
+    return reading
+
+
+def _openai(transcript: Transcript) -> openai.OpenAI:
+    client = _transport(transcript)
+    return openai.OpenAI(api_key=KEY, base_url="http://sdk.test/v1", max_retries=0, http_client=client)
+
+
+def _anthropic(transcript: Transcript) -> anthropic.Anthropic:
+    client = _transport(transcript)
+    return anthropic.Anthropic(api_key=KEY, base_url="http://sdk.test", max_retries=0, http_client=client)
+
+
+def _read_chat(transcript: Transcript, reading: Reading) -> None:
+    with (
+        _openai(transcript) as client,
+        client.chat.completions.create(model="m", messages=HELLO, stream=True) as stream,
+    ):
+        for chunk in stream:
+            if chunk.usage:
+                reading.usage = _chat_usage(chunk.usage)
+            for choice in chunk.choices or ():
+                if choice.index == 0:
+                    reading.reason = choice.finish_reason or reading.reason
+                    if choice.delta:
+                        _read_delta(choice.delta, reading)
+
+
+def _read_delta(delta: Any, reading: Reading) -> None:
+    extra = delta.model_extra or {}
+    reading.reasoning.append(extra.get("reasoning_content") or extra.get("reasoning") or "")
+    if isinstance(delta.content, list):  # Mistral: passed on as it came
+        for part in delta.content:
+            reading.text.append(part.get("text", ""))
+            reading.reasoning += [inner["text"] for inner in part.get("thinking", ())]
+    else:
+        reading.text.append(delta.content or "")
+    reading.text.append(delta.refusal or "")
+    for call in delta.tool_calls or ():
+        reading.call(call.index, call.id, call.function.name, call.function.arguments)
+    if delta.function_call:
+        reading.call(0, "", delta.function_call.name, delta.function_call.arguments)
+
+
+def _chat_usage(usage: Any) -> list[int]:
+    asked, said = usage.prompt_tokens_details, usage.completion_tokens_details
+    cached, reasoned = asked and asked.cached_tokens, said and said.reasoning_tokens
+    return [usage.prompt_tokens, usage.completion_tokens, cached or 0, reasoned or 0]
+
+
+def _read_responses(transcript: Transcript, reading: Reading) -> None:
+    with _openai(transcript) as client, client.responses.create(model="m", input="Hello", stream=True) as stream:
+        for event in stream:
+            if event.type in ("response.output_text.delta", "response.refusal.delta"):
+                reading.text.append(event.delta)
+            elif event.type in ("response.reasoning_summary_text.delta", "response.reasoning_text.delta"):
+                reading.reasoning.append(event.delta)
+            elif event.type == "response.output_item.added" and event.item.type == "function_call":
+                reading.call(event.output_index, event.item.call_id, event.item.name, event.item.arguments)
+            elif event.type == "response.function_call_arguments.delta":
+                reading.call(event.output_index, "", "", event.delta)
+            elif event.type in ("response.completed", "response.incomplete", "response.failed"):
+                _read_end(event.response, reading)
+
+
+def _read_end(response: Any, reading: Reading) -> None:
+    reading.failed = response.status == "failed"
+    details, usage = response.incomplete_details, response.usage
+    reading.reason = details.reason if details else response.status
+    if usage:
+        said = getattr(usage, "output_tokens_details", None)  # which llama.cpp leaves out
+        reasoned = said.reasoning_tokens if said else 0
+        reading.usage = [usage.input_tokens, usage.output_tokens, usage.input_tokens_details.cached_tokens, reasoned]
+
+
+def _read_messages(transcript: Transcript, reading: Reading) -> None:
+    create = _anthropic(transcript).messages.create
+    with create(model="m", max_tokens=100, messages=HELLO, stream=True) as stream:
+        counts: dict[str, Any] = {}
+        for event in stream:
+            if event.type == "message_start":
+                counts |= event.message.usage.to_dict()
+            elif event.type == "content_block_start" and event.content_block.type == "tool_use":
+                reading.call(event.index, event.content_block.id, event.content_block.name, "")
+            elif event.type == "content_block_delta":
+                _read_block_delta(event, reading)
+            elif event.type == "message_delta":
+                reading.reason = event.delta.stop_reason
+                counts |= {name: count for name, count in event.usage.to_dict().items() if count is not None}
+                reading.usage = _messages_usage(counts)
+
+
+def _read_block_delta(event: Any, reading: Reading) -> None:
+    delta = event.delta
+    if delta.type == "text_delta":
+        reading.text.append(delta.text)
+    elif delta.type == "thinking_delta":
+        reading.reasoning.append(delta.thinking)
+    elif delta.type == "input_json_delta" and event.index in reading.calls:
+        reading.call(event.index, "", "", delta.partial_json)
+
+
+def _messages_usage(counts: dict[str, Any]) -> list[int]:
+    cached = counts.get("cache_read_input_tokens") or 0
+    told = counts["input_tokens"] + cached + (counts.get("cache_creation_input_tokens") or 0)
+    reasoned = (counts.get("output_tokens_details") or {}).get("thinking_tokens", 0)
+    return [told, counts["output_tokens"], cached, reasoned]
+
+
+READERS = {"chat": _read_chat, "responses": _read_responses, "messages": _read_messages}
+
+
+def final_message(transcript: Transcript) -> Reading:
+    """The Anthropic SDK's accumulated message."""
+    reading = Reading()
+    with (
+        _anthropic(transcript) as client,
+        client.messages.stream(model="m", max_tokens=100, messages=HELLO) as stream,
+    ):
+        message = stream.get_final_message()
+    for index, block in enumerate(message.content):
+        if block.type == "text":
+            reading.text.append(block.text)
+        elif block.type == "thinking":
+            reading.reasoning.append(block.thinking)
+        elif block.type == "tool_use":
+            reading.call(index, block.id, block.name, json.dumps(block.input, ensure_ascii=False))
+    reading.usage, reading.reason = _messages_usage(message.usage.to_dict()), message.stop_reason
+    return reading
