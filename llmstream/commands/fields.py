@@ -14,7 +14,7 @@ from ..core.json_strings import Unescaper, unescaped
 from ..core.jsonpath import compile_path
 from ..core.text import Decoder, encode, looks_like_utf16
 from ..errors import Incomplete, NotFound, ReaderGone, UsageError
-from .sizes import size
+from ..sizes import size
 
 NAME = "fields"
 TSV = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})

@@ -11,7 +11,7 @@ from ..core.json_documents import UNFINISHED, Fault
 from ..core.json_objects import Objects
 from ..core.text import Decoder, encode, looks_like_utf16
 from ..errors import Incomplete, NotFound, ReaderGone
-from .sizes import size
+from ..sizes import size
 
 NAME = "json-objects"
 
