@@ -62,7 +62,7 @@ def is_within(part: object, whole: object) -> bool:
 def test_each_start_of_an_object_can_be_closed(value, style):
     text = dump(value, style)
     value = json.loads(text)
-    for end in range(2, len(text)):
+    for end in range(2, len(text), len(text) // 50 + 1):
         if text[:end].strip(" \n") != "{":
             assert is_within(json.loads(closed(text[:end])), value)
 
