@@ -259,6 +259,13 @@ def test_the_library_agrees(value, path):
 
 
 @generated
+@given(st.text(alphabet="ab{}[]\"':,\n1 -.te\\u0061é", max_size=60), st.sampled_from(PATHS))
+def test_any_text_any_cut(text, path):
+    same(lambda chunks: fields(chunks, path), text, SOME)
+    same(lambda chunks: fields(chunks, path, limit=5, follow=True), text, SOME)
+
+
+@generated
 @given(st.dictionaries(st.sampled_from(["a", "b", "class", "é"]), values | st.dictionaries(st.just("b"), values)))
 def test_bulk_and_single_steps_agree(value):
     text = dump(value, {}) + "\n" + "x" * 600

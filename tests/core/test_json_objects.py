@@ -155,6 +155,8 @@ texts = st.lists(prose | st.tuples(st.dictionaries(st.text(), values), styles).m
 @given(texts.map("".join))
 @example('{"\udcff":"\n{"')
 def test_any_text_any_cut(text):
+    same(lambda chunks: objects(chunks, loose=True), text, SOME)
+    same(lambda chunks: objects(chunks, fenced=True, limit=40), text, SOME)
     got = same(objects, text, SOME)
     for item in got:
         if isinstance(item, str):
