@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 
 from .json_fences import Fences
-from .json_grammar import Step, space
+from .json_grammar import Step, end, space
 from .json_scanner import Scanner
 from .json_skip import Skip
 
@@ -58,7 +58,7 @@ class Documents:
         self._why = ""
 
     def take(self, text: str) -> None:
-        """Takes the next characters; `started`, `ended` and `broken` are called on the way."""
+        """Takes the next characters; what others do is called on the way."""
         i, n = 0, len(text)
         while i < n:
             i = self._mode(text, i, n)
@@ -68,17 +68,12 @@ class Documents:
         self._last = text[-1:] or self._last
 
     def end(self) -> None:
-        """The input ended: `broken` is called for what is open."""
+        """The input ended: `cut` or `skipped` is called for what is open."""
         mode, self._mode = self._mode, self._prose
         if mode == self._inside and self.scanner.has_members:
             self.cut("the input ends inside of it")
         elif mode == self._skipping:
             self.skipped("", 0, self._why)
-
-    @property
-    def inside(self) -> bool:
-        """Whether a document is open."""
-        return self._mode == self._inside
 
     # What others do.
 
@@ -134,8 +129,8 @@ class Documents:
         if found is None:
             return stop
         i = found.start()
-        if n - i > BULK and text[i] == "{" and (end := self.whole(text, i, n)) > i:
-            return end
+        if n - i > BULK and text[i] == "{" and (stop := self.whole(text, i, n)) > i:
+            return stop
         self._start, self._start_line = self._base + i, self.line_of(text, i)
         if text[i] == "[":
             self.begin(text, i, "")
@@ -145,9 +140,7 @@ class Documents:
 
     def _opening(self, text: str, i: int, n: int) -> int:
         """Behind a `{`: an object only if a quote or `}` follows."""
-        match = space(text, i, n)
-        assert match is not None
-        i = match.end()
+        i = end(space(text, i, n))
         if i == n:
             return n
         if text[i] not in '"}':

@@ -152,13 +152,21 @@ class _Filters:
 
     context: Any = None
     environment: Any = None
+    error: type[Exception] = Exception
 
 
 def holds(expression: Any, value: object, root: object) -> bool:
-    """Whether a filter's expression holds for a value of a document. RecursionError if that is nested too deeply."""
+    """Whether a filter's expression holds for a value of a document; RecursionError where that is nested too deeply."""
     if _Filters.context is None:
         import jsonpath_rfc9535 as rfc
         from jsonpath_rfc9535.filter_expressions import FilterContext
 
-        _Filters.context, _Filters.environment = FilterContext, rfc.JSONPathEnvironment()
-    return bool(expression.evaluate(_Filters.context(env=_Filters.environment, current=value, root=root)))
+        _Filters.context, _Filters.environment, _Filters.error = (
+            FilterContext,
+            rfc.JSONPathEnvironment(),
+            rfc.JSONPathError,
+        )
+    try:
+        return bool(expression.evaluate(_Filters.context(env=_Filters.environment, current=value, root=root)))
+    except _Filters.error as error:
+        raise RecursionError from error

@@ -225,6 +225,9 @@ def test_depth_is_data():
     assert fields([text], "a.a.a.b") == []
     deep = '[{"a":' + "[" * 5000 + "]" * 5000 + '},{"a":1}]'
     assert fields([deep], "$[?@.a == 1].a") == [1, ("$[1]['a']", "1")]
+    for levels in (290, 310, 900):
+        deep = "[[" + "[" * levels + "]" * levels + '],{"a":1}]'
+        assert fields([deep], "$[?@..a].a")[-1] == ("$[1]['a']", "1")
 
 
 PATHS = [
