@@ -19,6 +19,7 @@ FLOORS = {  # the longest name that fits a module says its floor
     "__main__": 5,
     "cli": 5,
     "commands": 4,
+    "sizes": 4,  # what an option may say
     "net": 3,  # sockets, descriptors, clocks, signals
     "serve": 3,
     "prompts": 3,
