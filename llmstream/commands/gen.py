@@ -22,7 +22,7 @@ from ..errors import Error, Incomplete, NotFound, OutputFailed, ReaderGone, Refu
 from . import options
 
 if TYPE_CHECKING:
-    from ..core.stops import Stops
+    from ..core.stop.stops import Stops
     from ..net.route import Route
 
 NAME = "gen"

@@ -24,9 +24,9 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from llmstream.core.json_fields import Fields  # noqa: E402
-from llmstream.core.json_objects import Objects  # noqa: E402
-from llmstream.core.jsonpath import compile_path  # noqa: E402
+from llmstream.core.json.fields import Fields  # noqa: E402
+from llmstream.core.json.objects import Objects  # noqa: E402
+from llmstream.core.json.path import compile_path  # noqa: E402
 from llmstream.core.text import Decoder  # noqa: E402
 from tests.core.shapes import shapes  # noqa: E402
 
