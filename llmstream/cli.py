@@ -7,7 +7,7 @@ import importlib
 import click
 
 from . import __version__, stdio
-from .errors import Error, ReaderGone, Signalled
+from .errors import Error, Incomplete, ReaderGone, Signalled
 
 COMMANDS = ("gen", "until", "code", "json-objects", "fields", "text", "completion", "man")
 
@@ -48,20 +48,20 @@ def run(args: list[str]) -> int:
         stdio.die_by(signalled.signum)
         raise  # the signal is blocked
     except Error as error:
-        _explain(name, str(error))
+        stdio.note(name, str(error))
+        if error.advice:
+            stdio.write_stderr(f"{error.advice}\n".encode())
         return error.status
     except click.exceptions.NoArgsIsHelpError as error:
         stdio.write_stderr(f"{error.format_message()}\n".encode())
         return 2
     except click.ClickException as error:
         command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else f"llmstream {name}"
-        _explain(name, f"{error.format_message().rstrip('.')}: see {command.rstrip()} --help")
+        stdio.note(name, f"{error.format_message().rstrip('.')}: see {command.rstrip()} --help")
         return 2
+    except Exception:
+        import traceback
 
-
-def _explain(name: str, text: str) -> None:
-    """One line a message; only a message that gives instructions has more."""
-    for line in text.splitlines()[:1]:
-        stdio.note(name, line)
-    for line in text.splitlines()[1:]:
-        stdio.write_stderr(f"{line}\n".encode())
+        stdio.write_stderr(traceback.format_exc().encode("utf-8", "replace"))
+        stdio.note(name, "this is a bug: please report it with the lines above; what was printed may not be whole")
+        return Incomplete.status

@@ -13,15 +13,16 @@ class Error(Exception):
     """Base of all that a user can be told.
 
     `status` is the exit status, `meaning` the man page's words for it; `again` is how many times it is worth sending
-    the same request again.
+    the same request again, `advice` lines of our own that follow the message.
     """
 
     status = 1
     meaning = ""
     again = 0
 
-    def __init__(self, message: str, *, again: int | None = None) -> None:
+    def __init__(self, message: str, *, again: int | None = None, advice: str = "") -> None:
         super().__init__(message)
+        self.advice = advice
         if again is not None:
             self.again = again
 

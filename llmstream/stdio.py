@@ -88,18 +88,19 @@ def _on_signal(signum: int, frame: FrameType | None) -> None:
     raise Signalled(signum)
 
 
-def defer_signals() -> None:
-    global _deferring
-    _deferring = True
+class SignalsDeferred:
+    """`with SignalsDeferred():` raises what came meanwhile at its end."""
 
+    def __enter__(self) -> None:
+        global _deferring
+        _deferring = True
 
-def deliver_signals() -> None:
-    """Ends `defer_signals`; raises what came meanwhile."""
-    global _deferring, _pending
-    _deferring = False
-    if _pending:
-        signum, _pending = _pending, 0
-        _on_signal(signum, None)
+    def __exit__(self, *exc: object) -> None:
+        global _deferring, _pending
+        _deferring = False
+        if _pending:
+            signum, _pending = _pending, 0
+            _on_signal(signum, None)
 
 
 def die_by(signum: int) -> None:

@@ -17,13 +17,16 @@ from ..core.events import Event, Finish, Reasoning
 from ..core.render import EventRenderer, TextRenderer
 from ..core.request import Request
 from ..core.retry import Retries
+from ..core.text import encode
 from ..core.timing import Limits
-from ..errors import Error, Incomplete, NotFound, OutputFailed, ReaderGone, Refused, Signalled, UsageError
+from ..errors import Error, NotFound, OutputFailed, ReaderGone, Signalled, UsageError
 from . import options
 
 if TYPE_CHECKING:
     from ..core.stop.stops import Stops
+    from ..net.resume import Resume
     from ..net.route import Route
+    from ..net.stream import Stream
 
 NAME = "gen"
 
@@ -85,7 +88,7 @@ def command(
     text = prompts.read(NAME, prompt, no_stdin)
     request = Request(target.model, text, system, max_tokens, temperature, seed, stop, extra)
     if dry_run:
-        stdio.write(_describe(target, request).encode())
+        stdio.write(encode(_describe(target, request, go_on)))
         return
     limits = Limits(first_token_timeout or None, stall_timeout or None, timeout or None)
     from ..net.route import find
@@ -105,35 +108,22 @@ class _Generation:
     def run(self, route: Route, limits: Limits, connect_timeout: float, retries: Retries, go_on: bool) -> None:
         from ..net.stream import Stream
 
-        resume = None
-        if go_on:
-            from ..net.resume import of
-
-            resume = of(route.target)
         target, tell = route.target, partial(stdio.note, NAME)
+        resume = _resume(target) if go_on else None
         stream = Stream(target, self._request, limits, connect_timeout, retries, tell, route.transport, resume)
-        status, reason = 1, "error"
         try:
             self._render(stream)
-            status, reason = 0, ""
-            if self._stops and self._stops.early:
-                reason = "cancelled"
-            else:
+            stopped = self._stops is not None and self._stops.early
+            if not stopped:
                 self._judge(stream.exchange.finish)
         except Error as error:
-            status = error.status
+            self._report(stream, target, error.status, "error" if stream.exchange.failure else "", failed=True)
             raise
-        except (ReaderGone, Signalled):
-            status, reason = 0, "cancelled"
+        except (ReaderGone, Signalled) as left:
+            status = 128 + left.signum if isinstance(left, Signalled) else 0
+            self._report(stream, target, status, "cancelled", failed=True)
             raise
-        finally:
-            exchange = stream.exchange
-            for note in [exchange.warning, *(self._stops.notes if self._stops else [])]:
-                if note:
-                    stdio.note(NAME, note)
-            self._report(
-                report.record(target.provider, target.model, exchange, time.monotonic(), status=status, reason=reason)
-            )
+        self._report(stream, target, 0, "cancelled" if stopped else "")
 
     def _render(self, stream: Any) -> None:
         output, events = self._output, stopping.events(stream, self._stops)
@@ -161,32 +151,44 @@ class _Generation:
         except OutputFailed:
             raise
         except Error as error:
-            record: dict[str, object] = {"type": "error", "status": error.status, "message": str(error)}
-            stdio.write(renderer.line(record, time.monotonic()))
+            stdio.write(renderer.error(error, time.monotonic()))
             raise
 
     def _judge(self, finish: Finish | None) -> None:
-        """A whole answer may still not be what was asked for."""
-        if finish is None:
-            return
-        if finish.reason in ("refusal", "content_filter"):
-            who = "model refused" if finish.reason == "refusal" else "provider's content filter ended the answer"
-            raise Refused(f"the {who} (finish reason {finish.provider_reason})")
         limited = self._request.max_tokens or any("tokens" in name for name, _ in self._request.extra)
-        if finish.reason == "length" and not limited:
-            raise Incomplete("the answer ran into the model's limit: --max-tokens N sets your own")
+        if wrong := report.verdict(finish, bool(limited)):
+            raise wrong
         if self._stops and not self._stops.met:
             raise NotFound("the answer ended before a condition was met")
 
-    def _report(self, record: dict[str, object]) -> None:
+    def _report(self, stream: Stream, target: providers.Target, status: int, reason: str, failed: bool = False) -> None:
+        """Tells what the generation came to. `failed`: something else is to be told, too, and counts for more."""
+        exchange, now = stream.exchange, time.monotonic()
+        record = report.record(target.provider, target.model, exchange, now, status=status, reason=reason)
+        for note in [exchange.warning, *(self._stops.notes if self._stops else [])]:
+            if note:
+                stdio.note(NAME, note)
         if self._output["usage"]:
             stdio.note(NAME, report.line(record))
         if self._stats is not None:
             line = json.dumps({"time": round(time.time(), 3), **record}, ensure_ascii=False) + "\n"
             try:
-                os.write(self._stats, line.encode())  # one write to a file opened for appending is atomic
+                os.write(self._stats, line.encode("utf-8", "replace"))  # one write to a file for appending is atomic
             except OSError as error:
-                raise OutputFailed(f"cannot write {self._output['stats_file']}: {error.strerror}") from None
+                full = OutputFailed(f"cannot write {self._output['stats_file']}: {error.strerror}")
+                if not failed:
+                    raise full from None
+                stdio.note(NAME, str(full))
+
+
+def _resume(target: providers.Target) -> Resume | None:
+    """The way in which --continue goes on with the target's answers."""
+    from ..net import resume
+
+    way = resume.of(target)
+    if way is None:
+        stdio.note(NAME, f"{target.provider}/{target.model} cannot go on after a cut: --continue does nothing here")
+    return way
 
 
 def _open_stats(path: str | None) -> int | None:
@@ -198,9 +200,13 @@ def _open_stats(path: str | None) -> int | None:
         raise UsageError(f"cannot write {path}: {error.strerror}") from None
 
 
-def _describe(target: providers.Target, request: Request) -> str:
+def _describe(target: providers.Target, request: Request, go_on: bool) -> str:
     """The request as it would go out, its key hidden."""
     headers = target._replace(key=target.key and "[key]").headers()
     body = providers.dialect(target.api).body(request, target.fields)
+    if go_on and (resume := _resume(target)):
+        resume.prepare(body)
+        body.update(request.extra)
+        headers += resume.headers
     url = providers.shown(target.url) if target.url else "the embedded model"
     return "\n".join([f"POST {url}", *headers, "", json.dumps(body, ensure_ascii=False, indent=2), ""])

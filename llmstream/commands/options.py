@@ -39,8 +39,8 @@ def _extra(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
             raise click.BadParameter(f"{value!r} is not KEY=JSON")
         try:
             fields.append((name, json.loads(text)))
-        except ValueError:
-            raise click.BadParameter(f"{text!r} is not JSON: a string is {name}='\"...\"'") from None
+        except (ValueError, RecursionError):
+            raise click.BadParameter(f"{text[:60]!r} is not JSON: a string is {name}='\"...\"'") from None
     return tuple(fields)
 
 

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import click
 
 from .. import stdio
-from ..core.events import Event, Finish
+from ..core import report
+from ..core.events import Event
 from ..core.render import EventRenderer, TextRenderer
-from ..errors import Error, Incomplete, OutputFailed, Refused
+from ..errors import Error, OutputFailed
 from ..providers.raw import Raw
 
 NAME = "text"
@@ -43,7 +44,8 @@ def command(file: tuple[str, ...], events: bool, no_newline: bool) -> None:
         if raw.exchange is not None:
             if raw.exchange.warning:
                 stdio.note(NAME, raw.exchange.warning)
-            _judge(raw.exchange.finish)
+            if wrong := report.verdict(raw.exchange.finish, limited=False):
+                raise wrong
 
 
 def _batches(source: stdio.Input, raw: Raw) -> Iterator[list[Event]]:
@@ -78,16 +80,5 @@ def _write_events(source: stdio.Input, raw: Raw) -> None:
     except OutputFailed:
         raise
     except Error as error:
-        stdio.write(renderer.line({"type": "error", "status": error.status, "message": str(error)}, 0.0))
+        stdio.write(renderer.error(error, 0.0))
         raise
-
-
-def _judge(finish: Finish | None) -> None:
-    """A whole answer may still not be what was asked for."""
-    if finish is None:
-        return
-    if finish.reason in ("refusal", "content_filter"):
-        who = "model refused" if finish.reason == "refusal" else "provider's content filter ended the answer"
-        raise Refused(f"the {who} (finish reason {finish.provider_reason})")
-    if finish.reason == "length":
-        raise Incomplete(f"the answer ran into a limit of its length (finish reason {finish.provider_reason})")

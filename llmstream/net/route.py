@@ -25,7 +25,7 @@ def find(target: providers.Target, prompt_size: int, record: str | None, speed: 
         from .recording import Player
 
         player = Player(target.model, speed)
-        return Route(player.target, player)
+        return Route(player.target, _recorded(player, record, player.target))
     from .loop import Loop
 
     server = None
@@ -34,9 +34,12 @@ def find(target: providers.Target, prompt_size: int, record: str | None, speed: 
 
         server, url, key = embedded.start(target.model, prompt_size, progress)
         target = target._replace(url=providers.endpoint(f"{url}/v1", target.api), key=key)
-    transport: Transport = Loop()
-    if record is not None:
-        from .recording import Recorder
+    return Route(target, _recorded(Loop(), record, target), server)
 
-        transport = Recorder(transport, record, target)
-    return Route(target, transport, server)
+
+def _recorded(transport: Transport, path: str | None, target: providers.Target) -> Transport:
+    if path is None:
+        return transport
+    from .recording import Recorder
+
+    return Recorder(transport, path, target)

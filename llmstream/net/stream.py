@@ -52,6 +52,7 @@ class Stream:
         self._continued = False
         if resume:
             resume.prepare(self._body)
+            self._body.update(request.extra)
         self._redirects = 0
         self._timing = Timing(self._transport.now())
         self.exchange = self._exchange()
@@ -101,12 +102,8 @@ class Stream:
                 events = exchange.feed(chunk, now)
                 if self._resume:
                     self._resume.received(chunk, events)
-            if exchange.cut(now, transfer.ended) and (rest := self._go_on(transfer)):
+            if rest := self._settle(transfer, now, events):
                 transfer, headed = rest, False
-            elif transfer.ended:
-                events += exchange.close(now, transfer.reason, transfer.again)
-            else:  # also where something came: the whole answer has its limit
-                events += exchange.expire(now)
             if exchange.over:  # before anything else, the provider may stop working
                 transport.end(transfer)
             if events:
@@ -117,6 +114,17 @@ class Stream:
                     exchange.resume(self._transport.now())
             elif due is not None and now >= due:
                 yield []
+
+    def _settle(self, transfer: Transfer, now: float, events: list[Event]) -> Transfer | None:
+        """Lets the exchange judge, adding to the events; the transfer of the rest, where the answer goes on in one."""
+        exchange = self.exchange
+        if exchange.cut(now, transfer.ended) and (rest := self._go_on(transfer)):
+            return rest
+        if not transfer.ended:  # also where something came: the whole answer has its limit
+            events += exchange.expire(now)
+            return None
+        events += exchange.close(now, transfer.reason, transfer.again)
+        return self._go_on(transfer) if self._continued and exchange.failure else None
 
     def _once_more(self, failure: Error) -> bool:
         """Whether to try again; waits as long as that takes."""
@@ -137,9 +145,11 @@ class Stream:
 
     def _go_on(self, transfer: Transfer) -> Transfer | None:
         """Asks for the rest of an answer that was cut, where the provider can go on; waits first, as for a try."""
-        transport = self._transport
+        transport, failure = self._transport, self.exchange.failure
         why = transfer.reason or ("the stream ended" if transfer.ended else "nothing new")
-        wait = self._retries.wait(Unavailable(why), {}, time.time(), _dice()) if self._resume else None
+        cause = self._redacted(failure) if failure else Unavailable(why)
+        why = str(cause)
+        wait = self._retries.wait(cause, self.exchange.headers, time.time(), _dice()) if self._resume else None
         if self._resume is None or wait is None:
             return None
         ask = self._resume.ask(self.exchange, self._body, transport.now() + wait)
@@ -176,7 +186,7 @@ class Stream:
     def _redacted(self, error: Error) -> Error:
         """Servers quote the key that they refuse."""
         key, message = self._target.key, str(error)
-        return type(error)(message.replace(key, "[key]")) if key and key in message else error
+        return type(error)(message.replace(key, "[key]"), again=error.again) if key and key in message else error
 
     def _follow(self, location: str | None) -> bool:
         """Takes a redirect that keeps the method, within the same origin: the key is sent to no other."""

@@ -55,7 +55,7 @@ PROVIDERS: dict[str, Provider] = {
     "mistral": Provider(
         "https://api.mistral.ai/v1", CHAT, ("MISTRAL_API_KEY",), "MISTRAL_BASE_URL", "mistral-small-latest",
         ("mistral-", "magistral-", "ministral-", "codestral-", "devstral-", "pixtral-"),
-        {"seed": "random_seed", "stream_options": ""}, resume="prefix",
+        {"seed": "random_seed", "stream_options": ""}, resume="repeated_prefix",
     ),
     "groq": Provider("https://api.groq.com/openai/v1", CHAT, ("GROQ_API_KEY",), "GROQ_BASE_URL", resume="assistant"),
     "openrouter": Provider(

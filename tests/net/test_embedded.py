@@ -58,7 +58,7 @@ def test_without_the_extra_three_lines_say_what_to_do(run, tmp_path):
     env = environment()
     done = run("gen", "Hi", env=env | {"PYTHONPATH": f"{tmp_path}:{env['PYTHONPATH']}"})
     assert done.returncode == 2
-    assert done.stderr.decode() == f"llmstream gen: {embedded.HOW_TO_BEGIN}\n"
+    assert done.stderr.decode() == f"llmstream gen: {embedded.NOT_INSTALLED}\n{embedded.ADVICE}\n"
     assert done.stderr.count(b"\n") == 3
 
 

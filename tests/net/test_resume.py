@@ -52,10 +52,6 @@ def test_a_background_response_is_cancelled_when_we_leave(run):
     assert lines[1:] == ["POST /openai/v1/responses/resp_1/cancel HTTP/1.1"]
 
 
-REPEATS = {"the rest alone": "", "all again": "".join(TEXTS[:3])}
-
-
-@pytest.mark.parametrize("repeated", REPEATS.values(), ids=REPEATS)
 @pytest.mark.parametrize(
     ("model", "variable", "message", "more"),
     [
@@ -65,15 +61,59 @@ REPEATS = {"the rest alone": "", "all again": "".join(TEXTS[:3])}
         ("vllm/m", "VLLM_BASE_URL", {}, {"continue_final_message": True, "add_generation_prompt": False}),
     ],
 )
-def test_a_prefilled_message_goes_on(run, model, variable, message, more, repeated):
-    rest = [repeated + TEXTS[3], *TEXTS[4:]] if repeated else TEXTS[3:]
-    with Provider([head(), *map(chat_text, TEXTS[:3])], [head(), *chat(*rest)]) as provider:
+def test_a_prefilled_message_goes_on(run, model, variable, message, more):
+    with Provider([head(), *map(chat_text, TEXTS[:3])], [head(), *chat(*TEXTS[3:])]) as provider:
         key = {"GROQ_API_KEY": "k", "MISTRAL_API_KEY": "k"}
         done = run("gen", "-m", model, *AGAIN, "Hi", env=environment(**{variable: provider.url}, **key))
         first, second = provider.requests
     assert (done.stdout.decode(), done.returncode) == (SAID + "\n", 0), done.stderr
     said = {"role": "assistant", "content": "".join(TEXTS[:3]), **message}
     assert second.json == first.json | {"messages": [*first.json["messages"], said]} | more
+
+
+MISTRAL = ["gen", "-m", "mistral/m", *AGAIN, "Hi"]
+
+
+def mistral(url: str) -> dict[str, str]:
+    return environment(MISTRAL_BASE_URL=url, MISTRAL_API_KEY="sk-mistral")
+
+
+@pytest.mark.parametrize("rest", [[SAID], [*TEXTS], ["Hello, wörld" + TEXTS[3], *TEXTS[4:]], [*TEXTS[3:]]])
+def test_what_mistral_says_again_is_left_out(run, rest):
+    with Provider([head(), *map(chat_text, TEXTS[:3])], [head(), *chat(*rest)]) as provider:
+        assert run(*MISTRAL, env=mistral(provider.url)).stdout.decode() == SAID + "\n"
+
+
+def test_what_was_held_at_the_seam_is_not_lost(run):
+    with Provider([head(), chat_text("Hello")], [head(), chat_text("Hel")]) as provider:
+        done = run(*MISTRAL, "--retries=1", env=mistral(provider.url))
+    assert (done.stdout, done.returncode) == (b"HelloHel", 5)
+    assert b"after 8 characters" in done.stderr
+
+
+def test_words_that_come_twice_stay(run):
+    with Provider([head(), chat_text("ha")], [head(), *chat("ha", "!")]) as provider:
+        assert (
+            run("gen", "-m", "ollama/m", *AGAIN, "Hi", env=environment(OLLAMA_HOST=provider.url)).stdout == b"haha!\n"
+        )
+
+
+def test_a_busy_server_is_asked_for_the_rest_again(run):
+    busy = reply("503 Busy", b"{}", "application/json", "Retry-After: 0")
+    with Provider([head(), chat_text("Hello, ")], busy, busy, [head(), *chat("you")]) as provider:
+        done = run("gen", "-m", "ollama/m", *AGAIN, "Hi", env=environment(OLLAMA_HOST=provider.url))
+    assert (done.stdout, done.returncode) == (b"Hello, you\n", 0), done.stderr
+
+
+def test_the_user_s_own_fields_count_for_more(run):
+    with Provider([head(), *background()]) as provider:
+        env = environment(AZURE_OPENAI_ENDPOINT=provider.url, AZURE_OPENAI_API_KEY="k")
+        args = ["gen", "-m", "azure/m", *AGAIN, "-o", "store=false", "Hi"]
+        shown = run(*args, "--dry-run", env=env).stdout.decode()
+        run(*args, env=env)
+        assert provider.requests[0].json["store"] is False
+    assert '"store": false' in shown
+    assert '"background": true' in shown
 
 
 @pytest.mark.parametrize("rest", [["  more"], [" ", " more"], ["more"], [" more"]])
