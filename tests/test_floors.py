@@ -22,12 +22,16 @@ FLOORS = {  # the longest name that fits a module says its floor
     "net": 3,  # sockets, descriptors, clocks, signals
     "serve": 3,
     "prompts": 3,
+    "prompt_file": 3,
+    "config": 3,
+    "keys": 3,
     "stdio": 3,
     "providers": 2,  # dialects, and one generation: bytes in, events out
     "core.exchange": 2,
     "core.report": 2,
     "core": 1,  # scanners, conditions, framing
     "errors": 0,
+    "toml": 0,
     "": 0,
 }
 WORLDLESS = ("core", "providers")

@@ -48,7 +48,11 @@ def test_help_loads_neither_the_wire_nor_another_command(command):
     modules = llmstream(command, "--help")
     assert not modules & HEAVY
     assert not [name for name in modules if name.startswith(("pycurl", "llmstream.net", "llmstream.serve"))]
-    own = {f"llmstream.commands.{command.replace('-', '_')}", "llmstream.commands.options"}
+    own = {
+        f"llmstream.commands.{command.replace('-', '_')}",
+        "llmstream.commands.options",
+        "llmstream.commands.settings",
+    }
     assert {name for name in modules if name.startswith("llmstream.commands.")} <= own
 
 
