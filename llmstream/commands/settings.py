@@ -55,7 +55,10 @@ def prompt_file(command: F) -> F:
 
 
 class Command(click.Command):
-    """A command that asks a model. Its callback gets the Catalogue as `known`, and the PromptFile (or None) as `file`."""
+    """A command that asks a model.
+
+    Its callback gets the Catalogue as `known`, and as `file` the PromptFile, or None.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         params = ctx.params
