@@ -48,13 +48,13 @@ def read(env: Mapping[str, str]) -> Config:
         return Config()
     try:
         with open(path, "rb") as file:
-            data = file.read()
+            data = file.read().removeprefix(b"\xef\xbb\xbf")
     except OSError as error:
         if not wanted and isinstance(error, FileNotFoundError | NotADirectoryError):
             return Config()
         raise UsageError(f"cannot read the configuration {path}: {error.strerror}") from None
     try:
-        text = data.removeprefix(b"\xef\xbb\xbf").decode()
+        text = data.decode()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise UsageError(f"{path}:{line}: this is not UTF-8") from None

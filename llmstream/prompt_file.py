@@ -32,17 +32,17 @@ class PromptFile:
         self._from_stdin = path == "-"
         self.path = "stdin" if self._from_stdin else path
         self.folder = os.path.dirname(os.path.abspath(path))
-        lines = self._read(path).removeprefix("\ufeff").split("\n")
+        lines = [line.removesuffix("\r") for line in self._read(path).removeprefix("\ufeff").split("\n")]
         begin = 1 if lines[0].startswith("#!") else 0
         head, end = "", begin
         if begin < len(lines) and lines[begin].rstrip() == FENCE:
             end = next((n for n, line in enumerate(lines) if n > begin and line.rstrip() == FENCE), 0)
             if not end:
                 raise UsageError(f"{self.path}:{begin + 1}: the head is not closed: end it with a line {FENCE}")
-            head, begin, end = "\n".join(lines[begin + 1 : end]), begin + 1, end + 1
+            head, begin, end = "\n".join([*lines[begin + 1 : end], ""]), begin + 1, end + 1
         self.head = Document(head, self.path, begin + 1)
         self._first = end + 1  # line of the file at which the body begins
-        self._body = "\n".join(line.removesuffix("\r") for line in lines[end:])
+        self._body = "\n".join(lines[end:])
         self._defaults = self._variables()
 
     def prompt(self, operands: tuple[str, ...], no_stdin: bool, given: Mapping[str, str]) -> str:

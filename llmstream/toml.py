@@ -1,7 +1,7 @@
 """TOML that its users write: what is wrong in it is told with file, line and key.
 
-tomllib tells lines of what does not parse only. The line of a key is found, once it is needed, by parsing longer and
-longer beginnings of the text: the statement that brings the key begins behind the last one that lacks it.
+tomllib tells the lines of what does not parse only. The line of a key is found once it is needed, by parsing the text
+again a statement at a time: lines are added until what is there parses.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Document:
     """A parsed text; `first` is the line of the file at which it begins. Raises UsageError where it does not parse."""
 
     def __init__(self, text: str, path: str, first: int = 1) -> None:
-        self._lines, self._path, self._first = text.split("\n"), path, first
+        self._lines, self._path, self._first = text.replace("\r\n", "\n").split("\n"), path, first
         self.data = self._parse(text)
 
     def error(self, keys: Keys, message: str) -> UsageError:
@@ -58,30 +58,50 @@ class Document:
         except tomllib.TOMLDecodeError as error:
             said = str(error)
             place = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", said)
-            line = int(place[1]) if place and place[1] else len(self._lines)
+            line = int(place[1]) if place and place[1] else self._line(None)
             what = said[: place.start()] if place else said
             column = f":{place[2]}" if place and place[2] else ""
             raise UsageError(f"{self._path}:{self._first - 1 + line}{column}: this is no TOML: {what}") from None
         except RecursionError:
             raise UsageError(f"{self._path}: arrays or tables are nested too deeply") from None
 
-    def _line(self, keys: Keys) -> int:
+    def _line(self, keys: Keys | None) -> int:
+        """The line at which the statement begins that brings a key; None: the last one, which lacks its end."""
         import tomllib
 
-        begin = 1
+        last, begin = 1, 1
+        header: Keys = ()
         for number in range(1, len(self._lines) + 1):
+            statement = "\n".join(self._lines[begin - 1 : number])
             try:
-                data = tomllib.loads("\n".join(self._lines[:number]))
+                data = tomllib.loads(statement)
             except tomllib.TOMLDecodeError:
                 continue  # within a value of several lines
-            if _holds(data, keys):
+            if statement.lstrip().startswith("["):
+                header, data = _path(data), {}
+            if keys is not None and _holds(header, data, keys):
                 return begin
-            begin = number + 1
-        return 1
+            last, begin = begin, number + 1
+        return begin if begin <= len(self._lines) else last
 
 
-def _holds(data: Any, keys: Keys) -> bool:
-    for key in keys:
+def _path(data: Any) -> Keys:
+    """The names in the header of a table."""
+    path: Keys = ()
+    while data:
+        [(name, data)] = data.items()
+        path = (*path, name)
+        data = {} if data == [{}] else data  # of an array of tables
+    return path
+
+
+def _holds(header: Keys, data: Any, keys: Keys) -> bool:
+    """Whether the header, or the data below it, brings the keys."""
+    if keys == header[: len(keys)]:
+        return True
+    if header != keys[: len(header)]:
+        return False
+    for key in keys[len(header) :]:
         if not isinstance(data, Mapping) or key not in data:
             return False
         data = data[key]

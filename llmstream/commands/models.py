@@ -142,12 +142,12 @@ def _listed(target: providers.Target) -> list[Any]:
     try:
         for _ in range(PAGES):
             page = get(loop, target, url + query)
-            found = page if isinstance(page, list) else page.get("data") or page.get("models") or []
+            fields = page if isinstance(page, dict) else {"data": page}
+            found = fields.get("data") or fields.get("models")
             items += found if isinstance(found, list) else []
-            more = isinstance(page, dict) and page.get("has_more")
-            if not more or page.get("last_id") in (last, None):
+            if not fields.get("has_more") or fields.get("last_id") in (last, None):
                 break
-            last = page["last_id"]
+            last = fields["last_id"]
             query = f"?limit=1000&after_id={_quoted(last)}"
     finally:
         loop.close()
