@@ -151,6 +151,8 @@ def resolve(name: str | None, api: str | None, env: Mapping[str, str], known: Ca
 
 def named(name: str | None, env: Mapping[str, str], known: Catalogue = BUILT_IN) -> tuple[str, str]:
     """The provider and the model that a name means; without a name, those that are meant then."""
+    if name == "":  # what asked for one was cancelled, maybe; the default is not meant
+        raise UsageError("the model's name is empty: leave -m out for the default model")
     name = name or env.get("LLMSTREAM_MODEL") or known.model or _with_key(env, known)
     followed = []
     while name in known.aliases and name not in followed:
