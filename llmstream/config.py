@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import UsageError, nearest
 from .providers import APIS, BUILT_IN, PROVIDERS, Catalogue, Provider, moved, named
-from .toml import Document, Keys
+
+if TYPE_CHECKING:
+    from .toml import Document, Keys
 
 TOP = ("model", "aliases", "providers")
 KEY_SOURCES = ("key_file", "key_cmd")
@@ -53,6 +55,8 @@ def read(env: Mapping[str, str]) -> Config:
         if not wanted and isinstance(error, FileNotFoundError | NotADirectoryError):
             return Config()
         raise UsageError(f"cannot read the configuration {path}: {error.strerror}") from None
+    from .toml import Document
+
     try:
         text = data.decode()
     except UnicodeDecodeError as error:

@@ -67,3 +67,14 @@ def test_gen_loads_only_the_wire_and_its_dialect(api):
     dialects = {name.rpartition(".")[2] for name in modules if name.startswith("llmstream.providers.")}
     assert dialects - {"chat"} == {api} - {"chat"}  # responses leans on chat
     assert "llmstream.net.embedded" not in modules
+
+
+def test_without_a_configuration_or_a_prompt_file_nothing_that_reads_them_is_loaded(tmp_path):
+    readers = {"tomllib", "llmstream.toml", "llmstream.keys", "llmstream.prompt_file", "llmstream.commands.defaults"}
+    modules = llmstream("gen", "--dry-run", "Hi", env=environment(LLMSTREAM_MODEL="ollama/m"))
+    assert not modules & readers
+    path = tmp_path / "config.toml"
+    path.write_text('model = "ollama/m"\n[providers.work]\nbase_url = "https://w.example"\nkey_cmd = "echo k"')
+    modules = llmstream("gen", "--dry-run", "Hi", env=environment(LLMSTREAM_CONFIG=str(path)))
+    assert readers - modules == set()
+    assert not modules & HEAVY
