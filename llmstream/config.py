@@ -65,6 +65,12 @@ def read(env: Mapping[str, str]) -> Config:
     return _Reader(Document(text, path), os.path.dirname(os.path.abspath(path))).config()
 
 
+def _read_key(provider: str, row: Provider) -> str:
+    from . import keys
+
+    return keys.read(provider, row)
+
+
 class _Reader:
     """Checks a document and takes it over, key by key."""
 
@@ -75,8 +81,6 @@ class _Reader:
         self._by_model: dict[tuple[str, str], dict[str, Any]] = {}
 
     def config(self) -> Config:
-        from . import keys
-
         document, data = self._document, self._document.data
         document.check_names((), data, TOP)
         for name, entry in document.table(("providers",), data.get("providers", {})).items():
@@ -86,7 +90,7 @@ class _Reader:
             for name, value in document.table(("aliases",), data.get("aliases", {})).items()
         }
         model = self._model(("model",), data["model"]) if "model" in data else ""
-        known = Catalogue(self._rows, aliases, model, keys.read)
+        known = Catalogue(self._rows, aliases, model, _read_key)
         for at, name in [(("aliases", name), name) for name in aliases] + ([(("model",), model)] if model else []):
             self._must_be_known(at, name, known)
         return Config(known, self._defaults, self._by_model, document, self._folder)

@@ -76,5 +76,5 @@ def test_without_a_configuration_or_a_prompt_file_nothing_that_reads_them_is_loa
     path = tmp_path / "config.toml"
     path.write_text('model = "ollama/m"\n[providers.work]\nbase_url = "https://w.example"\nkey_cmd = "echo k"')
     modules = llmstream("gen", "--dry-run", "Hi", env=environment(LLMSTREAM_CONFIG=str(path)))
-    assert readers - modules == set()
+    assert readers & modules == readers - {"llmstream.keys", "llmstream.prompt_file"}
     assert not modules & HEAVY

@@ -9,16 +9,18 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from .. import config, providers
 from ..errors import UsageError
-from ..prompt_file import PromptFile
 from ..toml import Document, Keys, kind, unknown
 from . import options
+
+if TYPE_CHECKING:
+    from ..prompt_file import PromptFile
 
 HEAD = ("model", "system", "schema")  # what a prompt file says at its top; all other options stand in [options]
 NOT_BY_MODEL = ("model", "api")
