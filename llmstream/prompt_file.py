@@ -62,13 +62,15 @@ class PromptFile:
         values = {**self._defaults, **given, OPERANDS: " ".join(operands)}
         if STDIN in places and not (no_stdin or self._from_stdin):
             values[STDIN] = prompts.read_stdin(self._command)
-        body = PLACE.sub(lambda found: self._filled(found, values), self._body).strip("\n")
-        unread = not (no_stdin or self._from_stdin or STDIN in places) and prompts.is_data(stdio.STDIN)
-        return prompts.joined(
-            body,
-            "" if OPERANDS in places else " ".join(operands),
-            prompts.read_stdin(self._command) if unread else "",
-        )
+        parts = [PLACE.sub(lambda found: self._filled(found, values), self._body).strip("\n")]
+        if OPERANDS not in places:
+            parts.append(" ".join(operands))
+        if not (no_stdin or self._from_stdin or STDIN in places) and prompts.is_data(stdio.STDIN):
+            parts.append(prompts.read_stdin(self._command))
+        text = "\n\n".join(part for part in parts if part)
+        if not text.strip():
+            raise UsageError(f"{self.path}: the prompt is empty: write one below the head, or give operands")
+        return text
 
     def _read(self, path: str) -> str:
         if self._from_stdin:

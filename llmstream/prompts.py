@@ -17,13 +17,11 @@ def read(command: str, operands: tuple[str, ...], no_stdin: bool) -> str:
     Raises UsageError for an empty prompt. Notes carry the command's name.
     """
     asked = " ".join(operands)
-    leave = no_stdin or (operands and not is_data(stdio.STDIN))
-    return joined(asked, "" if leave else read_stdin(command))
-
-
-def joined(*parts: str) -> str:
-    """The parts that are not empty, an empty line between them. Raises UsageError where nothing is left."""
-    text = "\n\n".join(part for part in parts if part)
+    if no_stdin or (operands and not is_data(stdio.STDIN)):
+        text = asked
+    else:
+        piped = read_stdin(command)
+        text = f"{asked}\n\n{piped}" if asked and piped else asked or piped
     if not text.strip():
         raise UsageError("the prompt is empty: give one as an operand or on stdin")
     return text

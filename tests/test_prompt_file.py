@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 
+import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmstream.commands.defaults import _placed
 from llmstream.errors import UsageError
 from llmstream.prompt_file import PromptFile
 
@@ -117,6 +119,28 @@ def test_a_path_in_the_head_starts_at_the_file(sent, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("metavar", "value", "placed"),
+    [
+        ("TEXT|@FILE", "@here", "@FOLDER/here"),
+        ("TEXT|@FILE", "@not-here", "@FOLDER/not-here"),
+        ("TEXT|@FILE", "here", "here"),
+        ("TEXT|@FILE", "@/abs", "@/abs"),
+        ("FILE|JSON", "here", "FOLDER/here"),
+        ("FILE|JSON", "not-here", "not-here"),
+        ("FILE|JSON", '{"a": 1}', '{"a": 1}'),
+        ("FILE", ["here", "-"], ["FOLDER/here", "-"]),
+        ("FILE", {"a": 1}, {"a": 1}),
+        ("TEXT", "here", "here"),
+        (None, "here", "here"),
+    ],
+)
+def test_which_values_are_paths(tmp_path, metavar, value, placed):
+    (tmp_path / "here").touch()
+    found = _placed(click.Option(["--x"], metavar=metavar), value, str(tmp_path))
+    assert json.loads(json.dumps(found).replace(str(tmp_path), "FOLDER")) == placed
+
+
+@pytest.mark.parametrize(
     ("text", "args", "told"),
     [
         (f"{HEAD}\n{{{{nmae}}}}", [], ":5: nothing is said of {{nmae}}: give it with -v nmae=..."),
@@ -139,8 +163,9 @@ def test_a_path_in_the_head_starts_at_the_file(sent, tmp_path):
         ("+++\noptions = 1\n+++\nHi", [], ":2: options: this is an integer: a table is wanted"),
         ("+++\nsystem = '@none'\n+++\nHi", [], ":2: system: cannot read "),
         (b"+++\n+++\nHi\n\xff", [], ":4: this is not UTF-8"),
-        (f"{HEAD}", [], "the prompt is empty"),
-        ("", [], "the prompt is empty"),
+        ("+++\n[options]\nstop = { a = 1 }\n+++\nHi", [], ":3: options.stop: this is a table"),
+        (f"{HEAD}", [], ": the prompt is empty: write one below the head, or give operands"),
+        ("", [], ": the prompt is empty"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_with_its_place(sent, text, args, told):

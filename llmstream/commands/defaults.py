@@ -86,19 +86,32 @@ class Options:
         if param.name is None or param.name in self._set:
             return
         self._set.add(param.name)
-        if isinstance(value, str) and value.startswith("@") and "@FILE" in (param.metavar or ""):
-            value = f"@{os.path.join(folder, os.path.expanduser(value[1:]))}"
         wrong: Callable[[str], UsageError] = lambda message: document.error(keys, message)  # noqa: E731
         try:
-            self._ctx.params[param.name] = param.process_value(self._ctx, _as_given(param, value, wrong))
+            self._ctx.params[param.name] = param.process_value(
+                self._ctx, _as_given(param, _placed(param, value, folder), wrong)
+            )
         except click.UsageError as error:
             raise wrong(error.message.rstrip(".")) from None
+
+
+def _placed(param: click.Parameter, value: Any, folder: str) -> Any:
+    """The value, its path starting at the folder where it is one: behind @, or where the folder has such a file."""
+    if isinstance(value, list):
+        return [_placed(param, one, folder) for one in value]
+    metavar = param.metavar or ""
+    if not isinstance(value, str) or not value or "FILE" not in metavar:
+        return value
+    if "@FILE" in metavar:
+        return f"@{os.path.join(folder, os.path.expanduser(value[1:]))}" if value[0] == "@" else value
+    path = os.path.join(folder, os.path.expanduser(value))
+    return path if os.path.isfile(path) else value
 
 
 def _as_given(param: click.Parameter, value: object, wrong: Callable[[str], UsageError]) -> Any:
     """A TOML value as the command line would have it: texts, JSON for a table; only a flag is true or false."""
     if param.multiple:
-        if isinstance(value, dict):
+        if isinstance(value, dict) and "=" in (param.metavar or ""):
             return [f"{key}={_json(one, wrong)}" for key, one in value.items()]
         return [_text(one, wrong) for one in (value if isinstance(value, list) else [value])]
     if getattr(param, "is_flag", False):
