@@ -20,6 +20,7 @@ TOP = ("model", "aliases", "providers")
 KEY_SOURCES = ("key_file", "key_cmd")
 ADDRESS = ("base_url", "api", "key_env", *KEY_SOURCES, "key_header", "headers")
 PROVIDER = (*ADDRESS, "model", "defaults", "models")
+FRAMING = ("accept-encoding", "connection", "content-length", "content-type", "expect", "transfer-encoding")
 SHELL = ("/bin/sh", "-c")
 
 
@@ -127,7 +128,8 @@ class _Reader:
             hint = f": did you mean {near}?" if near else ""
             raise document.error(at, f"a provider of your own needs a base_url{hint}")
         self._rows[name] = self._row(at, entry, PROVIDERS.get(name, Provider("")))
-        self._defaults[name] = document.table((*at, "defaults"), entry.get("defaults", {}))
+        if defaults := document.table((*at, "defaults"), entry.get("defaults", {})):
+            self._defaults[name] = defaults
         for model, defaults in document.table((*at, "models"), entry.get("models", {})).items():
             self._by_model[name, model] = document.table((*at, "models", model), defaults)
 
@@ -176,5 +178,7 @@ class _Reader:
         """A line end would begin another header; the content may be a secret, and is not shown (RFC 9110, 5.1, 5.5)."""
         if not name.isascii() or not all(c.isalnum() or c in "!#$%&'*+-.^_`|~" for c in name) or not name:
             raise self._document.error(at, "the name of a header is of letters, digits and hyphens")
+        if name.lower() in FRAMING:
+            raise self._document.error(at, "this header is the request's own: leave it out")
         if not (content.isascii() and content.isprintable() and content.strip()):
             raise self._document.error(at, "the value holds a line end or a character that is not ASCII, or is blank")

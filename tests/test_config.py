@@ -115,7 +115,7 @@ def test_a_provider_of_ones_own(run, configured, key_file):
             base_url = "{provider.url}/"
             api = "messages"
             key_file = "{key_file()}"
-            headers = {{ X-Team = "blue", anthropic-version = "2030-01-01" }}
+            headers = {{ X-Team = "blue", anthropic-version = "2030-01-01", user-agent = "mine" }}
             [providers.work.defaults]
             max_tokens = 7
             stop = "X"
@@ -128,8 +128,8 @@ def test_a_provider_of_ones_own(run, configured, key_file):
     assert (done.stdout, done.stderr, done.returncode) == (b"Hello\n", b"", 0)
     [request] = provider.requests
     assert request.line == "POST /v1/messages HTTP/1.1"
-    assert {k: request.headers.get(k) for k in ("x-api-key", "x-team", "anthropic-version")} == {
-        "x-api-key": SECRET, "x-team": "blue", "anthropic-version": "2030-01-01",
+    assert {k: request.headers.get(k) for k in ("x-api-key", "x-team", "anthropic-version", "user-agent")} == {
+        "x-api-key": SECRET, "user-agent": "mine", "x-team": "blue", "anthropic-version": "2030-01-01",
     }  # fmt: skip
     assert request.json == {
         "model": "sonnet", "max_tokens": 9, "system": "Be brief.", "stop_sequences": ["X"], "stream": True,
@@ -404,6 +404,7 @@ W = '[providers.w]\nbase_url = "https://w.example"\n'
         (f"{W}[providers.w.headers]\nX-A = '''geheim\nX-B: 2'''", ":4: providers.w.headers.X-A: the value holds"),
         (f"{W}[providers.w.headers]\n\nX-A = 'gehéim'", ":5: providers.w.headers.X-A: the value holds"),
         (f"{W}headers = {{ 'X A' = '1' }}", ":3: providers.w.headers.X A: the name of a header"),
+        (f"{W}headers = {{ Content-Length = '1' }}", ":3: providers.w.headers.Content-Length: this header is the"),
         (f"{W}key_header = 'a:b'", ":3: providers.w.key_header: the name of a header"),
         (f"{W}[providers.w.defaults]\ntemprature = 1",
          ":4: providers.w.defaults.temprature: there is no such key: did you mean temperature?"),

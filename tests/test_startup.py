@@ -74,7 +74,9 @@ def test_without_a_configuration_or_a_prompt_file_nothing_that_reads_them_is_loa
     modules = llmstream("gen", "--dry-run", "Hi", env=environment(LLMSTREAM_MODEL="ollama/m"))
     assert not modules & readers
     path = tmp_path / "config.toml"
-    path.write_text('model = "ollama/m"\n[providers.work]\nbase_url = "https://w.example"\nkey_cmd = "echo k"')
-    modules = llmstream("gen", "--dry-run", "Hi", env=environment(LLMSTREAM_CONFIG=str(path)))
-    assert readers & modules == readers - {"llmstream.keys", "llmstream.prompt_file"}
-    assert not modules & HEAVY
+    text = 'model = "ollama/m"\n[providers.work]\nbase_url = "https://w.example"\nkey_cmd = "echo k"\n'
+    for more, read in [("", set()), ("defaults = { seed = 1 }", {"llmstream.commands.defaults"})]:
+        path.write_text(text + more)
+        modules = llmstream("gen", "--dry-run", "Hi", env=environment(LLMSTREAM_CONFIG=str(path)))
+        assert readers & modules == {"tomllib", "llmstream.toml"} | read
+        assert not modules & HEAVY

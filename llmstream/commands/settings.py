@@ -60,7 +60,7 @@ class Command(click.Command):
         file = self._prompt_file(params["file"])
         if params["variables"] and not file:
             raise UsageError("-v fills the places of a prompt file: name one with -f")
-        if file or settings.document:
+        if file or settings.defaults or settings.by_model:
             from .defaults import Options, take_defaults, take_head
 
             taken = Options(ctx)
