@@ -66,6 +66,15 @@ def read(env: Mapping[str, str]) -> Config:
     return _Reader(Document(text, path), os.path.dirname(os.path.abspath(path))).config()
 
 
+def placed_model(name: str, folder: str) -> str:
+    """A model's name; where it is a file's path, it starts at the folder."""
+    if name.startswith("replay:"):
+        return "replay:" + os.path.join(folder, os.path.expanduser(name.removeprefix("replay:")))
+    if name.endswith(".gguf"):
+        return os.path.join(folder, os.path.expanduser(name.removeprefix("local/")))
+    return name
+
+
 def _read_key(provider: str, row: Provider) -> str:
     from . import keys
 
@@ -102,9 +111,7 @@ class _Reader:
         return self._model(at, value)
 
     def _model(self, at: Keys, value: object) -> str:
-        """A model's name; a file's path starts at this folder."""
-        name = self._document.string(at, value)
-        return self._path(name) if name.endswith(".gguf") else name
+        return placed_model(self._document.string(at, value), self._folder)
 
     def _path(self, path: str) -> str:
         return os.path.join(self._folder, os.path.expanduser(path))
@@ -121,7 +128,7 @@ class _Reader:
             raise document.error(at, "the name of a provider is of letters, digits, - and _, and not replay")
         document.check_names(at, entry, PROVIDER)
         if name == "local":
-            for key in set(entry) & set(ADDRESS):
+            for key in [key for key in ADDRESS if key in entry]:
                 raise document.error((*at, key), "the embedded model has no address: leave it out")
         if name not in PROVIDERS and "base_url" not in entry:
             near = nearest(name, PROVIDERS)

@@ -16,6 +16,7 @@ from llmstream import config, keys, providers
 from llmstream.errors import UsageError
 
 from .conftest import ROOT, environment
+from .core.cuts import generated
 from .loopback import Provider, chat, head, messages, reply
 
 SECRET = "sk-geheim"
@@ -160,8 +161,9 @@ def test_key_header(configured, key_file):
 
 def test_relative_paths_start_at_its_folder(configured, key_file, tmp_path):
     key_file()
-    env = configured('model = "m.gguf"\n[providers.groq]\nkey_file = "key"')
+    env = configured('model = "local/m.gguf"\naliases = { r = "replay:r.rec" }\n[providers.groq]\nkey_file = "key"')
     assert target(env)[:2] == ("local", str(tmp_path / "m.gguf"))
+    assert target(env, "r")[:2] == ("replay", str(tmp_path / "r.rec"))
     assert target(env, "groq/m").key == SECRET
 
 
@@ -439,6 +441,7 @@ def test_a_mark_of_byte_order_and_the_ends_of_lines_of_windows(configured):
     assert target(configured('\ufeffmodel = "ollama/m"\r\n'))[:2] == ("ollama", "m")
 
 
+@generated
 @given(st.text(st.sampled_from("aé[]{}\"'=.,\n#1 -"), max_size=60) | st.text(max_size=60))
 def test_any_text_is_read_or_refused_in_one_line(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "any.toml"
@@ -456,6 +459,7 @@ VALUES = st.recursive(
 )
 
 
+@generated
 @given(st.dictionaries(st.sampled_from(config.TOP), VALUES))
 def test_any_table_is_read_or_refused_with_its_place(tmp_path_factory, table):
     path = tmp_path_factory.getbasetemp() / "table.toml"

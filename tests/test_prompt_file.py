@@ -16,6 +16,7 @@ from llmstream.prompt_file import PromptFile
 
 from . import examples
 from .conftest import at
+from .core.cuts import generated
 from .loopback import Provider, chat, head
 
 HEAD = '+++\nmodel = "ollama/m"\n+++\n'
@@ -130,6 +131,8 @@ def test_a_path_in_the_head_starts_at_the_file(sent, tmp_path):
         ("FILE|JSON", '{"a": 1}', '{"a": 1}'),
         ("FILE", ["here", "-"], ["FOLDER/here", "-"]),
         ("FILE", {"a": 1}, {"a": 1}),
+        ("MODEL", "m.gguf", "FOLDER/m.gguf"),
+        ("MODEL", "openai/m", "openai/m"),
         ("TEXT", "here", "here"),
         (None, "here", "here"),
     ],
@@ -217,6 +220,7 @@ Into {{language}}:
 # Any text.
 
 
+@generated
 @given(st.text(st.sampled_from("+{}\\a \n#![=]'"), max_size=80))
 def test_any_file_is_filled_or_refused(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "any.md"
@@ -227,6 +231,7 @@ def test_any_file_is_filled_or_refused(tmp_path_factory, text):
         assert str(error).startswith(str(path))
 
 
+@generated
 @given(st.text(max_size=50).filter(lambda text: text.strip()))
 def test_any_value_arrives_as_it_is(tmp_path_factory, value):
     path = tmp_path_factory.getbasetemp() / "value.md"

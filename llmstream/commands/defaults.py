@@ -100,8 +100,10 @@ def _placed(param: click.Parameter, value: Any, folder: str) -> Any:
     if isinstance(value, list):
         return [_placed(param, one, folder) for one in value]
     metavar = param.metavar or ""
-    if not isinstance(value, str) or not value or "FILE" not in metavar:
+    if not isinstance(value, str) or not value or not ("FILE" in metavar or metavar == "MODEL"):
         return value
+    if metavar == "MODEL":
+        return config.placed_model(value, folder)
     if "@FILE" in metavar:
         return f"@{os.path.join(folder, os.path.expanduser(value[1:]))}" if value[0] == "@" else value
     path = os.path.join(folder, os.path.expanduser(value))
