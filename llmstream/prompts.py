@@ -17,17 +17,18 @@ def read(command: str, operands: tuple[str, ...], no_stdin: bool) -> str:
     Raises UsageError for an empty prompt. Notes carry the command's name.
     """
     asked = " ".join(operands)
-    if no_stdin or (operands and not _is_data(stdio.STDIN)):
+    if no_stdin or (operands and not is_data(stdio.STDIN)):
         text = asked
     else:
-        piped = _read_stdin(command)
+        piped = read_stdin(command)
         text = f"{asked}\n\n{piped}" if asked and piped else asked or piped
     if not text.strip():
         raise UsageError("the prompt is empty: give one as an operand or on stdin")
     return text
 
 
-def _is_data(fd: int) -> bool:
+def is_data(fd: int) -> bool:
+    """Whether the descriptor is a pipe or a file, and not a terminal or /dev/null."""
     try:
         mode = os.fstat(fd).st_mode
     except OSError:
@@ -35,7 +36,7 @@ def _is_data(fd: int) -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISREG(mode)
 
 
-def _read_stdin(command: str) -> str:
+def read_stdin(command: str) -> str:
     """All of stdin, less one final newline. Invalid UTF-8 becomes U+FFFD, and is told."""
     if os.isatty(stdio.STDIN) and os.isatty(stdio.STDERR):
         stdio.note(command, "type the prompt, then Ctrl-D")

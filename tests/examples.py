@@ -161,7 +161,14 @@ ANSWERS = (
 )
 
 
+MODELS = ("large", "small")  # of every provider of the examples
+
+
 class _Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        models = json.dumps({"data": [{"id": name} for name in MODELS]}).encode()
+        self.wfile.write(loopback.head("200 OK", "application/json") + models)
+
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
         prompt = json.dumps(json.loads(body), ensure_ascii=False)
@@ -201,7 +208,17 @@ def on_path(folder: Path, env: dict[str, str]) -> dict[str, str]:
     return env | {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
 
 
-FILES = {"question.txt": "Name three rivers.\n", "towns.txt": "Basel\nVienna\n"}
+TRANSLATE = """#!/usr/bin/env -S llmstream gen -f
++++
+system = "You are a translator."
+options.temperature = 0
+vars.language = "English"
++++
+Translate into {{language}}:
+
+{{stdin}}
+"""
+FILES = {"question.txt": "Name three rivers.\n", "towns.txt": "Basel\nVienna\n", "translate": TRANSLATE}
 MARK = "\x1e"
 
 

@@ -23,6 +23,9 @@ FLOORS = {  # the longest name that fits a module says its floor
     "net": 3,  # sockets, descriptors, clocks, signals
     "serve": 3,
     "prompts": 3,
+    "prompt_file": 3,
+    "config": 3,
+    "keys": 3,
     "stopping": 3,
     "stdio": 3,
     "providers": 2,  # dialects, and one generation: bytes in, events out
@@ -30,6 +33,7 @@ FLOORS = {  # the longest name that fits a module says its floor
     "core.report": 2,
     "core": 1,  # scanners, conditions, framing
     "errors": 0,
+    "toml": 0,
     "": 0,
 }
 WORLDLESS = ("core", "providers")

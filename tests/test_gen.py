@@ -377,6 +377,7 @@ def test_dry_run_hides_the_key_and_sends_nothing(run):
     ("args", "env", "message"),
     [
         (["-m", "opnai/m"], {}, "unknown provider 'opnai'"),
+        (["-m", ""], {}, "the model's name is empty: leave -m out for the default model"),
         (["-m", "foo"], {}, "no provider is plain from the model's name 'foo'"),
         (["-m", "openai/m"], {}, "no key for openai: set OPENAI_API_KEY"),
         (["-m", "azure/m"], {"AZURE_OPENAI_API_KEY": "x"}, "azure needs an address: set AZURE_OPENAI_ENDPOINT"),

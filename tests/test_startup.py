@@ -48,7 +48,11 @@ def test_help_loads_neither_the_wire_nor_another_command(command):
     modules = llmstream(command, "--help")
     assert not modules & HEAVY
     assert not [name for name in modules if name.startswith(("pycurl", "llmstream.net", "llmstream.serve"))]
-    own = {f"llmstream.commands.{command.replace('-', '_')}", "llmstream.commands.options"}
+    own = {
+        f"llmstream.commands.{command.replace('-', '_')}",
+        "llmstream.commands.options",
+        "llmstream.commands.settings",
+    }
     assert {name for name in modules if name.startswith("llmstream.commands.")} <= own
 
 
@@ -63,3 +67,16 @@ def test_gen_loads_only_the_wire_and_its_dialect(api):
     dialects = {name.rpartition(".")[2] for name in modules if name.startswith("llmstream.providers.")}
     assert dialects - {"chat"} == {api} - {"chat"}  # responses leans on chat
     assert "llmstream.net.embedded" not in modules
+
+
+def test_without_a_configuration_or_a_prompt_file_nothing_that_reads_them_is_loaded(tmp_path):
+    readers = {"tomllib", "llmstream.toml", "llmstream.keys", "llmstream.prompt_file", "llmstream.commands.defaults"}
+    modules = llmstream("gen", "--dry-run", "Hi", env=environment(LLMSTREAM_MODEL="ollama/m"))
+    assert not modules & readers
+    path = tmp_path / "config.toml"
+    text = 'model = "ollama/m"\n[providers.work]\nbase_url = "https://w.example"\nkey_cmd = "echo k"\n'
+    for more, read in [("", set()), ("defaults = { seed = 1 }", {"llmstream.commands.defaults"})]:
+        path.write_text(text + more)
+        modules = llmstream("gen", "--dry-run", "Hi", env=environment(LLMSTREAM_CONFIG=str(path)))
+        assert readers & modules == {"tomllib", "llmstream.toml"} | read
+        assert not modules & HEAVY

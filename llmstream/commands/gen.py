@@ -19,18 +19,20 @@ from ..core.request import Request
 from ..core.retry import Retries
 from ..core.timing import Limits
 from ..errors import Error, Incomplete, NotFound, OutputFailed, ReaderGone, Refused, Signalled, UsageError
-from . import options
+from . import options, settings
 
 if TYPE_CHECKING:
     from ..core.stop.stops import Stops
     from ..net.route import Route
+    from ..prompt_file import PromptFile
 
 NAME = "gen"
 
 
 @stopping.options("until-")
-@click.command(NAME)
+@click.command(NAME, cls=settings.Command)
 @click.argument("prompt", nargs=-1)
+@settings.prompt_file
 @options.request
 @click.option("-n", "--no-stdin", is_flag=True, help="Leave stdin alone.")
 @click.option("--events", is_flag=True, help="Write NDJSON events instead of text.")
@@ -48,6 +50,9 @@ NAME = "gen"
 @options.network
 def command(
     prompt: tuple[str, ...],
+    file: PromptFile | None,
+    variables: dict[str, str],
+    known: providers.Catalogue,
     model: str | None,
     api: str | None,
     no_stdin: bool,
@@ -77,12 +82,13 @@ def command(
     llmstream gen 'Name three rivers.'
     git diff | llmstream gen 'Write a commit message for this.'
     llmstream gen -m anthropic/claude-sonnet-5-5 -u < question.txt | tee answer.md
+    llmstream gen -f translate.md -v language=French < letter.txt
     llmstream gen --events 'Count to ten.' | jq -r 'select(.type=="text").text'
     """
     stdio.require_stdout()
     stops = stopping.stops(output, "until-")
-    target = providers.resolve(model, api, os.environ)
-    text = prompts.read(NAME, prompt, no_stdin)
+    target = providers.resolve(model, api, os.environ, known)
+    text = file.prompt(prompt, no_stdin, variables) if file else prompts.read(NAME, prompt, no_stdin)
     request = Request(target.model, text, system, max_tokens, temperature, seed, stop, extra)
     if dry_run:
         stdio.write(_describe(target, request).encode())
@@ -200,7 +206,7 @@ def _open_stats(path: str | None) -> int | None:
 
 def _describe(target: providers.Target, request: Request) -> str:
     """The request as it would go out, its key hidden."""
-    headers = target._replace(key=target.key and "[key]").headers()
+    headers = target.hidden().headers()
     body = providers.dialect(target.api).body(request, target.fields)
     url = providers.shown(target.url) if target.url else "the embedded model"
     return "\n".join([f"POST {url}", *headers, "", json.dumps(body, ensure_ascii=False, indent=2), ""])

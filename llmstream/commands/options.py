@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
-from .. import providers
+from .. import config, providers
+from ..errors import Error
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -55,7 +57,11 @@ def _system(ctx: click.Context, param: click.Parameter, value: str | None) -> st
 
 
 def _complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    names = [f"{name}/{row.model}" for name, row in providers.PROVIDERS.items() if row.model]
+    try:
+        known = config.read(os.environ).known
+    except Error:  # the command itself will say so
+        known = providers.BUILT_IN
+    names = [*known.aliases, *(f"{name}/{row.model}" for name, row in known.providers.items() if row.model)]
     return [name for name in names if name.startswith(incomplete)]
 
 
@@ -81,7 +87,7 @@ request = _all(
         "--model",
         metavar="MODEL",
         shell_complete=_complete_model,
-        help="provider/model, a plain model name, or the path of a .gguf file.",
+        help="provider/model, a plain model name, an alias, or the path of a .gguf file.",
     ),
     click.option("--api", type=click.Choice(providers.APIS), help="The dialect, where not the provider's own."),
     click.option(
@@ -116,3 +122,13 @@ network = _all(
     _patience("--stall-timeout", 60.0, "Give up when the answer has not grown for S seconds"),
     _patience("--timeout", 0.0, "Give up on the whole answer after S seconds"),
 )
+
+
+def settable() -> set[str]:
+    """The names of the parameters that a prompt file or the configuration may set: what is asked, how patiently."""
+
+    @request
+    @network
+    def asking() -> None: ...
+
+    return {param.name for param in asking.__click_params__}  # type: ignore[attr-defined]
