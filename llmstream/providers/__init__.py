@@ -13,6 +13,8 @@ from typing import NamedTuple
 from ..errors import UsageError
 
 CHAT, RESPONSES, MESSAGES = APIS = ("chat", "responses", "messages")
+SDK, SDK_WITHOUT_KEY = "sdk", "sdk without key"  # who signs and sends, where it is not our own wire: net/sdk
+SDK_FINDS_IT = "sdk:"  # in place of an address
 
 
 class Provider(NamedTuple):
@@ -30,6 +32,8 @@ class Provider(NamedTuple):
     resume: str = ""  # how an answer that was cut can go on: see net/resume
     resume_base: str = ""  # where, if not at base_url
     elsewhere: str = ""  # the dialect at any other address, where that is not surely the same
+    transport: str = ""  # SDK or SDK_WITHOUT_KEY
+    token_env: str = ""  # a token that the SDK sends where there is no key
 
 
 # The names of body fields where they differ from the dialect's own.
@@ -47,6 +51,7 @@ PROVIDERS: dict[str, Provider] = {
     "azure": Provider(
         "", RESPONSES, ("AZURE_OPENAI_API_KEY",), "AZURE_OPENAI_ENDPOINT",
         fields=COMPLETION_TOKENS, key_header="api-key", url_path="/openai/v1", resume="background",
+        transport=SDK_WITHOUT_KEY, token_env="AZURE_OPENAI_AD_TOKEN",
     ),
     "gemini": Provider(
         "https://generativelanguage.googleapis.com/v1beta/openai", CHAT, ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
@@ -75,6 +80,14 @@ PROVIDERS: dict[str, Provider] = {
         "https://api.perplexity.ai", CHAT, ("PERPLEXITY_API_KEY",), "PERPLEXITY_BASE_URL", "sonar", ("sonar",),
         {"stream_options": ""},
     ),
+    "bedrock": Provider(f"{SDK_FINDS_IT}bedrock", MESSAGES, (), "ANTHROPIC_BEDROCK_BASE_URL", transport=SDK),
+    "bedrock-mantle": Provider(
+        f"{SDK_FINDS_IT}bedrock-mantle", MESSAGES, (), "ANTHROPIC_BEDROCK_MANTLE_BASE_URL", transport=SDK
+    ),
+    "vertex": Provider(f"{SDK_FINDS_IT}vertex", MESSAGES, (), "ANTHROPIC_VERTEX_BASE_URL", transport=SDK),
+    "foundry": Provider(
+        "", MESSAGES, ("ANTHROPIC_FOUNDRY_API_KEY",), "ANTHROPIC_FOUNDRY_BASE_URL", transport=SDK_WITHOUT_KEY
+    ),
     "ollama": Provider("http://127.0.0.1:11434/v1", CHAT, (), "OLLAMA_HOST", url_path="/v1", resume="assistant"),
     "llamacpp": Provider("http://127.0.0.1:8080/v1", CHAT, (), "LLAMACPP_BASE_URL", resume="replay"),
     "vllm": Provider("http://127.0.0.1:8000/v1", CHAT, (), "VLLM_BASE_URL", resume="continue_final_message"),
@@ -95,9 +108,12 @@ class Target(NamedTuple):
     key_header: str
     resume: str = ""
     resume_url: str = ""
+    transport: str = ""  # SDK, or our own wire
 
     def headers(self) -> list[str]:
         """HTTP header lines that carry the key."""
+        if self.transport == SDK:
+            return []
         if self.key_header:
             return [f"{self.key_header}: {self.key}"]
         lines: list[str] = dialect(self.api).headers(self.key)
@@ -128,6 +144,8 @@ def resolve(name: str | None, api: str | None, env: Mapping[str, str]) -> Target
         raise UsageError(f"{provider} has no default model: name one with -m {provider}/MODEL")
     if provider == "local":
         return Target(provider, model, api or row.api, "", "", row.fields, "", row.resume)
+    if row.transport == SDK or (row.transport and not _key(provider, row, env, required=False)):
+        return _by_sdk(provider, model, api, env)
     base_url = _base_url(provider, row, env)
     own = base_url == row.base_url or not row.base_url
     key = _key(provider, row, env, required=own)
@@ -137,6 +155,16 @@ def resolve(name: str | None, api: str | None, env: Mapping[str, str]) -> Target
     resume_url = endpoint(row.resume_base, api) if row.resume_base and own else ""
     key_header = row.key_header if key else ""
     return Target(provider, model, api, endpoint(base_url, api), key, row.fields, key_header, row.resume, resume_url)
+
+
+def _by_sdk(provider: str, model: str, api: str | None, env: Mapping[str, str]) -> Target:
+    """The target of a row whose SDK signs and sends: its `url` is the base, to which the SDK adds its own paths."""
+    row = PROVIDERS[provider]
+    if row.transport == SDK and api not in (None, row.api):
+        raise UsageError(f"{provider} has no --api {api}: it speaks {row.api}")
+    token = env.get(row.token_env, "")
+    url = _base_url(provider, row, env)
+    return Target(provider, model, api or row.api, url, token, row.fields, "", transport=SDK)
 
 
 def endpoint(base_url: str, api: str) -> str:
