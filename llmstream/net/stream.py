@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from .. import providers
@@ -56,12 +56,15 @@ class Stream:
         self._timing = Timing(self._transport.now())
         self.exchange = self._exchange()
 
-    def events(self) -> Iterator[list[Event]]:
-        """Raises what ended the answer before its end mark, after the events that came before."""
+    def events(self, wake: Callable[[], float | None] | None = None) -> Generator[list[Event]]:
+        """Raises what ended the answer before its end mark, after the events that came before.
+
+        At the time that `wake` tells (monotonic, seconds) a list is yielded even if it is empty.
+        """
         transport = self._transport
         try:
             while True:
-                yield from self._try()
+                yield from self._try(wake)
                 failure = self.exchange.failure
                 if failure is None:
                     return
@@ -76,14 +79,15 @@ class Stream:
         decoder = self._dialect.Decoder(self._target.provider, self._target.model)
         return Exchange(decoder, self._limits, self._timing, self._transport.now(), providers.shown(self._url))
 
-    def _try(self) -> Iterator[list[Event]]:
+    def _try(self, wake: Callable[[], float | None] | None) -> Iterator[list[Event]]:
         """Sends the request and yields its events; those before the first output come with it or with the end."""
         exchange, transport = self.exchange, self._transport
         transfer = self._post()
         headed = False
         held: list[Event] = []
         while not exchange.over:
-            now = transport.wait(exchange.deadline())
+            due = wake() if wake else None
+            now = transport.wait(min((at for at in (exchange.deadline(), due) if at is not None), default=None))
             if not headed and (head := transfer.head()) is not None:
                 if head[0] in (307, 308) and self._follow(head[1].get("location")):
                     transport.end(transfer)
@@ -111,6 +115,8 @@ class Stream:
                     yield held
                     held = []
                     exchange.resume(self._transport.now())
+            elif due is not None and now >= due:
+                yield []
 
     def _once_more(self, failure: Error) -> bool:
         """Whether to try again; waits as long as that takes."""
