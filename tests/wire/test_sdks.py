@@ -33,6 +33,14 @@ def test_the_sdk_reads_the_same(transcript):
     assert without_usage(ours(transcript), transcript) == without_usage(theirs, transcript)
 
 
+@pytest.mark.parametrize("api", ["chat", "responses", "messages"])
+@pytest.mark.parametrize(("place", "kind"), [(2, "cached"), (3, "reasoning")])
+def test_the_sdk_has_judged_tokens_of_every_kind(api, place, kind):
+    """A transcript without any would agree on their number by chance."""
+    judged = [transcript for transcript in FAIR if transcript.api == api and transcript.sdk_usage]
+    assert [transcript for transcript in judged if (transcript.meaning["usage"] or [0] * 4)[place]], kind
+
+
 @pytest.mark.parametrize("transcript", MESSAGES, ids=repr)
 def test_the_sdk_ends_up_with_the_same_message(transcript):
     theirs, found = sdks.final_message(transcript).meaning(), ours(transcript)
