@@ -57,7 +57,7 @@ class _Sent(Transfer):
         """Ends the connection under the thread that reads from it; closing alone would not wake it."""
         if self._socket is not None:
             with contextlib.suppress(OSError, ValueError):
-                self._socket.shutdown(socket.SHUT_RDWR)
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # TLS's own would meddle with the thread's read
 
 
 class Sdk:
@@ -124,7 +124,8 @@ class Sdk:
         try:
             _quiet()
             self._here.sent = sent
-            self._hand_on(sent, self._response(ask, connect_timeout))
+            with contextlib.closing(self._response(ask, connect_timeout)) as response:
+                self._hand_on(sent, response)
         except BrokenPipeError:  # nobody waits for the rest
             sent.hang_up()
         except Exception as error:  # whatever the SDK, its HTTP library or its finder of credentials raises
@@ -157,7 +158,6 @@ class Sdk:
         sent.answered = response.status_code, headers
         for chunk in chunks:
             _write(sent.writer, chunk)
-        response.close()
 
     def _translate(self, error: Exception, sent: _Sent) -> None:
         why = " ".join(str(error.__cause__ or error).split()) or type(error.__cause__ or error).__name__
