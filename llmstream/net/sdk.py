@@ -40,6 +40,8 @@ class _Sent(Transfer):
         self.reader, self.writer = os.pipe()
         self.answered: tuple[int, dict[str, str]] | None = None
         self.fault: Error | None = None  # why it was never sent
+        self.signed = False  # and on its way: what fails from now on is the connection
+        self.left = False  # nobody waits for it any more
         self._socket: socket.socket | None = None
 
     def head(self) -> tuple[int, dict[str, str]] | None:
@@ -52,9 +54,12 @@ class _Sent(Transfer):
 
     def connected(self, stream: Any) -> None:
         self._socket = stream.get_extra_info("socket")
+        if self.left:
+            self.hang_up()
 
     def hang_up(self) -> None:
         """Ends the connection under the thread that reads from it; closing alone would not wake it."""
+        self.left = True
         if self._socket is not None:
             with contextlib.suppress(OSError, ValueError):
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # TLS's own would meddle with the thread's read
@@ -105,7 +110,7 @@ class Sdk:
 
     def end(self, transfer: Transfer) -> None:
         assert isinstance(transfer, _Sent)
-        if transfer.reader in self._under_way and not transfer.ended:
+        if self._under_way.get(transfer.reader) is transfer:
             self._forget(transfer)
             transfer.hang_up()
 
@@ -124,7 +129,7 @@ class Sdk:
         try:
             _quiet()
             self._here.sent = sent
-            with contextlib.closing(self._response(ask, connect_timeout)) as response:
+            with contextlib.closing(self._response(sent, ask, connect_timeout)) as response:
                 self._hand_on(sent, response)
         except BrokenPipeError:  # nobody waits for the rest
             sent.hang_up()
@@ -134,19 +139,23 @@ class Sdk:
         finally:
             os.close(sent.writer)
 
-    def _response(self, ask: Ask, connect_timeout: float) -> Any:
+    def _response(self, sent: _Sent, ask: Ask, connect_timeout: float) -> Any:
         with self._building:
             if self._client is None:
                 self._sdk, self._client = build(self._target, self._mark)
         timeout = self._sdk.Timeout(None, connect=connect_timeout or None)
-        headers = dict(line.split(": ", 1) for line in ask.headers)
+        headers = {name: value.strip() for name, _, value in (line.partition(":") for line in ask.headers)}
         body = json.loads(json.dumps(ask.body, ensure_ascii=False).encode("utf-8", "replace"))
+        if sent.left:
+            raise BrokenPipeError
         options = {"headers": headers | RAW, "timeout": timeout, "max_retries": 0, "follow_redirects": False}
         return self._client.post(self._path, cast_to=object, body=body, options=options).http_response
 
     def _mark(self, request: Any) -> None:
         """Hook of the HTTP client, before a request goes out."""
-        request.extensions = {**request.extensions, "trace": self._here.sent.trace}
+        sent: _Sent = self._here.sent
+        sent.signed = True
+        request.extensions = {**request.extensions, "trace": sent.trace}
 
     def _hand_on(self, sent: _Sent, response: Any) -> None:
         sent.connected(response.extensions["network_stream"])  # a kept connection was not traced
@@ -165,10 +174,10 @@ class Sdk:
             sent.reason = why
         elif isinstance(error, Error):
             sent.fault = error
-        elif self._sdk and isinstance(error, self._sdk.APIStatusError):
+        elif sent.signed and isinstance(error, self._sdk.APIStatusError):
             sent.answered = error.response.status_code, _headers(error.response)
             _write(sent.writer, error.response.content)
-        elif self._sdk and isinstance(error, self._sdk.APIConnectionError):
+        elif sent.signed:
             sent.reason, sent.again = f"cannot reach {self._target.provider}: {why}", _worth(error)
         elif getattr(error, "retryable", False):  # google-auth's word for a token server out of order
             sent.reason = f"no token for {self._target.provider}: {why}"

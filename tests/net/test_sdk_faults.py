@@ -80,6 +80,15 @@ def test_the_rate_limits_wait_is_ours_and_not_the_sdks(run):
     assert (len(provider.requests), done.returncode) == (1, 4)
 
 
+@bedrock
+def test_an_error_that_is_itself_cut_may_pass(run):
+    cut = head("500 Internal Server Error", "application/json", "Content-Length: 99") + b'{"mess'
+    with Provider([cut, CLOSE], [FRAMES, *eventstream.of_sse(messages("Hello"))]) as provider:
+        done = run("gen", "-m", "bedrock/m", "Hi", env=aws(provider.url))
+    assert (done.stdout, done.returncode) == (b"Hello\n", 0)
+    assert b"trying again" in done.stderr
+
+
 def test_a_token_that_is_refused_is_not_shown(run):
     refusal = reply("401 Unauthorized", json.dumps({"error": {"message": f"bad token {TOKEN}"}}).encode())
     with Provider(refusal) as provider:
