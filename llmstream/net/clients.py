@@ -88,6 +88,16 @@ CLIENTS = {
 }
 
 
+# What helps where an SDK finds no credentials, whose own words are for programmers, or very many.
+HINTS = {
+    "azure": "set AZURE_OPENAI_API_KEY or AZURE_OPENAI_AD_TOKEN, or log in with `az login`",
+    "bedrock": "set AWS_REGION, and credentials as for the command `aws`",
+    "bedrock-mantle": "set AWS_REGION, and credentials as for the command `aws`",
+    "foundry": "set ANTHROPIC_FOUNDRY_API_KEY, or log in with `az login`",
+    "vertex": "set CLOUD_ML_REGION, ANTHROPIC_VERTEX_PROJECT_ID and GOOGLE_APPLICATION_CREDENTIALS",
+}
+
+
 def _entra(target: Target, scope: str) -> Callable[[], str]:
     """A source of Microsoft Entra tokens: the environment's, the managed identity's, or that of `az login`."""
     _need("azure.identity", f"{target.provider} without a key", "azure")

@@ -24,10 +24,11 @@ from typing import Any
 
 from .. import providers, stdio
 from ..errors import MANY, Error, ReaderGone, UsageError
-from .clients import build
+from .clients import HINTS, build
 from .transfer import Ask, Transfer
 
 AWS_FRAMES = "application/vnd.amazon.eventstream"
+MANY_WORDS = 200  # characters of an SDK's explanation
 # The SDKs' own switch for "hand me the response as it comes in", which with_streaming_response sets.
 RAW = {"X-Stainless-Raw-Response": "stream", "Accept-Encoding": "identity"}
 
@@ -182,7 +183,9 @@ class Sdk:
         elif getattr(error, "retryable", False):  # google-auth's word for a token server out of order
             sent.reason = f"no token for {self._target.provider}: {why}"
         else:
-            sent.fault = UsageError(f"cannot sign for {self._target.provider}: {why}")
+            provider = self._target.provider
+            hint = HINTS.get(provider, "is its key set?")
+            sent.fault = UsageError(f"cannot sign for {provider} ({why[:MANY_WORDS]}): {hint}")
 
 
 def _quiet() -> None:

@@ -215,8 +215,9 @@ def test_what_the_sdk_does_not_find(run, missing, says):
         del env["AWS_ACCESS_KEY_ID"]
     done = run("gen", "-m", "bedrock/m", "Hi", env=env)
     assert done.returncode == 2
-    assert done.stderr.startswith(b"llmstream gen: cannot sign for bedrock: ")
+    assert done.stderr.startswith(b"llmstream gen: cannot sign for bedrock (")
     assert says in done.stderr.decode()
+    assert done.stderr.endswith(b": set AWS_REGION, and credentials as for the command `aws`\n")
     assert done.stderr.count(b"\n") == 1
 
 
