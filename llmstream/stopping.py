@@ -1,4 +1,4 @@
-"""The options of the stop conditions, for every command that has them: click's side of `core.conditions`."""
+"""The options of the stop conditions, for every command that has them: click's side of `core.stop.conditions`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .core import conditions
-from .core.condition import EXCLUSIVE, ONLY, WITH, Condition
-from .core.conditions import Option, Settings
+from .core.stop import conditions
+from .core.stop.condition import EXCLUSIVE, ONLY, WITH, Condition
+from .core.stop.conditions import Option, Settings
 from .errors import Error, UsageError
 
 if TYPE_CHECKING:
     from .core.events import Event
-    from .core.stops import Stops
+    from .core.stop.stops import Stops
     from .net.stream import Stream
 
 TYPES: dict[type, Any] = {
@@ -101,7 +101,7 @@ def stops(params: dict[str, Any], prefix: str) -> Stops | None:
     made, mode = take(params, prefix)
     if not made:
         return None
-    from .core.stops import Stops
+    from .core.stop.stops import Stops
 
     return Stops(made, mode)
 

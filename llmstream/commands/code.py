@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from .. import stdio
-from ..core.code import Code
+from ..core.markdown.code import Code
 from ..errors import UsageError
 
 NAME = "code"

@@ -8,10 +8,10 @@ from typing import Any
 import click
 
 from .. import stdio
-from ..core.json_extract import Match, Piece, normalized
-from ..core.json_fields import Fault, Fields
-from ..core.json_strings import Unescaper, unescaped
-from ..core.jsonpath import compile_path
+from ..core.json.extract import Match, Piece, normalized
+from ..core.json.fields import Fault, Fields
+from ..core.json.path import compile_path
+from ..core.json.strings import Unescaper, unescaped
 from ..core.text import Decoder, encode, looks_like_utf16
 from ..errors import Incomplete, NotFound, ReaderGone, UsageError
 from ..sizes import size
@@ -146,7 +146,7 @@ class _Run:
 def _core(paths: tuple[str, ...], options: dict[str, Any]) -> Any:
     if not options["ng"]:
         return Fields([compile_path(path) for path in paths], options["max_size"], follow=options["follow"])
-    from ..core.json_ng import NgFields, compile_ng
+    from ..core.json.ng import NgFields, compile_ng
 
     return NgFields([compile_ng(path) for path in paths], options["max_size"])
 

@@ -23,7 +23,7 @@ from . import options
 
 if TYPE_CHECKING:
     from ..core.exchange import Exchange
-    from ..core.stops import Stops
+    from ..core.stop.stops import Stops
     from ..net.route import Route
 
 NAME = "gen"

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from .. import stdio
-from ..core.json_documents import UNFINISHED, Fault
-from ..core.json_objects import Objects
+from ..core.json.documents import UNFINISHED, Fault
+from ..core.json.objects import Objects
 from ..core.text import Decoder, encode, looks_like_utf16
 from ..errors import Incomplete, NotFound, ReaderGone
 from ..sizes import size
@@ -100,7 +100,7 @@ class _Run:
 
     def _judge(self, place: str, fault: Fault, notes: list[str]) -> str:
         """What can be printed for an object that is not whole; else it is reported."""
-        from ..core.json_mend import closed, mended
+        from ..core.json.mend import closed, mended
 
         what = f"{place}line {fault.line}: {fault.kind} object: {fault.why}"
         if fault.kind == UNFINISHED and self._options["partial"]:

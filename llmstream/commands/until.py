@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from .. import stdio, stopping
-from ..core.condition import QUIET, WITH
-from ..core.until import Until
+from ..core.stop.condition import QUIET, WITH
+from ..core.stop.until import Until
 from ..errors import NotFound, UsageError
 
 NAME = "until"

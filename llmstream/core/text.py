@@ -34,6 +34,11 @@ class Decoder:
         return rest.decode("utf-8", "surrogateescape")
 
 
+def original(text: str) -> bytes:
+    """The very bytes that `Decoder` made text of."""
+    return text.encode("utf-8", "surrogateescape")
+
+
 def encode(text: str) -> bytes:
     """UTF-8; a surrogate that stands alone, as JSON's escapes can spell one, is U+FFFD."""
     try:

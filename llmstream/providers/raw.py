@@ -122,9 +122,9 @@ class Raw:
         if not head:
             return None
         if head[:1] in b"{[":
-            from ..core import json_frames
+            from ..core.json import frames
 
-            self._kind = json_frames.Parser
+            self._kind = frames.Parser
         else:
             field, colon, _ = head.partition(b":")
             if field not in FIELDS and (colon or len(head) > max(map(len, FIELDS))):

@@ -1,6 +1,6 @@
 """Speed of json-objects and fields beside jq and gojq: one table, all rows of one run.
 
-    python tests/bench/json_speed.py [--quick]
+    python -m tests.bench.json_speed [--quick]
 
 Whole processes, best and median of five, on 20 MB made here. Ratios within one run mean something; figures of two runs
 on a busy machine do not. Then the cost of a chunk of 4 characters, time at twice the input for eleven adversarial
@@ -21,15 +21,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from llmstream.core.json.fields import Fields
+from llmstream.core.json.objects import Objects
+from llmstream.core.json.path import compile_path
+from llmstream.core.text import Decoder
+
+from ..core.shapes import shapes
+
 ROOT = Path(__file__).parent.parent.parent
-sys.path.insert(0, str(ROOT))
-
-from llmstream.core.json_fields import Fields  # noqa: E402
-from llmstream.core.json_objects import Objects  # noqa: E402
-from llmstream.core.jsonpath import compile_path  # noqa: E402
-from llmstream.core.text import Decoder  # noqa: E402
-from tests.core.shapes import shapes  # noqa: E402
-
 QUICK = "--quick" in sys.argv
 SIZE = 2_000_000 if QUICK else 20_000_000
 ENV = {k: v for k, v in os.environ.items() if k not in ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")}

@@ -16,9 +16,9 @@ import tempfile
 import time
 from collections.abc import Callable
 
-from llmstream.core.code import Code
-from llmstream.core.conditions import CONDITIONS, Settings
-from llmstream.core.until import Until
+from llmstream.core.markdown.code import Code
+from llmstream.core.stop.conditions import CONDITIONS, Settings
+from llmstream.core.stop.until import Until
 
 from ..conftest import LLMSTREAM
 from .measure import RSS_UNIT, Cost, environment, goal, in_turn, machine, progress, section

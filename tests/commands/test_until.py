@@ -150,7 +150,7 @@ def test_a_full_disk_is_status_5(run):
     )
 
 
-@pytest.mark.parametrize(("args", "allowed"), [(["-F", "x"], set()), (["-e", "x"], {"edge", "search"})])
+@pytest.mark.parametrize(("args", "allowed"), [(["-F", "x"], set()), (["-e", "x"], {"stop.edge", "stop.search"})])
 def test_imports_only_what_it_uses(args, allowed):
     script = (
         "import sys\nfrom llmstream import cli\nstatus = cli.run(sys.argv[1:])\nprint(*sys.modules, file=sys.stderr)"
@@ -161,6 +161,7 @@ def test_imports_only_what_it_uses(args, allowed):
     heavy = {"asyncio", "dataclasses", "pathlib", "json", "regex", "pycurl", "ssl", "importlib.metadata", "subprocess"}
     assert not modules & heavy
     ours = {name for name in modules if name.startswith("llmstream.")}
-    core = {"condition", "conditions", "counts", "until", "held", "text"} | allowed
+    stop = {f"stop.{name}" for name in ("condition", "conditions", "counts", "until", "held")}
+    core = {"text", "stop", *stop} | allowed
     expected = {"cli", "errors", "stdio", "core", "commands", "commands.until", "stopping"}
     assert ours == {f"llmstream.{name}" for name in expected} | {f"llmstream.core.{name}" for name in core}

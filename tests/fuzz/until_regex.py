@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from llmstream.core.search import Search
+from llmstream.core.stop.search import Search
 from llmstream.errors import UsageError
 
 TEXT = "aabbAB x\n\u017f\u212a"  # with two that fold to the ASCII letters s and k
