@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import UsageError, nearest
-from .providers import APIS, BUILT_IN, PROVIDERS, Catalogue, Provider, moved, named
+from .providers import APIS, BUILT_IN, PROVIDERS, SDK, Catalogue, Provider, moved, named
 
 if TYPE_CHECKING:
     from .toml import Document, Keys
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 TOP = ("model", "aliases", "providers")
 KEY_SOURCES = ("key_file", "key_cmd")
 ADDRESS = ("base_url", "api", "key_env", *KEY_SOURCES, "key_header", "headers")
+SIGNED = ("api", "key_env", *KEY_SOURCES, "key_header")  # what is not to be chosen where an SDK signs
 PROVIDER = (*ADDRESS, "model", "defaults", "models")
 FRAMING = ("accept-encoding", "connection", "content-length", "content-type", "expect", "transfer-encoding")
 SHELL = ("/bin/sh", "-c")
@@ -130,6 +131,9 @@ class _Reader:
         if name == "local":
             for key in [key for key in ADDRESS if key in entry]:
                 raise document.error((*at, key), "the embedded model has no address: leave it out")
+        if name in PROVIDERS and PROVIDERS[name].transport == SDK:
+            for key in [key for key in SIGNED if key in entry]:
+                raise document.error((*at, key), f"the SDK of {name} sees to this: leave it out")
         if name not in PROVIDERS and "base_url" not in entry:
             near = nearest(name, PROVIDERS)
             hint = f": did you mean {near}?" if near else ""

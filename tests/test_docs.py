@@ -173,13 +173,15 @@ def test_dialects_and_default_models_of_the_providers_in_their_order():
 
 def test_every_variable_that_is_read_is_in_the_overview():
     known = {row.url_env for row in providers.PROVIDERS.values()} - {""}
-    known |= {name for row in providers.PROVIDERS.values() for name in row.key_env}
+    known |= {name for row in providers.PROVIDERS.values() for name in (*row.key_env, row.token_env) if name}
     for path in (ROOT / "llmstream").rglob("*.py"):
         read = re.findall(r'env(?:iron)?(?:\.get\(|\[)"(\w+)"', path.read_text())
         known |= {name.upper() for name in read}  # no_proxy is NO_PROXY in lower case
     listed = re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", "\n".join(docs.page("llmstream").sections["ENVIRONMENT"]))
     by_libcurl = {"HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
-    assert set(listed) == known | by_libcurl
+    by_sdks = {"AWS_REGION", "AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_BEARER_TOKEN_BEDROCK"}
+    by_sdks |= {"CLOUD_ML_REGION", "ANTHROPIC_VERTEX_PROJECT_ID", "GOOGLE_APPLICATION_CREDENTIALS"}
+    assert set(listed) == known | by_libcurl | by_sdks
 
 
 def test_the_embedded_model_is_among_the_files():

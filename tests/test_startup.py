@@ -14,6 +14,7 @@ from .loopback import DIALECTS, Provider, head
 
 HEAVY = {
     *("openai", "anthropic", "pydantic", "httpx", "httpx2", "httpcore", "httpcore2", "anyio", "xllamacpp", "certifi"),
+    *("boto3", "botocore", "google", "google.auth", "azure", "azure.identity", "genai_prices", "threading"),
     *("requests", "urllib3", "rich", "numpy", "jinja2", "yaml", "regex"),
     *("asyncio", "concurrent.futures", "multiprocessing", "ssl", "http.client", "urllib.request", "urllib.parse"),
     *("importlib.metadata", "importlib.resources", "dataclasses", "pathlib", "logging", "email", "difflib"),

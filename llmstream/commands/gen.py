@@ -22,6 +22,7 @@ from ..errors import Error, Incomplete, NotFound, OutputFailed, ReaderGone, Refu
 from . import options, settings
 
 if TYPE_CHECKING:
+    from ..core.exchange import Exchange
     from ..core.stop.stops import Stops
     from ..net.route import Route
     from ..prompt_file import PromptFile
@@ -137,9 +138,7 @@ class _Generation:
             for note in [exchange.warning, *(self._stops.notes if self._stops else [])]:
                 if note:
                     stdio.note(NAME, note)
-            self._report(
-                report.record(target.provider, target.model, exchange, time.monotonic(), status=status, reason=reason)
-            )
+            self._report(target, exchange, status, reason)
 
     def _render(self, stream: Any) -> None:
         output, events = self._output, stopping.events(stream, self._stops)
@@ -184,7 +183,15 @@ class _Generation:
         if self._stops and not self._stops.met:
             raise NotFound("the answer ended before a condition was met")
 
-    def _report(self, record: dict[str, object]) -> None:
+    def _report(self, target: providers.Target, exchange: Exchange, status: int, reason: str) -> None:
+        now = time.monotonic()
+        if not self._output["usage"] and self._stats is None:
+            return
+        from .. import prices
+
+        provider, model = target.provider, target.model
+        cost = prices.cost(provider, model, exchange.usage)
+        record = report.record(provider, model, exchange, now, status=status, reason=reason, cost=cost)
         if self._output["usage"]:
             stdio.note(NAME, report.line(record))
         if self._stats is not None:

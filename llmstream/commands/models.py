@@ -94,6 +94,8 @@ def _key(provider: str, known: providers.Catalogue) -> tuple[bool | None, str]:
         except UsageError as error:
             return False, f"key not found ({error})"
         return True, "key found (key_file)"
+    if row.transport:
+        return None, "the SDK finds credentials"
     if not row.key_env:
         return None, "no key needed"
     return False, f"key not found (set {' or '.join(row.key_env)})"
@@ -120,7 +122,10 @@ def _models(provider: str, known: providers.Catalogue) -> list[Record]:
     if provider == "local":
         items: list[Any] = [{"id": known.providers[provider].model}]
     else:
-        items = _listed(providers.reach(provider, "", None, os.environ, known))
+        target = providers.reach(provider, "", None, os.environ, known)
+        if target.transport == providers.SDK:
+            raise UsageError(f"the models of {provider} are listed by the cloud's own tools")
+        items = _listed(target)
     named = {}
     for item in items:
         if isinstance(item, dict) and isinstance(name := item.get("id") or item.get("name"), str):

@@ -14,6 +14,8 @@ from typing import NamedTuple
 from ..errors import UsageError, nearest
 
 CHAT, RESPONSES, MESSAGES = APIS = ("chat", "responses", "messages")
+SDK, SDK_WITHOUT_KEY = "sdk", "sdk without key"  # who signs and sends, where it is not our own wire: net/sdk
+SDK_FINDS_IT = "sdk:"  # in place of an address
 
 
 class Provider(NamedTuple):
@@ -31,6 +33,8 @@ class Provider(NamedTuple):
     resume: str = ""  # how an answer that was cut can go on: see net/resume
     resume_base: str = ""  # where, if not at base_url
     elsewhere: str = ""  # the dialect at any other address, where that is not surely the same
+    transport: str = ""  # SDK or SDK_WITHOUT_KEY
+    token_env: str = ""  # a token that the SDK sends where there is no key
     # What only a configuration has:
     key_file: str = ""  # a file that holds the key
     key_cmd: tuple[str, ...] = ()  # a command that prints it
@@ -53,6 +57,7 @@ PROVIDERS: dict[str, Provider] = {
     "azure": Provider(
         "", RESPONSES, ("AZURE_OPENAI_API_KEY",), "AZURE_OPENAI_ENDPOINT",
         fields=COMPLETION_TOKENS, key_header="api-key", url_path="/openai/v1", resume="background",
+        transport=SDK_WITHOUT_KEY, token_env="AZURE_OPENAI_AD_TOKEN",
     ),
     "gemini": Provider(
         "https://generativelanguage.googleapis.com/v1beta/openai", CHAT, ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
@@ -80,6 +85,14 @@ PROVIDERS: dict[str, Provider] = {
     "perplexity": Provider(
         "https://api.perplexity.ai", CHAT, ("PERPLEXITY_API_KEY",), "PERPLEXITY_BASE_URL", "sonar", ("sonar",),
         {"stream_options": ""},
+    ),
+    "bedrock": Provider(f"{SDK_FINDS_IT}bedrock", MESSAGES, (), "ANTHROPIC_BEDROCK_BASE_URL", transport=SDK),
+    "bedrock-mantle": Provider(
+        f"{SDK_FINDS_IT}bedrock-mantle", MESSAGES, (), "ANTHROPIC_BEDROCK_MANTLE_BASE_URL", transport=SDK
+    ),
+    "vertex": Provider(f"{SDK_FINDS_IT}vertex", MESSAGES, (), "ANTHROPIC_VERTEX_BASE_URL", transport=SDK),
+    "foundry": Provider(
+        "", MESSAGES, ("ANTHROPIC_FOUNDRY_API_KEY",), "ANTHROPIC_FOUNDRY_BASE_URL", transport=SDK_WITHOUT_KEY
     ),
     "ollama": Provider("http://127.0.0.1:11434/v1", CHAT, (), "OLLAMA_HOST", url_path="/v1", resume="assistant"),
     "llamacpp": Provider("http://127.0.0.1:8080/v1", CHAT, (), "LLAMACPP_BASE_URL", resume="replay"),
@@ -114,17 +127,25 @@ class Target(NamedTuple):
     resume: str = ""
     resume_url: str = ""
     more: tuple[str, ...] = ()  # header lines of the user's, which replace ours of the same name
+    transport: str = ""  # SDK, or our own wire
 
     def headers(self) -> list[str]:
-        """HTTP header lines: those that carry the key, and the user's own."""
-        lines = [f"{self.key_header}: {self.key}"] if self.key_header else dialect(self.api).headers(self.key)
+        """HTTP header lines: those that carry the key, where no SDK adds them, and the user's own."""
         replaced = {_field(line) for line in self.more}
-        return [*(line for line in lines if _field(line) not in replaced), *self.more]
+        return [*(line for line in self._key_lines() if _field(line) not in replaced), *self.more]
 
     def hidden(self) -> Target:
         """The same for people to see: without the key, and without the values of headers, which may be secrets too."""
         more = tuple(f"{line.partition(':')[0]}: [hidden]" for line in self.more)
         return self._replace(key=self.key and "[key]", more=more)
+
+    def _key_lines(self) -> list[str]:
+        if self.transport == SDK:
+            return []
+        if self.key_header:
+            return [f"{self.key_header}: {self.key}"]
+        lines: list[str] = dialect(self.api).headers(self.key)
+        return lines
 
 
 def shown(url: str) -> str:
@@ -173,8 +194,13 @@ def reach(provider: str, model: str, api: str | None, env: Mapping[str, str], kn
         return Target(provider, model, api or row.api, "", "", row.fields, "", row.resume)
     base_url = _base_url(provider, row, env)
     own = base_url == row.base_url or not row.base_url
-    key = _key(provider, row, env, own, known)
     more = row.headers if own else ()
+    key = "" if row.transport == SDK else _key(provider, row, env, own, known)
+    if row.transport and not key:
+        if row.transport == SDK and api not in (None, row.api):
+            raise UsageError(f"{provider} has no --api {api}: it speaks {row.api}")
+        token = env.get(row.token_env, "")  # the SDK adds its own paths to the base
+        return Target(provider, model, api or row.api, base_url, token, row.fields, "", more=more, transport=SDK)
     if row.elsewhere and not own:
         row = moved(row)
     api = api or row.api
@@ -253,7 +279,7 @@ def _key(provider: str, row: Provider, env: Mapping[str, str], own: bool, known:
             return checked_key(key, name)
     if own and (row.key_file or row.key_cmd):
         return known.read_key(provider, row)
-    if own and row.key_env and not row.keyless:
+    if own and row.key_env and not row.keyless and not row.transport:
         raise UsageError(f"no key for {provider}: set {' or '.join(row.key_env)}")
     return ""
 

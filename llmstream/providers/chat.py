@@ -161,7 +161,8 @@ class Decoder(decoder.Decoder):
             if reasoned and number(usage, "total_tokens") == asked + said + reasoned:
                 said += reasoned  # xAI counts it apart
             cached = number(usage, "prompt_tokens_details", "cached_tokens") or number(usage, "prompt_cache_hit_tokens")
-            self.usage = Usage(asked, said, cached, reasoned)
+            written = number(usage, "prompt_tokens_details", "cache_write_tokens")
+            self.usage = Usage(asked, said, cached, reasoned, written)
 
 
 def _parts(parts: Any) -> list[Event]:

@@ -117,10 +117,11 @@ class Decoder(decoder.Decoder):
             return
         counts = self._counts
         counts.update({k: v for k, v in usage.items() if v is not None})
-        cached = number(counts, "cache_read_input_tokens")
+        cached, written = number(counts, "cache_read_input_tokens"), number(counts, "cache_creation_input_tokens")
         self.usage = Usage(
-            number(counts, "input_tokens") + cached + number(counts, "cache_creation_input_tokens"),
+            number(counts, "input_tokens") + cached + written,
             number(counts, "output_tokens"),
             cached,
             number(counts, "output_tokens_details", "thinking_tokens"),
+            written,
         )

@@ -110,6 +110,7 @@ class Decoder(decoder.Decoder):
                 number(usage, "output_tokens"),
                 number(usage, "input_tokens_details", "cached_tokens"),
                 number(usage, "output_tokens_details", "reasoning_tokens"),
+                number(usage, "input_tokens_details", "cache_write_tokens"),
             )
         if kind in ENDS:
             self.finish = self._reason(kind, response)
