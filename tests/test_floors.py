@@ -22,6 +22,8 @@ FLOORS = {  # the longest name that fits a module says its floor
     "net": 3,  # sockets, descriptors, clocks, signals
     "serve": 3,
     "prompts": 3,
+    "attachments": 3,
+    "features": 3,
     "stdio": 3,
     "providers": 2,  # dialects, and one generation: bytes in, events out
     "core.exchange": 2,

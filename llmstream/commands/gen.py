@@ -30,6 +30,7 @@ NAME = "gen"
 @click.command(NAME)
 @click.argument("prompt", nargs=-1)
 @options.request
+@options.features
 @click.option("-n", "--no-stdin", is_flag=True, help="Leave stdin alone.")
 @click.option("--events", is_flag=True, help="Write NDJSON events instead of text.")
 @click.option("--timing", is_flag=True, help='As --events, each with "t": seconds since the request.')
@@ -79,8 +80,14 @@ def command(
     """
     stdio.require_stdout()
     target = providers.resolve(model, api, os.environ)
-    text = prompts.read(NAME, prompt, no_stdin)
+    given = {name: output.pop(name) for name in options.FEATURES}
+    takes_stdin = "-" in (given["messages"], given["tools"], *given["attach"])
+    text = prompts.read(NAME, prompt, no_stdin or takes_stdin, required=not given["messages"])
     request = Request(target.model, text, system, max_tokens, temperature, seed, stop, extra)
+    if any(value not in (None, (), False) for value in given.values()):
+        from .. import features
+
+        target, request = features.add(NAME, target, request, given, output["events"] or output["timing"])
     if dry_run:
         stdio.write(_describe(target, request).encode())
         return
@@ -88,7 +95,7 @@ def command(
     from ..net.route import find
 
     generation = _Generation(request, output)  # opens the stats file before anything is paid for
-    route = find(target, len(text.encode("utf-8", "replace")), record, speed, progress=os.isatty(stdio.STDERR))
+    route = find(target, request.size(), record, speed, progress=os.isatty(stdio.STDERR))
     generation.run(route, limits, connect_timeout, Retries(retries, max_retry_wait), go_on)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from .. import providers
-from ..core.events import Event
+from ..core.events import Event, Finish, Text
 from ..core.exchange import Exchange
 from ..core.request import Request
 from ..core.retry import Retries
@@ -48,6 +48,7 @@ class Stream:
         self._transport = transport
         self._dialect = providers.dialect(target.api)
         self._body: dict[str, Any] = self._dialect.body(request, target.fields)
+        self._prefill = request.prefill.text if request.prefill else ""
         self._resume = resume
         self._continued = False
         if resume:
@@ -58,6 +59,9 @@ class Stream:
 
     def events(self) -> Iterator[list[Event]]:
         """Raises what ended the answer before its end mark, after the events that came before."""
+        return begun_with(self._prefill, self._events()) if self._prefill else self._events()
+
+    def _events(self) -> Iterator[list[Event]]:
         transport = self._transport
         try:
             while True:
@@ -183,6 +187,18 @@ class Stream:
         self._redirects += 1
         self._url = url
         return True
+
+
+def begun_with(beginning: str, batches: Iterator[list[Event]]) -> Iterator[list[Event]]:
+    """An answer with its beginning, which the server was given and does not repeat."""
+    try:
+        for batch in batches:
+            at = next((i for i, event in enumerate(batch) if isinstance(event, Text | Finish)), None)
+            if at is not None and beginning:
+                batch, beginning = [*batch[:at], Text(beginning), *batch[at:]], ""  # noqa: PLW2901
+            yield batch
+    finally:
+        batches.close()  # type: ignore[attr-defined] # a generator's
 
 
 def _dice() -> float:
