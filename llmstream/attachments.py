@@ -14,7 +14,7 @@ from typing import NamedTuple
 from . import providers
 from .core.request import Attachment
 from .errors import UsageError
-from .prompts import read_stdin
+from .prompts import read_bytes
 
 
 class Signature(NamedTuple):
@@ -94,12 +94,12 @@ def _load(command: str, source: str, takes: tuple[str, ...], limit: int, target:
 def _read(command: str, source: str, limit: int) -> tuple[str, bytes]:
     """A name for it, and its bytes; at most one more than the limit are read."""
     if source == "-":
-        name, data = "stdin", read_stdin(command, "the attachment", limit)
+        name, data = "stdin", read_bytes(command, "the attachment", limit)
     elif source.lower().startswith(("http://", "https://")):
-        from .net.fetch import fetch
+        from .net.download import download
 
         path = source.partition("?")[0].rstrip("/")
-        name, data = path.rpartition("/")[2], fetch(source, limit)
+        name, data = path.rpartition("/")[2], download(source, limit)
     else:
         name = os.path.basename(source) or source
         try:

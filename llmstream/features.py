@@ -13,7 +13,7 @@ from typing import Any
 from .core import schema as schemas
 from .core.request import Message, Request, Tool
 from .errors import UsageError
-from .prompts import read_stdin
+from .prompts import read_bytes
 from .providers import Target, prefill
 
 GRAMMAR_IN_CHAT = ("local", "llamacpp")  # llama.cpp leaves a schema unread in its other dialects
@@ -73,7 +73,7 @@ def _schema(value: str) -> str:
 
 def _read(command: str, path: str) -> str:
     if path == "-":
-        return read_stdin(command, "the file").decode("utf-8", "replace")
+        return read_bytes(command, "the file").decode("utf-8", "replace")
     return _read_file(path)
 
 

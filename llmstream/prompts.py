@@ -18,10 +18,10 @@ def read(command: str, operands: tuple[str, ...], no_stdin: bool, required: bool
     Raises UsageError for an empty prompt that is required. Notes carry the command's name.
     """
     asked = " ".join(operands)
-    if no_stdin or ((operands or not required) and not _is_data(stdio.STDIN)):
+    if no_stdin or ((operands or not required) and not is_data(stdio.STDIN)):
         text = asked
     else:
-        piped = _read_stdin(command)
+        piped = read_stdin(command)
         text = f"{asked}\n\n{piped}" if asked and piped else asked or piped
     if not text.strip():
         if not required:
@@ -30,7 +30,8 @@ def read(command: str, operands: tuple[str, ...], no_stdin: bool, required: bool
     return text
 
 
-def _is_data(fd: int) -> bool:
+def is_data(fd: int) -> bool:
+    """Whether the descriptor is a pipe or a file, and not a terminal or /dev/null."""
     try:
         mode = os.fstat(fd).st_mode
     except OSError:
@@ -38,7 +39,7 @@ def _is_data(fd: int) -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISREG(mode)
 
 
-def read_stdin(command: str, what: str, limit: int | None = None) -> bytes:
+def read_bytes(command: str, what: str, limit: int | None = None) -> bytes:
     """All of stdin, or little more than `limit` bytes of it. A silent stdin is told to lack `what`."""
     if os.isatty(stdio.STDIN) and os.isatty(stdio.STDERR):
         stdio.note(command, f"type {what}, then Ctrl-D")
@@ -54,9 +55,9 @@ def read_stdin(command: str, what: str, limit: int | None = None) -> bytes:
     return b"".join(chunks)
 
 
-def _read_stdin(command: str) -> str:
+def read_stdin(command: str) -> str:
     """All of stdin, less one final newline. Invalid UTF-8 becomes U+FFFD, and is told."""
-    data = read_stdin(command, PROMPT).removeprefix(b"\xef\xbb\xbf")
+    data = read_bytes(command, PROMPT).removeprefix(b"\xef\xbb\xbf")
     try:
         text = data.decode()
     except UnicodeDecodeError as error:

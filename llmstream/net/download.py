@@ -11,7 +11,7 @@ TIMEOUT = 60.0  # seconds for the whole file
 MAX_REDIRECTS = 5
 
 
-def fetch(url: str, limit: int) -> bytes:
+def download(url: str, limit: int) -> bytes:
     """What stands at a URL. Redirects are followed anywhere, since no key is sent.
 
     Raises UsageError for what is not there or is more than `limit` bytes, Unavailable for what cannot be reached.
