@@ -9,7 +9,7 @@ import pytest
 
 from llmstream.cli import COMMANDS
 
-from .conftest import at, environment
+from .conftest import ROOT, at, environment
 from .loopback import DIALECTS, Provider, head
 
 HEAVY = {
@@ -52,6 +52,9 @@ def test_help_loads_neither_the_wire_nor_another_command(command):
     assert {name for name in modules if name.startswith("llmstream.commands.")} <= own
 
 
+FEATURES = {"features", "attachments", "core.schema", "providers.prefill", "net.download"}
+
+
 @pytest.mark.parametrize("api", DIALECTS)
 def test_gen_loads_only_the_wire_and_its_dialect(api):
     provider_name = "anthropic" if api == "messages" else "openai"
@@ -63,3 +66,13 @@ def test_gen_loads_only_the_wire_and_its_dialect(api):
     dialects = {name.rpartition(".")[2] for name in modules if name.startswith("llmstream.providers.")}
     assert dialects - {"chat"} == {api} - {"chat"}  # responses leans on chat
     assert "llmstream.net.embedded" not in modules
+    assert not modules & {f"llmstream.{name}" for name in FEATURES}
+
+
+def test_what_is_asked_beyond_a_prompt_loads_its_own_rooms_only():
+    with Provider([head(), *DIALECTS["chat"]("Hello")]) as provider:
+        env = at(provider.url, LLMSTREAM_MODEL="openai/m")
+        modules = llmstream("gen", "--schema", "name", "--attach", str(ROOT / "LICENSE"), "Hi", env=env)
+    used = {name for name in FEATURES if f"llmstream.{name}" in modules}
+    assert used == {"features", "attachments", "core.schema", "providers.prefill"}
+    assert not (modules & HEAVY) - imported("import pycurl")
