@@ -9,7 +9,7 @@ import click
 from . import __version__, stdio
 from .errors import Error, ReaderGone, Signalled
 
-COMMANDS = ("gen", "completion", "man")
+COMMANDS = ("gen", "until", "code", "json-objects", "fields", "text", "completion", "man")
 
 
 class Group(click.Group):

@@ -12,10 +12,12 @@ import io
 import os
 import select
 import signal
+import stat
 import sys
+from collections.abc import Iterator, Sequence
 from types import FrameType
 
-from .errors import OutputFailed, ReaderGone, Signalled
+from .errors import OutputFailed, ReaderGone, Signalled, UsageError
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 CHUNK = 65536
@@ -170,4 +172,43 @@ class Input:
             raise ReaderGone
         if not ready:
             return None
-        return os.read(self._fd, CHUNK)
+        return self._read()
+
+    def _read(self) -> bytes:
+        try:
+            return os.read(self._fd, CHUNK)
+        except OSError as error:
+            raise UsageError(f"cannot read the input: {os.strerror(error.errno or errno.EIO)}") from None
+
+    def close(self) -> None:
+        """Nothing more is wanted: whoever writes is told by EPIPE, while this process still winds up."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def drain(self) -> None:
+        """Reads to the end and drops it, so that whoever writes ends by itself; nobody needs to read stdout."""
+        while self._read():
+            pass
+
+
+def open_operands(paths: Sequence[str]) -> Iterator[Input]:
+    """The inputs that FILE operands name, opened one after the other; `-`, and no operand at all, are stdin.
+
+    Raises UsageError at the first that cannot be read; what came before it has been read by then.
+    """
+    for path in paths or ("-",):
+        if path == "-":
+            yield Input()
+            continue
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise UsageError(f"cannot read {path}: {os.strerror(error.errno or errno.EIO)}") from None
+        source = Input(fd)
+        try:
+            if stat.S_ISDIR(os.fstat(fd).st_mode):
+                raise UsageError(f"cannot read {path}: {os.strerror(errno.EISDIR)}")
+            yield source
+        finally:
+            source.close()

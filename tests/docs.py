@@ -48,7 +48,7 @@ def takes_value(option: click.Option) -> bool:
 # Manual pages.
 
 MACRO = re.compile("[A-Z][a-z]")
-ESCAPES = {r"\e": "\\", r"\(aq": "'", r"\(dq": '"', r"\-": "-", r"\(ti": "~", r"\&": ""}
+ESCAPES = {r"\(ga": "`", r"\e": "\\", r"\(aq": "'", r"\(dq": '"', r"\-": "-", r"\(ti": "~", r"\&": ""}
 
 
 class Item(NamedTuple):

@@ -19,11 +19,13 @@ FLOORS = {  # the longest name that fits a module says its floor
     "__main__": 5,
     "cli": 5,
     "commands": 4,
+    "sizes": 4,  # what an option may say
     "net": 3,  # sockets, descriptors, clocks, signals
     "serve": 3,
     "prompts": 3,
     "attachments": 3,
     "features": 3,
+    "stopping": 3,
     "stdio": 3,
     "providers": 2,  # dialects, and one generation: bytes in, events out
     "core.exchange": 2,

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from .conftest import at, environment
-from .loopback import DIALECTS, DONE, HOLD, Provider, chat, chat_end, chat_text, frame, head, reply
+from .loopback import DIALECTS, DONE, HOLD, RESET, Provider, chat, chat_end, chat_text, frame, head, reply
 
 MODELS = {"chat": "openai/m", "responses": "openai/m", "messages": "anthropic/m"}
 
@@ -228,6 +228,22 @@ def test_what_no_proxy_excepts_goes_through_none(run, excepted):
         done = run("gen", "-m", "openai/m", "Hi", env=env)
     assert (done.returncode, proxy.requests) == (4, [])
     assert b"resolve host: llm.invalid" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "message"),
+    [
+        (reply("407 Who are you", b"<html>", "text/html"), 3, "the proxy wants a name and a password (HTTP 407)"),
+        ([head(), chat_text("Hello"), RESET], 5, "the answer breaks off after 5 characters"),
+        ([], 4, "Empty reply from server"),
+    ],
+)
+def test_a_proxy_that_refuses_or_dies(run, script, status, message):
+    with Provider(script) as proxy:
+        env = at("http://llm.example", http_proxy=proxy.url)
+        done = run("gen", "--retries=0", "-m", "openai/m", "Hi", env=env)
+    assert (done.returncode, done.stderr.count(b"\n")) == (status, 1)
+    assert message in done.stderr.decode()
 
 
 # Time-outs. The provider is silent, so each can only end by the clock that the test names.

@@ -11,22 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import prompts, providers, stdio
+from .. import prompts, providers, stdio, stopping
 from ..core import report
 from ..core.events import Event, Finish, Reasoning
 from ..core.render import EventRenderer, TextRenderer
 from ..core.request import Request
 from ..core.retry import Retries
 from ..core.timing import Limits
-from ..errors import Error, Incomplete, OutputFailed, ReaderGone, Refused, Signalled, UsageError
+from ..errors import Error, Incomplete, NotFound, OutputFailed, ReaderGone, Refused, Signalled, UsageError
 from . import options
 
 if TYPE_CHECKING:
+    from ..core.stop.stops import Stops
     from ..net.route import Route
 
 NAME = "gen"
 
 
+@stopping.options("until-")
 @click.command(NAME)
 @click.argument("prompt", nargs=-1)
 @options.request
@@ -79,6 +81,7 @@ def command(
     llmstream gen --events 'Count to ten.' | jq -r 'select(.type=="text").text'
     """
     stdio.require_stdout()
+    stops = stopping.stops(output, "until-")
     target = providers.resolve(model, api, os.environ)
     given = {name: output.pop(name) for name in options.FEATURES}
     takes_stdin = "-" in (given["messages"], given["tools"], *given["attach"])
@@ -94,7 +97,7 @@ def command(
     limits = Limits(first_token_timeout or None, stall_timeout or None, timeout or None)
     from ..net.route import find
 
-    generation = _Generation(request, output)  # opens the stats file before anything is paid for
+    generation = _Generation(request, output, stops)  # opens the stats file before anything is paid for
     route = find(target, request.size(), record, speed, progress=os.isatty(stdio.STDERR))
     generation.run(route, limits, connect_timeout, Retries(retries, max_retry_wait), go_on)
 
@@ -102,8 +105,8 @@ def command(
 class _Generation:
     """Runs a request and renders what comes; at the end, however it comes, the report."""
 
-    def __init__(self, request: Request, output: dict[str, Any]) -> None:
-        self._request, self._output = request, output
+    def __init__(self, request: Request, output: dict[str, Any], stops: Stops | None) -> None:
+        self._request, self._output, self._stops = request, output, stops
         self._stats = _open_stats(output["stats_file"])
 
     def run(self, route: Route, limits: Limits, connect_timeout: float, retries: Retries, go_on: bool) -> None:
@@ -114,13 +117,16 @@ class _Generation:
             from ..net.resume import of
 
             resume = of(route.target)
-        target, note = route.target, partial(stdio.note, NAME)
-        stream = Stream(target, self._request, limits, connect_timeout, retries, note, route.transport, resume)
+        target, tell = route.target, partial(stdio.note, NAME)
+        stream = Stream(target, self._request, limits, connect_timeout, retries, tell, route.transport, resume)
         status, reason = 1, "error"
         try:
             self._render(stream)
             status, reason = 0, ""
-            self._judge(stream.exchange.finish)
+            if self._stops and self._stops.early:
+                reason = "cancelled"
+            else:
+                self._judge(stream.exchange.finish)
         except Error as error:
             status = error.status
             raise
@@ -129,14 +135,15 @@ class _Generation:
             raise
         finally:
             exchange = stream.exchange
-            if exchange.warning:
-                stdio.note(NAME, exchange.warning)
+            for note in [exchange.warning, *(self._stops.notes if self._stops else [])]:
+                if note:
+                    stdio.note(NAME, note)
             self._report(
                 report.record(target.provider, target.model, exchange, time.monotonic(), status=status, reason=reason)
             )
 
     def _render(self, stream: Any) -> None:
-        output, events = self._output, stream.events()
+        output, events = self._output, stopping.events(stream, self._stops)
         try:
             if output["events"] or output["timing"]:
                 self._render_events(events, stream.exchange.timing.started if output["timing"] else None)
@@ -148,7 +155,8 @@ class _Generation:
                 if output["reasoning"]:
                     stdio.write_stderr(thoughts.feed(batch) + (thoughts.close() if text else b""))
                 stdio.write(text)
-            stdio.write(renderer.close())
+            if not (self._stops and self._stops.met):  # the output ends with the match
+                stdio.write(renderer.close())
         finally:
             events.close()  # and with it the provider's connection, before anything else
 
@@ -174,6 +182,8 @@ class _Generation:
         limited = self._request.max_tokens or any("tokens" in name for name, _ in self._request.extra)
         if finish.reason == "length" and not limited:
             raise Incomplete("the answer ran into the model's limit: --max-tokens N sets your own")
+        if self._stops and not self._stops.met:
+            raise NotFound("the answer ended before a condition was met")
 
     def _report(self, record: dict[str, object]) -> None:
         if self._output["usage"]:

@@ -15,8 +15,10 @@ class Decoder:
     `finish` and `usage` hold the last ones seen: they are given out at the end, because servers differ in their
     order and some repeat them in every chunk. A `finish` means that the answer is whole, `over` that nothing more
     is to come, `failure` that the provider gave up. `premature` says that a finish was followed by more text, so that
-    this server's word for it ends no wait.
+    this server's word for it ends no wait. `tells_faults` says that what looks like an error in a frame is one.
     """
+
+    tells_faults = True
 
     def __init__(self, provider: str, model: str) -> None:
         self.provider, self.model = provider, model

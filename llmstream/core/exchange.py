@@ -32,11 +32,19 @@ class Exchange:
     came before a fault are never lost to it.
     """
 
-    def __init__(self, decoder: Decoder, limits: Limits, timing: Timing, now: float, url: str) -> None:
+    def __init__(
+        self,
+        decoder: Decoder,
+        limits: Limits,
+        timing: Timing,
+        now: float,
+        url: str,
+        frames: sse.Frames | None = None,
+    ) -> None:
         self._decoder = decoder
         self._limits = limits
         self._url = url
-        self._sse = sse.Parser()
+        self._parser: sse.Frames = frames or sse.Parser()
         self.headers: Mapping[str, str] = {}
         self._status = 0
         self._body: list[bytes] | None = None  # of a response that is no event stream
@@ -72,7 +80,7 @@ class Exchange:
         if self._body is not None:
             return self._collect(chunk, now)
         try:
-            frames = self._sse.feed(chunk)
+            frames = self._parser.feed(chunk)
         except Incomplete as error:
             return self._fail(error)
         return self._decode(frames, now) if frames else []
@@ -89,7 +97,7 @@ class Exchange:
         if self._body is not None and (self._status != 200 or not reason):
             return self._whole(now)
         try:
-            events = self._decode(self._sse.close(), now, at_end=True)
+            events = self._decode(self._parser.close(), now, at_end=True)
         except Incomplete as error:
             return self._fail(error)
         if self.over:
@@ -113,7 +121,7 @@ class Exchange:
         self._status, self.headers = 0, {}
         self._asked = self._life = now
         if not same_bytes:
-            self._sse = sse.Parser()
+            self._parser = sse.Parser()
         if decoder is not None:
             self._decoder = decoder
 
@@ -206,7 +214,7 @@ class Exchange:
                         break
                     error = faults.in_event(data.decode("utf-8", "replace"), name) or self._not_json(data)
                     return self._mark(events, now) + self._fail(error)
-                fault = faults.in_event(value, name)
+                fault = faults.in_event(value, name) if decoder.tells_faults else None
                 if fault is None and isinstance(value, dict):
                     events += decoder.feed(name, value)
                     fault = decoder.failure

@@ -60,6 +60,8 @@ def of_response(status: int, headers: Mapping[str, str], body: bytes, url: str) 
     if 300 <= status < 400:
         where = headers.get("location", "elsewhere")
         return Refused(f"{url} redirects to {where} (HTTP {status}): set the base URL to where the API is")
+    if status == 407:
+        return Refused("the proxy wants a name and a password (HTTP 407): http_proxy=http://NAME:PASSWORD@HOST:PORT")
     error = _from(fault, status) if fault else _bare(status)
     if status == 404 and not fault:
         error = Refused(f"nothing is at {url} (HTTP 404): does the base URL lack /v1?")

@@ -6,12 +6,22 @@ concerns reconnection (`id`, `retry`), which a single answer has no use for.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from ..errors import Incomplete
 
 MAX_EVENT = 16 * 1024 * 1024
 BOM = b"\xef\xbb\xbf"
 
 Frame = tuple[str, bytes]  # (event type, "" if unnamed; data)
+
+
+class Frames(Protocol):
+    """What splits a stream into frames."""
+
+    def feed(self, chunk: bytes) -> list[Frame]: ...
+
+    def close(self) -> list[Frame]: ...
 
 
 class Parser:

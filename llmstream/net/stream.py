@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from .. import providers
@@ -57,15 +57,19 @@ class Stream:
         self._timing = Timing(self._transport.now())
         self.exchange = self._exchange()
 
-    def events(self) -> Iterator[list[Event]]:
-        """Raises what ended the answer before its end mark, after the events that came before."""
-        return begun_with(self._prefill, self._events()) if self._prefill else self._events()
+    def events(self, wake: Callable[[], float | None] | None = None) -> Generator[list[Event]]:
+        """Raises what ended the answer before its end mark, after the events that came before.
 
-    def _events(self) -> Iterator[list[Event]]:
+        At the time that `wake` tells (monotonic, seconds) a list is yielded even if it is empty.
+        """
+        events = self._events(wake)
+        return begun_with(self._prefill, events) if self._prefill else events
+
+    def _events(self, wake: Callable[[], float | None] | None) -> Generator[list[Event]]:
         transport = self._transport
         try:
             while True:
-                yield from self._try()
+                yield from self._try(wake)
                 failure = self.exchange.failure
                 if failure is None:
                     return
@@ -80,14 +84,15 @@ class Stream:
         decoder = self._dialect.Decoder(self._target.provider, self._target.model)
         return Exchange(decoder, self._limits, self._timing, self._transport.now(), providers.shown(self._url))
 
-    def _try(self) -> Iterator[list[Event]]:
+    def _try(self, wake: Callable[[], float | None] | None) -> Iterator[list[Event]]:
         """Sends the request and yields its events; those before the first output come with it or with the end."""
         exchange, transport = self.exchange, self._transport
         transfer = self._post()
         headed = False
         held: list[Event] = []
         while not exchange.over:
-            now = transport.wait(exchange.deadline())
+            due = wake() if wake else None
+            now = transport.wait(min((at for at in (exchange.deadline(), due) if at is not None), default=None))
             if not headed and (head := transfer.head()) is not None:
                 if head[0] in (307, 308) and self._follow(head[1].get("location")):
                     transport.end(transfer)
@@ -115,6 +120,8 @@ class Stream:
                     yield held
                     held = []
                     exchange.resume(self._transport.now())
+            elif due is not None and now >= due:
+                yield []
 
     def _once_more(self, failure: Error) -> bool:
         """Whether to try again; waits as long as that takes."""
@@ -189,16 +196,18 @@ class Stream:
         return True
 
 
-def begun_with(beginning: str, batches: Iterator[list[Event]]) -> Iterator[list[Event]]:
+def begun_with(beginning: str, batches: Generator[list[Event]]) -> Generator[list[Event]]:
     """An answer with its beginning, which the server was given and does not repeat."""
     try:
         for batch in batches:
             at = next((i for i, event in enumerate(batch) if isinstance(event, Text | Finish)), None)
-            if at is not None and beginning:
-                batch, beginning = [*batch[:at], Text(beginning), *batch[at:]], ""  # noqa: PLW2901
-            yield batch
+            if at is None or not beginning:
+                yield batch
+            else:
+                yield [*batch[:at], Text(beginning), *batch[at:]]
+                beginning = ""
     finally:
-        batches.close()  # type: ignore[attr-defined] # a generator's
+        batches.close()
 
 
 def _dice() -> float:

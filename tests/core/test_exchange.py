@@ -215,7 +215,7 @@ def test_an_answer_sent_whole_is_bounded(monkeypatch):
 
 def test_an_event_without_end_is_bounded():
     exchange = begin()
-    exchange._sse._limit = 1000
+    exchange._parser._limit = 1000
     assert text(exchange.feed(chat_text("a") + b"data: " + b"x" * 2000, 101)) == "a"
     exchange.feed(b"x", 102)
     assert type(exchange.failure) is Incomplete
@@ -224,7 +224,7 @@ def test_an_event_without_end_is_bounded():
 
 def test_the_end_does_not_hide_an_event_that_is_too_large():
     exchange = begin()
-    exchange._sse._limit = 1000
+    exchange._parser._limit = 1000
     exchange.feed(chat_text("a") + b"data: " + b"x" * 2000, 101)
     exchange.close(102)
     assert "larger than 1000 bytes" in str(exchange.failure)

@@ -1,0 +1,46 @@
+"""`llmstream code`: what stands inside fenced code blocks, as it streams."""
+
+from __future__ import annotations
+
+import click
+
+from .. import stdio
+from ..core.markdown.code import Code
+from ..errors import UsageError
+
+NAME = "code"
+
+
+@click.command(NAME)
+@click.argument("file", nargs=-1)
+@click.option("-l", "--language", metavar="LANG", help="Only blocks in LANG; py is python, sh and bash are shell, ...")
+@click.option("-k", "--count", type=click.IntRange(min=1), metavar="N", help="The N-th block, not the first.")
+@click.option("--all", "every", is_flag=True, help="All blocks, one behind the other.")
+def command(file: tuple[str, ...], language: str | None, count: int | None, every: bool) -> None:
+    """Print the code in the first fenced block of FILEs or stdin while it arrives, and exit at the block's end.
+
+    Status 0: printed; 1: no such block; 5: the block was never closed.
+
+    \b
+    llmstream gen 'A Python script that prints the date.' | llmstream code > date.py
+    llmstream code -l sh --all README.md
+    """
+    stdio.require_stdout()
+    if every and count is not None:
+        raise UsageError("--all and -k exclude each other: choose one")
+    code = Code(language, count or 1, every)
+    for source in stdio.open_operands(file):
+        _read(source, code)
+        if code.done:
+            return
+    stdio.write(code.close())
+    code.judge()
+
+
+def _read(source: stdio.Input, code: Code) -> None:
+    """Reads one input. The producer is told to stop before the last piece is written."""
+    while not code.done and (chunk := source.read()):
+        data = code.feed(chunk)
+        if code.done:
+            source.close()
+        stdio.write(data)

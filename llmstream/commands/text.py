@@ -1,0 +1,93 @@
+"""`llmstream text`: any provider's raw stream to plain text, or to our events."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import click
+
+from .. import stdio
+from ..core.events import Event, Finish
+from ..core.render import EventRenderer, TextRenderer
+from ..errors import Error, Incomplete, OutputFailed, Refused
+from ..providers.raw import Raw
+
+NAME = "text"
+GRACE = 2.0  # seconds for what may follow the end mark
+
+
+@click.command(NAME)
+@click.argument("file", nargs=-1)
+@click.option("--events", is_flag=True, help="Write NDJSON events, as gen has them, instead of text.")
+@click.option("--no-newline", is_flag=True, help="Add no final newline.")
+def command(file: tuple[str, ...], events: bool, no_newline: bool) -> None:
+    """Print the text in a raw stream while it arrives: what curl gets from a provider, or what an agent prints.
+
+    Each FILE, or stdin, is one stream. Known are the events of OpenAI (Chat Completions, Responses), Anthropic, Gemini
+    and of what is compatible with them, Ollama's lines, `gen --events`, `claude -p --output-format stream-json`
+    and `codex exec --json`.
+
+    \b
+    curl -sN http://localhost:11434/api/generate -d '{"model":"qwen3","prompt":"Hi"}' | llmstream text
+    claude -p 'Fix it.' --output-format stream-json --verbose | llmstream text | llmstream until --lines 3
+    llmstream gen --events 'Hi' | tee log.ndjson | llmstream text
+    """
+    stdio.require_stdout()
+    for source in stdio.open_operands(file):
+        raw = Raw(GRACE)
+        if events:
+            _write_events(source, raw)
+        else:
+            _write_text(source, raw, TextRenderer(not no_newline))
+        if raw.exchange is not None:
+            if raw.exchange.warning:
+                stdio.note(NAME, raw.exchange.warning)
+            _judge(raw.exchange.finish)
+
+
+def _batches(source: stdio.Input, raw: Raw) -> Iterator[list[Event]]:
+    """The events, a list per arrival; raises what kept the answer from being whole."""
+    while not raw.over:
+        deadline = raw.deadline()
+        chunk = source.read(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        now = time.monotonic()
+        if chunk is None:
+            events = raw.expire(now)
+        elif chunk:
+            events = raw.feed(chunk, now)
+        else:
+            events = raw.close(now)
+        if events:
+            yield events
+    if raw.failure is not None:
+        raise raw.failure
+
+
+def _write_text(source: stdio.Input, raw: Raw, renderer: TextRenderer) -> None:
+    for batch in _batches(source, raw):
+        stdio.write(renderer.feed(batch))
+    stdio.write(renderer.close())
+
+
+def _write_events(source: stdio.Input, raw: Raw) -> None:
+    renderer = EventRenderer(None)
+    try:
+        for batch in _batches(source, raw):
+            stdio.write(renderer.feed(batch, 0.0))
+    except OutputFailed:
+        raise
+    except Error as error:
+        stdio.write(renderer.line({"type": "error", "status": error.status, "message": str(error)}, 0.0))
+        raise
+
+
+def _judge(finish: Finish | None) -> None:
+    """A whole answer may still not be what was asked for."""
+    if finish is None:
+        return
+    if finish.reason in ("refusal", "content_filter"):
+        who = "model refused" if finish.reason == "refusal" else "provider's content filter ended the answer"
+        raise Refused(f"the {who} (finish reason {finish.provider_reason})")
+    if finish.reason == "length":
+        raise Incomplete(f"the answer ran into a limit of its length (finish reason {finish.provider_reason})")

@@ -1,0 +1,69 @@
+"""`llmstream until`: copy until a condition is met, then leave, so that the producer stops."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+
+from .. import stdio, stopping
+from ..core.stop.condition import QUIET, WITH
+from ..core.stop.until import Until
+from ..errors import NotFound, UsageError
+
+NAME = "until"
+
+
+@stopping.options()
+@click.command(NAME)
+@click.argument("file", nargs=-1)
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing: the status tells.")
+@click.option("--drain", is_flag=True, help="Then read on and drop, so that the producer ends by itself.")
+def command(file: tuple[str, ...], quiet: bool, drain: bool, **params: Any) -> int:
+    """Copy FILEs or stdin up to and including the first match, and exit at once.
+
+    Of several conditions, the first that is met counts. Status 0: met; 1: not met.
+
+    \b
+    llmstream gen 'Count from 1 to 100.' | llmstream until --words 20
+    llmstream gen 'Write a poem.' | llmstream until -x -e '(?m)^Fourth'
+    tail -f app.log | llmstream until -q -e 'listening on port [0-9]+' && curl localhost:8080
+    """
+    stdio.require_stdout()
+    conditions, mode = stopping.take(params)
+    if not conditions:
+        raise UsageError("no condition: say until when, for example -e PATTERN or --lines N")
+    if quiet and mode != WITH:
+        raise UsageError("-q leaves nothing to print for -x or -o: choose one")
+    copy = Until(conditions, QUIET if quiet else mode)
+    copy.begin(time.monotonic())
+    for source in stdio.open_operands(file):
+        _read(source, copy, drain)
+        if copy.met:
+            break
+    else:
+        stdio.write(copy.close())
+    for note in copy.notes:
+        stdio.note(NAME, note)
+    if copy.met:
+        return 0
+    if quiet:
+        return NotFound.status
+    raise NotFound("the input ended before a condition was met")
+
+
+def _read(source: stdio.Input, copy: Until, drain: bool) -> None:
+    """Copies one input. The producer is told to stop before the last piece is written."""
+    while not copy.met:
+        deadline = copy.deadline()
+        chunk = source.read(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        if chunk == b"":
+            return
+        now = time.monotonic()
+        data = copy.expire(now) if chunk is None else copy.feed(chunk, now)
+        if copy.met and not drain:
+            source.close()
+        stdio.write(data)
+    if drain:
+        source.drain()

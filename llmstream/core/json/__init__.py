@@ -1,0 +1,1 @@
+"""JSON while it streams: one scanner, and what is made of it."""

@@ -1,0 +1,172 @@
+"""JSONPath (RFC 9535) as steps that can be taken while a document streams.
+
+`jsonpath-rfc9535` parses, judges, and evaluates filters. Plain paths, of names, indices and wildcards, are read here:
+most paths are, and need no import then. A path without its `$` is short for the one with it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ...errors import UsageError
+
+MAX_DEPTH = 300  # levels below a value that a filter's `..` looks at
+
+_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+_DOTTED = rf"(?P<dots>\.\.?)(?:(?P<name>{_NAME})|\*)"
+_BRACKETED = rf"\[(?:(?P<index>0|[1-9][0-9]{{0,14}})|'(?P<key>{_NAME})'|\*)\]"
+_SEGMENT = rf"(?:{_DOTTED}|{_BRACKETED})"
+_is_name = re.compile(_NAME).fullmatch
+_segments = re.compile(_SEGMENT).finditer
+_is_plain = re.compile(rf"\$(?:{re.sub(r'[?]P<[a-z]+>', '?:', _SEGMENT)})*").fullmatch
+
+
+class Segment:
+    """What one step selects of a value's children; with `descends`, of all its descendants' children as well."""
+
+    __slots__ = ("descends", "names", "wilds", "indices", "slices", "from_end", "filters")
+
+    def __init__(self, descends: bool = False) -> None:
+        self.descends = descends
+        self.names: list[str] = []
+        self.wilds = 0  # how often all children are selected: `[*,*]` is twice
+        self.indices: list[int] = []
+        self.slices: list[range] = []
+        self.from_end: list[int | slice] = []  # what the array's length decides
+        self.filters: list[Any] = []  # expressions of jsonpath-rfc9535
+
+    def name(self) -> str:
+        """The one name that it selects; "" if it selects anything else."""
+        others = self.descends or self.wilds or self.indices or self.slices or self.from_end or self.filters
+        return "" if others or len(self.names) != 1 else self.names[0]
+
+    def count(self, key: str | int) -> int:
+        """How often the child at key is selected, filters and what counts from the end aside."""
+        if isinstance(key, str):
+            return self.wilds + self.names.count(key)
+        return self.wilds + self.indices.count(key) + sum(key in part for part in self.slices)
+
+    def counted(self, length: int) -> list[int]:
+        """The indices that `from_end` selects in an array of that length."""
+        found: list[int] = []
+        for part in self.from_end:
+            if isinstance(part, slice):
+                found += range(*part.indices(length)) if part.step != 0 else ()
+            elif part + length >= 0:
+                found.append(part + length)
+        return found
+
+
+class Path:
+    """A compiled path. `rooted`: a filter looks at the whole document."""
+
+    __slots__ = ("text", "segments", "rooted")
+
+    def __init__(self, text: str, segments: list[Segment], rooted: bool = False) -> None:
+        self.text, self.segments, self.rooted = text, segments, rooted
+
+    def names(self, done: int) -> tuple[str, ...]:
+        """The names that are left after so many segments, if these are plain names only; else nothing."""
+        names = [segment.name() for segment in self.segments[done:]]
+        return tuple(names) if all(map(_is_name, names)) else ()
+
+
+def full(path: str) -> str:
+    """The path with its `$`: `title`, `.title` and `[0]` are short for `$.title` and `$[0]`."""
+    if path.startswith("$"):
+        return path
+    return f"${path}" if path.startswith((".", "[")) else f"$.{path}"
+
+
+def compile_path(path: str) -> Path:
+    """Compiles a path; raises UsageError for one that RFC 9535 does not allow."""
+    text = full(path)
+    if _is_plain(text):
+        return Path(text, [_plain(match) for match in _segments(text, 1)])
+    import jsonpath_rfc9535 as rfc
+
+    environment = rfc.JSONPathEnvironment()
+    environment.max_recursion_depth = MAX_DEPTH
+    try:
+        query = environment.compile(text)
+    except (rfc.JSONPathError, RecursionError, ValueError) as error:
+        raise UsageError(f"not a JSONPath: {path}: {error or 'nested too deeply'}") from None
+    return Path(text, [_segment(segment) for segment in query.segments], any(map(_is_rooted, _filters(query))))
+
+
+def _plain(match: re.Match[str]) -> Segment:
+    segment = Segment(match["dots"] == "..")
+    if name := match["name"] or match["key"]:
+        segment.names.append(name)
+    elif match["index"]:
+        segment.indices.append(int(match["index"]))
+    else:
+        segment.wilds = 1
+    return segment
+
+
+def _segment(parsed: Any) -> Segment:
+    segment = Segment(type(parsed).__name__ == "JSONPathRecursiveDescentSegment")
+    for selector in parsed.selectors:
+        kind = type(selector).__name__
+        if kind == "NameSelector":
+            segment.names.append(selector.name)
+        elif kind == "WildcardSelector":
+            segment.wilds += 1
+        elif kind == "FilterSelector":
+            segment.filters.append(selector.expression)
+        elif kind == "IndexSelector":
+            (segment.indices if selector.index >= 0 else segment.from_end).append(selector.index)
+        else:
+            _add_slice(segment, selector.slice)
+    return segment
+
+
+def _add_slice(segment: Segment, part: slice) -> None:
+    start, step = part.start or 0, 1 if part.step is None else part.step
+    if step > 0 and start >= 0 and (part.stop is None or part.stop >= 0):
+        segment.slices.append(range(start, 2**53 if part.stop is None else part.stop, step))
+    else:
+        segment.from_end.append(part)
+
+
+def _filters(query: Any) -> list[Any]:
+    return [s.expression for segment in query.segments for s in segment.selectors if hasattr(s, "expression")]
+
+
+def _is_rooted(expression: Any) -> bool:
+    """Whether a filter's expression, or one nested in it, asks for the document's root."""
+    kind = type(expression).__name__
+    if kind == "RootFilterQuery":
+        return True
+    parts = [getattr(expression, name, None) for name in ("expression", "left", "right")]
+    parts += getattr(expression, "args", [])
+    if kind == "RelativeFilterQuery":
+        parts += _filters(expression.query)
+    return any(_is_rooted(part) for part in parts if part is not None)
+
+
+class _Filters:
+    """The library's evaluation of filters, loaded when the first one is asked."""
+
+    context: Any = None
+    environment: Any = None
+    error: type[Exception] = Exception
+
+
+def holds(expression: Any, value: object, root: object) -> bool:
+    """Whether a filter's expression holds for a value of a document; RecursionError where that is nested too deeply."""
+    if _Filters.context is None:
+        import jsonpath_rfc9535 as rfc
+        from jsonpath_rfc9535.filter_expressions import FilterContext
+
+        _Filters.context, _Filters.environment, _Filters.error = (
+            FilterContext,
+            rfc.JSONPathEnvironment(),
+            rfc.JSONPathError,
+        )
+    try:
+        return bool(expression.evaluate(_Filters.context(env=_Filters.environment, current=value, root=root)))
+    except _Filters.error as error:
+        raise RecursionError from error

@@ -1,0 +1,67 @@
+"""JSON string bodies as text: whole, and as they stream."""
+
+from __future__ import annotations
+
+import re
+
+_escape = re.compile(r'\\(?:u([0-9A-Fa-f]{4})|(["\\/bfnrt]))')
+_PLAIN = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_pair = re.compile("[\ud800-\udbff][\udc00-\udfff]").sub
+_unfinished = re.compile(r"(?:\\u[dD][89abAB][0-9A-Fa-f]{2})?+(?:\\(?:u[0-9A-Fa-f]{0,3}+)?+)?+").match
+
+
+def unescaped(body: str) -> str:
+    """The text of a string's body (what stands between its quotes, valid). Lone surrogates stay as they are."""
+    if "\\" not in body:
+        return body
+    return _pair(_join, _escape.sub(_decoded, body))
+
+
+def _decoded(match: re.Match[str]) -> str:
+    code, letter = match.groups()
+    return chr(int(code, 16)) if code else _PLAIN.get(letter, letter)
+
+
+def _join(match: re.Match[str]) -> str:
+    pair = match.group()
+    return chr(0x10000 + ((ord(pair[0]) - 0xD800) << 10) + ord(pair[1]) - 0xDC00)
+
+
+class Unescaper:
+    """Unescapes a body that comes in pieces. Holds at most an unfinished escape and the half of a pair before it."""
+
+    def __init__(self) -> None:
+        self._rest = ""
+
+    def feed(self, piece: str) -> str:
+        """The text that piece completes."""
+        body = self._rest + piece
+        self._rest = ""
+        if "\\" not in body:
+            return body
+        cut = _cut(body)
+        self._rest = body[cut:]
+        return unescaped(body[:cut])
+
+    def close(self) -> str:
+        """The string ended: a high surrogate that waited for its pair."""
+        rest, self._rest = self._rest, ""
+        return unescaped(rest)
+
+
+def _cut(body: str) -> int:
+    """Where the tail that must wait begins: the half of an escape, and of a surrogate pair."""
+    for start in range(max(0, len(body) - 12), len(body)):
+        if body[start] == "\\" and not _backslashes(body, start) % 2:
+            match = _unfinished(body, start)
+            if match is not None and match.end() == len(body):
+                return start
+    return len(body)
+
+
+def _backslashes(body: str, end: int) -> int:
+    """How many backslashes stand right before end."""
+    count = 0
+    while count < end and body[end - count - 1] == "\\":
+        count += 1
+    return count

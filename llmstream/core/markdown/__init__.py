@@ -1,0 +1,1 @@
+"""Fenced code blocks, by CommonMark."""

@@ -1,0 +1,225 @@
+"""Fenced code blocks of a Markdown text, their content told as it streams (CommonMark 0.31, section 4.5).
+
+What is held back is a line that may still open a block and, inside one, the beginning of a line as long as it may
+still turn out to be the closing fence or to stand outside the block's containers. Both are at most LINE characters: a
+longer line is no fence. Lines end with a newline; a carriage return before it belongs to it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from .blocks import TAB, Blocks, Cursor, Fence, enter
+
+LINE = 1024
+BLANK = " \t\r\n"
+
+# Outside blocks and containers, a line that begins with anything else is of no interest.
+_NOTABLE = " \t\r`~>+*=#-0123456789"
+_NEXT_NOTABLE = re.compile(rf"\n[{re.escape(_NOTABLE)}]")
+
+
+class Opened(NamedTuple):
+    """A block begins; `start` is the offset of its first line. Offsets are in characters of the stream."""
+
+    info: str
+    start: int
+
+
+class Closed(NamedTuple):
+    """A block has ended, at the offset `end`; `moment` is how much of the text it took to know.
+
+    It is whole if it had a closing fence, or if a container around it ended; not if only the text did.
+    """
+
+    end: int
+    moment: int
+    whole: bool
+
+
+Event = Opened | str | Closed  # a str is content
+
+
+class Fences:
+    """Text in, blocks out."""
+
+    def __init__(self) -> None:
+        self._blocks = Blocks()
+        self._fence: Fence | None = None  # of the block that is open
+        self._is_content: re.Pattern[str] | None = None  # matches a line that surely is no closing fence
+        self._next_fence: re.Pattern[str] | None = None  # finds one that may be, from the newline before it on
+        self._line = ""  # the beginning of a line that is not decided yet
+        self._flows = False  # the rest of the line is content, or of no interest
+        self._events: list[Event] = []
+        self._begun = 0  # the offset where the line begins
+        self.end = 0
+
+    @property
+    def undecided(self) -> int:
+        """The offset from which on the text may belong to a block, or may not."""
+        return self._begun if self._line else self.end
+
+    @property
+    def contained(self) -> bool:
+        """Whether what is open stands in a list or a quote, whose end would end it before the undecided line."""
+        return bool(self._blocks.containers)
+
+    def feed(self, text: str) -> list[Event]:
+        """What is now certain, in order."""
+        self._events = []
+        at = 0
+        while at < len(text):
+            if self._flows:
+                at = self._flow(text, at)
+            elif self._line or not (after := self._skip(text, at)):
+                at = self._gather(text, at)
+            else:
+                at = after
+        self.end += len(text)
+        return self._events
+
+    def close(self) -> list[Event]:
+        """What the end of the text decides."""
+        self._events = []
+        line, self._line = self._line, ""
+        if self._fence is None:
+            if line:
+                self._open(line)
+        elif line:
+            self._inside(line, complete=True)
+        if self._fence is not None:
+            self._events.append(Closed(self.end, self.end, False))
+            self._fence = None
+        return self._events
+
+    # One line.
+
+    def _flow(self, text: str, at: int) -> int:
+        newline = text.find("\n", at)
+        stop = len(text) if newline < 0 else newline + 1
+        if self._fence:
+            self._events.append(text[at:stop])
+        if newline >= 0:
+            self._flows = False
+            self._begun = self.end + stop
+        return stop
+
+    def _gather(self, text: str, at: int) -> int:
+        """Adds to the undecided line what text has of it, and decides it if that is enough."""
+        newline = text.find("\n", at)
+        stop = len(text) if newline < 0 else newline + 1
+        stop = min(stop, at + LINE + 1 - len(self._line))
+        line = self._line + text[at:stop]
+        complete = line[-1] == "\n"
+        if not complete and len(line) <= LINE:
+            self._line = line
+            if self._fence:
+                self._inside(line, complete)
+            return stop
+        self._line = ""
+        if self._fence:
+            self._inside(line, complete)
+        else:
+            self._open(line)
+        if complete:
+            self._begun = self.end + stop
+        else:
+            self._flows = True
+        return stop
+
+    def _open(self, line: str) -> None:
+        """Takes a line outside of blocks."""
+        fence = self._blocks.feed(line)
+        if fence and len(line) <= LINE + line.endswith("\n"):
+            self._fence = fence
+            self._is_content = re.compile(rf" {{4}}| {{0,3}}+[^ {fence.mark}]")
+            self._next_fence = re.compile(rf"\n {{0,3}}{fence.mark}{{{fence.length}}}")
+            self._events.append(Opened(fence.info, self._begun))
+
+    def _inside(self, line: str, complete: bool) -> None:
+        """Takes a line, or its beginning, inside a block."""
+        fence, cursor = self._fence, Cursor(line)
+        assert fence
+        too_long = not complete and len(line) > LINE
+        for count, container in enumerate(self._blocks.containers):
+            if not (complete or too_long) and self._is_open(container, cursor):
+                return
+            if not enter(container, cursor):
+                self._leave(count, line, cursor, complete or too_long)
+                return
+        columns, index = cursor.indent()
+        if columns < TAB and not too_long:
+            rest = line[index:]
+            run = len(rest) - len(rest.lstrip(fence.mark))
+            tail = rest[run:]
+            if complete and run >= fence.length and not tail.strip(BLANK):
+                self._shut(Closed(self._begun + len(line), self._begun + len(line), True))
+                return
+            if not complete and not tail.strip(BLANK) and (run >= fence.length or not tail):
+                return  # may become the closing fence
+        cursor.skip(fence.indent)
+        self._events.append(cursor.rest())
+        self._line = ""
+        self._flows = not complete
+
+    @staticmethod
+    def _is_open(container: int, cursor: Cursor) -> bool:
+        """Whether the line's beginning is too short to tell if it continues the container, and where that ends."""
+        columns, index = cursor.indent()
+        if index >= len(cursor.line):
+            return not container or columns < container
+        return not container and cursor.line[index] == ">" and index + 1 >= len(cursor.line)
+
+    def _leave(self, count: int, line: str, cursor: Cursor, decided: bool) -> None:
+        """The line stands outside a container of the block, and so the block has ended before it."""
+        self._shut(Closed(self._begun, self._begun + min(cursor.indent()[1] + 1, LINE + 1), True))
+        self._blocks.cut(count)
+        if decided:
+            self._open(line)
+
+    def _shut(self, closed: Closed) -> None:
+        self._events.append(closed)
+        self._fence = None
+
+    # Many lines at once.
+
+    def _skip(self, text: str, at: int) -> int:
+        """From the beginning of a line: where the next one begins that must be looked at; 0 if it is this one."""
+        if self._blocks.containers:
+            return 0
+        if self._fence is None:
+            return self._skip_text(text, at)
+        return self._skip_content(text, at) if not self._fence.indent else 0
+
+    def _skip_text(self, text: str, at: int) -> int:
+        if text[at] in _NOTABLE:
+            return 0
+        notable = _NEXT_NOTABLE.search(text, at)
+        last = notable.start() if notable else text.rfind("\n", at)
+        stop = last + 1 if last >= 0 else at
+        if stop > at:
+            begin = text.rfind("\n", at, last) + 1 if last > at else at
+            self._blocks.skip_text(last_is_blank=max(begin, at) == last)
+            self._begun = self.end + stop
+        if not notable and stop < len(text):  # a line that has just begun, and is of no interest
+            if text[stop] in _NOTABLE:
+                return stop
+            self._blocks.skip_text(last_is_blank=False)
+            self._flows = True
+            return len(text)
+        return stop
+
+    def _skip_content(self, text: str, at: int) -> int:
+        assert self._is_content and self._next_fence
+        if not self._is_content.match(text, at):
+            return 0
+        closing = self._next_fence.search(text, at)
+        last = closing.start() if closing else text.rfind("\n", at)
+        if last < 0:
+            self._events.append(text[at:])
+            self._flows = True
+            return len(text)
+        self._events.append(text[at : last + 1])
+        self._begun = self.end + last + 1
+        return last + 1

@@ -1,0 +1,1 @@
+"""Stop conditions: what ends a stream early."""

@@ -1,0 +1,48 @@
+"""The stop condition of a whole fenced code block."""
+
+from __future__ import annotations
+
+from ..markdown.fences import Event, Fences, Opened
+from .condition import Condition, Span
+
+
+class CodeBlock(Condition):
+    """The `count`-th block, from the line of its opening fence to that of its closing one."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+        self._fences = Fences()
+        self._begun: int | None = None  # where the block that is open begins
+        self._moment = 0
+
+    def feed(self, text: str) -> Span | None:
+        return self._take(self._fences.feed(text))
+
+    def close(self) -> Span | None:
+        return self._take(self._fences.close())
+
+    @property
+    def start(self) -> int:
+        return self._fences.undecided if self._begun is None else self._begun
+
+    @property
+    def certain(self) -> int:
+        return self._fences.undecided if self._begun is not None and self._fences.contained else self._fences.end
+
+    def moment(self) -> int:
+        return self._moment
+
+    def _take(self, events: list[Event]) -> Span | None:
+        for event in events:
+            if isinstance(event, str):
+                continue
+            if isinstance(event, Opened):
+                self._begun = event.start
+                continue
+            start, self._begun = self._begun, None
+            self._left -= event.whole
+            if not self._left:
+                assert start is not None
+                self._moment = event.moment
+                return start, event.end
+        return None

@@ -1,0 +1,196 @@
+"""The stop conditions that need no syntax: a text, a number of something, a time."""
+
+from __future__ import annotations
+
+import re
+
+from ...errors import UsageError
+from .condition import Condition, Span
+
+
+class _Simple(Condition):
+    """A condition whose match ends where it is met, so that all text before is certain to be part of the output."""
+
+    def __init__(self) -> None:
+        self._end = 0  # of the text so far
+        self._met = 0
+
+    @property
+    def start(self) -> int:
+        return self._end
+
+    @property
+    def certain(self) -> int:
+        return self._end
+
+    def moment(self) -> int:
+        return self._met
+
+
+class Fixed(_Simple):
+    """The `count`-th occurrence of a text; occurrences do not overlap."""
+
+    def __init__(self, wanted: str, count: int) -> None:
+        super().__init__()
+        if not wanted:
+            raise UsageError("the empty text is everywhere: name one to wait for")
+        self._wanted, self._left = wanted, count
+        self._tail = ""  # where an occurrence may have begun: shorter than `wanted`
+
+    def feed(self, text: str) -> Span | None:
+        wanted, size = self._wanted, len(self._wanted)
+        base = self._end - len(self._tail)
+        text = self._tail + text
+        self._end = base + len(text)
+        start = 0
+        while (at := text.find(wanted, start)) >= 0:
+            start = at + size
+            self._left -= 1
+            if not self._left:
+                self._met = base + start
+                return base + at, base + start
+        self._tail = text[max(start, len(text) - size + 1) :]
+        return None
+
+    @property
+    def start(self) -> int:
+        tail, wanted, first = self._tail, self._wanted, self._wanted[0]
+        at = tail.find(first)
+        while at >= 0 and not wanted.startswith(tail[at:]):
+            at = tail.find(first, at + 1)
+        return self._end if at < 0 else self._end - len(tail) + at
+
+
+class Lines(_Simple):
+    """The N-th line; like grep, a last line without its newline is one."""
+
+    def __init__(self, lines: int) -> None:
+        super().__init__()
+        self._left = lines
+        self._line = 0  # where the line that is not yet complete begins
+
+    def feed(self, text: str) -> Span | None:
+        count = text.count("\n")
+        if count < self._left:
+            self._left -= count
+            if count:
+                self._line = self._end + text.rindex("\n") + 1
+            self._end += len(text)
+            return None
+        pieces = text.split("\n", self._left)
+        self._met = self._end + len(text) - len(pieces[-1])
+        start = self._line if self._left == 1 else self._met - 1 - len(pieces[-2])
+        return start, self._met
+
+    def close(self) -> Span | None:
+        return (self._line, self._end) if self._left == 1 and self._line < self._end else None
+
+    @property
+    def start(self) -> int:
+        return self._line if self._left == 1 else self._end
+
+
+class Words(_Simple):
+    """The N-th word, as `str.split` sees them; it ends before the white space after it, or with the text."""
+
+    LAST = re.compile(r"\S(?=\s)")  # \s is what str.isspace says
+
+    def __init__(self, words: int) -> None:
+        super().__init__()
+        self._left = words
+        self._word = -1  # where the word that is not yet complete begins; -1 between words
+
+    def feed(self, text: str) -> Span | None:
+        if not text:
+            return None
+        if self._word >= 0 and text[0].isspace():
+            self._left -= 1
+            if not self._left:
+                self._met = self._end + 1
+                return self._word, self._end
+        ended = len(self.LAST.findall(text))
+        if ended >= self._left:
+            return self._find(text)
+        self._left -= ended
+        if text[-1].isspace():
+            self._word = -1
+        else:
+            length = len(text.rsplit(None, 1)[-1])
+            if self._word < 0 or length < len(text):
+                self._word = self._end + len(text) - length
+        self._end += len(text)
+        return None
+
+    def _find(self, text: str) -> Span:
+        """The word, which ends within text."""
+        ends = self.LAST.finditer(text)
+        for _ in range(self._left):
+            end = next(ends).end()
+        length = len(text[:end].rsplit(None, 1)[-1])
+        self._met = self._end + end + 1
+        start = self._word if length == end and self._word >= 0 else self._end + end - length
+        return start, self._end + end
+
+    def close(self) -> Span | None:
+        return (self._word, self._end) if self._left == 1 and self._word >= 0 else None
+
+    @property
+    def start(self) -> int:
+        return self._word if self._left == 1 and self._word >= 0 else self._end
+
+
+class Characters(_Simple):
+    """The N-th character."""
+
+    def __init__(self, characters: int) -> None:
+        super().__init__()
+        self._last = characters
+
+    def feed(self, text: str) -> Span | None:
+        self._end += len(text)
+        if self._end < self._last:
+            return None
+        self._met = self._last
+        return self._last - 1, self._last
+
+
+class Bytes(_Simple):
+    """The N-th byte; `admit`, which is asked before `feed`, sees it."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.left = size
+
+    def feed(self, text: str) -> Span | None:
+        self._end += len(text)
+        return None
+
+
+class Timed(_Simple):
+    """`seconds` (of the caller's clock) have passed."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self.deadline: float | None = None
+
+    def begin(self, now: float) -> None:
+        """Reading begins."""
+        self.deadline = now + self._seconds
+
+    def arrived(self, now: float) -> None:
+        """Something came."""
+
+    def feed(self, text: str) -> Span | None:
+        self._end += len(text)
+        return None
+
+
+class Idle(Timed):
+    """Nothing has come for `seconds`, counted from the first arrival on: a model may think before it speaks."""
+
+    def begin(self, now: float) -> None:
+        """Silence before the first arrival does not count."""
+
+    def arrived(self, now: float) -> None:
+        self.deadline = now + self._seconds

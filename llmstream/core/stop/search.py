@@ -1,0 +1,139 @@
+"""`re.search` and `re.finditer` on text that is still arriving, however it is cut.
+
+A match is given out when nothing that may still come can change it (see `edge`); until then, only text from the first
+start that is still open on is kept. A start that is open for `window` characters is given up, so that what is kept
+is bounded; each start is judged with exactly that much text after it, so this does not depend on the cuts either.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+
+from ...errors import UsageError
+from .condition import Condition, Span
+from .edge import edge
+
+
+class Search(Condition):
+    """Finds the `count`-th match of a regular expression, each sought from the end of the one before.
+
+    Raises UsageError for a pattern that is none, or that matches the empty text, which is everywhere.
+    """
+
+    def __init__(self, pattern: str, flags: int = 0, count: int = 1, window: int = 64 * 1024) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about sets that a later Python may read otherwise
+            try:
+                self._pattern = re.compile(pattern, flags)
+                facts = edge(pattern, flags, window)
+            except re.error as error:
+                where = "" if error.pos is None else f" at character {error.pos + 1}"
+                raise UsageError(f"{pattern!r} is no regular expression: {error.msg}{where}") from None
+            except (RecursionError, OverflowError, MemoryError):
+                raise UsageError(f"the regular expression is too large: {pattern[:40]!r}...") from None
+        if facts.shortest == 0:
+            raise UsageError(f"{pattern!r} matches the empty text, which is everywhere: say + for * or ?")
+        self._search, self._edge = self._pattern.search, facts.pattern.search
+        self._facts = facts
+        self._window = window
+        self._context = facts.behind + 1  # kept before the first open start: for lookbehind, \b and ^
+        self._left = count
+        self._text = ""
+        self._base = 0  # the offset of _text
+        self._open = 0  # the first open start, in _text; up to `_window` characters follow it
+        self._found: list[tuple[int, re.Match[str]]] = []  # in _text as it is: (search began at, match)
+
+    def feed(self, text: str) -> Span | None:
+        at = 0
+        while at < len(text):
+            room = self._window + self._open - len(self._text)
+            piece = text[at : at + room]
+            at += len(piece)
+            self._trim()
+            self._text = self._text + piece if self._text else piece
+            while (span := self._look()) is not None:
+                if not self._left:
+                    return span
+        return None
+
+    def close(self) -> Span | None:
+        while match := self._search(self._text, self._open):
+            span = self._take(match)
+            if not self._left:
+                return span
+        return None
+
+    @property
+    def start(self) -> int:
+        return self._base + self._open
+
+    @property
+    def certain(self) -> int:
+        end = len(self._text)
+        if self._left > 1 or self._open >= end:
+            return self._base + end
+        if self._is_out_of_sight(end):
+            return self._base + end
+        return self._base + min(end, self._open + self._facts.shortest)
+
+    def moment(self) -> int:
+        return max(self._base + self._needed(began, match) for began, match in self._found)
+
+    def _look(self) -> Span | None:
+        """The next match that is final, or None; then `_open` is where it may still begin."""
+        text, end = self._text, len(self._text)
+        while True:
+            first = self._first_open(self._open, end)
+            if first > self._open:
+                match = self._search(text, self._open)
+                if match and match.start() < first:
+                    return self._take(match)
+                self._open = first
+            if end - first < self._window:
+                return None
+            self._open += 1
+            self.note = f"a match longer than {self._window} characters was not waited for: --window N allows more"
+
+    def _first_open(self, start: int, end: int) -> int:
+        reach = self._facts.reach
+        if reach is not None and end - reach > start:
+            start = end - reach
+        match = self._edge(self._text, start, end)
+        return end if match is None else match.start()
+
+    def _take(self, match: re.Match[str]) -> Span:
+        self._found.append((self._open, match))
+        self._open = match.end()
+        self._left -= 1
+        return self._base + match.start(), self._base + match.end()
+
+    def _trim(self) -> None:
+        if self._found:
+            self._found.clear()
+        cut = self._open - self._context
+        if cut > 0:
+            self._text = self._text[cut:]
+            self._base += cut
+            self._open -= cut
+
+    def _is_out_of_sight(self, end: int) -> bool:
+        """Whether any match to come must end beyond the text, there being none within it.
+
+        Asked only where a single start is open: many may take long to try, and with so many the first one, as a rule,
+        is soon closed.
+        """
+        if self._facts.forward or self._first_open(self._open + 1, end) < end:
+            return False
+        return self._search(self._text, self._open) is None
+
+    def _needed(self, began: int, match: re.Match[str]) -> int:
+        low, high = match.end(), len(self._text)
+        while low < high:
+            middle = (low + high) // 2
+            first = self._edge(self._text, began, middle)
+            if first is None or first.start() > match.start():
+                high = middle
+            else:
+                low = middle + 1
+        return low

@@ -1,0 +1,136 @@
+"""A stream's copy up to the first condition that is met.
+
+Of several conditions the one is first that is certain first, had the text come character by character; then the one
+whose match ends first; then the one that was given first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...errors import Incomplete
+from ..text import Decoder, original
+from .condition import EXCLUSIVE, ONLY, QUIET, WITH, Condition, Span
+from .counts import Bytes, Timed
+from .held import Held
+
+MAX_HELD = 64 * 1024 * 1024  # characters that EXCLUSIVE and ONLY may have to keep
+
+
+class Until:
+    """Bytes in, bytes out. After `met` is true nothing more is wanted. Times are seconds of the caller's clock."""
+
+    def __init__(self, conditions: Sequence[Condition], mode: str = WITH) -> None:
+        self._conditions = list(conditions)
+        self._mode = mode
+        self._timed = [condition for condition in conditions if isinstance(condition, Timed)]
+        sizes = [condition.left for condition in conditions if isinstance(condition, Bytes)]
+        self._left = min(sizes, default=None)  # bytes that may still come
+        self._decoder = Decoder()
+        self._held = Held()
+        self._last = b""  # the last byte that was read, as --bytes counts
+        self.met = False
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know about how the conditions were, or were not, met."""
+        return [condition.note for condition in self._conditions if condition.note]
+
+    def begin(self, now: float) -> None:
+        """Reading begins."""
+        for condition in self._timed:
+            condition.begin(now)
+
+    def deadline(self) -> float | None:
+        """When `expire` wants to be called; None for never."""
+        return min((c.deadline for c in self._timed if c.deadline is not None), default=None)
+
+    def expire(self, now: float) -> bytes:
+        """What is still to be put out, if a time has come."""
+        deadline = self.deadline()
+        if self.met or deadline is None or now < deadline:
+            return b""
+        return self._end(b"")
+
+    def feed(self, chunk: bytes, now: float = 0.0) -> bytes:
+        """What is now certain. Raises Incomplete where too much had to be held."""
+        if self.met:
+            return b""
+        for condition in self._timed:
+            condition.arrived(now)
+        if self._timed and (deadline := self.deadline()) is not None and now >= deadline:
+            return self._end(b"")
+        if self._left is None:
+            return self._advance(self._decoder.feed(chunk))
+        chunk = chunk[: self._left]
+        self._left -= len(chunk)
+        if self._left:
+            return self._advance(self._decoder.feed(chunk))
+        span = self._find(self._decoder.feed(chunk))
+        return self._meet(span) if span else self._end(chunk[-1:])
+
+    def close(self) -> bytes:
+        """What is left at the end of the stream."""
+        if self.met:
+            return b""
+        out = self._advance(self._decoder.close())
+        if self.met:
+            return out
+        spans = [span for condition in self._conditions if (span := condition.close())]
+        if spans:
+            return out + self._meet(min(spans, key=_end_of))
+        rest = self._held.take(self._held.end)
+        return out + original(rest) if self._mode in (WITH, EXCLUSIVE) else b""
+
+    def _advance(self, text: str) -> bytes:
+        span = self._find(text)
+        return self._meet(span) if span else self._release()
+
+    def _find(self, text: str) -> Span | None:
+        self._held.append(text)
+        found = [(condition, span) for condition in self._conditions if (span := condition.feed(text))]
+        if not found:
+            return None
+        return found[0][1] if len(found) == 1 else min(found, key=_first)[1]
+
+    def _release(self) -> bytes:
+        held = self._held
+        if self._mode == WITH:
+            return original(held.take(min([condition.certain for condition in self._conditions])))
+        if self._mode == QUIET:
+            held.take(held.end)
+            return b""
+        before = held.take(min([condition.start for condition in self._conditions]))
+        if held.end - held.start > MAX_HELD:
+            raise Incomplete(f"a possible match is longer than {MAX_HELD} characters: leave out -x and -o")
+        return original(before) if self._mode == EXCLUSIVE else b""
+
+    def _meet(self, span: Span) -> bytes:
+        self.met = True
+        start, end = span
+        held = self._held
+        if self._mode == WITH:
+            return original(held.take(end))
+        if self._mode == QUIET:
+            return b""
+        before = held.take(start)
+        return original(before if self._mode == EXCLUSIVE else held.take(end))
+
+    def _end(self, last: bytes) -> bytes:
+        """Met by a time, or by `last`, the byte that was waited for."""
+        self.met = True
+        if self._mode == QUIET:
+            return b""
+        if self._mode == ONLY:
+            return last
+        rest = original(self._held.take(self._held.end) + self._decoder.close())
+        return rest[: len(rest) - len(last)] if self._mode == EXCLUSIVE else rest
+
+
+def _first(found: tuple[Condition, Span]) -> tuple[int, int]:
+    condition, span = found
+    return condition.moment(), span[1]
+
+
+def _end_of(span: Span) -> int:
+    return span[1]

@@ -1,0 +1,39 @@
+"""Our own events, the lines of `llmstream gen --events`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core import decoder
+from ..core.decoder import number, string
+from ..core.events import Event, Finish, Reasoning, Text, ToolCall, Usage
+from ..errors import STATUSES, Incomplete
+
+KINDS = {status.status: status for status in STATUSES}
+
+
+class Decoder(decoder.Decoder):
+    """Reads them back, `error` too: with the status that it had."""
+
+    tells_faults = False  # but `error` does
+
+    def feed(self, event: str, data: dict[str, Any]) -> list[Event]:
+        kind = data.get("type")
+        if kind == "start":
+            self.provider = string(data, "provider")
+            return [self.start(data)]
+        if kind == "text":
+            return [Text(string(data, "text"))]
+        if kind == "reasoning":
+            return [Reasoning(string(data, "text"))]
+        if kind == "tool_call":
+            call = (string(data, name) for name in ("id", "name", "arguments"))
+            return [ToolCall(number(data, "index"), *call)]
+        if kind == "usage":
+            self.usage = Usage(*(number(data, name) for name in Usage.__slots__))
+        elif kind == "finish":
+            self.finish = Finish(string(data, "reason"), string(data, "provider_reason"))
+        elif kind == "error":
+            why = string(data, "message") or "the stream tells of an error"
+            self.failure = KINDS.get(number(data, "status"), Incomplete)(why)
+        return []

@@ -1,0 +1,127 @@
+"""The options of the stop conditions, for every command that has them: click's side of `core.stop.conditions`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .core.stop import conditions
+from .core.stop.condition import EXCLUSIVE, ONLY, WITH, Condition
+from .core.stop.conditions import Option, Settings
+from .errors import Error, UsageError
+
+if TYPE_CHECKING:
+    from .core.events import Event
+    from .core.stop.stops import Stops
+    from .net.stream import Stream
+
+TYPES: dict[type, Any] = {
+    str: str,
+    int: click.IntRange(min=1),
+    float: click.FloatRange(min=0, min_open=True),
+    bool: bool,
+}
+
+
+MODES = (
+    ("exclusive", "x", EXCLUSIVE, "End before the match."),
+    ("only", "o", ONLY, "Print the match alone."),
+)
+
+
+def options(prefix: str = "") -> Callable[[click.Command], click.Command]:
+    """Decorates a command with the options, as its first ones; with a prefix, the last, with long names only."""
+
+    def decorate(command: click.Command) -> click.Command:
+        rows = [_option(row, prefix) for row in conditions.CONDITIONS]
+        arguments = [param for param in command.params if isinstance(param, click.Argument)]
+        place = len(command.params) if prefix else len(arguments)
+        command.params[place:place] = [*rows, *_settings(prefix)]
+        return command
+
+    return decorate
+
+
+def _names(name: str, short: str, prefix: str) -> list[str]:
+    long = f"{prefix}{name}"
+    return [f"--{long}", *([f"-{short}"] if short and not prefix else []), long.replace("-", "_")]
+
+
+def _option(row: Option, prefix: str) -> click.Option:
+    names = _names(row.name, row.short, prefix)
+    if row.kind is bool:
+        return click.Option(names, is_flag=True, help=row.help)
+    help = row.help.removesuffix(".") + " (repeatable)." if row.repeatable else row.help
+    return click.Option(names, type=TYPES[row.kind], metavar=row.metavar, multiple=row.repeatable, help=help)
+
+
+def _settings(prefix: str) -> list[click.Option]:
+    window = f"Characters that a match of a PATTERN may span ({conditions.WINDOW})."
+    return [
+        click.Option(_names("ignore-case", "i", prefix), is_flag=True, help="Letters match in either case."),
+        click.Option(
+            _names("count", "k", prefix), type=TYPES[int], default=1, metavar="N", help="Wait for the N-th time (1)."
+        ),
+        click.Option(
+            _names("window", "", prefix), type=TYPES[int], default=conditions.WINDOW, metavar="N", help=window
+        ),
+        *(click.Option(_names(name, short, prefix), is_flag=True, help=help) for name, short, _, help in MODES),
+    ]
+
+
+def take(params: dict[str, Any], prefix: str = "") -> tuple[list[Condition], str]:
+    """Removes the options' values from a command's parameters: the conditions, in table order, and the mode.
+
+    Raises UsageError for a value that is no condition, and for two modes.
+    """
+
+    def pop(name: str) -> Any:
+        return params.pop(f"{prefix}{name}".replace("-", "_"))
+
+    settings = Settings(pop("count"), pop("ignore-case"), pop("window"))
+    made: list[Condition] = []
+    for row in conditions.CONDITIONS:
+        value = pop(row.name)
+        values = value if row.repeatable else () if value is None or value is False else (value,)
+        made += [row.make(value, settings) for value in values]
+    modes = [mode for name, _, mode, _ in MODES if pop(name)]
+    if len(modes) > 1:
+        raise UsageError(f"--{prefix}exclusive and --{prefix}only exclude each other: choose one")
+    return made, modes[0] if modes else WITH
+
+
+# Of a generation.
+
+
+def stops(params: dict[str, Any], prefix: str) -> Stops | None:
+    """As `take`: what ends a generation, if anything does."""
+    made, mode = take(params, prefix)
+    if not made:
+        return None
+    from .core.stop.stops import Stops
+
+    return Stops(made, mode)
+
+
+def events(stream: Stream, stops: Stops | None) -> Generator[list[Event]]:
+    """The stream's events, up to the first condition. At its match the connection is closed, and then it is told."""
+    arriving = stream.events(stops.deadline if stops else None)
+    try:
+        if stops is None:
+            yield from arriving
+            return
+        stops.begin(time.monotonic())
+        for batch in arriving:
+            passed = stops.feed(batch, time.monotonic())
+            if stops.early:
+                arriving.close()
+            yield passed
+    except Error:
+        if stops is not None:
+            yield stops.close()
+        raise
+    finally:
+        arriving.close()

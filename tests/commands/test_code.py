@@ -1,0 +1,51 @@
+"""`code` as its users run it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import pytest
+
+from ..conftest import LLMSTREAM, environment
+
+MARKDOWN = b"text\n```py\none\n```\n```sh\ntwo\n```\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "input", "output", "status"),
+    [
+        ([], MARKDOWN, b"one\n", 0),
+        (["-k", "2"], MARKDOWN, b"two\n", 0),
+        (["-l", "bash"], MARKDOWN, b"two\n", 0),
+        (["--all"], MARKDOWN, b"one\ntwo\n", 0),
+        (["-l", "rust"], MARKDOWN, b"", 1),
+        ([], b"no block", b"", 1),
+        ([], b"```\n\xff\x00\n", b"\xff\x00\n", 5),
+        (["--all", "-k", "1"], MARKDOWN, b"", 2),
+    ],
+)
+def test_output_and_status(run, args, input, output, status):
+    done = run("code", *args, input=input)
+    assert (done.stdout, done.returncode) == (output, status)
+    assert done.stderr.count(b"\n") == bool(status)
+
+
+def test_streams_and_leaves_at_the_closing_fence():
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([*LLMSTREAM, "code"], env=environment(), bufsize=0, **pipes) as process:
+        process.stdin.write(b"Sure:\n```py\npri")
+        assert os.read(process.stdout.fileno(), 100) == b"pri"
+        process.stdin.write(b"nt(1)\n```")
+        assert os.read(process.stdout.fileno(), 100) == b"nt(1)\n"
+        process.stdin.write(b"\n")
+        assert process.wait(10) == 0  # stdin is still open
+
+
+def test_a_reader_that_leaves_ends_it_while_the_model_is_silent():
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([*LLMSTREAM, "code"], env=environment(), bufsize=0, **pipes) as process:
+        process.stdin.write(b"```\nx\n")
+        assert os.read(process.stdout.fileno(), 100) == b"x\n"
+        process.stdout.close()
+        assert process.wait(10) == 0

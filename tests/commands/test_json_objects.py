@@ -1,0 +1,150 @@
+"""`json-objects` as its users run it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from ..conftest import environment
+from ..pipes import filter
+
+MESSY = b'Sure:\n```json\n{"a": 1.10}\n```\nor [{"b": [true]}, {"c": "\xc3\xa9"}].\n'
+CLEAN = b'{"a":1.10}\n{"b":[true]}\n{"c":"\xc3\xa9"}\n'
+
+
+def test_objects_out_of_prose(run):
+    done = run("json-objects", input=MESSY)
+    assert (done.stdout, done.stderr, done.returncode) == (CLEAN, b"", 0)
+
+
+def test_an_object_is_out_at_its_brace():
+    """The test gives no more until it has what was complete."""
+    with filter("json-objects") as it:
+        it.give(b'text {"a": {"b": 1}')
+        it.give(b"}")
+        assert it.take(14) == b'{"a":{"b":1}}\n'
+        it.give(b'{"c":')
+        it.give(b"2}")
+        assert it.take(8) == b'{"c":2}\n'
+        it.process.stdin.close()
+        assert it.status() == 0
+
+
+def test_count_ends_it_while_stdin_stays_open():
+    with filter("json-objects", "-k2") as it:
+        it.give(b'{"a":1}{"a":2}{"a":3} {"broken" ')
+        assert it.take(99) == b'{"a":1}\n{"a":2}\n'
+        assert it.status() == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "text", "out", "status", "said"),
+    [
+        ([], b"", b"", 1, b"llmstream json-objects: no JSON object in the input\n"),
+        ([], b"plain { text }", b"", 1, b"llmstream json-objects: no JSON object in the input\n"),
+        ([], b'{"a" 1}\n{"b":1}', b'{"b":1}\n', 5, b"line 1: malformed object: a colon is missing in line 1: skipped"),
+        ([], b'{"a":1}\n\n{"b":[', b'{"a":1}\n', 5, b"line 3: unfinished object: the input ends inside of it"),
+        ([], b'{"a":"\xff"}{"b":1}', b'{"b":1}\n', 5, b"not UTF-8"),
+        ([], b'\xff\xfe {"b":1} \x80', b'{"b":1}\n', 0, b""),
+        ([], b'{"a":"\xc3', b"", 5, b"unfinished object"),
+        ([], b'\xef\xbb\xbf{"a":1}', b'{"a":1}\n', 0, b""),
+        ([], b'\x00{"a":1}\x00{"b"\x00:1}', b'{"a":1}\n', 5, b"malformed"),
+        ([], '{"a":1}'.encode("utf-16"), b"", 1, b"it looks like UTF-16: iconv"),
+        ([], '{"a":1}'.encode("utf-16-le"), b"", 1, b"it looks like UTF-16: iconv"),
+        (["--last"], b'{"a":1} {"b":2} {"c"', b'{"b":2}\n', 5, b"unfinished"),
+        (["--last", "-k2"], b'{"a":1} {"b":2} {"c"', b'{"b":2}\n', 0, b""),
+        (["--fenced"], MESSY, b'{"a":1.10}\n', 0, b""),
+        (["--max-size", "10"], b'{"a":"123456789"} {"b":1}', b'{"b":1}\n', 5, b"longer than 10 characters"),
+        (["--partial"], b'{"a":"te', b'{"a":"te"}\n', 5, b"printed closed"),
+        (["--repair"], b"{'a': True, b: [1,],} // x", b'{"a":true,"b":[1]}\n', 0, b"mended"),
+        (["--repair"], b'{"a": {"b": [1', b'{"a":{"b":[1]}}\n', 0, b"mended"),
+        (["--repair"], b'{"a" "b" "c"}{"d":1}', None, 0, b"mended"),
+    ],
+)
+def test_what_is_not_whole(run, args, text, out, status, said):
+    done = run("json-objects", *args, input=text)
+    if out is not None:
+        assert done.stdout == out
+    assert done.returncode == status
+    assert said in done.stderr
+    assert (done.stderr.count(b"\n"), b"Traceback" in done.stderr) == (1 if said else 0, False)
+
+
+def test_malformed_and_nothing_else_is_5(run):
+    assert run("json-objects", input=b'{"a" 1}').returncode == 5
+
+
+def test_files(run, tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.write_bytes(b'{"a":1} {"cut":')
+    two.write_bytes(b'2} {"b":2}')
+    done = run("json-objects", str(one), "-", str(two), input=b'{"in":1}')
+    assert (done.stdout, done.returncode) == (b'{"a":1}\n{"in":1}\n{"b":2}\n', 5)
+    assert done.stderr.startswith(f"llmstream json-objects: {one}: line 1: unfinished object".encode())
+
+
+def test_unreadable_files_keep_what_came_before(run, tmp_path):
+    one = tmp_path / "one"
+    one.write_bytes(b'{"a":1}')
+    for bad, why in ((tmp_path, b"Is a directory"), (tmp_path / "none", b"No such file or directory")):
+        done = run("json-objects", str(one), str(bad), str(one))
+        assert (done.stdout, done.returncode) == (b'{"a":1}\n', 2)
+        assert done.stderr == b"llmstream json-objects: cannot read %s: %s\n" % (str(bad).encode(), why)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="a file whose first byte cannot be read")
+def test_a_read_that_fails(run):
+    done = run("json-objects", "/proc/self/mem")
+    assert (done.returncode, done.stderr) == (
+        2,
+        b"llmstream json-objects: cannot read the input: Input/output error\n",
+    )
+
+
+def test_a_reader_that_leaves_is_no_error():
+    with filter("json-objects") as it:
+        it.give(b'{"a":1}\n')
+        assert it.take(8) == b'{"a":1}\n'
+        it.process.stdout.close()
+        assert it.status() == 0  # at once: stdin is still open
+        assert it.process.stderr.read() == b""
+
+
+def test_bulk_goes_through_unchanged(run):
+    lines = [json.dumps({"n": i, "t": ["é", {"x": [1.10, None]}], "s": '{}\\"'}) for i in range(20000)]
+    done = run("json-objects", input="\n".join(lines).encode())
+    expected = "".join(line.replace(": ", ":").replace(", ", ",") + "\n" for line in lines)
+    assert (done.stdout, done.returncode) == (expected.encode(), 0)
+
+
+HEAVY = {
+    "msgspec",
+    "json_repair",
+    "jsonpath_rfc9535",
+    "jsonpath_ng",
+    "dataclasses",
+    "asyncio",
+    "pathlib",
+    "pycurl",
+    "json",
+}
+
+
+@pytest.mark.parametrize(
+    "args", [["json-objects"], ["fields", "title"], ["fields", "items[*].name"], ["fields", "-f", "a"], ["fields"]]
+)
+def test_imports_only_what_it_uses(args):
+    """What is loaded after a short run, by the bare `import click` and by the command."""
+    tell = "import sys; sys.stderr.write(repr(sorted(m for m in sys.modules if '.' not in m)))"
+    run = f"import sys; from llmstream.cli import run; run({args!r}); "
+    loaded = []
+    for program in ("import click; " + tell, run + tell):
+        done = subprocess.run(
+            [sys.executable, "-c", program], input=b'{"title":"\\u00e9"}', capture_output=True, env=environment()
+        )
+        loaded.append(set(eval(done.stderr.splitlines()[-1])))
+    assert (loaded[1] - loaded[0]) & HEAVY == set()

@@ -1,0 +1,167 @@
+"""`until` as its users run it: processes and pipes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ..conftest import LLMSTREAM, environment
+
+COMMAND = [*LLMSTREAM, "until"]
+
+
+def start(*args: str, **more: object) -> subprocess.Popen[bytes]:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([*COMMAND, *args], env=environment(), bufsize=0, **pipes | more)
+
+
+@pytest.mark.parametrize(
+    ("args", "input", "output", "status"),
+    [
+        (["-e", "[0-9]+"], b"on 12 off", b"on 12", 0),
+        (["-F", "off", "-x"], b"on 12 off.", b"on 12 ", 0),
+        (["-F", "OFF", "-i", "-o"], b"on 12 off.", b"off", 0),
+        (["-e", "n", "-e", "1"], b"on 12 off", b"on", 0),
+        (["--lines", "1", "-k", "2"], b"a\nb\nc\n", b"a\nb\n", 0),
+        (["--words", "2", "-q"], b"a b c", b"", 0),
+        (["--chars", "1"], "é".encode(), "é".encode(), 0),
+        (["--bytes", "2"], b"\xff\xfe\xfd", b"\xff\xfe", 0),
+        (["-e", "x"], b"\x00\xff\xfe binary \x80", b"\x00\xff\xfe binary \x80", 1),
+        (["-e", "x", "-q"], b"none", b"", 1),
+        (["-e", "x"], b"", b"", 1),
+    ],
+)
+def test_output_and_status(run, args, input, output, status):
+    done = run("until", *args, input=input)
+    assert (done.stdout, done.returncode) == (output, status)
+    quiet = status == 0 or "-q" in args
+    assert done.stderr == (b"" if quiet else b"llmstream until: the input ended before a condition was met\n")
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([], b"no condition: say until when"),
+        (["-e", "(a"], b"'(a' is no regular expression: missing ), unterminated subpattern at character 1"),
+        (["-e", "a*"], b"'a*' matches the empty text"),
+        (["-F", ""], b"the empty text is everywhere"),
+        (["-F", "a", "-x", "-o"], b"--exclusive and --only exclude each other"),
+        (["-F", "a", "-x", "-q"], b"-q leaves nothing to print"),
+        (["--lines", "0"], b"see llmstream until --help"),
+        (["-F", "a", "/no/such/file"], b"cannot read /no/such/file: No such file or directory"),
+        (["-F", "a", "/"], b"cannot read /: Is a directory"),
+    ],
+)
+def test_usage_errors_are_one_line_and_status_2(run, args, message):
+    done = run("until", *args, input=b"")
+    assert (done.stdout, done.returncode) == (b"", 2)
+    assert done.stderr.startswith(b"llmstream until: ")
+    assert message in done.stderr
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_files_are_read_one_after_the_other_and_as_one_text(run, tmp_path):
+    (tmp_path / "a").write_bytes(b"one E")
+    (tmp_path / "b").write_bytes(b"ND two")
+    done = run("until", "-F", "END", str(tmp_path / "a"), "-", str(tmp_path / "b"), input=b"")
+    assert (done.stdout, done.returncode) == (b"one END", 0)
+
+
+def test_prints_at_once_and_leaves_at_the_match_without_another_byte():
+    with start("-e", "END") as process:
+        process.stdin.write(b"some text E")
+        assert os.read(process.stdout.fileno(), 100) == b"some text E"
+        process.stdin.write(b"ND")
+        assert os.read(process.stdout.fileno(), 100) == b"ND"
+        assert process.wait(10) == 0  # stdin is still open
+
+
+def test_the_producer_is_stopped():
+    with subprocess.Popen(["yes", "word"], stdout=subprocess.PIPE) as producer:
+        done = subprocess.run([*COMMAND, "--words", "3"], stdin=producer.stdout, capture_output=True, env=environment())
+        producer.stdout.close()
+        assert producer.wait(10) == -13
+    assert done.stdout == b"word\nword\nword"
+
+
+def test_drain_lets_the_producer_end_by_itself():
+    script = "import sys\nfor i in range(100_000): print(i)"
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as producer:
+        with start("--lines", "2", "--drain", stdin=producer.stdout) as process:
+            producer.stdout.close()
+            assert process.stdout.read() == b"0\n1\n"
+            assert process.wait(20) == 0
+        assert producer.wait(10) == 0
+
+
+def test_drain_goes_on_after_the_reader_left():
+    with start("--chars", "1", "--drain") as process:
+        process.stdin.write(b"ab")
+        assert os.read(process.stdout.fileno(), 10) == b"a"
+        process.stdout.close()
+        for _ in range(10):
+            process.stdin.write(b"x" * 100_000)
+        process.stdin.close()
+        assert process.wait(10) == 0
+
+
+def test_a_reader_that_leaves_ends_a_silent_chain():
+    first = start("-F", "never")
+    second = start("--lines", "1000000", stdin=first.stdout)
+    first.stdout.close()
+    first.stdin.write(b"text")
+    assert os.read(second.stdout.fileno(), 10) == b"text"
+    second.stdout.close()
+    began = time.monotonic()
+    assert (second.wait(10), first.wait(10)) == (0, 0)  # no byte was sent meanwhile
+    assert time.monotonic() - began < 5
+    for process in (first, second):
+        assert process.stderr.read() == b""
+        process.stderr.close()
+    first.stdin.close()
+
+
+def test_seconds_and_idle_end_a_silent_stream():
+    for option in ("--seconds", "--idle"):
+        with start(option, "0.3") as process:
+            process.stdin.write(b"text \xc3")
+            assert process.stdout.read() == b"text \xc3"
+            assert process.wait(10) == 0
+
+
+def test_a_used_up_window_is_told(run):
+    done = run("until", "-e", "a[^z]*z", "--window", "10", input=b"a" + b"b" * 20 + b"z")
+    assert done.returncode == 1
+    assert b"llmstream until: a match longer than 10 characters was not waited for: --window N" in done.stderr
+
+
+def test_a_full_disk_is_status_5(run):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [*COMMAND, "-F", "b"], input=b"ab", stdout=full, stderr=subprocess.PIPE, env=environment()
+        )
+    assert (done.returncode, done.stderr) == (
+        5,
+        b"llmstream until: cannot write to stdout: No space left on device\n",
+    )
+
+
+@pytest.mark.parametrize(("args", "allowed"), [(["-F", "x"], set()), (["-e", "x"], {"stop.edge", "stop.search"})])
+def test_imports_only_what_it_uses(args, allowed):
+    script = (
+        "import sys\nfrom llmstream import cli\nstatus = cli.run(sys.argv[1:])\nprint(*sys.modules, file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", script, "until", *args]
+    done = subprocess.run(command, input=b"x", capture_output=True, env=environment())
+    modules = set(done.stderr.decode().split())
+    heavy = {"asyncio", "dataclasses", "pathlib", "json", "regex", "pycurl", "ssl", "importlib.metadata", "subprocess"}
+    assert not modules & heavy
+    ours = {name for name in modules if name.startswith("llmstream.")}
+    stop = {f"stop.{name}" for name in ("condition", "conditions", "counts", "until", "held")}
+    core = {"text", "stop", *stop} | allowed
+    expected = {"cli", "errors", "stdio", "core", "commands", "commands.until", "stopping"}
+    assert ours == {f"llmstream.{name}" for name in expected} | {f"llmstream.core.{name}" for name in core}

@@ -1,0 +1,88 @@
+"""The quick way says yes to JSON only, and leaves all else to the scanner."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from llmstream.core.json.bulk import Bulk, Names
+from llmstream.core.json.fields import Fields
+from llmstream.core.json.path import compile_path
+
+from .test_scanner import BROKEN, VALID
+
+
+def taken(bulk: Bulk, text: str) -> bool:
+    return bulk.take(text + "\n", 0, len(text) + 1)[0] > 0
+
+
+@pytest.mark.parametrize("text", [text for text in BROKEN if text[0] == "{"])
+def test_what_is_not_json_is_refused(text):
+    wrapped = '{"z":' + text + "}"
+    for candidate in (text, wrapped):
+        assert not taken(Bulk(), candidate)
+        assert not taken(Names.of([("q",)], [0]), candidate)
+        assert not taken(Names.of([("z",)], [0]), candidate)
+        assert not taken(Names.of([("z", "q")], [0]), candidate)
+
+
+@pytest.mark.parametrize("text", [text for text in VALID if text[0] == "{"])
+def test_what_is_taken_is_whole(text):
+    bulk = Bulk()
+    end, minified = bulk.take(text + "\n", 0, len(text) + 1)
+    assert (end, minified) in ((len(text), msgspec.json.format(text, indent=-1)), (0, None))
+
+
+def test_a_failed_guess_is_not_made_twice():
+    text = '{"a" 1} {"b":2}\n'
+    tried = []
+    bulk = Bulk(lambda text: tried.append(text) or msgspec.json.decode(text))
+    assert bulk.take(text, 0, len(text)) == (0, None)
+    assert bulk.take(text, 8, len(text)) == (8, None)
+    assert tried == [text[:-1]]
+
+
+@pytest.mark.parametrize("paths", [[()], [("a",), ("a", "b")], [("a", "b"), ("a",)], [("a",), ("a",)]])
+def test_paths_that_cross_are_not_for_names(paths):
+    assert Names.of(paths, [0, 1]) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('{"b":{"c":[1, 2]},"a":"x"}', [(1, ("b", "c"), "[1,2]"), (0, ("a",), '"x"')]),
+        ('{"a":null}', [(0, ("a",), "null")]),
+        ('{"x":1}', []),
+        ('{"b":1,"a":2}', None),  # not an object where the path goes on
+        ('{"a":1,"a":2}', None),
+        ('{"x":{"a":1},"a":2}', None),
+        ('{"\\u0061":1,"a":2}', None),
+        ('{"a":"\\u00e9"}', [(0, ("a",), '"\\u00e9"')]),
+    ],
+)
+def test_names(text, found):
+    assert Names.of([("a",), ("b", "c")], [0, 1]).take(text + "\n", 0, len(text) + 1)[1] == found
+
+
+LINES = '{"a":{"b":1},"c":[1, 2]}\n{"x":0}\n{"c":"\\u00e9"}\n'
+UNUSUAL = ['{"a":2,"a":3}', '{"x":{"c":1}}', '{"\\u0061":1}', '{"c":"c"}', "prose", "[1]", "", '{"a":1,}']
+UNUSUAL += ['{"c":1}{"c":2}', '{"c":1}, {"c":2}', '12 {"a":1}', '{"a":[{"b":1}]}']
+
+
+def test_lines_are_taken_at_once():
+    names = Names.of([("c",)], [7])
+    end, found = names.take_lines(LINES + '{"c":', 0, len(LINES) + 5)
+    assert (end, found) == (len(LINES) - 1, [(7, ("c",), "[1,2]"), (7, ("c",), '"\\u00e9"')])
+
+
+@pytest.mark.parametrize("line", UNUSUAL)
+@pytest.mark.parametrize("path", ["a", "c", "a.b", "x.c"])
+def test_lines_agree_with_single_steps(line, path):
+    text = LINES * 30 + line + "\n" + LINES * 30
+
+    def found(chunks: list[str]) -> list[object]:
+        core = Fields([compile_path(path)])
+        items = [item for chunk in chunks for item in core.feed(chunk)] + core.close()
+        return [item if isinstance(item, tuple) else item.line for item in items]
+
+    assert found([text]) == found(list(text))

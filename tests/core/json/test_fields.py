@@ -1,0 +1,286 @@
+"""Fields out of text: RFC 9535's compliance suite, the pitfalls at every cut, and the library as judge."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import jsonpath_rfc9535
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmstream.core.json.extract import normalized
+from llmstream.core.json.fields import Fault, Fields
+from llmstream.core.json.path import compile_path, full
+from llmstream.core.json.strings import Unescaper, unescaped
+from llmstream.errors import UsageError
+
+from ..cuts import SOME, generated, same
+from .test_scanner import documents, dump, values
+
+CTS = json.loads((Path(__file__).parent.parent.parent / "suites/jsonpath-cts/cts.json").read_bytes())["tests"]
+VALID = [case for case in CTS if not case.get("invalid_selector")]
+INVALID = [case["selector"] for case in CTS if case.get("invalid_selector")]
+
+
+def fields(chunks: list[str], *paths: str, **options: object) -> list[object]:
+    """(path, value's text) in order; faults as their line; a followed string's text."""
+    core = Fields([compile_path(path) for path in paths], **options)
+    found, unescaper = [], Unescaper()
+    for item in [item for chunk in chunks for item in core.feed(chunk)] + core.close():
+        if isinstance(item, tuple):
+            found.append((normalized(item[1]), item[2]))
+        elif isinstance(item, Fault):
+            found.append(item.line)
+        else:
+            text = unescaper.feed(item.text) + (unescaper.close() + "|" if item.ends else "")
+            if found and isinstance(found[-1], str):
+                text = found.pop() + text
+            found.append(text)
+    return found
+
+
+def every_cut(text: str, *paths: str, **options: object) -> list[object]:
+    return same(lambda chunks: fields(chunks, *paths, **options), text)
+
+
+def bag(pairs: list[tuple[str, object]]) -> Counter:
+    return Counter((path, json.dumps(value, sort_keys=True)) for path, value in pairs)
+
+
+def test_the_suite_is_whole():
+    assert (len(VALID), len(INVALID)) == (456, 247)
+
+
+@pytest.mark.parametrize("case", VALID, ids=lambda case: case["name"])
+def test_compliance(case):
+    text = json.dumps(case["document"], ensure_ascii=False)
+    wanted = [bag(zip(p, v, strict=True)) for p, v in zip(*_results(case), strict=True)]
+    for size in (1, 3, 1 << 20):
+        chunks = [text[i : i + size] for i in range(0, len(text), size)]
+        got = fields(chunks, case["selector"])
+        assert bag([(path, json.loads(value)) for path, value in got]) in wanted
+
+
+def _results(case: dict) -> tuple[list, list]:
+    if "results" in case:
+        return case["results_paths"], case["results"]
+    return [case["result_paths"]], [case["result"]]
+
+
+@pytest.mark.parametrize("selector", INVALID)
+def test_invalid_paths_are_refused(selector):
+    with pytest.raises(UsageError):
+        compile_path(selector)
+
+
+@pytest.mark.parametrize(
+    "short",
+    ["title", "meta.score", "items[*].name", ".a", "[0]", "a..b", "_x9", "a[0][1].*", "['a'].b", "ключ", "[?@.a]"],
+)
+def test_short_paths(short):
+    text = full(short)
+    jsonpath_rfc9535.compile(text)
+    assert text.startswith("$")
+    assert repr_of(compile_path(short)) == repr_of(compile_path(text))
+
+
+def repr_of(path: object) -> list:
+    return [
+        (s.descends, s.names, s.wilds, s.indices, s.slices, s.from_end, list(map(str, s.filters)))
+        for s in path.segments
+    ]
+
+
+@pytest.mark.parametrize(
+    "path", ["", " a", "a ", "a b", "a.", "$a", "a[", "1", "a[01]", "a[-0]", "a.1", "a'b'", "..", "-"]
+)
+def test_what_is_no_short_path(path):
+    with pytest.raises(UsageError):
+        compile_path(path)
+
+
+BOOK = '{"title": "A \\"B\\"\\n", "meta": {"score": 1.10, "n": -0}, "items": [{"name": "x"}, {"name": "y", "p": 5}]}'
+
+CASES = [
+    # text, paths, matches in their order
+    (BOOK, ["title"], [("$['title']", '"A \\"B\\"\\n"')]),
+    (BOOK, ["meta.score", "title"], [("$['title']", '"A \\"B\\"\\n"'), ("$['meta']['score']", "1.10")]),
+    (BOOK, ["items[*].name"], [("$['items'][0]['name']", '"x"'), ("$['items'][1]['name']", '"y"')]),
+    (BOOK, ["items[-1].name"], [("$['items'][1]['name']", '"y"')]),
+    (BOOK, ["items[?@.p > 3].name"], [("$['items'][1]['name']", '"y"')]),
+    (BOOK, ["items[0]"], [("$['items'][0]", '{"name":"x"}')]),
+    (BOOK, ["$.items[?$.meta.n == 0].p"], [("$['items'][1]['p']", "5")]),
+    (BOOK, ["meta.*"], [("$['meta']['score']", "1.10"), ("$['meta']['n']", "-0")]),
+    (BOOK, ["nothing"], []),
+    (f"Sure!\n```json\n{BOOK}\n```\nand [1] {{that}} {BOOK}", ["meta.n"], [("$['meta']['n']", "-0")] * 2),
+    ('{"a":1}{"a":2} {"a":{}}', ["a"], [("$['a']", "1"), ("$['a']", "2"), ("$['a']", "{}")]),
+    ('{"a":1,"a":2,"\\u0061":3}', ["a"], [("$['a']", "1"), ("$['a']", "2"), ("$['a']", "3")]),
+    ('{"a":[1,2]}', ["a[0,0]"], [("$['a'][0]", "1")] * 2),
+    (
+        '{"a":{"a":{"a":1}}}',
+        ["$..a"],
+        [("$['a']['a']['a']", "1"), ("$['a']['a']", '{"a":1}'), ("$['a']", '{"a":{"a":1}}')],
+    ),
+    ('{"a":1E400,"b":12345678901234567890}', ["*"], [("$['a']", "1E400"), ("$['b']", "12345678901234567890")]),
+    ('{"a":"\\ud83d\\ude00\\ud800"}', ["a"], [("$['a']", '"\\ud83d\\ude00\\ud800"')]),
+    ("12", ["$"], [("$", "12")]),
+    ('12\n"x"\n no 13\n{"a":1} 14\n true \r\n', ["$"], [("$", "12"), ("$", '"x"'), ("$", '{"a":1}'), ("$", "true")]),
+    ("[1, 2]", ["$[1]"], [("$[1]", "2")]),
+    ('[link](x) [1] [see {"a":1}]', ["a"], [("$['a']", "1")]),
+    # Broken documents: what was complete has come.
+    ('{"a":1 "b":2} {"b":3}', ["a", "b"], [("$['a']", "1"), 1, ("$['b']", "3")]),
+    ('{"a":1.5.5} {"a":2}', ["a"], [1, ("$['a']", "2")]),
+    ('{"a":truex} {"a":2}', ["a"], [("$['a']", "true"), 1, ("$['a']", "2")]),
+    ('{"a":12', ["a"], [1]),
+    ('{"a":"x","b":"y', ["*"], [("$['a']", '"x"'), 1]),
+    ('{"a":"\udcff"}\n{"a":"b"}', ["a"], [1, ("$['a']", '"b"')]),
+    ('[{"a":1},{"a":]\n{"a":2}', ["[*].a", "a"], [("$[0]['a']", "1"), 1, ("$['a']", "2")]),
+]
+
+
+@pytest.mark.parametrize(("text", "paths", "wanted"), CASES)
+def test_pitfalls(text, paths, wanted):
+    assert every_cut(text, *paths) == wanted
+    more = json.dumps({"pad": ["x" * 30] * 30}) + "\n"
+    if text[-1] not in "2y":
+        got = fields([more * 3 + text + "\n" + more * 3], *paths)
+        assert [m for m in got if not isinstance(m, tuple) or "pad" not in m[0] + m[1]] == [
+            m + 3 if isinstance(m, int) else m for m in wanted
+        ]
+
+
+FOLLOWED = [
+    ('x {"a":"one \\"two\\"\\n","b":"no"}', 'one "two"\n|'),
+    ('{"a":"\\ud83d\\ude00 \\ud83d \\ude00\\ud83d\\ud83d\\ude00"}', "\U0001f600 \ud83d \ude00\ud83d\U0001f600|"),
+    ('{"a":"\\\\ud83d\\\\"}', "\\ud83d\\|"),
+    ('{"a":""} {"a":"é☺\\u00e9"}', "|é☺é|"),
+    ('{"b":{"a":"no"},"a":"cut', "cut"),
+    ('{"a":"cut\\u00', "cut"),
+    ('{"a":"cut\\x"}', "cut"),
+    ('{"a":"cut\n"}', "cut"),
+]
+
+
+@pytest.mark.parametrize(("text", "wanted"), FOLLOWED)
+def test_follow(text, wanted):
+    got = every_cut(text, "a", follow=True)
+    assert "".join(item for item in got if isinstance(item, str)) == wanted
+    assert [item for item in got if isinstance(item, int)] == ([] if wanted.endswith("|") else [1])
+
+
+def test_a_followed_string_comes_with_each_character():
+    core = Fields([compile_path("a")], follow=True)
+    core.feed('{"a":"')
+    assert [core.feed(c)[0].text for c in "wörd"] == list("wörd")
+
+
+def test_a_followed_value_that_is_no_string_comes_whole():
+    assert every_cut('{"a":[1, 2],"b":"x"}', "a", follow=True) == [("$['a']", "[1,2]")]
+
+
+MOMENTS = [
+    ("a", '{"a":"x"', ","),
+    ("a", '{"a":12', ","),
+    ("a", '{"a":true', ","),
+    ("a", '{"a":{"b":1}', ","),
+    ("a[*]", '{"a":[{"b":1}', ","),
+    ("a[?@.b==1].b", '{"a":[{"b":1}', ","),
+    ("a[-1]", '{"a":[1,2]', ","),
+    ("$", "12", "\n"),
+]
+
+
+@pytest.mark.parametrize(("path", "text", "after"), MOMENTS)
+def test_the_moment(path, text, after):
+    """A value is out with its last character; a number with the one behind it."""
+    core = Fields([compile_path(path)])
+    *start, last = text
+    assert [item for c in start for item in core.feed(c)] == []
+    found = core.feed(last)
+    if last.isdigit():
+        assert found == []
+        found = core.feed(after)
+    assert len(found) == 1
+
+
+def test_the_bound_is_exact():
+    text = '{"x":{"y":[' + ",".join(["1"] * 50) + '],"a":"' + "v" * 18 + '"}} {"a":"b"}'
+    assert every_cut(text, "$..a", limit=20) == [("$['x']['a']", '"' + "v" * 18 + '"'), ("$['a']", '"b"')]
+    assert every_cut(text, "$..a", limit=19) == [1, ("$['a']", '"b"')]
+
+
+def test_keys_and_numbers_are_bounded():
+    for text in ('{"' + "k" * 99 + '":1}', '{"k":' + "1" * 99 + "}"):
+        core = Fields([compile_path("a")], limit=50)
+        assert any(isinstance(item, Fault) for c in text for item in core.feed(c))
+
+
+def test_depth_is_data():
+    depth = 100_000
+    text = '{"a":' * depth + "1" + "}" * depth
+    assert len(fields([text], "b")) == 0
+    assert fields([text], "a.a.a.b") == []
+    deep = '[{"a":' + "[" * 5000 + "]" * 5000 + '},{"a":1}]'
+    assert fields([deep], "$[?@.a == 1].a") == [1, ("$[1]['a']", "1")]
+    for levels in (290, 310, 900):
+        deep = "[[" + "[" * levels + "]" * levels + '],{"a":1}]'
+        assert fields([deep], "$[?@..a].a")[-1] == ("$[1]['a']", "1")
+
+
+PATHS = [
+    "$",
+    "$.*",
+    "$..*",
+    "$[*].a",
+    "$..a",
+    "$[0]",
+    "$[-1]",
+    "$[1:]",
+    "$[::-1]",
+    "$[?@.a]",
+    "$..[?@ == 1]",
+    "$.a",
+    "$.a.b",
+]
+PATHS += ["$..[?@.a]..b", "$[?@[0]][1:3]", "$..[-1].a", "$[?@.a == $.b]", "$['a','a']", "$..a..b"]
+small = st.recursive(
+    st.sampled_from([None, True, 1, 2.5, "x", 'é"\\']),
+    lambda v: st.lists(v, max_size=4) | st.dictionaries(st.sampled_from(["a", "b", "c"]), v, max_size=3),
+    max_leaves=25,
+)
+
+
+@generated
+@given(st.lists(small) | st.dictionaries(st.sampled_from(["a", "b", "é"]), small), st.sampled_from(PATHS))
+def test_the_library_agrees(value, path):
+    nodes = jsonpath_rfc9535.find(path, value)
+    got = same(lambda chunks: fields(chunks, path), json.dumps(value), SOME)
+    assert bag([(at, json.loads(text)) for at, text in got]) == bag([(node.path(), node.value) for node in nodes])
+
+
+@generated
+@given(st.text(alphabet="ab{}[]\"':,\n1 -.te\\u0061é", max_size=60), st.sampled_from(PATHS))
+def test_any_text_any_cut(text, path):
+    same(lambda chunks: fields(chunks, path), text, SOME)
+    same(lambda chunks: fields(chunks, path, limit=5, follow=True), text, SOME)
+
+
+@generated
+@given(st.dictionaries(st.sampled_from(["a", "b", "class", "é"]), values | st.dictionaries(st.just("b"), values)))
+def test_bulk_and_single_steps_agree(value):
+    text = dump(value, {}) + "\n" + "x" * 600
+    for paths in (["a"], ["a.b", "class"], ["b", "a"]):
+        assert fields([text], *paths) == fields(list(text), *paths)
+
+
+@generated
+@given(documents)
+def test_strings_are_unescaped_as_json_does(value):
+    for text in (json.dumps(json.dumps(value)), json.dumps(json.dumps(value), ensure_ascii=False)):
+        body = text[1:-1]
+        assert unescaped(body) == json.loads(text)
+        unescaper = Unescaper()
+        assert "".join(map(unescaper.feed, body)) + unescaper.close() == json.loads(text)

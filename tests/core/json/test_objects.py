@@ -1,0 +1,181 @@
+"""Objects out of text: the pitfalls at every cut, and generated documents in generated prose."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from llmstream.core.json.documents import BULK
+from llmstream.core.json.objects import Objects
+
+from ..cuts import SOME, generated, same
+from .test_scanner import documents, dump, styles, values
+
+
+def objects(chunks: list[str], **options: object) -> list[object]:
+    """The objects as text, the faults as (line, reason, text)."""
+    core = Objects(**options)
+    found = [item for chunk in chunks for item in core.feed(chunk)] + core.close()
+    return [item if isinstance(item, str) else (item.line, item.why, item.text, item.kind) for item in found]
+
+
+def found(text: str, **options: object) -> list[str]:
+    return [item for item in same(lambda chunks: objects(chunks, **options), text) if isinstance(item, str)]
+
+
+def faults(text: str, **options: object) -> list[int]:
+    """The lines where something broke."""
+    return [item[0] for item in same(lambda chunks: objects(chunks, **options), text) if isinstance(item, tuple)]
+
+
+CASES = {
+    # text: (objects, lines of faults)
+    "": ([], []),
+    "no json at all": ([], []),
+    "\ufeff{}": (["{}"], []),
+    'a {"a": 1} b': (['{"a":1}'], []),
+    '{"a":1}{"b":2}': (['{"a":1}', '{"b":2}'], []),
+    '{"a":1} {"b":2}, {"c":3}\n': (['{"a":1}', '{"b":2}', '{"c":3}'], []),
+    '[{"a":1},\n {"b":[{"c":2}]}]': (['{"a":1}', '{"b":[{"c":2}]}'], []),
+    '[[1] see {"a":1}]': (['{"a":1}'], []),
+    '```json\n{"a":1}\n```': (['{"a":1}'], []),
+    "use {x} or {y: 1}, {'z'} or {{n}}, { }": (["{}"], []),
+    'a { that never closes and {"a": 1}': (['{"a":1}'], []),
+    'it\'s 5" wide: {"a":"}"}, isn\'t it': (['{"a":"}"}'], []),
+    '"{\\"a\\":1}" is quoted, {"a":"{\\"b\\":1}"} is not': (['{"a":"{\\"b\\":1}"}'], []),
+    '{"a":"``` { [ \\" \\\\"}': (['{"a":"``` { [ \\" \\\\"}'], []),
+    '{"a":1,"a":2,"b":-0,"c":1.10,"d":1E400}': (['{"a":1,"a":2,"b":-0,"c":1.10,"d":1E400}'], []),
+    '{"id": 12345678901234567890}': (['{"id":12345678901234567890}'], []),
+    '{"a":"\\ud800"} {"b":"\\ud83d\\ude00"}': (['{"a":"\\ud800"}', '{"b":"\\ud83d\\ude00"}'], []),
+    '{"a":"x\u2028y\u0085z"}': (['{"a":"x\u2028y\u0085z"}'], []),
+    '{\r\n\t"a" : [ 1 , 2 ]\r\n}': (['{"a":[1,2]}'], []),
+    # Broken ones are skipped whole.
+    '{"a" 1} {"b":2}': (['{"b":2}'], [1]),
+    '{"a": {"x": 1}, oops, {"y": 2}} {"b":2}': (['{"b":2}'], [1]),
+    '{"a": 1,} {"b":2}': (['{"b":2}'], [1]),
+    '{"a": True} {"b":2}': (['{"b":2}'], [1]),
+    '{"a": NaN, "x": {"y": 1}} {"b":2}': (['{"b":2}'], [1]),
+    '{"a": 1 // {"c":1}\n} {"b":2}': (['{"b":2}'], [1]),
+    '{"a": [1}, "c": {}} {"b":2}': (["{}", '{"b":2}'], [1]),
+    '{"a": "l1\nl2}"} {"b":2}': (['{"b":2}'], [1]),
+    '{"a": "\\x}"} {"b":2}': (['{"b":2}'], [1]),
+    '{"a": "\udcff}"} {"b":2}': (['{"b":2}'], [1]),
+    '{"a": some te\n{"a":1}': (['{"a":1}'], [1]),
+    '{"a": "some te\n{"a":1}\n': (['{"a":1}'], [1]),
+    'x\n{"a": 1,\n{"a": 2}': (['{"a":2}'], [2]),
+    '{"a": {"b": {\n{"c": 3}': (['{"c":3}'], [1]),
+    # Cut off: reported; what stands inside is not passed off.
+    '{"a": [{"b": 1}, {"c"': ([], [1]),
+    '{"a":1}\n{"a": "tex': (['{"a":1}'], [2]),
+    '{"a": 1,': ([], [1]),
+    '{"a":': ([], [1]),
+    '{"a": "\\ud83d': ([], [1]),
+    "{": ([], []),
+    "{ \n ": ([], []),
+}
+
+
+@pytest.mark.parametrize("text", CASES)
+def test_pitfalls(text):
+    assert (found(text), faults(text)) == CASES[text]
+
+
+@pytest.mark.parametrize("text", CASES)
+def test_pitfalls_in_bulk(text):
+    """Behind, and before, so much text that whole objects are guessed."""
+    more = [json.dumps({"n": i, "text": "x" * 20}) for i in range(2 * BULK // 20)]
+    plain = "\n".join(more) + "\n"
+    here, broken = CASES[text]
+    expected = [line.replace(": ", ":").replace(", ", ",") for line in more]
+    got = objects([plain + text])
+    assert [item for item in got if isinstance(item, str)] == expected + here
+    assert [item[0] - len(more) for item in got if isinstance(item, tuple)] == broken
+    if not text or text[-1] in "]}`\n":
+        got = objects([text + "\n" + plain])
+        assert [item for item in got if isinstance(item, str)] == here + expected
+        assert [item[0] for item in got if isinstance(item, tuple)] == broken
+
+
+FENCED = {
+    '{"a":1}\n```json\n{"b":1}\n```\n{"c":1}': ['{"b":1}'],
+    '````\n```\n{"d":2}\n````\n{"e":1}': ['{"d":2}'],
+    '~~~\n{"a":"```"}\n```\n{"b":1}\n~~~\n{"c":1}': ['{"a":"```"}', '{"b":1}'],
+    '   ```\n{"a":1}\n    ```\n{"b":1}\n': ['{"a":1}', '{"b":1}'],
+    '``` a`b\n{"a":1}\n': [],
+    'x ```\n{"a":1}\n': [],
+    '```\r\n{"a":1}\r\n```\r\n{"b":1}\r\n': ['{"a":1}'],
+    '```\n{"a":1,\n```\n{"b":1}\n```\n{"c":1}\n```\n': ['{"c":1}'],
+    '``\n{"a":1}\n``': [],
+    '```\n{"a":1}{"b":2} text {"c":3}\n```{"d":4}\n```\n': ['{"a":1}', '{"b":2}', '{"c":3}'],
+}
+
+
+@pytest.mark.parametrize("text", FENCED)
+def test_fenced(text):
+    assert found(text, fenced=True) == FENCED[text]
+
+
+LOOSE = {
+    "x {'a': 'b}', c: 1} y": "{'a': 'b}', c: 1}",
+    "x {z: 3} y": "{z: 3}",
+    "x { // why\n a: 1}": "{// why\n a: 1}",
+    '{"a": 1,} ': '{"a": 1,}',
+    '{"a": "it\'s", b: \'"}\'}': '{"a": "it\'s", b: \'"}\'}',
+    "{nope} {} {/}": None,
+}
+
+
+@pytest.mark.parametrize("text", LOOSE)
+def test_loose_objects_are_kept_for_mending(text):
+    got = [item[2] for item in same(lambda chunks: objects(chunks, loose=True), text) if isinstance(item, tuple)]
+    assert got == ([LOOSE[text]] if LOOSE[text] else [])
+
+
+def test_the_bound_is_exact():
+    for size, text in ((30, '{"a":"' + "x" * 22 + '"}'), (30, '{"a":[' + " " * 22 + "]}")):
+        assert len(text) == size
+        two = text + ' {"b":1}'
+        assert len(found(two, limit=size)) == 2
+        assert (found(two, limit=size - 1), faults(two, limit=size - 1)) == (['{"b":1}'], [1])
+
+
+def test_the_bound_holds_in_bulk():
+    text = '{"a":"' + "x" * 2 * BULK + '"}\n{"b":1}\n' + " " * BULK
+    assert found(text, limit=BULK) == ['{"b":1}']
+
+
+prose = st.text(alphabet="abc {}[]\"'\\`:,\n\t1-é\ud83d\U0001f600", max_size=30)
+texts = st.lists(prose | st.tuples(st.dictionaries(st.text(), values), styles).map(lambda d: dump(*d)), max_size=8)
+
+
+@generated
+@given(texts.map("".join))
+@example('{"\udcff":"\n{"')
+def test_any_text_any_cut(text):
+    same(lambda chunks: objects(chunks, loose=True), text, SOME)
+    same(lambda chunks: objects(chunks, fenced=True, limit=40), text, SOME)
+    got = same(objects, text, SOME)
+    for item in got:
+        if isinstance(item, str):
+            json.loads(item)
+
+
+@generated
+@given(st.lists(st.tuples(st.dictionaries(st.text(), values), styles), min_size=1), st.sampled_from(["", "\n", ",\n"]))
+def test_every_object_comes_with_its_own_text(parts, between):
+    sources = [dump(*part) for part in parts]
+    got = objects([f"Here: [{between.join(sources)}] That was it.\n" + "x" * BULK])
+    assert [json.loads(item) for item in got] == [json.loads(source) for source in sources]
+    assert got == [json.dumps(json.loads(s), separators=(",", ":"), ensure_ascii="\\u" in s) for s in sources] or any(
+        "\\u" in s for s in sources
+    )
+
+
+@generated
+@given(documents)
+def test_bulk_and_single_steps_agree(value):
+    text = json.dumps({"a": value}, indent=1) + "\n"
+    assert objects([text + " " * BULK]) == objects(list(text))

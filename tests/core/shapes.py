@@ -1,0 +1,24 @@
+"""Inputs that are dear to those who look at a character twice."""
+
+from __future__ import annotations
+
+import json
+
+
+def shapes(n: int) -> dict[str, str]:
+    """Adversarial texts of about n characters, by name."""
+    inner = json.dumps({"a": {"b": 'x "y"'}})
+    return {
+        "nested openings": '{"a":' * (n // 5),
+        "nested arrays": "[" * n,
+        'many {"': '{"' * (n // 2),
+        "many {": "{ " * (n // 2),
+        "flipped quote parity": '{"a":"' + '"x","y":{"' * (n // 10),
+        "escaped JSON in strings": '{"a":' + json.dumps(inner * (n // len(inner) // 2)) + "}",
+        "one long string": '{"a":"' + "x" * n + '"}',
+        "backslashes": '{"a":"' + "\\\\" * (n // 2) + '"}',
+        "long blanks": ("{" + " " * 999 + "\n") * (n // 1001),
+        "long number": '{"a":' + "1" * n + "}",
+        "broken lines": '{"a" 1\n' * (n // 7),
+        "closed depth": '{"a":' * (n // 6) + "1" + "}" * (n // 6),
+    }

@@ -1,0 +1,160 @@
+"""The streaming search: what `re.search` finds on the whole text, as early as can be, and bounded."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmstream.core.stop.search import Search
+from llmstream.errors import UsageError
+
+from ...cuts import cut, cuttings
+from ...fuzz import until_regex
+
+
+def spans(pattern: str, pieces: list[str], flags: int = 0, count: int = 1, window: int = 1000):
+    search = Search(pattern, flags, count, window)
+    for piece in pieces:
+        if span := search.feed(piece):
+            return span
+    return search.close()
+
+
+# (pattern, text, how much of the text it takes to be sure; None: all of it, and its end)
+PROMPT = [
+    ("END", "aENDb", 4),
+    ("END|ENDING", "ENDING", 3),
+    ("ENDING|END", "ENDING!", 6),
+    ("ENDING|END", "END!", 4),
+    ("[0-9]+", "a1234 ", 6),
+    ("[0-9]+", "1234", None),
+    ("[0-9]+?", "1234", 1),
+    ("[0-9]{2}", "1234", 2),
+    ("[0-9]{2,3}", "1234", 3),
+    ("a++b?", "aac", 3),
+    ("(?>a|ab)c", "abcac", 5),
+    ("foo(?!bar)", "foobaz", 6),
+    ("foo(?!bar)", "foobarfoo.", 10),
+    ("foo(?=bar)", "foobar", 6),
+    ("foo$", "foo", None),
+    ("foo$", "foo\nfoo", None),
+    ("(?m)foo$", "foo\n", 4),
+    (r"foo\Z", "foofoo", None),
+    (r"foo\b", "foo.", 4),
+    (r"foo\b", "foodfoo ", 8),
+    (r"foo\B.", "food", 4),
+    (r"foo\Bx|o", "foox", 4),
+    ("(?m)^foo", "a\nfoo", 5),
+    ("^foo", "foo", 3),
+    (r"(?<=a)b", "ab", 2),
+    (r"(?<!a)b", "abb", 3),
+    ("fox.*cat", "fox cat cow\n", 12),
+    ("fox.*?cat", "fox cat cow", 7),
+    ("(?s)<a>.*?</a>", "<a>x\ny</a>", 10),
+    ("(['\"]).*?\\1", "say 'no\"' ", 9),
+    (r"(\w+) \1", "the tall the the.", 16),
+    (r"(\w+) \1", "abc ab ab", 9),
+    ("a(?=.{3}z)|b", "ab12z", 5),
+    ("((a)|b)(?(2)c|d)", "bcbd", 4),
+]
+
+
+@pytest.mark.parametrize(("pattern", "text", "needed"), PROMPT)
+def test_is_found_as_soon_as_nothing_can_change_it(pattern, text, needed):
+    want = re.search(pattern, text).span()
+    for n in range(1, len(text) + 1):
+        got = Search(pattern).feed(text[:n])
+        assert got == (want if needed is not None and n >= needed else None), n
+
+
+@pytest.mark.parametrize(("pattern", "text", "needed"), PROMPT)
+def test_moment_is_when_it_would_have_been_found_by_single_characters(pattern, text, needed):
+    search = Search(pattern)
+    if needed is not None and search.feed(text + "..."[: 3 if needed < len(text) else 0]):
+        assert search.moment() == needed
+
+
+@pytest.mark.parametrize(("pattern", "text", "needed"), PROMPT)
+def test_every_cut_finds_the_same(pattern, text, needed):
+    for more in ("", "\n", " trailing"):
+        match = re.search(pattern, text + more)
+        for pieces in cuttings(text + more):
+            assert spans(pattern, pieces) == (match and match.span()), pieces
+
+
+def test_random_patterns_match_as_re_does():
+    for case in until_regex.cases(2000, seed=7):
+        until_regex.check(*case)
+
+
+@given(st.text("ab1 \n", max_size=60), st.lists(st.integers(0, 100), max_size=8), st.integers(1, 4))
+def test_the_nth_match_is_that_of_finditer(text, places, count):
+    for pattern in ("[ab]+", "a|1 ", r"\b\w", "(?m)^.+$", "(?<=a)b+"):
+        found = [match.span() for match in re.finditer(pattern, text)]
+        assert spans(pattern, cut(text, places), count=count) == (found[count - 1] if len(found) >= count else None)
+
+
+@given(st.text("ax ", max_size=80), st.lists(st.integers(0, 100), max_size=8), st.integers(2, 12))
+def test_a_used_up_window_depends_on_no_cut(text, places, window):
+    for pattern in ("a.*x", "(?s)a.* x", "a+x|x "):
+        assert spans(pattern, cut(text, places), window=window) == spans(pattern, list(text), window=window)
+
+
+def test_a_match_as_long_as_the_window_allows_is_found_and_a_longer_one_given_up_with_a_note():
+    for size, want in ((99, (0, 99)), (101, None)):
+        search = Search("a[^z]*z", window=100)
+        got = search.feed("a" + "b" * (size - 2) + "z")
+        assert got == want
+        assert bool(search.note) == (want is None)
+
+
+def test_after_the_window_later_starts_still_count():
+    assert spans("a[^z]*z", ["a" + "b" * 200 + "a1z"], window=100) == (201, 204)
+
+
+@pytest.mark.parametrize("pattern", ["END", "[0-9]+x", "(?<=abc)END", "fox.*cat", "^END", r"(\w+) \1"])
+def test_what_is_kept_is_bounded_by_the_window(pattern):
+    search = Search(pattern, window=1000)
+    for _ in range(300):
+        search.feed("fox and 1234 " * 10)
+        assert len(search._text) <= 1000 + 2 * search._context
+
+
+def test_text_that_can_be_no_part_of_a_match_is_not_held():
+    search = Search("END")
+    for text, start in (("some text", 9), (" E", 10), ("N", 10), ("x", 13)):
+        search.feed(text)
+        assert search.start == start
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "certain"),
+    [
+        ("END", "some EN", 7),  # no match ends within it
+        ("[0-9]+", "some 123", 6),  # 1 alone might be all, for all that is known
+        ("(?s)<a>.*</a>", "<a>" + "long " * 100, 503),  # the end is yet to come
+        ("foo(?!bar)", "foob", 3),
+    ],
+)
+def test_what_surely_stands_before_the_end_of_the_match_is_certain(pattern, text, certain):
+    search = Search(pattern)
+    assert search.feed(text) is None
+    assert search.certain == certain
+
+
+def test_a_wrong_pattern_says_where():
+    with pytest.raises(UsageError, match=r"'a\(b' is no regular expression: missing \), .* at character 2"):
+        Search("a(b")
+
+
+@pytest.mark.parametrize("pattern", ["", "x*", "^", r"\b", "a?b?", "(?=a)"])
+def test_what_matches_the_empty_text_is_refused(pattern):
+    with pytest.raises(UsageError, match="empty text"):
+        Search(pattern)
+
+
+def test_a_set_that_a_later_python_may_read_otherwise_warns_nobody():
+    assert spans("[[a]", ["xx["]) == (2, 3)

@@ -1,0 +1,41 @@
+"""Bytes to text and back."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmstream.core.text import Decoder, encode, looks_like_utf16
+
+from .cuts import SOME, generated, same
+
+
+def decode(chunks: list[bytes]) -> str:
+    decoder = Decoder()
+    return "".join(map(decoder.feed, chunks)) + decoder.close()
+
+
+@generated
+@given(st.binary(max_size=200) | st.text().map(str.encode))
+def test_nothing_is_lost_however_it_is_cut(data):
+    assert same(decode, data, SOME).encode("utf-8", "surrogateescape") == data
+
+
+def test_a_character_is_out_with_its_last_byte():
+    decoder = Decoder()
+    assert [decoder.feed(bytes([byte])) for byte in "é☺".encode()] == ["", "é", "", "", "☺"]
+
+
+def test_lone_surrogates_become_replacement_characters():
+    assert encode("a\ud800b\udc80é") == "a\ufffdb\ufffdé".encode()
+
+
+@pytest.mark.parametrize("head", [b"\xff\xfe", b"\xfe\xff", b"{\0", b"\0{"])
+def test_utf16(head):
+    assert looks_like_utf16(head)
+
+
+@pytest.mark.parametrize("head", [b"", b"{", b"{}", b"\0\0", b"\xef\xbb"])
+def test_not_utf16(head):
+    assert not looks_like_utf16(head)
