@@ -91,6 +91,8 @@ def _items(text: str, path: str) -> list[Any]:
     """The items of a JSON array, or of a file that has one a line."""
     try:
         value = json.loads(text)
+    except RecursionError:
+        raise UsageError(f"{path} is nested too deeply") from None
     except ValueError as error:
         if text.lstrip().startswith("["):
             raise UsageError(f"{path} is not JSON: {error}") from None

@@ -40,7 +40,7 @@ REFUSED = [  # options, model, what the line says
     (["--schema", "schema.json"], "openai/m", "the schema is wrong at $.type: 'strin' is none of"),
     (["--schema", "none.json"], "openai/m", "cannot read none.json: No such file or directory"),
     (["--schema", ""], "openai/m", "the schema is empty"),
-    (["--schema", "[]"], "openai/m", "the schema is not an object"),
+    (["--schema", "[]"], "openai/m", "the schema is wrong at $: not an object"),
     (["--schema", "a", "--schema-multi", "a"], "openai/m", "not both"),
     (["--json"], "anthropic/m", "the Messages API has no --json: describe the answer by --schema"),
     (["--json", "--prefill", "{"], "llamacpp/m", "--prefill and a schema do not go together"),

@@ -106,17 +106,26 @@ request = _all(
     ),
 )
 
+PATH = click.Path()  # for the shell, which completes it; what it is, is looked at later
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 features = _all(
     click.option("--json", is_flag=True, help="Let the answer be a JSON object."),
-    click.option("--schema", metavar="FILE|JSON|FIELDS", help="Let it be JSON of this schema: 'name, age int'."),
-    click.option("--schema-multi", metavar="FILE|JSON|FIELDS", help='Let it be a list of such, {"items": [...]}.'),
-    click.option("-a", "--attach", multiple=True, metavar="FILE|URL", help="Attach an image, PDF, text or sound."),
-    click.option("--messages", metavar="FILE", help="The conversation before the prompt, as JSON."),
+    click.option(
+        "--schema", type=PATH, metavar="FILE|JSON|FIELDS", help="Let it be JSON of this schema: 'name, age int'."
+    ),
+    click.option(
+        "--schema-multi", type=PATH, metavar="FILE|JSON|FIELDS", help='Let it be a list of such, {"items": [...]}.'
+    ),
+    click.option(
+        "-a", "--attach", multiple=True, type=PATH, metavar="FILE|URL", help="Attach an image, PDF, text or sound."
+    ),
+    click.option("--messages", type=PATH, metavar="FILE", help="The conversation before the prompt, as JSON."),
     click.option("--prefill", metavar="TEXT", help="Let the answer begin with TEXT."),
     click.option("--effort", type=click.Choice(EFFORTS), help="How hard the model is to think."),
-    click.option("--tools", metavar="FILE", help="Tools that the model may call, as JSON; calls are --events."),
+    click.option(
+        "--tools", type=PATH, metavar="FILE", help="Tools that the model may call, as JSON; calls are --events."
+    ),
     click.option("--cache", is_flag=True, help="Let Anthropic keep the system prompt and attachments for later."),
 )
 FEATURES = ("json", "schema", "schema_multi", "attach", "messages", "prefill", "effort", "tools", "cache")

@@ -16,6 +16,7 @@ from ..errors import UsageError
 
 TYPES = ("string", "number", "integer", "boolean", "array", "object", "null")
 SHORT_TYPES = {"str": "string", "string": "string", "int": "integer", "float": "number", "bool": "boolean"}
+MAX_DEPTH = 100  # providers stop at 10 or so; Python's own recursion goes further
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # that OpenAI allows
 
 # Where schemas stand in a schema: as values of an object, as items of an array, alone.
@@ -29,12 +30,12 @@ def parse(text: str) -> dict[str, Any]:
     if text.lstrip().startswith(("{", "[", '"')):
         try:
             schema = json.loads(text)
+            check(schema)
         except ValueError as error:
             raise UsageError(f"the schema is not JSON: {error}") from None
-        if not isinstance(schema, dict):
-            raise UsageError("the schema is not an object")
-        check(schema)
-        return schema
+        except RecursionError:
+            raise UsageError("the schema is nested too deeply") from None
+        return dict(schema)
     return _short(text)
 
 
@@ -45,8 +46,10 @@ def many(schema: dict[str, Any]) -> dict[str, Any]:
     return top | {"type": "object", "properties": {"items": items}, "required": ["items"]}
 
 
-def check(schema: Any, path: str = "$") -> None:
+def check(schema: Any, path: str = "$", depth: int = 0) -> None:
     """Raises UsageError, naming the place, where a keyword has a value that it cannot have."""
+    if depth > MAX_DEPTH:
+        raise UsageError("the schema is nested too deeply")
     if isinstance(schema, bool) and path != "$":
         return
     if not isinstance(schema, dict):
@@ -61,22 +64,22 @@ def check(schema: Any, path: str = "$") -> None:
     if not isinstance(schema.get("enum", []), list):
         raise UsageError(f"the schema is wrong at {path}.enum: not an array")
     for key, value in schema.items():
-        _check_keyword(key, value, f"{path}.{key}")
+        _check_keyword(key, value, f"{path}.{key}", depth + 1)
 
 
-def _check_keyword(key: str, value: Any, path: str) -> None:
+def _check_keyword(key: str, value: Any, path: str, depth: int) -> None:
     if key in IN_OBJECTS:
         if not isinstance(value, dict):
             raise UsageError(f"the schema is wrong at {path}: not an object")
         for name, inner in value.items():
-            check(inner, f"{path}.{name}")
+            check(inner, f"{path}.{name}", depth)
     elif key in IN_ARRAYS:
         if not isinstance(value, list):
             raise UsageError(f"the schema is wrong at {path}: not an array")
         for index, inner in enumerate(value):
-            check(inner, f"{path}[{index}]")
+            check(inner, f"{path}[{index}]", depth)
     elif key in ALONE:
-        check(value, path)
+        check(value, path, depth)
 
 
 def closed(schema: Any) -> Any:

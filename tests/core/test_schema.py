@@ -56,7 +56,7 @@ def test_short_notation(text, properties):
         ("a b c d", "neither"),
         ("$x", "neither"),
         ("{", "not JSON"),
-        ("[]", "not an object"),
+        ("[]", r"wrong at \$: not an object"),
         ('"string"', "not an object"),
         ('{"type": "strin"}', r"wrong at \$.type: 'strin' is none of"),
         ('{"type": ["string", "x"]}', r"\$.type"),
@@ -67,6 +67,9 @@ def test_short_notation(text, properties):
         ('{"anyOf": [{}, {"required": "a"}]}', r"\$.anyOf\[1\].required"),
         ('{"anyOf": {}}', r"\$.anyOf: not an array"),
         ('{"enum": "a"}', r"\$.enum"),
+        pytest.param('{"items":' * 90_000 + "{}" + "}" * 90_000, "nested too deeply", id="deep"),
+        pytest.param('{"items":' * 101 + "{}" + "}" * 101, "nested too deeply", id="one too deep"),
+        pytest.param('{"items":' * 400 + "{}" + "}" * 399, "not JSON", id="deep and open"),
         ('{"$defs": {"x": {"type": "nul"}}}', r"\$.\$defs.x.type"),
     ],
 )
@@ -141,6 +144,11 @@ def test_closing_leaves_the_given_schema_alone():
 )
 def test_strict_is_said_only_of_what_is(schema, strict):
     assert schemas.strict(schema) is strict
+
+
+def test_as_deep_as_can_be():
+    schema = schemas.parse('{"properties":{"a":' * 100 + "{}" + "}}" * 100)
+    assert schemas.strict(schemas.closed(schema)) is False
 
 
 def test_the_name_that_a_schema_goes_by():
