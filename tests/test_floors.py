@@ -27,6 +27,8 @@ FLOORS = {  # the longest name that fits a module says its floor
     "prompt_file": 3,
     "config": 3,
     "keys": 3,
+    "attachments": 3,
+    "features": 3,
     "stopping": 3,
     "stdio": 3,
     "providers": 2,  # dialects, and one generation: bytes in, events out

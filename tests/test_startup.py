@@ -9,7 +9,7 @@ import pytest
 
 from llmstream.cli import COMMANDS
 
-from .conftest import at, environment
+from .conftest import ROOT, at, environment
 from .loopback import DIALECTS, Provider, head
 
 HEAVY = {
@@ -57,6 +57,9 @@ def test_help_loads_neither_the_wire_nor_another_command(command):
     assert {name for name in modules if name.startswith("llmstream.commands.")} <= own
 
 
+FEATURES = {"features", "attachments", "core.schema", "providers.prefill", "net.download"}
+
+
 @pytest.mark.parametrize("api", DIALECTS)
 def test_gen_loads_only_the_wire_and_its_dialect(api):
     provider_name = "anthropic" if api == "messages" else "openai"
@@ -68,6 +71,7 @@ def test_gen_loads_only_the_wire_and_its_dialect(api):
     dialects = {name.rpartition(".")[2] for name in modules if name.startswith("llmstream.providers.")}
     assert dialects - {"chat"} == {api} - {"chat"}  # responses leans on chat
     assert "llmstream.net.embedded" not in modules
+    assert not modules & {f"llmstream.{name}" for name in FEATURES}
 
 
 def test_without_a_configuration_or_a_prompt_file_nothing_that_reads_them_is_loaded(tmp_path):
@@ -81,3 +85,12 @@ def test_without_a_configuration_or_a_prompt_file_nothing_that_reads_them_is_loa
         modules = llmstream("gen", "--dry-run", "Hi", env=environment(LLMSTREAM_CONFIG=str(path)))
         assert readers & modules == {"tomllib", "llmstream.toml"} | read
         assert not modules & HEAVY
+
+
+def test_what_is_asked_beyond_a_prompt_loads_its_own_rooms_only():
+    with Provider([head(), *DIALECTS["chat"]("Hello")]) as provider:
+        env = at(provider.url, LLMSTREAM_MODEL="openai/m")
+        modules = llmstream("gen", "--schema", "name", "--attach", str(ROOT / "LICENSE"), "Hi", env=env)
+    used = {name for name in FEATURES if f"llmstream.{name}" in modules}
+    assert used == {"features", "attachments", "core.schema", "providers.prefill"}
+    assert not (modules & HEAVY) - imported("import pycurl")

@@ -35,6 +35,7 @@ NAME = "gen"
 @click.argument("prompt", nargs=-1)
 @settings.prompt_file
 @options.request
+@options.features
 @click.option("-n", "--no-stdin", is_flag=True, help="Leave stdin alone.")
 @click.option("--events", is_flag=True, help="Write NDJSON events instead of text.")
 @click.option("--timing", is_flag=True, help='As --events, each with "t": seconds since the request.')
@@ -89,8 +90,19 @@ def command(
     stdio.require_stdout()
     stops = stopping.stops(output, "until-")
     target = providers.resolve(model, api, os.environ, known)
-    text = file.prompt(prompt, no_stdin, variables) if file else prompts.read(NAME, prompt, no_stdin)
+    given = {name: output.pop(name) for name in options.FEATURES}
+    takes_stdin = "-" in (given["messages"], given["tools"], *given["attach"])
+    alone = no_stdin or takes_stdin
+    text = (
+        file.prompt(prompt, alone, variables)
+        if file
+        else prompts.read(NAME, prompt, alone, required=not given["messages"])
+    )
     request = Request(target.model, text, system, max_tokens, temperature, seed, stop, extra)
+    if any(value not in (None, (), False) for value in given.values()):
+        from .. import features
+
+        target, request = features.add(NAME, target, request, given, output["events"] or output["timing"])
     if dry_run:
         stdio.write(_describe(target, request).encode())
         return
@@ -98,7 +110,7 @@ def command(
     from ..net.route import find
 
     generation = _Generation(request, output, stops)  # opens the stats file before anything is paid for
-    route = find(target, len(text.encode("utf-8", "replace")), record, speed, progress=os.isatty(stdio.STDERR))
+    route = find(target, request.size(), record, speed, progress=os.isatty(stdio.STDERR))
     generation.run(route, limits, connect_timeout, Retries(retries, max_retry_wait), go_on)
 
 

@@ -112,6 +112,30 @@ request = _all(
     ),
 )
 
+PATH = click.Path()  # for the shell, which completes it; what it is, is looked at later
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+
+features = _all(
+    click.option("--json", is_flag=True, help="Let the answer be a JSON object."),
+    click.option(
+        "--schema", type=PATH, metavar="FILE|JSON|FIELDS", help="Let it be JSON of this schema: 'name, age int'."
+    ),
+    click.option(
+        "--schema-multi", type=PATH, metavar="FILE|JSON|FIELDS", help='Let it be a list of such, {"items": [...]}.'
+    ),
+    click.option(
+        "-a", "--attach", multiple=True, type=PATH, metavar="FILE|URL", help="Attach an image, PDF, text or sound."
+    ),
+    click.option("--messages", type=PATH, metavar="FILE", help="The conversation before the prompt, as JSON."),
+    click.option("--prefill", metavar="TEXT", help="Let the answer begin with TEXT."),
+    click.option("--effort", type=click.Choice(EFFORTS), help="How hard the model is to think."),
+    click.option(
+        "--tools", type=PATH, metavar="FILE", help="Tools that the model may call, as JSON; calls are --events."
+    ),
+    click.option("--cache", is_flag=True, help="Let Anthropic keep the system prompt and attachments for later."),
+)
+FEATURES = ("json", "schema", "schema_multi", "attach", "messages", "prefill", "effort", "tools", "cache")
+
 network = _all(
     click.option(
         "--retries", type=click.IntRange(min=0), default=4, metavar="N", help="Try again at most N times (4)."
@@ -128,6 +152,7 @@ def settable() -> set[str]:
     """The names of the parameters that a prompt file or the configuration may set: what is asked, how patiently."""
 
     @request
+    @features
     @network
     def asking() -> None: ...
 
