@@ -29,8 +29,8 @@ class PromptFile:
 
     def __init__(self, path: str, command: str) -> None:
         self._command = command
-        self._from_stdin = path == "-"
-        self.path = "stdin" if self._from_stdin else path
+        self.from_stdin = path == "-"
+        self.path = "stdin" if self.from_stdin else path
         self.folder = os.path.dirname(os.path.abspath(path))
         lines = [line.removesuffix("\r") for line in self._read(path).removeprefix("\ufeff").split("\n")]
         begin = 1 if lines[0].startswith("#!") else 0
@@ -60,12 +60,12 @@ class PromptFile:
                     f"{self.path} has no {{{{{name}}}}}: {f'did you mean {near}?' if near else 'leave it out'}"
                 )
         values = {**self._defaults, **given, OPERANDS: " ".join(operands)}
-        if STDIN in places and not (no_stdin or self._from_stdin):
+        if STDIN in places and not (no_stdin or self.from_stdin):
             values[STDIN] = prompts.read_stdin(self._command)
         parts = [PLACE.sub(lambda found: self._filled(found, values), self._body).strip("\n")]
         if OPERANDS not in places:
             parts.append(" ".join(operands))
-        if not (no_stdin or self._from_stdin or STDIN in places) and prompts.is_data(stdio.STDIN):
+        if not (no_stdin or self.from_stdin or STDIN in places) and prompts.is_data(stdio.STDIN):
             parts.append(prompts.read_stdin(self._command))
         text = "\n\n".join(part for part in parts if part)
         if not text.strip():
@@ -73,7 +73,7 @@ class PromptFile:
         return text
 
     def _read(self, path: str) -> str:
-        if self._from_stdin:
+        if self.from_stdin:
             return prompts.read_stdin(self._command)
         try:
             with open(path, "rb") as file:
@@ -103,6 +103,6 @@ class PromptFile:
             return found[0][1:]
         if name not in values:
             line = self._first + self._body.count("\n", 0, found.start())
-            how = "leave out -n" if name == STDIN else f"give it with -v {name}=..."
+            how = "leave out -n, or what else reads stdin" if name == STDIN else f"give it with -v {name}=..."
             raise UsageError(f"{self.path}:{line}: nothing is said of {{{{{name}}}}}: {how}")
         return str(values[name])

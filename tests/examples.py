@@ -155,6 +155,7 @@ def _unknown_in_cluster(word: str, by_name: dict[str, click.Option], queue: Iter
 
 # The answer to a prompt that the pattern fits, from the provider of the examples.
 ANSWERS = (
+    ("You are a translator", "Nommez trois fleuves."),
     ('"items"', '{"items": [{"name": "Rhine", "km": 1233}, {"name": "Loire", "km": 1006}]}'),
     ("JSON", '[\n  {"name": "Rhine", "km": 1233},\n  {"name": "Loire", "km": 1006}\n]'),
     ("(?i)code|function|program|script", 'Here it is:\n\n```python\nprint("Hello")\n```\n\nRun it with Python.'),

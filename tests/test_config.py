@@ -152,6 +152,23 @@ def test_azure_gets_its_path_as_from_the_environment(configured):
     assert target(env, "azure/m").headers() == ["api-key: k"]
 
 
+def test_azure_elsewhere_and_without_a_key_asks_through_its_sdk(configured):
+    text = '[providers.azure]\nbase_url = "https://x.openai.azure.com"\nheaders = { X-Team = "blue" }\n'
+    found = target(configured(text, AZURE_OPENAI_AD_TOKEN="t"), "azure/m")
+    assert (found.transport, found.url, found.key) == (providers.SDK, "https://x.openai.azure.com/openai/v1", "t")
+    assert found.headers() == ["X-Team: blue"]
+    found = target(configured(text + 'key_cmd = "echo k"', AZURE_OPENAI_AD_TOKEN="t"), "azure/m")
+    assert (found.transport, found.headers()) == ("", ["api-key: k", "X-Team: blue"])
+
+
+def test_what_an_sdk_signs_has_an_address_and_headers_but_no_key(configured):
+    text = '[providers.bedrock]\nbase_url = "https://b.example"\nheaders = { X-Team = "blue" }\nmodel = "m"\n'
+    found = target(configured(text), "bedrock")
+    assert (found.transport, found.url, found.headers()) == (providers.SDK, "https://b.example", ["X-Team: blue"])
+    for key in ("key_file", "key_cmd", "key_env", "key_header", "api"):
+        assert refusal(configured(f'{text}{key} = "chat"'), "bedrock").startswith(":5: providers.bedrock.")
+
+
 def test_key_header(configured, key_file):
     env = configured(
         f'[providers.w]\nbase_url = "https://w.example"\nkey_header = "X-Key"\nkey_file = "{key_file()}"\nmodel = "m"'

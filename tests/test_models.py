@@ -45,6 +45,8 @@ def test_aliases_and_providers(run, tmp_path):
         "openai": ["openai/gpt-5.5", "key found (OPENAI_API_KEY)"],
         "anthropic": ["anthropic/claude-sonnet-5-5", "key not found (set ANTHROPIC_API_KEY)"],
         "gemini": ["gemini/gemini-flash-latest", "key not found (set GEMINI_API_KEY or GOOGLE_API_KEY)"],
+        "bedrock": ["-", "the SDK finds credentials"],
+        "azure": ["-", "the SDK finds credentials"],
         "ollama": ["-", "no key needed"],
         "w": ["-", "key found (key_cmd)"],
     }
@@ -195,3 +197,9 @@ def test_llamacpp(run, llamacpp):
     done = run("models", "llamacpp", env=environment(LLAMACPP_BASE_URL=f"{llamacpp}/v1"))
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(b"llamacpp/")
+
+
+def test_what_an_sdk_reaches_lists_no_models(run):
+    done = run("models", "bedrock", env=environment())
+    assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
+    assert b"the cloud's own tools" in done.stderr

@@ -147,7 +147,7 @@ def test_which_values_are_paths(tmp_path, metavar, value, placed):
     ("text", "args", "told"),
     [
         (f"{HEAD}\n{{{{nmae}}}}", [], ":5: nothing is said of {{nmae}}: give it with -v nmae=..."),
-        ("{{stdin}}", ["-n"], ":1: nothing is said of {{stdin}}: leave out -n"),
+        ("{{stdin}}", ["-n"], ":1: nothing is said of {{stdin}}: leave out -n, or what else reads stdin"),
         ("Hi {{name}}", ["-v", "nmae=x"], " has no {{nmae}}: did you mean name?"),
         ("Hi", ["-v", "x=1"], " has no {{x}}: leave it out"),
         ("{{stdin}}", ["-v", "stdin=x"], "-v cannot set stdin: the command line fills {{stdin}}"),
@@ -237,3 +237,29 @@ def test_any_value_arrives_as_it_is(tmp_path_factory, value):
     path = tmp_path_factory.getbasetemp() / "value.md"
     path.write_text("<{{x}}>")
     assert PromptFile(str(path), "gen").prompt((), True, {"x": value}) == f"<{value}>"
+
+
+# What is asked beyond a prompt.
+
+
+def test_a_schema_and_other_features_in_the_head(sent, tmp_path):
+    (tmp_path / "s.json").write_text('{"title": "river", "type": "object", "properties": {"name": {"type": "string"}}}')
+    (tmp_path / "t.txt").write_text("Basel")
+    head = '+++\nmodel = "ollama/m"\nschema = "s.json"\n[options]\nattach = ["t.txt"]\neffort = "low"\n+++\n'
+    body = sent(head + "Hi")
+    assert isinstance(body, dict)
+    assert body["response_format"]["json_schema"]["name"] == "river"
+    assert body["reasoning_effort"] == "low"
+    assert "Basel" in json.dumps(body["messages"])
+    assert sent('+++\nmodel = "ollama/m"\nschema = "name, age int"\n+++\nHi')["response_format"]
+    assert sent('+++\nmodel = "ollama/m"\noptions.json = true\n+++\nHi')["response_format"] == {"type": "json_object"}
+
+
+def test_stdin_is_read_once(run, sent):
+    body = sent("Which lies at the Rhine?", "-m", "ollama/m", "-a", "-", input=b"Basel")
+    assert json.dumps(body).count("Basel") == 1
+    assert "leave out -n, or what else reads stdin" in prompt(
+        sent("{{stdin}}", "-m", "ollama/m", "-a", "-", input=b"x")
+    )
+    done = run("gen", "-m", "ollama/m", "--dry-run", "-f", "-", "--messages", "-", input=b"Hi")
+    assert (done.returncode, done.stderr) == (2, b"llmstream gen: only one option can read stdin\n")

@@ -92,6 +92,8 @@ def command(
     target = providers.resolve(model, api, os.environ, known)
     given = {name: output.pop(name) for name in options.FEATURES}
     takes_stdin = "-" in (given["messages"], given["tools"], *given["attach"])
+    if takes_stdin and file and file.from_stdin:
+        raise UsageError("only one option can read stdin")
     alone = no_stdin or takes_stdin
     text = (
         file.prompt(prompt, alone, variables)

@@ -24,7 +24,7 @@ CACHED = {"type": "ephemeral"}
 EFFORTS = ("none", "low", "medium", "high", "xhigh", "max")
 # Claude's 4.5 models do not think by effort, but within a number of tokens.
 BUDGETS = {"low": 2048, "medium": 8192, "high": 16384, "xhigh": 24576, "max": 31999}
-BY_BUDGET = ("claude-haiku-4-5", "claude-sonnet-4-5", "claude-opus-4-5")
+BY_BUDGET = ("claude-haiku-4-5", "claude-sonnet-4-5", "claude-opus-4-5")  # with a cloud's own words around it
 
 REASONS = {
     "end_turn": "stop",
@@ -77,7 +77,7 @@ def _effort(request: Request) -> tuple[dict[str, Any] | None, str | None]:
         return {"type": "disabled"}, None
     if request.prefill:
         raise UsageError("a model that thinks takes no --prefill: --effort none")
-    if not request.model.startswith(BY_BUDGET):
+    if not any(name in request.model for name in BY_BUDGET):
         return {"type": "adaptive"}, effort
     budget = BUDGETS[effort]
     if budget >= (request.max_tokens or MAX_TOKENS):
