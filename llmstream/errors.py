@@ -6,6 +6,8 @@ statuses in one place. A message says what happened and, after a colon, what to 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 MANY = 1000
 
 
@@ -69,3 +71,10 @@ class Signalled(BaseException):
 
 
 STATUSES: tuple[type[Error], ...] = (NotFound, UsageError, Refused, Unavailable, Incomplete)
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """The word that was meant, "" where none is near."""
+    import difflib
+
+    return next(iter(difflib.get_close_matches(word, list(words), 1, cutoff=0.7)), "")

@@ -8,26 +8,30 @@ import stat
 from . import stdio
 from .errors import UsageError
 
+PROMPT = "the prompt"
 SILENCE = 2.0  # seconds until a silent stdin is explained
 
 
-def read(command: str, operands: tuple[str, ...], no_stdin: bool) -> str:
+def read(command: str, operands: tuple[str, ...], no_stdin: bool, required: bool = True) -> str:
     """The operands, then stdin where it is a pipe or a file; stdin alone where there are none.
 
-    Raises UsageError for an empty prompt. Notes carry the command's name.
+    Raises UsageError for an empty prompt that is required. Notes carry the command's name.
     """
     asked = " ".join(operands)
-    if no_stdin or (operands and not _is_data(stdio.STDIN)):
+    if no_stdin or ((operands or not required) and not is_data(stdio.STDIN)):
         text = asked
     else:
-        piped = _read_stdin(command)
+        piped = read_stdin(command)
         text = f"{asked}\n\n{piped}" if asked and piped else asked or piped
     if not text.strip():
+        if not required:
+            return ""
         raise UsageError("the prompt is empty: give one as an operand or on stdin")
     return text
 
 
-def _is_data(fd: int) -> bool:
+def is_data(fd: int) -> bool:
+    """Whether the descriptor is a pipe or a file, and not a terminal or /dev/null."""
     try:
         mode = os.fstat(fd).st_mode
     except OSError:
@@ -35,18 +39,25 @@ def _is_data(fd: int) -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
 
 
-def _read_stdin(command: str) -> str:
-    """All of stdin, less one final newline. Invalid UTF-8 becomes U+FFFD, and is told."""
+def read_bytes(command: str, what: str, limit: int | None = None) -> bytes:
+    """All of stdin, or little more than `limit` bytes of it. A silent stdin is told to lack `what`."""
     if os.isatty(stdio.STDIN) and os.isatty(stdio.STDERR):
-        stdio.note(command, "type the prompt, then Ctrl-D")
+        stdio.note(command, f"type {what}, then Ctrl-D")
     source, chunks, timeout = stdio.Input(), [], None if os.isatty(stdio.STDIN) else SILENCE
-    while (chunk := source.read(timeout)) != b"":
+    held = 0
+    while (limit is None or held <= limit) and (chunk := source.read(timeout)) != b"":
         if chunk is None:
-            stdio.note(command, "waiting for the prompt on stdin: -n leaves stdin alone")
+            stdio.note(command, f"waiting for {what} on stdin" + (": -n leaves stdin alone" if what == PROMPT else ""))
         else:
             chunks.append(chunk)
+            held += len(chunk)
         timeout = None
-    data = b"".join(chunks).removeprefix(b"\xef\xbb\xbf")
+    return b"".join(chunks)
+
+
+def read_stdin(command: str) -> str:
+    """All of stdin, less one final newline. Invalid UTF-8 becomes U+FFFD, and is told."""
+    data = read_bytes(command, PROMPT).removeprefix(b"\xef\xbb\xbf")
     try:
         text = data.decode()
     except UnicodeDecodeError as error:

@@ -16,10 +16,10 @@ LLMSTREAM = [sys.executable, "-m", "llmstream"]
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment of a user who has no key, plus `more`; the checkout is what is imported."""
+    """The environment of a user who has no key and no configuration, plus `more`; the checkout is what is imported."""
     env = {k: v for k, v in os.environ.items() if k not in HIDES_FAULTS and not k.endswith(("_API_KEY", "_BASE_URL"))}
-    env.pop("LLMSTREAM_MODEL", None)
-    return env | {"PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"} | more
+    env = {k: v for k, v in env.items() if not k.startswith("LLMSTREAM_")}
+    return env | {"PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8", "XDG_CONFIG_HOME": os.devnull} | more
 
 
 def at(url: str, **more: str) -> dict[str, str]:

@@ -155,13 +155,22 @@ def _unknown_in_cluster(word: str, by_name: dict[str, click.Option], queue: Iter
 
 # The answer to a prompt that the pattern fits, from the provider of the examples.
 ANSWERS = (
+    ("You are a translator", "Nommez trois fleuves."),
+    ('"items"', '{"items": [{"name": "Rhine", "km": 1233}, {"name": "Loire", "km": 1006}]}'),
     ("JSON", '[\n  {"name": "Rhine", "km": 1233},\n  {"name": "Loire", "km": 1006}\n]'),
     ("(?i)code|function|program|script", 'Here it is:\n\n```python\nprint("Hello")\n```\n\nRun it with Python.'),
     ("", "The Rhine, the Danube and the Loire.\nThese are three rivers of Europe."),
 )
 
 
+MODELS = ("large", "small")  # of every provider of the examples
+
+
 class _Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        models = json.dumps({"data": [{"id": name} for name in MODELS]}).encode()
+        self.wfile.write(loopback.head("200 OK", "application/json") + models)
+
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
         prompt = json.dumps(json.loads(body), ensure_ascii=False)
@@ -201,7 +210,17 @@ def on_path(folder: Path, env: dict[str, str]) -> dict[str, str]:
     return env | {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
 
 
-FILES = {"question.txt": "Name three rivers.\n", "towns.txt": "Basel\nVienna\n"}
+TRANSLATE = """#!/usr/bin/env -S llmstream gen -f
++++
+system = "You are a translator."
+options.temperature = 0
+vars.language = "English"
++++
+Translate into {{language}}:
+
+{{stdin}}
+"""
+FILES = {"question.txt": "Name three rivers.\n", "towns.txt": "Basel\nVienna\n", "translate": TRANSLATE}
 MARK = "\x1e"
 
 

@@ -24,10 +24,13 @@ TYPED = [
     ("llmstream gen --api resp", "llmstream gen --api responses"),
     ("llmstream gen --api=resp", "llmstream gen --api=responses"),
     ("llmstream gen --api=chat --model=openai/", "llmstream gen --api=chat --model=openai/gpt-5.5"),
+    ("llmstream gen -m quic", "llmstream gen -m quickest"),
+    ("llmstream models openr", "llmstream models openrouter"),
     ("llmstream man comp", "llmstream man completion"),
     ("llmstream completion f", "llmstream completion fish"),
 ]
 # What a shell says of its line at Ctrl-T.
+CONFIG = 'aliases = { quickest = "local" }'
 RC = {
     "bash": (
         "PS1=; bind 'set bell-style none'; show() { printf '<%s>' \"$READLINE_LINE\"; }; bind -x '\"\\C-t\": show'\n"
@@ -64,7 +67,13 @@ def test_tab(shell, tmp_path):
     (tmp_path / "rc").write_text(RC[shell])
     (tmp_path / ".zshrc").write_text(RC["zsh"])
     command = {"bash": ["bash", "--noprofile", "--rcfile", tmp_path / "rc", "-i"], "zsh": ["zsh", "-d", "-i"]}[shell]
-    more = {"TERM": "dumb", "ZDOTDIR": str(tmp_path), "SCRIPT": str(ROOT / "completions" / FILES[shell])}
+    (tmp_path / "config.toml").write_text(CONFIG)
+    more = {
+        "TERM": "dumb",
+        "LLMSTREAM_CONFIG": str(tmp_path / "config.toml"),
+        "ZDOTDIR": str(tmp_path),
+        "SCRIPT": str(ROOT / "completions" / FILES[shell]),
+    }
     env = examples.on_path(tmp_path / "bin", environment(**more))
     with Terminal(command, env, tmp_path) as terminal:
         terminal.expect("READY")
@@ -77,6 +86,8 @@ def test_tab(shell, tmp_path):
 @needs("fish")
 def test_fish(tmp_path):
     env = examples.on_path(tmp_path / "bin", environment(HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path)))
+    (tmp_path / "llmstream").mkdir()
+    (tmp_path / "llmstream" / "config.toml").write_text(CONFIG)
     source = f"source {ROOT / 'completions' / FILES['fish']}"
     for typed, completed in TYPED:
         script = f"{source}; complete -C '{typed}'"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -11,14 +12,15 @@ import sys
 import click
 import pytest
 
-from llmstream import errors, providers
+from llmstream import config, errors, providers
 from llmstream.core import events, report
 from llmstream.core.exchange import Exchange
 from llmstream.core.timing import Limits, Timing
 from llmstream.net import embedded
 
 from . import docs, examples
-from .conftest import ROOT, environment
+from .conftest import ROOT, at, environment
+from .loopback import Provider, reply
 
 COMMANDS = docs.commands()
 PAGES = sorted(path.stem for path in (ROOT / "man").iterdir())
@@ -171,19 +173,64 @@ def test_dialects_and_default_models_of_the_providers_in_their_order():
 
 def test_every_variable_that_is_read_is_in_the_overview():
     known = {row.url_env for row in providers.PROVIDERS.values()} - {""}
-    known |= {name for row in providers.PROVIDERS.values() for name in row.key_env}
+    known |= {name for row in providers.PROVIDERS.values() for name in (*row.key_env, row.token_env) if name}
     for path in (ROOT / "llmstream").rglob("*.py"):
         read = re.findall(r'env(?:iron)?(?:\.get\(|\[)"(\w+)"', path.read_text())
         known |= {name.upper() for name in read}  # no_proxy is NO_PROXY in lower case
     listed = re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", "\n".join(docs.page("llmstream").sections["ENVIRONMENT"]))
     by_libcurl = {"HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
-    assert set(listed) == known | by_libcurl
+    by_sdks = {"AWS_REGION", "AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_BEARER_TOKEN_BEDROCK"}
+    by_sdks |= {"CLOUD_ML_REGION", "ANTHROPIC_VERTEX_PROJECT_ID", "GOOGLE_APPLICATION_CREDENTIALS"}
+    assert set(listed) == known | by_libcurl | by_sdks
 
 
 def test_the_embedded_model_is_among_the_files():
-    (item,) = docs.page("llmstream").items("FILES")
-    assert item.words == ["Pa", f"~/.cache/llmstream/{embedded.MODEL}"]
-    assert f"{embedded.SIZE // 1_000_000} MB" in item.text()
+    model = docs.page("llmstream").items("FILES")[1]
+    assert model.words == ["Pa", f"~/.cache/llmstream/{embedded.MODEL}"]
+    assert f"{embedded.SIZE // 1_000_000} MB" in model.text()
+
+
+def test_the_configuration_is_among_the_files():
+    path = docs.page("llmstream").items("FILES")[0].words[1]
+    assert config.path_of({}) == (os.path.expanduser(path), False)
+
+
+def test_the_configuration_has_these_keys():
+    items = docs.page("llmstream").items("CONFIGURATION")
+    assert [item.words for item in items] == [["Cm", key] for key in (*config.TOP, *config.PROVIDER)]
+
+
+def tomls() -> list[tuple[str, str]]:
+    """The configurations that documents show."""
+    (page,) = docs.page("llmstream").displays("CONFIGURATION")
+    readme = examples.fenced((ROOT / "README.md").read_text(), "README.md")
+    return [("llmstream.1", page), *((block.where, block.text) for block in readme if block.kind == "toml")]
+
+
+@pytest.mark.parametrize(("where", "text"), tomls())
+def test_a_configuration_that_is_shown_is_right(run, tmp_path, where, text):
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    done = run("gen", "--dry-run", "-m", "ollama/m", "Hi", env=environment(LLMSTREAM_CONFIG=str(path)))
+    assert (done.returncode, done.stderr) == (0, b""), where
+
+
+def test_the_prompt_file_that_is_shown_is_right(run, tmp_path):
+    (text,) = docs.page("llmstream-gen").displays("PROMPT FILES")
+    (tmp_path / "p.md").write_text(text)
+    done = run("gen", "--dry-run", "-f", "p.md", url="http://127.0.0.1:9", input=b"Tag", cwd=tmp_path)
+    body = json.loads(done.stdout.partition(b"\n\n")[2])
+    assert body["messages"][0]["content"] == "Translate into English:\n\nTag"
+    assert (body["system"], body["temperature"], body["max_tokens"]) == ("You are a translator.", 0, 2000)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_objects_of_models_have_these_fields(run, number):
+    shown = records("llmstream-models", "OBJECTS")[number]
+    with Provider(reply("200 OK", json.dumps({"data": [{"id": "gpt-5.5", "object": "model"}]}).encode())) as provider:
+        env = at(provider.url) if number else environment()
+        done = run("models", "--json", *(["openai"] if number else []), env=env)
+    assert shown in [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def records(name: str, section: str) -> list[dict[str, object]]:

@@ -22,7 +22,13 @@ FLOORS = {  # the longest name that fits a module says its floor
     "sizes": 4,  # what an option may say
     "net": 3,  # sockets, descriptors, clocks, signals
     "serve": 3,
+    "prices": 3,
     "prompts": 3,
+    "prompt_file": 3,
+    "config": 3,
+    "keys": 3,
+    "attachments": 3,
+    "features": 3,
     "stopping": 3,
     "stdio": 3,
     "providers": 2,  # dialects, and one generation: bytes in, events out
@@ -30,6 +36,7 @@ FLOORS = {  # the longest name that fits a module says its floor
     "core.report": 2,
     "core": 1,  # scanners, conditions, framing
     "errors": 0,
+    "toml": 0,
     "": 0,
 }
 WORLDLESS = ("core", "providers")

@@ -68,6 +68,9 @@ def test_final_newline(run):
             assert run("gen", *options, "-m", "openai/m", "Hi", url=provider.url).stdout == expected
 
 
+NO_DETAILS = {"cached_tokens": 0, "reasoning_tokens": 0, "cache_write_tokens": 0}
+
+
 def test_events(run):
     with Provider([head(), *chat("a", "b"), HOLD]) as provider:
         done = run("gen", "--events", "-m", "openai/m", "Hi", url=provider.url)
@@ -75,7 +78,7 @@ def test_events(run):
         {"type": "start", "provider": "openai", "model": "m", "id": "c1"},
         {"type": "text", "text": "a"},
         {"type": "text", "text": "b"},
-        {"type": "usage", "input_tokens": 3, "output_tokens": 2, "cached_tokens": 0, "reasoning_tokens": 0},
+        {"type": "usage", "input_tokens": 3, "output_tokens": 2, **NO_DETAILS},
         {"type": "finish", "reason": "stop", "provider_reason": "stop"},
     ]
 
@@ -377,6 +380,7 @@ def test_dry_run_hides_the_key_and_sends_nothing(run):
     ("args", "env", "message"),
     [
         (["-m", "opnai/m"], {}, "unknown provider 'opnai'"),
+        (["-m", ""], {}, "the model's name is empty: leave -m out for the default model"),
         (["-m", "foo"], {}, "no provider is plain from the model's name 'foo'"),
         (["-m", "openai/m"], {}, "no key for openai: set OPENAI_API_KEY"),
         (["-m", "azure/m"], {"AZURE_OPENAI_API_KEY": "x"}, "azure needs an address: set AZURE_OPENAI_ENDPOINT"),

@@ -9,11 +9,12 @@ import pytest
 
 from llmstream.cli import COMMANDS
 
-from .conftest import at, environment
+from .conftest import ROOT, at, environment
 from .loopback import DIALECTS, Provider, head
 
 HEAVY = {
     *("openai", "anthropic", "pydantic", "httpx", "httpx2", "httpcore", "httpcore2", "anyio", "xllamacpp", "certifi"),
+    *("boto3", "botocore", "google", "google.auth", "azure", "azure.identity", "genai_prices", "threading"),
     *("requests", "urllib3", "rich", "numpy", "jinja2", "yaml", "regex"),
     *("asyncio", "concurrent.futures", "multiprocessing", "ssl", "http.client", "urllib.request", "urllib.parse"),
     *("importlib.metadata", "importlib.resources", "dataclasses", "pathlib", "logging", "email", "difflib"),
@@ -48,8 +49,15 @@ def test_help_loads_neither_the_wire_nor_another_command(command):
     modules = llmstream(command, "--help")
     assert not modules & HEAVY
     assert not [name for name in modules if name.startswith(("pycurl", "llmstream.net", "llmstream.serve"))]
-    own = {f"llmstream.commands.{command.replace('-', '_')}", "llmstream.commands.options"}
+    own = {
+        f"llmstream.commands.{command.replace('-', '_')}",
+        "llmstream.commands.options",
+        "llmstream.commands.settings",
+    }
     assert {name for name in modules if name.startswith("llmstream.commands.")} <= own
+
+
+FEATURES = {"features", "attachments", "core.schema", "providers.prefill", "net.download"}
 
 
 @pytest.mark.parametrize("api", DIALECTS)
@@ -63,3 +71,26 @@ def test_gen_loads_only_the_wire_and_its_dialect(api):
     dialects = {name.rpartition(".")[2] for name in modules if name.startswith("llmstream.providers.")}
     assert dialects - {"chat"} == {api} - {"chat"}  # responses leans on chat
     assert "llmstream.net.embedded" not in modules
+    assert not modules & {f"llmstream.{name}" for name in FEATURES}
+
+
+def test_without_a_configuration_or_a_prompt_file_nothing_that_reads_them_is_loaded(tmp_path):
+    readers = {"tomllib", "llmstream.toml", "llmstream.keys", "llmstream.prompt_file", "llmstream.commands.defaults"}
+    modules = llmstream("gen", "--dry-run", "Hi", env=environment(LLMSTREAM_MODEL="ollama/m"))
+    assert not modules & readers
+    path = tmp_path / "config.toml"
+    text = 'model = "ollama/m"\n[providers.work]\nbase_url = "https://w.example"\nkey_cmd = "echo k"\n'
+    for more, read in [("", set()), ("defaults = { seed = 1 }", {"llmstream.commands.defaults"})]:
+        path.write_text(text + more)
+        modules = llmstream("gen", "--dry-run", "Hi", env=environment(LLMSTREAM_CONFIG=str(path)))
+        assert readers & modules == {"tomllib", "llmstream.toml"} | read
+        assert not modules & HEAVY
+
+
+def test_what_is_asked_beyond_a_prompt_loads_its_own_rooms_only():
+    with Provider([head(), *DIALECTS["chat"]("Hello")]) as provider:
+        env = at(provider.url, LLMSTREAM_MODEL="openai/m")
+        modules = llmstream("gen", "--schema", "name", "--attach", str(ROOT / "LICENSE"), "Hi", env=env)
+    used = {name for name in FEATURES if f"llmstream.{name}" in modules}
+    assert used == {"features", "attachments", "core.schema", "providers.prefill"}
+    assert not (modules & HEAVY) - imported("import pycurl")

@@ -20,21 +20,24 @@ from ..core.retry import Retries
 from ..core.text import encode
 from ..core.timing import Limits
 from ..errors import Error, NotFound, OutputFailed, ReaderGone, Signalled, UsageError
-from . import options
+from . import options, settings
 
 if TYPE_CHECKING:
     from ..core.stop.stops import Stops
     from ..net.resume import Resume
     from ..net.route import Route
     from ..net.stream import Stream
+    from ..prompt_file import PromptFile
 
 NAME = "gen"
 
 
 @stopping.options("until-")
-@click.command(NAME)
+@click.command(NAME, cls=settings.Command)
 @click.argument("prompt", nargs=-1)
+@settings.prompt_file
 @options.request
+@options.features
 @click.option("-n", "--no-stdin", is_flag=True, help="Leave stdin alone.")
 @click.option("--events", is_flag=True, help="Write NDJSON events instead of text.")
 @click.option("--timing", is_flag=True, help='As --events, each with "t": seconds since the request.')
@@ -51,6 +54,9 @@ NAME = "gen"
 @options.network
 def command(
     prompt: tuple[str, ...],
+    file: PromptFile | None,
+    variables: dict[str, str],
+    known: providers.Catalogue,
     model: str | None,
     api: str | None,
     no_stdin: bool,
@@ -80,13 +86,27 @@ def command(
     llmstream gen 'Name three rivers.'
     git diff | llmstream gen 'Write a commit message for this.'
     llmstream gen -m anthropic/claude-sonnet-5-5 -u < question.txt | tee answer.md
+    llmstream gen -f translate.md -v language=French < letter.txt
     llmstream gen --events 'Count to ten.' | jq -r 'select(.type=="text").text'
     """
     stdio.require_stdout()
     stops = stopping.stops(output, "until-")
-    target = providers.resolve(model, api, os.environ)
-    text = prompts.read(NAME, prompt, no_stdin)
+    target = providers.resolve(model, api, os.environ, known)
+    given = {name: output.pop(name) for name in options.FEATURES}
+    takes_stdin = "-" in (given["messages"], given["tools"], *given["attach"])
+    if takes_stdin and file and file.from_stdin:
+        raise UsageError("only one option can read stdin")
+    alone = no_stdin or takes_stdin
+    text = (
+        file.prompt(prompt, alone, variables)
+        if file
+        else prompts.read(NAME, prompt, alone, required=not given["messages"])
+    )
     request = Request(target.model, text, system, max_tokens, temperature, seed, stop, extra)
+    if any(value not in (None, (), False) for value in given.values()):
+        from .. import features
+
+        target, request = features.add(NAME, target, request, given, output["events"] or output["timing"])
     if dry_run:
         stdio.write(encode(_describe(target, request, go_on)))
         return
@@ -94,7 +114,7 @@ def command(
     from ..net.route import find
 
     generation = _Generation(request, output, stops)  # opens the stats file before anything is paid for
-    route = find(target, len(text.encode("utf-8", "replace")), record, speed, progress=os.isatty(stdio.STDERR))
+    route = find(target, request.size(), record, speed, progress=os.isatty(stdio.STDERR))
     generation.run(route, limits, connect_timeout, Retries(retries, max_retry_wait), go_on)
 
 
@@ -164,10 +184,16 @@ class _Generation:
     def _report(self, stream: Stream, target: providers.Target, status: int, reason: str, failed: bool = False) -> None:
         """Tells what the generation came to. `failed`: something else is to be told, too, and counts for more."""
         exchange, now = stream.exchange, time.monotonic()
-        record = report.record(target.provider, target.model, exchange, now, status=status, reason=reason)
         for note in [exchange.warning, *(self._stops.notes if self._stops else [])]:
             if note:
                 stdio.note(NAME, note)
+        if not self._output["usage"] and self._stats is None:
+            return
+        from .. import prices
+
+        provider, model = target.provider, target.model
+        cost = prices.cost(provider, model, exchange.usage)
+        record = report.record(provider, model, exchange, now, status=status, reason=reason, cost=cost)
         if self._output["usage"]:
             stdio.note(NAME, report.line(record))
         if self._stats is not None:
@@ -202,7 +228,7 @@ def _open_stats(path: str | None) -> int | None:
 
 def _describe(target: providers.Target, request: Request, go_on: bool) -> str:
     """The request as it would go out, its key hidden."""
-    headers = target._replace(key=target.key and "[key]").headers()
+    headers = target.hidden().headers()
     body = providers.dialect(target.api).body(request, target.fields)
     if go_on and (resume := _resume(target)):
         resume.prepare(body)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
-from .. import providers
+from .. import config, providers
+from ..errors import Error
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -55,7 +57,11 @@ def _system(ctx: click.Context, param: click.Parameter, value: str | None) -> st
 
 
 def _complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    names = [f"{name}/{row.model}" for name, row in providers.PROVIDERS.items() if row.model]
+    try:
+        known = config.read(os.environ).known
+    except Error:  # the command itself will say so
+        known = providers.BUILT_IN
+    names = [*known.aliases, *(f"{name}/{row.model}" for name, row in known.providers.items() if row.model)]
     return [name for name in names if name.startswith(incomplete)]
 
 
@@ -81,7 +87,7 @@ request = _all(
         "--model",
         metavar="MODEL",
         shell_complete=_complete_model,
-        help="provider/model, a plain model name, or the path of a .gguf file.",
+        help="provider/model, a plain model name, an alias, or the path of a .gguf file.",
     ),
     click.option("--api", type=click.Choice(providers.APIS), help="The dialect, where not the provider's own."),
     click.option(
@@ -106,6 +112,30 @@ request = _all(
     ),
 )
 
+PATH = click.Path()  # for the shell, which completes it; what it is, is looked at later
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+
+features = _all(
+    click.option("--json", is_flag=True, help="Let the answer be a JSON object."),
+    click.option(
+        "--schema", type=PATH, metavar="FILE|JSON|FIELDS", help="Let it be JSON of this schema: 'name, age int'."
+    ),
+    click.option(
+        "--schema-multi", type=PATH, metavar="FILE|JSON|FIELDS", help='Let it be a list of such, {"items": [...]}.'
+    ),
+    click.option(
+        "-a", "--attach", multiple=True, type=PATH, metavar="FILE|URL", help="Attach an image, PDF, text or sound."
+    ),
+    click.option("--messages", type=PATH, metavar="FILE", help="The conversation before the prompt, as JSON."),
+    click.option("--prefill", metavar="TEXT", help="Let the answer begin with TEXT."),
+    click.option("--effort", type=click.Choice(EFFORTS), help="How hard the model is to think."),
+    click.option(
+        "--tools", type=PATH, metavar="FILE", help="Tools that the model may call, as JSON; calls are --events."
+    ),
+    click.option("--cache", is_flag=True, help="Let Anthropic keep the system prompt and attachments for later."),
+)
+FEATURES = ("json", "schema", "schema_multi", "attach", "messages", "prefill", "effort", "tools", "cache")
+
 network = _all(
     click.option(
         "--retries", type=click.IntRange(min=0), default=4, metavar="N", help="Try again at most N times (4)."
@@ -116,3 +146,14 @@ network = _all(
     _patience("--stall-timeout", 60.0, "Give up when the answer has not grown for S seconds"),
     _patience("--timeout", 0.0, "Give up on the whole answer after S seconds"),
 )
+
+
+def settable() -> set[str]:
+    """The names of the parameters that a prompt file or the configuration may set: what is asked, how patiently."""
+
+    @request
+    @features
+    @network
+    def asking() -> None: ...
+
+    return {param.name for param in asking.__click_params__}  # type: ignore[attr-defined]

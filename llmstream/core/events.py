@@ -67,16 +67,22 @@ class ToolCall(Event):
 
 
 class Usage(Event):
-    """Tokens, all told: cached_tokens are part of input_tokens, reasoning_tokens of output_tokens."""
+    """Tokens, all told: those read from a cache and written to one are part of input_tokens, reasoning of output."""
 
-    __slots__ = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
+    __slots__ = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "cache_write_tokens")
     type = "usage"
 
     def __init__(
-        self, input_tokens: int, output_tokens: int, cached_tokens: int = 0, reasoning_tokens: int = 0
+        self,
+        input_tokens: int,
+        output_tokens: int,
+        cached_tokens: int = 0,
+        reasoning_tokens: int = 0,
+        cache_write_tokens: int = 0,
     ) -> None:
         self.input_tokens, self.output_tokens = input_tokens, output_tokens
         self.cached_tokens, self.reasoning_tokens = cached_tokens, reasoning_tokens
+        self.cache_write_tokens = cache_write_tokens
 
 
 class Finish(Event):

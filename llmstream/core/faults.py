@@ -12,6 +12,7 @@ from .decoder import as_json
 # What will not heal by itself; everything else that a stream reports is taken for passing trouble.
 REFUSALS = (
     "invalid",
+    "validation",  # Bedrock's validationException
     "authentication",
     "permission",
     "not_found",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..errors import Error, Incomplete, Refused
 from .events import Finish
 from .exchange import Exchange
@@ -22,11 +24,18 @@ def verdict(finish: Finish | None, limited: bool) -> Error | None:
 
 
 def record(
-    provider: str, model: str, exchange: Exchange, now: float, *, status: int, reason: str = ""
+    provider: str,
+    model: str,
+    exchange: Exchange,
+    now: float,
+    *,
+    status: int,
+    reason: str = "",
+    cost: float | None = None,
 ) -> dict[str, object]:
     """Counts, seconds and the outcome. Counts that the provider did not tell are None.
 
-    `reason` says how it ended where the provider's finish reason does not: cancelled, error.
+    `reason` says how it ended where the provider's finish reason does not: cancelled, error. `cost` is in US dollars.
     """
     usage, timing, finish = exchange.usage, exchange.timing, exchange.finish
     rate = timing.rate(usage.output_tokens) if usage else None
@@ -37,6 +46,8 @@ def record(
         "output_tokens": usage.output_tokens if usage else None,
         "cached_tokens": usage.cached_tokens if usage else None,
         "reasoning_tokens": usage.reasoning_tokens if usage else None,
+        "cache_write_tokens": usage.cache_write_tokens if usage else None,
+        "cost_usd": cost,
         "characters": exchange.characters,
         "ttft": None if timing.ttft is None else round(timing.ttft, 4),
         "seconds": round(now - timing.started, 4),
@@ -46,15 +57,19 @@ def record(
     }
 
 
-def line(data: dict[str, object]) -> str:
+def line(data: dict[str, Any]) -> str:
     """The record as one line."""
     parts = []
     if data["output_tokens"] is None:
         parts.append(f"{data['characters']} characters (the provider told no token counts)")
     else:
-        cached = f" ({data['cached_tokens']} cached)" if data["cached_tokens"] else ""
+        counts = {"cached": data["cached_tokens"], "into the cache": data["cache_write_tokens"]}
+        apart = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+        cached = f" ({apart})" if apart else ""
         reasoning = f" ({data['reasoning_tokens']} reasoning)" if data["reasoning_tokens"] else ""
         parts.append(f"{data['input_tokens']} tokens in{cached}, {data['output_tokens']} out{reasoning}")
+    if data["cost_usd"] is not None:
+        parts.append(f"${data['cost_usd']:.{4 if data['cost_usd'] >= 0.001 else 6}f}")
     if data["ttft"] is not None:
         parts.append(f"first after {data['ttft']:.2f} s")
     if data["tokens_per_second"] is not None:

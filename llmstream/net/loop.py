@@ -30,6 +30,11 @@ CA_FILES = (
     "/etc/ssl/ca-bundle.pem",  # openSUSE
     "/etc/ssl/cert.pem",  # macOS, BSD, Alpine
 )
+OURS = (
+    "Accept: text/event-stream, application/json",
+    "Accept-Encoding: identity",  # compression holds back what streaming is for
+    f"User-Agent: llmstream/{__version__}",
+)
 # How often it is worth trying again, where not many times: names and certificates do not mend in a minute.
 WORTH = {
     pycurl.E_COULDNT_CONNECT: 1,
@@ -177,12 +182,8 @@ class Loop:
 
 
 def _prepare(easy: pycurl.Curl, ask: Ask, connect_timeout: float) -> None:
-    headers = [
-        *ask.headers,
-        "Accept: text/event-stream, application/json",
-        "Accept-Encoding: identity",  # compression holds back what streaming is for
-        f"User-Agent: llmstream/{__version__}",
-    ]
+    given = {line.partition(":")[0].lower() for line in ask.headers}
+    headers = [*ask.headers, *(line for line in OURS if line.partition(":")[0].lower() not in given)]
     if ask.body is not None:
         body = json.dumps(ask.body, ensure_ascii=False).encode("utf-8", "replace")
         easy.setopt(pycurl.POSTFIELDS, body)

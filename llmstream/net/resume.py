@@ -8,17 +8,14 @@ assistant's. The first two outlive their connection, so that an early end has to
 from __future__ import annotations
 
 import os
-import re
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
 from ..core.decoder import Decoder
 from ..core.events import Event, Reasoning, Start, Text, ToolCall
 from ..core.exchange import Exchange
-from ..providers import Target, dialect
+from ..providers import Target, dialect, prefill
 from .transfer import Ask
-
-CONTINUED_BY_CLAUDE = re.compile(r"claude-(haiku|sonnet|opus)-4-5\b")  # newer ones refuse, older ones are gone
 
 
 class Resume(Protocol):
@@ -45,9 +42,7 @@ def of(target: Target) -> Resume | None:
         return Replay(target)
     if target.resume == "background" and target.api == "responses":
         return Background(target)
-    if target.api == "messages" and not CONTINUED_BY_CLAUDE.match(target.model):
-        return None
-    return Prefill(target) if target.resume in PREFILLS and target.api != "responses" else None
+    return Prefill(target) if prefill.takes(target) else None
 
 
 class Replay:
@@ -104,12 +99,7 @@ class Background:
         return f"{self._target.url}/{quote(self._id)}"
 
 
-PREFILLS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # fields of the message, fields of the body
-    "assistant": ({}, {}),
-    "prefix": ({"prefix": True}, {}),
-    "repeated_prefix": ({"prefix": True}, {}),  # the answer begins with the message again
-    "continue_final_message": ({}, {"continue_final_message": True, "add_generation_prompt": False}),
-}
+FORMATS = {"response_format", "output_config"}  # which begin anew where a message goes on
 
 
 class Prefill:
@@ -130,11 +120,16 @@ class Prefill:
 
     def ask(self, exchange: Exchange, body: dict[str, Any], now: float) -> Ask | None:
         target, said = self._target, "".join(self._said)
-        if not self._only_text or "response_format" in body or not said.strip():
+        if not self._only_text or body.keys() & FORMATS or not said.strip():
             return None
+        asked, begun = body["messages"], ""
+        if asked[-1]["role"] == "assistant":  # --prefill: what goes on is one message
+            begun = asked[-1]["content"]
+            asked = asked[:-1]
+        said = begun + said
         sent = said.rstrip() if target.api == "messages" else said  # it refuses blanks at the end
-        message, more = PREFILLS[target.resume]
-        messages = [*body["messages"], {"role": "assistant", "content": sent, **message}]
+        message, more = prefill.STYLES[target.resume]
+        messages = [*asked, {"role": "assistant", "content": sent, **message}]
         decoder = dialect(target.api).Decoder(target.provider, target.model)
         again = said if target.resume == "repeated_prefix" else ""
         exchange.reopen(now, same_bytes=False, decoder=Rest(decoder, again, said[len(sent) :]))

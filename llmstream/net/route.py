@@ -1,4 +1,4 @@
-"""The way that a request goes: over the network, to the model in this process, or into a recording."""
+"""The way that a request goes: over the network, through an SDK, to the model in this process, or into a recording."""
 
 from __future__ import annotations
 
@@ -26,15 +26,23 @@ def find(target: providers.Target, prompt_size: int, record: str | None, speed: 
 
         player = Player(target.model, speed)
         return Route(player.target, _recorded(player, record, player.target))
-    from .loop import Loop
-
     server = None
     if not target.url:
         from . import embedded
 
         server, url, key = embedded.start(target.model, prompt_size, progress)
         target = target._replace(url=providers.endpoint(f"{url}/v1", target.api), key=key)
-    return Route(target, _recorded(Loop(), record, target), server)
+    return Route(target, _recorded(_transport(target), record, target), server)
+
+
+def _transport(target: providers.Target) -> Transport:
+    if target.transport == providers.SDK:
+        from .sdk import Sdk
+
+        return Sdk(target)
+    from .loop import Loop
+
+    return Loop()
 
 
 def _recorded(transport: Transport, path: str | None, target: providers.Target) -> Transport:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from .. import providers
-from ..core.events import Event
+from ..core.events import Event, Finish, Text
 from ..core.exchange import Exchange
 from ..core.request import Request
 from ..core.retry import Retries
@@ -48,6 +48,7 @@ class Stream:
         self._transport = transport
         self._dialect = providers.dialect(target.api)
         self._body: dict[str, Any] = self._dialect.body(request, target.fields)
+        self._prefill = request.prefill.text if request.prefill else ""
         self._resume = resume
         self._continued = False
         if resume:
@@ -62,6 +63,10 @@ class Stream:
 
         At the time that `wake` tells (monotonic, seconds) a list is yielded even if it is empty.
         """
+        events = self._events(wake)
+        return begun_with(self._prefill, events) if self._prefill else events
+
+    def _events(self, wake: Callable[[], float | None] | None) -> Generator[list[Event]]:
         transport = self._transport
         try:
             while True:
@@ -199,6 +204,20 @@ class Stream:
         self._redirects += 1
         self._url = url
         return True
+
+
+def begun_with(beginning: str, batches: Generator[list[Event]]) -> Generator[list[Event]]:
+    """An answer with its beginning, which the server was given and does not repeat."""
+    try:
+        for batch in batches:
+            at = next((i for i, event in enumerate(batch) if isinstance(event, Text | Finish)), None)
+            if at is None or not beginning:
+                yield batch
+            else:
+                yield [*batch[:at], Text(beginning), *batch[at:]]
+                beginning = ""
+    finally:
+        batches.close()
 
 
 def _dice() -> float:

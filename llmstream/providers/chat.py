@@ -11,10 +11,12 @@ from typing import Any
 from ..core import decoder
 from ..core.decoder import as_json, items, member, number, string
 from ..core.events import Event, Finish, Reasoning, Text, ToolCall, Usage
-from ..core.request import Request
-from ..errors import Unavailable
+from ..core.request import Attachment, Request, Tool
+from ..errors import Unavailable, UsageError
 
 PATH = "/chat/completions"
+TAKES = ("image", "pdf", "audio", "text")  # kinds of attachments, where the model has them
+LIMIT = 50_000_000  # bytes of a request's attachments as they are sent; OpenAI's
 
 REASONS = {
     "stop": "stop",
@@ -46,7 +48,9 @@ def headers(key: str) -> list[str]:
 
 def body(request: Request, fields: dict[str, str]) -> dict[str, Any]:
     """The request's JSON, with `fields` as in Request.fill."""
-    messages = [{"role": "user", "content": request.prompt}]
+    if request.cache:
+        raise UsageError("only the Messages API has --cache: other providers cache by themselves")
+    messages = request.turns(_part, _text)
     if request.system is not None:
         messages.insert(0, {"role": "system", "content": request.system})
     wanted: dict[str, Any] = {
@@ -58,8 +62,46 @@ def body(request: Request, fields: dict[str, str]) -> dict[str, Any]:
         "temperature": request.temperature,
         "seed": request.seed,
         "stop": list(request.stop) or None,
+        "response_format": _format(request),
+        "reasoning_effort": request.effort,
+        "tools": [{"type": "function", "function": function(tool)} for tool in request.tools] or None,
     }
     return request.fill(wanted, fields)
+
+
+def function(tool: Tool) -> dict[str, Any]:
+    """A tool as OpenAI's dialects write it."""
+    shape = {"name": tool.name, "description": tool.description, "parameters": tool.parameters, "strict": tool.strict}
+    return {key: value for key, value in shape.items() if value not in (None, "")}
+
+
+def described(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema as OpenAI's dialects want it, under a name and strict where it can be."""
+    from ..core import schema as schemas
+
+    closed = schemas.closed(schema)
+    return {"name": schemas.title(schema), "schema": closed, "strict": schemas.strict(closed)}
+
+
+def _format(request: Request) -> dict[str, Any] | None:
+    if request.schema is not None:
+        return {"type": "json_schema", "json_schema": described(request.schema)}
+    return {"type": "json_object"} if request.json else None
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}
+
+
+def _part(file: Attachment) -> dict[str, Any]:
+    if file.kind == "image":
+        return {"type": "image_url", "image_url": {"url": file.data_url()}}
+    if file.kind == "audio":
+        sound = {"data": file.data, "format": "wav" if file.media_type == "audio/wav" else "mp3"}
+        return {"type": "input_audio", "input_audio": sound}
+    if file.kind == "pdf":
+        return {"type": "file", "file": {"filename": file.name, "file_data": file.data_url()}}
+    return _text(file.titled())
 
 
 class Decoder(decoder.Decoder):
@@ -161,7 +203,8 @@ class Decoder(decoder.Decoder):
             if reasoned and number(usage, "total_tokens") == asked + said + reasoned:
                 said += reasoned  # xAI counts it apart
             cached = number(usage, "prompt_tokens_details", "cached_tokens") or number(usage, "prompt_cache_hit_tokens")
-            self.usage = Usage(asked, said, cached, reasoned)
+            written = number(usage, "prompt_tokens_details", "cache_write_tokens")
+            self.usage = Usage(asked, said, cached, reasoned, written)
 
 
 def _parts(parts: Any) -> list[Event]:

@@ -11,12 +11,20 @@ from typing import Any
 from ..core import decoder
 from ..core.decoder import as_json, items, number, string
 from ..core.events import Event, Finish, Reasoning, Text, ToolCall, Usage
-from ..core.request import Request
+from ..core.request import Attachment, Request, Tool
 from ..errors import UsageError
 
 PATH = "/v1/messages"
+TAKES = ("image", "pdf", "text")  # kinds of attachments
+LIMIT = 32_000_000  # bytes of a whole request
 VERSION = "2023-06-01"
 MAX_TOKENS = 32000  # the field is required; every model of the current generations takes this much
+CACHED = {"type": "ephemeral"}
+
+EFFORTS = ("none", "low", "medium", "high", "xhigh", "max")
+# Claude's 4.5 models do not think by effort, but within a number of tokens.
+BUDGETS = {"low": 2048, "medium": 8192, "high": 16384, "xhigh": 24576, "max": 31999}
+BY_BUDGET = ("claude-haiku-4-5", "claude-sonnet-4-5", "claude-opus-4-5")  # with a cloud's own words around it
 
 REASONS = {
     "end_turn": "stop",
@@ -38,16 +46,97 @@ def body(request: Request, fields: dict[str, str]) -> dict[str, Any]:
     """The request's JSON, with `fields` as in Request.fill."""
     if request.seed is not None:
         raise UsageError("the Messages API has no --seed: leave it out")
+    if request.json:
+        raise UsageError("the Messages API has no --json: describe the answer by --schema")
+    thinking, effort = _effort(request)
     wanted: dict[str, Any] = {
         "model": request.model,
         "max_tokens": request.max_tokens or MAX_TOKENS,
-        "messages": [{"role": "user", "content": request.prompt}],
+        "messages": request.turns(_part, _text),
         "stream": True,
         "system": request.system,
         "temperature": request.temperature,
         "stop_sequences": list(request.stop) or None,
+        "thinking": thinking,
+        "output_config": _output(request, effort),
+        "tools": [_tool(tool) for tool in request.tools] or None,
     }
+    if request.cache:
+        _cache(request, wanted)
     return request.fill(wanted, fields)
+
+
+def _effort(request: Request) -> tuple[dict[str, Any] | None, str | None]:
+    """How to think, and the effort: models know either a budget of tokens or an effort."""
+    effort = request.effort
+    if effort is None:
+        return None, None
+    if effort not in EFFORTS:
+        raise UsageError(f"the Messages API has no --effort {effort}: it is one of {', '.join(EFFORTS)}")
+    if effort == "none":
+        return {"type": "disabled"}, None
+    if request.prefill:
+        raise UsageError("a model that thinks takes no --prefill: --effort none")
+    if not any(name in request.model for name in BY_BUDGET):
+        return {"type": "adaptive"}, effort
+    budget = BUDGETS[effort]
+    if budget >= (request.max_tokens or MAX_TOKENS):
+        raise UsageError(f"--effort {effort} thinks for up to {budget} tokens: --max-tokens has to be more")
+    return {"type": "enabled", "budget_tokens": budget}, None
+
+
+def _output(request: Request, effort: str | None) -> dict[str, Any] | None:
+    output: dict[str, Any] = {"effort": effort} if effort else {}
+    if request.schema is not None:
+        from ..core import schema as schemas
+
+        output["format"] = {"type": "json_schema", "schema": schemas.closed(request.schema)}
+    return output or None
+
+
+def _cache(request: Request, wanted: dict[str, Any]) -> None:
+    """Marks the ends of what stays the same: tools and system prompt, the conversation so far, the attachments.
+
+    A mark covers all before it; the API counts tools before the system prompt, and takes four marks.
+    """
+    if not (request.system or request.tools or request.attachments or (request.messages and request.prompt)):
+        raise UsageError("--cache has nothing to keep: it is for --system, --tools, --messages and --attach")
+    if request.system:
+        wanted["system"] = [_text(request.system) | {"cache_control": CACHED}]
+    elif request.tools:
+        wanted["tools"][-1]["cache_control"] = CACHED
+    if request.messages and request.prompt:
+        last = wanted["messages"][len(request.messages) - 1]
+        last["content"] = [_text(last["content"]) | {"cache_control": CACHED}]
+    if request.attachments:
+        turn = next(
+            turn for turn in wanted["messages"] if isinstance(turn["content"], list) and len(turn["content"]) > 1
+        )
+        turn["content"][-2]["cache_control"] = CACHED
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    shape = {
+        "name": tool.name,
+        "description": tool.description,
+        "input_schema": tool.parameters,
+        "strict": tool.strict,
+    }
+    return {key: value for key, value in shape.items() if value not in (None, "")}
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}
+
+
+def _part(file: Attachment) -> dict[str, Any]:
+    if file.kind == "text":
+        source = {"type": "text", "media_type": "text/plain", "data": file.data}
+        return {"type": "document", "title": file.name, "source": source}
+    source = {"type": "base64", "media_type": file.media_type, "data": file.data}
+    if file.kind == "pdf":
+        return {"type": "document", "title": file.name, "source": source}
+    return {"type": "image", "source": source}
 
 
 class Decoder(decoder.Decoder):
@@ -117,10 +206,11 @@ class Decoder(decoder.Decoder):
             return
         counts = self._counts
         counts.update({k: v for k, v in usage.items() if v is not None})
-        cached = number(counts, "cache_read_input_tokens")
+        cached, written = number(counts, "cache_read_input_tokens"), number(counts, "cache_creation_input_tokens")
         self.usage = Usage(
-            number(counts, "input_tokens") + cached + number(counts, "cache_creation_input_tokens"),
+            number(counts, "input_tokens") + cached + written,
             number(counts, "output_tokens"),
             cached,
             number(counts, "output_tokens_details", "thinking_tokens"),
+            written,
         )

@@ -11,11 +11,13 @@ from typing import Any
 from ..core import decoder, faults
 from ..core.decoder import items, member, number, string
 from ..core.events import Event, Finish, Reasoning, Text, ToolCall, Usage
-from ..core.request import Request
+from ..core.request import Attachment, Request
 from ..errors import Refused, UsageError
 from . import chat
 
 PATH = "/responses"
+TAKES = ("image", "pdf", "text")  # kinds of attachments
+LIMIT = 50_000_000  # bytes of a request's attachments as they are sent
 headers = chat.headers  # the same key, the same way
 
 INCOMPLETE = {"max_output_tokens": "length", "max_messages": "length", "content_filter": "content_filter"}
@@ -28,15 +30,44 @@ def body(request: Request, fields: dict[str, str]) -> dict[str, Any]:
     """The request's JSON, with `fields` as in Request.fill."""
     if request.seed is not None or request.stop:
         raise UsageError("the Responses API has neither --seed nor --stop: add --api chat")
+    if request.cache:
+        raise UsageError("only the Messages API has --cache: OpenAI caches by itself")
+    plain = not (request.messages or request.attachments)
     wanted: dict[str, Any] = {
         "model": request.model,
-        "input": request.prompt,
+        "input": request.prompt if plain else request.turns(_part, _text),
         "stream": True,
         "instructions": request.system,
         "max_output_tokens": request.max_tokens,
         "temperature": request.temperature,
+        "text": _format(request),
+        "reasoning": {"effort": request.effort} if request.effort else None,
+        "tools": [
+            # Without a word this API is strict, and refuses schemas that are not.
+            {"type": "function", **chat.function(tool), "strict": bool(tool.strict)}
+            for tool in request.tools
+        ]
+        or None,
     }
     return request.fill(wanted, fields)
+
+
+def _format(request: Request) -> dict[str, Any] | None:
+    if request.schema is not None:
+        return {"format": {"type": "json_schema", **chat.described(request.schema)}}
+    return {"format": {"type": "json_object"}} if request.json else None
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"type": "input_text", "text": text}
+
+
+def _part(file: Attachment) -> dict[str, Any]:
+    if file.kind == "image":
+        return {"type": "input_image", "detail": "auto", "image_url": file.data_url()}
+    if file.kind == "pdf":
+        return {"type": "input_file", "filename": file.name, "file_data": file.data_url()}
+    return _text(file.titled())
 
 
 class Decoder(decoder.Decoder):
@@ -110,6 +141,7 @@ class Decoder(decoder.Decoder):
                 number(usage, "output_tokens"),
                 number(usage, "input_tokens_details", "cached_tokens"),
                 number(usage, "output_tokens_details", "reasoning_tokens"),
+                number(usage, "input_tokens_details", "cache_write_tokens"),
             )
         if kind in ENDS:
             self.finish = self._reason(kind, response)

@@ -190,11 +190,12 @@ def test_what_ollama_tells_beside_text():
 
 
 def test_our_own_events_come_out_as_they_went_in():
+    details = {"cached_tokens": 3, "reasoning_tokens": 4, "cache_write_tokens": 5}
     records = [
         {"type": "start", "provider": "p", "model": "m", "id": "i"},
         {"type": "reasoning", "text": "hm"},
         {"type": "tool_call", "index": 1, "id": "c", "name": "f", "arguments": "{}"},
-        {"type": "usage", "input_tokens": 1, "output_tokens": 2, "cached_tokens": 3, "reasoning_tokens": 4},
+        {"type": "usage", "input_tokens": 1, "output_tokens": 2, **details},
         {"type": "finish", "reason": "tool_calls", "provider_reason": "x"},
     ]
     events, _ = read([lines(*records)])

@@ -113,7 +113,12 @@ def _read_delta(delta: Any, reading: Reading) -> None:
 def _chat_usage(usage: Any) -> list[int]:
     asked, said = usage.prompt_tokens_details, usage.completion_tokens_details
     cached, reasoned = asked and asked.cached_tokens, said and said.reasoning_tokens
-    return [usage.prompt_tokens, usage.completion_tokens, cached or 0, reasoned or 0]
+    counts = [usage.prompt_tokens, usage.completion_tokens, cached or 0, reasoned or 0]
+    return _with_written(counts, asked.cache_write_tokens if asked else 0)
+
+
+def _with_written(counts: list[int], written: int | None) -> list[int]:
+    return [*counts, written] if written else counts
 
 
 def _read_responses(transcript: Transcript, reading: Reading) -> None:
@@ -138,7 +143,8 @@ def _read_end(response: Any, reading: Reading) -> None:
     if usage:
         said = getattr(usage, "output_tokens_details", None)  # which llama.cpp leaves out
         reasoned = said.reasoning_tokens if said else 0
-        reading.usage = [usage.input_tokens, usage.output_tokens, usage.input_tokens_details.cached_tokens, reasoned]
+        counts = [usage.input_tokens, usage.output_tokens, usage.input_tokens_details.cached_tokens, reasoned]
+        reading.usage = _with_written(counts, getattr(usage.input_tokens_details, "cache_write_tokens", 0))
 
 
 def _read_messages(transcript: Transcript, reading: Reading) -> None:
@@ -170,9 +176,10 @@ def _read_block_delta(event: Any, reading: Reading) -> None:
 
 def _messages_usage(counts: dict[str, Any]) -> list[int]:
     cached = counts.get("cache_read_input_tokens") or 0
-    told = counts["input_tokens"] + cached + (counts.get("cache_creation_input_tokens") or 0)
+    written = counts.get("cache_creation_input_tokens") or 0
+    told = counts["input_tokens"] + cached + written
     reasoned = (counts.get("output_tokens_details") or {}).get("thinking_tokens", 0)
-    return [told, counts["output_tokens"], cached, reasoned]
+    return _with_written([told, counts["output_tokens"], cached, reasoned], written)
 
 
 READERS = {"chat": _read_chat, "responses": _read_responses, "messages": _read_messages}

@@ -33,6 +33,15 @@ def test_the_sdk_reads_the_same(transcript):
     assert without_usage(ours(transcript), transcript) == without_usage(theirs, transcript)
 
 
+@pytest.mark.parametrize("api", ["chat", "responses", "messages"])
+@pytest.mark.parametrize(("place", "kind"), [(2, "cached"), (3, "reasoning"), (4, "written to a cache")])
+def test_the_sdk_has_judged_tokens_of_every_kind(api, place, kind):
+    """A transcript without any would agree on their number by chance."""
+    judged = [transcript for transcript in FAIR if transcript.api == api and transcript.sdk_usage]
+    counts = [(transcript.meaning["usage"] or []) + [0] * 5 for transcript in judged]
+    assert any(count[place] for count in counts), f"no transcript has tokens of the kind: {kind}"
+
+
 @pytest.mark.parametrize("transcript", MESSAGES, ids=repr)
 def test_the_sdk_ends_up_with_the_same_message(transcript):
     theirs, found = sdks.final_message(transcript).meaning(), ours(transcript)

@@ -7,7 +7,7 @@ in the folder's `expected.toml` says what a reader must make of it:
     model                 the model's name as the provider tells it, where that is worth a check
     text, reasoning       joined from all pieces
     calls                 [id, name, arguments] of each tool call
-    usage                 input, output, cached and reasoning tokens
+    usage                 input, output, cached and reasoning tokens, and those written to a cache where there are any
     finish                the reason and the provider's own word, of a whole answer
     status, says          the exit status and words of the message, of any other
     http                  the response's status, if not 200
@@ -116,8 +116,9 @@ def meaning(exchange: Exchange, events: list[Event]) -> dict[str, Any]:
     }
 
 
-def usage_of(usage: Usage) -> tuple[int, int, int, int]:
-    return usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens
+def usage_of(usage: Usage) -> tuple[int, ...]:
+    counts = usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens
+    return (*counts, usage.cache_write_tokens) if usage.cache_write_tokens else counts
 
 
 def starts(events: list[Event]) -> list[Start]:

@@ -1,0 +1,112 @@
+"""Attachments: files, stdin or URLs, known by what they hold and checked before anything is sent.
+
+The kinds that providers take are few and their signatures never change, so a table of them needs no library; a name's
+ending and a server's Content-Type are not looked at. A URL is fetched here, not by the provider: so it works with
+every provider, also for addresses that only this machine can reach.
+"""
+
+from __future__ import annotations
+
+import os
+from binascii import b2a_base64
+from typing import NamedTuple
+
+from . import providers
+from .core.request import Attachment
+from .errors import UsageError
+from .prompts import read_bytes
+
+
+class Signature(NamedTuple):
+    """How a file of a type begins, and what stands at byte 8 of it."""
+
+    begins: bytes
+    kind: str
+    media_type: str
+    goes_on: bytes = b""
+
+
+SIGNATURES = (
+    Signature(b"\x89PNG\r\n\x1a\n", "image", "image/png"),  # RFC 2083
+    Signature(b"\xff\xd8\xff", "image", "image/jpeg"),  # ITU T.81
+    Signature(b"GIF87a", "image", "image/gif"),
+    Signature(b"GIF89a", "image", "image/gif"),
+    Signature(b"RIFF", "image", "image/webp", b"WEBP"),  # RFC 9649
+    Signature(b"%PDF-", "pdf", "application/pdf"),  # ISO 32000
+    Signature(b"RIFF", "audio", "audio/wav", b"WAVE"),
+    Signature(b"ID3", "audio", "audio/mpeg"),
+)
+WORDS = {
+    "image": "images (PNG, JPEG, GIF, WebP)",
+    "pdf": "PDF",
+    "audio": "audio (WAV, MP3)",
+    "text": "text (UTF-8)",
+}
+ONLY_TEXT = ("local",)  # the embedded model neither sees nor hears
+
+
+def load(command: str, sources: tuple[str, ...], target: providers.Target) -> tuple[Attachment, ...]:
+    """The files, as a target takes them. `command` is for notes about a silent stdin.
+
+    Raises UsageError for what cannot be read, is of a kind that the target does not take, or is too large for it.
+    """
+    dialect = providers.dialect(target.api)
+    takes: tuple[str, ...] = ("text",) if target.provider in ONLY_TEXT else dialect.TAKES
+    limit: int = dialect.LIMIT
+    files = tuple(_load(command, source, takes, limit, target) for source in sources)
+    size = sum(len(file.data) for file in files)
+    if size > limit:
+        sent = f"{size / 1e6:.1f} MB as they are sent"
+        raise UsageError(f"the attachments are too large: {sent}, and {target.api} takes {limit / 1e6:g} MB")
+    return files
+
+
+def sniff(data: bytes) -> tuple[str, str] | None:
+    """Kind and media type of a file that holds this; None for what no provider takes."""
+    for signature in SIGNATURES:
+        if data.startswith(signature.begins) and data.startswith(signature.goes_on, 8):
+            return signature.kind, signature.media_type
+    if len(data) > 1 and data[0] == 0xFF and data[1] & 0xE6 == 0xE2:  # a frame of MPEG layer III without a tag
+        return "audio", "audio/mpeg"
+    if b"\0" in data:
+        return None
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return None
+    return "text", "text/plain"
+
+
+def _load(command: str, source: str, takes: tuple[str, ...], limit: int, target: providers.Target) -> Attachment:
+    name, data = _read(command, source, limit)
+    if not data:
+        raise UsageError(f"the attachment {name} is empty")
+    found = sniff(data)
+    if found is None or found[0] not in takes:
+        what = found[1] if found else "of no known kind"
+        which = ", ".join(WORDS[kind] for kind in takes)
+        raise UsageError(f"the attachment {name} is {what}: {target.provider} ({target.api}) takes {which}")
+    kind, media_type = found
+    text = data.decode("utf-8-sig") if kind == "text" else b2a_base64(data, newline=False).decode()
+    return Attachment(kind, media_type, name, text)
+
+
+def _read(command: str, source: str, limit: int) -> tuple[str, bytes]:
+    """A name for it, and its bytes; at most one more than the limit are read."""
+    if source == "-":
+        name, data = "stdin", read_bytes(command, "the attachment", limit)
+    elif source.lower().startswith(("http://", "https://")):
+        from .net.download import download
+
+        path = source.partition("?")[0].rstrip("/")
+        name, data = path.rpartition("/")[2], download(source, limit)
+    else:
+        name = os.path.basename(source) or source
+        try:
+            with open(source, "rb") as file:
+                data = file.read(limit + 1)
+        except OSError as error:
+            raise UsageError(f"cannot read {source}: {error.strerror}") from None
+    if len(data) > limit:
+        raise UsageError(f"the attachment {name} is too large: more than {limit / 1e6:g} MB")
+    return name, data

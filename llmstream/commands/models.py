@@ -1,0 +1,165 @@
+"""`llmstream models`: what can be named by `-m`, and which keys are there."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from .. import config, keys, providers, stdio
+from ..errors import Error, NotFound, UsageError, nearest
+
+PAGES = 100  # of a list; who sends more is going round in circles
+
+Record = dict[str, Any]
+
+
+def _complete_provider(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    try:
+        known = config.read(os.environ).known
+    except Error:  # the command itself will say so
+        known = providers.BUILT_IN
+    return [name for name in known.providers if name.startswith(incomplete)]
+
+
+@click.command("models")
+@click.argument("provider", required=False, shell_complete=_complete_provider)
+@click.option("--json", "as_json", is_flag=True, help="Write NDJSON, an object a line.")
+def command(provider: str | None, as_json: bool) -> None:
+    """List what -m can name: aliases and providers, or the models that PROVIDER says it has.
+
+    \b
+    llmstream models
+    llmstream models anthropic | grep haiku
+    llmstream gen -m "$(llmstream models openai | fzf)" 'Name three rivers.'
+    """
+    stdio.require_stdout()
+    known = config.read(os.environ).known
+    if provider is None:
+        records = list(_overview(known))
+        lines = _columns(records)
+    else:
+        records = _models(provider, known)
+        lines = [record["name"] for record in records]
+    if as_json:
+        lines = [json.dumps(record, ensure_ascii=False) for record in records]
+    stdio.write("".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
+
+
+# What is known without asking anybody.
+
+
+def _overview(known: providers.Catalogue) -> Iterator[Record]:
+    """Aliases, then providers; before them the default model, where it is none of these."""
+    meant = os.environ.get("LLMSTREAM_MODEL") or known.model
+    provider, model = providers.named(None, os.environ, known)
+    default = _full(provider, model)
+    rows = [_record(name, "alias", *providers.named(name, {}, known), known) for name in known.aliases]
+    rows += [_record(name, "provider", name, row.model, known) for name, row in known.providers.items()]
+    chosen = next((row for row in rows if row["name"] == meant), None) or next(
+        (row for row in rows if row["name"] == provider and row["model"] == default), None
+    )
+    if chosen is None:
+        yield {**_record(meant, "model", provider, model, known), "default": True}
+    for row in rows:
+        yield {**row, "default": row is chosen}
+
+
+def _record(name: str, kind: str, provider: str, model: str, known: providers.Catalogue) -> Record:
+    found, words = _key(provider, known)
+    return {"name": name, "kind": kind, "model": _full(provider, model), "key_found": found, "key": words}
+
+
+def _full(provider: str, model: str) -> str | None:
+    """A model's name in full, None where the provider has no default one."""
+    if provider == "replay":
+        return f"replay:{model}"
+    return model if model.endswith(".gguf") else f"{provider}/{model}" if model else None
+
+
+def _key(provider: str, known: providers.Catalogue) -> tuple[bool | None, str]:
+    """Whether a provider's key is there, None where none is needed, and the same in words. No command is run for it."""
+    row = known.providers.get(provider, known.providers["local"])
+    for name in row.key_env:
+        if os.environ.get(name):
+            return True, f"key found ({name})"
+    if row.key_cmd:
+        return True, "key found (key_cmd)"
+    if row.key_file:
+        try:
+            keys.from_file(row.key_file)
+        except UsageError as error:
+            return False, f"key not found ({error})"
+        return True, "key found (key_file)"
+    if row.transport:
+        return None, "the SDK finds credentials"
+    if not row.key_env:
+        return None, "no key needed"
+    return False, f"key not found (set {' or '.join(row.key_env)})"
+
+
+def _columns(records: list[Record]) -> list[str]:
+    """A line each: the name, the model that it means, what there is to say of it."""
+    cells = [
+        (record["name"], record["model"] or "-", ("default, " if record["default"] else "") + record["key"])
+        for record in records
+    ]
+    first, second = (max(len(row[n]) for row in cells) for n in (0, 1))
+    return [f"{name:{first}}  {model:{second}}  {rest}" for name, model, rest in cells]
+
+
+# What a provider says.
+
+
+def _models(provider: str, known: providers.Catalogue) -> list[Record]:
+    if provider not in known.providers:
+        near = nearest(provider, known.providers)
+        hint = f"did you mean {near}?" if near else f"it is one of {', '.join(known.providers)}"
+        raise UsageError(f"unknown provider {provider!r}: {hint}")
+    if provider == "local":
+        items: list[Any] = [{"id": known.providers[provider].model}]
+    else:
+        target = providers.reach(provider, "", None, os.environ, known)
+        if target.transport == providers.SDK:
+            raise UsageError(f"the models of {provider} are listed by the cloud's own tools")
+        items = _listed(target)
+    named = {}
+    for item in items:
+        if isinstance(item, dict) and isinstance(name := item.get("id") or item.get("name"), str):
+            model = name.removeprefix("models/")  # Gemini's are paths
+            named[model] = {"name": f"{provider}/{model}", "provider": provider, "model": model, "details": item}
+    if not named:
+        raise NotFound(f"{provider} lists no models")
+    return [named[model] for model in sorted(named)]
+
+
+def _listed(target: providers.Target) -> list[Any]:
+    """All pages of the list. Anthropic's go on behind the last id; others have one page."""
+    from ..net.fetch import get
+    from ..net.loop import Loop
+
+    url, items, last = providers.list_url(target), [], None
+    query = "?limit=1000" if target.api == "messages" else ""
+    loop = Loop()
+    try:
+        for _ in range(PAGES):
+            page = get(loop, target, url + query)
+            fields = page if isinstance(page, dict) else {"data": page}
+            found = fields.get("data") or fields.get("models")
+            items += found if isinstance(found, list) else []
+            if not fields.get("has_more") or fields.get("last_id") in (last, None):
+                break
+            last = fields["last_id"]
+            query = f"?limit=1000&after_id={_quoted(last)}"
+    finally:
+        loop.close()
+    return items
+
+
+def _quoted(text: object) -> str:
+    from urllib.parse import quote
+
+    return quote(str(text), safe="")

@@ -1,0 +1,146 @@
+"""JSON Schemas for structured output: read, checked, and made as strict as providers want them.
+
+A schema is written as JSON, or in the short notation of Simon Willison's `llm`: `name, age int, bio: one sentence`.
+The check is of the shapes that every provider relies on, not of the whole standard: it is there to tell a typing
+error before anything is sent, and needs no library; what a provider does not support, its own error names.
+Source: JSON Schema 2020-12; OpenAI and Anthropic documentation, "Structured outputs".
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from ..errors import UsageError
+
+TYPES = ("string", "number", "integer", "boolean", "array", "object", "null")
+SHORT_TYPES = {"str": "string", "string": "string", "int": "integer", "float": "number", "bool": "boolean"}
+MAX_DEPTH = 100  # providers stop at 10 or so; Python's own recursion goes further
+NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # that OpenAI allows
+
+# Where schemas stand in a schema: as values of an object, as items of an array, alone.
+IN_OBJECTS = ("properties", "$defs", "definitions", "patternProperties", "dependentSchemas")
+IN_ARRAYS = ("anyOf", "oneOf", "allOf", "prefixItems")
+ALONE = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames")
+
+
+def parse(text: str) -> dict[str, Any]:
+    """A schema from JSON or from the short notation. Raises UsageError for what is neither."""
+    if text.lstrip().startswith(("{", "[", '"')):
+        try:
+            schema = json.loads(text)
+            check(schema)
+        except ValueError as error:
+            raise UsageError(f"the schema is not JSON: {error}") from None
+        except RecursionError:
+            raise UsageError("the schema is nested too deeply") from None
+        return dict(schema)
+    return _short(text)
+
+
+def many(schema: dict[str, Any]) -> dict[str, Any]:
+    """A list of what the schema describes, in an object, which is what providers want at the top."""
+    top = {key: schema.pop(key) for key in ("$schema", "$id", "$defs", "definitions") if key in schema}
+    items = {"type": "array", "items": schema}
+    return top | {"type": "object", "properties": {"items": items}, "required": ["items"]}
+
+
+def check(schema: Any, path: str = "$", depth: int = 0) -> None:
+    """Raises UsageError, naming the place, where a keyword has a value that it cannot have."""
+    if depth > MAX_DEPTH:
+        raise UsageError("the schema is nested too deeply")
+    if isinstance(schema, bool) and path != "$":
+        return
+    if not isinstance(schema, dict):
+        raise UsageError(f"the schema is wrong at {path}: not an object")
+    types = schema.get("type", [])
+    for word in types if isinstance(types, list) else [types]:
+        if word not in TYPES:
+            raise UsageError(f"the schema is wrong at {path}.type: {word!r} is none of {', '.join(TYPES)}")
+    required = schema.get("required", [])
+    if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
+        raise UsageError(f"the schema is wrong at {path}.required: not an array of names")
+    if not isinstance(schema.get("enum", []), list):
+        raise UsageError(f"the schema is wrong at {path}.enum: not an array")
+    for key, value in schema.items():
+        _check_keyword(key, value, f"{path}.{key}", depth + 1)
+
+
+def _check_keyword(key: str, value: Any, path: str, depth: int) -> None:
+    if key in IN_OBJECTS:
+        if not isinstance(value, dict):
+            raise UsageError(f"the schema is wrong at {path}: not an object")
+        for name, inner in value.items():
+            check(inner, f"{path}.{name}", depth)
+    elif key in IN_ARRAYS:
+        if not isinstance(value, list):
+            raise UsageError(f"the schema is wrong at {path}: not an array")
+        for index, inner in enumerate(value):
+            check(inner, f"{path}[{index}]", depth)
+    elif key in ALONE:
+        check(value, path, depth)
+
+
+def closed(schema: Any) -> Any:
+    """The schema without unnamed properties, which both OpenAI and Anthropic ask for.
+
+    It only gets narrower: whatever fits it, fits the one that was given. Parts of an allOf stay as they are, since one
+    would forbid what another names.
+    """
+    if not isinstance(schema, dict):
+        return schema
+    made = dict(schema)
+    for key, value in schema.items():
+        if key in IN_OBJECTS and isinstance(value, dict):
+            made[key] = {name: closed(inner) for name, inner in value.items()}
+        elif key in ("anyOf", "oneOf", "prefixItems"):
+            made[key] = [closed(inner) for inner in value]
+        elif key == "items":
+            made[key] = closed(value)
+    if "properties" in schema and "allOf" not in schema:
+        made.setdefault("additionalProperties", False)
+    return made
+
+
+def strict(schema: Any) -> bool:
+    """Whether a closed schema fits OpenAI's strict mode, in which every object names and requires all it can have."""
+    if isinstance(schema, list):
+        return all(map(strict, schema))
+    if not isinstance(schema, dict):
+        return True
+    properties = schema.get("properties", {})
+    exact = schema.get("additionalProperties") is False and set(properties) == set(schema.get("required", []))
+    if (schema.get("type") == "object" or properties) and not exact:
+        return False
+    if any(key in schema for key in ("oneOf", "allOf", "not", "if", "patternProperties", "prefixItems")):
+        return False
+    inner = [*properties.values(), *schema.get("$defs", {}).values(), *schema.get("definitions", {}).values()]
+    return strict([*inner, *schema.get("anyOf", []), schema.get("items")])
+
+
+def title(schema: dict[str, Any]) -> str:
+    """The name that OpenAI's dialects give a schema: its title, where that is a name."""
+    name = schema.get("title")
+    return name if isinstance(name, str) and NAME.fullmatch(name) else "answer"
+
+
+def _short(text: str) -> dict[str, Any]:
+    """The schema of `name TYPE: description, ...`; newlines separate fields, too, and then commas may be in them."""
+    properties: dict[str, Any] = {}
+    for field in filter(None, map(str.strip, text.split("\n" if "\n" in text.strip() else ","))):
+        head, _, description = field.partition(":")
+        name, *types = head.split()[:3] or [""]
+        if not re.fullmatch(r"\w[\w-]*", name) or len(types) > 1:
+            raise UsageError(f"the schema is neither a file, nor JSON, nor fields such as 'name, age int': {field!r}")
+        word = types[0] if types else "str"
+        if word not in SHORT_TYPES:
+            raise UsageError(f"the schema's field {name} is no {word}: a field is {', '.join(SHORT_TYPES)}")
+        if name in properties:
+            raise UsageError(f"the schema has the field {name} twice")
+        properties[name] = {"type": SHORT_TYPES[word]}
+        if description.strip():
+            properties[name]["description"] = description.strip()
+    if not properties:
+        raise UsageError("the schema is empty")
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}

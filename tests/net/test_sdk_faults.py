@@ -1,0 +1,223 @@
+"""The clouds when things go wrong: an SDK's answer is judged, timed and left as any other provider's."""
+
+from __future__ import annotations
+
+import json
+import re
+import select
+import signal
+import ssl
+import subprocess
+import threading
+
+import pytest
+import trustme
+
+from .. import eventstream
+from ..conftest import LLMSTREAM
+from ..loopback import CLOSE, HOLD, RESET, Provider, head, messages, reply, responses
+from .clouds import FRAMES, TOKEN, aws, bedrock, entra
+
+
+@bedrock
+@pytest.mark.parametrize("cut", [0, 10, -10])
+def test_an_answer_that_is_cut_is_told_from_a_whole_one(run, cut):
+    *whole, end, _ = eventstream.of_sse(messages("Hello"))
+    with Provider([FRAMES, *whole, end[:cut], CLOSE]) as provider:
+        done = run("gen", "-m", "bedrock/m", "Hi", env=aws(provider.url))
+    assert (done.stdout, done.returncode) == (b"Hello", 5)
+    assert b"breaks off after 5 characters" in done.stderr
+
+
+@bedrock
+def test_a_frame_whose_checksum_is_wrong_cuts_the_answer(run):
+    frames = eventstream.of_sse(messages("Hello", "again"))
+    broken = bytearray(frames[3])
+    broken[-6] ^= 1
+    with Provider([FRAMES, *frames[:3], bytes(broken), *frames[4:]]) as provider:
+        done = run("gen", "-m", "bedrock/m", "Hi", env=aws(provider.url))
+    assert (done.stdout, done.returncode) == (b"Hello", 5)
+    assert b"Checksum mismatch" in done.stderr
+
+
+@bedrock
+@pytest.mark.parametrize(
+    ("kind", "status"), [("validationException", 3), ("throttlingException", 4), ("internalServerException", 4)]
+)
+def test_an_error_instead_of_an_answer(run, kind, status):
+    with Provider([FRAMES, eventstream.exception(kind, "no rivers today")]) as provider:
+        done = run("gen", "--retries", "0", "-m", "bedrock/m", "Hi", env=aws(provider.url))
+    assert (done.stdout, done.returncode) == (b"", status)
+    assert f"the provider says: no rivers today ({kind})" in done.stderr.decode()
+
+
+def test_a_connection_that_is_lost_after_text_cuts_the_answer(run):
+    said = threading.Event()
+    with Provider([head(), *responses("Hello")[:2], said, RESET]) as provider:
+        env = entra(provider.url)
+        process = subprocess.Popen(
+            [*LLMSTREAM, "gen", "-m", "azure/m", "Hi"],
+            env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        text = process.stdout.read(5)
+        said.set()
+        rest, note = process.communicate(timeout=20)
+    assert (text + rest, process.returncode) == (b"Hello", 5)
+    assert b"breaks off after 5 characters" in note
+    assert len(provider.requests) == 1
+
+
+def test_the_rate_limits_wait_is_ours_and_not_the_sdks(run):
+    limit = reply(
+        "429 Too Many Requests", b'{"error":{"message":"slow down"}}', "application/json", "Retry-After: 0.01"
+    )
+    with Provider(limit, [head(), *responses("Hello")]) as provider:
+        done = run("gen", "-m", "azure/m", "Hi", env=entra(provider.url))
+    assert (done.stdout, done.returncode) == (b"Hello\n", 0)
+    assert b"the provider says: slow down (HTTP 429): trying again in 0.0 s (1)" in done.stderr
+    with Provider(limit) as provider:
+        done = run("gen", "--retries", "0", "-m", "azure/m", "Hi", env=entra(provider.url))
+    assert (len(provider.requests), done.returncode) == (1, 4)
+
+
+@bedrock
+def test_an_error_that_is_itself_cut_may_pass(run):
+    cut = head("500 Internal Server Error", "application/json", "Content-Length: 99") + b'{"mess'
+    with Provider([cut, CLOSE], [FRAMES, *eventstream.of_sse(messages("Hello"))]) as provider:
+        done = run("gen", "-m", "bedrock/m", "Hi", env=aws(provider.url))
+    assert (done.stdout, done.returncode) == (b"Hello\n", 0)
+    assert b"trying again" in done.stderr
+
+
+def test_a_token_that_is_refused_is_not_shown(run):
+    refusal = reply("401 Unauthorized", json.dumps({"error": {"message": f"bad token {TOKEN}"}}).encode())
+    with Provider(refusal) as provider:
+        done = run("gen", "-m", "azure/m", "Hi", env=entra(provider.url))
+    assert done.returncode == 3
+    assert done.stderr == b"llmstream gen: the provider says: bad token [key] (HTTP 401)\n"
+
+
+def test_the_token_follows_no_redirect(run):
+    with Provider([head("307 Temporary Redirect", "text/plain", "Location: http://127.0.0.1:9/else")]) as provider:
+        done = run("gen", "-m", "azure/m", "Hi", env=entra(provider.url))
+    assert (len(provider.requests), done.returncode) == (1, 3)
+
+
+def test_nobody_listens(run):
+    with Provider([]) as provider:
+        pass
+    done = run("gen", "--retries", "0", "-m", "azure/m", "Hi", env=entra(provider.url))
+    assert (done.stdout, done.returncode) == (b"", 4)
+    assert re.fullmatch(rb"llmstream gen: cannot reach azure: .*Connection refused\n", done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("option", "status", "script"),
+    [("--first-token-timeout", 4, [HOLD]), ("--stall-timeout", 5, [head(), *responses("Hello")[:2], HOLD])],
+)
+def test_time_outs(run, option, status, script):
+    with Provider(script) as provider:
+        limit = "3" if option == "--first-token-timeout" else "0.3"  # the import of the SDK counts
+        done = run("gen", option, limit, "-m", "azure/m", "Hi", env=entra(provider.url))
+        assert provider.left.wait(10)
+    assert done.returncode == status
+    assert option.encode() in done.stderr
+
+
+@pytest.mark.parametrize("text", [b"", b"Hello"], ids=["silent", "after text"])
+def test_when_the_reader_leaves_the_connection_is_closed(text):
+    script = [head(), *responses("Hello")[:2], HOLD] if text else [HOLD]
+    with Provider(script) as provider:
+        process = subprocess.Popen(
+            [*LLMSTREAM, "gen", "-m", "azure/m", "Hi"],
+            env=entra(provider.url), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        assert provider.asked.wait(20)
+        assert process.stdout.read(len(text)) == text
+        process.stdout.close()
+        assert provider.left.wait(10)
+        assert process.wait(10) == 0
+        assert process.stderr.read() == b""
+        process.stderr.close()
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory) -> tuple[ssl.SSLContext, str]:
+    """A server's certificate, and the path of the one to trust."""
+    ca, path = trustme.CA(), str(tmp_path_factory.mktemp("tls") / "ca.pem")
+    ca.cert_pem.write_to_path(path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert("127.0.0.1").configure_cert(context)
+    return context, path
+
+
+def test_a_certificate_that_is_not_trusted_is_not_tried_again(run, authority):
+    with Provider([HOLD], tls=authority[0]) as provider:
+        done = run("gen", "-m", "azure/m", "Hi", env=entra(provider.url))
+        assert provider.requests == []
+    assert (done.stdout, done.returncode, done.stderr.count(b"\n")) == (b"", 4, 1)
+    assert b"certificate verify failed" in done.stderr
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["clear", "tls"])
+def test_a_transfer_that_is_ended_closes_its_connection_though_the_process_lives_on(authority, tls):
+    """A retry, or one prompt of many: ending is not left to the end of the process."""
+    code = """if True:
+        import os, sys
+        from llmstream import providers
+        from llmstream.net.sdk import Sdk
+        from llmstream.net.transfer import Ask
+        target = providers.resolve("azure/m", None, os.environ)
+        sdk = Sdk(target)
+        transfer = sdk.send(Ask("POST", target.url, [], {"model": "m"}), 10)
+        sys.stdin.readline()
+        sdk.end(transfer)
+        sys.stdin.readline()
+    """
+    context, trusted = authority
+    with Provider([HOLD], tls=context if tls else None) as provider:
+        env = entra(provider.url, SSL_CERT_FILE=trusted)
+        process = subprocess.Popen([LLMSTREAM[0], "-c", code], env=env, stdin=subprocess.PIPE, text=True, bufsize=1)
+        assert provider.asked.wait(20)
+        process.stdin.write("end\n")
+        assert provider.left.wait(10)
+        assert process.poll() is None
+        process.communicate("leave\n", timeout=10)
+
+
+def test_a_reader_that_is_slow_holds_the_server_back():
+    """What nobody has read yet is not piled up here."""
+    piece = responses("x" * 65536)[1]
+    sent = []
+
+    script = [head(), responses()[0], *[piece] * 2000]
+    with Provider(script) as provider:
+        do = provider._do
+        provider._do = lambda connection, step: (sent.append(step), do(connection, step))
+        process = subprocess.Popen(
+            [*LLMSTREAM, "gen", "-m", "azure/m", "Hi"],
+            env=entra(provider.url), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        assert process.stdout.read(1) == b"x"
+        while True:  # until nothing moves any more
+            before = len(sent)
+            select.select([], [], [], 0.5)
+            if len(sent) == before:
+                break
+        assert len(sent) < 400  # of 2000: kernel buffers, the pipe's, and no more
+        process.stdout.close()
+        assert process.wait(10) == 0
+        process.stderr.close()
+
+
+def test_a_signal_ends_the_command_by_itself():
+    with Provider([head(), *responses("Hello")[:2], HOLD]) as provider:
+        process = subprocess.Popen(
+            [*LLMSTREAM, "gen", "-m", "azure/m", "Hi"],
+            env=entra(provider.url), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        assert process.stdout.read(5) == b"Hello"
+        process.send_signal(signal.SIGINT)
+        assert provider.left.wait(10)
+        assert process.communicate(timeout=10) == (b"", b"")
+        assert process.returncode == -signal.SIGINT

@@ -1,0 +1,68 @@
+"""Whether the SDKs' own request types describe a body, wholly: the types are walked, key by key.
+
+pydantic is no judge here: it drops unknown keys of a TypedDict, and reads an Iterable in a Union only once, to lose it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, NotRequired, Required, Union, get_args, get_origin
+
+from anthropic.types.message_create_params import MessageCreateParamsStreaming
+from openai.types.chat.completion_create_params import CompletionCreateParamsStreaming
+from openai.types.responses.response_create_params import ResponseCreateParamsStreaming
+from typing_extensions import get_type_hints, is_typeddict
+
+REQUESTS = {
+    "chat": CompletionCreateParamsStreaming,
+    "responses": ResponseCreateParamsStreaming,
+    "messages": MessageCreateParamsStreaming,
+}
+
+
+def unlike(api: str, body: dict[str, Any]) -> list[str]:
+    """The fields of a body that are not as the SDK's type has them; "" stands for one that is missing."""
+    hints, required = fields(REQUESTS[api])
+    wrong = [key for key, value in body.items() if key not in hints or not fits(value, hints[key])]
+    return wrong + [""] * bool(required - body.keys())
+
+
+@cache
+def fields(kind: Any) -> tuple[dict[str, Any], frozenset[str]]:
+    """The keys of a TypedDict with their types, and those that it requires."""
+    hints = get_type_hints(kind, include_extras=True)
+    return hints, frozenset(kind.__required_keys__)
+
+
+def fits(value: Any, hint: Any) -> bool:
+    origin, inner = get_origin(hint), get_args(hint)
+    if hint is Any or hint is object:
+        return True
+    if origin in (Required, NotRequired, Annotated):
+        return fits(value, inner[0])
+    if origin in (Union, UnionType):
+        return any(fits(value, each) for each in inner)
+    if origin is Literal:
+        return value in inner
+    if is_typeddict(hint):
+        return _fits_dict(value, hint)
+    if hint is NoneType or hint is None:
+        return value is None
+    if origin in (dict, Mapping):
+        return isinstance(value, dict) and all(fits(each, inner[1]) for each in value.values())
+    if inner and (origin in (list, Iterable, Sequence) or getattr(origin, "__name__", "") == "SequenceNotStr"):
+        return isinstance(value, list) and all(fits(each, inner[0]) for each in value)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(hint, type) and type(value) is hint
+
+
+def _fits_dict(value: Any, hint: Any) -> bool:
+    hints, required = fields(hint)
+    return (
+        isinstance(value, dict)
+        and required <= value.keys()
+        and all(key in hints and fits(each, hints[key]) for key, each in value.items())
+    )
