@@ -76,6 +76,26 @@ def test_bedrock_mantle_speaks_the_messages_api_itself(run):
     assert request.json["model"] == "anthropic.claude-sonnet-4-5"
 
 
+@bedrock
+def test_what_is_configured_and_what_is_asked_beyond_a_prompt_go_through_the_sdk(run, tmp_path):
+    with Provider([FRAMES, *eventstream.of_sse(messages('{"name":"Rhine"}'))]) as provider:
+        path = tmp_path / "config.toml"
+        path.write_text(f"""
+            aliases = {{ river = "bedrock/eu.anthropic.claude-sonnet-4-5-20250929-v1:0" }}
+            [providers.bedrock]
+            base_url = "{provider.url}"
+            headers = {{ X-Team = "blue" }}
+            defaults = {{ schema = "name", effort = "low" }}
+        """)
+        done = run("gen", "-m", "river", "Hi", env=aws("", LLMSTREAM_CONFIG=str(path)))
+    assert (done.stdout, done.stderr, done.returncode) == (b'{"name":"Rhine"}\n', b"", 0)
+    (request,) = provider.requests
+    assert request.headers["x-team"] == "blue"
+    assert f"Credential={AWS_KEY}" in request.headers["authorization"]
+    assert request.json["output_config"]["format"]["schema"]["required"] == ["name"]
+    assert request.json["thinking"] == {"type": "enabled", "budget_tokens": 2048}
+
+
 @pytest.fixture
 def service_account(tmp_path):
     """service_account(url): the path of Google credentials whose tokens come from `url`."""
