@@ -159,6 +159,7 @@ class Extraction(Scanner):
             if stop == start or stop - start > self._limit:
                 break
             frame.index += 1
+            self.has_members = self.has_members or text[end(space(text, start + 1, n))] == '"'
             self._found += [(number, (*at, frame.index, *path), value) for number, path, value in found]
             i = end(space(text, stop, n))
             if i == n or text[i] != ",":

@@ -21,10 +21,11 @@ LITERALS = {"t": "true", "f": "false", "n": "null"}
 
 
 class _Runs:
-    """The two matchers, compiled when bulk input asks for them (milliseconds that a short stream never pays)."""
+    """The matchers, compiled when bulk input asks for them (milliseconds that a short stream never pays)."""
 
     members: Step | None = None
     elements: Step | None = None
+    plain: Step | None = None  # elements that are no objects
 
 
 class Scanner:
@@ -165,6 +166,10 @@ class Scanner:
     def _skip_elements(self, text: str, i: int, n: int) -> int:
         if len(self.stack) == self.live:
             return self.skip_elements(text, i, n)
+        if not self.has_members:  # a run would not tell that it has met a key: the first object goes by states
+            if _Runs.plain is None:
+                _Runs.plain = elements_run(objects=False)
+            return _Runs.plain(text, i, n)
         if _Runs.elements is None:
             _Runs.elements = elements_run()
         return _Runs.elements(text, i, n)
