@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmstream.core.json.extract import normalized
 from llmstream.core.json.fields import Fault, Fields
 from llmstream.core.json.objects import Objects
 from llmstream.core.json.path import compile_path
@@ -19,8 +20,15 @@ PATHS = ["[*].a", "a", "..a", "[*][*].a", "[0].a", "[-1].a", "[*].b.a", "b[*].a"
 
 
 def told(found: list[object]) -> list[object]:
-    """Matches and objects as they are, faults as what the user reads of them."""
-    return [(item.line, item.kind, item.why) if isinstance(item, Fault) else item for item in found]
+    """Matches with their paths, objects as they are, faults as what the user reads of them."""
+    return [
+        (item.line, item.kind, item.why)
+        if isinstance(item, Fault)
+        else (item[0], normalized(item[1]), item[2])
+        if isinstance(item, tuple)
+        else item
+        for item in found
+    ]
 
 
 def fields(chunks: list[str], *paths: str, **options: object) -> list[object]:
