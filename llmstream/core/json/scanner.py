@@ -15,6 +15,7 @@ from __future__ import annotations
 from .grammar import Step, body, elements_run, end, members_run, number, number_run, space, whole_key
 
 RUN = 128  # characters from which on a run is tried
+MAX_DEPTH = 200_000  # what is open costs memory, even where all else is let go
 ESCAPED = '"\\/bfnrt'
 HEX = "0123456789ABCDEFabcdef"
 LITERALS = {"t": "true", "f": "false", "n": "null"}
@@ -203,13 +204,16 @@ class Scanner:
         return i + 1
 
     def _open_object(self, text: str, i: int, n: int) -> int:
-        self.stack.append("}")
-        self._step = self._first_key
-        return i + 1
+        return self._open(i, "}", self._first_key)
 
     def _open_array(self, text: str, i: int, n: int) -> int:
-        self.stack.append("]")
-        self._step = self._first_element
+        return self._open(i, "]", self._first_element)
+
+    def _open(self, i: int, close: str, step: Step) -> int:
+        if len(self.stack) == MAX_DEPTH:
+            return self._break(i, f"it is nested deeper than {MAX_DEPTH}")
+        self.stack.append(close)
+        self._step = step
         return i + 1
 
     def _close(self, text: str, i: int) -> int:
