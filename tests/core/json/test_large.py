@@ -84,6 +84,16 @@ def test_an_array_without_keys_is_not(path):
         assert fields([text], path) == fields(list(text), path) == []
 
 
+@pytest.mark.parametrize("limit", [99, 100, 101, 999, 5000])
+@pytest.mark.parametrize("between", ["\n", " ", ", "])
+def test_the_bound_on_a_value_holds_in_bulk(limit, between):
+    text = between.join(f'{{"a":"{"v" * size}","b":{size}}}' for size in (97, 98, 99, 900, 5)) + "\n"
+    for paths in (["a"], ["b", "a"]):
+        got = fields([text], *paths, limit=limit)
+        assert got == fields(list(text), *paths, limit=limit)
+        assert any(item[1] == "malformed" for item in got) == (limit < 902)
+
+
 numbers = st.none() | st.integers()
 records = st.lists(st.fixed_dictionaries({"a": numbers, "b": numbers, "pad": st.just("p" * 150)}), min_size=3)
 scalars = st.none() | st.integers() | st.text(max_size=5) | st.sampled_from(["p" * 150, "{" * 130, '\\"}\n' * 60])
