@@ -15,7 +15,9 @@ from .path import holds
 from .scanner import RUN, Scanner
 from .strings import unescaped
 
-Location = tuple[str | int, ...]
+# Keys and indices on the way down. The first may be the location of what contains the rest: locations share their
+# beginnings, so that one costs what is new in it, not its depth, as long as nobody spells it out.
+Location = tuple["Location | str | int", ...]
 Match = tuple[int, Location | str, str]  # (number of the path, where, the text of the value)
 
 
@@ -34,20 +36,20 @@ Found = list[Match | Piece | Fault]
 class _Frame:
     """An open container that some path goes into."""
 
-    __slots__ = ("node", "key", "index")
+    __slots__ = ("node", "at", "index")
 
-    def __init__(self, node: Node, key: str | int | None) -> None:
-        self.node, self.key = node, key
+    def __init__(self, node: Node, at: Location) -> None:
+        self.node, self.at = node, at
         self.index = -1  # of the element at hand, in an array
 
 
 class _Capture:
     """A value whose text is wanted; it begins at `offset` in the piece of that number."""
 
-    __slots__ = ("depth", "node", "key", "piece", "offset", "begin")
+    __slots__ = ("depth", "node", "at", "piece", "offset", "begin")
 
-    def __init__(self, depth: int, node: Node, key: str | int | None, piece: int, offset: int, begin: int) -> None:
-        self.depth, self.node, self.key = depth, node, key
+    def __init__(self, depth: int, node: Node, at: Location, piece: int, offset: int, begin: int) -> None:
+        self.depth, self.node, self.at = depth, node, at
         self.piece, self.offset, self.begin = piece, offset, begin
 
 
@@ -92,7 +94,7 @@ class Extraction(Scanner):
     def scalar(self, text: str) -> None:
         """A document that is a scalar, whole."""
         self.start()
-        self._complete(self._root, None, text)
+        self._complete(self._root, self._at, text)
 
     # The scanner's word.
 
@@ -100,26 +102,25 @@ class Extraction(Scanner):
         self._name = unescaped(key)
 
     def on_begin(self, text: str, i: int) -> None:
-        key: str | int | None = None
         node: Node | None = self._root
-        if self._frames:
-            frame = self._frames[-1]
-            if self.stack[-1] == "]":
-                key = frame.index = frame.index + 1
-                node = frame.node.element(key)
-            else:
-                key = self._name
-                node = frame.node.member(self._name)
+        key: str | int = self._name
+        frame = self._frames[-1] if self._frames else None
+        if frame and self.stack[-1] == "]":
+            key = frame.index = frame.index + 1
+            node = frame.node.element(key)
+        elif frame:
+            node = frame.node.member(self._name)
         if node is None:
             return
+        at = (frame.at, key) if frame else self._at
         c = text[i]
         if c == '"' and self._follow and node.accepts:
             self._following, self._follow_from = True, i + 1
         elif node.selects or node.rooted or (node.from_end and c == "["):
             begin = i - self._first
-            self._captures.append(_Capture(len(self.stack), node, key, len(self._pieces), begin, begin + self._taken))
+            self._captures.append(_Capture(len(self.stack), node, at, len(self._pieces), begin, begin + self._taken))
         if node.moves and c in "{[":
-            self._frames.append(_Frame(node, key))
+            self._frames.append(_Frame(node, at))
             self.live += 1
 
     def on_leave(self) -> None:
@@ -139,7 +140,7 @@ class Extraction(Scanner):
                 value = "".join((head[capture.offset :], *more, text[self._first : i]))
             if not self._captures:
                 self._pieces.clear()
-            self._complete(capture.node, capture.key, value)
+            self._complete(capture.node, capture.at, value)
 
     def skip_elements(self, text: str, i: int, n: int) -> int:
         """Takes objects that stand whole in the text, where all that is selected in them has plain names.
@@ -153,13 +154,13 @@ class Extraction(Scanner):
         names = None if node is None or self._follow else node.names()
         if names is None:
             return i
-        at = self._place()
         while (start := end(space(text, i, n))) < n and text[start] == "{" and n - start > RUN:
             stop, found = names.take(text, start, n)
             if stop == start or stop - start > self._limit:
                 break
             frame.index += 1
-            self._found += [(number, (*at, frame.index, *path), value) for number, path, value in found]
+            self.has_members = self.has_members or text[end(space(text, start + 1, n))] == '"'
+            self._found += [(number, (frame.at, frame.index, *path), value) for number, path, value in found]
             i = end(space(text, stop, n))
             if i == n or text[i] != ",":
                 return stop
@@ -171,8 +172,7 @@ class Extraction(Scanner):
 
     # Complete values.
 
-    def _complete(self, node: Node, key: str | int | None, text: str) -> None:
-        at = self._at if key is None else (*self._place(), key)
+    def _complete(self, node: Node, at: Location, text: str) -> None:
         if node.accepts:
             value = minify(text) if text[0] in "{[" else text
             for path, count in node.accepts:
@@ -181,10 +181,6 @@ class Extraction(Scanner):
             self._judge(node, at, text)
         if node.from_end and text[0] == "[":
             self._resume(node.counted(self._length), at, text, self._document)
-
-    def _place(self) -> Location:
-        """Where the innermost open container stands."""
-        return (*self._at, *(frame.key for frame in self._frames[1:] if frame.key is not None))
 
     def _judge(self, node: Node, at: Location, text: str) -> None:
         """Asks the filters that test this value, and those of any value that ask for the document."""
@@ -212,7 +208,7 @@ class Extraction(Scanner):
         if text[0] in "{[" and node.moves:
             walk.feed(text, 0, len(text))
         else:
-            walk._complete(node, None, text)
+            walk._complete(node, at, text)
 
 
 def parsed(text: str) -> object:
@@ -224,7 +220,16 @@ def parsed(text: str) -> object:
 
 def normalized(at: Location) -> str:
     """The normalized path of a location (RFC 9535, section 2.7)."""
-    return "$" + "".join(f"[{key}]" if isinstance(key, int) else f"['{_quoted(key)}']" for key in at)
+    steps: list[str] = []
+    above: Location | None = at
+    while above is not None:
+        part, above = above, None
+        for key in reversed(part):
+            if isinstance(key, tuple):
+                above = key
+            else:
+                steps.append(f"[{key}]" if isinstance(key, int) else f"['{_quoted(key)}']")
+    return "$" + "".join(reversed(steps))
 
 
 _ESCAPES = {"'": "\\'", "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}

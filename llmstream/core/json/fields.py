@@ -33,7 +33,7 @@ class Fields(Documents):
         super().__init__(self._extraction, 1 << 62, arrays=True)
         self._names = None if follow else self._automaton.root.names()
         self._scalars = bool(self._automaton.root.accepts)
-        self._scalar_limit = limit
+        self._value_limit = limit
         self._prose_line: list[str] | None = []  # the pieces of the line at hand while it may be a scalar
         self._prose_size = 0
 
@@ -68,10 +68,10 @@ class Fields(Documents):
         """Takes one object after another while the guesses hold."""
         names, taken = self._names, i
         while names is not None and i >= 0:
-            end, matches = names.take_lines(text, i, n)
+            end, matches = names.take_lines(text, i, n) if n - i <= self._value_limit else (i, [])
             if end == i:
                 end, matches = names.take(text, i, n)
-            if end == i:
+            if end == i or end - i > self._value_limit:  # a value in it may be too long: the scanner tells
                 break
             self._found += matches
             taken = end
@@ -95,7 +95,7 @@ class Fields(Documents):
         if self._prose_line is not None and piece:
             self._prose_line.append(piece)
             self._prose_size += len(piece)
-            if self._prose_size > self._scalar_limit:
+            if self._prose_size > self._value_limit:
                 self._prose_line = None
 
     def _end_line(self) -> None:

@@ -24,13 +24,13 @@ number = re.compile(_NUMBER).fullmatch
 _tokens = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^ \t\n\r"]++').findall
 
 
-def _flat(value: str) -> str:
+def _flat(value: str, *, objects: bool = True) -> str:
     """A pattern for value, or an object or array of such."""
     members = rf'"{_BODY}"{_SPACE}:{_SPACE}{value}{_SPACE}'
-    return (
-        rf"(?:{value}|\{{{_SPACE}(?:{members}(?:,{_SPACE}{members})*+)?+\}}"
-        rf"|\[{_SPACE}(?:{value}{_SPACE}(?:,{_SPACE}{value}{_SPACE})*+)?+\])"
-    )
+    array = rf"\[{_SPACE}(?:{value}{_SPACE}(?:,{_SPACE}{value}{_SPACE})*+)?+\]"
+    if not objects:
+        return rf"(?:{value}|{array})"
+    return rf"(?:{value}|\{{{_SPACE}(?:{members}(?:,{_SPACE}{members})*+)?+\}}|{array})"
 
 
 def members_run(but: tuple[str, ...] = (), *, flat: bool = True) -> Step:
@@ -46,9 +46,9 @@ def members_run(but: tuple[str, ...] = (), *, flat: bool = True) -> Step:
     return lambda text, i, n: end(run(text, i, n))
 
 
-def elements_run(*, flat: bool = True) -> Step:
-    """A matcher for elements, each with its comma or last in its array."""
-    value = _flat(SCALAR) if flat else SCALAR
+def elements_run(*, flat: bool = True, objects: bool = True) -> Step:
+    """A matcher for elements, each with its comma or last in its array; with `flat` arrays of scalars, and objects."""
+    value = _flat(SCALAR, objects=objects) if flat else SCALAR
     run = re.compile(rf"(?:{_SPACE}{value}{_SPACE}(?:,|(?=\])))*+").match
     return lambda text, i, n: end(run(text, i, n))
 

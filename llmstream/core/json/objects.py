@@ -1,7 +1,7 @@
 """The complete JSON objects in any text, each the moment its last brace arrives.
 
 Their text is kept, less the white space between tokens: numbers, escapes, the order of keys and duplicates come out
-as they came in. Whole objects in bulk text go through `json_bulk`, all others character by character.
+as they came in. Whole objects in bulk text go through `bulk`, all others character by character.
 """
 
 from __future__ import annotations

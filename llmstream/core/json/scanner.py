@@ -15,16 +15,18 @@ from __future__ import annotations
 from .grammar import Step, body, elements_run, end, members_run, number, number_run, space, whole_key
 
 RUN = 128  # characters from which on a run is tried
+MAX_DEPTH = 200_000  # what is open costs memory, even where all else is let go
 ESCAPED = '"\\/bfnrt'
 HEX = "0123456789ABCDEFabcdef"
 LITERALS = {"t": "true", "f": "false", "n": "null"}
 
 
 class _Runs:
-    """The two matchers, compiled when bulk input asks for them (milliseconds that a short stream never pays)."""
+    """The matchers, compiled when bulk input asks for them (milliseconds that a short stream never pays)."""
 
     members: Step | None = None
     elements: Step | None = None
+    plain: Step | None = None  # elements that are no objects
 
 
 class Scanner:
@@ -165,6 +167,10 @@ class Scanner:
     def _skip_elements(self, text: str, i: int, n: int) -> int:
         if len(self.stack) == self.live:
             return self.skip_elements(text, i, n)
+        if not self.has_members:  # a run would not tell that it has met a key: the first object goes by states
+            if _Runs.plain is None:
+                _Runs.plain = elements_run(objects=False)
+            return _Runs.plain(text, i, n)
         if _Runs.elements is None:
             _Runs.elements = elements_run()
         return _Runs.elements(text, i, n)
@@ -198,13 +204,16 @@ class Scanner:
         return i + 1
 
     def _open_object(self, text: str, i: int, n: int) -> int:
-        self.stack.append("}")
-        self._step = self._first_key
-        return i + 1
+        return self._open(i, "}", self._first_key)
 
     def _open_array(self, text: str, i: int, n: int) -> int:
-        self.stack.append("]")
-        self._step = self._first_element
+        return self._open(i, "]", self._first_element)
+
+    def _open(self, i: int, close: str, step: Step) -> int:
+        if len(self.stack) == MAX_DEPTH:
+            return self._break(i, f"it is nested deeper than {MAX_DEPTH}")
+        self.stack.append(close)
+        self._step = step
         return i + 1
 
     def _close(self, text: str, i: int) -> int:

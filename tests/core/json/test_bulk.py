@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from llmstream.core.json.bulk import Bulk, Names
+from llmstream.core.json.extract import normalized
 from llmstream.core.json.fields import Fields
 from llmstream.core.json.path import compile_path
 
@@ -83,6 +84,6 @@ def test_lines_agree_with_single_steps(line, path):
     def found(chunks: list[str]) -> list[object]:
         core = Fields([compile_path(path)])
         items = [item for chunk in chunks for item in core.feed(chunk)] + core.close()
-        return [item if isinstance(item, tuple) else item.line for item in items]
+        return [(item[0], normalized(item[1]), item[2]) if isinstance(item, tuple) else item.line for item in items]
 
     assert found([text]) == found(list(text))

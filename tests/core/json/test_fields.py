@@ -212,6 +212,17 @@ def test_the_bound_is_exact():
     assert every_cut(text, "$..a", limit=19) == [1, ("$['a']", '"b"')]
 
 
+@pytest.mark.parametrize("opening", ["[", '[{"a":', '{"a":'])
+def test_what_is_open_is_bounded(opening):
+    """Depth is memory: it does not follow the stream."""
+    core = Fields([compile_path("[0].b")])
+    found = []
+    for _ in range(16):
+        found += core.feed(opening * 50_000)
+        assert len(core.scanner.stack) <= 200_000
+    assert [item.why[:26] for item in found + core.close()][:1] == ["it is nested deeper than 2"] * (opening != "[")
+
+
 def test_keys_and_numbers_are_bounded():
     for text in ('{"' + "k" * 99 + '":1}', '{"k":' + "1" * 99 + "}"):
         core = Fields([compile_path("a")], limit=50)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from llmstream.core.json.extract import normalized
 from llmstream.core.json.fields import Fields
 from llmstream.core.json.objects import Objects
 from llmstream.core.json.path import compile_path
@@ -49,3 +50,19 @@ def test_twice_the_input_is_twice_the_work(shape, core, size):
     once, twice = (shapes(n)[shape] for n in (N, 2 * N))
     work = [calls(CORES[core](), [text[i : i + size] for i in range(0, len(text), size)]) for text in (once, twice)]
     assert work[1] <= 2.2 * work[0] + 200
+
+
+def test_a_match_costs_the_same_at_any_depth():
+    """What many matches in a deep document hold: their locations share what is above."""
+    depth = 3000
+    core = Fields([compile_path("$..a")])
+    found = core.feed('{"a":1,"b":' * depth + "[" * depth + '{"a":2')
+    held: dict[int, int] = {}
+    for match in found:
+        at = match[1]
+        while at and id(at) not in held:
+            held[id(at)] = len(at)
+            at = at[0] if isinstance(at[0], tuple) else ()
+    assert (len(found), sum(held.values()) <= 6 * depth) == (depth, True)
+    assert normalized(found[2][1]) == "$['b']['b']['a']"
+    assert normalized(core.feed("}")[0][1]) == "$" + "['b']" * depth + "[0]" * depth + "['a']"

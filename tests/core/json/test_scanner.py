@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstream.core.json.grammar import minify
-from llmstream.core.json.scanner import RUN, Scanner
+from llmstream.core.json.scanner import MAX_DEPTH, RUN, Scanner
 
 from ..cuts import SOME, generated, same
 
@@ -125,6 +125,14 @@ def test_depth_is_data():
         text = opening * depth + "1" + closing * depth
         assert scan([text]) == ("done", len(text))
         assert scan([text[i : i + 7] for i in range(0, len(text), 7)]) == ("done", len(text))
+
+
+def test_depth_is_bounded():
+    for opening, closing in (("[", "]"), ('{"a":', "}")):
+        text = opening * MAX_DEPTH + "1" + closing * MAX_DEPTH
+        assert scan([text]) == ("done", len(text))
+        broken = f"it is nested deeper than {MAX_DEPTH}", len(opening) * MAX_DEPTH
+        assert scan([opening * MAX_DEPTH * 3]) == scan([opening * MAX_DEPTH, opening]) == broken
 
 
 def test_long_numbers_are_kept_whole():
