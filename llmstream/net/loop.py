@@ -195,7 +195,7 @@ def _prepare(easy: pycurl.Curl, ask: Ask, connect_timeout: float) -> None:
     except UnicodeEncodeError:
         raise UsageError(f"{shown(ask.url)} is not a URL: it is not ASCII") from None
     easy.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
-    easy.setopt(pycurl.CONNECTTIMEOUT_MS, round(connect_timeout * 1000) or FOREVER)
+    easy.setopt(pycurl.CONNECTTIMEOUT_MS, min(round(connect_timeout * 1000), FOREVER) or FOREVER)
     easy.setopt(pycurl.NOSIGNAL, 1)
     easy.setopt(pycurl.NOPROXY, _no_proxy())
     if ask.url.startswith("https:"):
