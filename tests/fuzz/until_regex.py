@@ -131,11 +131,11 @@ def main(count: int = 100_000, seed: int = 1) -> None:
     matched = 0
     for number, case in enumerate(cases(count, seed)):
         check(*case)
-        if number % 50:
+        matched += bool(re.compile(case[0], case[1]).search(case[2]))
+        if number % 50:  # these take long
             continue
         for window in (1, 2, 5):
             check_window(case[0], case[1], case[2] * 2, window)
-        matched += bool(re.compile(case[0], case[1]).search(case[2]))
     print(f"{count} cases, {matched} with a match: no mismatch in {time.perf_counter() - began:.1f} s")
 
 
