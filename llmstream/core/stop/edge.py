@@ -140,7 +140,29 @@ class _Maker:
         first, rest = self._split()
         made = self._sequence(rest, flags)
         touched = [(ATOMIC_GROUP, self._seq(made)), self._if_flag([], [(FAILURE, ())])]
-        return self._seq([*first, *self._either(touched, rest)])
+        # P gets groups of its own, above those of E: `re` clears these only, of what a failed branch has captured.
+        by = int(self._state.groups) - 1
+        self._state.groupwidths += self._state.groupwidths[1:]
+        return self._seq([*first, *self._either(touched, list(self._shifted(rest, by)))])
+
+    def _shifted(self, nodes: Tree, by: int) -> Tree:
+        """A copy whose groups have numbers higher by `by`."""
+        made: list[Node] = []
+        for op, value in nodes:
+            parts = [self._shifted(part, by) for part in _parts(op, value)]
+            new = value
+            if op is SUBPATTERN:
+                new = (value[0] and value[0] + by, *value[1:-1], parts[0])
+            elif op in REPEATS or op in (BRANCH, ASSERT, ASSERT_NOT):
+                new = (*value[:-1], parts if op is BRANCH else parts[0])
+            elif op is ATOMIC_GROUP:
+                new = parts[0]
+            elif op is GROUPREF:
+                new = value + by
+            elif op is GROUPREF_EXISTS:
+                new = (value[0] + by, parts[0], parts[1] if len(parts) > 1 else None)
+            made.append((op, new))
+        return self._seq(made)
 
     def _split(self) -> tuple[list[Node], list[Node]]:
         nodes = list(self._tree)
