@@ -21,6 +21,7 @@ from .errors import OutputFailed, ReaderGone, Signalled, UsageError
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 CHUNK = 65536
+DAY = 86400.0  # poll can wait for 24 days
 GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL
 
 _closed_at_start: set[int] = set()
@@ -167,8 +168,8 @@ class Input:
         self._poll.register(fd, select.POLLIN)
 
     def read(self, timeout: float | None = None) -> bytes | None:
-        """What has arrived, at most CHUNK bytes; b"" at the end, None after `timeout` seconds of silence."""
-        ready = dict(self._poll.poll(None if timeout is None else max(0, round(timeout * 1000))))
+        """What has arrived, at most CHUNK bytes; b"" at the end, None after `timeout` seconds, or a day, of silence."""
+        ready = dict(self._poll.poll(None if timeout is None else max(0, round(min(timeout, DAY) * 1000))))
         if ready.get(STDOUT, 0) & GONE:
             raise ReaderGone
         if not ready:

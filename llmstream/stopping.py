@@ -18,10 +18,26 @@ if TYPE_CHECKING:
     from .core.stop.stops import Stops
     from .net.stream import Stream
 
+
+class Duration(click.ParamType):  # type: ignore[type-arg] # generic since click 8.5 only
+    """Seconds: more than none, and not for ever."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = 0.0
+        if not 0 < seconds < float("inf"):  # nan is neither
+            self.fail(f"{value!r} is not a number of seconds above 0", param, ctx)
+        return seconds
+
+
 TYPES: dict[type, Any] = {
     str: str,
     int: click.IntRange(min=1),
-    float: click.FloatRange(min=0, min_open=True),
+    float: Duration(),
     bool: bool,
 }
 

@@ -52,6 +52,10 @@ def test_output_and_status(run, args, input, output, status):
         (["-F", "a", "-x", "-o"], b"--exclusive and --only exclude each other"),
         (["-F", "a", "-x", "-q"], b"-q leaves nothing to print"),
         (["--lines", "0"], b"see llmstream until --help"),
+        (["--seconds", "0"], b"'0' is not a number of seconds above 0"),
+        (["--seconds", "inf"], b"'inf' is not a number of seconds above 0"),
+        (["--idle", "nan"], b"'nan' is not a number of seconds above 0"),
+        (["--idle", "soon"], b"'soon' is not a number of seconds above 0"),
         (["-F", "a", "/no/such/file"], b"cannot read /no/such/file: No such file or directory"),
         (["-F", "a", "/"], b"cannot read /: Is a directory"),
     ],
@@ -62,6 +66,14 @@ def test_usage_errors_are_one_line_and_status_2(run, args, message):
     assert done.stderr.startswith(b"llmstream until: ")
     assert message in done.stderr
     assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("seconds", ["1e8", "1e308"])
+def test_a_time_longer_than_poll_can_wait_is_waited_for(run, seconds):
+    for option in ("--seconds", "--idle"):
+        done = run("until", option, seconds, input=b"text")
+        assert (done.stdout, done.returncode) == (b"text", 1)
+        assert done.stderr == b"llmstream until: the input ended before a condition was met\n"
 
 
 def test_files_are_read_one_after_the_other_and_as_one_text(run, tmp_path):

@@ -99,7 +99,8 @@ def cases(count: int, seed: int) -> Iterator[tuple[str, int, str, list[str]]]:
 def check(pattern: str, flags: int, text: str, pieces: list[str]) -> None:
     """Raises AssertionError, with the case, where the search is wrong."""
     case = (pattern, flags, pieces)
-    match = re.compile(pattern, flags).search(text)
+    compiled = re.compile(pattern, flags)  # whose `search` overlooks what its `match` finds of `(?a:\W)`
+    match = next((match for at in range(len(text)) if (match := compiled.match(text, at))), None)
     want = match.span() if match else None
     search, got, end = Search(pattern, flags), None, 0
     for piece in pieces:
@@ -115,12 +116,26 @@ def check(pattern: str, flags: int, text: str, pieces: list[str]) -> None:
     assert got == want, (case, got, want)
 
 
+def check_window(pattern: str, flags: int, text: str, window: int) -> None:
+    """Raises AssertionError where, the text being longer than the window, a cut changes span, moment or note."""
+    told = set()
+    for pieces in (list(text), *([text[:at], text[at:]] for at in range(len(text)))):
+        search = Search(pattern, flags, window=window)
+        fed = next((span for piece in pieces if (span := search.feed(piece))), None)
+        told.add((fed or search.close(), fed and search.moment(), search.note))
+    assert len(told) == 1, (pattern, flags, text, window, told)
+
+
 def main(count: int = 100_000, seed: int = 1) -> None:
     began = time.perf_counter()
     matched = 0
-    for case in cases(count, seed):
+    for number, case in enumerate(cases(count, seed)):
         check(*case)
         matched += bool(re.compile(case[0], case[1]).search(case[2]))
+        if number % 50:  # these take long
+            continue
+        for window in (1, 2, 5):
+            check_window(case[0], case[1], case[2] * 2, window)
     print(f"{count} cases, {matched} with a match: no mismatch in {time.perf_counter() - began:.1f} s")
 
 

@@ -155,7 +155,7 @@ class Characters(_Simple):
 
 
 class Bytes(_Simple):
-    """The N-th byte; `admit`, which is asked before `feed`, sees it."""
+    """The N-th byte. `Until`, which sees bytes, counts them; here is how many."""
 
     def __init__(self, size: int) -> None:
         super().__init__()

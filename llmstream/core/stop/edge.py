@@ -9,6 +9,9 @@ such path, E does not match. So the leftmost match of P is final if and only if 
 How: a group, the flag, is captured (empty) by the alternative that is put in front of whatever looks at the next
 character, `\\Z()`. Once it is set, all that follows is skipped by conditionals, `(?(flag)|...)`.
 
+What is compiled is E|P, so that one search tells, start by start, whether it is open, or else what P finds there; it
+ends at the first of the one or the other, and tries nothing behind it.
+
 Where being exact would be out of proportion, E errs on the side of "more text could change it": the match is found all
 the same, later. That goes for backreferences to groups of more than one character of which REMEMBERED characters agree
 with the text at the edge, for lookaheads inside lookbehinds, and for negative lookaheads of several alternatives.
@@ -38,7 +41,9 @@ BEGINNINGS = frozenset((AT_BEGINNING, AT_BEGINNING_STRING))
 class Edge(NamedTuple):
     """What `Search` must know about a pattern, beside the pattern. All widths are in characters."""
 
-    pattern: re.Pattern[str]  # E
+    plain: re.Pattern[str]  # P
+    pattern: re.Pattern[str]  # E|P
+    flag: int  # the group that is set where it was E that matched
     shortest: int  # the least width of a match
     reach: int | None  # how far from a match's start its verdict can depend on the text; None: any distance
     behind: int  # how far before its start it looks
@@ -46,15 +51,18 @@ class Edge(NamedTuple):
 
 
 def edge(pattern: str, flags: int, window: int) -> Edge:
-    """The edge of a pattern that `re.compile` accepts; a distance of `window` and more counts as any."""
+    """The edge of a pattern; raises what `re.compile` does. A distance of `window` and more counts as any."""
     tree = _parser.parse(pattern, flags)
     shortest, _ = tree.getwidth()
     facts = _Facts(tree)
     reach = facts.reach(tree)
-    made = _Maker(tree, facts.referred, window).make(flags | tree.state.flags)
-    return Edge(
-        _compiler.compile(made, flags), shortest, reach if reach < window else None, facts.behind(tree), facts.forward
-    )
+    # `re.search` skips what `(?a:\W)` matches, since it filters first characters by Unicode's \W; not behind `(?=)`.
+    head = [(ASSERT, (1, _parser.SubPattern(tree.state, [])))] if facts.scoped else []
+    plain: re.Pattern[str] = _compiler.compile(_parser.SubPattern(tree.state, [*head, *tree]), flags)
+    maker = _Maker(tree, facts.referred, window)
+    made = _compiler.compile(maker.make(flags | tree.state.flags), flags)
+    near = reach if reach < window else None
+    return Edge(plain, made, maker.flag, shortest, near, facts.behind(tree), facts.forward)
 
 
 def _parts(op: Any, value: Any) -> list[Tree]:
@@ -76,6 +84,7 @@ class _Facts:
     def __init__(self, tree: Tree) -> None:
         self.forward = False
         self.referred: set[int] = set()  # groups of more than one character that are referred to
+        self.scoped = False  # whether a part is in ASCII, or in Unicode, only
         self._survey(tree)
 
     def _survey(self, tree: Tree) -> None:
@@ -83,6 +92,8 @@ class _Facts:
             looks = op in (ASSERT, ASSERT_NOT) and value[0] > 0
             if looks or (op is AT and value not in BEGINNINGS):
                 self.forward = True
+            if op is SUBPATTERN and (value[1] | value[2]) & (re.ASCII | re.UNICODE):
+                self.scoped = True
             if op is GROUPREF and tree.state.groupwidths[value][1] > 1:
                 self.referred.add(value)
             for part in _parts(op, value):
@@ -116,19 +127,42 @@ class _Maker:
 
     def __init__(self, tree: Tree, referred: set[int], window: int) -> None:
         self._tree, self._state, self._window = tree, tree.state, window
-        self._flag = self._group()
+        self.flag = self._group()
         # The first characters of a group that is referred to, each captured anew in a group of its own.
         self._heads = {group: [self._group() for _ in range(REMEMBERED)] for group in referred}
 
     def make(self, flags: int) -> Tree:
-        """The tree of E: atomic, since P stops at its first match, and failing where the flag is not set.
+        """The tree of E|P. E is atomic, since P stops at its first match, and fails where the flag is not set.
 
-        What surely is consumed first stays in front as it is, for the sake of the speed at which `re` skips text that
+        What surely is consumed first stays in front of both, for the sake of the speed at which `re` skips text that
         cannot begin a match; E then does not match at the very end, where every pattern wants more.
         """
         first, rest = self._split()
         made = self._sequence(rest, flags)
-        return self._seq([*first, (ATOMIC_GROUP, self._seq(made)), self._if_flag([], [(FAILURE, ())])])
+        touched = [(ATOMIC_GROUP, self._seq(made)), self._if_flag([], [(FAILURE, ())])]
+        # P gets groups of its own, above those of E: `re` clears these only, of what a failed branch has captured.
+        by = int(self._state.groups) - 1
+        self._state.groupwidths += self._state.groupwidths[1:]
+        return self._seq([*first, *self._either(touched, list(self._shifted(rest, by)))])
+
+    def _shifted(self, nodes: Tree, by: int) -> Tree:
+        """A copy whose groups have numbers higher by `by`."""
+        made: list[Node] = []
+        for op, value in nodes:
+            parts = [self._shifted(part, by) for part in _parts(op, value)]
+            new = value
+            if op is SUBPATTERN:
+                new = (value[0] and value[0] + by, *value[1:-1], parts[0])
+            elif op in REPEATS or op in (BRANCH, ASSERT, ASSERT_NOT):
+                new = (*value[:-1], parts if op is BRANCH else parts[0])
+            elif op is ATOMIC_GROUP:
+                new = parts[0]
+            elif op is GROUPREF:
+                new = value + by
+            elif op is GROUPREF_EXISTS:
+                new = (value[0] + by, parts[0], parts[1] if len(parts) > 1 else None)
+            made.append((op, new))
+        return self._seq(made)
 
     def _split(self) -> tuple[list[Node], list[Node]]:
         nodes = list(self._tree)
@@ -244,14 +278,14 @@ class _Maker:
         return [(BRANCH, (None, [self._seq(first), self._seq(second)]))]
 
     def _set_flag(self) -> list[Node]:
-        return [(SUBPATTERN, (self._flag, 0, 0, self._seq([])))]
+        return [(SUBPATTERN, (self.flag, 0, 0, self._seq([])))]
 
     def _touch(self) -> list[Node]:
         """At the end: set the flag."""
         return [(AT, AT_END_STRING), *self._set_flag()]
 
     def _if_flag(self, yes: list[Node], no: list[Node]) -> Node:
-        return (GROUPREF_EXISTS, (self._flag, self._seq(yes), self._seq(no)))
+        return (GROUPREF_EXISTS, (self.flag, self._seq(yes), self._seq(no)))
 
     def _unless(self, nodes: list[Node]) -> list[Node]:
         return [self._if_flag([], nodes)]

@@ -3,6 +3,9 @@
 A match is given out when nothing that may still come can change it (see `edge`); until then, only text from the first
 start that is still open on is kept. A start that is open for `window` characters is given up, so that what is kept
 is bounded; each start is judged with exactly that much text after it, so this does not depend on the cuts either.
+
+A search ends at the first start that is open. So a look at the text tries each start that it closes or gives up once,
+and one more: past the window too, the cost is that of one attempt, over at most `window` characters, a start.
 """
 
 from __future__ import annotations
@@ -25,7 +28,6 @@ class Search(Condition):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about sets that a later Python may read otherwise
             try:
-                self._pattern = re.compile(pattern, flags)
                 facts = edge(pattern, flags, window)
             except re.error as error:
                 where = "" if error.pos is None else f" at character {error.pos + 1}"
@@ -34,7 +36,8 @@ class Search(Condition):
                 raise UsageError(f"the regular expression is too large: {pattern[:40]!r}...") from None
         if facts.shortest == 0:
             raise UsageError(f"{pattern!r} matches the empty text, which is everywhere: say + for * or ?")
-        self._search, self._edge = self._pattern.search, facts.pattern.search
+        self._search, self._edge = facts.plain.search, facts.pattern.search
+        self._flag = facts.flag
         self._facts = facts
         self._window = window
         self._context = facts.behind + 1  # kept before the first open start: for lookbehind, \b and ^
@@ -42,6 +45,7 @@ class Search(Condition):
         self._text = ""
         self._base = 0  # the offset of _text
         self._open = 0  # the first open start, in _text; up to `_window` characters follow it
+        self._given_up = 0  # the offset at which a start was given up last: what stands behind it waited until then
         self._found: list[tuple[int, re.Match[str]]] = []  # in _text as it is: (search began at, match)
 
     def feed(self, text: str) -> Span | None:
@@ -78,29 +82,30 @@ class Search(Condition):
         return self._base + min(end, self._open + self._facts.shortest)
 
     def moment(self) -> int:
-        return max(self._base + self._needed(began, match) for began, match in self._found)
+        return max(self._given_up, *(self._base + self._needed(began, match) for began, match in self._found))
 
     def _look(self) -> Span | None:
         """The next match that is final, or None; then `_open` is where it may still begin."""
         text, end = self._text, len(self._text)
-        while True:
-            first = self._first_open(self._open, end)
-            if first > self._open:
-                match = self._search(text, self._open)
-                if match and match.start() < first:
-                    return self._take(match)
-                self._open = first
-            if end - first < self._window:
-                return None
-            self._open += 1
-            self.note = f"a match longer than {self._window} characters was not waited for: --window N allows more"
-
-    def _first_open(self, start: int, end: int) -> int:
-        reach = self._facts.reach
-        if reach is not None and end - reach > start:
+        start, reach = self._open, self._facts.reach
+        if reach is not None and end - start > 2 * reach:
+            # Starts that far back are all closed, and P alone skips text faster. It may try the last `reach` in vain:
+            # that is why there must be at least as many others.
+            match = self._search(text, start)
+            if match and match.start() < end - reach:
+                return self._take(match)
             start = end - reach
-        match = self._edge(self._text, start, end)
-        return end if match is None else match.start()
+        while match := self._edge(text, start):
+            if match.start(self._flag) < 0:
+                return self._take(match)
+            self._open = match.start()
+            if end - self._open < self._window:
+                return None
+            start = self._open = self._open + 1
+            self._given_up = self._base + end
+            self.note = f"a match longer than {self._window} characters was not waited for: --window N allows more"
+        self._open = end
+        return None
 
     def _take(self, match: re.Match[str]) -> Span:
         self._found.append((self._open, match))
@@ -123,16 +128,16 @@ class Search(Condition):
         Asked only where a single start is open: many may take long to try, and with so many the first one, as a rule,
         is soon closed.
         """
-        if self._facts.forward or self._first_open(self._open + 1, end) < end:
+        if self._facts.forward or self._edge(self._text, self._open + 1, end):
             return False
-        return self._search(self._text, self._open) is None
+        return self._facts.plain.match(self._text, self._open) is None
 
     def _needed(self, began: int, match: re.Match[str]) -> int:
         low, high = match.end(), len(self._text)
         while low < high:
             middle = (low + high) // 2
             first = self._edge(self._text, began, middle)
-            if first is None or first.start() > match.start():
+            if first is None or first.start(self._flag) < 0:  # this match: there is no earlier one
                 high = middle
             else:
                 low = middle + 1

@@ -28,7 +28,6 @@ class Until:
         self._left = min(sizes, default=None)  # bytes that may still come
         self._decoder = Decoder()
         self._held = Held()
-        self._last = b""  # the last byte that was read, as --bytes counts
         self.met = False
 
     @property

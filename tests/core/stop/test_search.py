@@ -90,6 +90,41 @@ def test_random_patterns_match_as_re_does():
         until_regex.check(*case)
 
 
+def test_random_patterns_past_the_window_depend_on_no_cut():
+    for pattern, flags, text, _ in until_regex.cases(300, seed=8):
+        until_regex.check_window(pattern, flags, text * 2, 3)
+
+
+class Counted:
+    """A `search` that counts the starts it tries."""
+
+    def __init__(self, search):
+        self.search, self.starts = search, 0
+
+    def __call__(self, text, start=0, end=None):
+        match = self.search(text, start, len(text) if end is None else end)
+        self.starts += (match.start() if match else len(text)) - start + 1
+        return match
+
+
+@pytest.mark.parametrize("pattern", [r"(?s)\{.*\}END", r"(?s)\{.*?\}END", r"\{[^z]{0,150}\}END"])
+@pytest.mark.parametrize("size", [1, 9, 10_000])
+def test_past_the_window_too_each_start_is_tried_about_once(pattern, size):
+    search = Search(pattern, window=200)
+    search._search, search._edge = counts = Counted(search._search), Counted(search._edge)
+    text = '{"a": 1}\n' * 300
+    looks = len(range(0, len(text), size)) + len(text) // 9 + len(text) // 200  # one a piece, and one a start given up
+    for at in range(0, len(text), size):
+        assert search.feed(text[at : at + size]) is None
+    assert sum(count.starts for count in counts) <= 2 * (len(text) + looks)
+
+
+def test_a_match_behind_a_start_given_up_is_known_only_then():
+    search = Search("a[^z]*z|b", window=10)
+    assert search.feed("ab" + "-" * 20) == (1, 2)
+    assert search.moment() == 10
+
+
 @given(st.text("ab1 \n", max_size=60), st.lists(st.integers(0, 100), max_size=8), st.integers(1, 4))
 def test_the_nth_match_is_that_of_finditer(text, places, count):
     for pattern in ("[ab]+", "a|1 ", r"\b\w", "(?m)^.+$", "(?<=a)b+"):
