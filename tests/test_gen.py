@@ -416,18 +416,10 @@ def test_usage_errors_of_the_group(run):
 def test_a_server_writes_no_escapes_to_the_terminal(run):
     with Provider(reply("400 No", b'{"error": {"message": "bad\\n\\u001b]0;x\\u0007\\ud800red"}}')) as provider:
         done = run("gen", "--events", "-m", "openai/m", "Hi", url=provider.url)
-    assert done.stderr == b"llmstream gen: the provider says: bad  ]0;x ?red (HTTP 400)\n" or b"\x1b" not in done.stderr
+    assert b"\x1b" not in done.stderr
     assert done.stderr.count(b"\n") == 1
     assert done.returncode == 3
     assert json.loads(done.stdout)["message"] == "the provider says: bad\n\x1b]0;x\x07\ufffdred (HTTP 400)"
-
-
-def test_a_pause_before_the_finish_loses_no_usage(run):
-    word = threading.Event()
-    with Provider([head(), chat_text("a"), word, chat_end() + DONE]) as provider:
-        threading.Timer(2.2, word.set).start()  # longer than the wait for a usage record
-        done = run("gen", "-u", "-m", "openai/m", "Hi", url=provider.url)
-    assert b"3 tokens in, 2 out" in done.stderr
 
 
 def test_a_failure_is_told_though_the_statistics_are_full(run):

@@ -44,6 +44,14 @@ def test_the_first_token_is_awaited_from_the_request_on():
     assert "--first-token-timeout" in str(exchange.failure)
 
 
+def test_a_late_finish_is_waited_on_from_its_own_time():
+    exchange = begin()
+    exchange.feed(chat_text("a"), 103)
+    exchange.feed(chat_end(usage=False), 110)  # later than the grace after the text
+    assert exchange.expire(110) == []
+    assert exchange.deadline() == 112
+
+
 def test_keep_alives_are_no_progress():
     exchange = begin(limits=Limits(stall=5))
     exchange.feed(chat_text("a"), 103)
