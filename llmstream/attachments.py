@@ -96,10 +96,10 @@ def _read(command: str, source: str, limit: int) -> tuple[str, bytes]:
     if source == "-":
         name, data = "stdin", read_bytes(command, "the attachment", limit)
     elif source.lower().startswith(("http://", "https://")):
-        from .net.download import download
+        from .net.fetch import Fetcher
 
         path = source.partition("?")[0].rstrip("/")
-        name, data = path.rpartition("/")[2], download(source, limit)
+        name, data = path.rpartition("/")[2], Fetcher().file(source, limit)
     else:
         name = os.path.basename(source) or source
         try:

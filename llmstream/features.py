@@ -22,18 +22,18 @@ GRAMMAR_IN_CHAT = ("local", "llamacpp")  # llama.cpp leaves a schema unread in i
 def add(command: str, target: Target, request: Request, given: dict[str, Any], events: bool) -> tuple[Target, Request]:
     """The request with what the options ask for, and the target that answers it.
 
-    `given` are the values of options.FEATURES; `command` is for notes. Raises UsageError.
+    `given` are the values of asking.FEATURES that are given: files by their names, or what would stand in them.
+    `command` is for notes. Raises UsageError.
     """
-    given = {name: value for name, value in given.items() if value not in (None, (), False)}
     _refuse(target, given, events)
     notation = given.get("schema", given.get("schema_multi"))
     if notation is not None:
-        shape = schemas.parse(_schema(notation))
+        shape = schemas.parse(_schema(notation) if isinstance(notation, str) else json.dumps(notation))
         request = request._replace(schema=schemas.many(shape) if "schema_multi" in given else shape)
     if "messages" in given:
-        request = _continue(request, _items(_read(command, given["messages"]), given["messages"]), given["messages"])
+        request = _continue(request, *_named(command, given, "messages"))
     if "tools" in given:
-        request = request._replace(tools=_tools(_items(_read(command, given["tools"]), given["tools"]), given["tools"]))
+        request = request._replace(tools=_tools(*_named(command, given, "tools")))
     if "attach" in given:
         from .attachments import load
 
@@ -85,6 +85,12 @@ def _read_file(path: str) -> str:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8 at byte {error.start}") from None
+
+
+def _named(command: str, given: dict[str, Any], name: str) -> tuple[list[Any], str]:
+    """The items of an option, and what to call it in messages."""
+    value = given[name]
+    return (_items(_read(command, value), value), value) if isinstance(value, str) else (list(value), name)
 
 
 def _items(text: str, path: str) -> list[Any]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,12 +10,10 @@ import click
 from .core.stop import conditions
 from .core.stop.condition import EXCLUSIVE, ONLY, WITH, Condition
 from .core.stop.conditions import Option, Settings
-from .errors import Error, UsageError
+from .errors import UsageError
 
 if TYPE_CHECKING:
-    from .core.events import Event
     from .core.stop.stops import Stops
-    from .net.stream import Stream
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg] # generic since click 8.5 only
@@ -120,24 +117,3 @@ def stops(params: dict[str, Any], prefix: str) -> Stops | None:
     from .core.stop.stops import Stops
 
     return Stops(made, mode)
-
-
-def events(stream: Stream, stops: Stops | None) -> Generator[list[Event]]:
-    """The stream's events, up to the first condition. At its match the connection is closed, and then it is told."""
-    arriving = stream.events(stops.deadline if stops else None)
-    try:
-        if stops is None:
-            yield from arriving
-            return
-        stops.begin(time.monotonic())
-        for batch in arriving:
-            passed = stops.feed(batch, time.monotonic())
-            if stops.early:
-                arriving.close()
-            yield passed
-    except Error:
-        if stops is not None:
-            yield stops.close()
-        raise
-    finally:
-        arriving.close()

@@ -20,6 +20,7 @@ FLOORS = {  # the longest name that fits a module says its floor
     "cli": 5,
     "commands": 4,
     "sizes": 4,  # what an option may say
+    "asking": 3,
     "net": 3,  # sockets, descriptors, clocks, signals
     "serve": 3,
     "prices": 3,

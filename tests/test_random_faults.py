@@ -9,6 +9,7 @@ runs more examples than the suite does. The transport is scripted, and so is its
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -17,10 +18,9 @@ from hypothesis import strategies as st
 
 from llmstream.core.render import TextRenderer
 from llmstream.core.request import Request
-from llmstream.core.retry import Retries
-from llmstream.core.timing import Limits
+from llmstream.core.timing import Limits, Patience
 from llmstream.errors import Error
-from llmstream.net.stream import Stream
+from llmstream.net.generation import Generation, events
 from llmstream.net.transfer import Ask, Transfer
 from llmstream.providers import Target
 
@@ -41,6 +41,14 @@ class Try(NamedTuple):
     texts: int  # text deltas that were sent whole
 
 
+class Alarm:
+    def __init__(self, when: float, due: Callable[[], object]) -> None:
+        self.when, self.due = when, due
+
+    def cancel(self) -> None:
+        self.due = None
+
+
 class Scripted:
     """A transport that does what the tries say. Silence lasts until the deadline, by a clock that stands otherwise."""
 
@@ -48,13 +56,23 @@ class Scripted:
         self.tries, self.api = tries, api
         self.requests = 0
         self._now = 0.0
+        self._alarms: list[Alarm] = []
         self._arrivals: list[bytes] = []
         self._transfer = Transfer()
+
+    @property
+    def loop(self) -> Scripted:
+        return self
 
     def now(self) -> float:
         return self._now
 
-    def send(self, *request: object) -> Transfer:
+    def at(self, when: float, due: Callable[[], object]) -> Alarm:
+        alarm = Alarm(when, due)
+        self._alarms.append(alarm)
+        return alarm
+
+    def send(self, ask: Ask, connect_timeout: float, wake: Callable[[], object]) -> Transfer:
         script = self.tries[min(self.requests, len(self.tries) - 1)]
         self.requests += 1
         self._script = script
@@ -62,22 +80,25 @@ class Scripted:
         self._arrivals = [script.sent[a:b] for a, b in pairwise(points) if b > a]
         if script.ending == "error":
             self._arrivals.append(frame(ERRORS[self.api], "error" if self.api == "messages" else ""))
-        self._transfer = Transfer()
+        self._transfer, self._wake = Transfer(), wake
         self._transfer.head = lambda: (200, {"content-type": "text/event-stream"})
         return self._transfer
 
-    def wait(self, deadline: float | None) -> float:
+    def wait(self) -> None:
         transfer = self._transfer
-        if transfer.ended:  # a wait before the next try
-            self._now = deadline
-        elif self._arrivals:
+        if transfer.ended or (not self._arrivals and self._script.ending == "stall"):
+            alarm = min(self._alarms, key=lambda alarm: alarm.when)
+            self._alarms.remove(alarm)
+            if alarm.due:
+                self._now = max(self._now, alarm.when)
+                alarm.due()
+            return
+        if self._arrivals:
             transfer.chunks.append(self._arrivals.pop(0))
-        elif self._script.ending == "stall":
-            self._now = deadline
         else:
             transfer.ended = True
             transfer.reason = "reset" if self._script.ending == "reset" else ""
-        return self._now
+        self._wake()
 
     def tell(self, ask: Ask) -> None: ...
 
@@ -124,11 +145,12 @@ def generate(api: str, script: list[Try]) -> tuple[bytes, int, int]:
     """stdout, status and requests of a generation."""
     transport = Scripted(script, api)
     target = Target("p", "m", api, "http://p", "", {}, "")
-    stream = Stream(target, Request("m", "Hi"), Limits(), 10, Retries(RETRIES), lambda note: None, transport)
+    generation = Generation(target, Request("m", "Hi"), Patience(Limits(), retries=RETRIES), transport)
     renderer, out = TextRenderer(), b""
+    generation.start()
     try:
-        for events in stream.events():
-            out += renderer.feed(events)
+        for batch in events(generation, transport):
+            out += renderer.feed(batch)
     except Error as error:
         return out, error.status, transport.requests
     return out, 0, transport.requests

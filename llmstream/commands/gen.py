@@ -5,28 +5,29 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .. import prompts, providers, stdio, stopping
+from ..asking import Asking, patience
 from ..core import report
 from ..core.events import Event, Finish, Reasoning
 from ..core.render import EventRenderer, TextRenderer
-from ..core.request import Request
-from ..core.retry import Retries
 from ..core.text import encode
-from ..core.timing import Limits
 from ..errors import Error, NotFound, OutputFailed, ReaderGone, Signalled, UsageError
 from . import options, settings
 
 if TYPE_CHECKING:
+    from ..core.request import Request
     from ..core.stop.stops import Stops
+    from ..core.timing import Patience
+    from ..net.generation import Generation
+    from ..net.loop import Loop
     from ..net.resume import Resume
     from ..net.route import Route
-    from ..net.stream import Stream
     from ..prompt_file import PromptFile
 
 NAME = "gen"
@@ -57,26 +58,12 @@ def command(
     file: PromptFile | None,
     variables: dict[str, str],
     known: providers.Catalogue,
-    model: str | None,
-    api: str | None,
     no_stdin: bool,
     record: str | None,
     speed: float,
     dry_run: bool,
     go_on: bool,
-    retries: int,
-    max_retry_wait: float,
-    connect_timeout: float,
-    first_token_timeout: float,
-    stall_timeout: float,
-    timeout: float,
-    system: str | None,
-    max_tokens: int | None,
-    temperature: float | None,
-    seed: int | None,
-    stop: tuple[str, ...],
-    extra: tuple[tuple[str, Any], ...],
-    **output: Any,
+    **given: Any,
 ) -> None:
     """Stream a model's answer to PROMPT, or to what stdin holds.
 
@@ -90,66 +77,66 @@ def command(
     llmstream gen --events 'Count to ten.' | jq -r 'select(.type=="text").text'
     """
     stdio.require_stdout()
-    stops = stopping.stops(output, "until-")
-    target = providers.resolve(model, api, os.environ, known)
-    given = {name: output.pop(name) for name in options.FEATURES}
-    takes_stdin = "-" in (given["messages"], given["tools"], *given["attach"])
-    if takes_stdin and file and file.from_stdin:
+    stops = stopping.stops(given, "until-")
+    asking = Asking(NAME, given, os.environ, known, events=given["events"] or given["timing"])
+    if asking.takes_stdin and file and file.from_stdin:
         raise UsageError("only one option can read stdin")
-    alone = no_stdin or takes_stdin
-    text = (
-        file.prompt(prompt, alone, variables)
-        if file
-        else prompts.read(NAME, prompt, alone, required=not given["messages"])
-    )
-    request = Request(target.model, text, system, max_tokens, temperature, seed, stop, extra)
-    if any(value not in (None, (), False) for value in given.values()):
-        from .. import features
-
-        target, request = features.add(NAME, target, request, given, output["events"] or output["timing"])
+    alone = no_stdin or asking.takes_stdin
+    if file:
+        text = file.prompt(prompt, alone, variables)
+    else:
+        text = prompts.read(NAME, prompt, alone, required=not asking.conversation)
+    target, request = asking.request(text)
     if dry_run:
         stdio.write(encode(_describe(target, request, go_on)))
         return
-    limits = Limits(first_token_timeout or None, stall_timeout or None, timeout or None)
+    from ..net.loop import Loop
     from ..net.route import find
 
-    generation = _Generation(request, output, stops)  # opens the stats file before anything is paid for
-    route = find(target, request.size(), record, speed, progress=os.isatty(stdio.STDERR))
-    generation.run(route, limits, connect_timeout, Retries(retries, max_retry_wait), go_on)
+    answer = _Answer(request, given, stops)  # opens the stats file before anything is paid for
+    loop = Loop()
+    route = find(target, loop, request.size(), record=record, speed=speed, progress=os.isatty(stdio.STDERR))
+    try:
+        answer.run(route, loop, patience(given), go_on)
+    finally:
+        route.transport.close()
 
 
-class _Generation:
+class _Answer:
     """Runs a request and renders what comes; at the end, however it comes, the report."""
 
     def __init__(self, request: Request, output: dict[str, Any], stops: Stops | None) -> None:
         self._request, self._output, self._stops = request, output, stops
         self._stats = _open_stats(output["stats_file"])
 
-    def run(self, route: Route, limits: Limits, connect_timeout: float, retries: Retries, go_on: bool) -> None:
-        from ..net.stream import Stream
+    def run(self, route: Route, loop: Loop, patience: Patience, go_on: bool) -> None:
+        from ..net.generation import Generation, events
 
         target, tell = route.target, partial(stdio.note, NAME)
         resume = _resume(target) if go_on else None
-        stream = Stream(target, self._request, limits, connect_timeout, retries, tell, route.transport, resume)
+        generation = Generation(
+            target, self._request, patience, route.transport, stops=self._stops, resume=resume, note=tell
+        )
         try:
-            self._render(stream)
+            generation.start()
+            self._render(generation, events(generation, loop))
             stopped = self._stops is not None and self._stops.early
             if not stopped:
-                self._judge(stream.exchange.finish)
+                self._judge(generation.exchange.finish)
         except Error as error:
-            self._report(stream, target, error.status, "error" if stream.exchange.failure else "", failed=True)
+            self._report(generation, target, error.status, "error" if generation.failure else "", failed=True)
             raise
         except (ReaderGone, Signalled) as left:
             status = 128 + left.signum if isinstance(left, Signalled) else 0
-            self._report(stream, target, status, "cancelled", failed=True)
+            self._report(generation, target, status, "cancelled", failed=True)
             raise
-        self._report(stream, target, 0, "cancelled" if stopped else "")
+        self._report(generation, target, 0, "cancelled" if stopped else "")
 
-    def _render(self, stream: Any) -> None:
-        output, events = self._output, stopping.events(stream, self._stops)
+    def _render(self, generation: Generation, events: Generator[list[Event]]) -> None:
+        output = self._output
         try:
             if output["events"] or output["timing"]:
-                self._render_events(events, stream.exchange.timing.started if output["timing"] else None)
+                self._render_events(generation, events)
                 return
             renderer = TextRenderer(not output["no_newline"])
             thoughts = TextRenderer(kind=Reasoning)
@@ -163,8 +150,8 @@ class _Generation:
         finally:
             events.close()  # and with it the provider's connection, before anything else
 
-    def _render_events(self, events: Iterator[list[Event]], started: float | None) -> None:
-        renderer = EventRenderer(started)
+    def _render_events(self, generation: Generation, events: Generator[list[Event]]) -> None:
+        renderer = EventRenderer(generation.timing.started if self._output["timing"] else None)
         try:
             for batch in events:
                 stdio.write(renderer.feed(batch, time.monotonic()))
@@ -181,9 +168,11 @@ class _Generation:
         if self._stops and not self._stops.met:
             raise NotFound("the answer ended before a condition was met")
 
-    def _report(self, stream: Stream, target: providers.Target, status: int, reason: str, failed: bool = False) -> None:
+    def _report(
+        self, generation: Generation, target: providers.Target, status: int, reason: str, failed: bool = False
+    ) -> None:
         """Tells what the generation came to. `failed`: something else is to be told, too, and counts for more."""
-        exchange, now = stream.exchange, time.monotonic()
+        exchange, now = generation.exchange, time.monotonic()
         for note in [exchange.warning, *(self._stops.notes if self._stops else [])]:
             if note:
                 stdio.note(NAME, note)

@@ -138,15 +138,14 @@ def _models(provider: str, known: providers.Catalogue) -> list[Record]:
 
 def _listed(target: providers.Target) -> list[Any]:
     """All pages of the list. Anthropic's go on behind the last id; others have one page."""
-    from ..net.fetch import get
-    from ..net.loop import Loop
+    from ..net.fetch import Fetcher
 
     url, items, last = providers.list_url(target), [], None
     query = "?limit=1000" if target.api == "messages" else ""
-    loop = Loop()
+    fetcher = Fetcher()
     try:
         for _ in range(PAGES):
-            page = get(loop, target, url + query)
+            page = fetcher.json(target, url + query)
             fields = page if isinstance(page, dict) else {"data": page}
             found = fields.get("data") or fields.get("models")
             items += found if isinstance(found, list) else []
@@ -155,7 +154,7 @@ def _listed(target: providers.Target) -> list[Any]:
             last = fields["last_id"]
             query = f"?limit=1000&after_id={_quoted(last)}"
     finally:
-        loop.close()
+        fetcher.close()
     return items
 
 

@@ -140,8 +140,6 @@ features = _all(
     ),
     click.option("--cache", is_flag=True, help="Let Anthropic keep the system prompt and attachments for later."),
 )
-FEATURES = ("json", "schema", "schema_multi", "attach", "messages", "prefill", "effort", "tools", "cache")
-
 network = _all(
     click.option(
         "--retries", type=click.IntRange(min=0), default=4, metavar="N", help="Try again at most N times (4)."

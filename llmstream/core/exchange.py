@@ -46,7 +46,7 @@ class Exchange:
         self._url = url
         self._parser: sse.Frames = frames or sse.Parser()
         self.headers: Mapping[str, str] = {}
-        self._status = 0
+        self.status = 0
         self._body: list[bytes] | None = None  # of a response that is no event stream
         self._held = 0
         self._frames = 0
@@ -69,7 +69,7 @@ class Exchange:
 
     def head(self, status: int, headers: Mapping[str, str]) -> None:
         """The response's status and headers (names in lower case)."""
-        self._status, self.headers = status, headers
+        self.status, self.headers = status, headers
         if status != 200 or self._content_type() != "text/event-stream":
             self._body = []
 
@@ -92,9 +92,9 @@ class Exchange:
         """
         if self.over:
             return []
-        if not self._status:
+        if not self.status:
             return self._fail(Unavailable(reason or "the connection closed before an answer came", again=again))
-        if self._body is not None and (self._status != 200 or not reason):
+        if self._body is not None and (self.status != 200 or not reason):
             return self._whole(now)
         try:
             events = self._decode(self._parser.close(), now, at_end=True)
@@ -119,7 +119,7 @@ class Exchange:
         `same_bytes`: exactly where the last one broke off, and not with a frame; `decoder`: in words of its own.
         """
         self.over, self.failure, self._body, self._held = False, None, None, 0
-        self._status, self.headers = 0, {}
+        self.status, self.headers = 0, {}
         self._asked = self._life = now
         if not same_bytes:
             self._parser = sse.Parser()
@@ -276,13 +276,13 @@ class Exchange:
         assert self._body is not None
         self._body.append(chunk)
         self._held += len(chunk)
-        answer = self._status == 200 and self._content_type() == "application/json"
+        answer = self.status == 200 and self._content_type() == "application/json"
         return self._whole(now) if self._held > (MAX_ANSWER if answer else MAX_FAULT) else []
 
     def _whole(self, now: float) -> list[Event]:
         body = b"".join(self._body or ())
-        if self._status != 200:
-            return self._fail(faults.of_response(self._status, self.headers, body, self._url))
+        if self.status != 200:
+            return self._fail(faults.of_response(self.status, self.headers, body, self._url))
         try:
             data = json.loads(body)
         except (ValueError, RecursionError):

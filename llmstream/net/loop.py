@@ -1,244 +1,140 @@
-"""The event loop: libcurl's multi interface, and stdout's reader, in one wait.
+"""The event loop: descriptors, times and stdout's reader, in one wait.
 
-libcurl says by callback which sockets it wants watched and when it wants to be woken; epoll (where there is none,
-poll) waits for them. One loop carries one stream or a thousand. Bytes are appended to a transfer's list by
-libcurl itself, so no Python runs per chunk before `wait` returns.
+Whatever takes part gives a callback: libcurl's sockets, the pipes of an SDK's threads, stdin. epoll waits for them, or
+poll where there is none. One loop carries one stream or a thousand.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
+import heapq
 import os
 import select
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
-import pycurl
+from .. import stdio
+from ..errors import ReaderGone
 
-from .. import __version__, stdio
-from ..errors import MANY, ReaderGone, UsageError
-from ..providers import shown
-from .transfer import Ask, Transfer
-
-LOOPBACK = "localhost,127.0.0.0/8,::1"  # through no proxy
-TELL = 2.0  # seconds for a request whose answer does not matter
-FOREVER = 2**31 - 1  # milliseconds; 0 would be libcurl's default
-CA_FILES = (
-    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Arch, Alpine
-    "/etc/pki/tls/certs/ca-bundle.crt",  # Fedora, RHEL
-    "/etc/ssl/ca-bundle.pem",  # openSUSE
-    "/etc/ssl/cert.pem",  # macOS, BSD, Alpine
-)
-OURS = (
-    "Accept: text/event-stream, application/json",
-    "Accept-Encoding: identity",  # compression holds back what streaming is for
-    f"User-Agent: llmstream/{__version__}",
-)
-# How often it is worth trying again, where not many times: names and certificates do not mend in a minute.
-WORTH = {
-    pycurl.E_COULDNT_CONNECT: 1,
-    pycurl.E_COULDNT_RESOLVE_HOST: 0,
-    pycurl.E_COULDNT_RESOLVE_PROXY: 0,
-    pycurl.E_PEER_FAILED_VERIFICATION: 0,
-    pycurl.E_SSL_CONNECT_ERROR: 0,
-    pycurl.E_SSL_CACERT_BADFILE: 0,
-    pycurl.E_URL_MALFORMAT: 0,
-    pycurl.E_UNSUPPORTED_PROTOCOL: 0,
-}
-HINTS = {
-    pycurl.E_COULDNT_CONNECT: "is the server running?",
-    pycurl.E_COULDNT_RESOLVE_HOST: "is the address right, and the network up?",
-    pycurl.E_PEER_FAILED_VERIFICATION: "SSL_CERT_FILE names the CA certificates to trust",
-    pycurl.E_SSL_CONNECT_ERROR: "does the server speak TLS at this port, or is it http://?",
-    pycurl.E_GOT_NOTHING: "does the server speak TLS at this port: https://?",
-}
+READ, WRITE = select.POLLIN, select.POLLOUT
 
 
-class _Running(Transfer):
-    """A transfer of libcurl's."""
+class Alarm(Protocol):
+    """A callback at a time, which is called once unless it is cancelled before."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.easy = pycurl.Curl()
-        self.lines: list[bytes] = []  # of the head
+    def cancel(self) -> None: ...
 
-    def head(self) -> tuple[int, dict[str, str]] | None:
-        if not self.lines or self.lines[-1] not in (b"\r\n", b"\n"):
-            return None
-        status = self.easy.getinfo(pycurl.RESPONSE_CODE)
-        if status < 200:
-            return None
-        headers: dict[str, str] = {}
-        for line in self.lines:
-            text = line.decode("latin-1")
-            if text.startswith("HTTP/"):
-                headers.clear()
-            elif text.strip():
-                name, _, value = text.partition(":")
-                headers[name.strip().lower()] = value.strip()
-        return status, headers
+
+class Watching(Protocol):
+    """What transports and generations need of a loop: ours, or asyncio's behind net/aio. The clock is monotonic."""
+
+    def now(self) -> float:
+        """The time, in seconds."""
+
+    def watch(self, fd: int, mask: int, ready: Callable[[int], object]) -> None:
+        """Calls `ready`, with what it is ready for, whenever fd is ready to READ or WRITE as `mask` says, or broken.
+
+        Takes the place of an earlier watch of the same descriptor. Raises PermissionError for a regular file.
+        """
+
+    def unwatch(self, fd: int) -> None:
+        """No more of that; one that is not watched is none the worse."""
+
+    def at(self, when: float, due: Callable[[], object]) -> Alarm:
+        """Calls `due` at that time, or as soon after it as may be."""
+
+
+class _Alarm:
+    __slots__ = ("due",)
+
+    def __init__(self, due: Callable[[], object]) -> None:
+        self.due: Callable[[], object] | None = due
+
+    def cancel(self) -> None:
+        self.due = None
 
 
 class Loop:
-    """A Transport over the network."""
+    """Ours. `wait` is one round of it. With `reader`, stdout's reader is watched, too."""
 
-    def __init__(self) -> None:
-        self._multi = pycurl.CurlMulti()
-        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
-        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
+    def __init__(self, reader: bool = True) -> None:
         self._epoll = hasattr(select, "epoll")
         self._poll: Any = select.epoll() if self._epoll else select.poll()
-        self._curl_wake: float | None = None
-        self._transfers: dict[pycurl.Curl, _Running] = {}
-        with contextlib.suppress(PermissionError):  # epoll takes no regular file: nobody can leave one
-            self._poll.register(stdio.STDOUT, 0)
+        self._ready: dict[int, Callable[[int], object]] = {}
+        self._alarms: list[tuple[float, int, _Alarm]] = []  # a heap; the number keeps equal times in order
+        self._number = 0
+        self._pipes: list[int] = []
+        if reader:
+            with contextlib.suppress(PermissionError):  # epoll takes no regular file: nobody can leave one
+                self._poll.register(stdio.STDOUT, 0)
 
     def now(self) -> float:
         return time.monotonic()
 
-    def send(self, ask: Ask, connect_timeout: float) -> Transfer:
-        transfer = _Running()
-        easy = transfer.easy
-        _prepare(easy, ask, connect_timeout)
-        easy.setopt(pycurl.WRITEFUNCTION, transfer.chunks.append)
-        easy.setopt(pycurl.HEADERFUNCTION, transfer.lines.append)
-        self._transfers[easy] = transfer
-        with stdio.SignalsDeferred():
-            self._multi.add_handle(easy)
-        return transfer
-
-    def tell(self, ask: Ask) -> None:
-        easy = pycurl.Curl()
-        _prepare(easy, ask, TELL)
-        easy.setopt(pycurl.WRITEFUNCTION, len)
-        easy.setopt(pycurl.TIMEOUT_MS, round(TELL * 1000))
-        with contextlib.suppress(pycurl.error):
-            easy.perform()
-        easy.close()
-
-    def wait(self, deadline: float | None) -> float:
-        wakes = [wake for wake in (deadline, self._curl_wake) if wake is not None]
-        timeout = max(0.0, min(wakes) - self.now()) if wakes else None
-        if self._epoll:
-            ready = self._poll.poll(timeout)
+    def watch(self, fd: int, mask: int, ready: Callable[[int], object]) -> None:
+        if fd in self._ready:
+            self._poll.modify(fd, mask)
         else:
-            ready = self._poll.poll(None if timeout is None else timeout * 1000)
-        now = self.now()
-        if any(fd == stdio.STDOUT for fd, _ in ready):
-            raise ReaderGone
-        with stdio.SignalsDeferred():
-            for fd, mask in ready:
-                wanted = (pycurl.CSELECT_IN if mask & select.POLLIN else 0) | (
-                    pycurl.CSELECT_OUT if mask & select.POLLOUT else 0
-                )
-                self._multi.socket_action(fd, wanted or pycurl.CSELECT_ERR)
-            if self._curl_wake is not None and now >= self._curl_wake:
-                self._curl_wake = None
-                self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
-            self._reap()
-        return now
+            self._poll.register(fd, mask)
+        self._ready[fd] = ready
 
-    def end(self, transfer: Transfer) -> None:
-        assert isinstance(transfer, _Running)
-        if self._transfers.pop(transfer.easy, None):
-            with stdio.SignalsDeferred():
-                self._multi.remove_handle(transfer.easy)
-            transfer.easy.close()
-
-    def close(self) -> None:
-        for transfer in list(self._transfers.values()):
-            self.end(transfer)
-        self._multi.close()
-        if self._epoll:
-            self._poll.close()
-
-    def _on_socket(self, what: int, fd: int, multi: pycurl.CurlMulti, data: object) -> None:
-        if what == pycurl.POLL_REMOVE:
+    def unwatch(self, fd: int) -> None:
+        if self._ready.pop(fd, None):
             with contextlib.suppress(OSError, KeyError):  # closed meanwhile, and so forgotten by the kernel
                 self._poll.unregister(fd)
-            return
-        mask = (select.POLLIN if what & pycurl.POLL_IN else 0) | (select.POLLOUT if what & pycurl.POLL_OUT else 0)
-        try:
-            self._poll.register(fd, mask)
-        except FileExistsError:
-            self._poll.modify(fd, mask)
 
-    def _on_timer(self, milliseconds: int) -> None:
-        self._curl_wake = None if milliseconds < 0 else self.now() + milliseconds / 1000
+    def at(self, when: float, due: Callable[[], object]) -> Alarm:
+        alarm = _Alarm(due)
+        self._number += 1
+        heapq.heappush(self._alarms, (when, self._number, alarm))
+        return alarm
 
-    def _reap(self) -> None:
-        queued = 1
-        while queued:
-            queued, well, failed = self._multi.info_read()
-            for easy in well:
-                self._transfers[easy].ended = True
-            for easy, code, message in failed:
-                transfer = self._transfers[easy]
-                transfer.ended = True
-                hint = HINTS.get(code, "")
-                transfer.again = WORTH.get(code, MANY)
-                transfer.reason = (message or f"libcurl error {code}").rstrip(".") + (f" ({hint})" if hint else "")
+    def wait(self, deadline: float | None = None) -> float:
+        """Waits until something was called back, or the deadline has come; returns the time.
 
+        Raises ReaderGone as soon as stdout's reader leaves.
+        """
+        alarms = self._alarms
+        while alarms and alarms[0][2].due is None:
+            heapq.heappop(alarms)
+        if alarms and (deadline is None or alarms[0][0] < deadline):
+            deadline = alarms[0][0]
+        timeout = None if deadline is None else min(max(0.0, deadline - self.now()), stdio.DAY)
+        ready = self._poll.poll(timeout if self._epoll or timeout is None else timeout * 1000)
+        calls = self._ready
+        for fd, mask in ready:
+            if (call := calls.get(fd)) is not None:  # unless a call before it has changed that
+                call(mask)
+            elif fd == stdio.STDOUT:
+                raise ReaderGone
+        now = self.now()
+        while alarms and alarms[0][0] <= now:
+            due = heapq.heappop(alarms)[2].due
+            if due is not None:
+                due()
+        return now
 
-def _prepare(easy: pycurl.Curl, ask: Ask, connect_timeout: float) -> None:
-    given = {line.partition(":")[0].lower() for line in ask.headers}
-    headers = [*ask.headers, *(line for line in OURS if line.partition(":")[0].lower() not in given)]
-    if ask.body is not None:
-        body = json.dumps(ask.body, ensure_ascii=False).encode("utf-8", "replace")
-        easy.setopt(pycurl.POSTFIELDS, body)
-        headers += ["Content-Type: application/json", "Expect:"]  # no round trip before a large prompt
-    easy.setopt(pycurl.HTTPHEADER, headers)
-    easy.setopt(pycurl.CUSTOMREQUEST, ask.method)
-    try:
-        easy.setopt(pycurl.URL, ask.url)
-    except UnicodeEncodeError:
-        raise UsageError(f"{shown(ask.url)} is not a URL: it is not ASCII") from None
-    easy.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
-    easy.setopt(pycurl.CONNECTTIMEOUT_MS, min(round(connect_timeout * 1000), FOREVER) or FOREVER)
-    easy.setopt(pycurl.NOSIGNAL, 1)
-    easy.setopt(pycurl.NOPROXY, _no_proxy())
-    if ask.url.startswith("https:"):
-        _trust(easy)
+    def waker(self) -> Callable[[], None]:
+        """What another thread calls to end a wait."""
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        self.watch(reader, READ, lambda mask: os.read(reader, stdio.CHUNK))
 
+        def wake() -> None:
+            with contextlib.suppress(BlockingIOError):  # full of earlier calls
+                os.write(writer, b"\0")
 
-def _no_proxy() -> str:
-    """Loopback, and what the variable excepts, which libcurl reads only where it is told nothing."""
-    theirs = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    return theirs if theirs == "*" else f"{LOOPBACK},{theirs}"
+        self._pipes += [reader, writer]
+        return wake
 
+    def forget_reader(self) -> None:
+        """stdout's reader may leave from now on."""
+        with contextlib.suppress(OSError, KeyError):
+            self._poll.unregister(stdio.STDOUT)
 
-def _trust(easy: pycurl.Curl) -> None:
-    """CA certificates as curl finds them: its variables, the system's, else certifi's.
-
-    The wheel's built-in path is that of the distribution that it was built on.
-    """
-    file = os.environ.get("CURL_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
-    directory = os.environ.get("SSL_CERT_DIR")
-    if not file and not directory:
-        file = next((path for path in CA_FILES if os.path.exists(path)), None)
-        if file is None:
-            import certifi
-
-            file = certifi.where()
-        elif directory := _hashed(file):
-            easy.unsetopt(pycurl.CAINFO)  # the wheel has looked for a bundle, too
-            file = None
-    if file:
-        easy.setopt(pycurl.CAINFO, file)
-    if directory:
-        easy.setopt(pycurl.CAPATH, directory)
-
-
-def _hashed(bundle: str) -> str | None:
-    """The bundle's directory, where it has the same certificates by their hashes, which OpenSSL reads one by one.
-
-    Reading a whole bundle takes 5 to 15 ms. One that is newer than the directory was changed by hand.
-    """
-    directory = os.path.dirname(bundle)
-    try:
-        by_hand = os.stat(bundle).st_mtime > os.stat(directory).st_mtime
-        hashed = any(name.endswith(".0") for name in os.listdir(directory))
-    except OSError:
-        return None
-    return directory if hashed and not by_hand else None
+    def close(self) -> None:
+        if self._epoll:
+            self._poll.close()
+        for fd in self._pipes:
+            os.close(fd)

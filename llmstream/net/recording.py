@@ -16,14 +16,13 @@ from __future__ import annotations
 import base64
 import json
 import os
-import select
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-from .. import stdio
-from ..errors import MANY, OutputFailed, ReaderGone, UsageError
+from ..errors import MANY, OutputFailed, UsageError
 from ..providers import APIS, Target, shown
+from .loop import Watching
 from .transfer import Ask, Transfer, Transport
 
 HIDDEN = b"[key]"
@@ -37,6 +36,7 @@ class Recorder:
 
     def __init__(self, inner: Transport, path: str, target: Target) -> None:
         self._inner, self._path, self._key = inner, path, target.key.encode()
+        self.loop = inner.loop
         self._transfer = Transfer()
         self._headed = self._ended = False
         self._held = b""  # the end of the data so far, if the key may begin there
@@ -47,23 +47,25 @@ class Recorder:
             raise UsageError(f"cannot write {path}: {error.strerror}") from None
         self._write({"recording": 1, "provider": target.provider, "model": target.model, "api": target.api})
 
-    def now(self) -> float:
-        return self._inner.now()
-
-    def send(self, ask: Ask, connect_timeout: float) -> Transfer:
-        now = self.now()
+    def send(self, ask: Ask, connect_timeout: float, wake: Callable[[], object]) -> Transfer:
+        now = self.loop.now()
         self._started = now if self._started is None else self._started
         self._line(now, request={"method": ask.method, "url": shown(ask.url), "body": ask.body})
         self._headed = self._ended = False
-        self._transfer = self._inner.send(ask, connect_timeout)
-        return self._transfer
+
+        def note() -> None:
+            self._note(transfer)
+            wake()
+
+        transfer = self._transfer = self._inner.send(ask, connect_timeout, note)
+        return transfer
 
     def tell(self, ask: Ask) -> None:
         self._inner.tell(ask)
 
-    def wait(self, deadline: float | None) -> float:
-        now = self._inner.wait(deadline)
-        transfer = self._transfer
+    def _note(self, transfer: Transfer) -> None:
+        """Writes down what has arrived in it."""
+        now = self.loop.now()
         if not self._headed and (head := transfer.head()) is not None:
             self._headed = True
             kept = {name: value for name, value in head[1].items() if name != "set-cookie"}
@@ -72,11 +74,10 @@ class Recorder:
             self._data(b"".join(transfer.chunks), now)
         if transfer.ended:
             self._end(transfer.reason, now)
-        return now
 
     def end(self, transfer: Transfer) -> None:
         if transfer is self._transfer:
-            self._end("the client closed the connection", self.now())
+            self._end("the client closed the connection", self.loop.now())
         self._inner.end(transfer)
 
     def close(self) -> None:
@@ -129,42 +130,26 @@ class Player:
     Raises UsageError where the file is no recording.
     """
 
-    def __init__(self, path: str, speed: float) -> None:
+    def __init__(self, path: str, speed: float, loop: Watching) -> None:
         self._speed = speed
+        self.loop = loop
         self._records, head = _read(path)
         self.target = Target(head["provider"], head["model"], head["api"], f"replay:{path}", "", {}, "")
         self._next = 0
-        self._offset: float | None = None  # the clock's time at the recording's time 0
-        self._transfer = _Played()
-        self._poll = select.poll()
-        self._poll.register(stdio.STDOUT, 0)
+        self._offset = 0.0  # the clock's time at the recording's time 0
+        self._transfer: Transfer | None = None
 
-    def now(self) -> float:
-        return time.monotonic()
-
-    def send(self, ask: Ask, connect_timeout: float) -> Transfer:
+    def send(self, ask: Ask, connect_timeout: float, wake: Callable[[], object]) -> Transfer:
         """Goes on to the next request of the recording, whatever is asked."""
         while self._next < len(self._records) and "request" not in self._records[self._next]:
             self._next += 1
+        self._offset = self.loop.now()
         if self._next < len(self._records):
-            self._offset = self.now() - self._due(self._records[self._next])
+            self._offset -= self._due(self._records[self._next])
             self._next += 1
-        self._transfer = _Played()
-        return self._transfer
-
-    def wait(self, deadline: float | None) -> float:
-        record = self._records[self._next] if self._next < len(self._records) else {"end": "the recording ends here"}
-        transfer, now = self._transfer, self.now()
-        due = (self._offset or now) + self._due(record)
-        if transfer.ended or "request" in record:
-            due = now if deadline is None else deadline
-        self._pause(due if deadline is None else min(due, deadline))
-        now = self.now()
-        if now >= due and not transfer.ended:
-            self._next += 1
-            transfer.play(record)
-            transfer.again = MANY if self._next < len(self._records) else 0
-        return now
+        self._transfer = transfer = _Played()
+        self._plan(transfer, wake)
+        return transfer
 
     def tell(self, ask: Ask) -> None:
         pass
@@ -175,13 +160,24 @@ class Player:
     def close(self) -> None:
         pass
 
+    def _plan(self, transfer: _Played, wake: Callable[[], object]) -> None:
+        """Sees to the next record's being played, if it is of the same response."""
+        record = self._records[self._next] if self._next < len(self._records) else {"end": "the recording ends here"}
+        if "request" not in record:
+            self.loop.at(self._offset + self._due(record), partial(self._play, record, transfer, wake))
+
+    def _play(self, record: Mapping[str, Any], transfer: _Played, wake: Callable[[], object]) -> None:
+        if transfer.ended:
+            return
+        self._next += 1
+        transfer.play(record)
+        transfer.again = MANY if self._next < len(self._records) else 0
+        if not transfer.ended:
+            self._plan(transfer, wake)
+        wake()
+
     def _due(self, record: Mapping[str, Any]) -> float:
         return float(record.get("t", 0.0)) / self._speed if self._speed else 0.0
-
-    def _pause(self, until: float) -> None:
-        ready = self._poll.poll(max(0.0, until - self.now()) * 1000)
-        if ready:
-            raise ReaderGone
 
 
 class _Played(Transfer):

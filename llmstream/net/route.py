@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from .. import providers
+from .loop import Watching
 from .transfer import Transport
 
 
@@ -16,33 +17,43 @@ class Route(NamedTuple):
     server: Any = None
 
 
-def find(target: providers.Target, prompt_size: int, record: str | None, speed: float, progress: bool) -> Route:
-    """The route to a target. `prompt_size` is in bytes, `speed` a replay's, 0 for at once.
+def find(
+    target: providers.Target,
+    loop: Watching,
+    prompt_size: int,
+    *,
+    record: str | None = None,
+    speed: float = 1.0,
+    progress: bool = False,
+    jobs: int = 1,
+) -> Route:
+    """The route to a target, for `jobs` requests at once.
 
-    Raises what Player, Recorder and the embedded model raise.
+    `prompt_size` is in bytes, `speed` a replay's, 0 for at once. Raises what Player, Recorder and the embedded model
+    raise.
     """
     if target.provider == "replay":
         from .recording import Player
 
-        player = Player(target.model, speed)
+        player = Player(target.model, speed, loop)
         return Route(player.target, _recorded(player, record, player.target))
     server = None
     if not target.url:
         from . import embedded
 
-        server, url, key = embedded.start(target.model, prompt_size, progress)
+        server, url, key = embedded.start(target.model, prompt_size, progress, jobs)
         target = target._replace(url=providers.endpoint(f"{url}/v1", target.api), key=key)
-    return Route(target, _recorded(_transport(target), record, target), server)
+    return Route(target, _recorded(_transport(target, loop), record, target), server)
 
 
-def _transport(target: providers.Target) -> Transport:
+def _transport(target: providers.Target, loop: Watching) -> Transport:
     if target.transport == providers.SDK:
         from .sdk import Sdk
 
-        return Sdk(target)
-    from .loop import Loop
+        return Sdk(target, loop)
+    from .curl import Curl
 
-    return Loop()
+    return Curl(loop)
 
 
 def _recorded(transport: Transport, path: str | None, target: providers.Target) -> Transport:

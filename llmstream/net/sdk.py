@@ -14,17 +14,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
 import socket
 import ssl
 import threading
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from .. import providers, stdio
-from ..errors import MANY, Error, ReaderGone, UsageError
+from ..errors import MANY, Error, UsageError
 from .clients import HINTS, build
+from .loop import READ, Watching
 from .transfer import Ask, Transfer
 
 AWS_FRAMES = "application/vnd.amazon.eventstream"
@@ -36,17 +35,41 @@ RAW = {"X-Stainless-Raw-Response": "stream", "Accept-Encoding": "identity"}
 class _Sent(Transfer):
     """A request in the hands of its thread, which alone writes to the pipe and closes that end."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: Watching, wake: Callable[[], object]) -> None:
         super().__init__()
         self.reader, self.writer = os.pipe()
+        self.wake = wake
+        self.forgotten = False
+        self._loop = loop
         self.answered: tuple[int, dict[str, str]] | None = None
-        self.fault: Error | None = None  # why it was never sent
         self.signed = False  # and on its way: what fails from now on is the connection
         self.left = False  # nobody waits for it any more
         self._socket: socket.socket | None = None
 
     def head(self) -> tuple[int, dict[str, str]] | None:
         return self.answered
+
+    def hold(self, held: bool) -> None:
+        if held:
+            self._loop.unwatch(self.reader)
+        elif not self.forgotten:
+            self._loop.watch(self.reader, READ, self.read)
+
+    def read(self, mask: int) -> None:
+        """The pipe is ready."""
+        if chunk := os.read(self.reader, stdio.CHUNK):
+            self.chunks.append(chunk)
+        else:
+            self.ended = True
+            self.forget()
+        self.wake()
+
+    def forget(self) -> None:
+        """No more is read; what the thread writes then fails."""
+        if not self.forgotten:
+            self.forgotten = True
+            self._loop.unwatch(self.reader)
+            os.close(self.reader)
 
     def trace(self, name: str, info: dict[str, Any]) -> None:
         """Told by httpx's extension of this name what happens; a connection is TCP's first, and then maybe TLS's."""
@@ -67,62 +90,38 @@ class _Sent(Transfer):
 
 
 class Sdk:
-    """A Transport by a target's SDK. Raises from `wait` what kept a request from being sent."""
+    """A Transport by a target's SDK. What kept a request from being sent is the transfer's fault."""
 
-    def __init__(self, target: providers.Target) -> None:
+    def __init__(self, target: providers.Target, loop: Watching) -> None:
         self._target = target
+        self.loop = loop
         self._path: str = providers.dialect(target.api).PATH
         self._sdk: Any = None
         self._client: Any = None
         self._building = threading.Lock()
         self._here = threading.local()  # the transfer of each thread
-        self._under_way: dict[int, _Sent] = {}
-        self._poll = select.poll()
-        self._poll.register(stdio.STDOUT, 0)
+        self._under_way: set[_Sent] = set()
 
-    def now(self) -> float:
-        return time.monotonic()
-
-    def send(self, ask: Ask, connect_timeout: float) -> Transfer:
-        sent = _Sent()
-        self._under_way[sent.reader] = sent
-        self._poll.register(sent.reader, select.POLLIN)
+    def send(self, ask: Ask, connect_timeout: float, wake: Callable[[], object]) -> Transfer:
+        sent = _Sent(self.loop, wake)
+        self._under_way.add(sent)
+        sent.hold(False)
         threading.Thread(target=self._carry, args=(sent, ask, connect_timeout), daemon=True).start()
         return sent
 
     def tell(self, ask: Ask) -> None:
         """Only asked for by ways to go on after a cut, of which there are none here."""
 
-    def wait(self, deadline: float | None) -> float:
-        ready = self._poll.poll(None if deadline is None else max(0.0, deadline - self.now()) * 1000)
-        now = self.now()
-        if any(fd == stdio.STDOUT for fd, _ in ready):
-            raise ReaderGone
-        for fd, _ in ready:
-            sent = self._under_way[fd]
-            if chunk := os.read(fd, stdio.CHUNK):
-                sent.chunks.append(chunk)
-                continue
-            sent.ended = True
-            self._forget(sent)
-            if sent.fault is not None:
-                raise sent.fault
-        return now
-
     def end(self, transfer: Transfer) -> None:
         assert isinstance(transfer, _Sent)
-        if self._under_way.get(transfer.reader) is transfer:
-            self._forget(transfer)
+        self._under_way.discard(transfer)
+        if not transfer.forgotten:
+            transfer.forget()
             transfer.hang_up()
 
     def close(self) -> None:
-        for sent in list(self._under_way.values()):
+        for sent in list(self._under_way):
             self.end(sent)
-
-    def _forget(self, sent: _Sent) -> None:
-        del self._under_way[sent.reader]
-        self._poll.unregister(sent.reader)
-        os.close(sent.reader)
 
     # In the thread.
 

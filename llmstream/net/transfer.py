@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-from ..errors import MANY
+from ..errors import MANY, Error
+from .loop import Watching
 
 
 class Ask(NamedTuple):
@@ -19,7 +21,8 @@ class Ask(NamedTuple):
 class Transfer:
     """`chunks` is what has arrived since it was last taken.
 
-    Once it has `ended`, `reason` says why, "" if well, and `again` how often what ended so is worth trying.
+    Once it has `ended`, `reason` says why, "" if well, and `again` how often what ended so is worth trying; `fault` is
+    why it was never sent.
     """
 
     def __init__(self) -> None:
@@ -27,6 +30,7 @@ class Transfer:
         self.ended = False
         self.reason = ""
         self.again = MANY
+        self.fault: Error | None = None
 
     def take(self) -> bytes:
         """What has arrived since the last call."""
@@ -39,24 +43,23 @@ class Transfer:
         """Status and headers (names in lower case) of the last response, once they are complete."""
         raise NotImplementedError
 
+    def hold(self, held: bool) -> None:
+        """Whether to leave what arrives with the kernel, and so, in the end, the server waiting."""
+
 
 class Transport(Protocol):
-    """What carries requests: the network, or a recording of it. It has the clock, too: monotonic, in seconds."""
+    """What carries requests: the network, an SDK, or a recording."""
 
-    def now(self) -> float:
-        """The time."""
+    loop: Watching
 
-    def send(self, ask: Ask, connect_timeout: float) -> Transfer:
-        """Sends a request; the answer arrives in the transfer. A connect_timeout of 0 is none."""
+    def send(self, ask: Ask, connect_timeout: float, wake: Callable[[], object]) -> Transfer:
+        """Sends a request; a connect_timeout of 0 is none.
+
+        Whenever something of the answer has arrived in the transfer, and when it has ended, `wake` is called.
+        """
 
     def tell(self, ask: Ask) -> None:
-        """Sends a request whose answer does not matter, in a second or two at most, whoever reads stdout."""
-
-    def wait(self, deadline: float | None) -> float:
-        """Waits until something happened or the deadline has come; returns the time.
-
-        What happened stands in the transfers. Raises ReaderGone as soon as stdout's reader leaves.
-        """
+        """Sends a request whose answer does not matter. `close` gives it a second or two."""
 
     def end(self, transfer: Transfer) -> None:
         """Ends a transfer; one that is still under way by closing its connection at once."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from collections.abc import Callable
 
 import pytest
 
+from llmstream.net.loop import Loop
 from llmstream.net.recording import Recorder
 from llmstream.net.transfer import Ask, Transfer
 from llmstream.providers import Target
@@ -96,17 +98,13 @@ class Inner:
     """A transport that has nothing but the chunks that a test puts into its transfer."""
 
     def __init__(self) -> None:
+        self.loop = Loop(reader=False)
         self.transfer = Transfer()
         self.transfer.head = lambda: (200, {"x": KEY, "set-cookie": "secret"})
 
-    def now(self) -> float:
-        return time.monotonic()
-
-    def send(self, *request: object) -> Transfer:
+    def send(self, ask: Ask, connect_timeout: float, wake: Callable[[], object]) -> Transfer:
+        self.wake = wake
         return self.transfer
-
-    def wait(self, deadline: float | None) -> float:
-        return time.monotonic()
 
     def tell(self, ask: Ask) -> None: ...
 
@@ -119,11 +117,11 @@ class Inner:
 def test_a_recording_holds_no_key_however_it_is_cut(tmp_path, cut):
     inner, path = Inner(), tmp_path / "recording"
     recorder = Recorder(inner, str(path), Target("p", "m", "chat", "u", KEY, {}, ""))
-    transfer = recorder.send(Ask("POST", "u", [], {"prompt": f"my key is {KEY}"}), 0)
+    transfer = recorder.send(Ask("POST", "u", [], {"prompt": f"my key is {KEY}"}), 0, lambda: None)
     said = f"key {KEY} sk-te".encode()
     for chunk in (said[:cut], said[cut:]):
         transfer.chunks.append(chunk)
-        recorder.wait(None)
+        inner.wake()
         assert transfer.take() == chunk  # what is recorded is passed on as it was
     recorder.end(transfer)
     recorder.close()

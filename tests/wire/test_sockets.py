@@ -6,11 +6,11 @@ import pytest
 
 from llmstream import providers
 from llmstream.core.request import Request
-from llmstream.core.retry import Retries
-from llmstream.core.timing import Limits
+from llmstream.core.timing import Limits, Patience
 from llmstream.errors import Error
+from llmstream.net.curl import Curl
+from llmstream.net.generation import Generation, events
 from llmstream.net.loop import Loop
-from llmstream.net.stream import Stream
 from tests.loopback import RESET, Provider, head
 
 from .transcripts import TRANSCRIPTS, Transcript, meaning
@@ -28,15 +28,17 @@ def test_over_a_socket(transcript):
     with Provider([response(transcript), transcript.body]) as provider:
         url = provider.url + providers.dialect(transcript.api).PATH
         target = providers.Target("openai", "m", transcript.api, url, "sk-test-key", {}, "")
-        stream = Stream(target, Request("m", "Hi"), Limits(grace=0.1), 10, Retries(0), print, Loop())
-        events, failure = [], None
+        loop = Loop()
+        generation = Generation(target, Request("m", "Hi"), Patience(Limits(grace=0.1), retries=0), Curl(loop))
+        generation.start()
+        arrived, failure = [], None
         try:
-            for batch in stream.events():
-                events += batch
+            for batch in events(generation, loop):
+                arrived += batch
         except Error as error:
             failure = error
-    assert meaning(stream.exchange, events) == transcript.meaning
-    assert failure is stream.exchange.failure
+    assert meaning(generation.exchange, arrived) == transcript.meaning
+    assert failure is generation.exchange.failure
     assert transcript.says in str(failure or "")
 
 

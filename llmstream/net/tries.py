@@ -1,0 +1,131 @@
+"""What a generation asks for, and asks for again: the request, redirects, retries, and the rest of a cut answer."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .. import providers
+from ..core.exchange import Exchange
+from ..core.request import Request
+from ..core.retry import Retries
+from ..core.timing import Patience, Timing
+from ..errors import Error, Incomplete, Unavailable
+from .transfer import Ask, Transfer
+
+if TYPE_CHECKING:
+    from .resume import Resume
+
+MAX_REDIRECTS = 5
+
+
+class Again(NamedTuple):
+    """Another request: what, when, and the user's word of it, "" where it is not worth one."""
+
+    ask: Ask
+    when: float
+    note: str
+
+
+class Tries:
+    """The requests of one generation. Times are seconds of the transport's clock."""
+
+    def __init__(
+        self, target: providers.Target, request: Request, patience: Patience, resume: Resume | None = None
+    ) -> None:
+        self._target = target
+        self._url = target.url
+        self._limits = patience.limits
+        self._retries = Retries(patience.retries, patience.max_retry_wait)
+        self._dialect = providers.dialect(target.api)
+        self._body: dict[str, Any] = self._dialect.body(request, target.fields)
+        self._resume = resume
+        self._continued = False
+        if resume:
+            resume.prepare(self._body)
+            self._body.update(request.extra)
+        self._redirects = 0
+
+    def ask(self) -> Ask:
+        """The request."""
+        more = self._resume.headers if self._resume else []
+        return Ask("POST", self._url, [*self._target.headers(), *more], self._body)
+
+    def exchange(self, timing: Timing, begun: float) -> Exchange:
+        """What reads the answer to a request that goes out at `begun`."""
+        decoder = self._dialect.Decoder(self._target.provider, self._target.model)
+        return Exchange(decoder, self._limits, timing, begun, providers.shown(self._url))
+
+    def follow(self, location: str | None) -> bool:
+        """Takes a redirect that keeps the method, within the same origin: the key is sent to no other."""
+        from urllib.parse import urljoin, urlsplit
+
+        url = urljoin(self._url, location or "")
+        old, new = urlsplit(self._url), urlsplit(url)
+        if not location or (old.scheme, old.netloc) != (new.scheme, new.netloc) or self._redirects >= MAX_REDIRECTS:
+            return False
+        self._redirects += 1
+        self._url = url
+        return True
+
+    def once_more(self, exchange: Exchange, now: float) -> Again | None:
+        """Another try after a failure before the first output, if it is worth one."""
+        failure, timing = exchange.failure, exchange.timing
+        if failure is None or timing.first is not None:
+            return None
+        if "stream_options" in self._body and "stream_options" in str(failure) and failure.status == 3:
+            del self._body["stream_options"]  # a server that does not know it; the usage may come all the same
+            return Again(self.ask(), now, "")
+        wait = self._retries.wait(failure, exchange.headers, time.time(), _dice())
+        total = self._limits.total
+        if wait is None or (total is not None and now + wait >= timing.started + total):
+            return None
+        why = f"{self.redacted(failure)}: trying again in {wait:.1f} s ({self._retries.done})"
+        return Again(self.ask(), now + wait, why)
+
+    def received(self, chunk: bytes, events: list[Any]) -> None:
+        """A part of the answer came."""
+        if self._resume:
+            self._resume.received(chunk, events)
+
+    def rest(self, exchange: Exchange, transfer: Transfer, now: float) -> Again | None:
+        """The rest of an answer that was cut, where the provider can go on; the exchange is made ready for it."""
+        if self._resume is None:
+            return None
+        why = transfer.reason or ("the stream ended" if transfer.ended else "nothing new")
+        cause = self.redacted(exchange.failure) if exchange.failure else Unavailable(why)
+        wait = self._retries.wait(cause, exchange.headers, time.time(), _dice())
+        if wait is None or (ask := self._resume.ask(exchange, self._body, now + wait)) is None:
+            return None
+        self._continued = True
+        why = f"{cause} after {exchange.characters} characters: asking for the rest in {wait:.1f} s"
+        return Again(ask, now + wait, why)
+
+    @property
+    def continued(self) -> bool:
+        """Whether what comes is the rest of an answer."""
+        return self._continued
+
+    def cancel(self) -> Ask | None:
+        """The request that ends a generation which goes on without us."""
+        return self._resume.cancel() if self._resume else None
+
+    def final(self, exchange: Exchange) -> Error | None:
+        """What to tell: where the rest could not be had, the answer is cut, whatever the server said."""
+        failure = exchange.failure
+        if failure is None:
+            return None
+        if self._continued and not isinstance(failure, Incomplete):
+            failure = Incomplete(f"{failure}: the answer breaks off after {exchange.characters} characters")
+        return self.redacted(failure)
+
+    def redacted(self, error: Error) -> Error:
+        """Servers quote the key that they refuse."""
+        key, message = self._target.key, str(error)
+        return type(error)(message.replace(key, "[key]"), again=error.again) if key and key in message else error
+
+
+def _dice() -> float:
+    """A random number in [0, 1); the random module costs milliseconds to import."""
+    return int.from_bytes(os.urandom(6), "big") / 2**48
