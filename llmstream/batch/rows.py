@@ -23,9 +23,9 @@ ITSELF = Template("{}")
 class Row(NamedTuple):
     """One prompt of many. `index` counts from 0, blank records left out.
 
-    `fields` are those in FIELDS that the record has, ready for a Request: `stop` and `messages` are tuples, of str and of
-    Message (a system message at their head is `system`), `schema` is a checked object, `options` are body fields.
-    Where there is a `fault`, there is no prompt.
+    `fields` are those in FIELDS that the record has, checked: `stop` is a tuple, `messages` are a tuple of Message (a
+    system message at their head is `system`), `schema` is an object, `options` are body fields. Where there is a
+    `fault`, there is no prompt.
     """
 
     index: int  # type: ignore[assignment]  # nobody looks for a value in a row
@@ -75,22 +75,20 @@ class Rows:
         fields = {name: field(name, data[name]) for name, field in FIELDS.items() if data.get(name) is not None}
         prompt = None if data.get("prompt") is None else _string("prompt", data["prompt"])
         talk = fields.pop("messages", None)
-        alone = talk and prompt is None and not self._template
-        text = "" if alone else (self._template or ITSELF).fill(prompt, data)
-        if not text.strip():
-            text = ""
-            if talk is None:
-                raise UsageError("the prompt is empty")
-        if talk is not None:
-            from ..features import converse
+        talk_alone = talk and prompt is None and not self._template
+        text = "" if talk_alone else (self._template or ITSELF).fill(prompt, data)
+        if talk is None and not text.strip():
+            raise UsageError("the prompt is empty")
+        if talk is None:
+            return text, fields
+        from ..features import converse
 
-            asked = converse(Request("", text), talk, "messages")
-            fields["messages"] = asked.messages
-            if asked.system is not None and "system" in fields:
+        asked = converse(Request("", text if text.strip() else ""), talk, "messages")
+        if asked.system is not None:
+            if "system" in fields:
                 raise UsageError("there is a system prompt in messages, and another in system")
-            if asked.system is not None:
-                fields["system"] = asked.system
-        return text, fields
+            fields["system"] = asked.system
+        return asked.prompt, {**fields, "messages": asked.messages}
 
 
 def _read(text: str, what: str = "this") -> dict[str, Any]:
@@ -123,7 +121,7 @@ _decoder = json.JSONDecoder(parse_constant=_constant, parse_float=_float)
 
 
 def _clean(value: Any, room: int) -> Any:
-    """The value with surrogates that stand alone replaced. Raises RecursionError where it is nested deeper than room."""
+    """The value with lone surrogates replaced. Raises RecursionError where it is nested deeper than room."""
     if isinstance(value, str):
         return scrub(value)
     if not isinstance(value, dict | list):
@@ -174,7 +172,7 @@ def _schema(name: str, value: Any) -> dict[str, Any]:
     from ..core import schema
 
     if isinstance(value, str):
-        value = _read(to_json(schema.parse(value)), name)  # as strict as the record itself
+        value = _read(value, name) if value.lstrip().startswith("{") else schema.parse(value)
     if not isinstance(value, dict):
         raise _wrong(name, value, "an object, or fields such as 'name, age int',")
     schema.check(value)
