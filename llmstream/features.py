@@ -31,7 +31,7 @@ def add(command: str, target: Target, request: Request, given: dict[str, Any], e
         shape = schemas.parse(_schema(notation) if isinstance(notation, str) else json.dumps(notation))
         request = request._replace(schema=schemas.many(shape) if "schema_multi" in given else shape)
     if "messages" in given:
-        request = _continue(request, *_named(command, given, "messages"))
+        request = converse(request, *_named(command, given, "messages"))
     if "tools" in given:
         request = request._replace(tools=_tools(*_named(command, given, "tools")))
     if "attach" in given:
@@ -114,7 +114,7 @@ def _items(text: str, path: str) -> list[Any]:
     return items
 
 
-def _continue(request: Request, items: list[Any], path: str) -> Request:
+def converse(request: Request, items: list[Any], path: str) -> Request:
     """The request after a conversation. A system message may be its first, in place of --system."""
     messages: list[Message] = []
     for number, item in enumerate(items, 1):

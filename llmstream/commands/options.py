@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from .. import config, providers
+from ..core.request import EFFORTS
 from ..errors import Error
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -119,7 +120,6 @@ request = _all(
 )
 
 PATH = click.Path()  # for the shell, which completes it; what it is, is looked at later
-EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 features = _all(
     click.option("--json", is_flag=True, help="Let the answer be a JSON object."),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")  # of reasoning; no server has them all
+
 
 class Message(NamedTuple):
     """A turn of the conversation before the prompt: `role` is user or assistant."""

@@ -1,0 +1,1 @@
+"""What `map` makes of its input."""

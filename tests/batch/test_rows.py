@@ -1,0 +1,313 @@
+"""Records into rows: what each field may be, and that nothing which stands in a record is an exception."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmstream.batch.rows import FIELDS, Row, Rows
+from llmstream.commands import options
+from llmstream.core.batch.template import Template
+from llmstream.core.request import Message
+from llmstream.errors import UsageError
+
+USER, SYSTEM = {"role": "user", "content": "Why?"}, {"role": "system", "content": "Be kind."}
+ANSWER = {"role": "assistant", "content": "So."}
+SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": False}
+
+
+def one(record: object, template: str | None = None, rows: Rows | None = None) -> Row:
+    """The row of a record, which is bytes or is to be JSON."""
+    rows = rows or Rows(True, None if template is None else Template(template))
+    row = rows.row(record if isinstance(record, bytes) else json.dumps(record).encode())
+    assert row
+    return row
+
+
+def fault(record: object, template: str | None = None) -> str:
+    row = one(record, template)
+    assert isinstance(row.fault, UsageError)
+    assert (row.index, row.prompt, row.fields) == (0, "", {})
+    told = str(row.fault)
+    assert told.startswith("line 1: ")
+    assert "\n" not in told
+    return told.removeprefix("line 1: ")
+
+
+# Lines.
+
+
+@pytest.mark.parametrize(
+    ("record", "template", "prompt"),
+    [
+        (b"What is it?", None, "What is it?"),
+        (b"  indented\t", None, "  indented\t"),
+        ("Grüezi".encode(), "Translate: {}!", "Translate: Grüezi!"),
+        (b"{name} {}", "<{}>", "<{name} {}>"),
+        (b"a", "Sum up.", "Sum up.\n\na"),
+        (b'{"prompt": "a"}', None, '{"prompt": "a"}'),
+    ],
+)
+def test_a_line_is_the_prompt(record, template, prompt):
+    assert Rows(False, Template(template) if template else None).row(record) == (0, None, prompt, {}, None)
+
+
+@pytest.mark.parametrize("blank", [b"", b" \t", b"\r", "\u3000\u00a0".encode(), b"\n\n"])
+@pytest.mark.parametrize("jsonl", [False, True])
+def test_a_blank_record_has_no_prompt_and_no_index(blank, jsonl):
+    rows = Rows(jsonl, None)
+    good, bad = b'{"prompt":"a"}', b"{" if jsonl else b"b"
+    assert [row and row.index for row in map(rows.row, (good, blank, bad, blank, good))] == [0, None, 1, None, 2]
+
+
+def test_a_fault_tells_the_line_of_the_input_and_counts_as_a_record():
+    rows = Rows(True, None)
+    told = [row and str(row.fault or row.prompt) for row in map(rows.row, (b"", b'{"prompt":"a"}', b"", b"[]", b"{"))]
+    assert told[:3] == [None, "a", None]
+    assert told[3].startswith("line 4: this is []: ")
+    assert told[4].startswith("line 5: this is not JSON: ")
+
+
+@pytest.mark.parametrize("jsonl", [False, True])
+def test_what_is_not_utf8_is_replaced_and_counted(jsonl):
+    rows = Rows(jsonl, None)
+    texts = [b"a\xff", b"b", b"\xc3"]
+    records = [b'{"prompt":"%s"}' % text for text in texts] if jsonl else texts
+    assert [rows.row(record).prompt for record in records] == ["a\ufffd", "b", "\ufffd"]
+    assert rows.undecodable == 2
+
+
+def test_lines_have_no_fields_and_that_is_told_at_once():
+    with pytest.raises(UsageError, match="a line has no field lang: --jsonl reads objects"):
+        Rows(False, Template("{lang}: {}"))
+
+
+# Objects.
+
+
+@pytest.mark.parametrize(
+    ("record", "template", "prompt"),
+    [
+        ({"prompt": "a"}, None, "a"),
+        ({"prompt": " a\n"}, None, " a\n"),
+        ({"prompt": "a"}, "<{}>", "<a>"),
+        ({"prompt": "a"}, "Sum up.", "Sum up.\n\na"),
+        ({"prompt": "a", "lang": "de"}, "{lang}: {}", "de: a"),
+        ({"text": "x", "n": [1, "é"]}, "{text} {n}", 'x [1,"é"]'),
+        ({"user": {"name": "Ann"}}, "{user.name}", "Ann"),
+        ({"prompt": "a"}, "{prompt}{prompt}", "aa"),
+        ({"prompt": ""}, "Tell a joke. {}", "Tell a joke. "),
+        ({"prompt": "a", "promt": 5, "tools": "ours", "attach": "ours"}, None, "a"),  # data
+        ({"messages": [USER]}, None, ""),
+        ({"messages": [USER], "prompt": ""}, None, ""),
+        ({"messages": [USER], "prompt": " \n"}, None, ""),
+        ({"messages": [USER], "prompt": None}, None, ""),
+        ({"messages": [USER, ANSWER], "prompt": "a"}, None, "a"),
+        ({"messages": [], "prompt": "a"}, None, "a"),
+        ({"messages": [USER], "n": 5}, "and {n}", "and 5"),
+        (b' {"prompt": "a", "prompt": "b"} ', None, "b"),
+        (b'{"prompt": 5, "prompt": "b"}', None, "b"),
+        (b'{"prompt": "\\ud83d\\ude00 \\ud800"}', None, "\U0001f600 \ufffd"),
+        (b'{"\\udfff": 0, "a": {"\\udfff": ["\\udc00"]}}', "{a}", '{"\ufffd":["\ufffd"]}'),
+    ],
+)
+def test_the_prompt_of_an_object(record, template, prompt):
+    row = one(record, template)
+    assert (row.fault, row.prompt) == (None, prompt)
+
+
+@pytest.mark.parametrize("name", ["a", "", 0, -1, 2**70])
+def test_an_id_is_a_string_or_a_whole_number(name):
+    assert one({"id": name, "prompt": "a"}).id == name
+    assert one({"id": name}).id == name  # a fault can be told apart, too
+
+
+def test_what_has_no_id_has_none():
+    assert one({"prompt": "a"}).id is None
+    assert one({"prompt": "a", "id": None}).id is None
+    assert one({"id": 1.0}).id is None
+
+
+# (field, value, as it is in the row)
+GOOD = [
+    ("system", "Be brief.", "Be brief."),
+    ("system", "@file", "@file"),
+    ("system", "", ""),
+    ("model", "openai/m", "openai/m"),
+    ("max_tokens", 1, 1),
+    ("temperature", 0, 0),
+    ("temperature", -0.5, -0.5),
+    ("seed", -7, -7),
+    ("seed", 2**64, 2**64),
+    ("stop", "END", ("END",)),
+    ("stop", ["a", "b"], ("a", "b")),
+    ("stop", [], ()),
+    ("messages", [USER, ANSWER], (Message("user", "Why?"), Message("assistant", "So."))),
+    ("messages", [], ()),
+    ("json", True, True),
+    ("json", False, False),
+    ("schema", SCHEMA, SCHEMA),
+    ("schema", "a", SCHEMA),
+    ("schema", json.dumps(SCHEMA), SCHEMA),
+    ("prefill", "{", "{"),
+    *(("effort", effort, effort) for effort in ("none", "minimal", "low", "medium", "high", "xhigh", "max")),
+    ("options", {}, {}),
+    ("options", {"top_p": 0.5, "a": {"b": [None]}}, {"top_p": 0.5, "a": {"b": [None]}}),
+]
+LISTED = 'not an object {"role": ..., "content": text}'
+# (field, value, what is told)
+BAD = [
+    *((name, 5, f"{name} is 5: a string is wanted") for name in ("system", "model", "prefill", "prompt")),
+    ("system", ["a"], 'system is ["a"]: a string is wanted'),
+    ("prompt", {"a": 1}, 'prompt is {"a":1}: a string is wanted'),
+    ("model", ["x" * 99], f'model is ["{"x" * 35}...: a string is wanted'),
+    ("max_tokens", 0, "max_tokens is 0: a whole number from 1 is wanted"),
+    ("max_tokens", True, "max_tokens is true: a whole number from 1"),
+    ("max_tokens", 5.0, "max_tokens is 5.0: a whole number from 1"),
+    ("max_tokens", "5", 'max_tokens is "5": a whole number from 1'),
+    ("temperature", "hot", 'temperature is "hot": a number is wanted'),
+    ("temperature", False, "temperature is false: a number is wanted"),
+    ("temperature", 10**400, "temperature is 1000000000000000000000000000000000000...: a number is wanted"),
+    ("seed", 1.5, "seed is 1.5: a whole number is wanted"),
+    ("seed", True, "seed is true: a whole number is wanted"),
+    ("stop", 5, "stop is 5: a string or an array of strings is wanted"),
+    ("stop", ["a", 5], 'stop is ["a",5]: a string or an array'),
+    ("stop", {"a": 1}, 'stop is {"a":1}: a string or an array'),
+    ("messages", "talk.json", 'messages is "talk.json": an array is wanted'),
+    ("messages", {"role": "user", "content": "a"}, "messages is {"),
+    ("messages", ["a"], f"messages, message 1: {LISTED}"),
+    ("messages", [USER, {"role": "user"}], f"messages, message 2: {LISTED}"),
+    ("messages", [{"role": "user", "content": ["a"]}], f"messages, message 1: {LISTED}"),
+    ("messages", [USER, SYSTEM], "messages, message 2: the role 'system' is not"),
+    ("messages", [{"role": "to\nol", "content": ""}], "messages, message 1: the role 'to\\nol' is not"),
+    ("json", 1, "json is 1: true or false is wanted"),
+    ("json", "yes", 'json is "yes": true or false is wanted'),
+    ("schema", 5, "schema is 5: an object, or fields such as 'name, age int', is wanted"),
+    ("schema", [], "schema is []: an object"),
+    ("schema", {"type": "text"}, "the schema is wrong at $.type: 'text' is none of"),
+    ("schema", "a whole lot of text", "the schema is neither a file, nor JSON, nor fields"),
+    ("schema", "", "the schema is empty"),
+    ("schema", "{", "schema is not JSON: "),
+    ("schema", '{"const": NaN}', "schema is not JSON: it has no NaN"),
+    ("schema", '{"const": ' + "[" * 500 + "]" * 500 + "}", "schema is nested deeper than 100 levels"),
+    ("schema", "[" * 100_000, "the schema is nested too deeply"),
+    ("effort", "hihg", 'effort is "hihg": one of none, minimal, low, medium, high, xhigh, max is wanted'),
+    ("effort", 3, "effort is 3: one of none"),
+    ("options", [], "options is []: an object of body fields is wanted"),
+    ("options", "a=1", 'options is "a=1": an object of body fields is wanted'),
+    ("id", 1.5, "id is 1.5: a string or a whole number is wanted"),
+    ("id", True, "id is true: a string or a whole number"),
+    ("id", {}, "id is {}: a string or a whole number"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "want"), GOOD)
+def test_a_field_that_overrides(name, value, want):
+    row = one({"prompt": "a", name: value})
+    assert row == (0, None, "a", {name: want}, None)
+    assert type(row.fields[name]) is type(want)
+
+
+@pytest.mark.parametrize(("name", "value", "told"), BAD)
+def test_a_field_of_the_wrong_kind(name, value, told):
+    assert fault({"prompt": "a", name: value}).startswith(told)
+
+
+def test_the_tables_above_have_every_field():
+    assert {name for name, *_ in GOOD} == set(FIELDS)
+    assert {name for name, *_ in BAD} == {*FIELDS, "prompt", "id"}
+
+
+def test_the_fields_are_the_options_of_the_command_line():
+    """By the same names, but for `options`, which are -o."""
+    assert set(FIELDS) - {"options"} < options.settable()
+
+
+@pytest.mark.parametrize("name", sorted(FIELDS))
+def test_null_is_as_good_as_nothing(name):
+    assert one({"prompt": "a", name: None}) == (0, None, "a", {}, None)
+
+
+def test_a_system_message_is_the_system_prompt():
+    row = one({"messages": [SYSTEM, USER]})
+    assert row.fields == {"system": "Be kind.", "messages": (Message("user", "Why?"),)}
+    told = fault({"messages": [SYSTEM, USER], "system": "Be brief."})
+    assert told == "there is a system prompt in messages, and another in system"
+
+
+DEEP = 100_000
+# (record, template, what is told)
+FAULTS = [
+    (b"{", None, "this is not JSON: Expecting property name enclosed in double quotes at character 2"),
+    (b"hello", None, "this is not JSON: Expecting value at character 1"),
+    (b'{"prompt": "a"} {}', None, "this is not JSON: Extra data at character 17"),
+    (b'{"prompt": "a\nb"}', None, "this is not JSON: Invalid control character at at character 14"),
+    (b'"a"', None, 'this is "a": an object {"prompt": ...} is wanted'),
+    (b"null", None, "this is null: an object"),
+    (b'{"prompt": "a", "x": NaN}', None, "this is not JSON: it has no NaN"),
+    (b'{"prompt": "a", "temperature": -Infinity}', None, "this is not JSON: it has no -Infinity"),
+    (b'{"prompt": "a", "temperature": 1e999}', None, "this is not JSON: 1e999 is too large a number"),
+    (b'{"prompt": "a", "x": ' + b"9" * 5000 + b"}", None, "this is not JSON: Exceeds the limit (4300 digits)"),
+    (b"[" * DEEP, None, "this is nested deeper than 100 levels"),
+    (b'{"prompt": "a", "x": ' + b'{"a":' * DEEP, None, "this is nested deeper than 100 levels"),
+    (b'{"prompt": "a", "x": ' + b"[" * 100 + b"]" * 100 + b"}", "{x}", "this is nested deeper than 100 levels"),
+    (b'{"prompt": "a", "options": ' + b"[" * 100 + b"]" * 100 + b"}", None, "this is nested deeper than 100 levels"),
+    ({}, None, "there is no field prompt: give one"),
+    ({"promt": "a"}, None, "there is no field prompt: did you mean promt?"),
+    ({"pro\nmpt": "a"}, None, "there is no field prompt: did you mean pro mpt?"),
+    ({"prompt": None}, None, "there is no field prompt: "),
+    ({"prompt": ""}, None, "the prompt is empty"),
+    ({"prompt": " \n"}, "{}", "the prompt is empty"),
+    ({"text": "a"}, "Sum up.", "there is no field prompt: "),
+    ({"text": "a"}, "{txet}", "there is no field txet: did you mean text?"),
+    ({"messages": []}, None, "there is no field prompt: "),
+    ({"messages": [USER, ANSWER]}, None, "messages does not end with a user's message: give a prompt"),
+    ({"messages": [USER, ANSWER], "prompt": " "}, None, "messages does not end with a user's message"),
+    ({"messages": [USER]}, "{}", "there is no field prompt: "),
+]
+
+
+@pytest.mark.parametrize(("record", "template", "told"), FAULTS, ids=range(len(FAULTS)))
+def test_a_record_that_is_no_prompt(record, template, told):
+    assert fault(record, template).startswith(told)
+
+
+def test_as_deep_as_a_record_may_be():
+    inner = b"[" * 99 + b"]" * 99
+    assert one(b'{"prompt": "", "x": ' + inner + b"}", "{x}").prompt == inner.decode()
+
+
+def test_a_fault_is_none_of_the_next_record_s():
+    rows = Rows(True, None)
+    records = (b"{", {"prompt": "a"}, b"[" * DEEP, {"prompt": "b"})
+    assert [bool(one(record, rows=rows).fault) for record in records] == [True, False, True, False]
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just("\ud800"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+NAMES = st.sampled_from([*FIELDS, "prompt", "id", "x"])
+
+
+@given(
+    st.dictionaries(NAMES, VALUES | st.lists(st.sampled_from([USER, ANSWER, SYSTEM]))),
+    st.sampled_from([None, "{x} {}"]),
+)
+def test_no_object_is_an_exception_and_what_is_taken_can_be_sent(record, template):
+    row = one(record, template)
+    assert bool(row.fault) == (not row.prompt and not row.fields.get("messages"))
+    assert row.fields.keys() <= FIELDS.keys()
+    json.dumps([row.prompt, row.fields], ensure_ascii=False, allow_nan=False).encode()
+    assert "\n" not in str(row.fault)
+
+
+@given(st.binary(max_size=60) | st.text('{}[]":,\\ue1.0-NaN prompt\n', max_size=60).map(str.encode))
+def test_no_bytes_are_an_exception(record):
+    for jsonl in (False, True):
+        row = Rows(jsonl, None).row(record)
+        assert row is None or row.index == 0

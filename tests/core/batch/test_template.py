@@ -1,0 +1,128 @@
+"""Templates: what is a place, what fills it, and what is said of one that nothing fills."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmstream.core.batch.template import Template
+from llmstream.errors import UsageError
+
+FIELDS = {
+    "name": "Ann",
+    "n": 3,
+    "x-y_1": "dash",
+    "none": None,
+    "yes": True,
+    "half": 0.5,
+    "list": [1, "é", {"a": None}],
+    "user": {"name": "Bo", "home": {"town": "Chur"}, "": "empty"},
+    "größe": "12",
+    "place": "{name} {} \\{n}",
+    "name.x": "never",
+}
+
+# (template, filled for the prompt "PROMPT" and FIELDS)
+CASES = [
+    ("{}", "PROMPT"),
+    ("a {} b {}", "a PROMPT b PROMPT"),
+    ("{name}: {}", "Ann: PROMPT"),
+    ("{n} {none} {yes} {half}", "3 null true 0.5"),
+    ("{x-y_1}{größe}", "dash12"),
+    ("{list}", '[1,"é",{"a":null}]'),
+    ("{user.name} of {user.home.town}", "Bo of Chur"),
+    ("{user.home}", '{"town":"Chur"}'),
+    ("{place}", "{name} {} \\{n}"),
+    ("{{name}}", "{Ann}"),
+    ("{{}}", "{PROMPT}"),
+    ("{{}", "{PROMPT"),
+    ("\\{name} {n}", "{name} 3"),
+    ("\\{} {n}", "{} 3"),
+    ("\\\\{n}{n}", "\\{n}3"),
+    ("\\{{name}}", "{Ann}"),
+    ('{"a": "{name}"}', '{"a": "Ann"}'),
+    ("{ name } {a b} {.} {n.} {.n} {a..b} {n}}", "{ name } {a b} {.} {n.} {.n} {a..b} 3}"),
+    ("{n} {name", "3 {name"),
+    ("{n} \\ \\n", "3 \\ \\n"),
+]
+WITHOUT_PLACE = [
+    ("Sum up.", "Sum up.\n\nPROMPT"),
+    ("", "PROMPT"),
+    ("a { b }", "a { b }\n\nPROMPT"),
+    ("\\{name}", "{name}\n\nPROMPT"),
+    ("ends with \\", "ends with \\\n\nPROMPT"),
+]
+
+
+@pytest.mark.parametrize(("text", "want"), CASES + WITHOUT_PLACE)
+def test_filled(text, want):
+    assert Template(text).fill("PROMPT", FIELDS) == want
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "whole"),
+    [
+        ("{}", set(), True),
+        ("{a} {b.c} {a}", {"a", "b.c"}, False),
+        ("{a} {}", {"a"}, True),
+        ("\\{a} \\{} {b}", {"b"}, False),
+        ("no place", set(), True),
+    ],
+)
+def test_what_it_uses(text, names, whole):
+    template = Template(text)
+    assert (template.names, template.whole) == (names, whole)
+
+
+@pytest.mark.parametrize(
+    ("text", "fields", "told"),
+    [
+        ("{langauge}", {"language": "de"}, "there is no field langauge: did you mean language?"),
+        ("{zzz}", {"language": "de"}, "there is no field zzz: \\{zzz} would be text"),
+        ("{user.nmae}", FIELDS, "there is no field user.nmae: did you mean user.name?"),
+        ("{user.home.twon}", FIELDS, "there is no field user.home.twon: did you mean user.home.town?"),
+        ("{name.x}", FIELDS, "there is no field name.x: "),  # name is no object
+        ("{list.0}", FIELDS, "there is no field list.0: "),
+        ("{}", {"promt": "a"}, "there is no field prompt: did you mean promt?"),
+        ("{}", {}, "there is no field prompt: give one, or name the field to use as {name}"),
+        ("no place", {"text": "a"}, "there is no field prompt: give one"),
+    ],
+)
+def test_a_place_that_nothing_fills(text, fields, told):
+    with pytest.raises(UsageError) as raised:
+        Template(text).fill(None, fields)
+    assert str(raised.value).startswith(told)
+
+
+def test_what_needs_no_prompt_wants_none():
+    assert Template("{n}").fill(None, FIELDS) == "3"
+
+
+# What templates are made of: as it is written, and as it is read.
+PARTS = [
+    ("{}", "PROMPT"),
+    ("{a}", "\\{b} {} {a}"),
+    ("{b.c}", "\\"),
+    ("\\{", "{"),
+    ("{ ", "{ "),
+    ("}", "}"),
+    ("\\ ", "\\ "),
+    ("a", "a"),
+]
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=12))
+def test_any_template_is_filled_part_by_part(parts):
+    text, want = ("".join(column) for column in zip(*parts, strict=True)) if parts else ("", "")
+    if not {"{}", "{a}", "{b.c}"} & {part[0] for part in parts}:
+        want += "\n\nPROMPT" if text else "PROMPT"
+    assert Template(text).fill("PROMPT", {"a": "\\{b} {} {a}", "b": {"c": "\\"}}) == want
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=5))
+def test_a_value_is_json_that_gives_the_value_back(value):
+    filled = Template("{a}").fill(None, {"a": value})
+    assert (filled if isinstance(value, str) else json.loads(filled)) == value
