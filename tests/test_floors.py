@@ -22,6 +22,7 @@ FLOORS = {  # the longest name that fits a module says its floor
     "sizes": 4,  # what an option may say
     "net": 3,  # sockets, descriptors, clocks, signals
     "serve": 3,
+    "batch": 3,
     "prices": 3,
     "prompts": 3,
     "prompt_file": 3,
