@@ -1,6 +1,6 @@
 """How far it is: a line on the terminal that is drawn again and again, and the one line at the end.
 
-tqdm draws: it knows the terminal's width, cuts to it, clears, and reckons the time left. It is imported at the first
+tqdm draws: it fits the line to a width, clears it, and reckons the time left. It is imported at the first
 draw, and only on a terminal: that costs 60 ms.
 """
 
@@ -45,6 +45,7 @@ class Progress:
         if self._bar is None:
             self._bar = _open(self._total, done + failed, text)
         else:
+            self._bar.ncols = _width()
             self._bar.set_description_str(text, refresh=False)
             step = done + failed - self._bar.n
             if step:  # a step of none would spoil the reckoning
@@ -93,7 +94,7 @@ def _open(total: int | None, finished: int, text: str) -> Any:
         desc=text,
         bar_format="{elapsed}, {desc}" if total is None else "{percentage:3.0f}%|{bar}| {remaining} left, {desc}",
         file=_Terminal(),  # type: ignore[arg-type, unused-ignore]
-        dynamic_ncols=True,
+        ncols=_width(),
         leave=False,
         mininterval=0,
         miniters=0,
@@ -101,21 +102,33 @@ def _open(total: int | None, finished: int, text: str) -> Any:
     )
 
 
+def _width() -> int:
+    """The columns to fill; the last stays empty. tqdm's own way cuts the end off where the terminal says 0."""
+    try:
+        columns = os.get_terminal_size(stdio.STDERR).columns
+    except OSError:  # it is gone
+        columns = 0
+    return max(1, (columns or 80) - 1)
+
+
 def _state(
     total: int | None, done: int, failed: int, running: int, tokens: int, rate: float | None, cost: float | None
 ) -> str:
-    from tqdm import tqdm
-
-    short = tqdm.format_sizeof  # 56.0k
     parts = [f"{done:,} done" if total is None else f"{done:,}/{total:,}"]
     if failed:
         parts.append(f"{failed:,} failed")
-    parts += [f"{running:,} running", f"{short(tokens)} tokens"]
+    parts += [f"{running:,} running", f"{_short(tokens)} tokens"]
     if rate is not None:
-        parts.append(f"{short(rate)}/s")
+        parts.append(f"{_short(rate)}/s")
     if cost is not None:
         parts.append(dollars(cost))
     return ", ".join(parts)
+
+
+def _short(number: float) -> str:
+    from tqdm import tqdm
+
+    return f"{number:,.0f}" if number < 10_000 else tqdm.format_sizeof(number)
 
 
 def summary(
