@@ -26,7 +26,7 @@ from ..errors import OutputFailed, UsageError
 
 HEAD = b'{"journal": 1}\n'
 BLOCK = 1 << 16  # bytes read at once
-# An answer is named in the index by a hash of this size: with fewer than 16 bytes the object is a third smaller.
+# An answer is named in the index by a hash of this size: with fewer than 16 bytes the object is a quarter smaller.
 SIZE = 15
 SYNC = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
 

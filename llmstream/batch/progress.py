@@ -72,7 +72,7 @@ class _Terminal:
     encoding = getattr(sys.stderr, "encoding", "ascii")
 
     def write(self, text: str) -> None:
-        stdio.write_stderr(text.encode(self.encoding, "replace"))
+        stdio.write_stderr(text.encode(self.encoding))
 
     def flush(self) -> None:
         pass

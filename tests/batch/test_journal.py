@@ -199,7 +199,7 @@ def test_it_is_not_the_file_that_the_output_goes_to(stream, tmp_path):
     assert path.read_text() == f"the journal {path} is the file that {stream} goes to: name another one\n"
 
 
-COUNT = 60
+COUNT = 30
 WORK = f"""{OPEN}
 import os
 journal = Journal(sys.argv[1])
@@ -230,6 +230,47 @@ def test_kill_9_at_many_points_loses_nothing_that_was_told(tmp_path):
         assert set(told) <= found
     assert len(told) == len(set(told)), "something was done twice"
     assert runs >= COUNT // 6
+
+
+PIECEWISE = f"""{OPEN}
+import os
+real = os.pwrite
+def pwrite(fd, data, offset):
+    os.write(1, b".")
+    os.read(0, 1)
+    return real(fd, data[:500], offset)
+os.pwrite = pwrite
+journal = Journal(sys.argv[1])
+for keys in ("a", "bc", "d"):
+    for key in keys:
+        journal.add(key, "digest of " + key, {{"index": ord(key), "text": "x" * 700}})
+    journal.commit()
+    os.write(1, keys.encode())
+os.write(1, b"!")
+"""
+
+
+def test_kill_9_within_a_write(tmp_path):
+    """A disk that takes 500 bytes at a time, and the end after each of these pieces."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "bufsize": 0}
+    said, pieces, torn = "", 0, 0
+    while "!" not in said:
+        path, said = tmp_path / f"journal {pieces}", ""
+        with subprocess.Popen([sys.executable, "-c", PIECEWISE, path], env=environment(), **pipes) as process:
+            process.stdin.write(b"." * pieces)
+            while said.count(".") <= pieces and "!" not in said:
+                said += process.stdout.read(1).decode()
+            process.kill()
+        size = path.stat().st_size
+        with opened(path) as journal:
+            records = [journal.find(key, f"digest of {key}") for key in "abcd"]
+            torn += journal.torn > 0
+            assert path.stat().st_size == max(size - journal.torn, len(HEAD))
+        told = said.replace(".", "").replace("!", "")
+        found = "".join(chr(entry["index"]) for entry in records if entry)
+        assert "abcd".startswith(found) and found.startswith(told)
+        pieces += 1
+    assert torn > 3
 
 
 def test_two_processes_on_one_journal_are_refused_and_the_death_of_one_frees_it(tmp_path):
@@ -377,6 +418,17 @@ def test_a_digest_is_that_of_the_json_whatever_the_order():
     assert digest({"a": 1}) != digest({"a": "1"}) != digest({"a": 1.5})
     assert digest({"a": "\ud800"}) != digest({"a": "\udfff"})
     assert (len(digest("")), digest([1])) == (32, digest((1,)))
+
+
+def test_a_key_may_be_half_a_character_or_two_halves(tmp_path):
+    path = tmp_path / "journal"
+    with opened(path) as journal:
+        journal.add("\ud83d", "half", {})
+        journal.add("\ud83d" + "\ude00", "whole", {})  # which JSON makes one character of
+        journal.commit()
+    with opened(path) as journal:
+        assert journal.find("\ud83d", "half") == journal.find("\U0001f600", "whole") == {}
+        assert journal.find("\ud83d" + "\ude00", "whole") == {}
 
 
 ANY = st.characters(codec=None)  # surrogates as well

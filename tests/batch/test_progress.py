@@ -93,6 +93,20 @@ p.update(410, 2, 8, 51_234, 0.1234, 2.0)"""
     assert "? left" not in second
 
 
+def test_the_time_left_goes_by_what_is_finished_and_not_by_the_draws_between():
+    """One a second, after 900 that an earlier run had done; tqdm's clock is the test's."""
+    code = """
+import time
+now = 0.0
+time.time = lambda: now
+p = Progress(1000, False)
+while now < 10:
+    p.update(900 + int(now), 0, 8, 0, None, now)
+    now += 0.25
+p.update(910, 0, 8, 0, None, now)"""
+    assert "| 01:30 left, 910/1,000," in drawn(code)
+
+
 def test_the_total_may_be_unknown():
     data = drawn("p = Progress(None, False)\np.update(1200, 1, 8, 9_999, 0.0001, 5.0)")
     assert data.split("\r")[1].rstrip() == "00:00, 1,200 done, 1 failed, 8 running, 9,999 tokens, $0.000100"
