@@ -1,1 +1,1 @@
-"""Many prompts at once: what `map` is made of."""
+"""What `map` makes of its input."""
