@@ -177,7 +177,8 @@ def test_every_variable_that_is_read_is_in_the_overview():
     for path in (ROOT / "llmstream").rglob("*.py"):
         read = re.findall(r'env(?:iron)?(?:\.get\(|\[)"(\w+)"', path.read_text())
         known |= {name.upper() for name in read}  # no_proxy is NO_PROXY in lower case
-    listed = re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", "\n".join(docs.page("llmstream").sections["ENVIRONMENT"]))
+    overview = "\n".join(docs.page("llmstream").sections["ENVIRONMENT"])
+    listed = re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b|(?<=Ev )[A-Z]+", overview)
     by_libcurl = {"HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
     by_sdks = {"AWS_REGION", "AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_BEARER_TOKEN_BEDROCK"}
     by_sdks |= {"CLOUD_ML_REGION", "ANTHROPIC_VERTEX_PROJECT_ID", "GOOGLE_APPLICATION_CREDENTIALS"}

@@ -69,7 +69,7 @@ def line(data: dict[str, Any]) -> str:
         reasoning = f" ({data['reasoning_tokens']} reasoning)" if data["reasoning_tokens"] else ""
         parts.append(f"{data['input_tokens']} tokens in{cached}, {data['output_tokens']} out{reasoning}")
     if data["cost_usd"] is not None:
-        parts.append(f"${data['cost_usd']:.{4 if data['cost_usd'] >= 0.001 else 6}f}")
+        parts.append(dollars(data["cost_usd"]))
     if data["ttft"] is not None:
         parts.append(f"first after {data['ttft']:.2f} s")
     if data["tokens_per_second"] is not None:
@@ -77,3 +77,7 @@ def line(data: dict[str, Any]) -> str:
     parts.append(f"{data['seconds']:.2f} s in all")
     parts.append(str(data["reason"]))
     return f"{data['provider']}/{data['model']}: {', '.join(parts)}"
+
+
+def dollars(cost: float) -> str:
+    return f"${cost:,.{4 if cost >= 0.001 else 6}f}"

@@ -1,0 +1,165 @@
+"""How far it is: a line on the terminal that is drawn again and again, and the one line at the end.
+
+tqdm draws: it fits the line to a width, clears it, and reckons the time left. It is imported at the first
+draw, and only on a terminal: that costs 60 ms.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from .. import stdio
+from ..core.report import dollars
+
+INTERVAL = 0.1  # seconds between two draws
+SMOOTHING = 0.1  # the time left goes by the last twenty draws or so: what an earlier run has done comes in a rush
+
+
+class Progress:
+    """Progress on stderr, where that is a terminal which can draw and `quiet` does not forbid it; else nothing.
+
+    `total` is how many prompts there are, None where nobody knows yet. No colours are used.
+    """
+
+    def __init__(self, total: int | None, quiet: bool) -> None:
+        drawable = os.environ.get("TERM", "") not in ("", "dumb") and os.isatty(stdio.STDERR)
+        self._total = total
+        self._shown = drawable and not quiet
+        self._bar: Any = None
+        self._on_screen = False
+        self._started = self._due = float("-inf")
+        self._tokens = 0  # at the start
+
+    def update(self, done: int, failed: int, running: int, tokens: int, cost: float | None, now: float) -> None:
+        """Draws, unless it did less than INTERVAL ago. `cost` is in US dollars, `now` in seconds of any clock."""
+        if not self._shown or now < self._due:
+            return
+        self._due = now + INTERVAL
+        if self._bar is None:
+            self._started, self._tokens = now, tokens
+        seconds = now - self._started
+        rate = (tokens - self._tokens) / seconds if seconds else None
+        text = _state(self._total, done, failed, running, tokens, rate, cost)
+        if self._bar is None:
+            self._bar = _open(self._total, done + failed, text)
+        else:
+            self._bar.ncols = _width()
+            self._bar.set_description_str(text, refresh=False)
+            step = done + failed - self._bar.n
+            if step:  # a step of none would spoil the reckoning
+                self._bar.update(step)
+            else:
+                self._bar.refresh()
+        self._on_screen = True
+
+    def hide(self) -> None:
+        """Leaves an empty line to whatever is written next; the next update that is due draws again."""
+        if self._on_screen:
+            self._bar.clear()
+            self._on_screen = False
+
+    def close(self) -> None:
+        """Ends it, the line empty; later updates do nothing."""
+        self.hide()
+        self._shown = False
+
+
+class _Terminal:
+    """stderr as tqdm's file: one that is full or gone is no reason to fail."""
+
+    encoding = getattr(sys.stderr, "encoding", "ascii")
+
+    def write(self, text: str) -> None:
+        stdio.write_stderr(text.encode(self.encoding))
+
+    def flush(self) -> None:
+        pass
+
+    def fileno(self) -> int:
+        return stdio.STDERR
+
+
+def _open(total: int | None, finished: int, text: str) -> Any:
+    from threading import RLock
+
+    from tqdm import tqdm
+
+    tqdm.monitor_interval = 0  # no thread that draws by itself
+    tqdm.set_lock(RLock())  # not one that is shared with other processes, which costs a semaphore
+    return tqdm(
+        total=total,
+        initial=finished,
+        desc=text,
+        bar_format="{elapsed}, {desc}" if total is None else "{percentage:3.0f}%|{bar}| {remaining} left, {desc}",
+        file=_Terminal(),  # type: ignore[arg-type, unused-ignore]
+        ncols=_width(),
+        leave=False,
+        mininterval=0,
+        miniters=0,
+        smoothing=SMOOTHING,
+    )
+
+
+def _width() -> int:
+    """The columns to fill; the last stays empty. tqdm's own way cuts the end off where the terminal says 0."""
+    try:
+        columns = os.get_terminal_size(stdio.STDERR).columns
+    except OSError:  # it is gone
+        columns = 0
+    return max(1, (columns or 80) - 1)
+
+
+def _state(
+    total: int | None, done: int, failed: int, running: int, tokens: int, rate: float | None, cost: float | None
+) -> str:
+    parts = [f"{done:,} done" if total is None else f"{done:,}/{total:,}"]
+    if failed:
+        parts.append(f"{failed:,} failed")
+    parts += [f"{running:,} running", f"{_short(tokens)} tokens"]
+    if rate is not None:
+        parts.append(f"{_short(rate)}/s")
+    if cost is not None:
+        parts.append(dollars(cost))
+    return ", ".join(parts)
+
+
+def _short(number: float) -> str:
+    from tqdm import tqdm
+
+    return f"{number:,.0f}" if number < 10_000 else tqdm.format_sizeof(number)
+
+
+def summary(
+    *,
+    done: int,
+    failed: int,
+    earlier: int = 0,
+    input_tokens: int | None = None,
+    output_tokens: int | None = None,
+    cost: float | None = None,
+    seconds: float | None = None,
+) -> str:
+    """The whole run as one line; what is None is unknown and left out.
+
+    `earlier` counts the prompts that an earlier run has done, which are not in `done`; `cost` is in US dollars.
+    """
+    count = done + failed + earlier
+    prompts = f"{done:,} done{f', {earlier:,} done earlier' if earlier else ''}, {failed:,} failed"
+    groups = [f"{count:,} prompt{'' if count == 1 else 's'}: {prompts}"]
+    tokens = []
+    if input_tokens is not None:
+        tokens.append(f"{input_tokens:,} token{'' if input_tokens == 1 else 's'} in")
+    if output_tokens is not None:
+        unit = "" if tokens else " token" if output_tokens == 1 else " tokens"
+        tokens.append(f"{output_tokens:,}{unit} out")
+        if seconds:
+            tokens.append(f"{output_tokens / seconds:,.0f} tokens/s")
+    if tokens:
+        groups.append(", ".join(tokens))
+    if cost is not None:
+        groups.append(dollars(cost))
+    if seconds is not None:
+        groups.append(f"{seconds:,.1f} s")
+    return "; ".join(groups)
