@@ -57,8 +57,8 @@ class Command(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         params = ctx.params
         settings = config.read(os.environ)
-        file = self._prompt_file(params["file"])
-        if params["variables"] and not file:
+        file = self._prompt_file(params.get("file"))
+        if params.get("variables") and not file:
             raise UsageError("-v fills the places of a prompt file: name one with -f")
         if file or settings.defaults or settings.by_model:
             from .defaults import Options, take_defaults, take_head
@@ -67,7 +67,9 @@ class Command(click.Command):
             if file:
                 take_head(file, taken)
             take_defaults(settings, params["model"], taken)
-        params["known"], params["file"] = settings.known, file
+        params["known"] = settings.known
+        if "file" in params:
+            params["file"] = file
         return super().invoke(ctx)
 
     def _prompt_file(self, path: str | None) -> PromptFile | None:

@@ -8,7 +8,7 @@ not come back together).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ..errors import MANY, Error
 
@@ -16,10 +16,15 @@ FIRST, LONGEST = 0.5, 30.0  # seconds: the bounds of the first and the last wait
 
 
 class Retries:
-    """The budget of one generation: `limit` times, none of them after a wait of more than `max_wait` seconds."""
+    """The budget of one generation: `limit` times, none of them after a wait of more than `max_wait` seconds.
 
-    def __init__(self, limit: int = 4, max_wait: float = 60.0) -> None:
-        self._limit, self._max_wait = limit, max_wait
+    `allowed`, where given, is asked last.
+    """
+
+    def __init__(
+        self, limit: int = 4, max_wait: float = 60.0, allowed: Callable[[], bool] | None = None
+    ) -> None:
+        self._limit, self._max_wait, self._allowed = limit, max_wait, allowed
         self.done = 0
 
     def wait(self, failure: Error, headers: Mapping[str, str], wall: float, dice: float) -> float | None:
@@ -35,6 +40,8 @@ class Retries:
         asked = retry_after(headers, wall)
         if asked is not None and asked > self._max_wait:
             failure.args = (f"{failure}: it asks to wait {_spoken(asked)}, more than --max-retry-wait allows",)
+            return None
+        if self._allowed is not None and not self._allowed():
             return None
         bound = min(FIRST * 2**self.done, LONGEST, self._max_wait)
         self.done += 1

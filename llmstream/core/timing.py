@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 
@@ -55,3 +56,4 @@ class Patience(NamedTuple):
     connect_timeout: float = 10.0
     retries: int = 4
     max_retry_wait: float = 60.0
+    allowed: Callable[[], bool] | None = None  # whether there is another try, where many share a budget

@@ -37,7 +37,7 @@ class Tries:
         self._target = target
         self._url = target.url
         self._limits = patience.limits
-        self._retries = Retries(patience.retries, patience.max_retry_wait)
+        self._retries = Retries(patience.retries, patience.max_retry_wait, patience.allowed)
         self._dialect = providers.dialect(target.api)
         self._body: dict[str, Any] = self._dialect.body(request, target.fields)
         self._resume = resume

@@ -1,0 +1,304 @@
+"""Many prompts, many streams, one loop.
+
+One round: start what may start, wait, take what has arrived, print what is certain. A prompt is read only when a stream
+is free for it and the window of the order has room. Whatever is printed is in the journal before. A slow reader of
+stdout stops this process in its write, and so, in the end, the providers.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from .. import stdio
+from ..asking import Asking
+from ..core.batch.order import Order
+from ..core.pace import Budget, Pace
+from ..core.render import EventRenderer
+from ..core.request import Request
+from ..core.timing import Patience
+from ..errors import Error, Unavailable
+from ..net.generation import Generation
+from ..net.loop import Loop
+from ..net.route import Routes
+from ..providers import Target
+from . import answer
+from .prompts import Job, Prompts
+from .source import Source
+from .totals import Totals
+
+if TYPE_CHECKING:
+    from ..core.stop.stops import Stops
+    from ..net.resume import Resume
+    from .journal import Journal
+
+FLUSH = 1 << 16  # bytes of output that are worth a write of their own
+BATCH = 0.05  # seconds for which finished prompts wait to be put on disk together
+BUSY = 0.5  # seconds of a reader's slowness that count as none of the provider's
+
+
+class Options(NamedTuple):
+    """How the prompts are worked on."""
+
+    jobs: int
+    window: int  # prompts that may be ahead of the oldest unfinished one
+    ordered: bool
+    events: bool
+    rpm: float | None
+    tpm: float | None
+    stops: Callable[[], Stops | None]
+    resume: Callable[[Target], Resume | None]
+    digest: Callable[[Target, Request], str]  # of all that an answer depends on
+
+
+class Run:
+    """`run` goes through all prompts; `totals` are what they came to."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        source: Source,
+        asking: Asking,
+        patience: Patience,
+        options: Options,
+        totals: Totals,
+        journal: Journal | None = None,
+    ) -> None:
+        self._loop, self._source, self._options, self._journal = loop, source, options, journal
+        self._budget = Budget(patience.retries, options.jobs)
+        self._patience = patience._replace(allowed=self._budget.take)
+        self._routes = Routes(loop, options.jobs)
+        self._prompts = Prompts(source, asking, journal, options.digest)
+        self._routes.to(self._prompts.target, 0)  # what is wrong with it is told before anything is read
+        self._order = Order(options.window)
+        self._renderer = EventRenderer(None)
+        self._paces: dict[str, Pace] = {}  # by address
+        self._next: Job | None = None  # read, and not yet allowed to start
+        self._jobs: set[Job] = set()
+        self._woken: dict[Job, None] = {}
+        self._again: list[tuple[float, int, Job]] = []  # a heap of those that wait to be sent again
+        self._unsaved: list[Job] = []
+        self._save_at: float | None = None
+        self._out: list[bytes] = []
+        self._size = 0
+        self._start_at: float | None = None
+        self.totals = totals
+        self.before_output: Callable[[], None] = lambda: None
+
+    @property
+    def running(self) -> int:
+        """Prompts under way."""
+        return len(self._jobs)
+
+    @property
+    def throttled(self) -> int:
+        """How often a provider spoke of its rate limit."""
+        return sum(pace.throttled for pace in self._paces.values())
+
+    def run(self, tick: Callable[[], float | None] = lambda: None) -> None:
+        """Works until the input is at its end and all is done.
+
+        `tick` is called once a round, and says when it wants to be called again. However it ends, what is finished is
+        in the journal. Raises ReaderGone, OutputFailed, and what is wrong with the input.
+        """
+        try:
+            while True:
+                self._start()
+                self._save()
+                self._flush()
+                if self._done():
+                    break
+                times = [at for at in (self._start_at, self._save_at, tick()) if at is not None]
+                if self._size < FLUSH:
+                    self._loop.wait(min(times, default=None))
+                self._collect()
+        finally:
+            self._close()
+        if self._source.fault:
+            raise self._source.fault
+
+    def _done(self) -> bool:
+        return self._source.over and not (self._next or self._jobs or self._unsaved or self._out)
+
+    def _close(self) -> None:
+        for job in self._jobs:
+            job.generation.close()
+        self._routes.close()
+        if self._journal and self._unsaved:
+            self._journal.commit()
+
+    # What starts.
+
+    def _start(self) -> None:
+        """Sends what may be sent now; what was sent before comes first."""
+        self._start_at = None
+        while self._again:
+            when, _, job = self._again[0]
+            if not self._may_send(job, when):
+                return
+            heapq.heappop(self._again)
+            self._send(job)
+        while len(self._jobs) < self._options.jobs and self._size < FLUSH:
+            if self._next is None:
+                self._next = self._prompts.next()
+            job = self._next
+            if job is None or (self._options.ordered and not self._order.may_start(job.row.index)):
+                return
+            if job.record is None and (reason := self._closed(job)):
+                job.record = {"error": answer.error(Unavailable(reason))}
+            if job.record is None:
+                if not self._may_send(job, 0.0):
+                    return
+                self._begin(job)
+            else:
+                self._finish(job)
+            self._next = None
+
+    def _pace(self, job: Job) -> Pace:
+        pace = self._paces.get(job.target.url)
+        if pace is None:
+            options = self._options
+            pace = Pace(options.jobs, options.rpm, options.tpm, self._patience.max_retry_wait)
+            self._paces[job.target.url] = pace
+        return pace
+
+    def _closed(self, job: Job) -> str:
+        """Why nothing is sent to its provider any more."""
+        pace = self._pace(job)
+        closed = pace.closed_until is not None and pace.closed_until > self._loop.now()
+        return pace.closed_reason if closed else ""
+
+    def _may_send(self, job: Job, when: float) -> bool:
+        """Whether it may go out now; if not, the round ends in time for it."""
+        now = self._loop.now()
+        start = self._pace(job).next_start(now, job.tokens) if when <= now else when
+        if start is not None and start > now:
+            self._start_at = start
+        return start is not None and start <= now
+
+    def _begin(self, job: Job) -> None:
+        options, wake = self._options, partial(self._woken.__setitem__, job, None)
+        try:
+            target, transport = self._routes.to(job.target, job.request.size())
+            job.generation = Generation(
+                target,
+                job.request,
+                self._patience,
+                transport,
+                stops=options.stops(),
+                resume=options.resume(target),
+                wake=wake,
+                later=partial(self._later, job),
+            )
+            job.sent = self._pace(job).sent(self._loop.now(), job.tokens)
+            self._jobs.add(job)
+            job.generation.start()
+        except Error as error:
+            self._fail(job, error)
+
+    def _send(self, job: Job) -> None:
+        job.sent = self._pace(job).sent(self._loop.now(), job.tokens)
+        job.generation.send()
+
+    def _later(self, job: Job, when: float) -> None:
+        """A try has failed, and there is to be another."""
+        self.totals.retries += 1
+        self._settle(job)
+        heapq.heappush(self._again, (when, job.row.index, job))
+
+    # What arrives.
+
+    def _collect(self) -> None:
+        while self._woken:
+            job = next(iter(self._woken))
+            del self._woken[job]
+            generation = job.generation
+            self._answered(job)
+            events = generation.take()
+            job.answer.feed(events)
+            if self._options.events and events:
+                index = {"index": job.row.index}
+                lines = [self._renderer.line({**index, **event.as_dict()}, 0.0) for event in events]
+                self._print(b"".join(lines))
+            if generation.over:
+                self._over(job)
+
+    def _answered(self, job: Job) -> None:
+        """Tells the pace what the head of the response said."""
+        exchange, sent = job.generation.exchange, job.sent
+        if sent is not None and not sent.answered and exchange.status:
+            self._pace(job).answered(sent, self._loop.now(), exchange.status, exchange.headers, time.time())
+
+    def _settle(self, job: Job) -> None:
+        """A request is over."""
+        self._answered(job)
+        usage = job.generation.exchange.usage
+        if job.sent is not None:
+            tokens = usage.input_tokens + usage.output_tokens if usage else None
+            self._pace(job).ended(job.sent, self._loop.now(), tokens)
+            job.sent = None
+
+    def _over(self, job: Job) -> None:
+        self._settle(job)
+        self._budget.give()
+        self._jobs.discard(job)
+        generation, target = job.generation, job.target
+        self.totals.used(target.provider, target.model, generation.exchange.usage, generation.timing)
+        job.record = job.answer.record(generation)
+        if self._journal and "finish" in job.record:  # what failed is tried again by the next run
+            self._journal.add(job.key, job.digest, job.record)
+            self._unsaved.append(job)
+            self._save_at = self._save_at or self._loop.now() + BATCH
+        else:
+            self._finish(job)
+
+    def _fail(self, job: Job, error: Error) -> None:
+        """It could not be sent."""
+        if job.sent is not None:
+            self._pace(job).ended(job.sent, self._loop.now(), None)
+        self._jobs.discard(job)
+        job.record = {"error": answer.error(error)}
+        self._finish(job)
+
+    # What is printed.
+
+    def _save(self) -> None:
+        if self._journal and self._save_at is not None and self._loop.now() >= self._save_at:
+            self._journal.commit()
+            self._save_at = None
+            saved, self._unsaved = self._unsaved, []
+            for job in saved:
+                self._finish(job)
+
+    def _finish(self, job: Job) -> None:
+        assert job.record is not None
+        self.totals.finished(job.record, job.earlier)
+        if not self._options.events:
+            line = self._renderer.line({**answer.head(job.row), **job.record}, 0.0)
+            self._print(self._order.put(job.row.index, line) if self._options.ordered else line)
+            return
+        if self._options.ordered:
+            self._order.put(job.row.index, b"")
+        if "error" in job.record:
+            self._print(self._renderer.line({"index": job.row.index, "type": "error", **job.record["error"]}, 0.0))
+
+    def _print(self, data: bytes) -> None:
+        if data:
+            self._out.append(data)
+            self._size += len(data)
+
+    def _flush(self) -> None:
+        if not self._out:
+            return
+        data = b"".join(self._out)
+        self._out.clear()
+        self._size = 0
+        self.before_output()
+        before = self._loop.now()
+        stdio.write(data)
+        if self._loop.now() - before > BUSY:
+            for job in self._jobs:
+                job.generation.caught_up()

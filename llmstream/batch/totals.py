@@ -1,0 +1,87 @@
+"""What a run of many prompts came to, so far and in the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core.events import Usage
+from ..core.timing import Timing
+from . import answer
+from .answer import Record
+
+SAMPLES = 10_000  # of which medians are taken: the last ones
+
+
+class Totals:
+    """Counts of prompts and tokens. `priced` says whether costs are wanted; finding one out takes time."""
+
+    def __init__(self, priced: bool) -> None:
+        self._priced = priced
+        self.done = self.failed = self.earlier = 0
+        self.status = 0  # the worst
+        self.input_tokens = self.output_tokens = 0
+        self.told = False  # whether any tokens were told
+        self.cost: float | None = None
+        self.retries = 0
+        self._ttfts: list[float] = []
+        self._rates: list[float] = []
+
+    def finished(self, record: Record, earlier: bool) -> None:
+        """A prompt has its record, `earlier` by another run."""
+        status = answer.status(record)
+        self.status = max(self.status, status)
+        if status:
+            self.failed += 1
+        elif earlier:
+            self.earlier += 1
+        else:
+            self.done += 1
+
+    def used(self, provider: str, model: str, usage: Usage | None, timing: Timing) -> None:
+        """A generation has ended, however it did."""
+        if timing.ttft is not None:
+            self._ttfts.append(timing.ttft)
+            del self._ttfts[:-SAMPLES]
+        if usage is None:
+            return
+        self.told = True
+        self.input_tokens += usage.input_tokens
+        self.output_tokens += usage.output_tokens
+        if (rate := timing.rate(usage.output_tokens)) is not None:
+            self._rates.append(rate)
+            del self._rates[:-SAMPLES]
+        if self._priced:
+            from .. import prices
+
+            cost = prices.cost(provider, model, usage)
+            if cost is not None:
+                self.cost = (self.cost or 0.0) + cost
+
+    def summary(self, seconds: float) -> str:
+        """The line at the end."""
+        from .progress import summary
+
+        return summary(
+            done=self.done,
+            failed=self.failed,
+            earlier=self.earlier,
+            input_tokens=self.input_tokens if self.told else None,
+            output_tokens=self.output_tokens if self.told else None,
+            cost=self.cost,
+            seconds=seconds,
+        )
+
+    def times(self, throttled: int) -> str:
+        """How quick the streams were, and how often one was tried again."""
+        parts: list[Any] = []
+        if self._ttfts:
+            parts.append(f"first after {_part(self._ttfts, 0.5):.2f} s (median), {_part(self._ttfts, 0.99):.2f} s (99 %)")
+        if self._rates:
+            parts.append(f"{_part(self._rates, 0.5):.1f} tokens/s a stream (median)")
+        plural = "retry" if self.retries == 1 else "retries"
+        parts.append(f"{self.retries:,} {plural}" + (f", {throttled:,} rate limits" if throttled else ""))
+        return "; ".join(parts)
+
+
+def _part(values: list[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))]

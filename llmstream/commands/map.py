@@ -1,0 +1,224 @@
+"""`llmstream map`: many prompts in, many answers out, many streams at once."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .. import providers, stdio, stopping
+from ..asking import Asking, patience
+from ..errors import UsageError
+from . import options, settings
+
+if TYPE_CHECKING:
+    from ..batch.journal import Journal
+    from ..batch.run import Options, Run
+    from ..batch.totals import Totals
+    from ..core.request import Request
+    from ..net.resume import Resume
+
+NAME = "map"
+WINDOW = 1000  # answers a stream that may wait for an earlier one
+SPARE = 32  # descriptors for all that is no stream
+SILENCE = 2.0  # seconds until a silent stdin is explained
+DRAW = 0.1  # seconds from one state of the progress to the next
+
+
+@stopping.options("until-")
+@click.command(NAME, cls=settings.Command)
+@click.argument("template", required=False)
+@click.option("-j", "--jobs", type=click.IntRange(min=1), default=8, metavar="N", help="Streams at once (8).")
+@click.option("--jsonl", is_flag=True, help="Each line is a JSON object: prompt, system, model, id, ...")
+@click.option("-0", "--null", is_flag=True, help="Prompts end with NUL, not with a newline.")
+@click.option("--unordered", is_flag=True, help="Print answers as they end, not in the order of the prompts.")
+@click.option("--window", type=click.IntRange(min=1), metavar="N", help="Finished answers that may wait for an earlier one.")
+@click.option("--events", is_flag=True, help="Write all events as they arrive, each with its index.")
+@click.option("--journal", type=click.Path(), metavar="FILE", help="Keep answers in FILE; run again, do what is missing.")
+@click.option("--rpm", type=click.FloatRange(min=0, min_open=True), metavar="N", help="At most N requests a minute.")
+@click.option("--tpm", type=click.FloatRange(min=0, min_open=True), metavar="N", help="At most N tokens a minute.")
+@click.option("-u", "--usage", is_flag=True, help="At the end, tell costs, times and retries, too.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress, and no line at the end.")
+@options.request
+@options.features
+@click.option("--continue", "go_on", is_flag=True, help="Ask for the rest of an answer that was cut.")
+@options.network
+@click.pass_context
+def command(
+    ctx: click.Context,
+    template: str | None,
+    known: providers.Catalogue,
+    jobs: int,
+    jsonl: bool,
+    null: bool,
+    journal: str | None,
+    usage: bool,
+    quiet: bool,
+    **given: Any,
+) -> int:
+    """Answer many prompts, one a line of stdin, many at once; print a line of JSON for each.
+
+    TEMPLATE is the prompt, with {} for the line, or {name} for a field of a --jsonl line. A time-out of 0 is none.
+
+    \b
+    llmstream map < prompts.txt > answers.ndjson
+    llmstream map -j 50 --journal run.journal 'Translate into French: {}' < lines.txt | jq -r .text
+    jq -c '{id, prompt: .question}' data.json | llmstream map --jsonl --schema 'answer, sure bool'
+    find . -name '*.md' -print0 | llmstream map -0 --unordered 'What may {} be about?'
+    """
+    stdio.require_stdout()
+    if journal is not None and given["events"]:
+        raise UsageError("--journal and --events do not go together: events are out before an answer is whole")
+    if jsonl and null:
+        raise UsageError("--jsonl has an object a line: leave out -0")
+    from ..batch.rows import Rows
+    from ..batch.source import Source
+    from ..core.batch.records import Records
+    from ..core.batch.template import Template
+    from ..net.loop import Loop
+
+    asking = Asking(NAME, given, os.environ, known, events=True)
+    if asking.takes_stdin:
+        raise UsageError("stdin has the prompts: no option can read it")
+    rows = Rows(jsonl, Template(template) if template is not None else None)
+    loop = Loop()
+    source = Source(loop, Records(b"\0" if null else b"\n"), rows)
+    shown = not quiet and os.isatty(stdio.STDERR)
+    from ..batch.totals import Totals
+
+    totals = Totals(priced=usage or shown)
+    kept = _open(journal)
+    how = _options(given, _clamped(jobs), kept is not None)
+    from ..batch.run import Run
+
+    run = Run(loop, source, asking, patience(given), how, totals, kept)
+    _explain(loop, source)
+    try:
+        _watched(run, totals, quiet, usage)
+    finally:
+        if rows.undecodable:
+            stdio.note(NAME, f"{rows.undecodable} prompts were not UTF-8: what was not is U+FFFD")
+        if kept and kept.changed:
+            stdio.note(NAME, f"{kept.changed} answers of {journal} were to other requests: asked again")
+    return totals.status
+
+
+def _options(given: dict[str, Any], jobs: int, kept: bool) -> Options:
+    from ..batch.run import Options
+
+    until = {name: value for name, value in given.items() if name.startswith("until_")}
+    stopping.stops(dict(given), "until-")  # what is wrong with them is told at once
+    resume = _resume if given["go_on"] else lambda target: None
+
+    def digest(target: providers.Target, request: Request) -> str:
+        from ..batch.journal import digest
+
+        body = providers.dialect(target.api).body(request, target.fields)
+        begun = request.prefill.text if request.prefill else ""
+        return digest([target.provider, target.api, target.url, body, begun, until])
+
+    return Options(
+        jobs=jobs,
+        window=given["window"] or jobs * WINDOW,
+        ordered=not given["unordered"],
+        events=given["events"],
+        rpm=given["rpm"],
+        tpm=given["tpm"],
+        stops=lambda: stopping.stops(dict(given), "until-"),
+        resume=resume,
+        digest=digest,
+    )
+
+
+def _resume(target: providers.Target) -> Resume | None:
+    from ..net import resume
+
+    return resume.of(target)
+
+
+def _open(path: str | None) -> Journal | None:
+    if path is None:
+        return None
+    from ..batch.journal import Journal
+
+    journal = Journal(path)
+    if journal.torn:
+        stdio.note(NAME, f"{path} ended within a line, which is left out: its prompt is asked again")
+    return journal
+
+
+def _clamped(jobs: int) -> int:
+    """As many streams as there may be descriptors for, the limit raised as far as the system lets it."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+        except (OSError, ValueError):  # macOS: no more than its own bound
+            pass
+    if soft == resource.RLIM_INFINITY or jobs <= soft - SPARE:
+        return jobs
+    most = max(1, soft - SPARE)
+    stdio.note(NAME, f"{most} streams at once, not {jobs}: only {soft} files may be open: ulimit -n raises that")
+    return most
+
+
+def _explain(loop: Any, source: Any) -> None:
+    """Says what is awaited, where stdin stays silent."""
+    if os.isatty(stdio.STDIN):
+        if os.isatty(stdio.STDERR):
+            stdio.note(NAME, "type prompts, one a line, then Ctrl-D")
+        return
+
+    def explain() -> None:
+        if not source.begun:
+            stdio.note(NAME, "waiting for prompts on stdin")
+
+    loop.at(loop.now() + SILENCE, explain)
+
+
+def _watched(run: Run, totals: Totals, quiet: bool, usage: bool) -> None:
+    """Runs it, its progress shown on a terminal; the lines at the end are told however it ends."""
+    from ..batch.progress import Progress
+
+    progress = Progress(_total(), quiet)
+    run.before_output = progress.hide
+    started = time.monotonic()
+
+    def tick() -> float | None:
+        now = time.monotonic()
+        progress.update(
+            totals.done + totals.earlier, totals.failed, run.running, totals.output_tokens, totals.cost, now
+        )
+        return now + DRAW if progress.shown else None
+
+    try:
+        run.run(tick)
+    finally:
+        progress.close()
+        if not quiet:
+            stdio.note(NAME, totals.summary(time.monotonic() - started))
+        if usage:
+            stdio.note(NAME, totals.times(run.throttled))
+
+
+def _total() -> int | None:
+    """How many prompts there are, where stdin is a file: about its lines."""
+    import stat
+
+    try:
+        size = os.fstat(stdio.STDIN)
+        if not stat.S_ISREG(size.st_mode) or not os.isatty(stdio.STDERR):
+            return None
+        begun, lines = os.lseek(stdio.STDIN, 0, os.SEEK_CUR), 0
+        at = begun
+        while chunk := os.pread(stdio.STDIN, 1 << 20, at):
+            at += len(chunk)
+            lines += chunk.count(b"\n")
+    except OSError:
+        return None
+    return lines
