@@ -39,7 +39,7 @@ class Retries:
             return None
         asked = retry_after(headers, wall)
         if asked is not None and asked > self._max_wait:
-            failure.args = (f"{failure}: it asks to wait {_spoken(asked)}, more than --max-retry-wait allows",)
+            failure.args = (f"{failure}: it asks to wait {spoken(asked)}, more than --max-retry-wait allows",)
             return None
         if self._allowed is not None and not self._allowed():
             return None
@@ -71,7 +71,8 @@ def retry_after(headers: Mapping[str, str], wall: float) -> float | None:
         return None
 
 
-def _spoken(seconds: float) -> str:
+def spoken(seconds: float) -> str:
+    """A wait in a unit that people think in."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     if seconds < 7200:

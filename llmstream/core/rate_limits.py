@@ -1,0 +1,93 @@
+"""What the rate-limit headers of a response say.
+
+OpenAI: `x-ratelimit-{limit,remaining,reset}-{requests,tokens}`, resets as Go durations (`12ms`, `6m0s`); Groq and Mistral
+alike. Cerebras: the same with `-day`, `-hour` or `-minute` behind, resets in seconds. OpenRouter: `x-ratelimit-*`
+without a unit (requests), resets in milliseconds of Unix time; others in seconds of it, or from now. Anthropic:
+`anthropic-ratelimit-{requests,tokens,input-tokens,output-tokens}-{limit,remaining,reset}`, resets in RFC 3339.
+Azure sends -1 and 0 where it has nothing to say. What cannot be read is taken for absent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Limit(NamedTuple):
+    """`remaining` of `limit` (None: not said) requests or tokens; in `reset` seconds all of them are there again."""
+
+    unit: str  # "requests" or "tokens"
+    limit: float | None
+    remaining: float
+    reset: float
+
+
+_SPANS = ("", "-minute", "-hour", "-day")
+# Each row: the unit, then the names of limit, remaining and reset.
+_NAMES: tuple[tuple[str, str, str, str], ...] = (
+    ("requests", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"),
+    *(
+        (unit, *(f"x-ratelimit-{what}-{unit}{span}" for what in ("limit", "remaining", "reset")))  # type: ignore[misc]
+        for unit in ("requests", "tokens")
+        for span in _SPANS
+    ),
+    *(
+        (unit, *(f"anthropic-ratelimit-{kind}{unit}-{what}" for what in ("limit", "remaining", "reset")))
+        for unit, kind in (("requests", ""), ("tokens", ""), ("tokens", "input-"), ("tokens", "output-"))
+    ),
+)
+_GO = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?(?:\d+(?:\.\d+)?[uµn]s)?")
+_RFC3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d(?:\.\d+)?)(?:[Zz]|([+-])(\d\d):(\d\d))")
+_NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,15})?")
+
+
+def limits_of(headers: Mapping[str, str], wall: float) -> list[Limit]:
+    """The limits that a response tells of, those alone whose remainder and reset can be read.
+
+    Names are lower case; `wall` is the time of day in Unix seconds.
+    """
+    found = []
+    for unit, limit, remaining, reset in _NAMES:
+        if remaining not in headers:
+            continue
+        left, seconds = _count(headers[remaining]), _reset(headers.get(reset, ""), wall)
+        most = _count(headers[limit]) if limit in headers else None
+        # A limit that is no limit makes the rest of its row meaningless too.
+        if left is None or seconds is None or (limit in headers and not most):
+            continue
+        found.append(Limit(unit, most, left, seconds))
+    return found
+
+
+def _count(text: str) -> float | None:
+    text = text.strip()
+    return float(text) if _NUMBER.fullmatch(text) else None
+
+
+def _reset(text: str, wall: float) -> float | None:
+    """Seconds from now, never negative; None where the text says nothing."""
+    text = text.strip()
+    if _NUMBER.fullmatch(text):
+        number = float(text)
+        if number >= 1e11:  # milliseconds since 1970; in seconds it would be the year 5138
+            number = number / 1000 - wall
+        elif number >= 1e9:
+            number -= wall
+        return max(0.0, number)
+    if text and (match := _GO.fullmatch(text)):
+        days, hours, minutes, seconds, milliseconds = (float(part or 0) for part in match.groups())
+        return days * 86400 + hours * 3600 + minutes * 60 + seconds + milliseconds / 1000
+    if match := _RFC3339.fullmatch(text):
+        year, month, day, hour, minute = (int(part) for part in match.groups()[:5])
+        east = int(match[8]) * 3600 + int(match[9]) * 60 if match[7] else 0
+        then = _days(year, month, day) * 86400 + hour * 3600 + minute * 60 + float(match[6])
+        return max(0.0, then - (east if match[7] == "+" else -east) - wall)
+    return None
+
+
+def _days(year: int, month: int, day: int) -> int:
+    """Days since 1970-01-01 in the Gregorian calendar; years begin in March, so that a leap day is a year's last."""
+    if month < 3:
+        year, month = year - 1, month + 12
+    return 365 * year + year // 4 - year // 100 + year // 400 + (153 * month - 457) // 5 + day - 719469

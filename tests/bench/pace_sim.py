@@ -1,0 +1,172 @@
+"""Simulates `map` against providers that limit: how near the pace comes to what the provider bears.
+
+    python -m tests.bench.pace_sim
+
+Discrete events on a virtual clock; the dice are seeded, so a run is always the same.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import random
+from collections import deque
+from itertools import count, product
+from typing import NamedTuple
+
+from llmstream.core.pace import Pace, Sent
+from llmstream.core.retry import Retries
+from llmstream.errors import Unavailable
+
+WALL = 1_700_000_000.0
+
+
+class Bucket:
+    """A token bucket: `rate` a second, `burst` at once. `reset` is the time until it is full, as OpenAI says it."""
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self.rate, self.burst, self._level, self._at = rate, burst, burst, 0.0
+
+    def take(self, now: float) -> bool:
+        self._level = min(self.burst, self._level + (now - self._at) * self.rate)
+        self._at = now
+        if self._level < 1:
+            return False
+        self._level -= 1
+        return True
+
+    def state(self, now: float) -> tuple[float, float]:
+        return math.floor(self._level), (self.burst - self._level) / self.rate
+
+    def wait(self, now: float) -> float:
+        return (1 - self._level) / self.rate
+
+
+class Window:
+    """So many requests in each period of `seconds`."""
+
+    def __init__(self, most: int, seconds: float) -> None:
+        self.rate, self.burst = most / seconds, most
+        self._seconds, self._most, self._period, self._used = seconds, most, -1, 0
+
+    def take(self, now: float) -> bool:
+        period = math.floor(now / self._seconds)
+        if period != self._period:
+            self._period, self._used = period, 0
+        if self._used >= self._most:
+            return False
+        self._used += 1
+        return True
+
+    def state(self, now: float) -> tuple[float, float]:
+        return self._most - self._used, self.wait(now)
+
+    def wait(self, now: float) -> float:
+        return (self._period + 1) * self._seconds - now
+
+
+class Case(NamedTuple):
+    limit: str
+    response: float  # seconds
+    retry_after: str  # "none", "seconds" (whole ones, rounded up), "ms"
+    remaining: bool
+    jobs: int
+
+
+class Outcome(NamedTuple):
+    seconds: float
+    ideal: float
+    sent: int
+    throttled: int
+    gave_up: int
+
+    @property
+    def over(self) -> float:
+        return self.seconds / self.ideal - 1
+
+    @property
+    def share(self) -> float:
+        return self.throttled / self.sent
+
+
+LIMITS = {
+    "bucket 100": lambda: Bucket(100, 100),
+    "bucket 10": lambda: Bucket(100, 10),
+    "window 1 s": lambda: Window(100, 1),
+    "none": lambda: Bucket(1e9, 1e9),
+}
+CASES = [
+    Case(*case)
+    for case in product(
+        ("bucket 100", "bucket 10", "window 1 s"), (0.02, 0.2, 2.0), ("none", "seconds", "ms"), (False, True), (8, 64, 1000)
+    )
+]
+
+
+def simulate(case: Case, prompts: int = 3000, refusal: float | None = None, late: float = 0.001, pace=None, provider=None, seed=1) -> Outcome:
+    """One run. A refusal takes as long as an answer, or `refusal` seconds; the caller's loop is up to `late` seconds late."""
+    dice = random.Random(seed)
+    provider = provider or LIMITS[case.limit]()
+    pace = pace or Pace(case.jobs)
+    refusal = case.response if refusal is None else refusal
+    events: list = []
+    ties = count()
+    ready = deque((prompt, Retries(limit=1000)) for prompt in range(prompts))
+    now, sent_count, done, alarm = 0.0, 0, 0, math.inf
+    while done < prompts:
+        while ready:
+            at = pace.next_start(now, 0)
+            if at is None:
+                break
+            if at > now:
+                if at < alarm:
+                    alarm = at
+                    heapq.heappush(events, (at + dice.random() * late, next(ties), "alarm", None))
+                break
+            job = ready.popleft()
+            sent, sent_count = pace.sent(now, 0), sent_count + 1
+            ok = provider.take(now)
+            headers = {}
+            if case.remaining:
+                left, reset = provider.state(now)
+                headers = {"x-ratelimit-limit-requests": f"{provider.burst:.0f}"}
+                headers |= {"x-ratelimit-remaining-requests": f"{left:.0f}", "x-ratelimit-reset-requests": f"{reset * 1000:.0f}ms"}
+            if not ok and case.retry_after == "seconds":
+                headers["retry-after"] = str(math.ceil(provider.wait(now)))
+            if not ok and case.retry_after == "ms":
+                headers["retry-after-ms"] = f"{provider.wait(now) * 1000:.0f}"
+            took = (case.response if ok else refusal) * (0.8 + 0.4 * dice.random())
+            heapq.heappush(events, (now + took, next(ties), "head", (sent, job, ok, headers)))
+        now, _, what, data = heapq.heappop(events)
+        if what == "alarm":
+            alarm = math.inf
+        elif what == "again":
+            ready.appendleft(data)
+        else:
+            sent, job, ok, headers = data
+            pace.answered(sent, now, 200 if ok else 429, headers, WALL + now)
+            pace.ended(sent, now, None)
+            if ok:
+                done += 1
+            else:
+                wait = job[1].wait(Unavailable("busy"), headers, WALL + now, dice.random())
+                heapq.heappush(events, (now + wait, next(ties), "again", job))
+    by_limit, by_jobs = (prompts - provider.burst) / provider.rate, prompts * case.response / case.jobs
+    return Outcome(now, max(by_limit, by_jobs) + case.response, sent_count, pace.throttled, 0)
+
+
+if __name__ == "__main__":
+    import sys
+    print(f"{'limit':12} {'answer':>6} {'Retry-After':>11} {'headers':>7} {'jobs':>5} {'seconds':>8} {'ideal':>7} {'over':>6} {'429s':>6}")
+    bad = 0
+    for refusal in (None, 0.02):
+        for case in CASES:
+            out = simulate(case, refusal=refusal)
+            flag = "" if out.over < 0.25 and out.share < 0.05 else " <--"
+            bad += bool(flag)
+            if flag or "-a" in sys.argv:
+                print(
+                f"{case.limit:12} {case.response:6} {case.retry_after:>11} {case.remaining!s:>7} {case.jobs:5} "
+                f"{out.seconds:8.1f} {out.ideal:7.1f} {out.over:6.1%} {out.share:6.1%}{flag} {refusal}"
+                )
+    print(bad)
