@@ -26,7 +26,7 @@ class Progress:
     def __init__(self, total: int | None, quiet: bool) -> None:
         drawable = os.environ.get("TERM", "") not in ("", "dumb") and os.isatty(stdio.STDERR)
         self._total = total
-        self._shown = drawable and not quiet
+        self.shown = drawable and not quiet
         self._bar: Any = None
         self._on_screen = False
         self._started = self._due = float("-inf")
@@ -34,7 +34,7 @@ class Progress:
 
     def update(self, done: int, failed: int, running: int, tokens: int, cost: float | None, now: float) -> None:
         """Draws, unless it did less than INTERVAL ago. `cost` is in US dollars, `now` in seconds of any clock."""
-        if not self._shown or now < self._due:
+        if not self.shown or now < self._due:
             return
         self._due = now + INTERVAL
         if self._bar is None:
@@ -63,7 +63,7 @@ class Progress:
     def close(self) -> None:
         """Ends it, the line empty; later updates do nothing."""
         self.hide()
-        self._shown = False
+        self.shown = False
 
 
 class _Terminal:

@@ -142,11 +142,10 @@ class Run:
             heapq.heappop(self._again)
             self._send(job)
         while len(self._jobs) < self._options.jobs and self._size < FLUSH:
-            if self._next is None:
-                self._next = self._prompts.next()
-            job = self._next
-            if job is None or (self._options.ordered and not self._order.may_start(job.row.index)):
+            following = self._next = self._next or self._prompts.next()
+            if following is None or (self._options.ordered and not self._order.may_start(following.row.index)):
                 return
+            job = following
             if job.record is None and (reason := self._closed(job)):
                 job.record = {"error": answer.error(Unavailable(reason))}
             if job.record is None:

@@ -77,4 +77,3 @@ class Source:
         if not chunk:
             self.ended = True
             self.rest()
-

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..core.events import Usage
 from ..core.timing import Timing
 from . import answer
@@ -73,9 +71,10 @@ class Totals:
 
     def times(self, throttled: int) -> str:
         """How quick the streams were, and how often one was tried again."""
-        parts: list[Any] = []
+        parts = []
         if self._ttfts:
-            parts.append(f"first after {_part(self._ttfts, 0.5):.2f} s (median), {_part(self._ttfts, 0.99):.2f} s (99 %)")
+            half, most = _part(self._ttfts, 0.5), _part(self._ttfts, 0.99)
+            parts.append(f"first after {half:.2f} s (median), {most:.2f} s (99 %)")
         if self._rates:
             parts.append(f"{_part(self._rates, 0.5):.1f} tokens/s a stream (median)")
         plural = "retry" if self.retries == 1 else "retries"

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from ..net.resume import Resume
 
 NAME = "map"
-WINDOW = 1000  # answers a stream that may wait for an earlier one
+COUNT = click.IntRange(min=1)
+WINDOW = 1000  # answers that may wait for an earlier one, where there are not more streams
 SPARE = 32  # descriptors for all that is no stream
 SILENCE = 2.0  # seconds until a silent stdin is explained
 DRAW = 0.1  # seconds from one state of the progress to the next
@@ -30,13 +31,13 @@ DRAW = 0.1  # seconds from one state of the progress to the next
 @stopping.options("until-")
 @click.command(NAME, cls=settings.Command)
 @click.argument("template", required=False)
-@click.option("-j", "--jobs", type=click.IntRange(min=1), default=8, metavar="N", help="Streams at once (8).")
+@click.option("-j", "--jobs", type=COUNT, default=8, metavar="N", help="Streams at once (8).")
 @click.option("--jsonl", is_flag=True, help="Each line is a JSON object: prompt, system, model, id, ...")
 @click.option("-0", "--null", is_flag=True, help="Prompts end with NUL, not with a newline.")
 @click.option("--unordered", is_flag=True, help="Print answers as they end, not in the order of the prompts.")
-@click.option("--window", type=click.IntRange(min=1), metavar="N", help="Finished answers that may wait for an earlier one.")
+@click.option("--window", type=COUNT, metavar="N", help="Answers that may wait for an earlier one (1000).")
 @click.option("--events", is_flag=True, help="Write all events as they arrive, each with its index.")
-@click.option("--journal", type=click.Path(), metavar="FILE", help="Keep answers in FILE; run again, do what is missing.")
+@click.option("--journal", type=click.Path(), metavar="FILE", help="Keep answers in FILE; a second run does the rest.")
 @click.option("--rpm", type=click.FloatRange(min=0, min_open=True), metavar="N", help="At most N requests a minute.")
 @click.option("--tpm", type=click.FloatRange(min=0, min_open=True), metavar="N", help="At most N tokens a minute.")
 @click.option("-u", "--usage", is_flag=True, help="At the end, tell costs, times and retries, too.")
@@ -45,9 +46,7 @@ DRAW = 0.1  # seconds from one state of the progress to the next
 @options.features
 @click.option("--continue", "go_on", is_flag=True, help="Ask for the rest of an answer that was cut.")
 @options.network
-@click.pass_context
 def command(
-    ctx: click.Context,
     template: str | None,
     known: providers.Catalogue,
     jobs: int,
@@ -121,7 +120,7 @@ def _options(given: dict[str, Any], jobs: int, kept: bool) -> Options:
 
     return Options(
         jobs=jobs,
-        window=given["window"] or jobs * WINDOW,
+        window=given["window"] or max(WINDOW, 4 * jobs),
         ordered=not given["unordered"],
         events=given["events"],
         rpm=given["rpm"],

@@ -72,7 +72,9 @@ class Pace:
         self._mark: Sent | None = None  # the refused request from which on what is let through is counted
         self._mark_throttled = 0
         self._checks: tuple[Sent | None, Sent | None] = (None, None)  # two requests a second apart, the older first
-        self._rows: dict[str, tuple[float, float, Sent]] = {}  # by unit: remainder, when it is reset, as of which request
+        self._rows: dict[
+            str, tuple[float, float, Sent]
+        ] = {}  # by unit: remainder, when it is reset, as of which request
         self._minute: deque[Sent] = deque()  # what counts for tpm
         self._minute_tokens = 0
 

@@ -37,7 +37,9 @@ _NAMES: tuple[tuple[str, str, str, str], ...] = (
         for unit, kind in (("requests", ""), ("tokens", ""), ("tokens", "input-"), ("tokens", "output-"))
     ),
 )
-_GO = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?(?:\d+(?:\.\d+)?[uµn]s)?")
+_GO = re.compile(
+    r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?(?:\d+(?:\.\d+)?[uµn]s)?"
+)
 _RFC3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d(?:\.\d+)?)(?:[Zz]|([+-])(\d\d):(\d\d))")
 _NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,15})?")
 

@@ -21,9 +21,7 @@ class Retries:
     `allowed`, where given, is asked last.
     """
 
-    def __init__(
-        self, limit: int = 4, max_wait: float = 60.0, allowed: Callable[[], bool] | None = None
-    ) -> None:
+    def __init__(self, limit: int = 4, max_wait: float = 60.0, allowed: Callable[[], bool] | None = None) -> None:
         self._limit, self._max_wait, self._allowed = limit, max_wait, allowed
         self.done = 0
 
