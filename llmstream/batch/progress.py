@@ -34,7 +34,7 @@ class Progress:
 
     def update(self, done: int, failed: int, running: int, tokens: int, cost: float | None, now: float) -> None:
         """Draws, unless it did less than INTERVAL ago. `cost` is in US dollars, `now` in seconds of any clock."""
-        if not self.shown or now < self._due:
+        if not self.due(now):
             return
         self._due = now + INTERVAL
         if self._bar is None:
@@ -53,6 +53,10 @@ class Progress:
             else:
                 self._bar.refresh()
         self._on_screen = True
+
+    def due(self, now: float) -> bool:
+        """Whether an update would draw."""
+        return self.shown and now >= self._due
 
     def hide(self) -> None:
         """Leaves an empty line to whatever is written next; the next update that is due draws again."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .. import stdio
 from ..asking import Asking
+from ..core import values
 from ..core.batch.order import Order
 from ..core.pace import Budget, Pace
 from ..core.render import EventRenderer
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 FLUSH = 1 << 16  # bytes of output that are worth a write of their own
 BATCH = 0.05  # seconds for which finished prompts wait to be put on disk together
+MANY = 16  # streams at once that are worth a quicker decoder
 BUSY = 0.5  # seconds of a reader's slowness that count as none of the provider's
 
 
@@ -195,6 +197,8 @@ class Run:
             job.sent = self._pace(job).sent(self._loop.now(), job.tokens)
             self._jobs.add(job)
             job.generation.start()
+            if len(self._jobs) == MANY:
+                values.hurry()
         except Error as error:
             self._fail(job, error)
 

@@ -11,15 +11,13 @@ SAMPLES = 10_000  # of which medians are taken: the last ones
 
 
 class Totals:
-    """Counts of prompts and tokens. `priced` says whether costs are wanted; finding one out takes time."""
+    """Counts of prompts and tokens."""
 
-    def __init__(self, priced: bool) -> None:
-        self._priced = priced
+    def __init__(self) -> None:
         self.done = self.failed = self.earlier = 0
         self.status = 0  # the worst
         self.input_tokens = self.output_tokens = 0
-        self.told = False  # whether any tokens were told
-        self.cost: float | None = None
+        self._sums: dict[tuple[str, str], list[int]] = {}  # by provider and model: answers, and the counts of Usage
         self.retries = 0
         self._ttfts: list[float] = []
         self._rates: list[float] = []
@@ -42,20 +40,26 @@ class Totals:
             del self._ttfts[:-SAMPLES]
         if usage is None:
             return
-        self.told = True
+        sums = self._sums.setdefault((provider, model), [0, 0, 0, 0, 0, 0])
+        for at, count in enumerate([1, *(getattr(usage, name) for name in Usage.__slots__)]):
+            sums[at] += count
         self.input_tokens += usage.input_tokens
         self.output_tokens += usage.output_tokens
         if (rate := timing.rate(usage.output_tokens)) is not None:
             self._rates.append(rate)
             del self._rates[:-SAMPLES]
-        if self._priced:
-            from .. import prices
 
-            cost = prices.cost(provider, model, usage)
-            if cost is not None:
-                self.cost = (self.cost or 0.0) + cost
+    def cost(self) -> float | None:
+        """US dollars, as far as prices are known; where they depend on a prompt's length, by the average prompt."""
+        from .. import prices
 
-    def summary(self, seconds: float) -> str:
+        costs = []
+        for (provider, model), (answers, *counts) in self._sums.items():
+            cost = prices.cost(provider, model, Usage(*(count // answers for count in counts)))
+            costs += [] if cost is None else [cost * answers]
+        return sum(costs) if costs else None
+
+    def summary(self, seconds: float, priced: bool) -> str:
         """The line at the end."""
         from .progress import summary
 
@@ -63,9 +67,9 @@ class Totals:
             done=self.done,
             failed=self.failed,
             earlier=self.earlier,
-            input_tokens=self.input_tokens if self.told else None,
-            output_tokens=self.output_tokens if self.told else None,
-            cost=self.cost,
+            input_tokens=self.input_tokens if self._sums else None,
+            output_tokens=self.output_tokens if self._sums else None,
+            cost=self.cost() if priced else None,
             seconds=seconds,
         )
 

@@ -84,10 +84,9 @@ def command(
     rows = Rows(jsonl, Template(template) if template is not None else None)
     loop = Loop()
     source = Source(loop, Records(b"\0" if null else b"\n"), rows)
-    shown = not quiet and os.isatty(stdio.STDERR)
     from ..batch.totals import Totals
 
-    totals = Totals(priced=usage or shown)
+    totals = Totals()
     kept = _open(journal)
     how = _options(given, _clamped(jobs), kept is not None)
     from ..batch.run import Run
@@ -190,17 +189,19 @@ def _watched(run: Run, totals: Totals, quiet: bool, usage: bool) -> None:
 
     def tick() -> float | None:
         now = time.monotonic()
-        progress.update(
-            totals.done + totals.earlier, totals.failed, run.running, totals.output_tokens, totals.cost, now
-        )
-        return now + DRAW if progress.shown else None
+        if not progress.shown:
+            return None
+        if progress.due(now):
+            done = totals.done + totals.earlier
+            progress.update(done, totals.failed, run.running, totals.output_tokens, totals.cost(), now)
+        return now + DRAW
 
     try:
         run.run(tick)
     finally:
         progress.close()
         if not quiet:
-            stdio.note(NAME, totals.summary(time.monotonic() - started))
+            stdio.note(NAME, totals.summary(time.monotonic() - started, priced=usage))
         if usage:
             stdio.note(NAME, totals.times(run.throttled))
 

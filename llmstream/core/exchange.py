@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import MANY, Error, Incomplete, Unavailable
-from . import faults, sse
+from . import faults, sse, values
 from .decoder import Decoder
 from .events import Event, Finish, Reasoning, Start, Text, ToolCall, Usage
 from .surrogates import REPLACEMENT, Joiner, scrub
@@ -232,12 +232,11 @@ class Exchange:
 
     def _load(self, data: bytes) -> Any:
         try:
-            text = data.decode()
+            return values.load(data)
         except UnicodeDecodeError:
             value = json.loads(data.decode("utf-8", "replace"))
             self.warning = "the provider sent invalid UTF-8: replaced by U+FFFD"
             return value
-        return json.loads(text)
 
     def _not_json(self, data: bytes) -> Error:
         excerpt = data[:80].decode("utf-8", "replace")
