@@ -137,12 +137,14 @@ class Run:
     def _start(self) -> None:
         """Sends what may be sent now; what was sent before comes first."""
         self._start_at = None
-        while self._again:
-            when, _, job = self._again[0]
-            if not self._may_send(job, when):
+        while self._again and self._again[0][0] <= self._loop.now():
+            job = self._again[0][2]
+            if not self._may_send(job):
                 return
             heapq.heappop(self._again)
             self._send(job)
+        if self._again:
+            self._start_at = self._again[0][0]
         while len(self._jobs) < self._options.jobs and self._size < FLUSH:
             following = self._next = self._next or self._prompts.next()
             if following is None or (self._options.ordered and not self._order.may_start(following.row.index)):
@@ -151,7 +153,7 @@ class Run:
             if job.record is None and (reason := self._closed(job)):
                 job.record = {"error": answer.error(Unavailable(reason))}
             if job.record is None:
-                if not self._may_send(job, 0.0):
+                if not self._may_send(job):
                     return
                 self._begin(job)
             else:
@@ -172,13 +174,14 @@ class Run:
         closed = pace.closed_until is not None and pace.closed_until > self._loop.now()
         return pace.closed_reason if closed else ""
 
-    def _may_send(self, job: Job, when: float) -> bool:
+    def _may_send(self, job: Job) -> bool:
         """Whether it may go out now; if not, the round ends in time for it."""
         now = self._loop.now()
-        start = self._pace(job).next_start(now, job.tokens) if when <= now else when
-        if start is not None and start > now:
-            self._start_at = start
-        return start is not None and start <= now
+        start = self._pace(job).next_start(now, job.tokens)
+        if start is None or start <= now:
+            return start is not None
+        self._start_at = start if self._start_at is None else min(start, self._start_at)
+        return False
 
     def _begin(self, job: Job) -> None:
         options, wake = self._options, partial(self._woken.__setitem__, job, None)

@@ -10,7 +10,7 @@ import click
 
 from .. import providers, stdio, stopping
 from ..asking import Asking, patience
-from ..errors import UsageError
+from ..errors import ReaderGone, UsageError
 from . import options, settings
 
 if TYPE_CHECKING:
@@ -95,6 +95,8 @@ def command(
     _explain(loop, source)
     try:
         _watched(run, totals, quiet, usage)
+    except ReaderGone:
+        pass  # the status is the one so far
     finally:
         if rows.undecodable:
             stdio.note(NAME, f"{rows.undecodable} prompts were not UTF-8: what was not is U+FFFD")
@@ -120,7 +122,7 @@ def _options(given: dict[str, Any], jobs: int, kept: bool) -> Options:
     return Options(
         jobs=jobs,
         window=given["window"] or max(WINDOW, 4 * jobs),
-        ordered=not given["unordered"],
+        ordered=not (given["unordered"] or given["events"]),
         events=given["events"],
         rpm=given["rpm"],
         tpm=given["tpm"],
