@@ -31,6 +31,7 @@ FIRST_JOBS = 8
 RATE_REFUSED, OVERLOADED = 429, (503, 529)
 SLACK = 0.02  # seconds that a caller may be late without losing its place: event loops are
 ROUGH, FINE = 0.5, 0.05  # how far the rate goes down, by what it is known from
+SP, POW, GAIN, LAG, W, PAUSE, AGAIN, QUIET, V = 9, 2, 1.5, 4, 0.5, 0.05, 0.5, 1.0, 0.2
 EAGER = 4.0  # how much faster than evenly a remainder may be used
 
 
@@ -66,13 +67,14 @@ class Pace:
         self._due = float("-inf")  # of the spread of starts
         self._answer_time = self._run_time = 0.0  # smoothed: to the head, to the end
         self._reacted = float("-inf")  # what was sent before has been reacted to
+        self._in_a_row = 0  # reactions since an answer
+        self._loaded = False  # the last reaction was to load, not to a rate
         # The rate: _top is about what the provider bears, _drop how far below it is begun, _span the seconds back to it.
         self._top: float | None = None
         self._drop, self._span, self._since = ROUGH, 2.0, 0.0
-        self._mark: Sent | None = None  # the refused request from which on what is let through is counted
-        self._mark_throttled = 0
+        self._marks: tuple[tuple[Sent, int] | None, tuple[Sent, int] | None] = (None, None)
         self._checks: tuple[Sent | None, Sent | None] = (None, None)  # two requests a second apart, the older first
-        self._rows: dict[str, tuple[float, float, Sent]] = {}  # by unit: remainder, when it is reset, as of which request
+        self._rows: dict[str, tuple[float, float, Sent, float | None]] = {}  # by unit: remainder, when it is reset, as of which request, limit
         self._minute: deque[Sent] = deque()  # what counts for tpm
         self._minute_tokens = 0
 
@@ -86,7 +88,7 @@ class Pace:
         if self._top is None:
             return None
         x = max(0.0, now - self._since) / self._span - 1
-        return self._top * (1 + (self._drop if x < 0 else FINE) * x**3)
+        return self._top * (1 + self._drop * x**3)
 
     def next_start(self, now: float, tokens: int) -> float | None:
         """When the next request, of about so many tokens, may go out: ask again then; not after `now`: at once.
@@ -111,8 +113,12 @@ class Pace:
             bounds.append((last.at + 60 / self._rpm, "--rpm"))
         if self._tpm:
             bounds.append((self._minute_free(now, tokens), "--tpm"))
-        for unit, (remaining, reset_at, seen) in self._rows.items():
+        for unit, (remaining, reset_at, seen, most) in list(self._rows.items()):
             if reset_at <= now:
+                # All are there again, and what the next period holds is not known before an answer from it.
+                del self._rows[unit]
+                if most:
+                    self._rows[unit] = (most, now + 2 * self._answer_time, last, None)
                 continue
             gone, cost = (last.order - seen.order, 1) if unit == "requests" else (last.total - seen.total, tokens)
             left = remaining - gone
@@ -127,6 +133,8 @@ class Pace:
         self.running += 1
         self._orders += 1
         self._total += tokens
+        if self._orders == 1:
+            self._began = now
         self._last = sent = Sent(now, tokens, self._orders, self._total, self._halted)
         if self._checks[1] is None or now - self._checks[1].at >= 1:
             self._checks = (self._checks[1] or sent, sent)
@@ -134,7 +142,9 @@ class Pace:
         if rate:
             gap = 1 / rate
         else:
-            gap = self._answer_time / self._limit / 2
+            gap = min(self._answer_time, 1.0) / self._limit / GAIN
+            if self._orders >= FIRST_JOBS:
+                gap = max(gap, 1 / (64 * 2 ** min(2 * (now - self._began), 30)))
         self._due = max(self._due, now - SLACK) + gap
         if self._tpm:
             self._minute.append(sent)
@@ -144,11 +154,13 @@ class Pace:
     def answered(self, sent: Sent, now: float, status: int, headers: Mapping[str, str], wall: float) -> None:
         """The head of its response is here. Header names in lower case; `wall` is the time of day in Unix seconds."""
         sent.answered = True
-        self._read_limits(sent, headers, wall)
+        self._read_limits(sent, now, headers, wall)
         if status < 400:
             self._answer_time = _smoothed(self._answer_time, now - sent.at)
-            slow_start = self._reacted == float("-inf")
-            self._limit = min(float(self._jobs), self._limit + (1 if slow_start else 1 / self._limit))
+            if sent.at >= self._reacted:
+                self._in_a_row = 0
+            grown = self._limit + (1 if self._limit < self._threshold(now) else 1 / self._limit)
+            self._limit = min(float(self._jobs), grown)
         elif status == RATE_REFUSED or status in OVERLOADED:
             self._refused(sent, now, status, headers, wall)
 
@@ -172,15 +184,18 @@ class Pace:
             return self._minute[0].at + 60
         return self._last.at + 60 * min(tokens, self._tpm) / self._tpm
 
-    def _read_limits(self, sent: Sent, headers: Mapping[str, str], wall: float) -> None:
-        rows: dict[str, tuple[float, float, Sent]] = {}
-        for unit, _, remaining, reset in limits_of(headers, wall):
+    def _read_limits(self, sent: Sent, now: float, headers: Mapping[str, str], wall: float) -> None:
+        rows: dict[str, tuple[float, float, Sent, float | None]] = {}
+        for unit, most, remaining, reset in limits_of(headers, wall):
             held = self._rows.get(unit)
             if held and held[2].order > sent.order:
                 continue
             if unit not in rows or remaining < rows[unit][0]:
-                rows[unit] = (remaining, sent.at + min(reset, self._max_wait), sent)
-        self._rows |= rows
+                rows[unit] = (remaining, sent.at + min(reset, self._max_wait), sent, most)
+        for unit, row in rows.items():
+            self._rows.pop(unit, None)
+            if row[1] > now:
+                self._rows[unit] = row
 
     def _refused(self, sent: Sent, now: float, status: int, headers: Mapping[str, str], wall: float) -> None:
         if status == RATE_REFUSED:
@@ -195,37 +210,43 @@ class Pace:
         if sent.at < self._reacted:
             return
         self._reacted = now
-        floor = 1.0
-        if status == RATE_REFUSED:
+        self._in_a_row += 1
+        if self._in_a_row > 1:
+            pause = min(PAUSE * 2 ** min(self._in_a_row - 2, 20), self._max_wait / 2)
+            self._due = max(self._due, now + pause)
+        self._loaded = status != RATE_REFUSED
+        if not self._loaded:
             self._learn(sent, now)
-            floor = 1 + 1.5 * (self.rate(now) or 0) * self._run_time
-        self._limit = max(1.0, min(self._limit, max(self._limit / 2, floor)))
+        self._limit = max(1.0, min(self._limit, max(self._limit / 2, self._threshold(now))))
+
+    def _threshold(self, now: float) -> float:
+        """Up to where concurrency grows fast and is not halved: what the learnt rate needs, and some."""
+        if self._reacted == float("-inf"):
+            return self._jobs
+        return 0.0 if self._loaded else 1 + 1.5 * (self.rate(now) or 0.0) * self._run_time
 
     def _learn(self, sent: Sent, now: float) -> None:
-        mark, known = self._mark, self.rate(sent.at)
-        let_through = 0
-        if mark:
-            let_through = sent.order - mark.order - (self.throttled - self._mark_throttled)
-        if mark is None or let_through < 10 or sent.at - mark.at < 0.25:
-            if known is None:
-                check = self._checks[0] or sent
-                seconds = max(sent.at - check.at, 0.1)
-                self._top = max(sent.order - check.order, 1) / seconds
-            else:
-                self._top = known
-            self._drop, self._span = ROUGH, 2.0
+        known, (mark, newer), lag = self.rate(sent.at), self._marks, now - sent.at
+        if known is None or self._top is None:
+            check = self._checks[0] or sent
+            self._top = max(sent.order - check.order, 1) / max(sent.at - check.at, 0.1)
+            self._drop, self._span = ROUGH, 2 + LAG * lag
+            self._learnt = sent
         else:
-            seconds = sent.at - mark.at
-            halted = min(sent.halted - mark.halted, seconds * 0.9)
-            lower, upper = let_through / seconds, let_through / (seconds - halted)
-            self._top = upper
-            self._drop = 1 - (1 - FINE) * lower / upper
-            self._span = 10 + 20 / upper
-            mark = None
-        if mark is None:
-            self._mark, self._mark_throttled = sent, self.throttled
-        self._since = max(now, self._not_before)
-        self._due = max(self._since, self._due)
+            base = mark[0] if mark else sent
+            seconds = sent.at - base.at - (sent.halted - base.halted)
+            let_through = sent.order - base.order - (self.throttled - (mark[1] if mark else 0))
+            if sent.at - self._learnt.at >= QUIET + lag and seconds > 0.25 and let_through >= 10:
+                found = min(known, let_through / seconds)
+                self._top = found * (known / found) ** W
+                self._drop = 1 - (1 - FINE) * found * (known / found) ** V / self._top
+                self._span = 1 + SP * (found / known) ** POW + 20 / known + LAG * lag
+                self._learnt = sent
+            else:
+                self._drop, self._span = 1 - AGAIN * min(known, self._top) / self._top, 1 + LAG * lag
+        if newer is None or sent.at - newer[0].at >= 5:
+            self._marks = (newer or (sent, self.throttled), (sent, self.throttled))
+        self._since = self._due = max(now, self._not_before, self._due)
 
 
 def _smoothed(before: float, value: float) -> float:
