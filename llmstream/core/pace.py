@@ -146,6 +146,8 @@ class Pace:
         self._total += tokens
         if self._last is None:
             self._began = now
+        elif now - self._due > SLACK and now - self._since > self._span:
+            self._since += now - self._last.at  # not the rate held this one back: the rate has no reason to grow
         self._last = sent = Sent(now, tokens, self._orders, self._total, self._halted)
         if self._checks[1] is None or now - self._checks[1].at >= 1:
             self._checks = (self._checks[1] or sent, sent)
@@ -185,7 +187,7 @@ class Pace:
         if self._orders < FIRST_JOBS:
             return 0.0
         fastest = STARTS * 2 ** min(2 * (now - self._began), 30)
-        return max(min(self._answer_time, 1.0) / self._limit / 2, 1 / fastest)
+        return max(min(self._answer_time, 1.0) / self._limit / 4, 1 / fastest)
 
     def _minute_free(self, now: float, tokens: int) -> float:
         assert self._tpm and self._last
@@ -262,7 +264,7 @@ class Pace:
                 # full) and the rate that was refused (more, where a full bucket was emptied by it). The nearer the two,
                 # the surer, and the longer it is kept to.
                 found = min(known, let_through / seconds)
-                unsure = known / found
+                unsure = min(known / found, 3.0)
                 self._top = found * unsure**0.5
                 self._drop = 1 - (1 - FINE) * unsure**-0.3
                 self._span = 1 + 9 / unsure**2 + 20 / known + 4 * lag

@@ -43,7 +43,7 @@ def fine(_):
 
 
 def test_it_is_quick_and_seldom_refused():
-    """In 104 of the 108 runs within a quarter of the ideal, in all within a third; fewer than 5 % of requests refused."""
+    """Within a quarter of the ideal in 104 of the 108 runs, within a third in all; fewer than 5 % are refused."""
     outcomes = {case: simulate(case) for case in CASES}
     slow = {case for case, outcome in outcomes.items() if outcome.over > 0.25}
     assert all((case.response, case.retry_after, case.jobs) == (2.0, "seconds", 1000) for case in slow)
