@@ -17,9 +17,10 @@ from .. import stdio
 from ..asking import Asking
 from ..core import values
 from ..core.batch.order import Order
-from ..core.pace import Budget, Pace
+from ..core.pace import Pace
 from ..core.render import EventRenderer
 from ..core.request import Request
+from ..core.retry import Budget
 from ..core.timing import Patience
 from ..errors import Error, Unavailable
 from ..net.generation import Generation

@@ -3,18 +3,19 @@
 Four things hold a request back, and the latest of them decides:
 
 - Concurrency. `limit` streams run at once. It starts small and grows by one for each answer (so it doubles within the
-  time to the first byte) up to `jobs` or the first refusal; from then on by one for `limit` answers, and it is halved on
-  refusal (TCP's slow start, and AIMD). While nothing has been refused, starts are spread over that time too, or the
-  bursts of slow start would run into small buckets.
+  time to the first byte) up to `jobs` or the first refusal; from then on by one for `limit` answers, and it is halved
+  on refusal (TCP's slow start, and AIMD). Before a refusal starts are spread as well, or the bursts of slow start
+  would run into small buckets.
 - An admission rate, learnt from the first 429 on. Most limits are rates, and a sawtooth of concurrency wastes a quarter
-  of a rate. What a provider lets through is exactly what was let through between two moments at which it refused: at both
-  its bucket was empty. Between refusals the rate follows a cubic curve (CUBIC, RFC 9438): quickly back to near what was
-  found, long about there, then ever faster upwards, since limits are raised as well.
+  of a rate. What a provider bears is what it let through between two moments at which it refused. Between refusals the
+  rate follows a cubic curve (as in CUBIC, RFC 9438): quickly back to near what was found, long about there, then ever
+  faster upwards, since limits are raised as well.
 - What the provider says: Retry-After, and the remainders in its rate-limit headers.
 - What the user says: requests and tokens a minute.
 
-429 speaks of a rate: concurrency then falls no further than what that rate needs. 503 and 529 speak of load: it is
-halved, and no rate is concluded. All that was sent before a reaction counts as one signal with what caused it.
+429 speaks of a rate: concurrency then falls no further than what that rate needs, and grows fast up to there. 503 and
+529 speak of load: concurrency is halved, and no rate is concluded. All that was sent before a reaction counts as one
+signal with what caused it.
 
 Every method takes constant time on the average. Times are seconds of a monotonic clock that the caller reads.
 """
@@ -30,7 +31,9 @@ from .retry import retry_after, spoken
 FIRST_JOBS = 8
 RATE_REFUSED, OVERLOADED = 429, (503, 529)
 SLACK = 0.02  # seconds that a caller may be late without losing its place: event loops are
-ROUGH, FINE = 0.5, 0.05  # how far the rate goes down, by what it is known from
+STARTS = 64.0  # a second: the most while nothing is known, doubled every half second
+HALF, FINE = 0.5, 0.05  # how far the rate goes down: where it is guessed, where it is known
+PAUSE = 0.05  # seconds of silence after a second refusal in a row, doubled by each further one
 EAGER = 4.0  # how much faster than evenly a remainder may be used
 
 
@@ -64,17 +67,22 @@ class Pace:
         self._not_before = float("-inf")
         self._halted = 0.0  # seconds for which Retry-After has stopped everything so far
         self._due = float("-inf")  # of the spread of starts
+        self._began = 0.0
         self._answer_time = self._run_time = 0.0  # smoothed: to the head, to the end
         self._reacted = float("-inf")  # what was sent before has been reacted to
-        # The rate: _top is about what the provider bears, _drop how far below it is begun, _span the seconds back to it.
+        self._in_a_row = 0  # reactions since an answer
+        self._loaded = False  # the last reaction was to load, not to a rate
+        # The rate: _top is about what the provider bears, _drop the part of it by which the rate begins lower at
+        # _since, _span the seconds until it is back; _learnt is the refused request that it was learnt from.
         self._top: float | None = None
-        self._drop, self._span, self._since = ROUGH, 2.0, 0.0
-        self._mark: Sent | None = None  # the refused request from which on what is let through is counted
-        self._mark_throttled = 0
+        self._learnt: Sent | None = None
+        self._drop, self._span, self._since = HALF, 2.0, 0.0
+        # Two refused requests some seconds apart, the older first, with the count of 429s then: what is let through is
+        # counted from the older one, so over 5 to 10 s, or a fixed window's phase would tell more than its size.
+        self._marks: tuple[tuple[Sent, int] | None, tuple[Sent, int] | None] = (None, None)
         self._checks: tuple[Sent | None, Sent | None] = (None, None)  # two requests a second apart, the older first
-        self._rows: dict[
-            str, tuple[float, float, Sent]
-        ] = {}  # by unit: remainder, when it is reset, as of which request
+        # By unit: what remains, when it is reset, as of which request, of how much.
+        self._rows: dict[str, tuple[float, float, Sent, float | None]] = {}
         self._minute: deque[Sent] = deque()  # what counts for tpm
         self._minute_tokens = 0
 
@@ -88,7 +96,7 @@ class Pace:
         if self._top is None:
             return None
         x = max(0.0, now - self._since) / self._span - 1
-        return self._top * (1 + (self._drop if x < 0 else FINE) * x**3)
+        return self._top * (1 + self._drop * x**3)
 
     def next_start(self, now: float, tokens: int) -> float | None:
         """When the next request, of about so many tokens, may go out: ask again then; not after `now`: at once.
@@ -105,7 +113,10 @@ class Pace:
         return best
 
     def _bounds(self, now: float, tokens: int) -> list[tuple[float, str]]:
-        bounds = [(self._not_before, "the provider asked to wait"), (self._due, "spread after a rate limit")]
+        bounds = [
+            (self._not_before, "the provider asked to wait"),
+            (self._due, "learning the rate limit" if self._top else "starting slowly"),
+        ]
         last = self._last
         if last is None:
             return bounds
@@ -113,8 +124,12 @@ class Pace:
             bounds.append((last.at + 60 / self._rpm, "--rpm"))
         if self._tpm:
             bounds.append((self._minute_free(now, tokens), "--tpm"))
-        for unit, (remaining, reset_at, seen) in self._rows.items():
+        for unit, (remaining, reset_at, seen, most) in list(self._rows.items()):
             if reset_at <= now:
+                # All are there again, and what the next period holds is not known before an answer from it.
+                del self._rows[unit]
+                if most:
+                    self._rows[unit] = (most, now + 2 * self._answer_time, last, None)
                 continue
             gone, cost = (last.order - seen.order, 1) if unit == "requests" else (last.total - seen.total, tokens)
             left = remaining - gone
@@ -129,15 +144,14 @@ class Pace:
         self.running += 1
         self._orders += 1
         self._total += tokens
+        if self._last is None:
+            self._began = now
+        elif now - self._due > SLACK and now - self._since > self._span:
+            self._since += now - self._last.at  # not the rate held this one back: the rate has no reason to grow
         self._last = sent = Sent(now, tokens, self._orders, self._total, self._halted)
         if self._checks[1] is None or now - self._checks[1].at >= 1:
             self._checks = (self._checks[1] or sent, sent)
-        rate = self.rate(now)
-        if rate:
-            gap = 1 / rate
-        else:
-            gap = self._answer_time / self._limit / 2
-        self._due = max(self._due, now - SLACK) + gap
+        self._due = max(self._due, now - SLACK) + self._gap(now)
         if self._tpm:
             self._minute.append(sent)
             self._minute_tokens += tokens
@@ -146,11 +160,13 @@ class Pace:
     def answered(self, sent: Sent, now: float, status: int, headers: Mapping[str, str], wall: float) -> None:
         """The head of its response is here. Header names in lower case; `wall` is the time of day in Unix seconds."""
         sent.answered = True
-        self._read_limits(sent, headers, wall)
+        self._read_limits(sent, now, headers, wall)
         if status < 400:
             self._answer_time = _smoothed(self._answer_time, now - sent.at)
-            slow_start = self._reacted == float("-inf")
-            self._limit = min(float(self._jobs), self._limit + (1 if slow_start else 1 / self._limit))
+            if sent.at >= self._reacted:
+                self._in_a_row = 0
+            grown = self._limit + (1 if self._limit < self._threshold(now) else 1 / self._limit)
+            self._limit = min(float(self._jobs), grown)
         elif status == RATE_REFUSED or status in OVERLOADED:
             self._refused(sent, now, status, headers, wall)
 
@@ -164,6 +180,15 @@ class Pace:
                 self._minute_tokens += tokens - sent.tokens
             sent.tokens = tokens
 
+    def _gap(self, now: float) -> float:
+        """Seconds between this start and the next."""
+        if rate := self.rate(now):
+            return min(1 / rate, self._max_wait)
+        if self._orders < FIRST_JOBS:
+            return 0.0
+        fastest = STARTS * 2 ** min(2 * (now - self._began), 30)
+        return max(min(self._answer_time, 1.0) / self._limit / 4, 1 / fastest)
+
     def _minute_free(self, now: float, tokens: int) -> float:
         assert self._tpm and self._last
         while self._minute and self._minute[0].at <= now - 60:
@@ -174,15 +199,26 @@ class Pace:
             return self._minute[0].at + 60
         return self._last.at + 60 * min(tokens, self._tpm) / self._tpm
 
-    def _read_limits(self, sent: Sent, headers: Mapping[str, str], wall: float) -> None:
-        rows: dict[str, tuple[float, float, Sent]] = {}
-        for unit, _, remaining, reset in limits_of(headers, wall):
+    # What "reset" means differs: the end of a fixed window (OpenRouter), or the time at which a bucket that fills all
+    # the time is full again (OpenAI, Groq). So a remainder is not used up and then waited for: it is spread over the
+    # time to its reset, EAGER times as fast as evenly. In a window that uses most of it early and never runs dry; in a
+    # bucket it settles where the refill is met, with 1/(1 + EAGER) of it full, and nothing stops. Only where nothing
+    # remains is the reset waited for, in a bucket as well: none of it is lost until it is full.
+    # A reset is taken as of the sending of its request, for that is when limits are counted: one that is past when it
+    # arrives says nothing any more. Longer ones than max_wait (limits a day) count as max_wait: a 429 will tell.
+
+    def _read_limits(self, sent: Sent, now: float, headers: Mapping[str, str], wall: float) -> None:
+        rows: dict[str, tuple[float, float, Sent, float | None]] = {}
+        for unit, most, remaining, reset in limits_of(headers, wall):
             held = self._rows.get(unit)
             if held and held[2].order > sent.order:
                 continue
             if unit not in rows or remaining < rows[unit][0]:
-                rows[unit] = (remaining, sent.at + min(reset, self._max_wait), sent)
-        self._rows |= rows
+                rows[unit] = (remaining, sent.at + min(reset, self._max_wait), sent, most)
+        for unit, row in rows.items():
+            self._rows.pop(unit, None)
+            if row[1] > now:
+                self._rows[unit] = row
 
     def _refused(self, sent: Sent, now: float, status: int, headers: Mapping[str, str], wall: float) -> None:
         if status == RATE_REFUSED:
@@ -197,60 +233,48 @@ class Pace:
         if sent.at < self._reacted:
             return
         self._reacted = now
-        floor = 1.0
-        if status == RATE_REFUSED:
+        self._in_a_row += 1
+        if self._in_a_row > 1:
+            pause = min(PAUSE * 2.0 ** min(self._in_a_row - 2, 20), self._max_wait / 2)
+            self._due = max(self._due, now + pause)
+        self._loaded = status != RATE_REFUSED
+        if not self._loaded:
             self._learn(sent, now)
-            floor = 1 + 1.5 * (self.rate(now) or 0) * self._run_time
-        self._limit = max(1.0, min(self._limit, max(self._limit / 2, floor)))
+        self._limit = max(1.0, min(self._limit, max(self._limit / 2, self._threshold(now))))
+
+    def _threshold(self, now: float) -> float:
+        """Up to where concurrency grows fast and is not halved: what the learnt rate needs, and some."""
+        if self._reacted == float("-inf"):
+            return self._jobs
+        return 0.0 if self._loaded else 1 + 1.5 * (self.rate(now) or 0.0) * self._run_time
 
     def _learn(self, sent: Sent, now: float) -> None:
-        mark, known = self._mark, self.rate(sent.at)
-        let_through = 0
-        if mark:
-            let_through = sent.order - mark.order - (self.throttled - self._mark_throttled)
-        if mark is None or let_through < 10 or sent.at - mark.at < 0.25:
-            if known is None:
-                check = self._checks[0] or sent
-                seconds = max(sent.at - check.at, 0.1)
-                self._top = max(sent.order - check.order, 1) / seconds
-            else:
-                self._top = known
-            self._drop, self._span = ROUGH, 2.0
+        known, (mark, newer), lag = self.rate(sent.at), self._marks, now - sent.at
+        throttled = self.throttled
+        if known is None or mark is None or self._top is None or self._learnt is None:
+            check = self._checks[0] or sent
+            self._top = max(sent.order - check.order, 1) / max(sent.at - check.at, 0.1)
+            self._drop, self._span, self._learnt = HALF, 2 + 4 * lag, sent
         else:
-            seconds = sent.at - mark.at
-            halted = min(sent.halted - mark.halted, seconds * 0.9)
-            lower, upper = let_through / seconds, let_through / (seconds - halted)
-            self._top = upper
-            self._drop = 1 - (1 - FINE) * lower / upper
-            self._span = 10 + 20 / upper
-            mark = None
-        if mark is None:
-            self._mark, self._mark_throttled = sent, self.throttled
-        self._since = max(now, self._not_before)
-        self._due = max(self._since, self._due)
+            base, throttled_then = mark
+            seconds = max(sent.at - base.at - (sent.halted - base.halted), 0.25)
+            let_through = sent.order - base.order - (throttled - throttled_then)
+            if sent.at - self._learnt.at >= 1 + lag and let_through >= 10:
+                # The truth lies between what was let through (less, where the rate was low for a time and the bucket
+                # full) and the rate that was refused (more, where a full bucket was emptied by it). The nearer the two,
+                # the surer, and the longer it is kept to.
+                found = min(known, let_through / seconds)
+                unsure = min(known / found, 3.0)
+                self._top = found * unsure**0.5
+                self._drop = 1 - (1 - FINE) * unsure**-0.3
+                self._span = 1 + 9 / unsure**2 + 20 / known + 4 * lag
+                self._learnt = sent
+            else:  # too little to tell: only this once
+                self._drop, self._span = 1 - HALF * min(known, self._top) / self._top, 1 + 4 * lag
+        if newer is None or sent.at - newer[0].at >= 5:
+            self._marks = (newer or (sent, throttled), (sent, throttled))
+        self._since = self._due = max(now, self._not_before, self._due)
 
 
 def _smoothed(before: float, value: float) -> float:
     return before + (value - before) / 8 if before else value
-
-
-class Budget:
-    """The retries of a whole run, so that it fails fast where a provider is down.
-
-    It starts at `retries` times `jobs` (some tens at least); each retry takes one, each prompt that is finished gives one
-    back, up to the start.
-    """
-
-    def __init__(self, retries: int, jobs: int) -> None:
-        self._most = self.left = max(retries * jobs, 30) if retries else 0
-
-    def take(self) -> bool:
-        """Whether there is one more retry."""
-        if self.left <= 0:
-            return False
-        self.left -= 1
-        return True
-
-    def give(self) -> None:
-        """A prompt is finished."""
-        self.left = min(self._most, self.left + 1)

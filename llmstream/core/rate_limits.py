@@ -1,8 +1,8 @@
 """What the rate-limit headers of a response say.
 
-OpenAI: `x-ratelimit-{limit,remaining,reset}-{requests,tokens}`, resets as Go durations (`12ms`, `6m0s`); Groq and Mistral
-alike. Cerebras: the same with `-day`, `-hour` or `-minute` behind, resets in seconds. OpenRouter: `x-ratelimit-*`
-without a unit (requests), resets in milliseconds of Unix time; others in seconds of it, or from now. Anthropic:
+OpenAI: `x-ratelimit-{limit,remaining,reset}-{requests,tokens}`, resets as Go durations (`12ms`, `6m0s`); Groq alike.
+Cerebras: the same with `-day`, `-hour` or `-minute` behind, resets in seconds. OpenRouter: `x-ratelimit-*` without a
+unit (requests), resets in milliseconds of Unix time; others in seconds of it, or from now. Anthropic:
 `anthropic-ratelimit-{requests,tokens,input-tokens,output-tokens}-{limit,remaining,reset}`, resets in RFC 3339.
 Azure sends -1 and 0 where it has nothing to say. What cannot be read is taken for absent.
 """
@@ -24,24 +24,19 @@ class Limit(NamedTuple):
 
 
 _SPANS = ("", "-minute", "-hour", "-day")
-# Each row: the unit, then the names of limit, remaining and reset.
-_NAMES: tuple[tuple[str, str, str, str], ...] = (
-    ("requests", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"),
-    *(
-        (unit, *(f"x-ratelimit-{what}-{unit}{span}" for what in ("limit", "remaining", "reset")))  # type: ignore[misc]
-        for unit in ("requests", "tokens")
-        for span in _SPANS
-    ),
-    *(
-        (unit, *(f"anthropic-ratelimit-{kind}{unit}-{what}" for what in ("limit", "remaining", "reset")))
-        for unit, kind in (("requests", ""), ("tokens", ""), ("tokens", "input-"), ("tokens", "output-"))
-    ),
+# Each row: the unit, and what its three headers are called with "limit", "remaining" and "reset" for {}.
+_NAMES = (
+    ("requests", "x-ratelimit-{}"),
+    *((unit, "x-ratelimit-{}-" + unit + span) for unit in ("requests", "tokens") for span in _SPANS),
+    ("requests", "anthropic-ratelimit-requests-{}"),
+    *(("tokens", f"anthropic-ratelimit-{kind}tokens-" + "{}") for kind in ("", "input-", "output-")),
 )
+_ROWS = tuple((unit, *(name.format(what) for what in ("limit", "remaining", "reset"))) for unit, name in _NAMES)
 _GO = re.compile(
     r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?(?:\d+(?:\.\d+)?[uµn]s)?"
 )
-_RFC3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d(?:\.\d+)?)(?:[Zz]|([+-])(\d\d):(\d\d))")
-_NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,15})?")
+_RFC3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d(?:\.\d+)?)(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII)
+_NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,15})?", re.ASCII)
 
 
 def limits_of(headers: Mapping[str, str], wall: float) -> list[Limit]:
@@ -50,7 +45,7 @@ def limits_of(headers: Mapping[str, str], wall: float) -> list[Limit]:
     Names are lower case; `wall` is the time of day in Unix seconds.
     """
     found = []
-    for unit, limit, remaining, reset in _NAMES:
+    for unit, limit, remaining, reset in _ROWS:
         if remaining not in headers:
             continue
         left, seconds = _count(headers[remaining]), _reset(headers.get(reset, ""), wall)

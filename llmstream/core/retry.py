@@ -46,6 +46,28 @@ class Retries:
         return asked if asked is not None else bound * dice
 
 
+class Budget:
+    """The retries of a whole run of many prompts, so that it fails fast where a provider is down.
+
+    It starts at `retries` times `jobs` (30 at least); each retry takes one, each finished prompt gives one back, up to
+    the start. With no retries there are none.
+    """
+
+    def __init__(self, retries: int, jobs: int) -> None:
+        self._most = self.left = max(retries * jobs, 30) if retries else 0
+
+    def take(self) -> bool:
+        """Whether there is one more retry; it is taken."""
+        if not self.left:
+            return False
+        self.left -= 1
+        return True
+
+    def give(self) -> None:
+        """A prompt is finished."""
+        self.left = min(self._most, self.left + 1)
+
+
 def retry_after(headers: Mapping[str, str], wall: float) -> float | None:
     """The wait that a response asks for, in seconds from now, never negative; None where it asks for none.
 
