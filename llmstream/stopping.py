@@ -12,35 +12,19 @@ from .core.stop import conditions
 from .core.stop.condition import EXCLUSIVE, ONLY, Condition
 from .core.stop.conditions import Option
 from .errors import Error
+from .sizes import Seconds
 
 if TYPE_CHECKING:
     from .core.events import Event
     from .core.stop.stops import Stops
     from .net.stream import Stream
 
-
-class Duration(click.ParamType):  # type: ignore[type-arg] # generic since click 8.5 only
-    """Seconds: more than none, and not for ever."""
-
-    name = "seconds"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        try:
-            seconds = float(value)
-        except ValueError:
-            seconds = 0.0
-        if not 0 < seconds < float("inf"):  # nan is neither
-            self.fail(f"{value!r} is not a number of seconds above 0", param, ctx)
-        return seconds
-
-
 TYPES: dict[type, Any] = {
     str: str,
     int: click.IntRange(min=1),
-    float: Duration(),
+    float: Seconds(),
     bool: bool,
 }
-
 
 MODES = ((EXCLUSIVE, "x", "End before the match."), (ONLY, "o", "Print the match alone."))
 

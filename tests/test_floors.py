@@ -20,7 +20,6 @@ FLOORS = {  # the longest name that fits a module says its floor
     "__main__": 5,
     "cli": 5,
     "commands": 4,
-    "sizes": 4,  # what an option may say
     "net": 3,  # sockets, descriptors, clocks, signals
     "serve": 3,
     "prices": 3,
@@ -31,6 +30,7 @@ FLOORS = {  # the longest name that fits a module says its floor
     "attachments": 3,
     "features": 3,
     "stopping": 3,
+    "sizes": 3,  # what an option may say
     "stdio": 3,
     "filters": 2,
     "providers": 2,  # dialects, and one generation: bytes in, events out
