@@ -17,7 +17,7 @@ def test_durations(value, or_none):
 @pytest.mark.parametrize("value", ["0", "-0", "0.0"])
 def test_none_is_a_duration_where_it_may_be_none(value):
     assert Seconds(or_none=True).convert(value, None, None) == 0
-    with pytest.raises(click.BadParameter, match="is not a number of seconds above 0$"):
+    with pytest.raises(click.BadParameter, match=r"is not a number of seconds above 0$"):
         Seconds().convert(value, None, None)
 
 
