@@ -94,6 +94,20 @@ def test_json_is_met_where_json_says(documents, prose, places, n):
     assert met(JsonValue(n), cut(text, places))[0] == values(text, n)
 
 
+@pytest.mark.parametrize("value", ['{"a": [1, 2, 3]}', "[1, 2, 3, 4, 5]", '["a long text"]'])
+def test_a_json_value_that_is_too_long_is_told(value):
+    for pieces in cuttings(f"{value} ."):
+        enough, short = JsonValue(1, len(value)), JsonValue(1, len(value) - 1)
+        assert (met(enough, pieces)[0], enough.note) == ((0, len(value)), "")
+        told = f"a JSON value longer than {len(value) - 1} characters was not waited for"
+        assert (met(short, pieces)[0], short.note) == (None, told)
+
+
+def test_a_json_value_that_is_broken_is_not_too_long():
+    condition = JsonValue(1)
+    assert (met(condition, ['{"a" 1} [1, x] {"b"'])[0], condition.note) == (None, "")
+
+
 DEFINITIONS = {
     "lines": (Lines, lines),
     "words": (Words, words),
