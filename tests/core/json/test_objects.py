@@ -144,6 +144,14 @@ def test_a_fault_in_a_block_is_told_with_the_line_of_the_text():
     assert got == [(3, "a colon is missing in line 4", "", "malformed")]
 
 
+@pytest.mark.parametrize("mark", ["", "> ", "- "])
+def test_an_object_in_a_block_is_out_at_its_brace(mark):
+    core = FencedObjects()
+    begun = f'{mark}```\n{mark.replace("-", " ")}{{"a":1'
+    assert [item for c in begun for item in core.feed(c)] == []
+    assert core.feed("}") == ['{"a":1}']
+
+
 def test_the_bound_holds_in_a_block():
     text = '```\n{"a":"' + "x" * 22 + '"}\n```\n'
     assert len(found(text, fenced=True, limit=30)) == 1
