@@ -8,41 +8,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .core.stop import conditions
-from .core.stop.condition import EXCLUSIVE, ONLY, WITH, Condition
-from .core.stop.conditions import Option, Settings
-from .errors import UsageError
+from .core.stop.condition import EXCLUSIVE, ONLY, Condition
+from .core.stop.conditions import Option
+from .sizes import Seconds
 
 if TYPE_CHECKING:
     from .core.stop.stops import Stops
 
-
-class Duration(click.ParamType):  # type: ignore[type-arg] # generic since click 8.5 only
-    """Seconds: more than none, and not for ever."""
-
-    name = "seconds"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        try:
-            seconds = float(value)
-        except ValueError:
-            seconds = 0.0
-        if not 0 < seconds < float("inf"):  # nan is neither
-            self.fail(f"{value!r} is not a number of seconds above 0", param, ctx)
-        return seconds
-
-
 TYPES: dict[type, Any] = {
     str: str,
     int: click.IntRange(min=1),
-    float: Duration(),
+    float: Seconds(),
     bool: bool,
 }
 
-
-MODES = (
-    ("exclusive", "x", EXCLUSIVE, "End before the match."),
-    ("only", "o", ONLY, "Print the match alone."),
-)
+MODES = ((EXCLUSIVE, "x", "End before the match."), (ONLY, "o", "Print the match alone."))
 
 
 def options(prefix: str = "") -> Callable[[click.Command], click.Command]:
@@ -81,7 +61,7 @@ def _settings(prefix: str) -> list[click.Option]:
         click.Option(
             _names("window", "", prefix), type=TYPES[int], default=conditions.WINDOW, metavar="N", help=window
         ),
-        *(click.Option(_names(name, short, prefix), is_flag=True, help=help) for name, short, _, help in MODES),
+        *(click.Option(_names(name, short, prefix), is_flag=True, help=help) for name, short, help in MODES),
     ]
 
 
@@ -90,20 +70,8 @@ def take(params: dict[str, Any], prefix: str = "") -> tuple[list[Condition], str
 
     Raises UsageError for a value that is no condition, and for two modes.
     """
-
-    def pop(name: str) -> Any:
-        return params.pop(f"{prefix}{name}".replace("-", "_"))
-
-    settings = Settings(pop("count"), pop("ignore-case"), pop("window"))
-    made: list[Condition] = []
-    for row in conditions.CONDITIONS:
-        value = pop(row.name)
-        values = value if row.repeatable else () if value is None or value is False else (value,)
-        made += [row.make(value, settings) for value in values]
-    modes = [mode for name, _, mode, _ in MODES if pop(name)]
-    if len(modes) > 1:
-        raise UsageError(f"--{prefix}exclusive and --{prefix}only exclude each other: choose one")
-    return made, modes[0] if modes else WITH
+    given = {name: params.pop(f"{prefix}{name}".replace("-", "_")) for name in conditions.KINDS}
+    return conditions.from_mapping(given, f"--{prefix}")
 
 
 # Of a generation.

@@ -144,7 +144,12 @@ def test_finish_reasons(run, reason, options, status):
     ("script", "status", "message"),
     [
         (reply("401 Unauthorized", b'{"error": {"message": "bad key"}}'), 3, "the provider says: bad key (HTTP 401)"),
-        (reply("500 Oops", b"<html>", "text/html"), 4, "the provider answered HTTP 500"),
+        (reply("500 Oops", b"<html>", "text/html"), 4, "URL answered HTTP 500 (Internal Server Error)"),
+        (
+            reply("401 No", b"no", "text/plain"),
+            3,
+            "URL answered HTTP 401 (Unauthorized): is the key right, and that of this server?",
+        ),
         (
             reply("429 Slow down", b'{"error": {"message": "slow", "type": "rate_limit"}}'),
             4,
@@ -191,6 +196,15 @@ def test_refusals_and_failures(run, script, status, message):
         assert len(provider.requests) == 1
     expected = f"llmstream gen: {message}\n".replace("URL ", f"{provider.url}/v1/chat/completions ", 1)
     assert (done.stdout, done.stderr.decode(), done.returncode) == (b"", expected, status)
+
+
+def test_an_answer_without_content_is_not_asked_for_again(run):
+    with Provider([b"HTTP/1.1 204 No Content\r\n\r\n"]) as provider:
+        done = run("gen", "-m", "openai/m", "Hi", url=provider.url)
+        assert len(provider.requests) == 1
+    told = "answered HTTP 204 (No Content), not 200: is the base URL that of an API?"
+    assert done.stderr.decode() == f"llmstream gen: {provider.url}/v1/chat/completions {told}\n"
+    assert (done.stdout, done.returncode) == (b"", 5)
 
 
 def test_an_answer_that_was_not_streamed(run):
@@ -388,6 +402,10 @@ def test_dry_run_hides_the_key_and_sends_nothing(run):
         (["-m", "openai/m"], {"OPENAI_API_KEY": "geheim\n"}, "OPENAI_API_KEY is no key"),
         (["-m", "openai/m"], {"OPENAI_API_KEY": "gehéim"}, "OPENAI_API_KEY is no key"),
         (["-m", "openai/m"], {"OPENAI_BASE_URL": "localhost:80"}, "OPENAI_BASE_URL is not a URL"),
+        (["-m", "/etc/passwd"], {}, "/etc/passwd names no model: the file of one ends in .gguf"),
+        (["-m", "./model.bin"], {}, "./model.bin names no model: the file of one ends in .gguf"),
+        (["-m", "replay:"], {}, "replay: names no recording: say -m replay:FILE"),
+        (["-m", "replay"], {}, "replay: names no recording: say -m replay:FILE"),
         (["-m", "/no/such.gguf"], {}, "no such model file: /no/such.gguf"),
         (["--modle", "m"], {}, "No such option '--modle'"),
         (["-o", "x"], {}, "'x' is not KEY=JSON"),

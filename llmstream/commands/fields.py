@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -77,9 +78,15 @@ class _Run:
             return self._status()
         if self._missing and not self._faulty:
             missing = ", ".join(self._paths[number] for number in sorted(self._missing))
-            hint = ": it looks like UTF-16: iconv -f UTF-16 -t UTF-8 converts it" if looks_like_utf16(head) else ""
-            raise NotFound(f"not in the input: {missing}{hint}")
+            raise NotFound(f"not in the input: {missing}{self._hint(head)}")
         return self._status()
+
+    def _hint(self, head: bytes) -> str:
+        if looks_like_utf16(head):
+            return ": it looks like UTF-16: iconv -f UTF-16 -t UTF-8 converts it"
+        files = (self._paths[number] for number in sorted(self._missing))
+        file = next(filter(os.path.isfile, files), "")
+        return f": {file} is a file: say llmstream {NAME} PATH < {file}" if file else ""
 
     def _status(self) -> int:
         return Incomplete.status if self._faulty else 0
@@ -145,10 +152,22 @@ class _Run:
 
 def _core(paths: tuple[str, ...], options: dict[str, Any]) -> Any:
     if not options["ng"]:
-        return Fields([compile_path(path) for path in paths], options["max_size"], follow=options["follow"])
+        return Fields(_compiled(paths, compile_path), options["max_size"], follow=options["follow"])
     from ..core.json.ng import NgFields, compile_ng
 
-    return NgFields([compile_ng(path) for path in paths], options["max_size"])
+    return NgFields(_compiled(paths, compile_ng), options["max_size"])
+
+
+def _compiled(paths: tuple[str, ...], compile: Callable[[str], Any]) -> list[Any]:
+    compiled = []
+    for path in paths:
+        try:
+            compiled.append(compile(path))
+        except UsageError as error:
+            if os.path.isfile(path):
+                raise UsageError(f"{path} is a file, not a JSONPath: say llmstream {NAME} PATH < {path}") from None
+            raise error
+    return compiled
 
 
 def _path(match: Match) -> str:

@@ -12,26 +12,12 @@ import click
 from .. import config, providers
 from ..core.request import EFFORTS
 from ..errors import Error
+from ..sizes import Seconds
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Seconds(click.ParamType):  # type: ignore[type-arg] # generic since click 8.5 only
-    """A duration; 0 is none."""
-
-    name = "seconds"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        try:
-            seconds = float(value)
-        except ValueError:
-            seconds = -1.0
-        if not 0 <= seconds < float("inf"):
-            self.fail(f"{value!r} is not a number of seconds", param, ctx)
-        return seconds
-
-
-SECONDS = Seconds()
+SECONDS = Seconds(or_none=True)
 
 
 def _extra(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, Any], ...]:

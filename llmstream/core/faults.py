@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import Error, Refused, Unavailable
+from ..errors import Error, Incomplete, Refused, Unavailable
 from .decoder import as_json
 
 # What will not heal by itself; everything else that a stream reports is taken for passing trouble.
@@ -27,6 +27,19 @@ REFUSALS = (
     "unexpected endpoint",  # LM Studio, of a wrong path, in a 200
 )
 RETRY_LATER = frozenset((408, 409, 425, 429))
+PHRASES = {  # RFC 9110, section 15; 529 is Anthropic's
+    204: "No Content",
+    401: "Unauthorized",
+    403: "Forbidden",
+    408: "Request Timeout",
+    413: "Content Too Large",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+    529: "Overloaded",
+}
 HTTP_ERRORS = frozenset(map(str, range(400, 600)))  # codes of errors inside a stream that mean what a status means
 
 
@@ -63,14 +76,21 @@ def of_response(status: int, headers: Mapping[str, str], body: bytes, url: str) 
         return Refused(f"{url} redirects to {where} (HTTP {status}): set the base URL to where the API is")
     if status == 407:
         return Refused("the proxy wants a name and a password (HTTP 407): http_proxy=http://NAME:PASSWORD@HOST:PORT")
-    error = _from(fault, status) if fault else _bare(status)
-    if status == 404 and not fault:
-        error = Refused(f"nothing is at {url} (HTTP 404): does the base URL lack /v1?")
-    return error
+    if 200 <= status < 300 and not (
+        isinstance(data, dict) and data.get("error")
+    ):  # done, it says: not to be asked again
+        return Incomplete(f"{_answered(status, url)}, not 200: is the base URL that of an API?")
+    if fault:
+        return _from(fault, status)
+    if status == 404:
+        return Refused(f"nothing is at {url} (HTTP 404): does the base URL lack /v1?")
+    hint = ": is the key right, and that of this server?" if status in (401, 403) else ""
+    return _kind(status, "")(_answered(status, url) + hint)
 
 
-def _bare(status: int) -> Error:
-    return _kind(status, "")(f"the provider answered HTTP {status}")
+def _answered(status: int, url: str) -> str:
+    phrase = PHRASES.get(status)
+    return f"{url} answered HTTP {status}" + (f" ({phrase})" if phrase else "")
 
 
 def _from(fault: Any, status: int) -> Error:

@@ -30,9 +30,9 @@ def _nothing(*told: object) -> None:
 class Generation:
     """A request on its way. What `take` returns ends when it is `over`; `failure` is then why it is not whole, or None.
 
-    `note` is told of each new try, in words for the user; `wake` is called when there is something to take, and when
-    it is over. `later(when)`, where given, sees to it that `send` is called for a new try, at that time or after it;
-    without it the generation does so by itself.
+    `note` is told of each new try, in words for the user; `wake` is called when a response has begun, when there is
+    something to take, and when it is over. `later(when)`, where given, sees to it that `send` is called for a new try,
+    at that time or after it; without it the generation does so by itself.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Generation:
         """Something has arrived, or a time has come."""
         if self.over:
             return
-        now, transfer = self._loop.now(), self._transfer
+        now, transfer, headed = self._loop.now(), self._transfer, self._headed
         if transfer is None:
             self._deliver([], now)  # a condition's time may have come
             if not self.over and self._send_at is not None and now >= self._send_at and self._later is None:
@@ -128,7 +128,7 @@ class Generation:
             self._receive(transfer, now)
         if not self.over:
             self._arm()
-        if self._arrived or self.over:
+        if self._arrived or self.over or self._headed is not headed:
             self._wake()
 
     def _receive(self, transfer: Transfer, now: float) -> None:

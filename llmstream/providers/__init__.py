@@ -181,8 +181,11 @@ def named(name: str | None, env: Mapping[str, str], known: Catalogue = BUILT_IN)
         name = known.aliases[name]
     if name in followed:
         raise UsageError(f"the alias {name!r} leads back to itself")
-    if name.startswith("replay:"):
-        return "replay", name.removeprefix("replay:")
+    scheme, _, recording = name.partition(":")
+    if scheme == "replay":
+        if not recording:
+            raise UsageError("replay: names no recording: say -m replay:FILE")
+        return "replay", recording
     provider, model = _split(name, known)
     return provider, model or known.providers[provider].model
 
@@ -244,6 +247,8 @@ def _split(name: str, known: Catalogue) -> tuple[str, str]:
         for provider, row in rows.items():
             if name.startswith(row.prefixes or ("/",)):
                 return provider, name
+    if slash and head in ("", ".", "..", "~"):
+        raise UsageError(f"{name} names no model: the file of one ends in .gguf")
     near = nearest(head, rows if slash else [*known.aliases, *rows])
     meant = near if near in known.aliases else f"{near}/{model or 'MODEL'}"
     hint = f"did you mean {meant}?" if near else f"PROVIDER is one of {', '.join(rows)}"

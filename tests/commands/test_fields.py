@@ -129,3 +129,28 @@ def test_bad_usage_is_told_before_stdin_is_read(args):
         assert it.status() == 2
         said = it.process.stderr.read()
         assert (said.count(b"\n"), said[:17], b"Traceback" in said) == (1, b"llmstream fields:", False)
+
+
+@pytest.mark.parametrize(
+    ("args", "status", "said"),
+    [
+        (["./order.json"], 2, "./order.json is a file, not a JSONPath: say llmstream fields PATH < ./order.json"),
+        (
+            ["--ng", "a", "./order.json"],
+            2,
+            "./order.json is a file, not a JSONPath: say llmstream fields PATH < ./order.json",
+        ),
+        (
+            ["a", "order.json"],
+            1,
+            "not in the input: order.json: order.json is a file: say llmstream fields PATH < order.json",
+        ),
+        (["./other.json"], 2, "not a JSONPath: ./other.json: unexpected shorthand selector '/', line 1, column 2"),
+        ([""], 2, "the empty path selects nothing: say $ for the whole document"),
+        (["--ng", ""], 2, "the empty path selects nothing: say $ for the whole document"),
+    ],
+)
+def test_a_file_is_no_path(run, tmp_path, args, status, said):
+    (tmp_path / "order.json").write_text('{"a":1}')
+    done = run("fields", *args, input=b'{"a":1}', cwd=tmp_path)
+    assert (done.returncode, done.stderr.decode()) == (status, f"llmstream fields: {said}\n")

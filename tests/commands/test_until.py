@@ -151,6 +151,12 @@ def test_a_used_up_window_is_told(run):
     assert b"llmstream until: a match longer than 10 characters was not waited for: --window N" in done.stderr
 
 
+def test_a_json_value_that_is_too_long_is_told(run):
+    done = run("until", "-q", "--json", input=b'{"a":"' + b"x" * (64 << 20) + b'"}')
+    assert (done.stdout, done.returncode) == (b"", 1)
+    assert done.stderr == b"llmstream until: a JSON value longer than 67108864 characters was not waited for\n"
+
+
 def test_a_full_disk_is_status_5(run):
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
@@ -175,5 +181,5 @@ def test_imports_only_what_it_uses(args, allowed):
     ours = {name for name in modules if name.startswith("llmstream.")}
     stop = {f"stop.{name}" for name in ("condition", "conditions", "counts", "until", "held")}
     core = {"text", "stop", *stop} | allowed
-    expected = {"cli", "errors", "stdio", "core", "commands", "commands.until", "stopping"}
+    expected = {"cli", "errors", "stdio", "core", "commands", "commands.until", "stopping", "sizes"}
     assert ours == {f"llmstream.{name}" for name in expected} | {f"llmstream.core.{name}" for name in core}

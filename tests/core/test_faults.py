@@ -7,7 +7,7 @@ import json
 import pytest
 
 from llmstream.core import faults
-from llmstream.errors import Refused, Unavailable
+from llmstream.errors import Incomplete, Refused, Unavailable
 
 URL = "https://host/v1/chat/completions"
 
@@ -75,11 +75,23 @@ OPENAI = {"error": {"message": "Said so.", "type": "x", "code": None}}
         (400, [{"error": {"code": 400, "message": "Key.", "status": "INVALID_ARGUMENT"}}], Refused, "Key. (HTTP 400)"),
         (404, b"<html>nginx</html>", Refused, "does the base URL lack /v1?"),
         (404, b"", Refused, "does the base URL lack /v1?"),
-        (502, b"<html>Bad gateway</html>", Unavailable, "the provider answered HTTP 502"),
-        (502, b"[" * 100_000, Unavailable, "the provider answered HTTP 502"),
-        (500, b"\xff\xfe", Unavailable, "the provider answered HTTP 500"),
-        (500, [], Unavailable, "the provider answered HTTP 500"),
-        (500, "text", Unavailable, "the provider answered HTTP 500"),
+        (401, b"", Refused, f"{URL} answered HTTP 401 (Unauthorized): is the key right, and that of this server?"),
+        (403, b"<html>no", Refused, f"{URL} answered HTTP 403 (Forbidden): is the key right, and that of this server?"),
+        (418, b"", Refused, f"{URL} answered HTTP 418"),
+        (429, b"", Unavailable, f"{URL} answered HTTP 429 (Too Many Requests)"),
+        (502, b"<html>Bad gateway</html>", Unavailable, f"{URL} answered HTTP 502 (Bad Gateway)"),
+        (502, b"[" * 100_000, Unavailable, f"{URL} answered HTTP 502 (Bad Gateway)"),
+        (500, b"\xff\xfe", Unavailable, f"{URL} answered HTTP 500 (Internal Server Error)"),
+        (500, [], Unavailable, f"{URL} answered HTTP 500 (Internal Server Error)"),
+        (500, "text", Unavailable, f"{URL} answered HTTP 500 (Internal Server Error)"),
+        (204, b"", Incomplete, f"{URL} answered HTTP 204 (No Content), not 200: is the base URL that of an API?"),
+        (
+            201,
+            {"id": "x"},
+            Incomplete,
+            f"{URL} answered HTTP 201, not 200: is the base URL that of an API?",
+        ),
+        (202, {"error": {"message": "Later."}}, Unavailable, "the provider says: Later. (HTTP 202)"),
     ],
 )
 def test_instead_of_a_stream(status, body, kind, message):

@@ -17,6 +17,8 @@ from .path import compile_path
 
 def compile_ng(path: str) -> Any:
     """Compiles a path; raises UsageError for one that jsonpath-ng does not read."""
+    if not path:
+        raise UsageError("the empty path selects nothing: say $ for the whole document")
     from jsonpath_ng.ext.parser import parse
 
     try:

@@ -81,6 +81,8 @@ def full(path: str) -> str:
 
 def compile_path(path: str) -> Path:
     """Compiles a path; raises UsageError for one that RFC 9535 does not allow."""
+    if not path:
+        raise UsageError("the empty path selects nothing: say $ for the whole document")
     text = full(path)
     if _is_plain(text):
         return Path(text, [_plain(match) for match in _segments(text, 1)])

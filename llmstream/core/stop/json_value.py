@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..json.documents import Documents
+from ..json.documents import MAX_SIZE, Documents
 from ..json.scanner import Scanner
 from .condition import Condition, Span
 
@@ -10,12 +10,16 @@ from .condition import Condition, Span
 class _Spans(Documents):
     """The spans of the documents, whose text it does not keep."""
 
-    def __init__(self) -> None:
-        super().__init__(Scanner(), arrays=True)
+    def __init__(self, limit: int) -> None:
+        super().__init__(Scanner(), limit, arrays=True)
         self.found: list[Span] = []
+        self.too_long = False  # one was
 
     def ended(self, text: str, i: int) -> None:
         self.found.append((self._start, self._base + i))
+
+    def broke(self, text: str, i: int) -> None:
+        self.too_long = self.too_long or not self.scanner.fault
 
     @property
     def reached(self) -> int:
@@ -29,16 +33,21 @@ class _Spans(Documents):
 
 
 class JsonValue(Condition):
-    """The `count`-th object or array that stands in the text, and in no other; it is met at its last bracket."""
+    """The `count`-th object or array that stands in the text, and in no other; it is met at its last bracket.
 
-    def __init__(self, count: int) -> None:
-        self._left = count
-        self._spans = _Spans()
+    One of more than `limit` characters is none.
+    """
+
+    def __init__(self, count: int, limit: int = MAX_SIZE) -> None:
+        self._left, self._limit = count, limit
+        self._spans = _Spans(limit)
         self._moment = 0
 
     def feed(self, text: str) -> Span | None:
         spans = self._spans
         spans.take(text)
+        if spans.too_long and not self.note:
+            self.note = f"a JSON value longer than {self._limit} characters was not waited for"
         if len(spans.found) < self._left:
             self._left -= len(spans.found)
             spans.found.clear()
