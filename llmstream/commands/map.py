@@ -10,7 +10,7 @@ import click
 
 from .. import providers, stdio, stopping
 from ..asking import Asking, patience
-from ..errors import UsageError
+from ..errors import ReaderGone, UsageError
 from . import options, settings
 
 if TYPE_CHECKING:
@@ -96,6 +96,8 @@ def command(
     _explain(loop, source)
     try:
         _watched(run, totals, quiet, usage)
+    except ReaderGone:
+        return totals.status
     finally:
         if rows.undecodable:
             stdio.note(NAME, f"{rows.undecodable} prompts were not UTF-8: what was not is U+FFFD")
@@ -197,6 +199,9 @@ def _watched(run: Run, totals: Totals, quiet: bool, usage: bool) -> None:
 
     try:
         run.run(tick)
+    except ReaderGone:
+        quiet = True
+        raise
     finally:
         progress.close()
         if not quiet:
