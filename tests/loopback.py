@@ -1,6 +1,7 @@
 """A provider on loopback that does what a test's script says, byte for byte, and tells what it saw.
 
-A script is a list of steps, run for each connection in turn (the last one for all that follow):
+A script is a list of steps, run for each connection in turn (the last one for all that follow), or a function that
+makes one of the request:
 
     bytes              are sent as they stand, in one segment where the kernel allows
     threading.Event    is waited for: the test's word
@@ -19,7 +20,7 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 CLOSE, RESET, HOLD = "close", "reset", "hold"
 Step = bytes | threading.Event | str
@@ -32,18 +33,29 @@ class Request:
 
     def __init__(self, line: str, headers: dict[str, str], body: bytes) -> None:
         self.line, self.headers, self.body = line, headers, body
+        self.at = time.monotonic()
 
     @property
     def json(self) -> dict:
         return json.loads(self.body)
 
+    @property
+    def prompt(self) -> str:
+        """What a request in the chat dialect ends with."""
+        return self.json["messages"][-1]["content"]
+
+
+Script = Iterable[Step] | Callable[[Request], Iterable[Step]]
+
 
 class Provider:
-    """Serves scripts on 127.0.0.1 until the `with` block ends."""
+    """Serves scripts on 127.0.0.1 until the `with` block ends. `most` is how many requests were under way at once."""
 
-    def __init__(self, *scripts: Iterable[Step], tls: ssl.SSLContext | None = None) -> None:
-        self.scripts = [list(script) for script in scripts]
+    def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None) -> None:
+        self.scripts = [script if callable(script) else list(script) for script in scripts]
         self.requests: list[Request] = []
+        self.running = self.most = 0
+        self._counting = threading.Lock()
         self.asked = threading.Event()  # the first request is here
         self.left = threading.Event()  # a client closed its connection before the script's end
         self.left_at = 0.0
@@ -87,7 +99,7 @@ class Provider:
             thread.start()
             self._threads.append(thread)
 
-    def _serve(self, connection: socket.socket, script: list[Step]) -> None:
+    def _serve(self, connection: socket.socket, script: Script) -> None:
         try:
             if self._tls:
                 connection = self._tls.wrap_socket(connection, server_side=True)
@@ -97,11 +109,25 @@ class Provider:
                 return
             self.requests.append(request)
             self.asked.set()
-            for step in script:
-                self._do(connection, step)
+            with self._counted():
+                for step in script(request) if callable(script) else script:
+                    self._do(connection, step)
             connection.shutdown(socket.SHUT_WR)
+            if callable(script):  # which may serve more than there may be open files
+                connection.close()
         except OSError:
             self._note_left()
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._counting:
+            self.running += 1
+            self.most = max(self.most, self.running)
+        try:
+            yield
+        finally:
+            with self._counting:
+                self.running -= 1
 
     def _do(self, connection: socket.socket, step: Step) -> None:
         if isinstance(step, bytes):

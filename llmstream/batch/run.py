@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import time
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -83,6 +84,7 @@ class Run:
         self._jobs: set[Job] = set()
         self._woken: dict[Job, None] = {}
         self._again: list[tuple[float, int, Job]] = []  # a heap of those that wait to be sent again
+        self._ready: dict[Pace, deque[Job]] = {}  # those whose time has come, while their provider's has not
         self._unsaved: list[Job] = []
         self._save_at: float | None = None
         self._out: list[bytes] = []
@@ -109,14 +111,14 @@ class Run:
         """
         try:
             while True:
+                self._save()  # before anything starts: it makes room in the window
                 self._start()
-                self._save()
+                full = self._size >= FLUSH  # which has kept some from starting
                 self._flush()
                 if self._done():
                     break
                 times = [at for at in (self._start_at, self._save_at, tick()) if at is not None]
-                if self._size < FLUSH:
-                    self._loop.wait(min(times, default=None))
+                self._loop.wait(0.0 if full else min(times, default=None))
                 self._collect()
         finally:
             self._close()
@@ -136,16 +138,9 @@ class Run:
     # What starts.
 
     def _start(self) -> None:
-        """Sends what may be sent now; what was sent before comes first."""
+        """Sends what may be sent now; of one provider's, what was sent before comes first."""
         self._start_at = None
-        while self._again and self._again[0][0] <= self._loop.now():
-            job = self._again[0][2]
-            if not self._may_send(job):
-                return
-            heapq.heappop(self._again)
-            self._send(job)
-        if self._again:
-            self._start_at = self._again[0][0]
+        self._start_again()
         while len(self._jobs) < self._options.jobs and self._size < FLUSH:
             following = self._next = self._next or self._prompts.next()
             if following is None or (self._options.ordered and not self._order.may_start(following.row.index)):
@@ -154,7 +149,7 @@ class Run:
             if job.record is None and (reason := self._closed(job)):
                 job.record = {"error": answer.error(Unavailable(reason))}
             if job.record is None:
-                if not self._may_send(job):
+                if self._ready.get(self._pace(job)) or not self._may_send(job):
                     return
                 self._begin(job)
             else:
@@ -174,6 +169,25 @@ class Run:
         pace = self._pace(job)
         closed = pace.closed_until is not None and pace.closed_until > self._loop.now()
         return pace.closed_reason if closed else ""
+
+    def _start_again(self) -> None:
+        """Sends again what may be; one that still waits holds up none but those of its provider whose time has come."""
+        now = self._loop.now()
+        while self._again and self._again[0][0] <= now:
+            job = heapq.heappop(self._again)[2]
+            self._ready.setdefault(self._pace(job), deque()).append(job)
+        if self._again:
+            self._start_at = self._again[0][0]
+        for queue in self._ready.values():
+            while queue:
+                if queue[0].generation.over:  # a condition's time has come while it waited
+                    queue.popleft()
+                elif reason := self._closed(queue[0]):
+                    self._give_up(queue.popleft(), Unavailable(reason))
+                elif self._may_send(queue[0]):
+                    self._send(queue.popleft())
+                else:
+                    break
 
     def _may_send(self, job: Job) -> bool:
         """Whether it may go out now; if not, the round ends in time for it."""
@@ -261,6 +275,12 @@ class Run:
             self._save_at = self._save_at or self._loop.now() + BATCH
         else:
             self._finish(job)
+
+    def _give_up(self, job: Job, error: Error) -> None:
+        """It is not to be sent again."""
+        job.generation.close()
+        job.generation.failure = error
+        self._over(job)
 
     def _fail(self, job: Job, error: Error) -> None:
         """It could not be sent."""

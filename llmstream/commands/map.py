@@ -22,10 +22,17 @@ if TYPE_CHECKING:
 
 NAME = "map"
 COUNT = click.IntRange(min=1)
+RATE = click.FloatRange(min=0, min_open=True)
 WINDOW = 1000  # answers that may wait for an earlier one, where there are not more streams
 SPARE = 32  # descriptors for all that is no stream
 SILENCE = 2.0  # seconds until a silent stdin is explained
 DRAW = 0.1  # seconds from one state of the progress to the next
+
+
+def _finite(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not value < float("inf"):  # not a number passes all ranges
+        raise click.BadParameter(f"{value} is no number of requests or tokens")
+    return value
 
 
 @stopping.options("until-")
@@ -38,8 +45,8 @@ DRAW = 0.1  # seconds from one state of the progress to the next
 @click.option("--window", type=COUNT, metavar="N", help="Answers that may wait for an earlier one (1000).")
 @click.option("--events", is_flag=True, help="Write all events as they arrive, each with its index.")
 @click.option("--journal", type=click.Path(), metavar="FILE", help="Keep answers in FILE; a second run does the rest.")
-@click.option("--rpm", type=click.FloatRange(min=0, min_open=True), metavar="N", help="At most N requests a minute.")
-@click.option("--tpm", type=click.FloatRange(min=0, min_open=True), metavar="N", help="At most N tokens a minute.")
+@click.option("--rpm", type=RATE, callback=_finite, metavar="N", help="At most N requests a minute.")
+@click.option("--tpm", type=RATE, callback=_finite, metavar="N", help="At most N tokens a minute.")
 @click.option("-u", "--usage", is_flag=True, help="At the end, tell costs, times and retries, too.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, and no line at the end.")
 @options.request
@@ -96,7 +103,7 @@ def command(
     try:
         _watched(run, totals, quiet, usage)
     except ReaderGone:
-        pass  # the status is the one so far
+        return totals.status
     finally:
         if rows.undecodable:
             stdio.note(NAME, f"{rows.undecodable} prompts were not UTF-8: what was not is U+FFFD")
@@ -200,6 +207,9 @@ def _watched(run: Run, totals: Totals, quiet: bool, usage: bool) -> None:
 
     try:
         run.run(tick)
+    except ReaderGone:
+        quiet = True
+        raise
     finally:
         progress.close()
         if not quiet:

@@ -1,0 +1,344 @@
+"""`map` as a link of a chain: what is read and held when, who leaves, what ends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from .conftest import LLMSTREAM, at, environment
+from .loopback import CLOSE, HOLD, Provider, chat, chat_text, head, reply
+from .mapping import MAP, WAIT, echo, lines, running, texts
+
+
+class Gate:
+    """Prompts answer when the test says so. `opened` says for which; all others are answered at once."""
+
+    def __init__(self, *closed: str) -> None:
+        self.opened = {prompt: threading.Event() for prompt in closed}
+
+    def __call__(self, request):
+        word = self.opened.get(request.prompt)
+        return [head(), *([word] if word else []), *chat(request.prompt)]
+
+
+# How many at once.
+
+
+@pytest.mark.parametrize(("args", "most"), [([], 8), (["-j", "1"], 1), (["-j3"], 3)])
+def test_never_more_than_so_many_at_once(run, args, most):
+    with Provider(echo) as provider:
+        done = run("map", "-q", "-m", "openai/m", *args, input=b"x\n" * 60, url=provider.url)
+        assert len(provider.requests) == 60
+    assert len(lines(done.stdout)) == 60
+    assert provider.most <= most
+
+
+def test_as_many_at_once_as_there_may_be():
+    """All have arrived before the first is answered: 8 is where the pace of any provider begins."""
+    everyone = threading.Barrier(8)
+
+    def script(request):
+        everyone.wait(WAIT)
+        return echo(request)
+
+    with Provider(script) as provider, running("-q", url=provider.url) as run:
+        run.give(b"x\n" * 16)
+        run.end()
+        assert len(lines(run.rest())) == 16
+    assert provider.most == 8
+
+
+def test_the_pace_grows_to_the_jobs_that_were_asked_for():
+    """From 8 on, each answer makes room for one more; the last forty must all be under way at once."""
+    last = threading.Barrier(40)
+
+    def script(request):
+        if request.prompt == "last":
+            last.wait(WAIT)
+        return echo(request)
+
+    with Provider(script) as provider, running("-q", "-j", "40", url=provider.url) as run:
+        run.give(b"x\n" * 100 + b"last\n" * 40)
+        run.end()
+        assert len(lines(run.rest())) == 140
+    assert provider.most == 40
+
+
+# Order.
+
+
+def test_lines_are_in_the_order_of_the_prompts_however_they_end():
+    gate = Gate("a")
+    with Provider(gate) as provider, running("-q", url=provider.url) as run:
+        run.give(b"a\nb\nc\n")
+        run.end()
+        assert [record["text"] for record in (run.line(), run.line())] if gate.opened["a"].is_set() else True
+        while len(provider.requests) < 3:
+            assert provider.asked.wait(WAIT)
+        gate.opened["a"].set()
+        assert texts(run.rest()) == ["a", "b", "c"]
+
+
+def test_unordered_lines_come_as_they_end():
+    gate = Gate("a")
+    with Provider(gate) as provider, running("-q", "--unordered", url=provider.url) as run:
+        run.give(b"a\nb\nc\n")
+        run.end()
+        assert {run.line()["index"], run.line()["index"]} == {1, 2}  # though the first still runs
+        gate.opened["a"].set()
+        assert lines(run.rest())[0]["index"] == 0
+
+
+def test_the_window_bounds_what_waits_for_an_earlier_answer():
+    """While the first is under way, no more than four prompts are asked; then all are."""
+    gate = Gate("0")
+    prompts = [str(number) for number in range(100)]
+    with Provider(gate) as provider, running("-q", "--window", "4", url=provider.url) as run:
+        run.give("\n".join(prompts).encode() + b"\n")
+        run.end()
+        provider.asked.wait(WAIT)
+        # What is answered can start no fifth one: the process has nothing to do, and sleeps.
+        _until_idle(run.process.pid, provider, 4)
+        assert sorted(request.prompt for request in provider.requests) == prompts[:4]
+        gate.opened["0"].set()
+        assert texts(run.rest()) == prompts
+
+
+def _until_idle(pid: int, provider: Provider, requests: int) -> None:
+    """Waits until so many requests are there, and none but one is under way, and the process sleeps."""
+    patience = threading.Event()  # never set: a clock
+    for _ in range(WAIT * 100):
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        if len(provider.requests) >= requests and provider.running <= 1 and state == "S":
+            return
+        patience.wait(0.01)
+    raise AssertionError("it did not come to rest")
+
+
+# Input.
+
+
+def test_an_answer_is_out_before_the_next_prompt_is_written():
+    with Provider(echo) as provider, running("-q", url=provider.url) as run:
+        for number in range(5):
+            run.give(f"p{number}\n".encode())
+            assert run.line()["text"] == f"p{number}"
+        run.end()
+        assert run.rest() == b""
+        assert run.process.wait(WAIT) == 0
+
+
+def test_a_fifo_that_is_written_line_by_line(tmp_path):
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with Provider(echo) as provider, running("-q", url=provider.url, stdin=reader) as run, open(path, "wb", 0) as fifo:
+        os.close(reader)
+        for number in range(3):
+            fifo.write(f"p{number}\n".encode())
+            assert run.line()["text"] == f"p{number}"
+        fifo.close()
+        assert run.process.wait(WAIT) == 0
+
+
+def test_a_generator_without_end_is_read_as_slots_free_up():
+    """Nothing is answered, so nothing more is read than a pipe and one piece of it."""
+    word = threading.Event()
+    with Provider(lambda request: [head(), word, *chat("x")]) as provider, running("-q", url=provider.url) as run:
+        written = 0
+        os.set_blocking(run.process.stdin.fileno(), False)
+        _until(lambda: len(provider.requests) == 8 or run.give(b"prompt\n"))
+        try:
+            while True:
+                written += os.write(run.process.stdin.fileno(), b"prompt\n" * 1000)
+        except BlockingIOError:
+            pass
+        assert written < 1 << 18
+        assert len(provider.requests) == 8
+        word.set()
+
+
+def _until(true) -> None:
+    patience = threading.Event()
+    for _ in range(WAIT * 100):
+        if true():
+            return
+        patience.wait(0.01)
+    raise AssertionError("it never came true")
+
+
+def test_yes_and_head(run):
+    with Provider(echo) as provider:
+        command = f"set -o pipefail; yes | {' '.join(MAP)} | head -n 200; echo ${{PIPESTATUS[*]}}"
+        done = subprocess.run(["bash", "-c", command], capture_output=True, env=at(provider.url), timeout=60)
+        *records, statuses = done.stdout.splitlines()
+    assert len(records) == 200
+    assert statuses == b"141 0 0"
+    assert done.stderr == b""
+
+
+@pytest.mark.parametrize("kind", ["file", "empty", "null", "closed", "directory", "offset"])
+def test_whatever_stdin_is(kind, tmp_path):
+    (tmp_path / "prompts").write_bytes(b"a\nb\n")
+    redirect, prompts, status = {
+        "file": ("< prompts", ["a", "b"], 0),
+        "offset": ("< <(cat prompts)", ["a", "b"], 0),
+        "empty": ("< <(:)", [], 0),
+        "null": ("< /dev/null", [], 0),
+        "closed": ("<&-", [], 0),
+        "directory": ("< .", [], 2),
+    }[kind]
+    if kind == "offset":
+        redirect = "< prompts"
+    command = f"{'read -r line;' if kind == 'offset' else ''} {' '.join(MAP)} -q"
+    with Provider(echo) as provider:
+        done = subprocess.run(
+            ["bash", "-c", f"{{ {command}; }} {redirect}"], capture_output=True, env=at(provider.url), cwd=tmp_path
+        )
+    assert (texts(done.stdout), done.returncode) == (prompts[1:] if kind == "offset" else prompts, status)
+    told = b"llmstream map: cannot read the input: Is a directory\n" if status else b""
+    assert done.stderr == told
+
+
+def test_a_silent_stdin_is_explained():
+    with Provider(echo) as provider, running("-q", url=provider.url) as run:
+        assert run.process.stderr.readline() == b"llmstream map: waiting for prompts on stdin\n"
+        run.give(b"a\n")
+        assert run.line()["text"] == "a"
+
+
+def test_a_record_beyond_all_bounds_ends_the_input_and_keeps_what_came(run):
+    with Provider(echo) as provider:
+        done = run("map", "-q", "-m", "openai/m", url=provider.url, input=b"a\n" + b"x" * (64 * 1024 * 1024 + 1))
+    assert texts(done.stdout) == ["a"]
+    assert done.returncode == 5
+    assert done.stderr == b"llmstream map: a record of the input is longer than 67108864 bytes: divide it\n"
+
+
+# Output.
+
+
+def test_a_slow_reader_slows_the_streams_and_not_the_memory():
+    """The answers are 400 times 100 kB; a reader that takes nothing leaves all but a few with the provider."""
+    size, count = 100_000, 400
+    with Provider(lambda request: [head(), *chat("x" * size)]) as provider, running(url=provider.url) as run:
+        run.give(b"x\n" * count)
+        run.end()
+        assert run.line()["index"] == 0
+        _until(lambda: _state(run.process.pid) == "S" and len(provider.requests) > 8)
+        stuck = len(provider.requests)
+        assert stuck < 50
+        assert len(lines(run.rest())) == count - 1
+        assert run.process.wait(WAIT) == 0
+    assert _peak(run) < 120_000
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def _peak(run) -> int:
+    """The most memory that any child of the tests has had, in KiB."""
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+
+
+def test_a_reader_that_leaves_ends_all_streams_at_once():
+    def script(request):
+        return echo(request) if request.prompt == "first" else [head(), chat_text("on and on"), HOLD]
+
+    reader, writer = os.pipe()
+    with Provider(script) as provider, running(url=provider.url, stdout=writer) as run:
+        os.close(writer)
+        run.give(b"first\n" + b"x\n" * 7)
+        assert json.loads(os.read(reader, 65536))["text"] == "first"
+        _until(lambda: len(provider.requests) == 8)
+        os.close(reader)
+        assert run.process.wait(WAIT) == 0  # though all providers are silent, and stdin is open
+        assert run.stderr() == b""
+        _until(lambda: provider.running == 0)
+
+
+def test_a_reader_that_leaves_after_a_failure_gets_its_status():
+    def script(request):
+        return reply("400 No", b"{}") if request.prompt == "bad" else [head(), HOLD]
+
+    reader, writer = os.pipe()
+    with Provider(script) as provider, running(url=provider.url, stdout=writer) as run:
+        os.close(writer)
+        run.give(b"bad\nx\n")
+        assert json.loads(os.read(reader, 65536))["error"]["status"] == 3
+        os.close(reader)
+        assert run.process.wait(WAIT) == 3
+
+
+@pytest.mark.parametrize(("target", "message"), [("/dev/full", "No space left on device"), ("&-", "stdout is closed")])
+def test_an_output_that_cannot_be_written_is_status_5(target, message):
+    with Provider(echo) as provider:
+        command = f"echo a | {' '.join(MAP)} -q >{target}"
+        done = subprocess.run(["bash", "-c", command], capture_output=True, env=at(provider.url), text=True)
+    assert done.returncode == 5
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+# Signals.
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_all_keeps_the_journal_and_tells_the_summary(signum, tmp_path):
+    journal = tmp_path / "j"
+    script = lambda request: echo(request) if request.prompt == "done" else [head(), chat_text("part"), HOLD]  # noqa: E731
+    with Provider(script) as provider, running("--journal", str(journal), url=provider.url) as run:
+        run.give(b"done\nx\ny\n")
+        assert run.line()["text"] == "done"
+        _until(lambda: len(provider.requests) == 3)
+        run.process.send_signal(signum)
+        assert run.process.wait(WAIT) == -signum
+        assert run.stderr().startswith(b"llmstream map: 1 prompt: 1 done, 0 failed; ")
+        _until(lambda: provider.running == 0)
+    assert [json.loads(line)["record"]["text"] for line in journal.read_text().splitlines()[1:]] == ["done"]
+
+
+def test_a_signal_gets_through_while_stdout_is_full():
+    with Provider(lambda request: [head(), *chat("x" * 1_000_000)]) as provider, running(url=provider.url) as run:
+        run.give(b"a\nb\n")
+        assert run.process.stdout.read(1) == b"{"  # the rest fills the pipe
+        run.process.send_signal(signal.SIGTERM)
+        assert run.process.wait(WAIT) == -signal.SIGTERM
+
+
+def test_a_signal_before_any_prompt():
+    with running(url="http://127.0.0.1:9") as run:
+        assert run.process.stderr.readline() == b"llmstream map: waiting for prompts on stdin\n"
+        run.process.send_signal(signal.SIGINT)
+        assert run.process.wait(WAIT) == -signal.SIGINT
+        assert run.stderr().startswith(b"llmstream map: 0 prompts: 0 done, 0 failed")
+
+
+# Descriptors.
+
+
+def test_jobs_are_clamped_to_the_files_that_may_be_open():
+    with Provider(echo) as provider:
+        command = f"ulimit -n 64; seq 100 | {' '.join(MAP)} -q -j 100"
+        done = subprocess.run(["bash", "-c", command], capture_output=True, env=at(provider.url), timeout=60)
+    assert texts(done.stdout) == [str(number) for number in range(1, 101)]
+    assert done.stderr == (
+        b"llmstream map: 32 streams at once, not 100: only 64 files may be open: ulimit -n raises that\n"
+    )
+    assert provider.most <= 32
+    assert done.returncode == 0
+
+
+def test_the_soft_limit_is_raised_to_the_hard_one():
+    with Provider(echo) as provider:
+        command = f"ulimit -Sn 64; seq 100 | {' '.join(MAP)} -q -j 100"
+        done = subprocess.run(["bash", "-c", command], capture_output=True, env=at(provider.url), timeout=60)
+    assert (len(lines(done.stdout)), done.stderr, done.returncode) == (100, b"", 0)
