@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import LLMSTREAM, at, environment
-from .loopback import CLOSE, HOLD, Provider, chat, chat_text, head, reply
+from .conftest import at
+from .loopback import HOLD, Provider, chat, chat_text, head, reply
 from .mapping import MAP, WAIT, echo, lines, running, texts
 
 
