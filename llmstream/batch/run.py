@@ -99,6 +99,11 @@ class Run:
         return len(self._jobs)
 
     @property
+    def tokens(self) -> int:
+        """Tokens of output so far; a piece of an answer that still grows is taken for one."""
+        return self.totals.output_tokens + sum([job.answer.pieces for job in self._jobs])
+
+    @property
     def throttled(self) -> int:
         """How often a provider spoke of its rate limit."""
         return sum(pace.throttled for pace in self._paces.values())

@@ -202,7 +202,7 @@ def _watched(run: Run, totals: Totals, quiet: bool, usage: bool) -> None:
             return None
         if progress.due(now):
             done = totals.done + totals.earlier
-            progress.update(done, totals.failed, run.running, totals.output_tokens, totals.cost(), now)
+            progress.update(done, totals.failed, run.running, run.tokens, totals.cost(), now)
         return now + DRAW
 
     try:
