@@ -1,0 +1,1 @@
+"""Pictures for people: what the README shows, made from real runs."""
