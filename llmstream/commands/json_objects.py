@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,9 @@ from ..core.json.objects import Objects
 from ..core.text import Decoder, encode, looks_like_utf16
 from ..errors import Incomplete, NotFound, ReaderGone
 from ..sizes import size
+
+if TYPE_CHECKING:
+    from ..core.json.fenced import FencedObjects
 
 NAME = "json-objects"
 
@@ -67,7 +70,7 @@ class _Run:
 
     def _read(self, place: str, source: stdio.Input) -> None:
         options, decoder = self._options, Decoder()
-        objects = Objects(options["max_size"], fenced=options["fenced"], loose=options["repair"])
+        objects = _core(options)
         first = True
         while chunk := source.read():
             if first:
@@ -114,3 +117,11 @@ class _Run:
         way = "--partial prints it closed" if fault.kind == UNFINISHED else "--repair mends what it can"
         notes.append(f"{what}: skipped" + ("" if self._options["repair"] else f", {way}"))
         return ""
+
+
+def _core(options: dict[str, Any]) -> Objects | FencedObjects:
+    if not options["fenced"]:
+        return Objects(options["max_size"], loose=options["repair"])
+    from ..core.json.fenced import FencedObjects
+
+    return FencedObjects(options["max_size"], loose=options["repair"])

@@ -20,5 +20,7 @@ def shapes(n: int) -> dict[str, str]:
         "long blanks": ("{" + " " * 999 + "\n") * (n // 1001),
         "long number": '{"a":' + "1" * n + "}",
         "broken lines": '{"a" 1\n' * (n // 7),
+        "many blocks": '```\n{"a":1\n```\n' * (n // 15),
+        "quoted block": "> ```\n" + '> {"a":1}\n' * (n // 10),
         "closed depth": '{"a":' * (n // 6) + "1" + "}" * (n // 6),
     }

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 
-from .fences import Fences
 from .grammar import Step, end, space
 from .scanner import Scanner
 from .skip import Skip
@@ -41,17 +40,16 @@ class Documents:
         limit: int = MAX_SIZE,
         *,
         arrays: bool = False,
-        fenced: bool = False,
         loose: bool = False,
+        line: int = 1,
     ) -> None:
         self.scanner = scanner
-        self.skip = Skip(fenced=fenced, loose=loose)
+        self.skip = Skip(loose=loose)
         self._limit = limit  # characters of one document
         self._starts = re.compile(r"[{[]" if arrays else r"\{").search
-        self._fences = Fences() if fenced else None
         self._mode: Step = self._prose
         self._base = 0  # characters before this chunk
-        self._line = 1  # the line at text[_counted] of this chunk
+        self._line = line  # the line at text[_counted] of this chunk
         self._counted = 0
         self._last = "\n"  # the character before it
         self._start = self._start_line = 0
@@ -67,11 +65,11 @@ class Documents:
         self._counted = 0
         self._last = text[-1:] or self._last
 
-    def end(self) -> None:
-        """The input ended: `cut` or `skipped` is called for what is open."""
+    def end(self, whole: str = "input") -> None:
+        """The input, or what `whole` says, ended: `cut` or `skipped` is called for what is open."""
         mode, self._mode = self._mode, self._prose
         if mode == self._inside and self.scanner.has_members:
-            self.cut("the input ends inside of it")
+            self.cut(f"the {whole} ends inside of it")
         elif mode == self._skipping:
             self.skipped("", 0, self._why)
 
@@ -119,15 +117,10 @@ class Documents:
         return self._line
 
     def _prose(self, text: str, i: int, n: int) -> int:
-        stop = n
-        if self._fences is not None:
-            i, stop = self._fences.feed(text, i, text[i - 1] if i else self._last)
-            if i == stop:
-                return i
-        found = self._starts(text, i, stop)
-        self.prose(text, i, found.start() if found else stop)
+        found = self._starts(text, i, n)
+        self.prose(text, i, found.start() if found else n)
         if found is None:
-            return stop
+            return n
         i = found.start()
         if n - i > BULK and text[i] == "{" and (stop := self.whole(text, i, n)) > i:
             return stop

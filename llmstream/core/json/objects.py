@@ -22,13 +22,13 @@ _loose_so_far = re.compile(r"[A-Za-z_$][\w$]*+[ \t\n\r]*+|/").fullmatch
 class Objects(Documents):
     """`feed` returns the texts of the objects that a chunk completes, and, in their order, what was wrong.
 
-    `limit` bounds one object in characters. With `fenced`, only what fenced code blocks hold is looked at. With `loose`
-    an object may also begin with a bare or single-quoted key or a comment, and a Fault has the text of what was broken.
+    `limit` bounds one object in characters, `line` is the number of the first line. With `loose` an object may also
+    begin with a bare or single-quoted key or a comment, and a Fault has the text of what was broken.
     """
 
-    def __init__(self, limit: int = MAX_SIZE, *, fenced: bool = False, loose: bool = False) -> None:
-        super().__init__(Scanner(), limit, fenced=fenced, loose=loose)
-        self._is_fenced, self._is_loose = fenced, loose
+    def __init__(self, limit: int = MAX_SIZE, *, loose: bool = False, line: int = 1) -> None:
+        super().__init__(Scanner(), limit, loose=loose, line=line)
+        self._is_loose = loose
         self._bulk = Bulk()
         self._found: list[str | Fault] = []
         self._pieces: list[str] = []
@@ -45,9 +45,9 @@ class Objects(Documents):
             self._keep(text[self._from :])
         return self._drain()
 
-    def close(self) -> list[str | Fault]:
+    def close(self, whole: str = "input") -> list[str | Fault]:
         """What the end of the input leaves: the object that it cut, whose Fault is UNFINISHED and has its text."""
-        self.end()
+        self.end(whole)
         return self._drain()
 
     def _drain(self) -> list[str | Fault]:
@@ -114,5 +114,5 @@ class Objects(Documents):
                 return taken
             self._found.append(minified)
             taken = end
-            if self._is_fenced or (i := text.find("{", end, n)) < 0:
+            if (i := text.find("{", end, n)) < 0:
                 return taken

@@ -16,8 +16,7 @@ _inside = {'"': re.compile(r'["\\\n]').search, "'": re.compile(r"['\\\n]").searc
 class Skip:
     """Counts its way through broken text. With `loose`, a single quote where a value may stand opens a string."""
 
-    def __init__(self, *, fenced: bool, loose: bool) -> None:
-        self._line_starts = "{`~" if fenced else "{"  # what ends the object at the start of a line
+    def __init__(self, *, loose: bool) -> None:
         self._outside = _outside_loose if loose else _outside
         self.start(0, "")
 
@@ -30,7 +29,7 @@ class Skip:
     def feed(self, text: str, i: int, n: int, last: str) -> int:
         """Takes text[i:n], which stands behind the character `last`; the end of the object, if `done`, or n."""
         while i < n:
-            if (text[i - 1] if i else last) == "\n" and text[i] in self._line_starts:
+            if (text[i - 1] if i else last) == "\n" and text[i] == "{":
                 self.done = True
                 return i
             if self._escaped:

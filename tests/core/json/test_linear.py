@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from llmstream.core.json.extract import normalized
+from llmstream.core.json.fenced import FencedObjects
 from llmstream.core.json.fields import Fields
 from llmstream.core.json.objects import Objects
 from llmstream.core.json.path import compile_path
@@ -34,10 +35,17 @@ def calls(feed: Callable[[str], object], chunks: list[str]) -> int:
     return count
 
 
+def in_a_block() -> Callable[[str], object]:
+    core = FencedObjects()
+    core.feed("~~~\n")
+    return core.feed
+
+
 CORES = {
     "objects": lambda: Objects().feed,
     "loose": lambda: Objects(loose=True).feed,
-    "fenced": lambda: Objects(fenced=True).feed,
+    "fenced": lambda: FencedObjects().feed,
+    "in a block": in_a_block,
     "fields a": lambda: Fields([compile_path("a")]).feed,
     "fields $..b": lambda: Fields([compile_path("$..b")]).feed,
 }

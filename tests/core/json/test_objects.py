@@ -9,15 +9,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llmstream.core.json.documents import BULK
+from llmstream.core.json.fenced import FencedObjects
 from llmstream.core.json.objects import Objects
 
 from ..cuts import SOME, generated, same
 from .test_scanner import documents, dump, styles, values
 
 
-def objects(chunks: list[str], **options: object) -> list[object]:
+def objects(chunks: list[str], fenced: bool = False, **options: object) -> list[object]:
     """The objects as text, the faults as (line, reason, text)."""
-    core = Objects(**options)
+    core = (FencedObjects if fenced else Objects)(**options)
     found = [item for chunk in chunks for item in core.feed(chunk)] + core.close()
     return [item if isinstance(item, str) else (item.line, item.why, item.text, item.kind) for item in found]
 
@@ -100,22 +101,63 @@ def test_pitfalls_in_bulk(text):
 
 
 FENCED = {
-    '{"a":1}\n```json\n{"b":1}\n```\n{"c":1}': ['{"b":1}'],
-    '````\n```\n{"d":2}\n````\n{"e":1}': ['{"d":2}'],
-    '~~~\n{"a":"```"}\n```\n{"b":1}\n~~~\n{"c":1}': ['{"a":"```"}', '{"b":1}'],
-    '   ```\n{"a":1}\n    ```\n{"b":1}\n': ['{"a":1}', '{"b":1}'],
-    '``` a`b\n{"a":1}\n': [],
-    'x ```\n{"a":1}\n': [],
-    '```\r\n{"a":1}\r\n```\r\n{"b":1}\r\n': ['{"a":1}'],
-    '```\n{"a":1,\n```\n{"b":1}\n```\n{"c":1}\n```\n': ['{"c":1}'],
-    '``\n{"a":1}\n``': [],
-    '```\n{"a":1}{"b":2} text {"c":3}\n```{"d":4}\n```\n': ['{"a":1}', '{"b":2}', '{"c":3}'],
+    # text: (objects, lines of faults)
+    '{"a":1}\n```json\n{"b":1}\n```\n{"c":1}': (['{"b":1}'], []),
+    '````\n```\n{"d":2}\n````\n{"e":1}': (['{"d":2}'], []),
+    '~~~\n{"a":"```"}\n```\n{"b":1}\n~~~\n{"c":1}': (['{"a":"```"}', '{"b":1}'], []),
+    '   ```\n{"a":1}\n    ```\n{"b":1}\n': (['{"a":1}', '{"b":1}'], []),
+    '``` a`b\n{"a":1}\n': ([], []),
+    'x ```\n{"a":1}\n': ([], []),
+    '```\r\n{"a":1}\r\n```\r\n{"b":1}\r\n': (['{"a":1}'], []),
+    '``\n{"a":1}\n``': ([], []),
+    '```\n{"a":1}{"b":2} text {"c":3}\n```{"d":4}\n```\n': (['{"a":1}', '{"b":2}', '{"c":3}', '{"d":4}'], []),
+    "```": ([], []),
+    # In quotes and lists, whose marks are no part of the object.
+    '> ```json\n> {"a":\n>   "b c"}\n> ```\n{"c":1}': (['{"a":"b c"}'], []),
+    '- one:\n\n  - ```\n    {"a":\n    1}\n    ```\n  {"b":1}': (['{"a":1}'], []),
+    '10. ```\n    {"a":1}\n{"b":1}\n': (['{"a":1}'], []),
+    '> ```\n> {"a":\n{"b":1}\n': ([], [2]),
+    # No object goes on behind its block.
+    '```\n{"a":1,\n```\n"b":2}\n```\n{"c":1}\n```\n': (['{"c":1}'], [2]),
+    'x\n\n```\n{"a" 1}\n```\n\ny\n~~~\n{"b":1}\n{"c":[\n~~~\n': (['{"b":1}'], [4, 10]),
+    '```\n{"a": some te\n```\n```\n"}{"b":1}\n```\n': (['{"b":1}'], [2]),
+    '```\n{\n```\n```\n"a":1}\n```\n': ([], []),
+    '\n\n```\n\n{"a":': ([], [5]),
 }
 
 
 @pytest.mark.parametrize("text", FENCED)
 def test_fenced(text):
-    assert found(text, fenced=True) == FENCED[text]
+    assert (found(text, fenced=True), faults(text, fenced=True)) == FENCED[text]
+
+
+def test_what_a_block_cuts_is_unfinished_and_says_so():
+    got = same(lambda chunks: objects(chunks, fenced=True, loose=True), '```\n{"a":1,\n```\n\n```\n\n{"b":')
+    assert got == [
+        (2, "the block ends inside of it", '{"a":1,\n', "unfinished"),
+        (7, "the input ends inside of it", '{"b":', "unfinished"),
+    ]
+
+
+def test_a_fault_in_a_block_is_told_with_the_line_of_the_text():
+    got = same(lambda chunks: objects(chunks, fenced=True), 'x\n```\n{"a":1,\n "b" 2}\n```\n')
+    assert got == [(3, "a colon is missing in line 4", "", "malformed")]
+
+
+def test_the_bound_holds_in_a_block():
+    text = '```\n{"a":"' + "x" * 22 + '"}\n```\n'
+    assert len(found(text, fenced=True, limit=30)) == 1
+    assert faults(text, fenced=True, limit=29) == [2]
+
+
+@generated
+@given(st.lists(st.tuples(st.dictionaries(st.text(), values), styles), min_size=1, max_size=5))
+def test_every_object_of_a_block_comes_as_it_does_without_one(parts):
+    sources = [dump(*part) for part in parts]
+    plain = [json.loads(item) for item in objects(["\n".join(sources)])]
+    text = "{}\n" + "".join(f"```json\n{source}\n```\n{{}}\n" for source in sources)
+    got = same(lambda chunks: objects(chunks, fenced=True), text, SOME)
+    assert [json.loads(item) for item in got] == plain
 
 
 LOOSE = {

@@ -1,0 +1,47 @@
+"""The JSON objects in the fenced code blocks of a Markdown text: each block is a text of its own."""
+
+from __future__ import annotations
+
+from ..markdown.fences import Event, Fences, Opened
+from .documents import MAX_SIZE, Fault
+from .objects import Objects
+
+
+class FencedObjects:
+    """As `Objects`, for what the blocks hold. Lines are counted in the whole text."""
+
+    def __init__(self, limit: int = MAX_SIZE, *, loose: bool = False) -> None:
+        self._limit, self._is_loose = limit, loose
+        self._fences = Fences()
+        self._objects = Objects()  # of the block that is open
+        self._line = 1  # the line that the next chunk goes on with
+
+    def feed(self, text: str) -> list[str | Fault]:
+        """The objects and faults that text completes."""
+        base = self._fences.end
+        return self._take(self._fences.feed(text), text, base)
+
+    def close(self) -> list[str | Fault]:
+        """What the end of the input leaves, as `Objects` has it; the end of a block leaves the same."""
+        return self._take(self._fences.close(), "", self._fences.end)
+
+    def _take(self, events: list[Event], text: str, base: int) -> list[str | Fault]:
+        found: list[str | Fault] = []
+        content: list[str] = []
+        counted = 0
+        for event in events:
+            if isinstance(event, str):
+                content.append(event)
+            elif isinstance(event, Opened):
+                start = max(0, event.start - base)  # a fence that began in an earlier chunk stands in the first line
+                self._line += text.count("\n", counted, start)
+                counted = start
+                self._objects = Objects(self._limit, loose=self._is_loose, line=self._line + 1)
+            else:
+                found += self._objects.feed("".join(content))
+                found += self._objects.close("block" if event.whole else "input")
+                content.clear()
+        self._line += text.count("\n", counted)
+        if content:
+            found += self._objects.feed("".join(content))
+        return found
