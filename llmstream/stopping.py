@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .core.stop import conditions
-from .core.stop.condition import EXCLUSIVE, ONLY, WITH, Condition
-from .core.stop.conditions import Option, Settings
-from .errors import UsageError
+from .core.stop.condition import EXCLUSIVE, ONLY, Condition
+from .core.stop.conditions import Option
 
 if TYPE_CHECKING:
     from .core.stop.stops import Stops
@@ -39,10 +38,7 @@ TYPES: dict[type, Any] = {
 }
 
 
-MODES = (
-    ("exclusive", "x", EXCLUSIVE, "End before the match."),
-    ("only", "o", ONLY, "Print the match alone."),
-)
+MODES = ((EXCLUSIVE, "x", "End before the match."), (ONLY, "o", "Print the match alone."))
 
 
 def options(prefix: str = "") -> Callable[[click.Command], click.Command]:
@@ -81,7 +77,7 @@ def _settings(prefix: str) -> list[click.Option]:
         click.Option(
             _names("window", "", prefix), type=TYPES[int], default=conditions.WINDOW, metavar="N", help=window
         ),
-        *(click.Option(_names(name, short, prefix), is_flag=True, help=help) for name, short, _, help in MODES),
+        *(click.Option(_names(name, short, prefix), is_flag=True, help=help) for name, short, help in MODES),
     ]
 
 
@@ -90,20 +86,8 @@ def take(params: dict[str, Any], prefix: str = "") -> tuple[list[Condition], str
 
     Raises UsageError for a value that is no condition, and for two modes.
     """
-
-    def pop(name: str) -> Any:
-        return params.pop(f"{prefix}{name}".replace("-", "_"))
-
-    settings = Settings(pop("count"), pop("ignore-case"), pop("window"))
-    made: list[Condition] = []
-    for row in conditions.CONDITIONS:
-        value = pop(row.name)
-        values = value if row.repeatable else () if value is None or value is False else (value,)
-        made += [row.make(value, settings) for value in values]
-    modes = [mode for name, _, mode, _ in MODES if pop(name)]
-    if len(modes) > 1:
-        raise UsageError(f"--{prefix}exclusive and --{prefix}only exclude each other: choose one")
-    return made, modes[0] if modes else WITH
+    given = {name: params.pop(f"{prefix}{name}".replace("-", "_")) for name in conditions.KINDS}
+    return conditions.from_mapping(given, f"--{prefix}")
 
 
 # Of a generation.

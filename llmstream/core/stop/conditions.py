@@ -1,16 +1,17 @@
 """The options by which stop conditions are asked for.
 
 One class a condition, and one row an option: `until`, and under longer names every command that generates, take their
-options from these rows.
+options from these rows; `from_mapping` takes them by name, from Python or JSON.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypedDict
 
-from .condition import Condition
+from ...errors import UsageError, nearest
+from .condition import EXCLUSIVE, ONLY, WITH, Condition
 from .counts import Bytes, Characters, Fixed, Idle, Lines, Timed, Words
 
 WINDOW = 64 * 1024
@@ -70,3 +71,69 @@ CONDITIONS = (
     Option("seconds", "", "S", float, lambda s, _: Timed(s), "S seconds since the start."),
     Option("idle", "", "S", float, lambda s, _: Idle(s), "S seconds of silence after the first input."),
 )
+MODES = (EXCLUSIVE, ONLY)
+
+
+class UntilOptions(TypedDict, total=False):
+    """The options by name. None is as good as left out, and so is False."""
+
+    regex: str | list[str] | None
+    fixed: str | list[str] | None
+    code_block: bool | None
+    json: bool | None
+    lines: int | None
+    words: int | None
+    chars: int | None
+    bytes: int | None
+    seconds: float | None
+    idle: float | None
+    ignore_case: bool | None
+    count: int | None
+    window: int | None
+    exclusive: bool | None
+    only: bool | None
+
+
+KINDS: dict[str, type] = {row.name.replace("-", "_"): row.kind for row in CONDITIONS}
+KINDS |= {"ignore_case": bool, "count": int, "window": int, EXCLUSIVE: bool, ONLY: bool}
+WORDS = {str: "text", int: "a whole number above 0", float: "a number of seconds above 0", bool: "true or false"}
+
+
+def from_mapping(until: Mapping[str, object] | UntilOptions, prefix: str = "") -> tuple[list[Condition], str]:
+    """The conditions, in the order of the table, and the mode; no conditions where none is asked for.
+
+    `prefix` is what stands before a name in messages. Raises UsageError for an unknown name, for a value that is none
+    of its kind or no condition, and for two modes.
+    """
+    given: dict[str, Any] = {}
+    for name, value in until.items():
+        kind = KINDS.get(name)
+        if kind is None:
+            near = nearest(name, KINDS)
+            hint = f"did you mean {prefix}{near}?" if near else f"there are {', '.join(KINDS)}"
+            raise UsageError(f"no such condition: {prefix}{name}: {hint}")
+        values = _values(value, kind)
+        if values is None:
+            raise UsageError(f"{prefix}{name} is to be {WORDS[kind]}, not {str(value)[:60]!r}")
+        given[name] = values
+    times, ignore_case, window = (next(iter(given.get(name, ())), None) for name in ("count", "ignore_case", "window"))
+    settings = Settings(times or 1, bool(ignore_case), window or WINDOW)
+    modes = [mode for mode in MODES if given.get(mode)]
+    if len(modes) > 1:
+        raise UsageError(f"{prefix}exclusive and {prefix}only exclude each other: choose one")
+    made = [row.make(value, settings) for row in CONDITIONS for value in given.get(row.name.replace("-", "_"), ())]
+    return made, modes[0] if modes else WITH
+
+
+def _values(value: Any, kind: type) -> Sequence[Any] | None:
+    """What is asked for, none or more; None where the value is not of its kind."""
+    if value is None or value is False:
+        return ()
+    if kind is str:
+        texts: Sequence[Any] = value if isinstance(value, list | tuple) else [value]
+        return texts if all(isinstance(text, str) for text in texts) else None
+    if kind is bool:
+        return (True,) if value is True else None
+    if isinstance(value, bool) or not isinstance(value, int if kind is int else int | float):
+        return None
+    return (value,) if (value >= 1 if kind is int else 0 < value < float("inf")) else None

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from json import JSONDecoder
 
+import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmstream.core.stop.conditions import CONDITIONS
+from llmstream import stopping
+from llmstream.core.stop.conditions import CONDITIONS, KINDS, UntilOptions, from_mapping
 from llmstream.core.stop.counts import Characters, Fixed, Lines, Words
 from llmstream.core.stop.json_value import JsonValue
 from llmstream.errors import UsageError
@@ -147,3 +149,61 @@ def test_an_empty_fixed_text_is_refused():
 def test_the_table_names_each_option_once():
     names = [row.name for row in CONDITIONS]
     assert len(set(names)) == len(names)
+
+
+# By name.
+
+
+def test_each_option_has_its_name_and_its_type():
+    assert list(UntilOptions.__annotations__) == list(KINDS)
+    assert list(KINDS) == [param.name for param in stopping.options()(click.Command("x")).params]
+
+
+@pytest.mark.parametrize(
+    ("until", "kinds", "mode"),
+    [
+        ({}, [], "with"),
+        ({"lines": 3}, ["Lines"], "with"),
+        ({"regex": "a", "fixed": ["b", "c"], "exclusive": True}, ["Search", "Fixed", "Fixed"], "exclusive"),
+        ({"fixed": "b", "ignore_case": True, "only": True, "exclusive": False}, ["Search"], "only"),
+        ({"code_block": True, "json": False, "words": None, "idle": 1, "seconds": 0.5}, ["CodeBlock", "Timed", "Idle"],
+         "with"),
+        ({"count": 2, "chars": 5, "bytes": 1, "window": 9}, ["Characters", "Bytes"], "with"),
+    ],
+)  # fmt: skip
+def test_conditions_by_name(until, kinds, mode):
+    made, chosen = from_mapping(until)
+    assert ([type(condition).__name__ for condition in made], chosen) == (kinds, mode)
+
+
+def test_settings_by_name_are_those_of_all():
+    (lines, text), _ = from_mapping({"lines": 2, "fixed": "X", "count": 2, "ignore_case": True})
+    assert lines.feed("x\nx")[1] == 3
+    assert met(text, ["a\nb\nc\nd\n"])[0] == (6, 8)
+
+
+@pytest.mark.parametrize(
+    ("until", "message"),
+    [
+        ({"line": 3}, "no such condition: line: did you mean lines?"),
+        ({"code-block": True}, "no such condition: code-block: did you mean code_block?"),
+        ({"zzz": True}, f"no such condition: zzz: there are {', '.join(KINDS)}"),
+        ({"lines": "3"}, "lines is to be a whole number above 0, not '3'"),
+        ({"lines": 0}, "lines is to be a whole number above 0, not '0'"),
+        ({"count": True}, "count is to be a whole number above 0, not 'True'"),
+        ({"words": 1.5}, "words is to be a whole number above 0, not '1.5'"),
+        ({"idle": float("nan")}, "idle is to be a number of seconds above 0, not 'nan'"),
+        ({"seconds": 0}, "seconds is to be a number of seconds above 0, not '0'"),
+        ({"seconds": "1"}, "seconds is to be a number of seconds above 0, not '1'"),
+        ({"json": 1}, "json is to be true or false, not '1'"),
+        ({"regex": [1]}, "regex is to be text, not '[1]'"),
+        ({"fixed": {"a": 1}}, "fixed is to be text, not \"{'a': 1}\""),
+        ({"fixed": 5}, "fixed is to be text, not '5'"),
+        ({"fixed": ""}, "the empty text is everywhere: name one to wait for"),
+        ({"lines": 1, "only": True, "exclusive": True}, "exclusive and only exclude each other: choose one"),
+    ],
+)
+def test_what_is_no_condition_is_refused(until, message):
+    with pytest.raises(UsageError) as refused:
+        from_mapping(until)
+    assert str(refused.value) == message
