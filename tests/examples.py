@@ -7,6 +7,8 @@ Conventions that the documents keep:
   and "..." within a line for anything there. The output is compared where the session shows any. Every command
   succeeds, unless the next is `echo $?`. All runs in one bash, in a folder that holds FILES; every provider, and what
   is at OWN_SERVER, is a server that gives one of ANSWERS.
+- A README block marked `python` is a program. Lines that begin with "# -> " are what it prints, compared as that of a
+  session is.
 - A README block marked `sh` is a script that is not run: bash can parse it, and the options in it exist.
 """
 
@@ -39,7 +41,7 @@ class Block(NamedTuple):
     """A fenced block of a Markdown file, or a display of a page."""
 
     where: str
-    kind: str  # console, sh
+    kind: str  # console, python, sh
     text: str
 
 
@@ -246,6 +248,16 @@ def mismatches(session: str, folder: Path) -> list[str]:
         )  # fmt: skip
     parts = done.stdout.decode().split(MARK)
     return list(_compare(todo, parts[0::2], parts[1::2]))
+
+
+def wrong_output(program: str, folder: Path) -> str:
+    """Runs a program in the folder; what it printed, or said, where that is not what it shows."""
+    expected = "\n".join(re.findall(r"^# -> (.*)$", program, re.M))
+    with every_provider() as (_, env):
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, cwd=folder, env=env, timeout=120)
+    output = done.stdout.decode()
+    fits = re.fullmatch("".join(map(_pattern, expected.splitlines())), output)
+    return "" if fits and done.returncode == 0 else output + done.stderr.decode() or "nothing"
 
 
 def _compare(todo: list[Step], outputs: list[str], statuses: list[str]) -> Iterator[str]:

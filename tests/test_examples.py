@@ -34,6 +34,15 @@ def test_examples_run(block, tmp_path):
     assert examples.mismatches(block.text, tmp_path) == []
 
 
+PROGRAMS = [block for block in README if block.kind == "python"]
+
+
+@pytest.mark.parametrize("block", PROGRAMS, ids=[block.where for block in PROGRAMS])
+def test_programs_of_the_readme_print_what_they_say(block, tmp_path):
+    assert "# -> " in block.text
+    assert examples.wrong_output(block.text, tmp_path) == ""
+
+
 def _is_there(program: str) -> bool:
     return subprocess.run(["bash", "-c", 'type "$0" > /dev/null 2>&1', program]).returncode == 0
 
@@ -102,3 +111,17 @@ def test_a_session_is_compared(session, right, tmp_path):
 )
 def test_options_in_a_script_are_looked_up(script, unknown):
     assert examples.unknown_options(script) == unknown
+
+
+@pytest.mark.parametrize(
+    ("program", "right"),
+    [
+        ("print('a\\nb')\n# -> a\n# -> b\n", True),
+        ("print('a\\nb')\n# -> a\n# -> ...\n", True),
+        ("print('a\\nb')\n# -> a\n", False),
+        ("# -> a\n", False),
+        ("print('a')\nraise SystemExit(1)\n# -> a\n", False),
+    ],
+)
+def test_the_output_of_a_program_is_compared(program, right, tmp_path):
+    assert (examples.wrong_output(program, tmp_path) == "") is right
