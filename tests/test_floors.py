@@ -21,6 +21,8 @@ FLOORS = {  # the longest name that fits a module says its floor
     "cli": 5,
     "commands": 4,
     "sizes": 4,  # what an option may say
+    "answering": 4,  # as commands, but for Python programs
+    "library": 4,
     "asking": 3,
     "net": 3,  # sockets, descriptors, clocks, signals
     "serve": 3,

@@ -62,3 +62,31 @@ def _recorded(transport: Transport, path: str | None, target: providers.Target) 
     from .recording import Recorder
 
     return Recorder(transport, path, target)
+
+
+class Routes:
+    """The routes of many requests at once, `jobs` at most: those to one server share its connections."""
+
+    def __init__(self, loop: Watching, jobs: int, progress: bool = False) -> None:
+        self._loop, self._jobs, self._progress = loop, jobs, progress
+        self._shared: dict[tuple[str, ...], Route] = {}
+
+    def to(self, target: providers.Target, prompt_size: int) -> tuple[providers.Target, Transport]:
+        """The target as it is reached, and by what. Raises as `find` does."""
+        if target.provider == "replay":  # each plays from the beginning
+            return find(target, self._loop, prompt_size)[:2]
+        embedded = not target.url
+        sdk = (target.provider, target.url, target.key) if target.transport else ()
+        key = ("embedded", target.model) if embedded else (target.transport, *sdk)
+        route = self._shared.get(key)
+        if route is None:
+            route = find(target, self._loop, prompt_size, progress=self._progress, jobs=self._jobs)
+            self._shared[key] = route
+        if embedded:
+            target = target._replace(url=route.target.url, key=route.target.key)
+        return target, route.transport
+
+    def close(self) -> None:
+        """Ends all that is under way."""
+        for route in self._shared.values():
+            route.transport.close()
