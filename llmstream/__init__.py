@@ -7,20 +7,23 @@ __version__ = "0.1.0"
 TYPE_CHECKING = False  # type checkers take it for true; typing's own would have to be imported
 if TYPE_CHECKING:
     from . import errors
+    from .core.events import Event, Finish, Reasoning, Start, Text, ToolCall, Usage
+    from .errors import Error, Incomplete, Refused, Unavailable, UsageError
     from .filters import Block, Field, code, code_blocks, fields, follow, json_objects, until
+    from .library import AsyncStream, Stream, astream, stream
 
 _HOMES = {  # the module that has it; "" for a module
     "errors": "",
-    "Block": "filters",
-    "Field": "filters",
-    "code": "filters",
-    "code_blocks": "filters",
-    "fields": "filters",
-    "follow": "filters",
-    "json_objects": "filters",
-    "until": "filters",
+    **dict.fromkeys(("Event", "Finish", "Reasoning", "Start", "Text", "ToolCall", "Usage"), "core.events"),
+    **dict.fromkeys(("Error", "Incomplete", "Refused", "Unavailable", "UsageError"), "errors"),
+    **dict.fromkeys(("Block", "Field", "code", "code_blocks", "fields", "follow", "json_objects", "until"), "filters"),
+    **dict.fromkeys(("AsyncStream", "Stream", "astream", "stream"), "library"),
 }
-__all__ = ["Block", "Field", "code", "code_blocks", "errors", "fields", "follow", "json_objects", "until"]
+__all__ = [
+    "AsyncStream", "Block", "Error", "Event", "Field", "Finish", "Incomplete", "Reasoning", "Refused", "Start",
+    "Stream", "Text", "ToolCall", "Unavailable", "Usage", "UsageError", "astream", "code", "code_blocks", "errors",
+    "fields", "follow", "json_objects", "stream", "until",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:

@@ -8,9 +8,11 @@ from typing import Any
 from . import providers
 from .core.request import Request
 from .core.timing import Limits, Patience
+from .errors import UsageError
 
 PLAIN = ("system", "max_tokens", "temperature", "seed", "stop", "extra")
 FEATURES = ("json", "schema", "schema_multi", "attach", "messages", "prefill", "effort", "tools", "cache")
+NAMED = ("model", "api", "api_key", "base_url")  # the last two in Python only
 NONE: tuple[object, ...] = (None, (), [], False)  # what an option is that is not given
 
 
@@ -31,8 +33,8 @@ class Asking:
         self._command, self._env, self._known, self._events = command, env, known, events
         self._plain = {name: options[name] for name in PLAIN if options.get(name) is not None}
         self._features = {name: options[name] for name in FEATURES if options.get(name) not in NONE}
-        self._model, self._api = options.get("model"), options.get("api")
-        self.target = providers.resolve(self._model, self._api, env, known)
+        self._named = {name: options.get(name) for name in NAMED}
+        self.target = _target(options, env, known)
 
     @property
     def conversation(self) -> bool:
@@ -58,13 +60,48 @@ class Asking:
         """The same with other values of some options; `extra` adds to what there is."""
         mine: dict[str, Any] = {**self._plain, **self._features, **options}
         mine["extra"] = (*self._plain.get("extra", ()), *options.get("extra", ()))
-        named = {"model": self._model, "api": self._api}
-        return Asking(self._command, {**named, **mine}, self._env, self._known, self._events)
+        return Asking(self._command, {**self._named, **mine}, self._env, self._known, self._events)
+
+
+def _target(options: Mapping[str, Any], env: Mapping[str, str], known: providers.Catalogue) -> providers.Target:
+    """Whom the options name.
+
+    An address that a program gives gets the key that it gives beside it, and nothing that is meant for another: no key
+    of the environment or the configuration, no headers.
+    """
+    name, api, key, url = (options.get(name) for name in NAMED)
+    if key is None and url is None:
+        return providers.resolve(name, api, env, known)
+    provider, model = providers.named(name, env, known)
+    if provider in ("replay", "local"):
+        raise UsageError(f"{provider} takes neither api_key nor base_url: leave them out")
+    row = known.providers[provider]
+    if row.transport == providers.SDK or (row.transport and key is None):
+        raise UsageError(f"the SDK of {provider} finds key and address: leave api_key and base_url out")
+    given = dict(env)
+    if url == "":  # what asked for one came to nothing, maybe; the provider's own address is not meant
+        raise UsageError("base_url is empty: leave it out for the provider's own address")
+    if url is not None:
+        row = row._replace(url_env="base_url", key_env=(), headers=())
+        given["base_url"] = url
+    if key is not None:
+        row = row._replace(key_env=("api_key",))
+        given["api_key"] = key
+    row = row._replace(key_file="", key_cmd=())
+    rows = known._replace(providers={**known.providers, provider: row}, aliases={})
+    return providers.resolve(f"{provider}/{model}", api, given, rows)
 
 
 def patience(options: Mapping[str, Any]) -> Patience:
     """The network options; a time-out of 0 is none."""
+    usual = Patience(Limits())
+
+    def limit(name: str, default: float | None) -> float | None:
+        return options.get(name, default) or None
+
     limits = Limits(
-        options["first_token_timeout"] or None, options["stall_timeout"] or None, options["timeout"] or None
+        limit("first_token_timeout", usual.limits.first_token),
+        limit("stall_timeout", usual.limits.stall),
+        limit("timeout", usual.limits.total),
     )
-    return Patience(limits, options["connect_timeout"], options["retries"], options["max_retry_wait"])
+    return Patience(limits, *(options.get(name, getattr(usual, name)) for name in Patience._fields[1:]))

@@ -61,8 +61,18 @@ class _Stdout(io.RawIOBase):
         return len(data)
 
 
+_ours = False
+
+
+def is_ours() -> bool:
+    """Whether the process is the command line's, and not another program that imports the package."""
+    return _ours
+
+
 def take_stdout() -> None:
     """Makes sys.stdout write through `write`."""
+    global _ours
+    _ours = True
     sys.stdout = io.TextIOWrapper(_Stdout(), encoding="utf-8", write_through=True)
 
 

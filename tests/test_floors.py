@@ -20,6 +20,8 @@ FLOORS = {  # the longest name that fits a module says its floor
     "__main__": 5,
     "cli": 5,
     "commands": 4,
+    "answering": 4,  # as commands, but for Python programs
+    "library": 4,
     "asking": 3,
     "net": 3,  # sockets, descriptors, clocks, signals
     "serve": 3,

@@ -76,7 +76,8 @@ class Routes:
         if target.provider == "replay":  # each plays from the beginning
             return find(target, self._loop, prompt_size)[:2]
         embedded = not target.url
-        key = ("embedded", target.model) if embedded else (target.transport, target.provider * bool(target.transport))
+        sdk = (target.provider, target.url, target.key) if target.transport else ()
+        key = ("embedded", target.model) if embedded else (target.transport, *sdk)
         route = self._shared.get(key)
         if route is None:
             route = find(target, self._loop, prompt_size, progress=self._progress, jobs=self._jobs)

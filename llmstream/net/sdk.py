@@ -189,6 +189,8 @@ class Sdk:
 
 def _quiet() -> None:
     """Warnings and logs of libraries are no notes of ours to stderr; what matters comes as an exception."""
+    if not stdio.is_ours():
+        return
     import logging
     import warnings
 

@@ -1,0 +1,71 @@
+"""What a Python program keeps between its streams: loops with their connections, and the embedded model's servers."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from ..providers import Target, endpoint
+from .loop import Loop
+from .route import Routes
+
+LINES = 8  # of loops that nobody uses at the moment
+JOBS = 4  # prompts that an embedded model answers at once; each takes its share of memory
+
+
+class Line:
+    """A loop for one stream at a time, and the way from there to all targets."""
+
+    def __init__(self) -> None:
+        self.loop = Loop(reader=False)
+        self.wake = self.loop.waker()
+        self.routes = Routes(self.loop, jobs=1)
+        self.process = os.getpid()
+
+    def close(self) -> None:
+        self.routes.close()
+        self.loop.close()
+
+
+_idle: list[Line] = []  # the last one used is the first to be used again
+
+
+def take() -> Line:
+    """A line that nobody else uses."""
+    while True:
+        try:
+            line = _idle.pop()
+        except IndexError:
+            return Line()
+        if line.process == os.getpid():  # else the connections are the parent's
+            return line
+
+
+def give_back(line: Line) -> None:
+    """Nothing is under way on it any more."""
+    if len(_idle) < LINES and line.process == os.getpid():
+        _idle.append(line)
+    else:
+        line.close()
+
+
+_starting = threading.Lock()
+_served: dict[tuple[str, bool], tuple[str, str]] = {}
+
+
+def served(target: Target, prompt_size: int) -> Target:
+    """The target, its server started where it is an embedded model: one for the whole process. May take long.
+
+    Raises as embedded.start does.
+    """
+    if target.url or target.provider == "replay":
+        return target
+    from . import embedded
+
+    kind = (target.model, prompt_size <= embedded.SHORT)
+    with _starting:
+        if kind not in _served:
+            _, url, key = embedded.start(target.model, prompt_size, progress=False, jobs=JOBS)
+            _served[kind] = url, key
+    url, key = _served[kind]
+    return target._replace(url=endpoint(f"{url}/v1", target.api), key=key)
