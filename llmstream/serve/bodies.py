@@ -183,9 +183,7 @@ def _conversation(turns: list[Turn]) -> tuple[str | None, tuple[Message, ...]]:
 def _text(turn: Turn, where: str) -> str:
     calls = turn.model_extra and (turn.model_extra.get("tool_calls") or turn.model_extra.get("function_call"))
     if turn.role in ("tool", "function") or calls:
-        raise UsageError(
-            f"{where}: calls of tools and their results cannot be sent back: tell them in a user's message"
-        )
+        raise UsageError(f"{where}: calls of tools cannot be sent back: tell their results in a user's message")
     if turn.content is None:
         raise UsageError(f"{where}: no content")
     if isinstance(turn.content, str):

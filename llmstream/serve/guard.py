@@ -91,10 +91,8 @@ class Guard:
 
     def _expected(self, scope: Scope) -> int:
         """The bytes of the body that is to come; -1 is not known."""
-        if _header(scope, b"transfer-encoding"):
-            length = -1
-        else:
-            length = int(_header(scope, b"content-length") or 0)  # digits, as the HTTP parser has seen to it
+        chunked = _header(scope, b"transfer-encoding")
+        length = -1 if chunked else int(_header(scope, b"content-length") or 0)  # digits, as the parser has seen to it
         if length > self._settings.max_body:
             raise self._too_large()
         if scope["method"] == "POST":
@@ -154,11 +152,16 @@ async def _linger(headers: list[tuple[bytes, bytes]], body: bytes, receive: Rece
 
 def _header(scope: Scope, name: bytes) -> str:
     """A header's value, "" where there is none; of several the first."""
-    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
+    return next(iter(_all(scope, name)), "")
+
+
+def _all(scope: Scope, name: bytes) -> list[str]:
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    return [value.decode("latin-1") for key, value in headers if key == name]
 
 
 def _single(scope: Scope, name: bytes) -> str:
-    values = [value.decode("latin-1") for key, value in scope["headers"] if key == name]
+    values = _all(scope, name)
     if len(values) != 1:
         raise _Refused(400, f"{len(values)} {name.decode()} headers: send one", CLOSE)
     return values[0]

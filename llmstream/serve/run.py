@@ -35,34 +35,39 @@ def run(app: FastAPI, host: str, port: int) -> None:
     """
     serving: Serving = app.state.serving
     listener = listen(host, port, serving.settings.token)
-    config = uvicorn.Config(
-        app,
-        http=Connection,
-        ws="none",
-        loop="asyncio",
-        lifespan="off",
-        log_config=None,
-        log_level="error",
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        timeout_graceful_shutdown=math.ceil(serving.settings.grace) + LAST_WORDS,
-    )
-    stdio.note(NAME, f"listening on {_url(listener)}")
+    server = Server(app)
+    stdio.note(NAME, f"listening on {url(listener)}")
     gc.collect()
     gc.freeze()  # what is there now stays: a full collection amid the answers would look at all of it
-    raise Signalled(asyncio.run(_serve(_Server(config), serving, listener)))
+    raise Signalled(asyncio.run(_serve(server, serving, listener)))
 
 
-class _Server(uvicorn.Server):
-    """uvicorn's server, which leaves the signals to `_serve`."""
+class Server(uvicorn.Server):
+    """uvicorn's server, which leaves the signals to others."""
+
+    def __init__(self, app: FastAPI) -> None:
+        grace = app.state.serving.settings.grace
+        config = uvicorn.Config(
+            app,
+            http=Connection,
+            ws="none",
+            loop="asyncio",
+            lifespan="off",
+            log_config=None,
+            log_level="error",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=math.ceil(grace) + LAST_WORDS,
+        )
+        super().__init__(config)
 
     @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:  # type: ignore[override]
+    def capture_signals(self) -> Iterator[None]:
         yield
 
 
-async def _serve(server: _Server, serving: Serving, listener: socket.socket) -> int:
+async def _serve(server: Server, serving: Serving, listener: socket.socket) -> int:
     """Returns the signal that ended it."""
     loop = asyncio.get_running_loop()
     signals: list[int] = []
@@ -103,6 +108,6 @@ def listen(host: str, port: int, token: str) -> socket.socket:
     return listener
 
 
-def _url(listener: socket.socket) -> str:
+def url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
