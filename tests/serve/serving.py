@@ -158,7 +158,9 @@ class Client:
 
     def until(self, mark: bytes) -> bytes:
         """All that has come, up to and with a chunk that holds the mark."""
-        while mark not in self.seen:
+        start = 0
+        while self.seen.find(mark, start) < 0:
+            start = max(0, len(self.seen) - len(mark))
             data = self.socket.recv(65536)
             assert data, self.seen
             self.seen += data
@@ -170,6 +172,11 @@ class Client:
             while data := self.socket.recv(65536):
                 self.seen += data
         return self.seen
+
+    def reply_after(self, begun: bytes) -> tuple[int, dict[str, str], bytes]:
+        """As `reply`, where a part was read already."""
+        self.seen = begun
+        return self.reply()
 
     def reply(self) -> tuple[int, dict[str, str], bytes]:
         """A whole response: status, headers, body."""
