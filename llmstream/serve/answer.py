@@ -12,15 +12,13 @@ asked for more.
 from __future__ import annotations
 
 import asyncio
-import sys
-import traceback
 from typing import Protocol
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from ..core.events import Event
-from ..errors import Error, Incomplete, Unavailable
+from ..errors import Error, Unavailable
 from . import refusal
 from .asked import Asked, Generate
 from .settings import Settings
@@ -113,9 +111,8 @@ class Answer(Response):
             error = Unavailable("the server is shutting down: ask again later")
         except Error as failure:
             error = failure
-        except Exception:
-            print(traceback.format_exc(), end="", file=sys.stderr)
-            error = Incomplete("this is a bug of the server: its standard error has the details")
+        except Exception as failure:
+            error = refusal.bug(failure)
         self._ending = True
         await self._end(error)
 

@@ -146,8 +146,7 @@ def _add_failures(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def broken(request: Request, error: Exception) -> Response:
-        message = "this is a bug of the server: its standard error has the details"
-        return refusal.response(request.url.path, 500, message)
+        return refusal.response(request.url.path, 500, str(refusal.bug(error)))
 
 
 def _problem(problem: dict[str, Any]) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import traceback
 from collections.abc import Mapping
 
 from starlette.responses import Response
 
+from .. import stdio
 from ..core.text import encode
 from ..errors import Error, Incomplete, Refused, Unavailable, UsageError
 
@@ -16,6 +18,12 @@ RETRY_AFTER = "1"
 _HTTP = {UsageError.status: 400, Refused.status: 502, Unavailable.status: 503, Incomplete.status: 502}
 _STATUS = {502: Incomplete.status, 503: Unavailable.status, 500: Incomplete.status}  # of ours; all others are 2
 _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error"}
+
+
+def bug(error: Exception) -> Incomplete:
+    """What a client is told of it; who runs the server has the rest on standard error."""
+    stdio.write_stderr("".join(traceback.format_exception(error)).encode("utf-8", "replace"))
+    return Incomplete("this is a bug of the server: its standard error has the details")
 
 
 def told(error: Error) -> str:

@@ -54,7 +54,7 @@ class Server(uvicorn.Server):
             loop="asyncio",
             lifespan="off",
             log_config=None,
-            log_level="error",
+            log_level="critical",  # bugs are told by the routes; that a task is cancelled is none
             access_log=False,
             proxy_headers=False,
             server_header=False,

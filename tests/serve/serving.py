@@ -5,6 +5,7 @@ A script is a list of steps, run for each request in turn (the last one for all 
     str, Event, list of events   arrive together
     Word                         is waited for: the test's word
     Exception                    ends the generation
+    float                        seconds pass, for pictures; no test waits for time
 """
 
 from __future__ import annotations
@@ -78,6 +79,8 @@ class Scripted:
             for step in script:
                 if isinstance(step, Word):
                     await step.wait()
+                elif isinstance(step, float):
+                    await asyncio.sleep(step)
                 elif isinstance(step, Exception):
                     raise step
                 else:
@@ -99,7 +102,8 @@ class Scripted:
             runner.run(self.server.serve(sockets=[self._listener]))
 
     def __exit__(self, *exc: object) -> None:
-        self.server.should_exit = self.server.force_exit = True
+        self.on_loop(self.serving.cut)
+        self.server.should_exit = True
         self._thread.join(WAIT)
         assert not self._thread.is_alive()
 
