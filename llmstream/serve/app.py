@@ -11,6 +11,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from .. import __version__
 from ..errors import Error
@@ -57,7 +58,10 @@ def create(generate: Generate, settings: Settings) -> FastAPI:
     _add_failures(app)
     _add_own(app, serving)
     _add_compatible(app, serving)
-    app.add_middleware(Guard, serving=serving)
+    takers = frozenset(
+        route.path for route in app.routes if isinstance(route, Route) and "POST" in (route.methods or ())
+    )
+    app.add_middleware(Guard, serving=serving, takers=takers)
     if settings.allow_origin:
         app.add_middleware(
             CORSMiddleware,
@@ -74,7 +78,10 @@ def _described(failure: type[BaseModel], *more: int) -> dict[int | str, dict[str
 
 
 def _stream(description: str) -> dict[str, Any]:
-    return {"description": description, "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+    """A response of Server-Sent Events; the schema is that of one."""
+    fields = {"event": {"type": "string"}, "data": {"type": "string"}}
+    schema = {"type": "object", "properties": fields, "required": ["data"]}
+    return {"description": description, "content": {"text/event-stream": {"schema": schema}}}
 
 
 def _add_own(app: FastAPI, serving: Serving) -> None:

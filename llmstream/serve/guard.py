@@ -36,8 +36,9 @@ class _Gone(Exception):
 class Guard:
     """ASGI middleware."""
 
-    def __init__(self, app: ASGIApp, serving: Serving) -> None:
-        self._app, self._serving, self._settings = app, serving, serving.settings
+    def __init__(self, app: ASGIApp, serving: Serving, takers: frozenset[str]) -> None:
+        """`takers` are the paths to which something is posted."""
+        self._app, self._serving, self._settings, self._takers = app, serving, serving.settings, takers
         self._token = serving.settings.token.encode()
         self._hosts = {"localhost", *map(str.lower, serving.settings.hosts)}
 
@@ -51,7 +52,7 @@ class Guard:
                 receive = _replayed(await self._body(receive, length), receive)
         except _Refused as refused:
             answer = refusal.response(scope["path"], refused.http, refused.message, refused.headers)
-            if refused.http == 413:
+            if refused.http == 413 and not _header(scope, b"expect"):  # who waits for a word sends nothing
                 await _linger(answer.raw_headers, bytes(answer.body), receive, send)
             else:
                 await answer(scope, receive, send)
@@ -95,7 +96,7 @@ class Guard:
         length = -1 if chunked else int(_header(scope, b"content-length") or 0)  # digits, as the parser has seen to it
         if length > self._settings.max_body:
             raise self._too_large()
-        if scope["method"] == "POST":
+        if scope["method"] == "POST" and scope["path"] in self._takers:
             kind = _header(scope, b"content-type").partition(";")[0].strip().lower()
             if kind != "application/json":
                 raise _Refused(415, "the body is not application/json: send it with this Content-Type", CLOSE)

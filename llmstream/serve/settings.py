@@ -12,7 +12,7 @@ class Settings(NamedTuple):
     queue: int = 100  # requests that wait for one of them to end
     max_body: int = 16 * 1024 * 1024  # of a request
     keep_alive: float = 15.0  # of silence, after which a comment is written
-    body_timeout: float = 30.0  # for a whole request to arrive
+    body_timeout: float = 60.0  # for a whole request to arrive
     grace: float = 10.0  # for the running answers to end after a signal
     token: str = ""  # demanded of every request if it is not empty
     hosts: tuple[str, ...] = ()  # names in the Host header beside localhost and addresses

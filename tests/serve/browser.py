@@ -23,3 +23,19 @@ def chromium() -> Iterator[Any]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         browser.close()
+
+
+# What a visitor does.
+
+
+def send(page, text: str = "Hi") -> None:
+    page.locator("#prompt").press_sequentially(text)
+    page.keyboard.press("Enter")
+
+
+def answer(page) -> str:
+    return page.locator("#answer").inner_text()
+
+
+def ended(page) -> None:
+    page.locator("#send").wait_for(state="visible")

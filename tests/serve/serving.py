@@ -199,11 +199,13 @@ class Client:
 
 
 def dechunked(data: bytes) -> bytes:
-    body = b""
-    while data:
-        size, _, data = data.partition(b"\r\n")
-        body, data = body + data[: int(size, 16)], data[int(size, 16) + 2 :]
-    return body
+    pieces, at = [], 0
+    while at < len(data):
+        end = data.index(b"\r\n", at)
+        size = int(data[at:end], 16)
+        pieces.append(data[end + 2 : end + 2 + size])
+        at = end + size + 4
+    return b"".join(pieces)
 
 
 def ask(server: Scripted, path: str = "/chat/stream", body: object = ASK, **headers: str) -> tuple[int, dict, bytes]:

@@ -132,7 +132,7 @@ def test_loopback_does_not(host):
 def test_an_address_that_cannot_be_had():
     with listen("127.0.0.1", 0, "") as taken, pytest.raises(UsageError, match="choose another --port"):
         listen("127.0.0.1", taken.getsockname()[1], "")
-    with pytest.raises(UsageError, match="cannot listen on no.such.invalid"):
+    with pytest.raises(UsageError, match=r"cannot listen on no\.such\.invalid"):
         listen("no.such.invalid", 0, "t")
 
 
@@ -212,8 +212,10 @@ def test_beyond_the_queue_is_503():
         with Client(server) as first, Client(server) as second:
             first.post().until(b'"x"')
             second.post().until(b"\r\n\r\n")
-            for path, body in [("/chat/stream", ASK), ("/v1/chat/completions", {"messages": [{"role": "user"}]})]:
-                body = body if "prompt" in body else {"messages": [{"role": "user", "content": "Hi"}]}
+            for path, body in [
+                ("/chat/stream", ASK),
+                ("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hi"}]}),
+            ]:
                 status, headers, answer = ask(server, path, body)
                 assert (status, headers["retry-after"]) == (503, "1")
                 assert b"all places are taken" in answer

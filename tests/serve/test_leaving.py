@@ -134,7 +134,7 @@ def _buffered(server: Scripted) -> int:
 def test_a_slow_reader_gets_all_and_holds_up_nobody():
     count = 20_000
     with Scripted([f"{number} " * 100 for number in range(count)] + [END], ["quick", END]) as server:
-        with Client(server, receive_buffer=2048) as client:
+        with Client(server, receive_buffer=100_000) as client:
             client.post()
             client.socket.recv(1)
             assert b"quick" in ask(server)[2]

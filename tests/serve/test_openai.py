@@ -30,9 +30,9 @@ def client(server: Scripted, retries: int = 0, token: str = "none") -> openai.Op
 
 
 def test_whole():
-    with Scripted([START, "Hel", [Text("lo")], [Usage(3, 2, 1, 1)], [Finish("stop", "end")]]) as server:
-        with client(server) as sdk:
-            answer = sdk.chat.completions.create(model="openai/x", messages=HELLO)
+    script = [START, "Hel", [Text("lo")], [Usage(3, 2, 1, 1)], [Finish("stop", "end")]]
+    with Scripted(script) as server, client(server) as sdk:
+        answer = sdk.chat.completions.create(model="openai/x", messages=HELLO)
     (choice,) = answer.choices
     assert (choice.message.content, choice.message.role, choice.finish_reason) == ("Hello", "assistant", "stop")
     assert (answer.object, answer.model, answer.id[:9]) == ("chat.completion", "m", "chatcmpl-")
@@ -43,12 +43,12 @@ def test_whole():
 
 def test_streamed():
     word = Word()
-    with Scripted([START, "Hel", word, 'lo "you"\n', [Usage(3, 2), Finish("length", "length")]]) as server:
-        with client(server) as sdk:
-            stream = sdk.chat.completions.create(model="m", messages=HELLO, stream=True)
-            chunks = [next(stream)]
-            word.give()
-            chunks += stream
+    script = [START, "Hel", word, 'lo "you"\n', [Usage(3, 2), Finish("length", "length")]]
+    with Scripted(script) as server, client(server) as sdk:
+        stream = sdk.chat.completions.create(model="m", messages=HELLO, stream=True)
+        chunks = [next(stream)]
+        word.give()
+        chunks += stream
     deltas = [chunk.choices[0].delta for chunk in chunks]
     assert [delta.content for delta in deltas] == ["Hel", 'lo "you"\n', None]
     assert [delta.role for delta in deltas] == ["assistant", None, None]
@@ -66,9 +66,12 @@ def test_usage_comes_last_if_it_is_asked_for():
 
 
 def test_the_sdk_sums_up_a_stream():
-    with Scripted([START, "Hel", "lo", END]) as server, client(server) as sdk:
-        with sdk.chat.completions.stream(model="m", messages=HELLO) as stream:
-            assert stream.get_final_completion().choices[0].message.content == "Hello"
+    with (
+        Scripted([START, "Hel", "lo", END]) as server,
+        client(server) as sdk,
+        sdk.chat.completions.stream(model="m", messages=HELLO) as stream,
+    ):
+        assert stream.get_final_completion().choices[0].message.content == "Hello"
 
 
 def test_several_at_once():

@@ -1,4 +1,4 @@
-"""The page, in Chromium: typing, an answer that grows, stopping, failures, and text that wants to be more than text."""
+"""The page, in Chromium: typing, an answer that grows, stopping, failures, permissions."""
 
 from __future__ import annotations
 
@@ -7,84 +7,11 @@ import re
 import pytest
 
 from llmstream.core.events import Finish, Reasoning, Text
-from llmstream.errors import Incomplete, Unavailable
+from llmstream.errors import Unavailable
 from llmstream.serve import page as served
 
-from . import browser as chromiums
+from .browser import answer, ended, send
 from .serving import END, WAIT, Client, Scripted, Word, get
-
-pytest.importorskip("playwright", reason="playwright is not installed")
-if not chromiums.CHROMIUM:
-    pytest.skip("chromium is not installed", allow_module_level=True)
-
-ATTACKS = [
-    "<script>document.title = 'owned'</script>",
-    "<img src=x onerror=\"document.title = 'owned'\">",
-    "[click](javascript:document.title='owned')",
-    "[click](JaVaScRiPt:alert(1))",
-    "[click](data:text/html,<script>alert(1)</script>)",
-    "[click](java\tscript:alert(1))",
-    "[click](\x01javascript:alert(1))",
-    "![x](http://evil.example/pixel.png)",
-    "<iframe srcdoc='<script>top.document.title=1</script>'></iframe>",
-    "```\"><img src=x onerror=alert(1)>\ncode</code></pre><script>alert(1)</script>\n```",
-    "# <svg onload=alert(1)>",
-    "- <a href='javascript:alert(1)'>x</a>",
-    "> <style>*{display:none}</style>",
-    "| <b>x</b> |\n|---|\n| <script>alert(1)</script> |",
-    "**<object data=x>** `<embed>` &lt;script&gt;",
-    "[x](https://ok.example/\"onmouseover=alert(1))",
-]
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with chromiums.chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def visit(chromium):
-    """visit(server): the page, opened; what it complains about, or asks of others, fails the test."""
-    contexts, complaints = [], []
-
-    def visit(server: Scripted, expected: tuple[str, ...] = (), **options: object):
-        context = chromium.new_context(**options)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(WAIT * 1000)
-
-        def complain(text: str) -> None:
-            if not any(word in text for word in expected):
-                complaints.append(text)
-
-        page.on("console", lambda message: complain(message.text) if message.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: complain(str(error)))
-        page.on("dialog", lambda dialog: (complain(f"dialog {dialog.message}"), dialog.dismiss()))
-        page.on(
-            "request",
-            lambda request: None if request.url.startswith((server.url, "data:")) else complain(f"asks {request.url}"),
-        )
-        page.goto(server.url)
-        return page
-
-    yield visit
-    for context in contexts:
-        context.close()
-    assert complaints == []
-
-
-def send(page, text: str = "Hi") -> None:
-    page.locator("#prompt").press_sequentially(text)
-    page.keyboard.press("Enter")
-
-
-def answer(page) -> str:
-    return page.locator("#answer").inner_text()
-
-
-def ended(page) -> None:
-    page.locator("#send").wait_for(state="visible")
 
 
 def test_an_answer_is_seen_to_grow(visit):
@@ -227,7 +154,11 @@ def test_a_token_is_asked_for_and_kept_for_the_session(visit):
         page.click("#again")
         page.locator("#reason", has_text="complete").wait_for()
         assert page.locator("#model").get_attribute("placeholder") == "m"
-        assert page.evaluate("[Object.keys(sessionStorage), localStorage.length, document.cookie]") == [["token"], 0, ""]
+        assert page.evaluate("[Object.keys(sessionStorage), localStorage.length, document.cookie]") == [
+            ["token"],
+            0,
+            "",
+        ]
 
 
 def test_reasoning_is_folded_away(visit):
@@ -254,142 +185,6 @@ def test_copying(visit):
         assert page.evaluate("navigator.clipboard.readText()") == text
 
 
-# Markdown.
-
-MARKDOWN = [
-    ("plain", "<p>plain</p>"),
-    ("a *b* **c** ***d*** _e_ __f__ ~~g~~", "<p>a <em>b</em> <strong>c</strong> <strong><em>d</em></strong> <em>e</em> "
-     "<strong>f</strong> <s>g</s></p>"),
-    ("snake_case_name, 2 * 3 * 4, **open, *also", "<p>snake_case_name, 2 * 3 * 4, **open, *also</p>"),
-    ("`a*b*` ``x`y`` `open", "<p><code>a*b*</code> <code>x`y</code> `open</p>"),
-    (r"\*no\* \`x", "<p>*no* `x</p>"),
-    ("one\ntwo\n\nthree", "<p>one\ntwo</p><p>three</p>"),
-    ("# T *x* #\nafter", "<h2>T <em>x</em></h2><p>after</p>"),
-    ("####### no\n#no", "<p>####### no\n#no</p>"),
-    ("- a\n- b\n  - c\n\n- d\n\nend", "<ul><li><p>a</p></li><li><p>b</p><ul><li><p>c</p></li></ul></li><li><p>d</p></li>"
-     "</ul><p>end</p>"),
-    ("3. a\n4. b\n- c", '<ol start="3"><li><p>a</p></li><li><p>b</p></li></ol><ul><li><p>c</p></li></ul>'),
-    ("- a\n\n  ```\n  x\n    y\n  ```\n- b", "<ul><li><p>a</p>FENCE[text|x\n  y]</li><li><p>b</p></li></ul>"),
-    ("> a\n> - b\n> c\n\nd", "<blockquote><p>a</p><ul><li><p>b\nc</p></li></ul></blockquote><p>d</p>"),
-    ("a\n\n---\n\nb", "<p>a</p><hr><p>b</p>"),
-    ("```py\nx = 1\n\n  y\n```\nafter", "FENCE[py|x = 1\n\n  y]<p>after</p>"),
-    ("````\n```\nx\n```\n````", "FENCE[text|```\nx\n```]"),
-    ("~~~ sh -x\n```\n~~~", "FENCE[sh|```]"),
-    ("```py\nopen", "FENCE[py|open]"),
-    ("```not a fence```", "<p><code>not a fence</code></p>"),
-    ("[a *b*](https://x.example/y?z=1&w) (https://y.example/a_b).", '<p>A[https://x.example/y?z=1&amp;w|a <em>b</em>] ('
-     "A[https://y.example/a_b|https://y.example/a_b]).</p>"),
-    ("[a](ftp://x) [b](/c) [c] d", "<p>[a](ftp://x) [b](/c) [c] d</p>"),
-    ("![alt](https://x.example/i.png)", "<p>A[https://x.example/i.png|alt]</p>"),
-    ("|a|b|\n|-|-|\n|`1`|2|", '<p><span class="table"><table><thead><tr><th>a</th><th>b</th></tr></thead><tbody><tr><td>'
-     "<code>1</code></td><td>2</td></tr></tbody></table></span></p>"),
-    ("1986 was\n10% more\n+ - *\n-", "<p>1986 was\n10% more</p>?"),
-]  # fmt: skip
-
-SHAPE = """([text, cuts]) => {
-  const root = document.createElement("div");
-  const markdown = new Markdown(root);
-  let from = 0;
-  for (const cut of [...cuts, text.length]) { markdown.feed(text.slice(from, cut)); from = cut; }
-  markdown.close();
-  for (const figure of root.querySelectorAll("figure")) {
-    const told = `FENCE[${figure.querySelector("figcaption span").textContent}|${figure.querySelector("code").textContent}]`;
-    if (!figure.querySelector("button")) throw new Error("no copy button");
-    figure.replaceWith(told);
-  }
-  for (const open of root.querySelectorAll(".open")) throw new Error(`open: ${open.outerHTML}`);
-  for (const one of root.querySelectorAll("[class='']")) one.removeAttribute("class");
-  for (const one of root.querySelectorAll("a")) {
-    if (one.rel !== "noopener noreferrer nofollow" || one.target !== "_blank") throw new Error(one.outerHTML);
-  }
-  const ends = (html) => html.replace(/<a href="([^"]*)"[^>]*>(.*?)<\\/a>/g, "A[$1|$2]");
-  return ends(root.innerHTML);
-}"""
-
-
-@pytest.fixture(scope="module")
-def bare(chromium):
-    """The page alone, for its parts."""
-    with Scripted() as server:
-        page = chromium.new_page()
-        page.goto(server.url)
-        yield page
-        page.close()
-
-
-@pytest.mark.parametrize(("text", "html"), MARKDOWN)
-def test_markdown_whole_and_at_every_cut(bare, text, html):
-    whole = bare.evaluate(SHAPE, [text, []])
-    if html.endswith("?"):
-        assert whole.startswith(html[:-1])
-    else:
-        assert whole == html
-    assert bare.evaluate(SHAPE, [text, list(range(len(text)))]) == whole
-    for cut in range(len(text)):
-        assert bare.evaluate(SHAPE, [text, [cut]]) == whole
-
-
-LINEAR = """(text) => {
-  const took = (n) => {
-    const input = text.repeat(n);
-    const root = document.createElement("div");
-    const markdown = new Markdown(root);
-    const begun = performance.now();
-    for (let at = 0; at < input.length; at += 50) markdown.feed(input.slice(at, at + 50));
-    markdown.close();
-    return performance.now() - begun;
-  };
-  took(100);
-  return took(20000);
-}"""
-
-
-@pytest.mark.parametrize(
-    "text", ["[", "*a", "**a ", "`", "``a`", "> ", "- ", "  - a\n", "![a](", "[a](b", "_a ", "|", "```\n", "a\n", "\\", "# a\n"]
-)
-def test_markdown_ends_for_what_would_take_a_careless_parser_for_ever(bare, text):
-    assert bare.evaluate(LINEAR, text) < WAIT * 1000
-
-
-@pytest.mark.parametrize("text", ATTACKS)
-def test_what_a_model_writes_is_text(visit, text):
-    with Scripted([*text, END], [[Reasoning(text)], Incomplete(text)], model=text) as server:
-        page = visit(server)
-        for _ in range(2):
-            send(page, "Hi")
-            ended(page)
-        assert page.title() == "llmstream"
-        send(page, "x")
-        ended(page)
-        for selector in ("script", "img", "iframe", "style", "object", "embed", "svg", "[onerror]", "[onmouseover]"):
-            assert page.locator(f"main {selector}").count() == 0
-        links = page.evaluate("[...document.querySelectorAll('main a')].map((a) => a.protocol)")
-        assert not set(links) - {"https:", "http:"}
-
-
-# The reader of Server-Sent Events.
-
-FRAMES = """([bytes, cuts]) => {
-  const found = [];
-  const frames = new Frames((event, data) => found.push([event, data]));
-  const all = new Uint8Array(bytes);
-  let from = 0;
-  for (const cut of [...cuts, all.length]) { frames.feed(all.slice(from, cut)); from = cut; }
-  return found;
-}"""
-
-
-@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
-def test_frames_at_every_cut(bare, newline):
-    text = ': keep-alive\n\ndata: {"content": "hé🎉"}\n\nevent: x\ndata:a\ndata:  b\nid: 1\n\n\n\ndata\n\nevent: y\n\ndata: z\n\n'
-    data = list(text.replace("\n", newline).encode())
-    whole = bare.evaluate(FRAMES, [data, []])
-    assert whole == [["message", '{"content": "hé🎉"}'], ["x", "a\n b"], ["message", ""], ["message", "z"]]
-    assert bare.evaluate(FRAMES, [data, list(range(len(data)))]) == whole
-    for cut in range(len(data)):
-        assert bare.evaluate(FRAMES, [data, [cut]]) == whole
-
-
 # What the browser is told.
 
 
@@ -403,7 +198,9 @@ def test_the_policy_allows_the_page_and_nothing_else():
         with Client(server) as client:
             assert client.send("HEAD", "/").until(b"\r\n\r\n").startswith(b"HTTP/1.1 200 ")
     text = body.decode()
-    assert not [word for word in ("innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval(") if word in text]
+    assert not [
+        word for word in ("innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval(") if word in text
+    ]
     assert re.findall(r"https?://|src=|@import|url\(", text) == []
 
 
