@@ -79,8 +79,11 @@ class Asked(NamedTuple):
     told: Mapping[str, Any]  # the callbacks
 
 
-def ask(prompt: str, options: Mapping[str, Any]) -> Asked:
-    """What a program asks with. Raises UsageError, and TypeError for what no annotation allows."""
+def ask(prompt: str, options: Mapping[str, Any], settings: Config | None = None) -> Asked:
+    """What a program asks with. Raises UsageError, and TypeError for what no annotation allows.
+
+    `settings` is the configuration, where it was read already.
+    """
     given = {name: value for name, value in options.items() if value is not None}
     for name in given:
         if name not in Options.__annotations__ and name != "model":
@@ -95,7 +98,7 @@ def ask(prompt: str, options: Mapping[str, Any]) -> Asked:
     for name in ("stop", "attach"):
         if name in given:
             given[name] = (given[name],) if isinstance(given[name], str) else tuple(given[name])
-    settings = config.read(os.environ)
+    settings = settings or config.read(os.environ)
     if settings.defaults or settings.by_model:
         given = {**_defaults(settings, given), **given}
     asking = Asking("", given, os.environ, settings.known, events=True)

@@ -9,7 +9,7 @@ import click
 from . import __version__, stdio
 from .errors import Error, Incomplete, ReaderGone, Signalled
 
-COMMANDS = ("gen", "map", "until", "code", "json-objects", "fields", "text", "models", "completion", "man")
+COMMANDS = ("gen", "map", "until", "code", "json-objects", "fields", "text", "serve", "models", "completion", "man")
 
 
 class Group(click.Group):

@@ -33,7 +33,7 @@ def add(command: str, target: Target, request: Request, given: dict[str, Any], e
     if "messages" in given:
         request = converse(request, *_named(command, given, "messages"))
     if "tools" in given:
-        request = request._replace(tools=_tools(*_named(command, given, "tools")))
+        request = request._replace(tools=tools(*_named(command, given, "tools")))
     if "attach" in given:
         from .attachments import load
 
@@ -134,13 +134,14 @@ def converse(request: Request, items: list[Any], path: str) -> Request:
     return request._replace(messages=tuple(messages))
 
 
-def _tools(items: list[Any], path: str) -> tuple[Tool, ...]:
-    tools = tuple(_each_tool(items, path))
-    names = [tool.name for tool in tools]
+def tools(items: list[Any], path: str) -> tuple[Tool, ...]:
+    """The tools that a list describes, in any of the usual shapes; `path` is where it stands. Raises UsageError."""
+    found = tuple(_each_tool(items, path))
+    names = [tool.name for tool in found]
     twice = next((name for name in names if names.count(name) > 1), None)
-    if twice or not tools:
+    if twice or not found:
         raise UsageError(f"{path} has the tool {twice} twice" if twice else f"{path} has no tools")
-    return tools
+    return found
 
 
 def _each_tool(items: list[Any], path: str) -> Iterator[Tool]:

@@ -25,6 +25,7 @@ FLOORS = {  # the longest name that fits a module says its floor
     "asking": 3,
     "net": 3,  # sockets, descriptors, clocks, signals
     "serve": 3,
+    "serve.generation": 4,
     "batch": 3,
     "prices": 3,
     "prompts": 3,

@@ -74,14 +74,16 @@ def _patience(name: str, default: float, words: str) -> Callable[[F], F]:
     return click.option(name, type=SECONDS, default=default, metavar="S", help=f"{words} ({told}).")
 
 
+model = click.option(
+    "-m",
+    "--model",
+    metavar="MODEL",
+    shell_complete=_complete_model,
+    help="provider/model, a plain model name, an alias, or the path of a .gguf file.",
+)
+
 request = _all(
-    click.option(
-        "-m",
-        "--model",
-        metavar="MODEL",
-        shell_complete=_complete_model,
-        help="provider/model, a plain model name, an alias, or the path of a .gguf file.",
-    ),
+    model,
     click.option("--api", type=click.Choice(providers.APIS), help="The dialect, where not the provider's own."),
     click.option(
         "-s",

@@ -1,0 +1,86 @@
+"""`llmstream serve`: answers over HTTP, for browsers and for whatever speaks OpenAI's protocol."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from .. import config, providers
+from ..errors import UsageError
+from ..sizes import size
+from . import options
+
+
+@click.command("serve")
+@click.option("--host", default="127.0.0.1", metavar="ADDRESS", help="Listen on ADDRESS (127.0.0.1).")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, metavar="N", help="Listen on port N (8000).")
+@options.model
+@click.option("--jobs", type=click.IntRange(min=1), default=100, metavar="N", help="Answer N requests at once (100).")
+@click.option("--queue", type=click.IntRange(min=0), default=100, metavar="N", help="Let N more wait (100).")
+@click.option("--max-body", default="16M", metavar="SIZE", callback=size, help="Bound on a request (16M).")
+@click.option(
+    "--grace",
+    type=options.SECONDS,
+    default=10.0,
+    metavar="S",
+    help="After a signal, let answers end for S seconds (10).",
+)
+@click.option(
+    "--allow-origin", multiple=True, metavar="ORIGIN", help="Let the pages of a site ask: https://host (repeatable)."
+)
+@click.option("--allow-host", multiple=True, metavar="NAME", help="Answer to NAME as the host, too (repeatable).")
+@options.network
+def command(
+    host: str,
+    port: int,
+    model: str | None,
+    jobs: int,
+    queue: int,
+    max_body: int,
+    grace: float,
+    allow_origin: tuple[str, ...],
+    allow_host: tuple[str, ...],
+    **network: Any,
+) -> None:
+    """Answer prompts over HTTP: a page at /, POST /chat/stream, and OpenAI's POST /v1/chat/completions.
+
+    It listens for this machine only. For others, set a token in LLMSTREAM_SERVE_TOKEN and give --host.
+
+    \b
+    llmstream serve -m anthropic/claude-sonnet-5-5
+    LLMSTREAM_SERVE_TOKEN=$(openssl rand -hex 16) llmstream serve --host 0.0.0.0
+    """
+    configured = config.read(os.environ)
+    if model is not None:
+        providers.resolve(model, None, os.environ, configured.known)  # what is wrong with it is told now
+    try:
+        from ..serve.app import create
+        from ..serve.generation import generation
+        from ..serve.run import run
+        from ..serve.settings import Settings
+    except ModuleNotFoundError as error:
+        raise UsageError(f"serve needs {error.name}: pip install 'llmstream-cli[serve]'") from None
+    settings = Settings(
+        jobs=jobs,
+        queue=queue,
+        max_body=max_body,
+        grace=grace,
+        token=os.environ.get("LLMSTREAM_SERVE_TOKEN", ""),
+        hosts=(host, *allow_host),
+        allow_origin=allow_origin,
+        model=model or os.environ.get("LLMSTREAM_MODEL") or configured.known.model or None,
+        models=_offered(configured.known),
+    )
+    run(create(generation(configured, network), settings), host, port)
+
+
+def _offered(known: providers.Catalogue) -> tuple[str, ...]:
+    """Aliases, and the default models of the providers whose key is in the environment."""
+    named = [
+        f"{name}/{row.model}"
+        for name, row in known.providers.items()
+        if row.model and any(os.environ.get(key) for key in row.key_env)
+    ]
+    return (*known.aliases, *named)

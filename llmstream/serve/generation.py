@@ -1,0 +1,33 @@
+"""What answers the requests: the library's streams, in the server's own loop."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+from ..answering import ask
+from ..config import Config
+from ..core.events import Event
+from ..library import AsyncStream
+from .asked import Asked, Generate
+
+SAME = ("system", "model", "max_tokens", "temperature", "seed", "stop", "until", "schema", "effort")
+
+
+def generation(configured: Config, network: Mapping[str, Any]) -> Generate:
+    """Asks models with the configuration and the network options (retries, time-outs) that the server has."""
+
+    async def generate(asked: Asked) -> AsyncGenerator[list[Event], None]:
+        options: dict[str, Any] = {name: getattr(asked, name) for name in SAME}
+        options |= {
+            **network,
+            "json": asked.json,
+            "messages": [message._asdict() for message in asked.messages],
+            "tools": [tool._asdict() for tool in asked.tools],
+            "options": dict(asked.extra),
+        }
+        async with AsyncStream(ask(asked.prompt, options, configured)) as answer:
+            async for batch in answer.batches():
+                yield batch
+
+    return generate

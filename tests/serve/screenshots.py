@@ -1,0 +1,83 @@
+"""Pictures of the page, to be looked at: python -m tests.serve.screenshots DIR"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from llmstream.core.events import Finish, Reasoning, Usage
+from llmstream.errors import Unavailable
+
+from .browser import chromium
+from .serving import Scripted, Word
+
+QUESTION = "How do I read a file line by line in Python, and when should I not?"
+ANSWER = """\
+Open it in a `with` block and iterate over it: the file is **its own iterator**, and holds one line at a time.
+
+```python
+with open("words.txt", encoding="utf-8") as file:
+    for line in file:
+        print(line.rstrip("\\n"))
+```
+
+## When not to
+
+- The lines are *very* long, or there are none: read fixed blocks instead.
+- You need the whole text anyway:
+  1. `Path.read_text()` is shorter,
+  2. and quicker.
+- The file is binary; see [the documentation](https://docs.python.org/3/library/io.html).
+
+> A line ends where the newline is, and the last one may have none.
+
+| mode | yields | newline |
+|---|---|---|
+| `"r"` | `str` | translated |
+| `"rb"` | `bytes` | as it is |
+"""
+END = [Usage(24, 212), Finish("stop", "stop")]
+
+
+def pieces(text: str) -> list[str | float]:
+    """As a model would send it."""
+    words = [word + " " for word in text.split(" ")[:-1]] + [text.rsplit(" ", 1)[-1]]
+    return [0.15, *(step for word in words for step in (word, 0.01))]
+
+
+def script_of(name: str) -> list:
+    if name == "streaming":
+        return [*pieces(ANSWER[: ANSWER.index("print") + 5]), Word()]
+    if name == "error":
+        return [*pieces(ANSWER[: ANSWER.index("## When")]), Unavailable("the provider is overloaded: ask again later")]
+    return [[Reasoning("The user wants an idiom and its limits.\n")], *pieces(ANSWER), END]
+
+
+def take(directory: Path) -> None:
+    sizes = {"": (1100, 860), "-narrow": (320, 640)}
+    with chromium() as browser:
+        for name in ("answer", "streaming", "error"):
+            for scheme in ("light", "dark"):
+                for suffix, (width, height) in sizes.items():
+                    with Scripted(script_of(name), model="anthropic/claude-sonnet-5-5") as server:
+                        page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+                        page.goto(server.url)
+                        if name == "answer":
+                            page.screenshot(path=directory / f"empty-{scheme}{suffix}.png")
+                        page.fill("#prompt", QUESTION)
+                        page.press("#prompt", "Enter")
+                        if name == "streaming":
+                            page.locator("#answer", has_text="print").wait_for()
+                        else:
+                            page.wait_for_selector("#send:visible")
+                        page.wait_for_timeout(400)  # the figures are drawn four times a second
+                        page.screenshot(path=directory / f"{name}-{scheme}{suffix}.png")
+                        if name == "answer":
+                            page.screenshot(path=directory / f"{name}-{scheme}{suffix}-whole.png", full_page=True)
+                        page.close()
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1])
+    target.mkdir(parents=True, exist_ok=True)
+    take(target)

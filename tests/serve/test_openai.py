@@ -1,0 +1,284 @@
+"""POST /v1/chat/completions, asked by OpenAI's own SDK, and in its bytes where the SDK does not show them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import openai
+import pytest
+
+from llmstream.core.events import Finish, Reasoning, Text, ToolCall, Usage
+from llmstream.core.request import Message
+from llmstream.errors import Incomplete, Refused, Unavailable, UsageError
+
+from .serving import END, START, WAIT, Client, Scripted, Word, ask, frames, get
+
+HELLO = [{"role": "user", "content": "Hi"}]
+PATH = "/v1/chat/completions"
+CALLS = [
+    [ToolCall(0, "c1", "weather", "")],
+    [ToolCall(0, "", "", '{"city":'), ToolCall(1, "c2", "time", "{}")],
+    [ToolCall(0, "", "", '"Kiel"}')],
+    [Usage(7, 5, 4, 3), Finish("tool_calls", "tool_calls")],
+]
+TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
+
+
+def client(server: Scripted, retries: int = 0, token: str = "none") -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{server.url}/v1", api_key=token, max_retries=retries, timeout=WAIT)
+
+
+def test_whole():
+    script = [START, "Hel", [Text("lo")], [Usage(3, 2, 1, 1)], [Finish("stop", "end")]]
+    with Scripted(script) as server, client(server) as sdk:
+        answer = sdk.chat.completions.create(model="openai/x", messages=HELLO)
+    (choice,) = answer.choices
+    assert (choice.message.content, choice.message.role, choice.finish_reason) == ("Hello", "assistant", "stop")
+    assert (answer.object, answer.model, answer.id[:9]) == ("chat.completion", "m", "chatcmpl-")
+    usage = answer.usage
+    assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (3, 2, 5)
+    assert usage.prompt_tokens_details.cached_tokens == usage.completion_tokens_details.reasoning_tokens == 1
+
+
+def test_streamed():
+    word = Word()
+    script = [START, "Hel", word, 'lo "you"\n', [Usage(3, 2), Finish("length", "length")]]
+    with Scripted(script) as server, client(server) as sdk:
+        stream = sdk.chat.completions.create(model="m", messages=HELLO, stream=True)
+        chunks = [next(stream)]
+        word.give()
+        chunks += stream
+    deltas = [chunk.choices[0].delta for chunk in chunks]
+    assert [delta.content for delta in deltas] == ["Hel", 'lo "you"\n', None]
+    assert [delta.role for delta in deltas] == ["assistant", None, None]
+    assert [chunk.choices[0].finish_reason for chunk in chunks] == [None, None, "length"]
+    assert {(chunk.object, chunk.model, chunk.usage) for chunk in chunks} == {("chat.completion.chunk", "m", None)}
+    assert len({chunk.id for chunk in chunks}) == 1
+
+
+def test_usage_comes_last_if_it_is_asked_for():
+    with Scripted([START, "x", END]) as server, client(server) as sdk:
+        options = {"include_usage": True}
+        chunks = list(sdk.chat.completions.create(model="m", messages=HELLO, stream=True, stream_options=options))
+    assert [len(chunk.choices) for chunk in chunks] == [1, 1, 0]
+    assert [chunk.usage and chunk.usage.total_tokens for chunk in chunks] == [None, None, 5]
+
+
+def test_the_sdk_sums_up_a_stream():
+    with (
+        Scripted([START, "Hel", "lo", END]) as server,
+        client(server) as sdk,
+        sdk.chat.completions.stream(model="m", messages=HELLO) as stream,
+    ):
+        assert stream.get_final_completion().choices[0].message.content == "Hello"
+
+
+def test_several_at_once():
+    async def main(server: Scripted) -> list[str]:
+        async with openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key="x", max_retries=0) as sdk:
+
+            async def one(stream: bool) -> str:
+                answer = await sdk.chat.completions.create(model="m", messages=HELLO, stream=stream)
+                if not stream:
+                    return answer.choices[0].message.content
+                return "".join([chunk.choices[0].delta.content or "" async for chunk in answer])
+
+            return await asyncio.gather(*(one(number % 2 == 0) for number in range(20)))
+
+    with Scripted([START, "Hel", "lo", END]) as server:
+        assert asyncio.run(main(server)) == ["Hello"] * 20
+
+
+def test_leaving_an_async_stream_ends_the_generation():
+    never = Word()
+
+    async def main(server: Scripted) -> None:
+        async with openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key="x", max_retries=0) as sdk:
+            stream = await sdk.chat.completions.create(model="m", messages=HELLO, stream=True)
+            async for chunk in stream:
+                assert chunk.choices[0].delta.content == "x"
+                break
+            await stream.close()
+
+    with Scripted(["x", never]) as server:
+        asyncio.run(main(server))
+        assert server.generations[0].closed.wait(WAIT)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_tool_calls(stream):
+    with Scripted(CALLS) as server, client(server) as sdk:
+        if stream:
+            with sdk.chat.completions.stream(model="m", messages=HELLO, tools=[TOOL]) as events:
+                answer = events.get_final_completion()
+        else:
+            answer = sdk.chat.completions.create(model="m", messages=HELLO, tools=[TOOL])
+    (choice,) = answer.choices
+    assert (choice.finish_reason, choice.message.content) == ("tool_calls", None)
+    calls = [(call.id, call.function.name, call.function.arguments) for call in choice.message.tool_calls]
+    assert calls == [("c1", "weather", '{"city":"Kiel"}'), ("c2", "time", "{}")]
+    (tool,) = server.generations[0].asked.tools
+    assert tool.name == "weather"
+
+
+def test_reasoning_has_a_field_of_its_own():
+    with Scripted([[Reasoning("h")], [Reasoning("m")], "x", END]) as server, client(server) as sdk:
+        assert sdk.chat.completions.create(model="m", messages=HELLO).choices[0].message.reasoning_content == "hm"
+        chunks = list(sdk.chat.completions.create(model="m", messages=HELLO, stream=True))
+    deltas = [chunk.choices[0].delta for chunk in chunks]
+    assert [getattr(delta, "reasoning_content", None) for delta in deltas] == ["h", "m", None, None]
+
+
+@pytest.mark.parametrize(
+    ("reason", "theirs"), [("cancelled", "stop"), ("refusal", "content_filter"), ("content_filter", "content_filter")]
+)
+def test_reasons_are_theirs(reason, theirs):
+    with Scripted(["x", [Finish(reason, "")]]) as server, client(server) as sdk:
+        assert sdk.chat.completions.create(model="m", messages=HELLO).choices[0].finish_reason == theirs
+
+
+# Failures.
+
+FAILURES = [
+    (UsageError("unknown model"), openai.BadRequestError, 1),
+    (Refused("no key", advice="set it"), openai.InternalServerError, 1),
+    (Unavailable("later"), openai.InternalServerError, 2),
+    (Incomplete("cut"), openai.InternalServerError, 2),
+    (ZeroDivisionError("secret"), openai.InternalServerError, 2),
+]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(("error", "kind", "tries"), FAILURES)
+def test_before_the_first_event_a_failure_has_a_status_and_is_tried_again_where_that_helps(error, kind, tries, stream):
+    with Scripted([error]) as server, client(server, retries=1) as sdk:
+        with pytest.raises(kind) as raised:
+            sdk.chat.completions.create(model="m", messages=HELLO, stream=stream)
+        assert len(server.generations) == tries
+    told = raised.value
+    assert told.status_code == {2: 400, 3: 502, 4: 503, 5: 502}[getattr(error, "status", 5)]
+    assert isinstance(told.body, dict)
+    assert ("secret" in str(told.body)) is False
+    if isinstance(error, Refused):
+        assert told.body["message"] == "no key\nset it"
+
+
+def test_after_it_the_stream_ends_with_the_error():
+    with Scripted([START, "so far", Incomplete("the stream was cut")]) as server, client(server, retries=2) as sdk:
+        seen = []
+        with pytest.raises(openai.APIError, match="the stream was cut"):
+            for chunk in sdk.chat.completions.create(model="m", messages=HELLO, stream=True):
+                seen.append(chunk.choices[0].delta.content)
+        assert seen == ["so far"]
+        body = ask(server, PATH, {"messages": HELLO, "stream": True})[2]
+        assert b"[DONE]" not in body
+        with pytest.raises(openai.InternalServerError, match="the stream was cut"):
+            client(server).chat.completions.create(model="m", messages=HELLO)
+
+
+def test_too_many():
+    word = Word()
+    with Scripted(["x", word, END], jobs=1, queue=0) as server, Client(server) as first, client(server) as sdk:
+        first.post().until(b'"x"')
+        with pytest.raises(openai.InternalServerError, match="all places are taken"):
+            sdk.chat.completions.create(model="m", messages=HELLO)
+        word.give()
+        first.until(b"[DONE]")
+
+
+def test_tokens():
+    with Scripted(token="sesame") as server:
+        with client(server) as sdk, pytest.raises(openai.AuthenticationError):
+            sdk.chat.completions.create(model="m", messages=HELLO)
+        with client(server, token="sesame") as sdk:
+            assert sdk.chat.completions.create(model="m", messages=HELLO).choices[0].message.content == "Hello"
+            assert [model.id for model in sdk.models.list()] == ["default"]
+
+
+def test_models():
+    with Scripted(model="local", models=("openai/x", "local")) as server, client(server) as sdk:
+        assert [model.id for model in sdk.models.list()] == ["local", "openai/x"]
+
+
+WRONG = [
+    ({}, "messages: Field required"),
+    ({"messages": []}, "messages: "),
+    ({"messages": [{"role": "robot", "content": "x"}]}, "messages.0.role: "),
+    ({"messages": [{"role": "user"}]}, "messages[0]: no content"),
+    ({"messages": [{"role": "system", "content": "x"}]}, "the last one is to be the user's"),
+    ({"messages": [*HELLO, {"role": "assistant", "content": "x"}]}, "the last one is to be the user's"),
+    ({"messages": [*HELLO, {"role": "tool", "content": "x", "tool_call_id": "c"}]}, "messages[1]: calls of tools"),
+    ({"messages": [{"role": "assistant", "tool_calls": [{}]}, *HELLO]}, "messages[0]: calls of tools"),
+    ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "only parts of the type text"),
+    ({"messages": [{"role": "user", "content": [{"type": "text", "text": 1}]}]}, "only parts of the type text"),
+    ({"messages": HELLO, "n": 2}, "n: "),
+    ({"messages": HELLO, "tools": [{}]}, "tools, tool 1: "),
+    ({"messages": HELLO, "response_format": {"type": "xml"}}, "response_format is neither"),
+    ({"messages": HELLO, "response_format": {"type": "json_schema"}}, "response_format is neither"),
+    ({"messages": HELLO, "temperature": "hot"}, "temperature: "),
+]
+
+
+@pytest.mark.parametrize(("body", "message"), WRONG)
+def test_a_wrong_body_is_refused_in_their_shape(body, message):
+    with Scripted() as server:
+        status, _, answer = ask(server, PATH, body)
+    error = json.loads(answer)["error"]
+    assert (status, error["type"], error["param"], error["code"]) == (400, "invalid_request_error", None, None)
+    assert message in error["message"]
+    assert not server.generations
+
+
+def test_other_failures_have_their_shape():
+    with Scripted() as server:
+        assert json.loads(get(server, PATH)[2])["error"]["message"] == "Method Not Allowed"
+        status, _, body = get(server, "/v1/embeddings")
+        assert (status, json.loads(body)["error"]["type"]) == (404, "not_found_error")
+
+
+def test_what_is_asked():
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}}
+    body = {
+        "messages": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "developer", "content": [{"type": "text", "text": "And "}, {"type": "text", "text": "kind."}]},
+            {"role": "user", "content": "1"},
+            {"role": "assistant", "content": "2"},
+            {"role": "user", "content": "3", "name": "x"},
+        ],
+        "model": "default",
+        "max_completion_tokens": 9,
+        "max_tokens": 8,
+        "temperature": 0.5,
+        "seed": 1,
+        "stop": ["a", "b"],
+        "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}},
+        "reasoning_effort": "low",
+        "top_p": 0.5,
+        "user": "me",
+    }
+    with Scripted() as server:
+        assert ask(server, PATH, body)[0] == 200
+        assert ask(server, PATH, {"messages": HELLO, "response_format": {"type": "json_object"}})[0] == 200
+    asked, second = (generation.asked for generation in server.generations)
+    assert (asked.system, asked.prompt, asked.model) == ("Be brief.\n\nAnd kind.", "", None)
+    assert asked.messages == (Message("user", "1"), Message("assistant", "2"), Message("user", "3"))
+    assert (asked.max_tokens, asked.temperature, asked.seed, asked.stop) == (9, 0.5, 1, ("a", "b"))
+    assert (asked.schema, asked.json, asked.effort) == (schema, False, "low")
+    assert asked.extra == (("top_p", 0.5), ("user", "me"))
+    assert (second.json, second.schema) == (True, None)
+
+
+def test_the_bytes_of_a_stream():
+    with Scripted([START, "a", "b", END]) as server:
+        status, headers, body = ask(server, PATH, {"messages": HELLO, "stream": True})
+    assert (status, headers["content-type"]) == (200, "text/event-stream")
+    events = frames(body)
+    assert events[-1] == ("", "[DONE]")
+    first, second, last = (json.loads(data) for _, data in events[:-1])
+    assert list(first) == list(second) == ["id", "object", "created", "model", "choices"]
+    none = {"logprobs": None, "finish_reason": None}
+    assert first["choices"] == [{"index": 0, "delta": {"role": "assistant", "content": "a"}, **none}]
+    assert second["choices"] == [{"index": 0, "delta": {"content": "b"}, **none}]
+    assert last["choices"] == [{"index": 0, "delta": {}, "logprobs": None, "finish_reason": "stop"}]

@@ -1,0 +1,265 @@
+"""The page, in Chromium: typing, an answer that grows, stopping, failures, permissions."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from llmstream.core.events import Finish, Reasoning, Text
+from llmstream.errors import Unavailable
+from llmstream.serve import page as served
+
+from .browser import answer, ended, send
+from .serving import END, WAIT, Client, Scripted, Word, get
+
+
+def test_an_answer_is_seen_to_grow(visit):
+    words = [Word(), Word()]
+    with Scripted([words[0], "The Rhine", words[1], ", the Rhône\n", END], model="local") as server:
+        page = visit(server)
+        assert page.evaluate("document.activeElement.id") == "prompt"
+        assert page.locator("#model").get_attribute("placeholder") == "local"
+        send(page, "Name rivers")
+        page.locator("#reason", has_text="waiting").wait_for()
+        assert page.locator("#question").inner_text() == "Name rivers"
+        words[0].give()
+        page.locator("#answer", has_text="The Rhine").wait_for()
+        assert page.locator("#stop").is_visible()
+        assert page.locator("#first").inner_text().startswith("first token ")
+        assert not server.generations[0].closed.is_set()
+        words[1].give()
+        ended(page)
+        assert answer(page) == "The Rhine, the Rhône"
+        assert page.locator("#reason").inner_text() == "complete"
+        assert page.locator("#count").inner_text() == "3 tokens in, 2 out"
+        assert page.locator("#live").inner_text() == "The answer is complete."
+        assert page.evaluate("document.activeElement.id") == "prompt"
+    asked = server.generations[0].asked
+    assert (asked.prompt, asked.system, asked.model, asked.until) == ("Name rivers", None, "local", None)
+
+
+def test_what_is_asked(visit):
+    with Scripted() as server:
+        page = visit(server)
+        page.locator("summary", has_text="System prompt").click()
+        page.fill("#system", "Be brief.")
+        page.fill("#model", "openai/x")
+        page.get_by_role("switch").check()
+        page.locator("#prompt").press_sequentially("One")
+        page.keyboard.press("Shift+Enter")
+        page.keyboard.type("Two")
+        page.click("#send")
+        ended(page)
+    asked = server.generations[0].asked
+    assert (asked.prompt, asked.system, asked.model) == ("One\nTwo", "Be brief.", "openai/x")
+    assert asked.until["until_code_block"] is True
+
+
+@pytest.mark.parametrize("how", ["button", "escape", "left"])
+def test_stopping_ends_the_generation_on_the_server(visit, how):
+    never = Word()
+    with Scripted(["so far", never]) as server:
+        page = visit(server)
+        send(page)
+        page.locator("#answer", has_text="so far").wait_for()
+        if how == "button":
+            page.click("#stop")
+        elif how == "escape":
+            page.keyboard.press("Escape")
+        else:
+            page.goto("about:blank")
+        assert server.generations[0].closed.wait(WAIT)
+        server.settle()
+        assert not server.generations[0].whole
+        if how != "left":
+            ended(page)
+            assert answer(page) == "so far"
+            assert page.locator("#reason").inner_text() == "stopped by you"
+            assert page.locator("#failure").is_hidden()
+            assert page.evaluate("document.activeElement.id") == "prompt"
+
+
+def test_stopping_before_the_first_token(visit):
+    never = Word()
+    with Scripted([never], ["x", END]) as server:
+        page = visit(server)
+        send(page)
+        assert never.awaited.wait(WAIT)
+        page.keyboard.press("Escape")
+        assert server.generations[0].closed.wait(WAIT)
+        ended(page)
+        send(page)
+        page.locator("#reason", has_text="complete").wait_for()
+        assert answer(page) == "x"
+
+
+def test_a_failure_is_told_and_what_came_is_kept(visit):
+    with Scripted(["so **far**", Unavailable("overloaded")], ["better", END]) as server:
+        page = visit(server)
+        send(page)
+        ended(page)
+        assert answer(page) == "so far"
+        assert page.locator("#failure p").inner_text() == "Not available now: overloaded"
+        assert page.locator("#reason").inner_text() == "failed"
+        page.click("#again")
+        page.locator("#reason", has_text="complete").wait_for()
+        assert answer(page) == "better"
+        assert page.locator("#failure").is_hidden()
+
+
+def test_a_wrong_request_is_told(visit):
+    with Scripted() as server:
+        page = visit(server, expected=("400",))
+        page.fill("#model", "replay:x")
+        send(page)
+        page.locator("#failure", has_text="a model that is a file cannot be asked for").wait_for()
+
+
+def test_a_broken_connection_is_told(visit):
+    word = Word()
+    with Scripted(["so far", word]) as server:
+        page = visit(server, expected=("ERR_", "Failed"))
+        send(page)
+        page.locator("#answer", has_text="so far").wait_for()
+        server.on_loop(lambda: [one.transport.abort() for one in list(server.server.server_state.connections)])
+        page.locator("#failure", has_text="server cannot be reached").wait_for()
+        assert answer(page) == "so far"
+
+
+def test_an_answer_that_ends_early_says_why(visit):
+    for events, word in [
+        ([Finish("length", "length")], "ended at its limit"),
+        ([Finish("cancelled", "")], "stop condition met"),
+        ([Finish("refusal", "refusal")], "refused by the model"),
+    ]:
+        with Scripted(["x", events]) as server:
+            page = visit(server)
+            send(page)
+            page.locator("#reason", has_text=word).wait_for()
+
+
+def test_a_token_is_asked_for_and_kept_for_the_session(visit):
+    with Scripted(token="sësame", model="m") as server:
+        page = visit(server, expected=("401",))
+        page.locator("#token-form").wait_for(state="visible")
+        page.fill("#token", "wrong")
+        page.keyboard.press("Enter")
+        page.locator("#token-form").wait_for(state="visible")
+        send(page)
+        page.locator("#failure", has_text="token").wait_for()
+        page.fill("#token", "s\u00ebsame")
+        page.keyboard.press("Enter")
+        page.locator("#token-form").wait_for(state="hidden")
+        page.click("#again")
+        page.locator("#reason", has_text="complete").wait_for()
+        assert page.locator("#model").get_attribute("placeholder") == "m"
+        assert page.evaluate("[Object.keys(sessionStorage), localStorage.length, document.cookie]") == [
+            ["token"],
+            0,
+            "",
+        ]
+
+
+def test_reasoning_is_folded_away(visit):
+    with Scripted([[Reasoning("hm <b>")], "x", END]) as server:
+        page = visit(server)
+        send(page)
+        ended(page)
+        assert page.locator("#thoughts div").is_hidden()
+        page.locator("#thoughts summary").click()
+        assert page.locator("#thoughts div").inner_text() == "hm <b>"
+
+
+def test_copying(visit):
+    text = "A\n\n```py\nx = 1\n\ty\n```\n\n*b*"
+    with Scripted([text, END]) as server:
+        page = visit(server, permissions=["clipboard-read", "clipboard-write"])
+        send(page)
+        ended(page)
+        page.click("figcaption button")
+        page.locator("figcaption button", has_text="Copied").wait_for()
+        assert page.evaluate("navigator.clipboard.readText()") == "x = 1\n\ty"
+        page.click("#copy")
+        page.locator("#copy", has_text="Copied").wait_for()
+        assert page.evaluate("navigator.clipboard.readText()") == text
+
+
+# What the browser is told.
+
+
+def test_the_policy_allows_the_page_and_nothing_else():
+    with Scripted() as server:
+        status, headers, body = get(server, "/")
+        assert (status, body) == (200, served.read()[0])
+        policy = headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; script-src 'sha256-")
+        assert "unsafe" not in policy
+        with Client(server) as client:
+            assert client.send("HEAD", "/").until(b"\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+    text = body.decode()
+    assert not [
+        word for word in ("innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval(") if word in text
+    ]
+    assert re.findall(r"https?://|src=|@import|url\(", text) == []
+
+
+def test_scripts_from_elsewhere_do_not_run(visit):
+    with Scripted() as server:
+        page = visit(server, expected=("Content Security Policy", "violates"))
+        page.evaluate("""() => {
+          const script = document.createElement("script");
+          script.textContent = "document.title = 'owned'";
+          document.body.append(script);
+        }""")
+        assert page.title() == "llmstream"
+
+
+@pytest.mark.parametrize("width", [320, 400, 1200])
+def test_nothing_is_wider_than_the_screen(visit, width):
+    text = "x" * 300 + "\n\n```\n" + "y" * 300 + "\n```\n\n|a|b|\n|-|-|\n|" + "z" * 200 + "|q|\n"
+    with Scripted([text, END]) as server:
+        page = visit(server, viewport={"width": width, "height": 600})
+        send(page, "w" * 200)
+        ended(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_who_scrolls_back_is_left_there(visit):
+    word = Word()
+    with Scripted(["line\n\n" * 100, word, "line\n\n" * 100, END]) as server:
+        page = visit(server, viewport={"width": 600, "height": 500})
+        send(page)
+        page.wait_for_selector("#answer p:nth-child(100)")
+        at_end = "innerHeight + scrollY >= document.documentElement.scrollHeight - 48"
+        page.wait_for_selector("#answer p:nth-child(99)")
+        assert page.evaluate(f"new Promise((told) => requestAnimationFrame(() => told({at_end})))")
+        page.evaluate("scrollTo(0, 100)")
+        word.give()
+        ended(page)
+        assert page.evaluate("scrollY") == 100
+
+
+def test_typing_while_it_answers(visit):
+    word = Word()
+    with Scripted(["x", word, END]) as server:
+        page = visit(server)
+        send(page)
+        page.locator("#answer", has_text="x").wait_for()
+        page.keyboard.type("next")
+        page.keyboard.press("Enter")  # which does not send
+        assert page.locator("#prompt").input_value() == "next"
+        word.give()
+        ended(page)
+        assert len(server.generations) == 1
+        page.keyboard.press("Enter")
+        page.locator("#question", has_text="next").wait_for()
+
+
+def test_motion_is_left_out_for_those_who_want_none(visit):
+    never = Word()
+    with Scripted([[Text("x")], never]) as server:
+        page = visit(server, reduced_motion="reduce")
+        send(page)
+        page.locator("#answer .open").wait_for()
+        assert page.evaluate("getComputedStyle(document.querySelector('.open'), '::after').animationName") == "none"

@@ -1,0 +1,184 @@
+"""What the page makes of an answer's bytes: frames, Markdown, and text that wants to be more than text."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmstream.core.events import Reasoning
+from llmstream.errors import Incomplete
+
+from .browser import ended, send
+from .serving import END, WAIT, Scripted
+
+ATTACKS = [
+    "<script>document.title = 'owned'</script>",
+    "<img src=x onerror=\"document.title = 'owned'\">",
+    "[click](javascript:document.title='owned')",
+    "[click](JaVaScRiPt:alert(1))",
+    "[click](data:text/html,<script>alert(1)</script>)",
+    "[click](java\tscript:alert(1))",
+    "[click](\x01javascript:alert(1))",
+    "![x](http://evil.example/pixel.png)",
+    "<iframe srcdoc='<script>top.document.title=1</script>'></iframe>",
+    '```"><img src=x onerror=alert(1)>\ncode</code></pre><script>alert(1)</script>\n```',
+    "# <svg onload=alert(1)>",
+    "- <a href='javascript:alert(1)'>x</a>",
+    "> <style>*{display:none}</style>",
+    "| <b>x</b> |\n|---|\n| <script>alert(1)</script> |",
+    "**<object data=x>** `<embed>` &lt;script&gt;",
+    '[x](https://ok.example/"onmouseover=alert(1))',
+]
+
+# Markdown.
+
+TABLE = '<span class="table"><table><thead><tr><th>a</th></tr></thead><tbody><tr><td>1</td></tr></tbody></table></span>'
+
+MARKDOWN = [
+    ("plain", "<p>plain</p>"),
+    (
+        "a *b* **c** ***d*** _e_ __f__ ~~g~~",
+        "<p>a <em>b</em> <strong>c</strong> <strong><em>d</em></strong> <em>e</em> <strong>f</strong> <s>g</s></p>",
+    ),
+    ("snake_case_name, 2 * 3 * 4, **open, *also", "<p>snake_case_name, 2 * 3 * 4, **open, *also</p>"),
+    ("`a*b*` ``x`y`` `open", "<p><code>a*b*</code> <code>x`y</code> `open</p>"),
+    ("\\*no\\* \\`x", "<p>*no* `x</p>"),
+    ("one\ntwo\n\nthree", "<p>one\ntwo</p><p>three</p>"),
+    ("# T *x* #\nafter", "<h2>T <em>x</em></h2><p>after</p>"),
+    ("####### no\n#no", "<p>####### no\n#no</p>"),
+    (
+        "- a\n- b\n  - c\n\n- d\n\nend",
+        "<ul><li><p>a</p></li><li><p>b</p><ul><li><p>c</p></li></ul></li><li><p>d</p></li></ul><p>end</p>",
+    ),
+    ("3. a\n4. b\n- c", '<ol start="3"><li><p>a</p></li><li><p>b</p></li></ol><ul><li><p>c</p></li></ul>'),
+    ("- a\n\n  ```\n  x\n    y\n  ```\n- b", "<ul><li><p>a</p>FENCE[text|x\n  y]</li><li><p>b</p></li></ul>"),
+    ("> a\n> - b\n> c\n\nd", "<blockquote><p>a</p><ul><li><p>b\nc</p></li></ul></blockquote><p>d</p>"),
+    ("a\n\n---\n\nb", "<p>a</p><hr><p>b</p>"),
+    ("```py\nx = 1\n\n  y\n```\nafter", "FENCE[py|x = 1\n\n  y]<p>after</p>"),
+    ("````\n```\nx\n```\n````", "FENCE[text|```\nx\n```]"),
+    ("~~~ sh -x\n```\n~~~", "FENCE[sh|```]"),
+    ("```py\nopen", "FENCE[py|open]"),
+    ("```not a fence```", "<p><code>not a fence</code></p>"),
+    (
+        "[a *b*](https://x.example/y?z=1&w) (https://y.example/a_b).",
+        "<p>A[https://x.example/y?z=1&amp;w|a <em>b</em>] (A[https://y.example/a_b|https://y.example/a_b]).</p>",
+    ),
+    ("[a](ftp://x) [b](/c) [c] d", "<p>[a](ftp://x) [b](/c) [c] d</p>"),
+    ("![alt](https://x.example/i.png)", "<p>A[https://x.example/i.png|alt]</p>"),
+    (
+        "|a|\n|-|\n|1|",
+        f"<p>{TABLE}</p>",
+    ),
+    ("1986 was\n10% more\n+ - *\n-", "<p>1986 was\n10% more</p>?"),
+]
+
+SHAPE = """([text, cuts]) => {
+  const root = document.createElement("div");
+  const markdown = new Markdown(root);
+  let from = 0;
+  for (const cut of [...cuts, text.length]) { markdown.feed(text.slice(from, cut)); from = cut; }
+  markdown.close();
+  for (const figure of root.querySelectorAll("figure")) {
+    const [info, code] = ["figcaption span", "code"].map((part) => figure.querySelector(part).textContent);
+    if (!figure.querySelector("button")) throw new Error("no copy button");
+    figure.replaceWith(`FENCE[${info}|${code}]`);
+  }
+  for (const open of root.querySelectorAll(".open")) throw new Error(`open: ${open.outerHTML}`);
+  for (const one of root.querySelectorAll("[class='']")) one.removeAttribute("class");
+  for (const one of root.querySelectorAll("a")) {
+    if (one.rel !== "noopener noreferrer nofollow" || one.target !== "_blank") throw new Error(one.outerHTML);
+  }
+  const ends = (html) => html.replace(/<a href="([^"]*)"[^>]*>(.*?)<\\/a>/g, "A[$1|$2]");
+  return ends(root.innerHTML);
+}"""
+
+
+@pytest.mark.parametrize(("text", "html"), MARKDOWN)
+def test_markdown_whole_and_at_every_cut(bare, text, html):
+    whole = bare.evaluate(SHAPE, [text, []])
+    if html.endswith("?"):
+        assert whole.startswith(html[:-1])
+    else:
+        assert whole == html
+    assert bare.evaluate(SHAPE, [text, list(range(len(text)))]) == whole
+    for cut in range(len(text)):
+        assert bare.evaluate(SHAPE, [text, [cut]]) == whole
+
+
+LINEAR = """(text) => {
+  const took = (n) => {
+    const input = text.repeat(n);
+    const root = document.createElement("div");
+    const markdown = new Markdown(root);
+    const begun = performance.now();
+    for (let at = 0; at < input.length; at += 50) markdown.feed(input.slice(at, at + 50));
+    markdown.close();
+    return performance.now() - begun;
+  };
+  took(100);
+  return took(20000);
+}"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[",
+        "*a",
+        "**a ",
+        "`",
+        "``a`",
+        "> ",
+        "- ",
+        "  - a\n",
+        "![a](",
+        "[a](b",
+        "_a ",
+        "|",
+        "```\n",
+        "a\n",
+        "\\",
+        "# a\n",
+    ],
+)
+def test_markdown_ends_for_what_would_take_a_careless_parser_for_ever(bare, text):
+    assert bare.evaluate(LINEAR, text) < WAIT * 1000
+
+
+@pytest.mark.parametrize("text", ATTACKS)
+def test_what_a_model_writes_is_text(visit, text):
+    with Scripted([*text, END], [[Reasoning(text)], Incomplete(text)], model=text) as server:
+        page = visit(server)
+        for _ in range(2):
+            send(page, "Hi")
+            ended(page)
+        assert page.title() == "llmstream"
+        send(page, "x")
+        ended(page)
+        for selector in ("script", "img", "iframe", "style", "object", "embed", "svg", "[onerror]", "[onmouseover]"):
+            assert page.locator(f"main {selector}").count() == 0
+        links = page.evaluate("[...document.querySelectorAll('main a')].map((a) => a.protocol)")
+        assert not set(links) - {"https:", "http:"}
+
+
+# The reader of Server-Sent Events.
+
+FRAMES = """([bytes, cuts]) => {
+  const found = [];
+  const frames = new Frames((event, data) => found.push([event, data]));
+  const all = new Uint8Array(bytes);
+  let from = 0;
+  for (const cut of [...cuts, all.length]) { frames.feed(all.slice(from, cut)); from = cut; }
+  return found;
+}"""
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_frames_at_every_cut(bare, newline):
+    text = ': keep-alive\n\ndata: {"content": "hé🎉"}\n\nevent: x\ndata:a\ndata:  b\nid: 1\n\n\n\n'
+    text += "data\n\nevent: y\n\ndata: z\n\n"
+    data = list(text.replace("\n", newline).encode())
+    whole = bare.evaluate(FRAMES, [data, []])
+    assert whole == [["message", '{"content": "hé🎉"}'], ["x", "a\n b"], ["message", ""], ["message", "z"]]
+    assert bare.evaluate(FRAMES, [data, list(range(len(data)))]) == whole
+    for cut in range(len(data)):
+        assert bare.evaluate(FRAMES, [data, [cut]]) == whole

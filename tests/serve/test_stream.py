@@ -1,0 +1,224 @@
+"""POST /chat/stream: the contract, over real sockets."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from llmstream.core.events import Finish, Reasoning, Text, Usage
+from llmstream.errors import Incomplete, Refused, Unavailable, UsageError
+
+from .serving import END, START, Client, Scripted, Word, ask, frames, get
+
+TAIL = (
+    'event: usage\ndata: {"input_tokens": 3, "output_tokens": 2, "cached_tokens": 0, "reasoning_tokens": 0, '
+    '"cache_write_tokens": 0}\n\n'
+    'event: finish\ndata: {"reason": "stop", "provider_reason": "stop"}\n\n'
+    "data: [DONE]\n\n"
+)
+
+
+def test_the_bytes_of_an_answer():
+    with Scripted([START, "Hel", 'lo "wörld"\n', END]) as server:
+        status, headers, body = ask(server)
+    assert status == 200
+    assert body.decode() == 'data: {"content": "Hel"}\n\ndata: {"content": "lo \\"wörld\\"\\n"}\n\n' + TAIL
+    assert headers["content-type"] == "text/event-stream"
+    assert headers["cache-control"] == "no-store"
+    assert headers["x-accel-buffering"] == "no"
+    assert not [name for name in headers if name.startswith("access-control")]
+    assert server.generations[0].whole
+
+
+def test_each_piece_is_on_its_way_before_the_next_is_there():
+    second, end = Word(), Word()
+    with Scripted(["one", second, "two", end, END]) as server, Client(server) as client:
+        client.post()
+        client.until(b'data: {"content": "one"}\n\n')
+        second.give()
+        client.until(b'data: {"content": "two"}\n\n')
+        assert b"[DONE]" not in client.seen
+        end.give()
+        client.until(b"data: [DONE]\n\n")
+
+
+def test_the_head_is_there_before_the_first_token():
+    word = Word()
+    with Scripted([word, "x", END]) as server, Client(server) as client:
+        assert client.post().until(b"\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+        word.give()
+        client.until(b"[DONE]")
+
+
+def test_what_arrives_together_is_one_chunk():
+    with Scripted([[Text("a"), Text("b")], END]) as server, Client(server) as client:
+        client.post().until(b"0\r\n\r\n")
+        assert b'\r\n\r\n30\r\ndata: {"content": "a"}\n\ndata: {"content": "b"}\n\n\r\n' in client.seen
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UsageError("unknown model"),
+        Refused("no", advice="set it"),
+        Unavailable("later"),
+        Incomplete("cut"),
+    ],
+)
+def test_an_error_ends_it_after_what_came_and_there_is_no_done(error):
+    with Scripted(["so far", error]) as server:
+        status, _, body = ask(server)
+    assert status == 200
+    first, last = frames(body)
+    assert first == ("", '{"content": "so far"}')
+    message = f"{error}\n{error.advice}" if error.advice else str(error)
+    assert (last[0], json.loads(last[1])) == ("error", {"status": error.status, "message": message})
+
+
+def test_a_bug_is_told_as_one_and_the_server_goes_on(capfd):
+    with Scripted(["x", ZeroDivisionError("secret")], ["y", END]) as server:
+        _, _, body = ask(server)
+        kind, data = frames(body)[-1]
+        assert kind == "error"
+        assert json.loads(data)["status"] == 5
+        assert b"secret" not in body
+        assert b"[DONE]" in ask(server)[2]
+    assert "ZeroDivisionError: secret" in capfd.readouterr().err
+
+
+def test_a_stop_condition_is_the_reason():
+    with Scripted(["x", [Finish("cancelled", "")]]) as server:
+        kinds = frames(ask(server)[2])
+    assert kinds[1:] == [("finish", '{"reason": "cancelled", "provider_reason": ""}'), ("", "[DONE]")]
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_reasoning_is_sent_if_it_is_asked_for(wanted):
+    with Scripted([[Reasoning("hm")], "x", END]) as server:
+        body = ask(server, body={"prompt": "Hi", "reasoning": wanted})[2]
+    assert (("reasoning", '{"reasoning": "hm"}') in frames(body)) is wanted
+
+
+def test_a_lone_surrogate_is_a_replacement_character():
+    with Scripted(["a\ud800b", END]) as server:
+        assert frames(ask(server)[2])[0] == ("", '{"content": "a\ufffdb"}')
+
+
+def test_keep_alive_in_a_silence_of_any_phase():
+    first, second = Word(), Word()
+    with Scripted([first, "x", second, END], keep_alive=0.05) as server, Client(server) as client:
+        client.post().until(b": keep-alive\n\n")
+        assert b"data" not in client.seen
+        first.give()
+        client.until(b'{"content": "x"}')
+        client.seen = b""
+        client.until(b": keep-alive\n\n")
+        second.give()
+        client.until(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+
+
+def test_what_is_asked():
+    body = {
+        "prompt": "Hi",
+        "system": "Be brief.",
+        "model": "openai/m",
+        "max_tokens": 5,
+        "temperature": 0,
+        "seed": 7,
+        "stop": "X",
+        "until": {"code_block": True, "regex": "a+", "count": 2},
+    }
+    with Scripted() as server:
+        assert ask(server, body=body)[0] == 200
+    asked = server.generations[0].asked
+    assert asked.prompt == "Hi"
+    assert (asked.system, asked.model, asked.max_tokens, asked.temperature) == ("Be brief.", "openai/m", 5, 0)
+    assert (asked.seed, asked.stop) == (7, ("X",))
+    until = asked.until
+    assert (until["until_code_block"], until["until_regex"], until["until_count"]) == (True, ("a+",), 2)
+    assert (until["until_fixed"], until["until_json"], until["until_lines"]) == ((), None, None)
+
+
+def test_the_conditions_are_those_of_the_commands():
+    from llmstream import stopping
+
+    with Scripted() as server:
+        ask(server, body={"prompt": "Hi", "until": {"code_block": True, "fixed": ["a", "b"], "seconds": 2.5}})
+        ask(server, body={"prompt": "Hi", "until": {"ignore_case": True}})
+    params = dict(server.generations[0].asked.until)
+    made, mode = stopping.take(params, "until-")
+    assert (params, len(made), mode) == ({}, 4, "with")
+    assert server.generations[1].asked.until is None
+
+
+def test_the_model_of_the_server_is_the_default():
+    with Scripted(model="local") as server:
+        ask(server)
+        ask(server, body={"prompt": "Hi", "model": "default"})
+        ask(server, body={"prompt": "Hi", "model": "openai/x"})
+    assert [generation.asked.model for generation in server.generations] == ["local", "local", "openai/x"]
+
+
+@pytest.mark.parametrize("model", ["replay:/etc/passwd", "/tmp/x.gguf", "local//tmp/x.gguf"])
+def test_files_are_named_by_who_runs_the_server_only(model):
+    with Scripted() as server:
+        for path, body in [
+            ("/chat/stream", {"prompt": "Hi"}),
+            ("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hi"}]}),
+        ]:
+            status, _, answer = ask(server, path, body | {"model": model})
+            assert (status, b"a model that is a file" in answer) == (400, True)
+    assert not server.generations
+    with Scripted(model=model) as server:
+        assert ask(server, body={"prompt": "Hi", "model": model})[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        (b"", 422, "the body: Field required"),
+        (b"{", 400, "the body is not JSON"),
+        (b"\xff", 400, "error parsing the body"),
+        (b"[" * 100_000, 400, "error parsing the body"),
+        (b"[]", 422, "the body: "),
+        ({}, 422, "prompt: Field required"),
+        ({"prompt": ""}, 422, "prompt: "),
+        ({"prompt": 1}, 422, "prompt: "),
+        ({"prompt": "x", "promt": 1}, 422, "promt: "),
+        ({"prompt": "x", "max_tokens": 0}, 422, "max_tokens: "),
+        ({"prompt": "x", "until": {"lines": "x"}}, 422, "until.lines: "),
+        ({"prompt": "x", "until": {"line": 1}}, 422, "until.line: "),
+        ({"prompt": "x", "until": {"json": 1}}, 422, "until.json: "),
+        ({"prompt": "x", "until": {"regex": "("}}, 400, "("),
+        ({"prompt": "x", "until": {"lines": 1, "only": True, "exclusive": True}}, 400, "exclude each other"),
+        (b'{"prompt": "\\ud800"}', 422, "prompt: "),
+        (b'{"prompt": "x", "temperature": NaN}', 422, "temperature: "),
+        (b'{"prompt": "x", "seed": ' + b"9" * 5000 + b"}", 400, "error parsing the body"),
+    ],
+)
+def test_a_wrong_body_is_refused_in_one_shape(body, status, message):
+    with Scripted() as server:
+        told, headers, answer = ask(server, body=body)
+    shape = json.loads(answer)
+    assert (told, list(shape), shape["status"]) == (status, ["status", "message"], 2)
+    assert message in shape["message"]
+    assert headers["content-type"] == "application/json"
+    assert not server.generations
+
+
+def test_other_methods_and_paths():
+    with Scripted() as server:
+        status, headers, body = get(server, "/chat/stream")
+        assert (status, headers["allow"], json.loads(body)["status"]) == (405, "POST", 2)
+        status, _, body = get(server, "/nowhere")
+        assert (status, json.loads(body)) == (404, {"status": 2, "message": "Not Found"})
+        assert get(server, "/docs")[0] == get(server, "/chat/stream/")[0] == 404
+        assert json.loads(get(server, "/healthz")[2]) == {"status": "ok"}
+        description = json.loads(get(server, "/openapi.json")[2])
+        assert list(description["paths"]) == ["/healthz", "/chat/stream", "/v1/models", "/v1/chat/completions"]
+
+
+def test_usage_may_come_before_the_end():
+    with Scripted([Usage(3, 1), "x", END]) as server:
+        assert [kind for kind, _ in frames(ask(server)[2])] == ["usage", "", "usage", "finish", ""]
