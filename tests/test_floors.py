@@ -22,6 +22,7 @@ FLOORS = {  # the longest name that fits a module says its floor
     "commands": 4,
     "sizes": 4,  # what an option may say
     "answering": 4,  # as commands, but for Python programs
+    "asynchronous": 4,
     "library": 4,
     "asking": 3,
     "net": 3,  # sockets, descriptors, clocks, signals
