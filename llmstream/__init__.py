@@ -7,17 +7,19 @@ __version__ = "0.1.0"
 TYPE_CHECKING = False  # type checkers take it for true; typing's own would have to be imported
 if TYPE_CHECKING:
     from . import errors
+    from .asynchronous import AsyncStream, astream
     from .core.events import Event, Finish, Reasoning, Start, Text, ToolCall, Usage
     from .errors import Error, Incomplete, Refused, Unavailable, UsageError
     from .filters import Block, Field, code, code_blocks, fields, follow, json_objects, until
-    from .library import AsyncStream, Stream, astream, stream
+    from .library import Stream, stream
 
 _HOMES = {  # the module that has it; "" for a module
     "errors": "",
     **dict.fromkeys(("Event", "Finish", "Reasoning", "Start", "Text", "ToolCall", "Usage"), "core.events"),
     **dict.fromkeys(("Error", "Incomplete", "Refused", "Unavailable", "UsageError"), "errors"),
     **dict.fromkeys(("Block", "Field", "code", "code_blocks", "fields", "follow", "json_objects", "until"), "filters"),
-    **dict.fromkeys(("AsyncStream", "Stream", "astream", "stream"), "library"),
+    **dict.fromkeys(("Stream", "stream"), "library"),
+    **dict.fromkeys(("AsyncStream", "astream"), "asynchronous"),
 }
 __all__ = [
     "AsyncStream", "Block", "Error", "Event", "Field", "Finish", "Incomplete", "Reasoning", "Refused", "Start",

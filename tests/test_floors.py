@@ -21,6 +21,7 @@ FLOORS = {  # the longest name that fits a module says its floor
     "cli": 5,
     "commands": 4,
     "answering": 4,  # as commands, but for Python programs
+    "asynchronous": 4,
     "library": 4,
     "asking": 3,
     "net": 3,  # sockets, descriptors, clocks, signals

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +19,7 @@ import llmstream
 from llmstream import Finish, Incomplete, Refused, Text, Unavailable, Usage, UsageError
 from llmstream.errors import Error
 
+from .conftest import environment
 from .loopback import DIALECTS, HOLD, WAIT, Provider, chat, chat_end, chat_text, frame, head, reply
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop] | None] = {"asyncio": None}
@@ -559,3 +562,40 @@ def test_a_replay_and_the_sdks_are_read_as_well(tmp_path, monkeypatch):
     recording.write_text("\n".join([*lines, '{"t": 0, "end": ""}']))
     for driver in DRIVERS:
         assert Read(driver, {"model": f"replay:{recording}"}, "text").items == ["a", "b"]
+
+
+# The process.
+
+
+def python(script: str, *lines: str) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-X", "dev", "-W", "error", "-c", "\n".join([script, *lines])]
+    return subprocess.run(command, capture_output=True, env=environment(), timeout=60)
+
+
+@pytest.mark.parametrize("end", ["pass", "sys.exit(0)", "gc.collect()", "del answer", "loop.close()"])
+@pytest.mark.parametrize("kind", ["stream", "astream"])
+def test_a_program_that_leaves_a_stream_open_ends_without_noise(kind, end):
+    with Provider([head(), chat_text("a"), HOLD]) as provider:
+        done = python(
+            "import asyncio, gc, llmstream, sys",
+            "loop = asyncio.new_event_loop()",
+            f"answer = llmstream.{kind}('Hi', **{at(provider)!r})",
+            "first = next(answer) if hasattr(answer, '__next__') else loop.run_until_complete(anext(answer))",
+            "print(first.type)",
+            *(["loop.close()"] if kind == "stream" and end != "loop.close()" else []),
+            end,
+            "loop.close()",
+        )
+        assert provider.left.wait(WAIT)
+    assert (done.stdout, done.stderr, done.returncode) == (b"start\n", b"", 0)
+
+
+def test_a_stream_loads_no_asyncio_and_no_commands():
+    with Provider([head(), *chat("a")]) as provider:
+        done = python(
+            "import llmstream, sys", f"print(llmstream.stream('Hi', **{at(provider)!r}).read(), *sys.modules)"
+        )
+    text, *modules = done.stdout.decode().split()
+    assert text == "a"
+    assert not {"asyncio", "click", "pydantic", "openai", "logging", "dataclasses"} & {*modules}
+    assert not [name for name in modules if name.startswith("llmstream.commands")]

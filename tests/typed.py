@@ -33,3 +33,29 @@ async def asynchronous(chunks: AsyncIterator[str], raw: AsyncIterator[bytes]) ->
     assert_type(llmstream.until(chunks, json=True), AsyncGenerator[str])
     async for block in llmstream.code_blocks(chunks):
         assert_type(block.language, str)
+
+
+def streams(said: list[str]) -> None:
+    with llmstream.stream("Hi", "openai/gpt-5.5", max_tokens=9, until={"lines": 3}, on_text=said.append) as answer:
+        assert_type(answer, llmstream.Stream)
+        for event in answer:
+            assert_type(event, llmstream.Event)
+            if isinstance(event, llmstream.Text):
+                assert_type(event.text, str)
+        assert_type(answer.text, Iterator[str])
+        assert_type(answer.batches(), Iterator[list[llmstream.Event]])
+        assert_type(answer.read(), str)
+    assert_type(answer.finish, llmstream.Finish | None)
+    assert_type(answer.usage, llmstream.Usage | None)
+    assert_type(llmstream.code(answer.text), Generator[str])
+    llmstream.stream("Hi", max_token=9)  # type: ignore[call-arg]
+    llmstream.stream("Hi", until={"line": 3}, seed="x")  # type: ignore[arg-type]
+
+
+async def asynchronous_streams() -> None:
+    async with llmstream.astream("Hi", stop=["a", "b"], options={"top_p": 0.5}) as answer:
+        async for event in answer:
+            assert_type(event, llmstream.Event)
+        assert_type(answer.text, AsyncIterator[str])
+        assert_type(await answer.read(), str)
+        assert_type(llmstream.json_objects(answer.text), AsyncGenerator[dict[str, Any]])
