@@ -185,7 +185,7 @@ class Run:
             self._start_at = self._again[0][0]
         for queue in self._ready.values():
             while queue:
-                if queue[0].generation.over:  # a condition's time has come while it waited
+                if queue[0] not in self._jobs:  # a condition's time has come while it waited
                     queue.popleft()
                 elif reason := self._closed(queue[0]):
                     self._give_up(queue.popleft(), Unavailable(reason))
@@ -269,11 +269,13 @@ class Run:
 
     def _over(self, job: Job) -> None:
         self._settle(job)
-        self._budget.give()
         self._jobs.discard(job)
         generation, target = job.generation, job.target
+        if generation.failure is None:  # what fails again and again must not live on its own failures
+            self._budget.give()
         self.totals.used(target.provider, target.model, generation.exchange.usage, generation.timing)
         job.record = job.answer.record(generation)
+        del job.generation, job.answer  # which refer to the job: no garbage collection comes in time
         if self._journal and "finish" in job.record:  # what failed is tried again by the next run
             self._journal.add(job.key, job.digest, job.record)
             self._unsaved.append(job)

@@ -106,9 +106,12 @@ def command(
         return totals.status
     finally:
         if rows.undecodable:
-            stdio.note(NAME, f"{rows.undecodable} prompts were not UTF-8: what was not is U+FFFD")
+            what = "1 prompt was" if rows.undecodable == 1 else f"{rows.undecodable:,} prompts were"
+            stdio.note(NAME, f"{what} not UTF-8: what was not is U+FFFD")
         if kept and kept.changed:
-            stdio.note(NAME, f"{kept.changed} answers of {journal} were to other requests: asked again")
+            one = kept.changed == 1
+            what = f"1 answer of {journal} was" if one else f"{kept.changed:,} answers of {journal} were"
+            stdio.note(NAME, f"{what} to {'another request' if one else 'other requests'}: asked again")
     return totals.status
 
 
