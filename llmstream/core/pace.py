@@ -2,10 +2,10 @@
 
 Four things hold a request back, and the latest of them decides:
 
-- Concurrency. `limit` streams run at once. It starts small and grows by one for each answer (so it doubles within the
-  time to the first byte) up to `jobs` or the first refusal; from then on by one for `limit` answers, and it is halved
-  on refusal (TCP's slow start, and AIMD). Before a refusal starts are spread as well, or the bursts of slow start
-  would run into small buckets.
+- Concurrency. `limit` streams run at once. It starts small and grows by two for each answer's head (so it doubles
+  within the time to the first byte, though none of the streams has ended by then) up to `jobs` or the first refusal;
+  from then on by one for `limit` answers, and it is halved on refusal (TCP's slow start, and AIMD). Before a refusal
+  starts are spread as well, or the bursts of slow start would run into small buckets.
 - An admission rate, learnt from the first 429 on. Most limits are rates, and a sawtooth of concurrency wastes a quarter
   of a rate. What a provider bears is what it let through between two moments at which it refused. Between refusals the
   rate follows a cubic curve (as in CUBIC, RFC 9438): quickly back to near what was found, long about there, then ever
@@ -165,7 +165,7 @@ class Pace:
             self._answer_time = _smoothed(self._answer_time, now - sent.at)
             if sent.at >= self._reacted:
                 self._in_a_row = 0
-            grown = self._limit + (1 if self._limit < self._threshold(now) else 1 / self._limit)
+            grown = self._limit + (2 if self._limit < self._threshold(now) else 1 / self._limit)
             self._limit = min(float(self._jobs), grown)
         elif status == RATE_REFUSED or status in OVERLOADED:
             self._refused(sent, now, status, headers, wall)

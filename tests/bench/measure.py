@@ -39,8 +39,21 @@ def environment(**more: str) -> dict[str, str]:
     return {k: v for k, v in env.items() if not k.lower().endswith("_proxy")} | {"LC_ALL": "C.UTF-8"} | more
 
 
+def pin(core: int) -> str:
+    """Keeps this process, and what it starts from now on, to one core, where there are two; says so."""
+    if not hasattr(os, "sched_setaffinity") or (os.cpu_count() or 1) < 2:
+        return "share the cores"
+    os.sched_setaffinity(0, {core})
+    return "are on cores of their own"
+
+
 def run(argv: Sequence[str], env: Mapping[str, str], stdin: str = os.devnull) -> Cost:
     """Runs a command, its stdin a file, its stdout a pipe that is read at once. Stops the program where it fails."""
+    return run_told(argv, env, stdin)[0]
+
+
+def run_told(argv: Sequence[str], env: Mapping[str, str], stdin: str = os.devnull) -> tuple[Cost, str]:
+    """The same, and what it wrote to stderr."""
     path = shutil.which(argv[0])
     if path is None:
         sys.exit(f"{argv[0]}: not found")
@@ -61,11 +74,11 @@ def run(argv: Sequence[str], env: Mapping[str, str], stdin: str = os.devnull) ->
         os.close(ours)
         _, status, usage = os.wait4(pid, 0)
         wall = time.perf_counter() - started
+        stderr.seek(0)
+        said = stderr.read().decode(errors="replace")
         if status:
-            stderr.seek(0)
-            said = stderr.read().decode(errors="replace")
             sys.exit(f"{' '.join(argv)}: status {os.waitstatus_to_exitcode(status)}\n{said}")
-    return Cost(first, wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * RSS_UNIT, written)
+    return Cost(first, wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * RSS_UNIT, written), said
 
 
 def in_turn(measures: Mapping[str, Callable[[], Cost]], runs: int) -> dict[str, list[Cost]]:

@@ -43,7 +43,7 @@ def fine(_):
 
 
 def test_it_is_quick_and_seldom_refused():
-    """Within a quarter of the ideal in 104 of the 108 runs, within a third in all; fewer than 5 % are refused."""
+    """Within a quarter of the ideal in 160 of the 162 runs, within a third in all; fewer than 5 % are refused."""
     outcomes = {case: simulate(case) for case in CASES}
     slow = {case for case, outcome in outcomes.items() if outcome.over > 0.25}
     assert all((case.response, case.retry_after, case.jobs) == (2.0, "seconds", 1000) for case in slow)
@@ -61,7 +61,7 @@ def test_without_a_limit_it_reaches_jobs_and_stays(jobs):
     assert outcome.seconds < 20 * 0.5 * 1.25 + 4
 
 
-def test_slow_start_begins_with_eight_and_adds_one_an_answer():
+def test_slow_start_begins_with_eight_and_adds_two_an_answer():
     pace = Pace(100)
     sents = []
     while (at := pace.next_start(0.0, 0)) is not None and at <= 0:
@@ -71,7 +71,24 @@ def test_slow_start_begins_with_eight_and_adds_one_an_answer():
     assert pace.reason == "8 run at once"
     for n, sent in enumerate(sents, 1):
         pace.answered(sent, 0.3, 200, {}, WALL)
-        assert pace.limit == 8 + n
+        assert pace.limit == 8 + 2 * n
+
+
+def test_slow_start_does_not_wait_for_streams_to_end():
+    """With heads after half a second a thousand streams run after eight round trips, though none has ended."""
+    pace, now = Pace(1000), 0.0
+    unanswered = []
+    while pace.running < 1000:
+        at = pace.next_start(now, 0)
+        while unanswered and (at is None or unanswered[0].at + 0.5 <= at):
+            sent = unanswered.pop(0)
+            now = max(now, sent.at + 0.5)
+            pace.answered(sent, now, 200, {}, WALL)
+            at = pace.next_start(now, 0)
+        assert at is not None
+        now = max(now, at)
+        unanswered.append(pace.sent(now, 0))
+    assert now < 8 * 0.5
 
 
 def grown(jobs: int = 64) -> Pace:
