@@ -6,9 +6,9 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from ..answering import ask
+from ..asynchronous import AsyncStream
 from ..config import Config
 from ..core.events import Event
-from ..library import AsyncStream
 from .asked import Asked, Generate
 
 SAME = ("system", "model", "max_tokens", "temperature", "seed", "stop", "until", "schema", "effort")
