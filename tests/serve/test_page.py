@@ -53,7 +53,7 @@ def test_what_is_asked(visit):
         ended(page)
     asked = server.generations[0].asked
     assert (asked.prompt, asked.system, asked.model) == ("One\nTwo", "Be brief.", "openai/x")
-    assert asked.until["until_code_block"] is True
+    assert asked.until == {"code_block": True}
 
 
 @pytest.mark.parametrize("how", ["button", "escape", "left"])

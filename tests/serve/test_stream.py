@@ -7,6 +7,7 @@ import json
 import pytest
 
 from llmstream.core.events import Finish, Reasoning, Text, Usage
+from llmstream.core.stop.conditions import from_mapping
 from llmstream.errors import Incomplete, Refused, Unavailable, UsageError
 
 from .serving import END, START, Client, Scripted, Word, ask, frames, get
@@ -135,20 +136,15 @@ def test_what_is_asked():
     assert asked.prompt == "Hi"
     assert (asked.system, asked.model, asked.max_tokens, asked.temperature) == ("Be brief.", "openai/m", 5, 0)
     assert (asked.seed, asked.stop) == (7, ("X",))
-    until = asked.until
-    assert (until["until_code_block"], until["until_regex"], until["until_count"]) == (True, ("a+",), 2)
-    assert (until["until_fixed"], until["until_json"], until["until_lines"]) == ((), None, None)
+    assert asked.until == {"code_block": True, "regex": "a+", "count": 2}
 
 
 def test_the_conditions_are_those_of_the_commands():
-    from llmstream import stopping
-
     with Scripted() as server:
         ask(server, body={"prompt": "Hi", "until": {"code_block": True, "fixed": ["a", "b"], "seconds": 2.5}})
         ask(server, body={"prompt": "Hi", "until": {"ignore_case": True}})
-    params = dict(server.generations[0].asked.until)
-    made, mode = stopping.take(params, "until-")
-    assert (params, len(made), mode) == ({}, 4, "with")
+    made, mode = from_mapping(server.generations[0].asked.until)
+    assert (len(made), mode) == (4, "with")
     assert server.generations[1].asked.until is None
 
 
