@@ -40,7 +40,7 @@ class Guard:
         """`takers` are the paths to which something is posted."""
         self._app, self._serving, self._settings, self._takers = app, serving, serving.settings, takers
         self._token = serving.settings.token.encode()
-        self._hosts = {"localhost", *map(str.lower, serving.settings.hosts)}
+        self._hosts = {"localhost", *map(str.lower, serving.settings.hosts)} - {""}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -11,6 +11,7 @@ import contextlib
 import gc
 import ipaddress
 import math
+import resource
 import signal
 import socket
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from .connection import Connection
 
 NAME = "serve"
 BACKLOG = 2048
+DESCRIPTORS = 65536
 LAST_WORDS = 2  # seconds in which those who are cut can be told so
 
 
@@ -36,6 +38,7 @@ def run(app: FastAPI, host: str, port: int) -> None:
     serving: Serving = app.state.serving
     listener = listen(host, port, serving.settings.token)
     server = Server(app)
+    _raise_limit()
     stdio.note(NAME, f"listening on {url(listener)}")
     gc.collect()
     gc.freeze()  # what is there now stays: a full collection amid the answers would look at all of it
@@ -86,6 +89,14 @@ async def _serve(server: Server, serving: Serving, listener: socket.socket) -> i
             loop.add_signal_handler(signum, on_signal, signum)
     await server.serve(sockets=[listener])
     return signals[0]
+
+
+def _raise_limit() -> None:
+    """Lets the process have as many descriptors as it may: an answer takes two, and the usual limit is 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def listen(host: str, port: int, token: str) -> socket.socket:

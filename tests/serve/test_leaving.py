@@ -9,10 +9,12 @@ import socket
 import struct
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from llmstream.core.events import Text
+from llmstream.serve.run import DESCRIPTORS
 
 from ..conftest import ROOT, environment
 from .serving import ASK, END, WAIT, Client, Scripted, Word, ask, frames
@@ -194,6 +196,7 @@ PROGRAM = """
 import asyncio
 from llmstream import __main__, cli, stdio
 from llmstream.core.events import Text
+from llmstream.serve.run import DESCRIPTORS
 from llmstream.serve.app import create
 from llmstream.serve.run import run
 from llmstream.serve.settings import Settings
@@ -295,3 +298,14 @@ def test_a_new_request_is_refused_while_it_ends():
         assert body == b'{"status": 4, "message": "the server is shutting down"}'
         word.give()
         first.until(b"[DONE]")
+
+
+def test_the_usual_limit_of_descriptors_is_none(process):
+    program, client = process(grace=0)
+    with client:
+        limits = Path(f"/proc/{program.pid}/limits")
+        if not limits.exists():
+            pytest.skip("there is no /proc")
+        line = next(line for line in limits.read_text().splitlines() if line.startswith("Max open files"))
+        soft, hard = line.split()[3:5]
+        assert soft == str(min(int(hard), DESCRIPTORS)) or int(soft) > DESCRIPTORS
