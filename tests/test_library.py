@@ -568,7 +568,7 @@ def test_a_replay_and_the_sdks_are_read_as_well(tmp_path, monkeypatch):
 
 
 def python(script: str, *lines: str) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-X", "dev", "-W", "error", "-c", "\n".join([script, *lines])]
+    command = [sys.executable, "-W", "error", "-c", "\n".join([script, *lines])]
     return subprocess.run(command, capture_output=True, env=environment(), timeout=60)
 
 
@@ -597,5 +597,5 @@ def test_a_stream_loads_no_asyncio_and_no_commands():
         )
     text, *modules = done.stdout.decode().split()
     assert text == "a"
-    assert not {"asyncio", "click", "pydantic", "openai", "logging", "dataclasses"} & {*modules}
+    assert {"asyncio", "click", "pydantic", "openai", "logging", "concurrent.futures"} & {*modules} == set()
     assert not [name for name in modules if name.startswith("llmstream.commands")]
