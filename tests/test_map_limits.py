@@ -11,7 +11,6 @@ from .conftest import at
 from .loopback import HOLD, RESET, Provider, chat_text, head, reply
 from .mapping import WAIT, echo, lines, running, texts
 
-
 # What the user says.
 
 
