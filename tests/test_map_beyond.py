@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -12,7 +10,7 @@ import sys
 import pytest
 
 from . import examples
-from .conftest import ROOT, at
+from .conftest import ROOT, at, environment
 from .loopback import Provider, reply
 from .mapping import echo, lines
 
@@ -78,12 +76,18 @@ def logged(path) -> dict[int, int]:
 
 
 SCRIPT = """
-import sys
+import os
 from pyspark.sql import SparkSession
 
 spark = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
 BLOCK
 spark.stop()
+"""
+CONFIG = """
+model = "work/m"
+[providers.work]
+base_url = "URL/v1"
+key_cmd = "echo key"
 """
 
 
@@ -94,29 +98,30 @@ def test_spark_pipes_each_partition_through_a_run(tmp_path):
     (tmp_path / "prompts.jsonl").write_text(prompts(40))
     code = block("sparkContext").replace("minPartitions=100", "minPartitions=10")
     (tmp_path / "job.py").write_text(SCRIPT.replace("BLOCK", code))
-    done, provider = _spark(tmp_path, echo)
-    assert done.returncode == 0, done.stderr
+    with Provider(echo) as provider:
+        done = spark(tmp_path, provider.url)
+        assert done.returncode == 0, done.stderr
+        assert len(provider.requests) == 40
     parts = sorted((tmp_path / "answers").glob("part-*"))
     assert len(parts) >= 10
     answers = [json.loads(line) for part in parts for line in part.read_text().splitlines()]
     assert [(answer["id"], answer["text"]) for answer in answers] == [(f"q{n}", f"p{n}") for n in range(40)]
-    assert len(provider.requests) == 40
     shutil.rmtree(tmp_path / "answers")
-    done, _ = _spark(tmp_path, lambda request: reply("400 No", b"{}"))
+    with Provider(lambda request: reply("400 No", b"{}")) as provider:
+        done = spark(tmp_path, provider.url)
     assert done.returncode != 0
-    assert re.search(r"[Pp]ipe function .* exited with error code 3", done.stderr)
+    assert "exited with error code 3" in done.stderr
 
 
-def _spark(folder, script):
-    with Provider(script) as provider:
-        env = at(provider.url, LLMSTREAM_MODEL="openai/m", PYSPARK_PYTHON=sys.executable)
-        if not (folder / "bin").exists():
-            (folder / "bin").mkdir()
-            wrapper = folder / "bin" / "llmstream"
-            wrapper.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m llmstream "$@"\n')
-            wrapper.chmod(0o755)
-        env["PATH"] = f"{folder / 'bin'}:{env['PATH']}"
-        done = subprocess.run(
-            [sys.executable, "job.py"], cwd=folder, env=env, capture_output=True, text=True, timeout=300
-        )
-    return done, provider
+def spark(folder, url: str) -> subprocess.CompletedProcess[str]:
+    """Runs job.py in the folder; each run of llmstream finds its provider by the configuration, as on other hosts."""
+    config = folder / ".config" / "llmstream" / "config.toml"
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text(CONFIG.replace("URL", url))
+    wrapper = folder / "bin" / "llmstream"
+    wrapper.parent.mkdir(exist_ok=True)
+    wrapper.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m llmstream "$@"\n')
+    wrapper.chmod(0o755)
+    env = environment(HOME=str(folder), PYSPARK_PYTHON=sys.executable)
+    env |= {"PATH": f"{wrapper.parent}:{env['PATH']}"}
+    return subprocess.run([sys.executable, "job.py"], cwd=folder, env=env, capture_output=True, text=True, timeout=300)
