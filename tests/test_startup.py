@@ -25,17 +25,17 @@ HEAVY = {
 RUN = "import llmstream.__main__; from llmstream.cli import run; assert run(sys.argv[1:]) == 0"
 
 
-def imported(code: str, *args: str, env: dict[str, str] | None = None) -> set[str]:
+def imported(code: str, *args: str, env: dict[str, str] | None = None, input: str = "") -> set[str]:
     """The modules that are there after code has run, in a Python of its own."""
     command = [sys.executable, "-c", f"import sys; {code}; print(*sys.modules, file=sys.stderr)", *args]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=env or environment())
+    done = subprocess.run(command, input=input, capture_output=True, text=True, env=env or environment())
     assert done.returncode == 0, done.stderr
     return set(done.stderr.split())
 
 
-def llmstream(*args: str, env: dict[str, str] | None = None) -> set[str]:
+def llmstream(*args: str, env: dict[str, str] | None = None, input: str = "") -> set[str]:
     """Those that are there for llmstream's sake."""
-    return imported(RUN, *args, env=env) - imported("import click")
+    return imported(RUN, *args, env=env, input=input) - imported("import click")
 
 
 def test_version_loads_no_command():
@@ -72,6 +72,16 @@ def test_gen_loads_only_the_wire_and_its_dialect(api):
     assert dialects - {"chat"} == {api} - {"chat"}  # responses leans on chat
     assert "llmstream.net.embedded" not in modules
     assert not modules & {f"llmstream.{name}" for name in FEATURES}
+
+
+def test_map_loads_what_gen_does_and_its_own_rooms():
+    with Provider([head(), *DIALECTS["chat"]("Hello")]) as provider:
+        env = at(provider.url, LLMSTREAM_MODEL="openai/m")
+        modules = llmstream("map", "--quiet", env=env, input="Hi\n")
+        assert len(provider.requests) == 1
+    assert not (modules & HEAVY) - imported("import pycurl")
+    assert "llmstream.batch.run" in modules
+    assert not modules & {"tqdm", "llmstream.batch.journal", "hashlib", "llmstream.core.schema", "llmstream.net.aio"}
 
 
 def test_without_a_configuration_or_a_prompt_file_nothing_that_reads_them_is_loaded(tmp_path):

@@ -195,7 +195,8 @@ def _watched(run: Run, totals: Totals, quiet: bool, usage: bool) -> None:
     """Runs it, its progress shown on a terminal; the lines at the end are told however it ends."""
     from ..batch.progress import Progress
 
-    progress = Progress(_total(), quiet)
+    typed = os.isatty(stdio.STDIN)  # on the line that would be drawn on
+    progress = Progress(_total(), quiet or typed)
     run.before_output = progress.hide
     started = time.monotonic()
 
