@@ -45,10 +45,13 @@ class PromptFile:
         self._body = "\n".join(lines[end:])
         self._defaults = self._variables()
 
-    def prompt(self, operands: tuple[str, ...], no_stdin: bool, given: Mapping[str, str]) -> str:
+    def prompt(
+        self, operands: tuple[str, ...], no_stdin: bool, given: Mapping[str, str], required: bool = True
+    ) -> str:
         """The body, its places filled; after it, where they have no place, the operands, and stdin if it is data.
 
-        What fills a place is not searched for places. Raises UsageError for a place that nothing fills.
+        What fills a place is not searched for places. Raises UsageError for a place that nothing fills, and for an
+        empty prompt that is required.
         """
         for name in {STDIN, OPERANDS} & given.keys():
             raise UsageError(f"-v cannot set {name}: the command line fills {{{{{name}}}}}")
@@ -69,6 +72,8 @@ class PromptFile:
             parts.append(prompts.read_stdin(self._command))
         text = "\n\n".join(part for part in parts if part)
         if not text.strip():
+            if not required:
+                return ""
             raise UsageError(f"{self.path}: the prompt is empty: write one below the head, or give operands")
         return text
 

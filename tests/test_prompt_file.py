@@ -255,6 +255,37 @@ def test_a_schema_and_other_features_in_the_head(sent, tmp_path):
     assert sent('+++\nmodel = "ollama/m"\noptions.json = true\n+++\nHi')["response_format"] == {"type": "json_object"}
 
 
+LIST, ONE = {"items"}, {"a"}  # the properties of a list of answers, and of one
+
+
+@pytest.mark.parametrize(
+    ("head", "args", "properties"),
+    [
+        ('schema = "a"', ["--schema-multi", "b"], LIST),
+        ('options.schema_multi = "b"', ["--schema", "a"], ONE),
+        ('options.schema_multi = "b"', [], LIST),
+    ],
+)
+def test_a_schema_of_the_command_line_is_the_only_one(sent, head, args, properties):
+    body = sent(f'+++\nmodel = "ollama/m"\n{head}\n+++\nHi', *args)
+    assert isinstance(body, dict)
+    assert body["response_format"]["json_schema"]["schema"]["properties"].keys() == properties
+
+
+def test_two_schemas_in_one_head_exclude_each_other(sent):
+    told = prompt(sent('+++\nmodel = "ollama/m"\nschema = "a"\noptions.schema_multi = "b"\n+++\nHi'))
+    assert told == "--schema is for one answer, --schema-multi for a list of them: not both"
+
+
+def test_a_head_alone_goes_with_a_conversation(sent, tmp_path):
+    talk = tmp_path / "talk.json"
+    talk.write_text('[{"role": "user", "content": "Which river?"}]')
+    assert prompt(sent(HEAD, "--messages", str(talk))) == "Which river?"
+    assert prompt(sent(f'{HEAD[:-4]}options.messages = "talk.json"\n+++\n')) == "Which river?"
+    talk.write_text('[{"role": "assistant", "content": "The Rhine."}]')
+    assert prompt(sent(HEAD, "--messages", str(talk))).endswith("does not end with a user's message: give a prompt")
+
+
 def test_stdin_is_read_once(run, sent):
     body = sent("Which lies at the Rhine?", "-m", "ollama/m", "-a", "-", input=b"Basel")
     assert json.dumps(body).count("Basel") == 1

@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 
 HEAD = ("model", "system", "schema")  # what a prompt file says at its top; all other options stand in [options]
 NOT_BY_MODEL = ("model", "api")
+RIVALS = {"schema": "schema_multi", "schema_multi": "schema"}  # the one leaves no room for the other
 
 
 def take_head(file: PromptFile, taken: Options) -> None:
     document, data = file.head, file.head.data
     top = [name for name in HEAD if name in taken.by_name]
     document.check_names((), data, (*top, "options", "vars"))
+    taken.begin()
     chosen = document.table(("options",), data.get("options", {}))
     taken.check_names(document, ("options",), chosen)
     for name in top:
@@ -52,6 +54,7 @@ def take_defaults(settings: config.Config, model: str | None, taken: Options) ->
         taken.check_names(document, keys, table, NOT_BY_MODEL)
     provider, own = providers.named(model, os.environ, settings.known)
     for keys in (("providers", provider, "models", own), ("providers", provider, "defaults")):
+        taken.begin()
         for name, value in tables.get(keys, {}).items():
             taken.take((*keys, name), value, document, settings.folder)
 
@@ -69,6 +72,11 @@ class Options:
             if opt.startswith("--") and param.name in settable
         }
         self._set = {param.name for param in self.by_name.values() if self._on_command_line(param)}
+        self.begin()
+
+    def begin(self) -> None:
+        """What is taken from here on counts less than what was taken so far."""
+        self._above = frozenset(self._set)
 
     def _on_command_line(self, param: click.Parameter) -> bool:
         return self._ctx.get_parameter_source(param.name or "") is not ParameterSource.DEFAULT
@@ -81,9 +89,12 @@ class Options:
                 raise document.error((*keys, name), unknown(name, allowed))
 
     def take(self, keys: Keys, value: object, document: Document, folder: str) -> None:
-        """Sets an option, unless that is done already. The value is converted as if it stood on the command line."""
+        """Sets an option, unless that is done already, or a rival of it counts for more.
+
+        The value is converted as if it stood on the command line.
+        """
         param = self.by_name[keys[-1].replace("-", "_")]
-        if param.name is None or param.name in self._set:
+        if param.name is None or param.name in self._set or RIVALS.get(param.name) in self._above:
             return
         self._set.add(param.name)
         wrong: Callable[[str], UsageError] = lambda message: document.error(keys, message)  # noqa: E731

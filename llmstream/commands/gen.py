@@ -83,7 +83,7 @@ def command(
         raise UsageError("only one option can read stdin")
     alone = no_stdin or asking.takes_stdin
     if file:
-        text = file.prompt(prompt, alone, variables)
+        text = file.prompt(prompt, alone, variables, required=not asking.conversation)
     else:
         text = prompts.read(NAME, prompt, alone, required=not asking.conversation)
     target, request = asking.request(text)
