@@ -18,6 +18,7 @@ from .. import stdio
 from ..errors import ReaderGone
 
 READ, WRITE = select.POLLIN, select.POLLOUT
+FEW = 64  # alarms that are not worth sweeping up
 
 
 class Alarm(Protocol):
@@ -46,13 +47,16 @@ class Watching(Protocol):
 
 
 class _Alarm:
-    __slots__ = ("due",)
+    __slots__ = ("_loop", "due")
 
-    def __init__(self, due: Callable[[], object]) -> None:
+    def __init__(self, loop: Loop, due: Callable[[], object]) -> None:
+        self._loop = loop
         self.due: Callable[[], object] | None = due
 
     def cancel(self) -> None:
-        self.due = None
+        if self.due is not None:
+            self.due = None
+            self._loop.cancelled += 1
 
 
 class Loop:
@@ -64,6 +68,7 @@ class Loop:
         self._ready: dict[int, Callable[[int], object]] = {}
         self._alarms: list[tuple[float, int, _Alarm]] = []  # a heap; the number keeps equal times in order
         self._number = 0
+        self.cancelled = 0  # of them: most alarms are time-outs, far off, which are cancelled long before
         self._pipes: list[int] = []
         if reader:
             with contextlib.suppress(PermissionError):  # epoll takes no regular file: nobody can leave one
@@ -73,9 +78,13 @@ class Loop:
         return time.monotonic()
 
     def watch(self, fd: int, mask: int, ready: Callable[[int], object]) -> None:
-        if fd in self._ready:
-            self._poll.modify(fd, mask)
-        else:
+        known = fd in self._ready
+        if known:
+            try:
+                self._poll.modify(fd, mask)
+            except FileNotFoundError:  # it was closed, and its number is another's now
+                known = False
+        if not known:
             self._poll.register(fd, mask)
         self._ready[fd] = ready
 
@@ -85,8 +94,12 @@ class Loop:
                 self._poll.unregister(fd)
 
     def at(self, when: float, due: Callable[[], object]) -> Alarm:
-        alarm = _Alarm(due)
+        alarm = _Alarm(self, due)
         self._number += 1
+        if self.cancelled > max(FEW, len(self._alarms) // 2):
+            self._alarms = [entry for entry in self._alarms if entry[2].due is not None]
+            heapq.heapify(self._alarms)
+            self.cancelled = 0
         heapq.heappush(self._alarms, (when, self._number, alarm))
         return alarm
 
@@ -95,25 +108,33 @@ class Loop:
 
         Raises ReaderGone as soon as stdout's reader leaves.
         """
-        alarms = self._alarms
-        while alarms and alarms[0][2].due is None:
-            heapq.heappop(alarms)
-        if alarms and (deadline is None or alarms[0][0] < deadline):
-            deadline = alarms[0][0]
+        while self._alarms and self._alarms[0][2].due is None:
+            self._next_due()
+        if self._alarms and (deadline is None or self._alarms[0][0] < deadline):
+            deadline = self._alarms[0][0]
         timeout = None if deadline is None else min(max(0.0, deadline - self.now()), stdio.DAY)
         ready = self._poll.poll(timeout if self._epoll or timeout is None else timeout * 1000)
-        calls = self._ready
-        for fd, mask in ready:
-            if (call := calls.get(fd)) is not None:  # unless a call before it has changed that
-                call(mask)
+        watches = self._ready
+        calls = [(fd, mask, watches.get(fd)) for fd, mask in ready]
+        for fd, mask, call in calls:
+            if call is not None:
+                if watches.get(fd) is call:  # else a call before it has changed that: what is ready will be told again
+                    call(mask)
             elif fd == stdio.STDOUT:
                 raise ReaderGone
-        now = self.now()
-        while alarms and alarms[0][0] <= now:
-            due = heapq.heappop(alarms)[2].due
-            if due is not None:
+        now, last = self.now(), self._number  # what is set from here on has its turn after the descriptors
+        while self._alarms and self._alarms[0][0] <= now and self._alarms[0][1] <= last:
+            if (due := self._next_due()) is not None:
                 due()
         return now
+
+    def _next_due(self) -> Callable[[], object] | None:
+        """Takes the first alarm off the heap: its callback, if it was not cancelled."""
+        alarm = heapq.heappop(self._alarms)[2]
+        due, alarm.due = alarm.due, None
+        if due is None:
+            self.cancelled -= 1
+        return due
 
     def waker(self) -> Callable[[], None]:
         """What another thread calls to end a wait."""
