@@ -1,1 +1,1 @@
-"""Pictures for people: what the README shows, made from real runs."""
+"""What the README shows: terminal.svg is made by `tests.pictures.terminal`, page.png by `tests.serve.screenshots`."""
