@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -588,6 +589,24 @@ def test_a_program_that_leaves_a_stream_open_ends_without_noise(kind, end):
         )
         assert provider.left.wait(WAIT)
     assert (done.stdout, done.stderr, done.returncode) == (b"start\n", b"", 0)
+
+
+def test_an_interrupt_ends_the_wait_and_the_stream():
+    with Provider([head(), chat_text("a"), HOLD]) as provider:
+        script = [
+            "import llmstream",
+            "try:",
+            f"    with llmstream.stream('Hi', **{at(provider)!r}) as answer:",
+            "        for piece in answer.text: print(piece, flush=True)",
+            "except KeyboardInterrupt: print('interrupted', answer.finish.reason)",
+        ]
+        command = [sys.executable, "-W", "error", "-c", "\n".join(script)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen(command, env=environment(), **pipes) as process:
+            assert process.stdout.readline() == b"a\n"
+            process.send_signal(signal.SIGINT)
+            assert process.communicate(timeout=WAIT) == (b"interrupted cancelled\n", b"")
+        assert provider.left.wait(WAIT)
 
 
 def test_a_stream_loads_no_asyncio_and_no_commands():
