@@ -298,6 +298,28 @@ def test_a_condition_of_time_ends_a_silent_answer(driver):
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
+def test_a_filter_that_has_enough_ends_the_answer_upstream(driver):
+    async def main(text: Any) -> str:
+        return "".join([piece async for piece in llmstream.code(text)])
+
+    with Provider([head(), chat_text("```py\nx\n```\n"), HOLD]) as provider:
+        if driver == "thread":
+            stream: Any = llmstream.stream("Hi", **at(provider))
+            assert "".join(llmstream.code(stream.text)) == "x\n"
+        else:
+            stream = llmstream.astream("Hi", **at(provider))
+            assert run(driver, main(stream.text)) == "x\n"
+        assert stream.finish == Finish("cancelled", "")
+        assert provider.left.wait(WAIT)
+
+
+def test_pieces_may_be_taken_in_turns():
+    with Provider([head(), *chat("a", "b", "c")]) as provider:
+        stream = llmstream.stream("Hi", **at(provider))
+        assert [next(stream.text), next(stream.text), stream.read()] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
 def test_callbacks_come_in_order(driver):
     said: list[Any] = []
     with Provider([head(), *chat("a", "b")]) as provider:
