@@ -28,13 +28,13 @@ def astream(prompt: str = "", model: str | None = None, **options: Unpack[Option
 
 
 class _Each(AsyncIterator[T], Generic[T]):
-    """What a function gives until it raises StopAsyncIteration.
+    """What a function gives until it raises StopAsyncIteration. To close it is to close the stream.
 
     An async generator would not end with the `for` that reads it, but some time after, and keep the stream open.
     """
 
-    def __init__(self, step: Callable[[], Awaitable[T]]) -> None:
-        self._step = step
+    def __init__(self, step: Callable[[], Awaitable[T]], aclose: Callable[[], Awaitable[None]]) -> None:
+        self._step, self.aclose = step, aclose
 
     async def __anext__(self) -> T:
         return await self._step()
@@ -78,12 +78,12 @@ class AsyncStream(Answer):
 
     def batches(self) -> AsyncIterator[list[Event]]:
         """The events that arrived together, in lists."""
-        return _Each(self._take)
+        return _Each(self._take, self.aclose)
 
     @property
     def text(self) -> AsyncIterator[str]:
-        """The text alone, piece by piece as it arrives."""
-        return _Each(self._piece)
+        """The text alone, piece by piece as it arrives. A filter over it that has enough closes the stream."""
+        return _Each(self._piece, self.aclose)
 
     async def read(self) -> str:
         """Reads to the end: the text from here on. A callback sees it while it comes."""

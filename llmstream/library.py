@@ -64,10 +64,8 @@ class Stream(Answer):
 
     @property
     def text(self) -> Iterator[str]:
-        """The text alone, piece by piece as it arrives."""
-        for event in self:
-            if isinstance(event, Text):
-                yield event.text
+        """The text alone, piece by piece as it arrives. A filter over it that has enough closes the stream."""
+        return _Pieces(self)
 
     def read(self) -> str:
         """Reads to the end: the text from here on. A callback sees it while it comes."""
@@ -124,3 +122,17 @@ class Stream(Answer):
             line, self._line = self._line, None
         if line:
             kept.give_back(line)
+
+
+class _Pieces(Iterator[str]):
+    """The texts among the events. To close it is to close the stream, to drop it is not."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self.close = stream.close
+
+    def __next__(self) -> str:
+        for event in self._stream:
+            if isinstance(event, Text):
+                return event.text
+        raise StopIteration

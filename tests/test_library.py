@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -21,32 +23,12 @@ from llmstream.errors import Error
 
 from .conftest import environment
 from .loopback import DIALECTS, HOLD, WAIT, Provider, chat, chat_end, chat_text, frame, head, reply
-
-LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop] | None] = {"asyncio": None}
-with contextlib.suppress(ImportError):
-    import uvloop
-
-    LOOPS["uvloop"] = uvloop.new_event_loop
-DRIVERS = ("thread", *LOOPS)
+from .streams import DRIVERS, LOOPS, at, be_nobody, run
 
 
 @pytest.fixture(autouse=True)
 def nobody(monkeypatch):
-    """The environment of a user who has no key and no configuration."""
-    for name in os.environ:
-        if name.endswith(("_API_KEY", "_BASE_URL")) or name.startswith("LLMSTREAM_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("XDG_CONFIG_HOME", os.devnull)
-
-
-def at(provider: Provider, **options: Any) -> dict[str, Any]:
-    return {"model": "openai/m", "api": "chat", "base_url": f"{provider.url}/v1", "api_key": "sk-test-key", **options}
-
-
-def run(driver: str, main: Any) -> Any:
-    """Runs a coroutine to its end."""
-    with asyncio.Runner(loop_factory=LOOPS[driver]) as runner:
-        return runner.run(main)
+    be_nobody(monkeypatch)
 
 
 class Read:
@@ -313,6 +295,28 @@ def test_a_condition_of_time_ends_a_silent_answer(driver):
         read = Read(driver, at(provider, until={"seconds": 0.05}))
         assert provider.left.wait(WAIT)
     assert (read.items, read.error) == ([Finish("cancelled", "")], None)
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_filter_that_has_enough_ends_the_answer_upstream(driver):
+    async def main(text: Any) -> str:
+        return "".join([piece async for piece in llmstream.code(text)])
+
+    with Provider([head(), chat_text("```py\nx\n```\n"), HOLD]) as provider:
+        if driver == "thread":
+            stream: Any = llmstream.stream("Hi", **at(provider))
+            assert "".join(llmstream.code(stream.text)) == "x\n"
+        else:
+            stream = llmstream.astream("Hi", **at(provider))
+            assert run(driver, main(stream.text)) == "x\n"
+        assert stream.finish == Finish("cancelled", "")
+        assert provider.left.wait(WAIT)
+
+
+def test_pieces_may_be_taken_in_turns():
+    with Provider([head(), *chat("a", "b", "c")]) as provider:
+        stream = llmstream.stream("Hi", **at(provider))
+        assert [next(stream.text), next(stream.text), stream.read()] == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
@@ -588,6 +592,38 @@ def test_a_program_that_leaves_a_stream_open_ends_without_noise(kind, end):
         )
         assert provider.left.wait(WAIT)
     assert (done.stdout, done.stderr, done.returncode) == (b"start\n", b"", 0)
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("xllamacpp"), reason="the extra `local` is not installed")
+def test_all_streams_share_one_embedded_model():
+    done = python(
+        "import asyncio, llmstream",
+        "from llmstream.net import kept",
+        "asked = 'Name three rivers.', 'local'",
+        "async def main():",
+        "    return await asyncio.gather(*(llmstream.astream(*asked, max_tokens=3).read() for _ in range(3)))",
+        "texts = [llmstream.stream(*asked, max_tokens=3).read(), *asyncio.run(main())]",
+        "print(len(texts), len({*texts}), len(kept._served))",
+    )
+    assert (done.stdout, done.stderr, done.returncode) == (b"4 1 1\n", b"", 0)
+
+
+def test_an_interrupt_ends_the_wait_and_the_stream():
+    with Provider([head(), chat_text("a"), HOLD]) as provider:
+        script = [
+            "import llmstream",
+            "try:",
+            f"    with llmstream.stream('Hi', **{at(provider)!r}) as answer:",
+            "        for piece in answer.text: print(piece, flush=True)",
+            "except KeyboardInterrupt: print('interrupted', answer.finish.reason)",
+        ]
+        command = [sys.executable, "-W", "error", "-c", "\n".join(script)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen(command, env=environment(), **pipes) as process:
+            assert process.stdout.readline() == b"a\n"
+            process.send_signal(signal.SIGINT)
+            assert process.communicate(timeout=WAIT) == (b"interrupted cancelled\n", b"")
+        assert provider.left.wait(WAIT)
 
 
 def test_a_stream_loads_no_asyncio_and_no_commands():

@@ -22,15 +22,19 @@ from llmstream.net.loop import READ, WRITE
 
 from ..bench import crowd
 from ..loopback import DONE, HOLD, RESET, WAIT, Provider, _read_request, chat_end, chat_text, head, responses
-from ..test_library import LOOPS, at, nobody, run
+from ..streams import LOOPS, at, be_nobody, run
 from .clouds import entra
 
-assert nobody  # a fixture, for all tests
 both = pytest.mark.parametrize("driver", LOOPS)
 
 
 def on(url: str, model: str = "5", **options: Any) -> Any:
     return llmstream.astream("Hi", f"openai/{model}", api="chat", base_url=f"{url}/v1", api_key="k", **options)
+
+
+@pytest.fixture(autouse=True)
+def nobody(monkeypatch):
+    be_nobody(monkeypatch)
 
 
 @pytest.fixture(scope="module")
