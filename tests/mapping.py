@@ -6,11 +6,13 @@ import json
 import os
 import select
 import subprocess
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from .conftest import LLMSTREAM, at, environment
-from .loopback import Request, Step, chat, head, messages, responses
+from .conftest import LLMSTREAM, Run, at, environment
+from .loopback import Provider, Request, Script, Step, chat, head, messages, responses
 
 MAP = [*LLMSTREAM, "map", "-m", "openai/m"]
 WAIT = 20  # seconds after which a test is stuck
@@ -33,6 +35,25 @@ def lines(data: bytes) -> list[dict]:
 
 def texts(data: bytes) -> list[str]:
     return [record["text"] for record in lines(data)]
+
+
+def until(true: Callable[[], object]) -> None:
+    """Waits for what nobody tells."""
+    patience = threading.Event()
+    for _ in range(WAIT * 100):
+        if true():
+            return
+        patience.wait(0.01)
+    raise AssertionError("it never came true")
+
+
+def mapped(
+    run: Run, *args: str, input: bytes, script: Script = echo
+) -> tuple[subprocess.CompletedProcess[bytes], list[Request]]:
+    """A run against a provider of its own, and the requests that came, in the order of their prompts."""
+    with Provider(script) as provider:
+        done = run("map", "-m", "openai/m", *args, input=input, url=provider.url)
+    return done, sorted(provider.requests, key=lambda request: request.body)
 
 
 class Running:
@@ -61,6 +82,11 @@ class Running:
             self._held += piece
         line, _, self._held = self._held.partition(b"\n")
         return json.loads(line)
+
+    @property
+    def state(self) -> str:
+        """The kernel's word for what it does: R runs, S sleeps."""
+        return Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0]
 
     def rest(self) -> bytes:
         """All that is still to come."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
-import signal
 import subprocess
 import termios
 import threading
@@ -15,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from .conftest import at
-from .loopback import HOLD, Provider, chat, chat_text, head, reply
-from .mapping import MAP, WAIT, echo, lines, running, texts
+from .loopback import Provider, chat, head
+from .mapping import MAP, WAIT, echo, lines, running, texts, until
 
 
 class Gate:
@@ -81,7 +79,7 @@ def test_lines_are_in_the_order_of_the_prompts_however_they_end():
     with Provider(gate) as provider, running("-q", url=provider.url) as run:
         run.give(b"a\nb\nc\n")
         run.end()
-        _until(lambda: len(provider.requests) == 3 and provider.running == 1)
+        until(lambda: len(provider.requests) == 3 and provider.running == 1)
         gate.opened["a"].set()
         assert texts(run.rest()) == ["a", "b", "c"]
 
@@ -103,7 +101,7 @@ def test_the_window_bounds_what_waits_for_an_earlier_answer():
     with Provider(gate) as provider, running("-q", "--window", "4", url=provider.url) as run:
         run.give("\n".join(prompts).encode() + b"\n")
         run.end()
-        _until(lambda: len(provider.requests) == 4 and provider.running == 1 and _state(run.process.pid) == "S")
+        until(lambda: len(provider.requests) == 4 and provider.running == 1 and run.state == "S")
         assert sorted(request.prompt for request in provider.requests) == prompts[:4]
         gate.opened["0"].set()
         assert texts(run.rest()) == prompts
@@ -141,7 +139,7 @@ def test_a_generator_without_end_is_read_as_slots_free_up():
     with Provider(lambda request: [head(), word, *chat("x")]) as provider, running("-q", url=provider.url) as run:
         written = 0
         os.set_blocking(run.process.stdin.fileno(), False)
-        _until(lambda: len(provider.requests) == 8 or run.give(b"prompt\n"))
+        until(lambda: len(provider.requests) == 8 or run.give(b"prompt\n"))
         try:
             while True:
                 written += os.write(run.process.stdin.fileno(), b"prompt\n" * 1000)
@@ -150,15 +148,6 @@ def test_a_generator_without_end_is_read_as_slots_free_up():
         assert written < 1 << 18
         assert len(provider.requests) == 8
         word.set()
-
-
-def _until(true) -> None:
-    patience = threading.Event()
-    for _ in range(WAIT * 100):
-        if true():
-            return
-        patience.wait(0.01)
-    raise AssertionError("it never came true")
 
 
 def test_yes_and_head(run):
@@ -225,7 +214,7 @@ def test_a_slow_reader_slows_the_streams_and_not_the_memory():
     with Provider(lambda request: [head(), *chat("x" * size)]) as provider, running(url=provider.url) as run:
         run.give(b"x\n" * count)
         assert run.line()["index"] == 0
-        _until(lambda: _state(run.process.pid) == "S" and _waiting(run.process.stdout) >= 60_000)
+        until(lambda: run.state == "S" and _waiting(run.process.stdout) >= 60_000)
         assert len(provider.requests) < 50
         assert [run.line()["index"] for _ in range(count - 1)] == list(range(1, count))
         peak = Path(f"/proc/{run.process.pid}/status").read_text().partition("VmHWM:")[2].split()[0]
@@ -239,100 +228,12 @@ def _waiting(pipe) -> int:
     return count[0]
 
 
+def _waiting(pipe) -> int:
+    """The bytes that a pipe holds."""
+    count = array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, count)
+    return count[0]
+
+
 def _state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-
-
-def test_a_reader_that_leaves_ends_all_streams_at_once():
-    def script(request):
-        return echo(request) if request.prompt == "first" else [head(), chat_text("on and on"), HOLD]
-
-    reader, writer = os.pipe()
-    with Provider(script) as provider, running(url=provider.url, stdout=writer) as run:
-        os.close(writer)
-        run.give(b"first\n" + b"x\n" * 7)
-        assert json.loads(os.read(reader, 65536))["text"] == "first"
-        _until(lambda: len(provider.requests) == 8)
-        os.close(reader)
-        assert run.process.wait(WAIT) == 0  # though all providers are silent, and stdin is open
-        assert run.stderr() == b""
-        _until(lambda: provider.running == 0)
-
-
-def test_a_reader_that_leaves_after_a_failure_gets_its_status():
-    def script(request):
-        return reply("400 No", b"{}") if request.prompt == "bad" else [head(), HOLD]
-
-    reader, writer = os.pipe()
-    with Provider(script) as provider, running(url=provider.url, stdout=writer) as run:
-        os.close(writer)
-        run.give(b"bad\nx\n")
-        assert json.loads(os.read(reader, 65536))["error"]["status"] == 3
-        os.close(reader)
-        assert run.process.wait(WAIT) == 3
-
-
-@pytest.mark.parametrize(("target", "message"), [("/dev/full", "No space left on device"), ("&-", "stdout is closed")])
-def test_an_output_that_cannot_be_written_is_status_5(target, message):
-    with Provider(echo) as provider:
-        command = f"echo a | {' '.join(MAP)} -q >{target}"
-        done = subprocess.run(["bash", "-c", command], capture_output=True, env=at(provider.url), text=True)
-    assert done.returncode == 5
-    assert message in done.stderr
-    assert done.stderr.count("\n") == 1
-
-
-# Signals.
-
-
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_all_keeps_the_journal_and_tells_the_summary(signum, tmp_path):
-    journal = tmp_path / "j"
-    script = lambda request: echo(request) if request.prompt == "done" else [head(), chat_text("part"), HOLD]  # noqa: E731
-    with Provider(script) as provider, running("--journal", str(journal), url=provider.url) as run:
-        run.give(b"done\nx\ny\n")
-        assert run.line()["text"] == "done"
-        _until(lambda: len(provider.requests) == 3)
-        run.process.send_signal(signum)
-        assert run.process.wait(WAIT) == -signum
-        assert run.stderr().startswith(b"llmstream map: 1 prompt: 1 done, 0 failed; ")
-        _until(lambda: provider.running == 0)
-    assert [json.loads(line)["record"]["text"] for line in journal.read_text().splitlines()[1:]] == ["done"]
-
-
-def test_a_signal_gets_through_while_stdout_is_full():
-    with Provider(lambda request: [head(), *chat("x" * 1_000_000)]) as provider, running(url=provider.url) as run:
-        run.give(b"a\nb\n")
-        assert run.process.stdout.read(1) == b"{"  # the rest fills the pipe
-        run.process.send_signal(signal.SIGTERM)
-        assert run.process.wait(WAIT) == -signal.SIGTERM
-
-
-def test_a_signal_before_any_prompt():
-    with running(url="http://127.0.0.1:9") as run:
-        assert run.process.stderr.readline() == b"llmstream map: waiting for prompts on stdin\n"
-        run.process.send_signal(signal.SIGINT)
-        assert run.process.wait(WAIT) == -signal.SIGINT
-        assert run.stderr().startswith(b"llmstream map: 0 prompts: 0 done, 0 failed")
-
-
-# Descriptors.
-
-
-def test_jobs_are_clamped_to_the_files_that_may_be_open():
-    with Provider(echo) as provider:
-        command = f"ulimit -n 64; seq 100 | {' '.join(MAP)} -q -j 100"
-        done = subprocess.run(["bash", "-c", command], capture_output=True, env=at(provider.url), timeout=60)
-    assert texts(done.stdout) == [str(number) for number in range(1, 101)]
-    assert done.stderr == (
-        b"llmstream map: 32 streams at once, not 100: only 64 files may be open: ulimit -n raises that\n"
-    )
-    assert provider.most <= 32
-    assert done.returncode == 0
-
-
-def test_the_soft_limit_is_raised_to_the_hard_one():
-    with Provider(echo) as provider:
-        command = f"ulimit -Sn 64; seq 100 | {' '.join(MAP)} -q -j 100"
-        done = subprocess.run(["bash", "-c", command], capture_output=True, env=at(provider.url), timeout=60)
-    assert (len(lines(done.stdout)), done.stderr, done.returncode) == (100, b"", 0)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import threading
 
 import pytest
 
 from .conftest import at
 from .loopback import HOLD, Provider, chat, chat_text, head, reply
-from .mapping import MAP, WAIT, echo, lines, running, texts
+from .mapping import MAP, WAIT, echo, lines, running, texts, until
 
 
 @pytest.fixture
@@ -201,28 +200,12 @@ def test_kill_9_loses_nothing_that_was_printed(world, lines_read):
 
 def test_a_reader_that_leaves_keeps_what_is_finished(world):
     """Two answers are whole when it leaves, and only the first of them was printed."""
-    word = threading.Event()
-
-    def script(request):
-        if request.prompt == "never":
-            return [head(), HOLD]
-        return [head(), word, *chat(request.prompt)] if request.prompt == "later" else echo(request)
-
-    world.script = script
+    world.script = lambda request: [head(), HOLD] if request.prompt == "never" else echo(request)
     with running("--journal", str(world.path), "-q", "-j", "3", url=world.provider.url) as first:
         first.give(b"a\nnever\nb\n")
         assert first.line()["text"] == "a"
-        _until_kept(world.path, 2)
+        until(lambda: world.path.read_bytes().count(b"\n") == 3)  # a head and two answers
         first.process.stdout.close()
         assert first.process.wait(WAIT) == 0
     world.script = echo
     assert world(b"a\nnever\nb\n")[1] == ["never"]
-
-
-def _until_kept(path, count: int) -> None:
-    patience = threading.Event()
-    for _ in range(WAIT * 100):
-        if path.read_bytes().count(b"\n") == count + 1:
-            return
-        patience.wait(0.01)
-    raise AssertionError("it was never on disk")
