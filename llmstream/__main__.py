@@ -7,6 +7,7 @@ import os
 import sys
 
 from . import stdio
+from .errors import Signalled
 
 
 def main() -> None:
@@ -15,9 +16,13 @@ def main() -> None:
     stdio.open_missing()
     stdio.catch_signals()
     stdio.take_stdout()
-    from .cli import run
+    try:
+        from .cli import run
 
-    status = run(sys.argv[1:])
+        status = run(sys.argv[1:])
+    except Signalled as signalled:  # while that was loading, too
+        stdio.die_by(signalled.signum)
+        raise  # the signal is blocked
     os._exit(status)  # nothing is left to do; taking the interpreter apart would cost 10 ms
 
 

@@ -7,7 +7,7 @@ import importlib
 import click
 
 from . import __version__, stdio
-from .errors import Error, Incomplete, ReaderGone, Signalled
+from .errors import Error, Incomplete, ReaderGone
 
 COMMANDS = ("gen", "map", "until", "code", "json-objects", "fields", "text", "serve", "models", "completion", "man")
 
@@ -37,16 +37,13 @@ def cli() -> None:
 
 
 def run(args: list[str]) -> int:
-    """Runs the command line; returns the exit status, or ends by the signal that ended it."""
+    """Runs the command line; returns the exit status. Raises Signalled."""
     name = next((arg for arg in args if arg in COMMANDS), "")
     try:
         status = cli.main(args, "llmstream", standalone_mode=False)
         return status if isinstance(status, int) else 0
     except ReaderGone:
         return 0
-    except Signalled as signalled:
-        stdio.die_by(signalled.signum)
-        raise  # the signal is blocked
     except Error as error:
         stdio.note(name, str(error))
         if error.advice:

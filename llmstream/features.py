@@ -12,6 +12,7 @@ from typing import Any
 
 from .core import schema as schemas
 from .core.request import Message, Request, Tool
+from .core.values import portable
 from .errors import UsageError
 from .prompts import read_bytes
 from .providers import Target, prefill
@@ -96,7 +97,7 @@ def _named(command: str, given: dict[str, Any], name: str) -> tuple[list[Any], s
 def _items(text: str, path: str) -> list[Any]:
     """The items of a JSON array, or of a file that has one a line."""
     try:
-        value = json.loads(text)
+        value = portable(text)
     except RecursionError:
         raise UsageError(f"{path} is nested too deeply") from None
     except ValueError as error:
@@ -108,7 +109,7 @@ def _items(text: str, path: str) -> list[Any]:
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
-                items.append(json.loads(line))
+                items.append(portable(line))
             except ValueError as error:
                 raise UsageError(f"{path}, line {number}, is not JSON: {error}") from None
     return items

@@ -10,6 +10,7 @@ import click
 from .core.stop import conditions
 from .core.stop.condition import EXCLUSIVE, ONLY, Condition
 from .core.stop.conditions import Option
+from .errors import UsageError
 from .sizes import Seconds
 
 if TYPE_CHECKING:
@@ -78,9 +79,15 @@ def take(params: dict[str, Any], prefix: str = "") -> tuple[list[Condition], str
 
 
 def stops(params: dict[str, Any], prefix: str) -> Stops | None:
-    """As `take`: what ends a generation, if anything does."""
+    """As `take`: what ends a generation, if anything does. Raises UsageError for settings without a condition."""
+    defaults = conditions.Settings()
+    given = {"count": defaults.times, "ignore-case": defaults.ignore_case, "window": defaults.window}
+    given |= dict.fromkeys(conditions.MODES, False)
+    lonely = [name for name, value in given.items() if params[f"{prefix}{name}".replace("-", "_")] != value]
     made, mode = take(params, prefix)
     if not made:
+        if lonely:
+            raise UsageError(f"--{prefix}{lonely[0]} needs a condition, for example --{prefix}regex PATTERN")
         return None
     from .core.stop.stops import Stops
 

@@ -40,6 +40,10 @@ def test_ends_at_the_match_and_closes_the_connection(run, api):
         (["--until-fixed", "four"], b"One 12 two\nthree\n", 1),
         (["--until-fixed", "four", "--until-only"], b"", 1),
         (["--until-regex", "("], b"", 2),
+        (["--until-count", "2"], b"", 2),
+        (["--until-ignore-case"], b"", 2),
+        (["--until-window", "9"], b"", 2),
+        (["--until-only"], b"", 2),
         (["--until-fixed", "a", "--until-only", "--until-exclusive"], b"", 2),
     ],
 )

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from .conftest import LLMSTREAM, at
+from .conftest import LLMSTREAM, at, environment
 from .loopback import HOLD, Provider, chat, chat_text, head
 
 GEN = [*LLMSTREAM, "gen", "-n", "-m", "openai/m", "Hi"]
@@ -239,6 +239,16 @@ def test_one_signal_stops_a_shell_s_loop():
             assert process.stdout.read() == b""
         assert process.returncode == -signal.SIGINT
         assert len(provider.requests) == 1
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_modules_load_is_no_traceback(signum, tmp_path):
+    """A module that is imported on the way sends it."""
+    (tmp_path / "click.py").write_text(f"import os\nos.kill(os.getpid(), {int(signum)})\nraise AssertionError\n")
+    env = environment()
+    env["PYTHONPATH"] = f"{tmp_path}:{env['PYTHONPATH']}"
+    done = subprocess.run(GEN, capture_output=True, stdin=subprocess.DEVNULL, env=env, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (-signum, b"", b"")
 
 
 def test_a_second_signal_kills_though_the_first_is_cleaned_up_after():

@@ -88,6 +88,8 @@ def command(
         text = prompts.read(NAME, prompt, alone, required=not asking.conversation)
     target, request = asking.request(text)
     if dry_run:
+        if target.provider == "replay":
+            raise UsageError("a recording is played, not asked: --dry-run has nothing to show")
         stdio.write(encode(_describe(target, request, go_on)))
         return
     from ..net.loop import Loop

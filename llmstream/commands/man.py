@@ -46,7 +46,8 @@ def command(topic: str | None) -> None:
 
 
 def _find(topic: str | None) -> str:
-    page = f"llmstream-{topic}.1" if topic else "llmstream.1"
+    name = (topic or "").removeprefix("llmstream").removeprefix("-")  # man's own names will do, too
+    page = f"llmstream-{name}.1" if name else "llmstream.1"
     path = next((path for folder in FOLDERS if os.path.isfile(path := os.path.join(folder, page))), None)
     if path is None or os.path.basename(page) != page:
         raise UsageError(f"no manual page for {topic or 'llmstream'!r}: llmstream --help lists the commands")

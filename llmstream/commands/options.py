@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ import click
 
 from .. import config, providers
 from ..core.request import EFFORTS
+from ..core.values import portable
 from ..errors import Error
 from ..sizes import Seconds
 
@@ -27,7 +27,7 @@ def _extra(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
         if not (name and equals):
             raise click.BadParameter(f"{value!r} is not KEY=JSON")
         try:
-            fields.append((name, json.loads(text)))
+            fields.append((name, portable(text)))
         except (ValueError, RecursionError):
             raise click.BadParameter(f"{text[:60]!r} is not JSON: a string is {name}='\"...\"'") from None
     return tuple(fields)

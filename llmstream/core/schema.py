@@ -8,11 +8,11 @@ Source: JSON Schema 2020-12; OpenAI and Anthropic documentation, "Structured out
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
 from ..errors import UsageError
+from .values import portable
 
 TYPES = ("string", "number", "integer", "boolean", "array", "object", "null")
 SHORT_TYPES = {"str": "string", "string": "string", "int": "integer", "float": "number", "bool": "boolean"}
@@ -29,7 +29,7 @@ def parse(text: str) -> dict[str, Any]:
     """A schema from JSON or from the short notation. Raises UsageError for what is neither."""
     if text.lstrip().startswith(("{", "[", '"')):
         try:
-            schema = json.loads(text)
+            schema = portable(text)
             check(schema)
         except ValueError as error:
             raise UsageError(f"the schema is not JSON: {error}") from None

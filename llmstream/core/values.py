@@ -1,4 +1,4 @@
-"""The JSON of one event, by the decoder that is worth its import.
+"""The JSON of one event, by the decoder that is worth its import, and that of a user, to the letter.
 
 The standard library's is there already; msgspec's takes a sixth of the time, and 20 ms to import.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 _quick: Callable[[bytes], Any] | None = None
 _errors: tuple[type[Exception], ...] = ()
@@ -30,3 +30,20 @@ def load(data: bytes) -> Any:
         except _errors:  # it may only be stricter: on lone surrogates, say
             pass
     return json.loads(data.decode())
+
+
+def portable(text: str) -> Any:
+    """The value of a text that is to go out again. Raises ValueError also for what only Python takes for JSON, NaN and
+    Infinity, and for a number that would become one."""
+    return json.loads(text, parse_constant=_constant, parse_float=_finite)
+
+
+def _constant(word: str) -> NoReturn:
+    raise ValueError(f"JSON has no {word}")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if abs(value) == float("inf"):
+        raise ValueError(f"{digits[:20]} is too large a number")
+    return value

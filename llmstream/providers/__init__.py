@@ -274,6 +274,8 @@ def _base_url(provider: str, row: Provider, env: Mapping[str, str]) -> str:
         url = f"http://{url}"
     if not url.startswith(("http://", "https://")):
         raise UsageError(f"{row.url_env} is not a URL: it begins with https:// or http://")
+    if "?" in url or "#" in url:
+        raise UsageError(f"{row.url_env} is no base URL: paths are added to it, so it has no ? and no #")
     return url if url.endswith(row.url_path) else url + row.url_path
 
 

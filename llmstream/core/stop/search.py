@@ -49,6 +49,22 @@ class Search(Condition):
         self._found: list[tuple[int, re.Match[str]]] = []  # in _text as it is: (search began at, match)
 
     def feed(self, text: str) -> Span | None:
+        try:
+            return self._feed(text)
+        except SystemError:
+            raise self._not_followed() from None
+
+    def close(self) -> Span | None:
+        try:
+            return self._close()
+        except SystemError:
+            raise self._not_followed() from None
+
+    def _not_followed(self) -> UsageError:
+        """CPython loses the captures of a few patterns with possessive repetition, and knows it (gh-106052)."""
+        return UsageError(f"Python cannot follow the regular expression {self._facts.plain.pattern!r}: write * for *+")
+
+    def _feed(self, text: str) -> Span | None:
         at = 0
         while at < len(text):
             room = self._window + self._open - len(self._text)
@@ -61,7 +77,7 @@ class Search(Condition):
                     return span
         return None
 
-    def close(self) -> Span | None:
+    def _close(self) -> Span | None:
         while match := self._search(self._text, self._open):
             span = self._take(match)
             if not self._left:
