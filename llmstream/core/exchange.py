@@ -48,14 +48,12 @@ class Exchange:
         self.headers: Mapping[str, str] = {}
         self.status = 0
         self._body: list[bytes] | None = None  # of a response that is no event stream
-        self._held = 0
-        self._frames = 0
+        self._held = self._frames = self.characters = 0
         self._joiner = Joiner()
         self._asked = now
         self._life = now  # when the last frame came that moved the answer on
         self.timing = timing
-        self.characters = 0
-        self.over = False
+        self.over = self._suspended = False
         self.failure: Error | None = None
         self.warning = ""
 
@@ -109,7 +107,7 @@ class Exchange:
     def cut(self, now: float, ended: bool) -> bool:
         """Whether an answer under way stands cut: the connection `ended`, or nothing has come for too long."""
         stall = self._limits.stall
-        broken = ended or (stall is not None and now >= self._life + stall)
+        broken = ended or (stall is not None and not self._suspended and now >= self._life + stall)
         begun = self.timing.first is not None and self._body is None
         return broken and begun and not self.over and not self._decoder.finish
 
@@ -133,10 +131,8 @@ class Exchange:
 
     def deadline(self) -> float | None:
         """When `expire` wants to be called, unless something arrives; None for never."""
-        progress, total = self._progress_deadline(), self._total_deadline()
-        if progress is None or total is None:
-            return total if progress is None else progress
-        return min(progress, total)
+        deadlines = (self._progress_deadline(), self._total_deadline())
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def expire(self, now: float) -> list[Event]:
         """The last events, where a time-out has struck or the wait for a usage record is over."""
@@ -155,11 +151,18 @@ class Exchange:
             return self._fail(Unavailable(late, again=0)) if self.timing.first is None else self._break(late)
         return []
 
+    def suspend(self) -> None:
+        """Nothing is expected of the provider: it is not asked yet, or is to wait. The limit of the whole counts on."""
+        self._suspended = True
+
     def resume(self, now: float) -> None:
-        """The caller was busy, with a slow reader maybe: the provider's silence counts from now."""
-        self._life = now
+        """It is asked now, or the caller was busy, with a slow reader maybe: the provider's silence counts from now."""
+        self._asked = self._life = now
+        self._suspended = False
 
     def _progress_deadline(self) -> float | None:
+        if self._suspended:
+            return None
         if self._decoder.finish and not self._decoder.premature:
             return self._life + self._limits.grace
         if self.timing.first is None:

@@ -7,6 +7,7 @@ of that waits to be taken. So one loop drives one of them for `gen`, thousands f
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from .. import providers
@@ -82,6 +83,9 @@ class Generation:
         """Sends what is to be sent next."""
         self._send_at, self._headed = None, False
         self._transfer = self._transport.send(self._ask, self._connect_timeout, self._step)
+        if self._paused:
+            self._transfer.hold(True)
+        self.caught_up()
         self._arm()
 
     def take(self) -> list[Event]:
@@ -93,18 +97,20 @@ class Generation:
 
     def caught_up(self) -> None:
         """Whoever takes was busy, with a slow reader maybe: the provider's silence counts from now."""
-        self.exchange.resume(self._loop.now())
+        if self._transfer is not None and not self._paused:
+            self.exchange.resume(self._loop.now())
 
     def pause(self, paused: bool) -> None:
-        """Whether the server is to wait, as far as the network's buffers let it notice."""
+        """Whether the server is to wait, as far as the network's buffers let it notice; the time for it all runs on."""
         if paused is self._paused or self.over:
             return
         self._paused = paused
+        if paused:
+            self.exchange.suspend()
         if self._transfer is not None:
             self._transfer.hold(paused)
-        if not paused:
-            self.caught_up()
-            self._arm()
+        self.caught_up()
+        self._arm()
 
     def close(self) -> None:
         """Ends it at once, if it is not over. Nothing is called afterwards."""
@@ -119,7 +125,7 @@ class Generation:
             return
         now, transfer, headed = self._loop.now(), self._transfer, self._headed
         if transfer is None:
-            self._deliver([], now)  # a condition's time may have come
+            self._advance(self.exchange.expire(now), now)  # also, a condition's time may have come
             if not self.over and self._send_at is not None and now >= self._send_at and self._later is None:
                 self.send()
         elif transfer.fault is not None:
@@ -147,6 +153,11 @@ class Generation:
         events += self._settle(transfer, now)
         if exchange.over:  # before anything else, the provider may stop working
             self._hang_up()
+        self._advance(events, now)
+
+    def _advance(self, events: list[Event], now: float) -> None:
+        """Goes on with what came, and to the end or another try where the exchange is over."""
+        exchange = self.exchange
         self._held += events
         if exchange.timing.first is not None or (exchange.over and exchange.failure is None):
             events, self._held = self._held, []
@@ -163,7 +174,7 @@ class Generation:
             self._plan(rest)
             return []
         if not transfer.ended:  # also where something came: the whole answer has its limit
-            return [] if self._paused else exchange.expire(now)
+            return exchange.expire(now)
         events = exchange.close(now, transfer.reason, transfer.again)
         if exchange.failure and tries.continued and (rest := tries.rest(exchange, transfer, now)):
             self._plan(rest)
@@ -192,9 +203,9 @@ class Generation:
 
     def _arm(self) -> None:
         """Makes sure that a time to come is noticed; an alarm that is too early by now does no harm."""
-        due = self._send_at if self._later is None else None
-        if self._transfer is not None and not self._paused:
-            due = self.exchange.deadline()
+        due = self.exchange.deadline()
+        if self._send_at is not None and self._later is None:
+            due = self._send_at if due is None else min(due, self._send_at)
         if self.stops and (until := self.stops.deadline()) is not None:
             due = until if due is None else min(due, until)
         if due is None or (self._alarm and self._alarm_at <= due):
@@ -212,15 +223,21 @@ class Generation:
     def _judge(self, now: float) -> None:
         again = self._tries.once_more(self.exchange, now)
         if again is None:
-            self._end(self._tries.final(self.exchange))
+            failure = self._tries.final(self.exchange)
+            if failure is not None and self.stops and not self.stops.met:
+                with suppress(Error):  # what is held back is too much; that the answer is cut counts for more
+                    self._arrived += self.stops.close()
+            self._end(failure)
             return
-        self._plan(again)
+        self._plan(again)  # first, since what has failed tells of the provider
         self.exchange = self._tries.exchange(self.timing, again.when)
+        self.exchange.suspend()
         self._held = []
 
     def _plan(self, again: Again) -> None:
         """Sees to another request."""
         self._hang_up()
+        self.exchange.suspend()
         self._ask, self._send_at = again.ask, again.when
         if again.note:
             self._note(again.note)
@@ -235,8 +252,6 @@ class Generation:
         whole = self.exchange.over and self.exchange.failure is None
         if not whole and (ask := self._tries.cancel()):
             self._transport.tell(ask)
-        if failure is not None and self.stops and not self.stops.met:
-            self._arrived += self.stops.close()
 
     def _hang_up(self) -> None:
         if self._transfer is not None:

@@ -58,12 +58,20 @@ class Tries:
         return Exchange(decoder, self._limits, timing, begun, providers.shown(self._url))
 
     def follow(self, location: str | None) -> bool:
-        """Takes a redirect that keeps the method, within the same origin: the key is sent to no other."""
+        """Takes a redirect that keeps the method, within the same origin: the key is sent to no other.
+
+        Not where the rest of an answer is asked for: what follows sends the first request again.
+        """
         from urllib.parse import urljoin, urlsplit
 
-        url = urljoin(self._url, location or "")
-        old, new = urlsplit(self._url), urlsplit(url)
-        if not location or (old.scheme, old.netloc) != (new.scheme, new.netloc) or self._redirects >= MAX_REDIRECTS:
+        if not location or not location.isascii() or self._continued or self._redirects >= MAX_REDIRECTS:
+            return False
+        try:
+            url = urljoin(self._url, location)
+            old, new = urlsplit(self._url), urlsplit(url)
+        except ValueError:  # half an IPv6 address
+            return False
+        if (old.scheme, old.netloc) != (new.scheme, new.netloc):
             return False
         self._redirects += 1
         self._url = url
@@ -77,9 +85,8 @@ class Tries:
         if "stream_options" in self._body and "stream_options" in str(failure) and failure.status == 3:
             del self._body["stream_options"]  # a server that does not know it; the usage may come all the same
             return Again(self.ask(), now, "")
-        wait = self._retries.wait(failure, exchange.headers, time.time(), _dice())
-        total = self._limits.total
-        if wait is None or (total is not None and now + wait >= timing.started + total):
+        wait = self._wait(failure, exchange, now)
+        if wait is None:
             return None
         why = f"{self.redacted(failure)}: trying again in {wait:.1f} s ({self._retries.done})"
         return Again(self.ask(), now + wait, why)
@@ -95,12 +102,18 @@ class Tries:
             return None
         why = transfer.reason or ("the stream ended" if transfer.ended else "nothing new")
         cause = self.redacted(exchange.failure) if exchange.failure else Unavailable(why)
-        wait = self._retries.wait(cause, exchange.headers, time.time(), _dice())
+        wait = self._wait(cause, exchange, now)
         if wait is None or (ask := self._resume.ask(exchange, self._body, now + wait)) is None:
             return None
         self._continued = True
         why = f"{cause} after {exchange.characters} characters: asking for the rest in {wait:.1f} s"
         return Again(ask, now + wait, why)
+
+    def _wait(self, failure: Error, exchange: Exchange, now: float) -> float | None:
+        """Seconds until another request, None where it is not worth one or the whole answer's time would be over."""
+        wait, total = self._retries.wait(failure, exchange.headers, time.time(), _dice()), self._limits.total
+        late = wait is not None and total is not None and now + wait >= exchange.timing.started + total
+        return None if late else wait
 
     @property
     def continued(self) -> bool:

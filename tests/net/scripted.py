@@ -1,0 +1,113 @@
+"""A transport and its clock, both moved by the test's word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from llmstream.core.request import Request
+from llmstream.core.timing import Limits, Patience
+from llmstream.net.generation import Generation
+from llmstream.net.transfer import Ask, Transfer
+from llmstream.providers import Target
+
+TARGET = Target("p", "m", "chat", "http://p/v1/chat/completions", "", {}, "")
+STREAM = {"content-type": "text/event-stream"}
+
+
+class Alarm:
+    def __init__(self, when: float, due: Callable[[], object]) -> None:
+        self.when, self.due = when, due
+
+    def cancel(self) -> None:
+        self.due = None
+
+
+class Sent(Transfer):
+    """A request that went out; `arrive` and `finish` are what comes of it."""
+
+    def __init__(self, ask: Ask, wake: Callable[[], object]) -> None:
+        super().__init__()
+        self.ask, self.wake = ask, wake
+        self.held = self.closed = False
+        self.answered: tuple[int, dict[str, str]] | None = None
+
+    def head(self) -> tuple[int, dict[str, str]] | None:
+        return self.answered
+
+    def hold(self, held: bool) -> None:
+        assert not self.closed
+        self.held = held
+
+    def arrive(self, *chunks: bytes, status: int = 200, headers: dict[str, str] = STREAM) -> None:
+        assert not self.closed
+        self.answered = status, headers
+        self.chunks += chunks
+        self.wake()
+
+    def finish(self, reason: str = "") -> None:
+        assert not self.closed
+        self.ended, self.reason = True, reason
+        self.wake()
+
+
+class Scripted:
+    """A Transport, and the Watching that it is on."""
+
+    def __init__(self) -> None:
+        self.sent: list[Sent] = []
+        self.told: list[Ask] = []
+        self.time = 0.0
+        self.alarms: list[Alarm] = []
+
+    @property
+    def loop(self) -> Scripted:
+        return self
+
+    @property
+    def last(self) -> Sent:
+        return self.sent[-1]
+
+    def now(self) -> float:
+        return self.time
+
+    def at(self, when: float, due: Callable[[], object]) -> Alarm:
+        self.alarms.append(Alarm(when, due))
+        return self.alarms[-1]
+
+    def until(self, time: float) -> None:
+        """Lets time go by, and the alarms ring in it."""
+        while due := [alarm for alarm in self.alarms if alarm.due and alarm.when <= time]:
+            alarm = min(due, key=lambda alarm: alarm.when)
+            self.alarms.remove(alarm)
+            self.time = max(self.time, alarm.when)
+            alarm.due()
+        self.time = time
+
+    def send(self, ask: Ask, connect_timeout: float, wake: Callable[[], object]) -> Sent:
+        self.sent.append(Sent(ask, wake))
+        return self.last
+
+    def tell(self, ask: Ask) -> None:
+        self.told.append(ask)
+
+    def end(self, transfer: Transfer) -> None:
+        assert isinstance(transfer, Sent)
+        assert not transfer.closed
+        transfer.closed = True
+
+    def close(self) -> None: ...
+
+
+def started(
+    transport: Scripted,
+    limits: Limits | None = None,
+    *,
+    target: Target = TARGET,
+    retries: int = 4,
+    **more: object,
+) -> Generation:
+    """A generation whose request is out."""
+    patience = Patience(limits or Limits(), retries=retries)
+    generation = Generation(target, Request("m", "Hi"), patience, transport, **more)
+    generation.start()
+    return generation

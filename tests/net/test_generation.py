@@ -1,0 +1,393 @@
+"""A generation in each of its states: what is taken, what strikes, and what is left when it is closed."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmstream.core.events import Finish, Text
+from llmstream.core.stop import until
+from llmstream.core.stop.conditions import from_mapping
+from llmstream.core.stop.stops import Stops
+from llmstream.core.timing import Limits
+from llmstream.errors import Incomplete, Refused, Unavailable
+from llmstream.net.resume import of
+
+from ..loopback import DONE, chat_end, chat_text
+from .scripted import TARGET, Scripted, started
+
+BUSY = {"status": 503, "headers": {"content-type": "application/json", "retry-after": "7"}}
+
+
+@pytest.fixture
+def transport() -> Scripted:
+    return Scripted()
+
+
+def texts(generation) -> str:
+    return "".join(event.text for event in generation.take() if isinstance(event, Text))
+
+
+def stops(mode: str = "", **conditions: object) -> Stops:
+    made, mode = from_mapping({**conditions, **({mode: True} if mode else {})}, "")
+    return Stops(made, mode)
+
+
+def busy(transport: Scripted) -> None:
+    """The last request fails, and asks to be sent again in 7 s."""
+    transport.last.arrive(b"{}", **BUSY)
+    transport.last.finish()
+
+
+# Its states, one after the other.
+
+
+def test_a_whole_answer(transport):
+    generation = started(transport)
+    transport.last.arrive(chat_text("Hello"))
+    assert texts(generation) == "Hello"
+    assert generation.take() == []
+    transport.last.arrive(chat_end(usage=False))
+    assert not generation.over  # a usage record may follow
+    transport.last.arrive(chat_end() + DONE)
+    assert generation.over
+    assert generation.failure is None
+    assert transport.last.closed
+    assert [type(event) for event in generation.take()][-1] is Finish
+
+
+def close_before_the_head(generation, transport): ...
+
+
+def close_after_the_head(generation, transport):
+    transport.last.arrive()
+
+
+def close_amid_the_answer(generation, transport):
+    transport.last.arrive(chat_text("Hello"))
+
+
+def close_after_the_end_mark(generation, transport):
+    transport.last.arrive(chat_text("Hello"), chat_end(usage=False))
+
+
+def close_in_a_retry_wait(generation, transport):
+    busy(transport)
+
+
+def close_in_the_second_try(generation, transport):
+    busy(transport)
+    transport.until(7)
+
+
+def close_while_paused(generation, transport):
+    transport.last.arrive(chat_text("Hello"))
+    generation.pause(True)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        close_before_the_head,
+        close_after_the_head,
+        close_amid_the_answer,
+        close_after_the_end_mark,
+        close_in_a_retry_wait,
+        close_in_the_second_try,
+        close_while_paused,
+    ],
+)
+def test_closed_in_each_state(transport, state):
+    """The connection is closed at once, and nothing is called, sent or left to ring afterwards."""
+    woken = []
+    generation = started(transport, wake=lambda: woken.append(1))
+    state(generation, transport)
+    before, sent = len(woken), len(transport.sent)
+    generation.close()
+    generation.close()
+    generation.pause(True)
+    generation.pause(False)
+    assert generation.over
+    assert generation.failure is None
+    assert transport.last.closed
+    transport.until(10_000)
+    assert (len(woken), len(transport.sent)) == (before, sent)
+    assert not [alarm for alarm in transport.alarms if alarm.due]
+
+
+@pytest.mark.parametrize("wakes", [1, 2, 3])
+def test_closed_from_within_wake(transport, wakes):
+    woken = []
+
+    def wake() -> None:
+        woken.append(1)
+        if len(woken) == wakes:
+            generation.close()
+
+    generation = started(transport, wake=wake)
+    for chunk in (b"", chat_text("a"), chat_text("b"))[:wakes]:
+        transport.last.arrive(*([chunk] if chunk else []))
+    assert generation.over
+    assert len(woken) == wakes
+    assert not [alarm for alarm in transport.alarms if alarm.due]
+
+
+# Time-outs.
+
+
+def test_no_first_token(transport):
+    generation = started(transport, Limits(first_token=120.0))
+    transport.last.arrive()
+    transport.until(119)
+    assert not generation.over
+    transport.until(120)
+    assert isinstance(generation.failure, Unavailable)
+    assert transport.last.closed
+
+
+def test_the_first_token_has_its_time_in_each_try(transport):
+    generation = started(transport, Limits(first_token=10.0))
+    transport.until(9)
+    busy(transport)
+    transport.until(25)  # sent at 16
+    assert not generation.over
+    transport.until(26)
+    assert isinstance(generation.failure, Unavailable)
+
+
+@pytest.mark.parametrize("queued", [11.0, 100.0])
+def test_a_try_that_waits_for_its_turn_has_its_time_from_when_it_is_sent(transport, queued):
+    """As in `map`, where a provider's pace may hold it back for longer than a time-out."""
+    asked = []
+    generation = started(transport, Limits(first_token=10.0, stall=10.0), later=asked.append)
+    busy(transport)
+    assert asked == [7.0]
+    transport.until(queued)
+    assert not generation.over
+    generation.send()
+    transport.until(queued + 9)
+    assert not generation.over
+    transport.last.arrive(chat_text("Hello"))
+    assert texts(generation) == "Hello"
+
+
+def test_what_failed_can_be_read_when_another_try_is_planned(transport):
+    """`map` tells its pace of it."""
+    seen = []
+    generation = started(transport, later=lambda when: seen.append(generation.exchange.status))
+    busy(transport)
+    assert seen == [503]
+
+
+def test_a_stall(transport):
+    generation = started(transport, Limits(stall=60.0))
+    transport.last.arrive(chat_text("Hello"))
+    transport.until(50)
+    transport.last.arrive(chat_text(", you"))
+    transport.until(109)
+    assert not generation.over
+    transport.until(110)
+    assert isinstance(generation.failure, Incomplete)
+    assert texts(generation) == "Hello, you"
+
+
+def test_a_usage_record_is_waited_for_and_not_for_long(transport):
+    generation = started(transport, Limits(grace=2.0))
+    transport.last.arrive(chat_text("Hello"), chat_end(usage=False))
+    transport.until(2)
+    assert generation.over
+    assert generation.failure is None
+
+
+def test_the_whole_has_its_limit_over_all_tries(transport):
+    generation = started(transport, Limits(total=10.0))
+    busy(transport)
+    transport.until(7)
+    transport.last.arrive(chat_text("Hello"))
+    transport.until(10)
+    assert str(generation.failure).startswith("not done within 10 s (--timeout)")
+    assert transport.last.closed
+
+
+def test_a_wait_beyond_the_limit_is_not_begun(transport):
+    generation = started(transport, Limits(total=5.0))
+    busy(transport)
+    assert generation.over
+    assert generation.failure.status == 4
+    assert len(transport.sent) == 1
+
+
+def test_the_limit_of_the_whole_strikes_while_it_waits_for_its_turn(transport):
+    generation = started(transport, Limits(total=10.0), later=lambda when: None)
+    busy(transport)
+    transport.until(10)
+    assert str(generation.failure) == "not done within 10 s (--timeout)"
+
+
+# A pause.
+
+
+def test_a_pause_is_no_silence_of_the_provider(transport):
+    generation = started(transport, Limits(first_token=10.0, stall=10.0))
+    generation.pause(True)
+    transport.until(100)
+    generation.pause(False)
+    transport.until(109)
+    transport.last.arrive(chat_text("Hello"))
+    generation.pause(True)
+    assert transport.last.held
+    transport.until(200)
+    assert not generation.over
+    generation.pause(False)
+    assert not transport.last.held
+    transport.until(209)
+    assert not generation.over
+    transport.until(210)
+    assert isinstance(generation.failure, Incomplete)
+
+
+def test_the_limit_of_the_whole_strikes_in_a_pause(transport):
+    generation = started(transport, Limits(total=10.0))
+    transport.last.arrive(chat_text("Hello"))
+    generation.pause(True)
+    transport.until(10)
+    assert isinstance(generation.failure, Incomplete)
+    assert texts(generation) == "Hello"
+
+
+def test_a_pause_outlasts_a_retry_wait(transport):
+    generation = started(transport, Limits(first_token=10.0))
+    busy(transport)
+    generation.pause(True)
+    transport.until(7)
+    assert len(transport.sent) == 2
+    assert transport.last.held
+    transport.until(100)
+    assert not generation.over
+    generation.pause(False)
+    assert not transport.last.held
+
+
+def test_a_pause_that_ends_in_a_retry_wait_starts_no_clock(transport):
+    generation = started(transport, Limits(first_token=3.0))
+    generation.pause(True)
+    busy(transport)
+    generation.pause(False)
+    transport.until(9)
+    assert not generation.over
+
+
+# Conditions.
+
+
+def test_a_condition_of_time_is_met_in_a_retry_wait(transport):
+    generation = started(transport, stops=stops(seconds=3.0))
+    busy(transport)
+    transport.until(3)
+    assert generation.over
+    assert generation.stops.early
+    assert len(transport.sent) == 1
+
+
+def test_what_conditions_hold_back_is_told_when_the_answer_is_cut(transport):
+    generation = started(transport, stops=stops("exclusive", fixed=["abc"]))
+    transport.last.arrive(chat_text("xab"))
+    assert texts(generation) == "x"
+    transport.last.finish("reset")
+    assert texts(generation) == "ab"
+    assert isinstance(generation.failure, Incomplete)
+
+
+def test_more_than_conditions_may_hold_ends_it(transport, monkeypatch):
+    monkeypatch.setattr(until, "MAX_HELD", 4)
+    woken = []
+    generation = started(transport, stops=stops("exclusive", regex=["a.*b"]), wake=lambda: woken.append(1))
+    transport.last.arrive(chat_text("aaaaaaaa"))
+    assert generation.over
+    assert isinstance(generation.failure, Incomplete)
+    assert "leave out -x" in str(generation.failure)
+    assert transport.last.closed
+    assert woken
+
+
+# Redirects.
+
+
+def redirected(transport: Scripted, location: str) -> None:
+    transport.last.arrive(status=307, headers={"location": location})
+
+
+def test_a_redirect_is_followed_within_the_origin(transport):
+    generation = started(transport)
+    redirected(transport, "/v2/chat/completions")
+    transport.until(0)
+    assert transport.sent[0].closed
+    assert [sent.ask.url for sent in transport.sent] == [TARGET.url, "http://p/v2/chat/completions"]
+    transport.last.arrive(chat_text("Hello"))
+    assert texts(generation) == "Hello"
+
+
+@pytest.mark.parametrize("location", ["", "http://q/v1", "https://p/v1", "//[", "http://[::1", "/\u00e9"])
+def test_a_redirect_elsewhere_or_nowhere_is_an_answer(transport, location):
+    generation = started(transport)
+    redirected(transport, location)
+    transport.last.finish()
+    assert isinstance(generation.failure, Refused)
+    assert len(transport.sent) == 1
+
+
+# Going on after a cut.
+
+
+def going_on(transport: Scripted, **more: object):
+    target = TARGET._replace(resume="replay")
+    generation = started(transport, target=target, resume=of(target), **more)
+    transport.last.arrive(chat_text("Hello"))
+    transport.last.finish("reset")
+    return generation
+
+
+def test_the_rest_is_asked_for_and_nothing_comes_twice(transport):
+    generation = going_on(transport)
+    transport.until(1)
+    assert transport.last.ask.method == "GET"
+    transport.last.arrive(chat_text(", you"), chat_end() + DONE)
+    assert texts(generation) == "Hello, you"
+    assert generation.failure is None
+    assert transport.told == []
+
+
+def test_a_redirect_of_the_rest_does_not_begin_again(transport):
+    generation = going_on(transport, retries=1)
+    transport.until(1)
+    redirected(transport, "/elsewhere")
+    transport.last.finish()
+    assert [sent.ask.method for sent in transport.sent] == ["POST", "GET"]
+    assert isinstance(generation.failure, Incomplete)
+
+
+def test_the_server_is_told_that_the_rest_is_not_wanted(transport):
+    generation = going_on(transport)
+    generation.close()
+    assert [ask.method for ask in transport.told] == ["DELETE"]
+
+
+def test_a_stall_is_a_cut_and_a_pause_is_none(transport):
+    target = TARGET._replace(resume="replay")
+    generation = started(transport, Limits(stall=10.0), target=target, resume=of(target), stops=stops(seconds=50.0))
+    transport.last.arrive(chat_text("Hello"))
+    generation.pause(True)
+    transport.until(30)
+    transport.last.wake()
+    assert len(transport.sent) == 1
+    generation.pause(False)
+    transport.until(45)
+    assert len(transport.sent) == 2
+
+
+def test_a_wait_for_the_rest_beyond_the_limit_is_not_begun(transport):
+    generation = going_on(transport, limits=Limits(total=5.0))
+    transport.until(1)
+    transport.last.arrive(b"{}", **BUSY)
+    transport.last.finish()
+    assert isinstance(generation.failure, Incomplete)
+    assert len(transport.sent) == 2
