@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 
-from ..loopback import Provider, reply
+from ..loopback import HOLD, Provider, head, reply
 
 BUSY = reply("429 Too Many Requests", b"{}", "application/json", "Retry-After: 1")
 
 
 def test_a_condition_that_is_met_between_two_tries_ends_the_prompt(run):
-    with Provider(BUSY) as provider:
-        done = run(
-            "map", "-q", "-j", "1", "-m", "openai/m", "--until-seconds", "0.3", url=provider.url, input=b"a\nb\n"
-        )
+    """The first is asked to wait for a second and is over before; the third is under way when that second has passed."""
+    with Provider(BUSY, [head(), HOLD]) as provider:
+        args = ["-q", "-j", "2", "-m", "openai/m", "--until-seconds", "0.9"]
+        done = run("map", *args, url=provider.url, input=b"a\nb\nc\n")
         records = [json.loads(line) for line in done.stdout.splitlines()]
-        assert [(record["index"], record["finish"]) for record in records] == [(0, "cancelled"), (1, "cancelled")]
-        assert len(provider.requests) == 2
+        assert [record["finish"] for record in records] == ["cancelled"] * 3
+        assert len(provider.requests) == 3
