@@ -10,10 +10,10 @@ BUSY = reply("429 Too Many Requests", b"{}", "application/json", "Retry-After: 1
 
 
 def test_a_condition_that_is_met_between_two_tries_ends_the_prompt(run):
-    """The first is asked to wait for a second and is over before; the third is under way when that second has passed."""
+    """One is asked to wait for a second and is over before; the ninth is under way when that second has passed."""
     with Provider(BUSY, [head(), HOLD]) as provider:
-        args = ["-q", "-j", "2", "-m", "openai/m", "--until-seconds", "0.9"]
-        done = run("map", *args, url=provider.url, input=b"a\nb\nc\n")
+        args = ["-q", "-m", "openai/m", "--until-seconds", "0.9"]
+        done = run("map", *args, url=provider.url, input=b"prompt\n" * 9)
         records = [json.loads(line) for line in done.stdout.splitlines()]
-        assert [record["finish"] for record in records] == ["cancelled"] * 3
-        assert len(provider.requests) == 3
+        assert [record["finish"] for record in records] == ["cancelled"] * 9
+        assert len(provider.requests) == 9
