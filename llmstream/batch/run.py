@@ -140,11 +140,10 @@ class Run:
         self._start_at = None
         while self._again and self._again[0][0] <= self._loop.now():
             job = self._again[0][2]
-            if job in self._jobs and not self._may_send(job):
+            if not self._may_send(job):
                 return
             heapq.heappop(self._again)
-            if job in self._jobs:  # a condition may have ended it while it waited
-                self._send(job)
+            self._send(job)
         if self._again:
             self._start_at = self._again[0][0]
         while len(self._jobs) < self._options.jobs and self._size < FLUSH:
@@ -256,7 +255,6 @@ class Run:
         generation, target = job.generation, job.target
         self.totals.used(target.provider, target.model, generation.exchange.usage, generation.timing)
         job.record = job.answer.record(generation)
-        del job.generation, job.answer  # the first has callbacks to the job: a circle, left to the garbage collector
         if self._journal and "finish" in job.record:  # what failed is tried again by the next run
             self._journal.add(job.key, job.digest, job.record)
             self._unsaved.append(job)
