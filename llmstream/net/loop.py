@@ -18,7 +18,6 @@ from .. import stdio
 from ..errors import ReaderGone
 
 READ, WRITE = select.POLLIN, select.POLLOUT
-SWEEP = 1000  # alarms from which it is worth to drop those that were cancelled
 
 
 class Alarm(Protocol):
@@ -65,7 +64,6 @@ class Loop:
         self._ready: dict[int, Callable[[int], object]] = {}
         self._alarms: list[tuple[float, int, _Alarm]] = []  # a heap; the number keeps equal times in order
         self._number = 0
-        self._sweep_at = SWEEP
         self._pipes: list[int] = []
         if reader:
             with contextlib.suppress(PermissionError):  # epoll takes no regular file: nobody can leave one
@@ -90,15 +88,7 @@ class Loop:
         alarm = _Alarm(due)
         self._number += 1
         heapq.heappush(self._alarms, (when, self._number, alarm))
-        if len(self._alarms) > self._sweep_at:
-            self._sweep()
         return alarm
-
-    def _sweep(self) -> None:
-        """Drops cancelled alarms: time-outs of minutes, of answers that took milliseconds, are thousands of them."""
-        self._alarms[:] = [entry for entry in self._alarms if entry[2].due is not None]
-        heapq.heapify(self._alarms)
-        self._sweep_at = max(SWEEP, 2 * len(self._alarms))
 
     def wait(self, deadline: float | None = None) -> float:
         """Waits until something was called back, or the deadline has come; returns the time.
