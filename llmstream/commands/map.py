@@ -119,7 +119,7 @@ def _options(given: dict[str, Any], jobs: int, kept: bool) -> Options:
     from ..batch.run import Options
 
     until = {name: value for name, value in given.items() if name.startswith("until_")}
-    stopping.stops(dict(given), "until-")  # what is wrong with them is told at once
+    wanted = stopping.stops(dict(given), "until-") is not None  # what is wrong with them is told at once
     resume = _resume if given["go_on"] else lambda target: None
 
     def digest(target: providers.Target, request: Request) -> str:
@@ -136,7 +136,7 @@ def _options(given: dict[str, Any], jobs: int, kept: bool) -> Options:
         events=given["events"],
         rpm=given["rpm"],
         tpm=given["tpm"],
-        stops=lambda: stopping.stops(dict(given), "until-"),
+        stops=lambda: stopping.stops(dict(given), "until-") if wanted else None,
         resume=resume,
         digest=digest,
     )

@@ -15,6 +15,8 @@ from ..providers import shown
 from .loop import READ, WRITE, Alarm, Loop, Watching
 from .transfer import Ask, Transfer
 
+to_json = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make another for each request
+
 LOOPBACK = "localhost,127.0.0.0/8,::1"  # through no proxy
 TELL = 2.0  # seconds for a request whose answer does not matter
 FOREVER = 2**31 - 1  # milliseconds; 0 would be libcurl's default
@@ -206,7 +208,7 @@ def _prepare(easy: pycurl.Curl, ask: Ask, connect_timeout: float) -> None:
     given = {line.partition(":")[0].lower() for line in ask.headers}
     headers = [*ask.headers, *(line for line in OURS if line.partition(":")[0].lower() not in given)]
     if ask.body is not None:
-        body = json.dumps(ask.body, ensure_ascii=False).encode("utf-8", "replace")
+        body = to_json(ask.body).encode("utf-8", "replace")
         easy.setopt(pycurl.POSTFIELDS, body)
         headers += ["Content-Type: application/json", "Expect:"]  # no round trip before a large prompt
     easy.setopt(pycurl.HTTPHEADER, headers)
