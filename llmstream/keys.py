@@ -7,19 +7,28 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 
 from .errors import UsageError
 from .providers import Provider, checked_key
 
 LONGEST = 65536  # bytes of a key file
+HOLDS = 300.0  # seconds for which a command's key is good: tokens last longer, and a server asks at every request
 PATIENCE = 60.0  # seconds for a command; it may have to ask for a passphrase, or for a finger
+
+_printed: dict[tuple[str, ...], tuple[float, str]] = {}  # by command: until when, and the key
 
 
 def read(provider: str, row: Provider) -> str:
     """The key of a row that has a key_file or a key_cmd. Raises UsageError."""
     if row.key_file:
         return _checked(from_file(row.key_file), f"the key_file of {provider}")
-    return _checked(_from_command(provider, row.key_cmd), f"what the key_cmd of {provider} prints")
+    now = time.monotonic()
+    until, key = _printed.get(row.key_cmd, (now, ""))
+    if now >= until:
+        key = _checked(_from_command(provider, row.key_cmd), f"what the key_cmd of {provider} prints")
+        _printed[row.key_cmd] = now + HOLDS, key
+    return key
 
 
 def from_file(path: str) -> bytes:
