@@ -17,7 +17,8 @@ NONE: tuple[object, ...] = (None, (), [], False)  # what an option is that is no
 class Asking:
     """The values of options, by their names; those that are missing are not given.
 
-    `command` is for notes, `events` says whether tool calls can be told. Raises UsageError, as providers.resolve does.
+    `command` is for notes, `events` says whether tool calls can be told, `target` is what the options name where that
+    is known already. Raises UsageError, as providers.resolve does.
     """
 
     def __init__(
@@ -27,12 +28,13 @@ class Asking:
         env: Mapping[str, str],
         known: providers.Catalogue = providers.BUILT_IN,
         events: bool = False,
+        target: providers.Target | None = None,
     ) -> None:
         self._command, self._env, self._known, self._events = command, env, known, events
         self._plain = {name: options[name] for name in PLAIN if options.get(name) is not None}
         self._features = {name: options[name] for name in FEATURES if options.get(name) not in NONE}
         self._model, self._api = options.get("model"), options.get("api")
-        self.target = providers.resolve(self._model, self._api, env, known)
+        self.target = target or providers.resolve(self._model, self._api, env, known)
 
     @property
     def conversation(self) -> bool:
@@ -55,11 +57,15 @@ class Asking:
         return features.add(self._command, self.target, request, self._features, self._events)
 
     def varied(self, options: Mapping[str, Any]) -> Asking:
-        """The same with other values of some options; `extra` adds to what there is."""
+        """The same with other values of some options; `extra` adds to what there is.
+
+        The target is found again, which may mean that a command prints a key, only where another model is named.
+        """
         mine: dict[str, Any] = {**self._plain, **self._features, **options}
         mine["extra"] = (*self._plain.get("extra", ()), *options.get("extra", ()))
         named = {"model": self._model, "api": self._api}
-        return Asking(self._command, {**named, **mine}, self._env, self._known, self._events)
+        target = None if "model" in options else self.target
+        return Asking(self._command, {**named, **mine}, self._env, self._known, self._events, target)
 
 
 def patience(options: Mapping[str, Any]) -> Patience:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..asking import Asking
 from ..core.pace import Sent
@@ -47,6 +47,7 @@ class Prompts:
     ) -> None:
         self._source, self._asking, self._journal, self._digest = source, asking, journal, digest
         self.target, self._request = asking.request("-")  # of every row that asks for nothing else
+        self._models: dict[str, Asking] = {}  # by the names that rows have for them
         self._seen: dict[str, int] = {}  # how often a name in the journal has come up
         self._output = float(OUTPUT)
 
@@ -71,7 +72,9 @@ class Prompts:
     def _prepare(self, job: Job) -> None:
         row = job.row
         if row.fields:
-            job.target, job.request = self._asking.varied(_as_options(row)).request(row.prompt)
+            options = _as_options(row)
+            asking = self._of(options.pop("model", None))
+            job.target, job.request = (asking.varied(options) if options else asking).request(row.prompt)
         else:
             job.target, job.request = self.target, self._request._replace(prompt=row.prompt)
         request = job.request
@@ -79,6 +82,15 @@ class Prompts:
         job.tokens = request.size() // 4 + (request.max_tokens or int(self._output))
         if self._journal:
             self._look_up(job, self._journal)
+
+    def _of(self, model: Any) -> Asking:
+        """What asks a model, which is found once: a command may have to print the key."""
+        if model is None:
+            return self._asking
+        asking = self._models.get(model)
+        if asking is None:
+            asking = self._models[model] = self._asking.varied({"model": model})
+        return asking
 
     def _look_up(self, job: Job, journal: Journal) -> None:
         """What an earlier run has kept. A name may come up many times: each time is a prompt of its own."""
@@ -90,7 +102,7 @@ class Prompts:
         job.earlier = job.record is not None
 
 
-def _as_options(row: Row) -> dict[str, object]:
+def _as_options(row: Row) -> dict[str, Any]:
     """A row's fields by the names of the options."""
     options = dict(row.fields)
     if "options" in options:
