@@ -33,6 +33,15 @@ def test_tpm_spreads_the_tokens(run):
     assert max(times) - min(times) >= 0.65
 
 
+def test_tpm_learns_what_answers_cost(run):
+    """An answer is thought to have 256 tokens until some are known to have 2: later ones are sent faster."""
+    with Provider(echo) as provider:
+        done = run("map", "-q", "-m", "openai/m", "--tpm", "60000", input=b"a\n" * 60, url=provider.url)
+        times = sorted(request.at for request in provider.requests)
+    assert len(lines(done.stdout)) == 60
+    assert times[10] - times[0] > times[-1] - times[-11]
+
+
 # What the provider says.
 
 
