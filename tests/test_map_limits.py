@@ -149,7 +149,9 @@ def test_a_provider_that_is_down_fails_fast(run):
     assert len(records) == 1000
     assert {record["error"]["status"] for record in records} == {4}
     assert done.returncode == 4
-    assert done.stderr.startswith(b"llmstream map: 1,000 prompts: 0 done, 1,000 failed; ")
+    summary, why = done.stderr.decode().splitlines()
+    assert summary.startswith("llmstream map: 1,000 prompts: 0 done, 1,000 failed; ")
+    assert why == f"llmstream map: the first failed: {records[0]['error']['message']}"
 
 
 def test_a_provider_that_answers_500_fails_fast(run):

@@ -17,6 +17,7 @@ class Totals:
         self._priced = priced
         self.done = self.failed = self.earlier = 0
         self.status = 0  # the worst
+        self.failure = ""  # the first one's message
         self.input_tokens = self.output_tokens = 0
         self.told = False  # whether any tokens were told
         self.cost: float | None = None
@@ -30,6 +31,7 @@ class Totals:
         self.status = max(self.status, status)
         if status:
             self.failed += 1
+            self.failure = self.failure or str(record["error"]["message"])
         elif earlier:
             self.earlier += 1
         else:
