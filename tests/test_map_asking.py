@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from .conftest import at
+from .conftest import at, environment
 from .loopback import DONE, Provider, chat, chat_end, head
 from .mapping import echo, lines, mapped, texts
 from .net.clouds import TOKEN, entra
@@ -82,6 +82,24 @@ def test_a_row_that_is_wrong_is_its_own_fault(run):
     assert told[3].startswith("line 6: there is no field prompt: ")
     assert {record["error"]["status"] for record in records[1:]} == {2}
     assert (done.returncode, len(requests)) == (2, 1)
+
+
+def test_a_command_prints_the_key_once_for_all_rows_of_a_model(run, tmp_path):
+    printed = tmp_path / "printed"
+    rows = [{"prompt": "a", "system": str(n)} for n in range(5)] + [{"prompt": "b", "model": "work/b"}] * 5
+    with Provider(echo) as provider:
+        config = tmp_path / "config.toml"
+        config.write_text(
+            f'model = "work/m"\n[providers.work]\nbase_url = "{provider.url}"\n'
+            f'key_cmd = "echo x >> {printed}; echo key"\ndefaults = {{ max_tokens = 7 }}\n'
+        )
+        stdin = "\n".join(map(json.dumps, rows)).encode()
+        done = run("map", "-q", "--jsonl", input=stdin, env=environment(LLMSTREAM_CONFIG=str(config)))
+        assert {request.headers["authorization"] for request in provider.requests} == {"Bearer key"}
+        assert {request.json["max_tokens"] for request in provider.requests} == {7}
+        assert sorted(request.json["model"] for request in provider.requests) == ["b"] * 5 + ["m"] * 5
+    assert texts(done.stdout) == ["a"] * 5 + ["b"] * 5
+    assert printed.read_text() == "x\n" * 2
 
 
 # What is asked, by options.

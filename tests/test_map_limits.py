@@ -33,6 +33,15 @@ def test_tpm_spreads_the_tokens(run):
     assert max(times) - min(times) >= 0.65
 
 
+def test_tpm_learns_what_answers_cost(run):
+    """An answer is thought to have 256 tokens until some are known to have 2: later ones are sent faster."""
+    with Provider(echo) as provider:
+        done = run("map", "-q", "-m", "openai/m", "--tpm", "60000", input=b"a\n" * 60, url=provider.url)
+        times = sorted(request.at for request in provider.requests)
+    assert len(lines(done.stdout)) == 60
+    assert times[10] - times[0] > times[-1] - times[-11]
+
+
 # What the provider says.
 
 
@@ -140,7 +149,9 @@ def test_a_provider_that_is_down_fails_fast(run):
     assert len(records) == 1000
     assert {record["error"]["status"] for record in records} == {4}
     assert done.returncode == 4
-    assert done.stderr.startswith(b"llmstream map: 1,000 prompts: 0 done, 1,000 failed; ")
+    summary, why = done.stderr.decode().splitlines()
+    assert summary.startswith("llmstream map: 1,000 prompts: 0 done, 1,000 failed; ")
+    assert why == f"llmstream map: the first failed: {records[0]['error']['message']}"
 
 
 def test_a_provider_that_answers_500_fails_fast(run):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..asking import Asking
 from ..core.pace import Sent
@@ -90,7 +90,7 @@ class Prompts:
         job.earlier = job.record is not None
 
 
-def _as_options(row: Row) -> dict[str, object]:
+def _as_options(row: Row) -> dict[str, Any]:
     """A row's fields by the names of the options."""
     options = dict(row.fields)
     if "options" in options:

@@ -273,7 +273,10 @@ class Run:
         generation, target = job.generation, job.target
         if generation.failure is None:  # what fails again and again must not live on its own failures
             self._budget.give()
-        self.totals.used(target.provider, target.model, generation.exchange.usage, generation.timing)
+        usage = generation.exchange.usage
+        self.totals.used(target.provider, target.model, usage, generation.timing)
+        if usage is not None:
+            self._prompts.answered(usage.output_tokens)
         job.record = job.answer.record(generation)
         del job.generation, job.answer  # which refer to the job: no garbage collection comes in time
         if self._journal and "finish" in job.record:  # what failed is tried again by the next run

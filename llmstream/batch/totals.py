@@ -16,6 +16,7 @@ class Totals:
     def __init__(self) -> None:
         self.done = self.failed = self.earlier = 0
         self.status = 0  # the worst
+        self.failure = ""  # the first one's message
         self.input_tokens = self.output_tokens = 0
         self._sums: dict[tuple[str, str], list[int]] = {}  # by provider and model: answers, and the counts of Usage
         self.retries = 0
@@ -28,6 +29,7 @@ class Totals:
         self.status = max(self.status, status)
         if status:
             self.failed += 1
+            self.failure = self.failure or str(record["error"]["message"])
         elif earlier:
             self.earlier += 1
         else:

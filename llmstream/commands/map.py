@@ -218,6 +218,8 @@ def _watched(run: Run, totals: Totals, quiet: bool, usage: bool) -> None:
         progress.close()
         if not quiet:
             stdio.note(NAME, totals.summary(time.monotonic() - started, priced=usage))
+        if totals.failure and not quiet:
+            stdio.note(NAME, f"{'that' if totals.failed == 1 else 'the first'} failed: {totals.failure}")
         if usage:
             stdio.note(NAME, totals.times(run.throttled))
 
