@@ -375,16 +375,6 @@ def test_a_command_runs_only_for_its_provider(configured, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_command_s_key_serves_many_prompts(run, configured, tmp_path):
-    with Provider([head(), *chat("Hello")]) as provider:
-        command = f"echo ran >> {tmp_path}/ran; echo key"
-        env = configured(f'[providers.w]\nbase_url = "{provider.url}"\nkey_cmd = "{command}"')
-        rows = b"".join(b'{"prompt": "%d", "model": "w/m"}\n' % number for number in range(5))
-        done = run("map", "-q", "--jsonl", "-m", "w/m", env=env, input=rows)
-    assert (done.returncode, done.stdout.count(b"\n")) == (0, 5), done
-    assert (tmp_path / "ran").read_text() == "ran\n"
-
-
 def test_a_key_that_the_server_quotes_is_hidden_wherever_it_came_from(run, configured):
     with Provider(reply("401 No", b'{"error": {"message": "wrong key geheim given"}}')) as provider:
         env = configured(f'[providers.w]\nbase_url = "{provider.url}"\nkey_cmd = "echo geheim"')

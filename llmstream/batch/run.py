@@ -14,12 +14,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from .. import stdio
 from ..asking import Asking
 from ..core import values
-from ..core.batch.order import Order
 from ..core.pace import Pace
-from ..core.render import EventRenderer
 from ..core.request import Request
 from ..core.retry import Budget
 from ..core.timing import Patience
@@ -29,6 +26,7 @@ from ..net.loop import Loop
 from ..net.route import Routes
 from ..providers import Target
 from . import answer
+from .output import Output
 from .prompts import Job, Prompts
 from .source import Source
 from .totals import Totals
@@ -38,8 +36,6 @@ if TYPE_CHECKING:
     from ..net.resume import Resume
     from .journal import Journal
 
-FLUSH = 1 << 16  # bytes of output that are worth a write of their own
-BATCH = 0.05  # seconds for which finished prompts wait to be put on disk together
 MANY = 16  # streams at once that are worth a quicker decoder
 BUSY = 0.5  # seconds of a reader's slowness that count as none of the provider's
 
@@ -71,27 +67,21 @@ class Run:
         totals: Totals,
         journal: Journal | None = None,
     ) -> None:
-        self._loop, self._source, self._options, self._journal = loop, source, options, journal
+        self._loop, self._source, self._options = loop, source, options
         self._budget = Budget(patience.retries, options.jobs)
         self._patience = patience._replace(allowed=self._budget.take)
         self._routes = Routes(loop, options.jobs)
         self._prompts = Prompts(source, asking, journal, options.digest)
         self._routes.to(self._prompts.target, 0)  # what is wrong with it is told before anything is read
-        self._order = Order(options.window)
-        self._renderer = EventRenderer(None)
+        self.output = Output(options.events, options.window if options.ordered else None, journal, totals)
         self._paces: dict[str, Pace] = {}  # by address
         self._next: Job | None = None  # read, and not yet allowed to start
         self._jobs: set[Job] = set()
         self._woken: dict[Job, None] = {}
         self._again: list[tuple[float, int, Job]] = []  # a heap of those that wait to be sent again
         self._ready: dict[Pace, deque[Job]] = {}  # those whose time has come, while their provider's has not
-        self._unsaved: list[Job] = []
-        self._save_at: float | None = None
-        self._out: list[bytes] = []
-        self._size = 0
         self._start_at: float | None = None
         self.totals = totals
-        self.before_output: Callable[[], None] = lambda: None
 
     @property
     def running(self) -> int:
@@ -114,15 +104,16 @@ class Run:
         `tick` is called once a round, and says when it wants to be called again. However it ends, what is finished is
         in the journal. Raises ReaderGone, OutputFailed, and what is wrong with the input.
         """
+        output = self.output
         try:
             while True:
-                self._save()  # before anything starts: it makes room in the window
+                output.save(self._loop.now())  # before anything starts: it makes room in the window
                 self._start()
-                full = self._size >= FLUSH  # which has kept some from starting
+                full = output.full  # which has kept some from starting
                 self._flush()
                 if self._done():
                     break
-                times = [at for at in (self._start_at, self._save_at, tick()) if at is not None]
+                times = [at for at in (self._start_at, output.save_at, tick()) if at is not None]
                 self._loop.wait(0.0 if full else min(times, default=None))
                 self._collect()
         finally:
@@ -131,14 +122,20 @@ class Run:
             raise self._source.fault
 
     def _done(self) -> bool:
-        return self._source.over and not (self._next or self._jobs or self._unsaved or self._out)
+        return self._source.over and self.output.empty and not (self._next or self._jobs)
 
     def _close(self) -> None:
         for job in self._jobs:
             job.generation.close()
         self._routes.close()
-        if self._journal and self._unsaved:
-            self._journal.commit()
+        self.output.save_all()
+
+    def _flush(self) -> None:
+        before = self._loop.now()
+        self.output.flush()
+        if self._loop.now() - before > BUSY:
+            for job in self._jobs:
+                job.generation.caught_up()
 
     # What starts.
 
@@ -146,9 +143,9 @@ class Run:
         """Sends what may be sent now; of one provider's, what was sent before comes first."""
         self._start_at = None
         self._start_again()
-        while len(self._jobs) < self._options.jobs and self._size < FLUSH:
+        while len(self._jobs) < self._options.jobs and not self.output.full:
             following = self._next = self._next or self._prompts.next()
-            if following is None or (self._options.ordered and not self._order.may_start(following.row.index)):
+            if following is None or not self.output.may_start(following.row.index):
                 return
             job = following
             if job.record is None and (reason := self._closed(job)):
@@ -158,7 +155,7 @@ class Run:
                     return
                 self._begin(job)
             else:
-                self._finish(job)
+                self.output.known(job)
             self._next = None
 
     def _pace(self, job: Job) -> Pace:
@@ -245,10 +242,7 @@ class Run:
             self._answered(job)
             events = generation.take()
             job.answer.feed(events)
-            if self._options.events and events:
-                index = {"index": job.row.index}
-                lines = [self._renderer.line({**index, **event.as_dict()}, 0.0) for event in events]
-                self._print(b"".join(lines))
+            self.output.arrived(job.row.index, events)
             if generation.over:
                 self._over(job)
 
@@ -279,12 +273,7 @@ class Run:
             self._prompts.answered(usage.output_tokens)
         job.record = job.answer.record(generation)
         del job.generation, job.answer  # which refer to the job: no garbage collection comes in time
-        if self._journal and "finish" in job.record:  # what failed is tried again by the next run
-            self._journal.add(job.key, job.digest, job.record)
-            self._unsaved.append(job)
-            self._save_at = self._save_at or self._loop.now() + BATCH
-        else:
-            self._finish(job)
+        self.output.answered(job, self._loop.now())
 
     def _give_up(self, job: Job, error: Error) -> None:
         """It is not to be sent again."""
@@ -298,44 +287,4 @@ class Run:
             self._pace(job).ended(job.sent, self._loop.now(), None)
         self._jobs.discard(job)
         job.record = {"error": answer.error(error)}
-        self._finish(job)
-
-    # What is printed.
-
-    def _save(self) -> None:
-        if self._journal and self._save_at is not None and self._loop.now() >= self._save_at:
-            self._journal.commit()
-            self._save_at = None
-            saved, self._unsaved = self._unsaved, []
-            for job in saved:
-                self._finish(job)
-
-    def _finish(self, job: Job) -> None:
-        assert job.record is not None
-        self.totals.finished(job.record, job.earlier)
-        if not self._options.events:
-            line = self._renderer.line({**answer.head(job.row), **job.record}, 0.0)
-            self._print(self._order.put(job.row.index, line) if self._options.ordered else line)
-            return
-        if self._options.ordered:
-            self._order.put(job.row.index, b"")
-        if "error" in job.record:
-            self._print(self._renderer.line({"index": job.row.index, "type": "error", **job.record["error"]}, 0.0))
-
-    def _print(self, data: bytes) -> None:
-        if data:
-            self._out.append(data)
-            self._size += len(data)
-
-    def _flush(self) -> None:
-        if not self._out:
-            return
-        data = b"".join(self._out)
-        self._out.clear()
-        self._size = 0
-        self.before_output()
-        before = self._loop.now()
-        stdio.write(data)
-        if self._loop.now() - before > BUSY:
-            for job in self._jobs:
-                job.generation.caught_up()
+        self.output.known(job)

@@ -197,7 +197,7 @@ def _watched(run: Run, totals: Totals, quiet: bool, usage: bool) -> None:
 
     typed = os.isatty(stdio.STDIN)  # on the line that would be drawn on
     progress = Progress(_total(), quiet or typed)
-    run.before_output = progress.hide
+    run.output.before = progress.hide
     started = time.monotonic()
 
     def tick() -> float | None:
@@ -218,8 +218,8 @@ def _watched(run: Run, totals: Totals, quiet: bool, usage: bool) -> None:
         progress.close()
         if not quiet:
             stdio.note(NAME, totals.summary(time.monotonic() - started, priced=usage))
-        if totals.failure and not quiet:
-            stdio.note(NAME, f"{'that' if totals.failed == 1 else 'the first'} failed: {totals.failure}")
+            if totals.failure:
+                stdio.note(NAME, f"{'that' if totals.failed == 1 else 'the first'} failed: {totals.failure}")
         if usage:
             stdio.note(NAME, totals.times(run.throttled))
 
