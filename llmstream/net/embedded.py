@@ -57,6 +57,8 @@ def start(model: str, prompt_size: int, progress: bool, jobs: int = 1) -> tuple[
     slots = min(jobs, SLOTS)
     params.n_parallel = slots
     params.n_ctx = SMALL_CONTEXT * slots if prompt_size <= SHORT else 0  # 0: all that the model was trained for
+    threads = _free_cores()
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     params.warmup = False  # costs as much as the first token that it would speed up
     params.fit_params = False
     params.verbosity = -1
@@ -70,6 +72,22 @@ def start(model: str, prompt_size: int, progress: bool, jobs: int = 1) -> tuple[
         raise UsageError(f"cannot load {path}: {error}") from None
     _kept.append(server)
     return server, server.listening_address, key
+
+
+def _free_cores() -> int:
+    """The cores that this process may use and nobody else does now, at least one.
+
+    llama.cpp's threads wait for each other by spinning, hundreds of times a token. Where one of them has lost its core
+    to another process, all the others burn theirs until it is back: with two busy processes on two cores, two threads
+    take more than five times as long as one.
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        with open("/proc/loadavg") as file:
+            running = int(file.read().split()[3].partition("/")[0]) - 1  # without this one
+    except (OSError, ValueError, IndexError):  # no Linux
+        return allowed
+    return max(1, min(allowed, (os.cpu_count() or 1) - running))
 
 
 def fetch(progress: bool) -> str:

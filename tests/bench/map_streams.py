@@ -32,7 +32,7 @@ MAP = """
 import sys
 from llmstream.batch.totals import Totals
 from llmstream.__main__ import main
-Totals.times = lambda self, throttled: "first " + " ".join(map(str, self._ttfts))
+Totals.summary = lambda self, seconds, priced: "first " + " ".join(map(str, self._ttfts))
 main()
 """
 BEGIN = """
@@ -110,7 +110,7 @@ def rows(url: str, streams: int, model: str, folder: Path) -> Iterator[Row]:
     for count in (1, few, streams):
         prompts = folder / "prompts"
         prompts.write_text("".join(f"{PROMPT}{n}\n" for n in range(count)))
-        argv = ["-c", MAP, "map", "-u", "-m", f"openai/{model}", "-j", str(count)]
+        argv = ["-c", MAP, "map", "-m", f"openai/{model}", "-j", str(count)]
         yield _row("llmstream map", count, argv, url, str(prompts), len(text.encode()) * count)
     for name, code in CLIENTS.items():
         count = max(1, streams // FEWER.get(name, 1))
