@@ -16,8 +16,8 @@ from .loopback import Provider, chat, head
 
 GEN = """
 import sys
-from llmstream.net import curl
-curl.CA_FILES = (sys.argv[1],)
+from llmstream.net import easy
+easy.CA_FILES = (sys.argv[1],)
 from llmstream.cli import run
 sys.exit(run(["gen", "-m", "openai/m", "Hi"]))
 """

@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable
 from functools import partial
 
 import pycurl
 
-from .. import __version__, stdio
-from ..errors import MANY, UsageError
-from ..providers import shown
+from .. import stdio
+from ..errors import MANY
+from .easy import prepare
 from .loop import READ, WRITE, Alarm, Loop, Watching
 from .transfer import Ask, Transfer
 
-to_json = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make another for each request
-
-LOOPBACK = "localhost,127.0.0.0/8,::1"  # through no proxy
+LINGER = 1.0  # seconds for the end of a response after that of the answer
 TELL = 2.0  # seconds for a request whose answer does not matter
-FOREVER = 2**31 - 1  # milliseconds; 0 would be libcurl's default
-CA_FILES = (
-    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Arch, Alpine
-    "/etc/pki/tls/certs/ca-bundle.crt",  # Fedora, RHEL
-    "/etc/ssl/ca-bundle.pem",  # openSUSE
-    "/etc/ssl/cert.pem",  # macOS, BSD, Alpine
-)
-OURS = (
-    "Accept: text/event-stream, application/json",
-    "Accept-Encoding: identity",  # compression holds back what streaming is for
-    f"User-Agent: llmstream/{__version__}",
-)
+BLANK = (b"\r\n", b"\n")  # the line that ends a head
 # How often it is worth trying again, where not many times: names and certificates do not mend in a minute.
 WORTH = {
     pycurl.E_COULDNT_CONNECT: 1,
@@ -60,14 +45,25 @@ class _Running(Transfer):
         self.lines: list[bytes] = []  # of the head
         self.wake = wake
         self._curl, self._touched = curl, curl.touched
+        self._held = self._stuck = False  # stuck: libcurl keeps a part, and reads no more
 
-    def received(self, chunk: bytes) -> None:
+    def received_line(self, line: bytes) -> None:
+        """libcurl's callback for a line of the head."""
+        self.lines.append(line)
+        if line in BLANK:
+            self._touched[self] = None
+
+    def received(self, chunk: bytes) -> int | None:
         """libcurl's callback for a part of the body."""
+        if self._held:
+            self._stuck = True
+            return int(pycurl.WRITEFUNC_PAUSE)
         self.chunks.append(chunk)
         self._touched[self] = None
+        return None
 
     def head(self) -> tuple[int, dict[str, str]] | None:
-        if not self.lines or self.lines[-1] not in (b"\r\n", b"\n"):
+        if not self.lines or self.lines[-1] not in BLANK:
             return None
         status = self.easy.getinfo(pycurl.RESPONSE_CODE)
         if status < 200:
@@ -83,12 +79,12 @@ class _Running(Transfer):
         return status, headers
 
     def hold(self, held: bool) -> None:
-        if self.ended:
-            return
-        with stdio.SignalsDeferred():
-            self.easy.pause(pycurl.PAUSE_RECV if held else pycurl.PAUSE_CONT)
-        if self.chunks:  # libcurl had some of it already
-            self._curl.loop.at(0.0, self._curl.wake)
+        self._held = held
+        if self._stuck and not held and not self.ended:
+            self._stuck = False
+            with stdio.SignalsDeferred():
+                self.easy.pause(pycurl.PAUSE_CONT)  # libcurl knows of no pause before there is a connection
+            self._curl.loop.at(0.0, self._curl.wake)  # of what it had already
 
 
 class Curl:
@@ -106,19 +102,39 @@ class Curl:
 
     def send(self, ask: Ask, connect_timeout: float, wake: Callable[[], object]) -> Transfer:
         transfer = _Running(self, wake)
-        _prepare(transfer.easy, ask, connect_timeout)
+        prepare(transfer.easy, ask, connect_timeout)
         self._add(transfer)
         return transfer
 
     def tell(self, ask: Ask) -> None:
         transfer = _Running(self, lambda: self._forget(transfer))
-        _prepare(transfer.easy, ask, TELL)
+        prepare(transfer.easy, ask, TELL)
         transfer.easy.setopt(pycurl.TIMEOUT_MS, round(TELL * 1000))
         self._told.append(transfer)
         self._add(transfer)
 
     def end(self, transfer: Transfer) -> None:
         assert isinstance(transfer, _Running)
+        if transfer.whole and not transfer.ended:
+            self._linger(transfer)
+        else:
+            self._end(transfer)
+
+    def _linger(self, transfer: _Running) -> None:
+        """Lets the response's own end come, so that its connection can serve again."""
+        transfer.whole = False
+        transfer.hold(False)
+        alarm = self.loop.at(self.loop.now() + LINGER, partial(self._end, transfer))
+
+        def drop() -> None:
+            transfer.chunks.clear()
+            if transfer.ended:
+                alarm.cancel()
+                self._end(transfer)
+
+        transfer.wake = drop
+
+    def _end(self, transfer: _Running) -> None:
         if self._transfers.pop(transfer.easy, None):
             self.touched.pop(transfer, None)
             with stdio.SignalsDeferred():
@@ -128,7 +144,7 @@ class Curl:
     def close(self) -> None:
         for transfer in list(self._transfers.values()):
             if transfer not in self._told:
-                self.end(transfer)
+                self._end(transfer)
         if self._told and isinstance(self.loop, Loop):
             self.loop.forget_reader()
             while self._told:  # each has a time limit of its own
@@ -140,7 +156,7 @@ class Curl:
     def _add(self, transfer: _Running) -> None:
         easy = transfer.easy
         easy.setopt(pycurl.WRITEFUNCTION, transfer.received)
-        easy.setopt(pycurl.HEADERFUNCTION, transfer.lines.append)
+        easy.setopt(pycurl.HEADERFUNCTION, transfer.received_line)
         self._transfers[easy] = transfer
         with stdio.SignalsDeferred():
             self._multi.add_handle(easy)
@@ -148,7 +164,7 @@ class Curl:
     def _forget(self, told: _Running) -> None:
         if told.ended:
             self._told.remove(told)
-            self.end(told)
+            self._end(told)
 
     # libcurl says by callback which sockets it wants watched and when it wants to be called.
 
@@ -183,10 +199,14 @@ class Curl:
     def wake(self) -> None:
         """Nobody is called from within libcurl: they may want to end a transfer."""
         touched = self.touched
-        while touched:
-            transfer = next(iter(touched))
-            del touched[transfer]
-            transfer.wake()
+        try:
+            while touched:
+                transfer = next(iter(touched))
+                del touched[transfer]
+                transfer.wake()
+        finally:
+            if touched:  # one has raised: the others get theirs all the same
+                self.loop.at(0.0, self.wake)
 
     def _reap(self) -> None:
         queued = 1
@@ -202,66 +222,3 @@ class Curl:
                 hint = HINTS.get(code, "")
                 transfer.again = WORTH.get(code, MANY)
                 transfer.reason = (message or f"libcurl error {code}").rstrip(".") + (f" ({hint})" if hint else "")
-
-
-def _prepare(easy: pycurl.Curl, ask: Ask, connect_timeout: float) -> None:
-    given = {line.partition(":")[0].lower() for line in ask.headers}
-    headers = [*ask.headers, *(line for line in OURS if line.partition(":")[0].lower() not in given)]
-    if ask.body is not None:
-        body = to_json(ask.body).encode("utf-8", "replace")
-        easy.setopt(pycurl.POSTFIELDS, body)
-        headers += ["Content-Type: application/json", "Expect:"]  # no round trip before a large prompt
-    easy.setopt(pycurl.HTTPHEADER, headers)
-    easy.setopt(pycurl.CUSTOMREQUEST, ask.method)
-    try:
-        easy.setopt(pycurl.URL, ask.url)
-    except UnicodeEncodeError:
-        raise UsageError(f"{shown(ask.url)} is not a URL: it is not ASCII") from None
-    easy.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
-    easy.setopt(pycurl.CONNECTTIMEOUT_MS, min(round(connect_timeout * 1000), FOREVER) or FOREVER)
-    easy.setopt(pycurl.NOSIGNAL, 1)
-    easy.setopt(pycurl.NOPROXY, _no_proxy())
-    if ask.url.startswith("https:"):
-        _trust(easy)
-
-
-def _no_proxy() -> str:
-    """Loopback, and what the variable excepts, which libcurl reads only where it is told nothing."""
-    theirs = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    return theirs if theirs == "*" else f"{LOOPBACK},{theirs}"
-
-
-def _trust(easy: pycurl.Curl) -> None:
-    """CA certificates as curl finds them: its variables, the system's, else certifi's.
-
-    The wheel's built-in path is that of the distribution that it was built on.
-    """
-    file = os.environ.get("CURL_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
-    directory = os.environ.get("SSL_CERT_DIR")
-    if not file and not directory:
-        file = next((path for path in CA_FILES if os.path.exists(path)), None)
-        if file is None:
-            import certifi
-
-            file = certifi.where()
-        elif directory := _hashed(file):
-            easy.unsetopt(pycurl.CAINFO)  # the wheel has looked for a bundle, too
-            file = None
-    if file:
-        easy.setopt(pycurl.CAINFO, file)
-    if directory:
-        easy.setopt(pycurl.CAPATH, directory)
-
-
-def _hashed(bundle: str) -> str | None:
-    """The bundle's directory, where it has the same certificates by their hashes, which OpenSSL reads one by one.
-
-    Reading a whole bundle takes 5 to 15 ms. One that is newer than the directory was changed by hand.
-    """
-    directory = os.path.dirname(bundle)
-    try:
-        by_hand = os.stat(bundle).st_mtime > os.stat(directory).st_mtime
-        hashed = any(name.endswith(".0") for name in os.listdir(directory))
-    except OSError:
-        return None
-    return directory if hashed and not by_hand else None

@@ -249,14 +249,17 @@ class Generation:
         self._hang_up()
         if self._alarm:
             self._alarm.cancel()
-        whole = self.exchange.over and self.exchange.failure is None
-        if not whole and (ask := self._tries.cancel()):
+        if not self._whole() and (ask := self._tries.cancel()):
             self._transport.tell(ask)
 
     def _hang_up(self) -> None:
         if self._transfer is not None:
+            self._transfer.whole = self._whole()
             self._transport.end(self._transfer)
             self._transfer = None
+
+    def _whole(self) -> bool:
+        return self.exchange.over and self.exchange.failure is None
 
 
 def events(generation: Generation, loop: Loop) -> Generator[list[Event]]:

@@ -22,7 +22,7 @@ class Transfer:
     """`chunks` is what has arrived since it was last taken.
 
     Once it has `ended`, `reason` says why, "" if well, and `again` how often what ended so is worth trying; `fault` is
-    why it was never sent.
+    why it was never sent. Whoever ends it says before whether it is `whole`: all that was wanted has come.
     """
 
     def __init__(self) -> None:
@@ -31,6 +31,7 @@ class Transfer:
         self.reason = ""
         self.again = MANY
         self.fault: Error | None = None
+        self.whole = False
 
     def take(self) -> bytes:
         """What has arrived since the last call."""
@@ -62,7 +63,7 @@ class Transport(Protocol):
         """Sends a request whose answer does not matter. `close` gives it a second or two."""
 
     def end(self, transfer: Transfer) -> None:
-        """Ends a transfer; one that is still under way by closing its connection at once."""
+        """Ends a transfer. One under way that is not whole by closing its connection at once."""
 
     def close(self) -> None:
         """Ends all transfers."""
