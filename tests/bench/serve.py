@@ -104,7 +104,7 @@ def serving(name: str, url: str, clients: int) -> Iterator[Server]:
             while not (found := LISTENING.search(said.read())):
                 said.seek(0)
                 time.sleep(0.05)
-            ours = command[0] == "llmstream"
+            ours = command[0] != "uvicorn"
             yield Server(int(found[1]), process.pid, "/chat/stream", "openai/" if ours else "")
         finally:
             process.kill()
