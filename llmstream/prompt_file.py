@@ -45,9 +45,7 @@ class PromptFile:
         self._body = "\n".join(lines[end:])
         self._defaults = self._variables()
 
-    def prompt(
-        self, operands: tuple[str, ...], no_stdin: bool, given: Mapping[str, str], required: bool = True
-    ) -> str:
+    def prompt(self, operands: tuple[str, ...], no_stdin: bool, given: Mapping[str, str], required: bool = True) -> str:
         """The body, its places filled; after it, where they have no place, the operands, and stdin if it is data.
 
         What fills a place is not searched for places. Raises UsageError for a place that nothing fills, and for an
