@@ -175,6 +175,8 @@ class _Reader:
         url = self._document.string(at, value).rstrip("/")
         if not url.startswith(("http://", "https://")) or not url.isascii() or not url.isprintable() or " " in url:
             raise self._document.error(at, "this is not a URL: it begins with https:// or http://, and has no blanks")
+        if "?" in url or "#" in url:
+            raise self._document.error(at, "this is no base URL: paths are added to it, so it has no ? and no #")
         return url if url.endswith(row.url_path) else url + row.url_path
 
     def _headers(self, at: Keys, value: object) -> tuple[str, ...]:

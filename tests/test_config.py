@@ -419,6 +419,7 @@ W = '[providers.w]\nbase_url = "https://w.example"\n'
         (f"{W}key_env = []", ":3: providers.w.key_env: this is an array: a string is wanted"),
         (f"{W}key_file = 'x'\nkey_cmd = 'y'", ":4: providers.w.key_cmd: there is a key_file too"),
         ("[providers.w]\nbase_url = 'w.example'", ":2: providers.w.base_url: this is not a URL"),
+        ("[providers.w]\nbase_url = 'https://w.example/v1?a=b'", ":2: providers.w.base_url: this is no base URL"),
         ("[providers.w]\nbase_url = 'https://ä'", ":2: providers.w.base_url: this is not a URL"),
         (f"{W}[providers.w.headers]\nX-A = '''geheim\nX-B: 2'''", ":4: providers.w.headers.X-A: the value holds"),
         (f"{W}[providers.w.headers]\n\nX-A = 'gehéim'", ":5: providers.w.headers.X-A: the value holds"),

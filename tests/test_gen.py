@@ -148,7 +148,7 @@ def test_finish_reasons(run, reason, options, status):
         (
             reply("401 No", b"no", "text/plain"),
             3,
-            "URL answered HTTP 401 (Unauthorized): is the key right, and that of this server?",
+            "URL answered HTTP 401 (Unauthorized): is the key in OPENAI_API_KEY right, and that of this server?",
         ),
         (
             reply("429 Slow down", b'{"error": {"message": "slow", "type": "rate_limit"}}'),
@@ -196,6 +196,22 @@ def test_refusals_and_failures(run, script, status, message):
         assert len(provider.requests) == 1
     expected = f"llmstream gen: {message}\n".replace("URL ", f"{provider.url}/v1/chat/completions ", 1)
     assert (done.stdout, done.stderr.decode(), done.returncode) == (b"", expected, status)
+
+
+@pytest.mark.parametrize(
+    ("model", "env", "told"),
+    [
+        ("gemini/m", {"GOOGLE_API_KEY": "g"}, "is the key in GOOGLE_API_KEY right, and that of this server?"),
+        ("gemini/m", {}, "no key was sent: set GEMINI_API_KEY or GOOGLE_API_KEY"),
+        ("vllm/m", {}, "is the key right, and that of this server?"),
+    ],
+)
+def test_a_bare_401_names_the_variable_that_holds_the_key(run, model, env, told):
+    with Provider(reply("401 No", b"", "text/plain")) as provider:
+        urls = {"GEMINI_BASE_URL": f"{provider.url}/v1", "VLLM_BASE_URL": f"{provider.url}/v1"}
+        done = run("gen", "-n", "-m", model, "Hi", env=environment(**urls, **env))
+    assert done.returncode == 3
+    assert done.stderr.decode().strip().endswith(f"HTTP 401 (Unauthorized): {told}")
 
 
 def test_an_answer_without_content_is_not_asked_for_again(run):

@@ -25,6 +25,12 @@ def test_man_of_what_has_no_page(run, topic):
     assert (done.stdout, done.stderr.decode(), done.returncode) == (b"", message, 2)
 
 
+@pytest.mark.parametrize(("topic", "page"), [("llmstream", "llmstream.1"), ("llmstream-gen", "llmstream-gen.1")])
+def test_man_s_own_names_of_the_pages(run, topic, page):
+    done = run("man", topic, env=environment(PATH=""))
+    assert f"the page is {ROOT / 'man' / page};".encode() in done.stderr
+
+
 def test_man_without_a_viewer(run):
     done = run("man", "gen", env=environment(PATH=""))
     path = ROOT / "man" / "llmstream-gen.1"

@@ -27,6 +27,7 @@ REFUSALS = (
     "unexpected endpoint",  # LM Studio, of a wrong path, in a 200
 )
 RETRY_LATER = frozenset((408, 409, 425, 429))
+WHICH_KEY = "is the key right, and that of this server?"  # who has sent it can say where it is from
 PHRASES = {  # RFC 9110, section 15; 529 is Anthropic's
     204: "No Content",
     401: "Unauthorized",
@@ -84,7 +85,7 @@ def of_response(status: int, headers: Mapping[str, str], body: bytes, url: str) 
         return _from(fault, status)
     if status == 404:
         return Refused(f"nothing is at {url} (HTTP 404): does the base URL lack /v1?")
-    hint = ": is the key right, and that of this server?" if status in (401, 403) else ""
+    hint = f": {WHICH_KEY}" if status in (401, 403) else ""
     return _kind(status, "")(_answered(status, url) + hint)
 
 

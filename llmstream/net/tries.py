@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import providers
 from ..core.exchange import Exchange
+from ..core.faults import WHICH_KEY
 from ..core.request import Request
 from ..core.retry import Retries
 from ..core.timing import Patience, Timing
@@ -134,9 +135,21 @@ class Tries:
         return self.redacted(failure)
 
     def redacted(self, error: Error) -> Error:
-        """Servers quote the key that they refuse."""
+        """Servers quote the key that they refuse, or say nothing, and then it is told where the key is from."""
         key, message = self._target.key, str(error)
-        return type(error)(message.replace(key, "[key]"), again=error.again) if key and key in message else error
+        said = message.removesuffix(WHICH_KEY)
+        told = said.replace(key, "[key]") if key else said
+        if said != message:
+            told += self._which_key()
+        return error if told == message else type(error)(told, again=error.again)
+
+    def _which_key(self) -> str:
+        row = providers.PROVIDERS.get(self._target.provider)
+        names = row.key_env if row else ()
+        if names and not self._target.key and not self._target.transport:
+            return f"no key was sent: set {' or '.join(names)}"
+        source = next((name for name in names if os.environ.get(name) == self._target.key), "")
+        return WHICH_KEY.replace("the key", f"the key in {source}", 1) if source else WHICH_KEY
 
 
 def _dice() -> float:

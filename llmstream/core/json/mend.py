@@ -9,6 +9,14 @@ from .grammar import minify
 _token = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}\[\],:]|[^{}\[\],:" \t\n\r]++|"').finditer
 _escapes = re.compile(r"[^\\]++|\\u[0-9a-fA-F]{4}|\\[^u]").match
 LITERALS = ("true", "false", "null")
+# What json-repair takes for the start of a string: words for what JSON has no value for, and the first letters of a
+# literal at the very end, which no one can know the rest of. Strings are passed over.
+_unknown = re.compile(
+    r""""[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|(?<=[\[{,:\s])'[^'\\]*+(?:\\.[^'\\]*+)*+(?:'|\\?\Z)"""
+    r"""|([\[,:]\s*+)(?:(?:NaN|[+-]?Infinity|undefined)(?=\s*+(?:[,\]}]|\Z))|([A-Za-z]{1,8})\Z)""",
+    re.DOTALL,
+).sub
+WORDS = (*LITERALS, "True", "False", "None", "NaN", "Infinity", "undefined")
 
 
 def closed(text: str) -> str:
@@ -57,17 +65,25 @@ def _unescaped(string: str, i: int) -> bool:
     return backslashes % 2 == 0
 
 
+def _null(found: re.Match[str]) -> str:
+    lead, start = found.groups()
+    if lead is None or (start and not any(word.startswith(start) and word != start for word in WORDS)):
+        return found[0]
+    return f"{lead}null"
+
+
 def mended(text: str) -> str:
     """What json-repair makes of a broken object, as minified JSON; "" where it finds none.
 
-    Numbers in it pass through Python's: 1.10 becomes 1.1.
+    Numbers in it pass through Python's: 1.10 becomes 1.1. NaN, Infinity, undefined and the beginning of a literal at
+    the very end become null.
     """
     import json
 
     from json_repair import repair_json
 
     try:
-        value = repair_json(text, return_objects=True, skip_json_loads=True)
+        value = repair_json(_unknown(_null, text), return_objects=True, skip_json_loads=True)
         if not isinstance(value, dict) or not value:
             return ""
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -10,12 +10,34 @@ and one more: past the window too, the cost is that of one attempt, over at most
 
 from __future__ import annotations
 
+import functools
 import re
 import warnings
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, TypeVar
 
 from ...errors import UsageError
 from .condition import Condition, Span
 from .edge import edge
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _followed(method: Callable[Concatenate[Search, P], R]) -> Callable[Concatenate[Search, P], R]:
+    """CPython loses the captures of a few patterns with possessive repetition, and raises SystemError (gh-106052)."""
+
+    @functools.wraps(method)
+    def tried(self: Search, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(self, *args, **kwargs)
+        except SystemError:
+            pattern = self._facts.plain.pattern
+            raise UsageError(
+                f"Python cannot follow the regular expression {pattern!r}: write * for *+, + for ++"
+            ) from None
+
+    return tried
 
 
 class Search(Condition):
@@ -48,23 +70,8 @@ class Search(Condition):
         self._given_up = 0  # the offset at which a start was given up last: what stands behind it waited until then
         self._found: list[tuple[int, re.Match[str]]] = []  # in _text as it is: (search began at, match)
 
+    @_followed
     def feed(self, text: str) -> Span | None:
-        try:
-            return self._feed(text)
-        except SystemError:
-            raise self._not_followed() from None
-
-    def close(self) -> Span | None:
-        try:
-            return self._close()
-        except SystemError:
-            raise self._not_followed() from None
-
-    def _not_followed(self) -> UsageError:
-        """CPython loses the captures of a few patterns with possessive repetition, and knows it (gh-106052)."""
-        return UsageError(f"Python cannot follow the regular expression {self._facts.plain.pattern!r}: write * for *+")
-
-    def _feed(self, text: str) -> Span | None:
         at = 0
         while at < len(text):
             room = self._window + self._open - len(self._text)
@@ -77,7 +84,8 @@ class Search(Condition):
                     return span
         return None
 
-    def _close(self) -> Span | None:
+    @_followed
+    def close(self) -> Span | None:
         while match := self._search(self._text, self._open):
             span = self._take(match)
             if not self._left:
@@ -89,6 +97,7 @@ class Search(Condition):
         return self._base + self._open
 
     @property
+    @_followed
     def certain(self) -> int:
         end = len(self._text)
         if self._left > 1 or self._open >= end:
@@ -97,6 +106,7 @@ class Search(Condition):
             return self._base + end
         return self._base + min(end, self._open + self._facts.shortest)
 
+    @_followed
     def moment(self) -> int:
         return max(self._given_up, *(self._base + self._needed(began, match) for began, match in self._found))
 

@@ -193,3 +193,10 @@ def test_what_matches_the_empty_text_is_refused(pattern):
 
 def test_a_set_that_a_later_python_may_read_otherwise_warns_nobody():
     assert spans("[[a]", ["xx["]) == (2, 3)
+
+
+@pytest.mark.parametrize("text", ["xyz", "xyzz."])
+def test_a_pattern_that_cpython_loses_its_way_in_is_refused_in_a_sentence(text):
+    for pieces in ([text], list(text)):
+        with pytest.raises(UsageError, match="Python cannot follow the regular expression"):
+            spans("((x)|y|z)++", pieces)
