@@ -18,14 +18,14 @@ class Answer:
 
     def __init__(self, limited: bool) -> None:
         self._limited = limited
-        self._texts: list[str] = []
+        self._text = bytearray()  # a list would hold many times as much: pieces are short, and strings are not
         self._calls: dict[int, list[str]] = {}  # by index: id, name, pieces of arguments
         self.pieces = 0
 
     def feed(self, events: list[Event]) -> None:
         for event in events:
             if isinstance(event, Text):
-                self._texts.append(event.text)
+                self._text += event.text.encode("utf-8", "surrogatepass")
                 self.pieces += 1
             elif isinstance(event, ToolCall):
                 call = self._calls.setdefault(event.index, [event.id, event.name])
@@ -35,8 +35,8 @@ class Answer:
         """What it came to: `text`, `finish` and `usage`, an `error` with its status, or both."""
         exchange, stops, failure = generation.exchange, generation.stops, generation.failure
         record: Record = {}
-        if failure is None or self._texts:
-            record["text"] = "".join(self._texts)
+        if failure is None or self.pieces:
+            record["text"] = self._text.decode("utf-8", "surrogatepass")
         if self._calls:
             record["tool_calls"] = [
                 {"id": id, "name": name, "arguments": "".join(pieces)} for id, name, *pieces in self._calls.values()
