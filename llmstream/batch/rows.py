@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
+from ..core import values
 from ..core.batch.template import Template, to_json
 from ..core.request import EFFORTS, Request
 from ..core.surrogates import scrub
@@ -94,7 +95,7 @@ class Rows:
 def _read(text: str, what: str = "this") -> dict[str, Any]:
     """A JSON object, to the letter of RFC 8259; `what` begins the message of the UsageError for any other text."""
     try:
-        data = _clean(_decoder.decode(text), MAX_DEPTH)
+        data = _clean(values.portable(text), MAX_DEPTH)
     except RecursionError:
         raise UsageError(f"{what} is nested deeper than {MAX_DEPTH} levels") from None
     except json.JSONDecodeError as error:
@@ -104,20 +105,6 @@ def _read(text: str, what: str = "this") -> dict[str, Any]:
     if not isinstance(data, dict):
         raise UsageError(f'{what} is {_shown(data)}: an object {{"prompt": ...}} is wanted')
     return data
-
-
-def _constant(word: str) -> NoReturn:
-    raise ValueError(f"it has no {word}")
-
-
-def _float(digits: str) -> float:
-    value = float(digits)
-    if abs(value) == float("inf"):
-        raise ValueError(f"{digits[:20]} is too large a number")
-    return value
-
-
-_decoder = json.JSONDecoder(parse_constant=_constant, parse_float=_float)
 
 
 def _clean(value: Any, room: int) -> Any:

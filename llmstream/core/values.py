@@ -35,7 +35,7 @@ def load(data: bytes) -> Any:
 def portable(text: str) -> Any:
     """The value of a text that is to go out again. Raises ValueError also for what only Python takes for JSON, NaN and
     Infinity, and for a number that would become one."""
-    return json.loads(text, parse_constant=_constant, parse_float=_finite)
+    return _portable(text)
 
 
 def _constant(word: str) -> NoReturn:
@@ -47,3 +47,8 @@ def _finite(digits: str) -> float:
     if abs(value) == float("inf"):
         raise ValueError(f"{digits[:20]} is too large a number")
     return value
+
+
+_portable = json.JSONDecoder(
+    parse_constant=_constant, parse_float=_finite
+).decode  # json.loads would make one each time

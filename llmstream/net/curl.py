@@ -8,7 +8,7 @@ from functools import partial
 import pycurl
 
 from .. import stdio
-from ..errors import MANY
+from ..errors import MANY, UsageError
 from .easy import prepare
 from .loop import READ, WRITE, Alarm, Loop, Watching
 from .transfer import Ask, Transfer
@@ -24,9 +24,8 @@ WORTH = {
     pycurl.E_PEER_FAILED_VERIFICATION: 0,
     pycurl.E_SSL_CONNECT_ERROR: 0,
     pycurl.E_SSL_CACERT_BADFILE: 0,
-    pycurl.E_URL_MALFORMAT: 0,
-    pycurl.E_UNSUPPORTED_PROTOCOL: 0,
 }
+WRONG = (pycurl.E_URL_MALFORMAT, pycurl.E_UNSUPPORTED_PROTOCOL)  # the user's words for where to go
 HINTS = {
     pycurl.E_COULDNT_CONNECT: "is the server running?",
     pycurl.E_COULDNT_RESOLVE_HOST: "is the address right, and the network up?",
@@ -222,3 +221,5 @@ class Curl:
                 hint = HINTS.get(code, "")
                 transfer.again = WORTH.get(code, MANY)
                 transfer.reason = (message or f"libcurl error {code}").rstrip(".") + (f" ({hint})" if hint else "")
+                if code in WRONG:
+                    transfer.fault = UsageError(transfer.reason)
