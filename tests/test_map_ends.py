@@ -66,7 +66,7 @@ def test_a_signal_ends_all_keeps_the_journal_and_tells_the_summary(signum, tmp_p
         until(lambda: len(provider.requests) == 3)
         run.process.send_signal(signum)
         assert run.process.wait(WAIT) == -signum
-        assert run.stderr().startswith(b"llmstream map: 1 prompt: 1 done, 0 failed; ")
+        assert run.stderr().startswith(b"llmstream map: 3 prompts: 1 done, 0 failed, 2 unfinished; ")
         until(lambda: provider.running == 0)
     assert [json.loads(line)["record"]["text"] for line in journal.read_text().splitlines()[1:]] == ["done"]
 

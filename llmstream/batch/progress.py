@@ -140,6 +140,7 @@ def summary(
     done: int,
     failed: int,
     earlier: int = 0,
+    unfinished: int = 0,
     input_tokens: int | None = None,
     output_tokens: int | None = None,
     cost: float | None = None,
@@ -147,10 +148,12 @@ def summary(
 ) -> str:
     """The whole run as one line; what is None is unknown and left out.
 
-    `earlier` counts the prompts that an earlier run has done, which are not in `done`; `cost` is in US dollars.
+    `earlier` counts the prompts that an earlier run has done, which are not in `done`, `unfinished` those that were
+    under way when it was ended; `cost` is in US dollars.
     """
-    count = done + failed + earlier
+    count = done + failed + earlier + unfinished
     prompts = f"{done:,} done{f', {earlier:,} done earlier' if earlier else ''}, {failed:,} failed"
+    prompts += f", {unfinished:,} unfinished" if unfinished else ""
     groups = [f"{count:,} prompt{'' if count == 1 else 's'}: {prompts}"]
     tokens = []
     if input_tokens is not None:

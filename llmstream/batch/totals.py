@@ -61,7 +61,7 @@ class Totals:
             costs += [] if cost is None else [cost * answers]
         return sum(costs) if costs else None
 
-    def summary(self, seconds: float, priced: bool) -> str:
+    def summary(self, seconds: float, unfinished: int, priced: bool) -> str:
         """The line at the end."""
         from .progress import summary
 
@@ -69,6 +69,7 @@ class Totals:
             done=self.done,
             failed=self.failed,
             earlier=self.earlier,
+            unfinished=unfinished,
             input_tokens=self.input_tokens if self._sums else None,
             output_tokens=self.output_tokens if self._sums else None,
             cost=self.cost() if priced else None,

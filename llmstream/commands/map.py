@@ -217,7 +217,7 @@ def _watched(run: Run, totals: Totals, quiet: bool, usage: bool) -> None:
     finally:
         progress.close()
         if not quiet:
-            stdio.note(NAME, totals.summary(time.monotonic() - started, priced=usage))
+            stdio.note(NAME, totals.summary(time.monotonic() - started, run.running, priced=usage))
             if totals.failure:
                 stdio.note(NAME, f"{'that' if totals.failed == 1 else 'the first'} failed: {totals.failure}")
         if usage:
