@@ -191,8 +191,9 @@ class Curl:
         if not wanted and fd != pycurl.SOCKET_TIMEOUT:
             wanted = pycurl.CSELECT_ERR
         with stdio.SignalsDeferred():
-            self._multi.socket_action(fd, wanted)
-            self._reap()
+            _, running = self._multi.socket_action(fd, wanted)
+            if running < len(self._transfers):
+                self._reap()
         self.wake()
 
     def wake(self) -> None:

@@ -62,6 +62,9 @@ def xargs(url: str, prompts: Path, jobs: int, folder: str) -> Outcome:
     # A status for each prompt: xargs itself tells only that one has failed.
     script = f'{peers()}/bin/llm --no-log -m {MODEL} "$1" > /dev/null 2>&1; echo $?'
     argv = ["xargs", "-P", str(jobs), "-d", "\n", "-n", "1", "sh", "-c", script, "sh"]
+    # The first makes llm's database, at which several at once would fail.
+    subprocess.run(argv, input="first\n", capture_output=True, text=True, env=env, check=True)
+    crowd.seen(url, anew=True)
     started = time.perf_counter()
     with prompts.open() as stdin:
         done = subprocess.run(argv, stdin=stdin, capture_output=True, text=True, env=env, check=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import zipfile
 
@@ -85,3 +87,25 @@ def test_a_download_that_fails_is_one_line(run, tmp_path):
     assert done.returncode == 4
     assert done.stderr.startswith(b"llmstream gen: cannot download the embedded model (")
     assert done.stderr.count(b"\n") == 1
+
+
+def test_threads_are_as_many_as_cores_are_free():
+    alone = [sys.executable, "-c", "from llmstream.net import embedded; print(embedded._free_cores())"]
+    if hasattr(os, "sched_setaffinity"):
+        one = min(os.sched_getaffinity(0))
+        bound = subprocess.run(
+            alone, env=environment(), capture_output=True, preexec_fn=lambda: os.sched_setaffinity(0, {one}), check=True
+        )
+        assert bound.stdout == b"1\n"
+    if not os.path.exists("/proc/loadavg"):
+        return
+    spin = [sys.executable, "-c", "print(flush=True)\nwhile True: pass"]
+    busy = [subprocess.Popen(spin, stdout=subprocess.PIPE) for _ in range(os.cpu_count() or 1)]
+    try:
+        for process in busy:
+            process.stdout.readline()
+        assert subprocess.run(alone, env=environment(), capture_output=True, check=True).stdout == b"1\n"
+    finally:
+        for process in busy:
+            process.kill()
+            process.communicate()
