@@ -42,13 +42,11 @@ class Exchange:
         frames: sse.Frames | None = None,
     ) -> None:
         self._decoder = decoder
-        self._limits = limits
-        self._url = url
+        self._limits, self._url = limits, url
         self._parser: sse.Frames = frames or sse.Parser()
         self.headers: Mapping[str, str] = {}
-        self.status = 0
         self._body: list[bytes] | None = None  # of a response that is no event stream
-        self._held = self._frames = self.characters = 0
+        self.status = self._held = self._frames = self.characters = 0
         self._joiner = Joiner()
         self._asked = now
         self._life = now  # when the last frame came that moved the answer on

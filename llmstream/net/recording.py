@@ -76,9 +76,9 @@ class Recorder:
             self._end(transfer.reason, now)
 
     def end(self, transfer: Transfer) -> None:
+        self._inner.end(transfer)  # first, so that a full disk keeps no connection open
         if transfer is self._transfer:
             self._end("the client closed the connection", self.loop.now())
-        self._inner.end(transfer)
 
     def close(self) -> None:
         self._inner.close()

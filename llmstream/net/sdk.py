@@ -50,9 +50,11 @@ class _Sent(Transfer):
         return self.answered
 
     def hold(self, held: bool) -> None:
+        if self.forgotten:  # the number may be another's
+            return
         if held:
             self._loop.unwatch(self.reader)
-        elif not self.forgotten:
+        else:
             self._loop.watch(self.reader, READ, self.read)
 
     def read(self, mask: int) -> None:
@@ -211,7 +213,7 @@ def _unwrapped(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _worth(error: BaseException | None) -> int:
-    """How often a connection that failed so is worth trying: as net/loop has it of libcurl's errors."""
+    """How often a connection that failed so is worth trying: as net/curl has it of libcurl's errors."""
     while error is not None:
         if isinstance(error, (socket.gaierror, ssl.SSLError)):
             return 0
