@@ -32,7 +32,7 @@ MAP = """
 import sys
 from llmstream.batch.totals import Totals
 from llmstream.__main__ import main
-Totals.summary = lambda self, seconds, priced: "first " + " ".join(map(str, self._ttfts))
+Totals.summary = lambda self, *args, **named: "first " + " ".join(map(str, self._ttfts))
 main()
 """
 BEGIN = """
