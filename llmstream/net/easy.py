@@ -15,6 +15,7 @@ from .transfer import Ask
 to_json = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make another for each request
 
 LOOPBACK = "localhost,127.0.0.0/8,::1"  # through no proxy
+UPLOAD = 16384  # bytes of a buffer that libcurl keeps as long as the stream runs; its own default is four times that
 FOREVER = 2**31 - 1  # milliseconds; 0 would be libcurl's default
 CA_FILES = (
     "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Arch, Alpine
@@ -36,6 +37,7 @@ def prepare(easy: pycurl.Curl, ask: Ask, connect_timeout: float) -> None:
     if ask.body is not None:
         body = to_json(ask.body).encode("utf-8", "replace")
         easy.setopt(pycurl.POSTFIELDS, body)
+        easy.setopt(pycurl.UPLOAD_BUFFERSIZE, UPLOAD)
         headers += ["Content-Type: application/json", "Expect:"]  # no round trip before a large prompt
     easy.setopt(pycurl.HTTPHEADER, headers)
     easy.setopt(pycurl.CUSTOMREQUEST, ask.method)
