@@ -248,13 +248,19 @@ def main(clients: int = 1000, runs: int = 3) -> None:
                     progress(f"{run}/{runs} {rate} a second: {name}")
                     rows[name].append(answers(name, url, clients, rate))
             progress("")
-            print(f"\n{clients} clients, {rate} tokens a second each, {SECONDS} s: ms that a token is late; medians of {runs}")
-            print(f"{'between':18}{'first p50':>10}{'p99':>8}{'p50':>9}{'p99':>9}{'max':>9}{'lost':>7}{'CPU %':>7}"
-                  f"{'peak MB':>9}{'provider':>10}")
+            print(
+                f"\n{clients} clients, {rate} tokens a second each, {SECONDS} s: ms that a token is late; medians of {runs}"
+            )
+            print(
+                f"{'between':18}{'first p50':>10}{'p99':>8}{'p50':>9}{'p99':>9}{'max':>9}{'lost':>7}{'CPU %':>7}"
+                f"{'peak MB':>9}{'provider':>10}"
+            )
             for name, found in rows.items():
                 one = Figures(*map(statistics.median, zip(*found, strict=True)))
-                print(f"{name:18}{one.first_p50:10.1f}{one.first_p99:8.1f}{one.p50:9.2f}{one.p99:9.2f}{one.worst:9.1f}"
-                      f"{one.lost:7.0f}{one.cpu:7.0f}{one.peak:9.0f}{one.provider:10.1f}")
+                print(
+                    f"{name:18}{one.first_p50:10.1f}{one.first_p99:8.1f}{one.p50:9.2f}{one.p99:9.2f}{one.worst:9.1f}"
+                    f"{one.lost:7.0f}{one.cpu:7.0f}{one.peak:9.0f}{one.provider:10.1f}"
+                )
         print(f"\nall {clients} clients vanish: ms until the provider saw the close")
         print(f"{'':18}{'seen':>7}{'median':>9}{'max':>9}{'descriptors left':>18}")
         for name in SERVERS:

@@ -1,6 +1,6 @@
 """The server that a tutorial writes: FastAPI, AsyncOpenAI, an async generator. For tests/bench/serve.py to compare with.
 
-    OPENAI_BASE_URL=... OPENAI_API_KEY=... python -m uvicorn tests.bench.tutorial:app --port 8000
+OPENAI_BASE_URL=... OPENAI_API_KEY=... python -m uvicorn tests.bench.tutorial:app --port 8000
 """
 
 from __future__ import annotations
