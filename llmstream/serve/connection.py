@@ -80,7 +80,7 @@ class Connection(HttpToolsProtocol):
         if self.cycle not in self._cycles:
             self._cycles.append(self.cycle)
             if self.scope["http_version"] == "1.0":
-                self.cycle.send = _to_the_end(self.cycle)  # type: ignore[method-assign]
+                self.cycle.send = _to_the_end(self.cycle)  # type: ignore[method-assign,assignment]
 
     def on_body(self, body: bytes) -> None:
         self._room += (1 + FRAMING) * len(body)
