@@ -77,7 +77,7 @@ def command(
         model=model or os.environ.get("LLMSTREAM_MODEL") or configured.known.model or None,
         models=_offered(configured.known),
     )
-    run(create(generation(configured, network), settings), host, port)
+    run(create(generation(configured, network, jobs), settings), host, port)
 
 
 def _offered(known: providers.Catalogue) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import zipfile
 
@@ -34,6 +35,34 @@ def test_a_gguf_file_by_its_path(run, tmp_path):
     done = run("gen", "-m", str(path), "--events", "--max-tokens", "3", "-t", "0", "Name three rivers.")
     assert done.stdout.startswith(b'{"type":"start","provider":"local","model":"my model",')
     assert done.returncode == 0
+
+
+PROPS = """
+import json, sys, urllib.request
+from llmstream.net import embedded
+_, url, key = embedded.start("", int(sys.argv[1]), progress=False, jobs=int(sys.argv[2]))
+request = urllib.request.Request(f"{url}/props", headers={"Authorization": f"Bearer {key}"})
+with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as answer:
+    props = json.load(answer)
+print(props["total_slots"], props["default_generation_settings"]["n_ctx"])
+"""
+
+
+@missing
+@pytest.mark.parametrize(
+    ("size", "jobs", "slots", "context"),
+    [
+        (embedded.SHORT, 1, 1, embedded.SMALL_CONTEXT),
+        (embedded.SHORT, 4, 4, embedded.SMALL_CONTEXT),
+        (embedded.SHORT, 100, embedded.SLOTS, embedded.SMALL_CONTEXT),
+        (embedded.SHORT + 1, 100, 1, 8192),
+    ],
+)
+def test_each_of_several_at_once_has_room_for_its_prompt(size, jobs, slots, context):
+    """In processes of their own, as the servers stay."""
+    command = [sys.executable, "-c", PROPS, str(size), str(jobs)]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == (f"{slots} {context}\n", 0), done.stderr
 
 
 @missing
