@@ -15,7 +15,7 @@ SAME = ("system", "model", "max_tokens", "temperature", "seed", "stop", "until",
 
 
 def generation(configured: Config, network: Mapping[str, Any], jobs: int) -> Generate:
-    """Asks models, `jobs` at once, with the configuration and the network options (retries, time-outs) of the server."""
+    """Asks models, `jobs` at once, with the server's configuration and network options (retries, time-outs)."""
 
     async def generate(asked: Asked) -> AsyncGenerator[list[Event], None]:
         options: dict[str, Any] = {name: getattr(asked, name) for name in SAME}
