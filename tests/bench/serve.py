@@ -263,8 +263,8 @@ def main(clients: int = 1000, runs: int = 3) -> None:
             progress("")
             print(f"\n{clients} clients, {rate} a second each, {SECONDS} s; ms that a token is late: medians of {runs}")
             print(
-                f"{'between':18}{'first p50':>10}{'p99':>8}{'p50':>9}{'p99':>9}{'max':>9}{'over s':>8}{'lost':>7}{'CPU %':>7}"
-                f"{'peak MB':>9}{'provider':>10}"
+                f"{'between':18}{'first p50':>10}{'p99':>8}{'p50':>9}{'p99':>9}{'max':>9}{'over s':>8}{'lost':>7}"
+                f"{'CPU %':>7}{'peak MB':>9}{'provider':>10}"
             )
             for name, found in rows.items():
                 one = Figures(*map(statistics.median, zip(*found, strict=True)))
