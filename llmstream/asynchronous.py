@@ -50,11 +50,13 @@ def _running() -> asyncio.AbstractEventLoop | None:
 class AsyncStream(Answer):
     """An async iterator of events, to be read once, by one task. A task that is cancelled while it reads closes it.
 
-    Read more slowly than the answer comes, it holds the server back: what waits here is bounded.
+    Read more slowly than the answer comes, it holds the server back: what waits here is bounded. `jobs` is how many
+    streams there may be at once, for an embedded model.
     """
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: Asked, jobs: int = kept.JOBS) -> None:
         super().__init__(asked)
+        self._jobs = jobs
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._reading = False
@@ -144,7 +146,7 @@ class AsyncStream(Answer):
         loop = self._loop = asyncio.get_running_loop()
         target, size = self._asked.target, self._asked.size
         if not target.url and target.provider != "replay":
-            target = await loop.run_in_executor(None, kept.served, target, size)
+            target = await loop.run_in_executor(None, kept.served, target, size, self._jobs)
         if not self._closing:
             routes = await aio.routes(loop)
             self._begin(*routes.to(target, size))

@@ -31,6 +31,7 @@ from . import options
     "--allow-origin", multiple=True, metavar="ORIGIN", help="Let the pages of a site ask: https://host (repeatable)."
 )
 @click.option("--allow-host", multiple=True, metavar="NAME", help="Answer to NAME as the host, too (repeatable).")
+@click.option("--allow-regex", is_flag=True, help="Take until.regex from those who have the token, too.")
 @options.network
 def command(
     host: str,
@@ -42,6 +43,7 @@ def command(
     grace: float,
     allow_origin: tuple[str, ...],
     allow_host: tuple[str, ...],
+    allow_regex: bool,
     **network: Any,
 ) -> None:
     """Answer prompts over HTTP: a page at /, POST /chat/stream, and OpenAI's POST /v1/chat/completions.
@@ -62,18 +64,20 @@ def command(
         from ..serve.settings import Settings
     except ModuleNotFoundError as error:
         raise UsageError(f"serve needs {error.name}: pip install 'llmstream-cli[serve]'") from None
+    token = os.environ.get("LLMSTREAM_SERVE_TOKEN", "")
     settings = Settings(
         jobs=jobs,
         queue=queue,
         max_body=max_body,
         grace=grace,
-        token=os.environ.get("LLMSTREAM_SERVE_TOKEN", ""),
+        token=token,
         hosts=(host, *allow_host),
         allow_origin=allow_origin,
+        regex=allow_regex or not token,
         model=model or os.environ.get("LLMSTREAM_MODEL") or configured.known.model or None,
         models=_offered(configured.known),
     )
-    run(create(generation(configured, network), settings), host, port)
+    run(create(generation(configured, network, jobs), settings), host, port)
 
 
 def _offered(known: providers.Catalogue) -> tuple[str, ...]:

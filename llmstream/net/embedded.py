@@ -39,7 +39,7 @@ def start(model: str, prompt_size: int, progress: bool, jobs: int = 1) -> tuple[
     """Loads the model (a .gguf path, or else the default one) and serves it on loopback.
 
     Returns the server, which lives as long as it is referred to, its URL and its key. `prompt_size` is in bytes,
-    `jobs` is how many requests it is to answer at once: that many slots, up to SLOTS.
+    `jobs` is how many requests it is to answer at once: that many slots, up to SLOTS, but one for long prompts.
     """
     try:
         import xllamacpp
@@ -54,9 +54,10 @@ def start(model: str, prompt_size: int, progress: bool, jobs: int = 1) -> tuple[
     params.hostnames = ["127.0.0.1"]
     params.port = 0
     params.api_keys = [key]
-    slots = min(jobs, SLOTS)
+    short = prompt_size <= SHORT
+    slots = min(jobs, SLOTS) if short else 1  # they share the context, and a long prompt needs all of it
     params.n_parallel = slots
-    params.n_ctx = SMALL_CONTEXT * slots if prompt_size <= SHORT else 0  # 0: all that the model was trained for
+    params.n_ctx = SMALL_CONTEXT * slots if short else 0  # 0: all that the model was trained for
     threads = _free_cores()
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     params.warmup = False  # costs as much as the first token that it would speed up

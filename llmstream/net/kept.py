@@ -53,10 +53,10 @@ _starting = threading.Lock()
 _served: dict[tuple[str, bool], tuple[str, str]] = {}
 
 
-def served(target: Target, prompt_size: int) -> Target:
+def served(target: Target, prompt_size: int, jobs: int = JOBS) -> Target:
     """The target, its server started where it is an embedded model: one for the whole process. May take long.
 
-    Raises as embedded.start does.
+    The first who asks says for how many `jobs` at once. Raises as embedded.start does.
     """
     if target.url or target.provider == "replay":
         return target
@@ -65,7 +65,7 @@ def served(target: Target, prompt_size: int) -> Target:
     kind = (target.model, prompt_size <= embedded.SHORT)
     with _starting:
         if kind not in _served:
-            _, url, key = embedded.start(target.model, prompt_size, progress=False, jobs=JOBS)
+            _, url, key = embedded.start(target.model, prompt_size, progress=False, jobs=jobs)
             _served[kind] = url, key
     url, key = _served[kind]
     return target._replace(url=endpoint(f"{url}/v1", target.api), key=key)

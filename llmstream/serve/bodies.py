@@ -79,7 +79,7 @@ class Prompt(BaseModel):
             temperature=self.temperature,
             seed=self.seed,
             stop=_texts(self.stop),
-            until=_until(self.until),
+            until=_until(self.until, settings),
         )
 
 
@@ -150,11 +150,13 @@ def _texts(given: Texts | None) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given or ())
 
 
-def _until(given: Any) -> dict[str, Any] | None:
+def _until(given: Any, settings: Settings) -> dict[str, Any] | None:
     """The conditions by their names, if there are any."""
     if given is None:
         return None
     values: dict[str, Any] = given.model_dump(by_alias=True, exclude_none=True)
+    if values.get("regex") and not settings.regex:
+        raise UsageError("until: regex is not taken here: the server has to be started with --allow-regex")
     conditions, _ = from_mapping(values, "until: ")  # what is wrong with them is told now
     return values if conditions else None
 

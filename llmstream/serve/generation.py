@@ -14,8 +14,8 @@ from .asked import Asked, Generate
 SAME = ("system", "model", "max_tokens", "temperature", "seed", "stop", "until", "schema", "effort")
 
 
-def generation(configured: Config, network: Mapping[str, Any]) -> Generate:
-    """Asks models with the configuration and the network options (retries, time-outs) that the server has."""
+def generation(configured: Config, network: Mapping[str, Any], jobs: int) -> Generate:
+    """Asks models, `jobs` at once, with the server's configuration and network options (retries, time-outs)."""
 
     async def generate(asked: Asked) -> AsyncGenerator[list[Event], None]:
         options: dict[str, Any] = {name: getattr(asked, name) for name in SAME}
@@ -26,7 +26,7 @@ def generation(configured: Config, network: Mapping[str, Any]) -> Generate:
             "tools": [tool._asdict() for tool in asked.tools],
             "options": dict(asked.extra),
         }
-        async with AsyncStream(ask(asked.prompt, options, configured)) as answer:
+        async with AsyncStream(ask(asked.prompt, options, configured), jobs) as answer:
             async for batch in answer.batches():
                 yield batch
 

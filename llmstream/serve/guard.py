@@ -79,10 +79,11 @@ class Guard:
 
     def _known(self, host: str) -> bool:
         try:
-            name = urlsplit(f"//{host}").hostname or ""
+            parts = urlsplit(f"//{host}")
+            name, _ = parts.hostname or "", parts.port
         except ValueError:
             return False
-        return name in self._hosts or _is_address(name)
+        return parts.netloc == host and "@" not in host and (name in self._hosts or _is_address(name))
 
     def _welcome(self, origin: str, host: str) -> bool:
         allowed = self._settings.allow_origin

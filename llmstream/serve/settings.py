@@ -17,5 +17,6 @@ class Settings(NamedTuple):
     token: str = ""  # demanded of every request if it is not empty
     hosts: tuple[str, ...] = ()  # names in the Host header beside localhost and addresses
     allow_origin: tuple[str, ...] = ()  # sites whose pages may ask
+    regex: bool = True  # whether conditions may be regular expressions: one can hold up all
     model: str | None = None  # what is asked where a request names no model
     models: tuple[str, ...] = ()  # what is offered beside it; others may be named all the same

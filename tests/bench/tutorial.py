@@ -1,4 +1,4 @@
-"""The server that a tutorial writes: FastAPI, AsyncOpenAI, an async generator; for tests/bench/serve.py to compare with.
+"""The server that a tutorial writes: FastAPI, AsyncOpenAI, an async generator. tests/bench/serve.py compares with it.
 
 OPENAI_BASE_URL=... OPENAI_API_KEY=... python -m uvicorn tests.bench.tutorial:app --port 8000
 """

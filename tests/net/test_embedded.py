@@ -38,6 +38,34 @@ def test_a_gguf_file_by_its_path(run, tmp_path):
     assert done.returncode == 0
 
 
+PROPS = """
+import json, sys, urllib.request
+from llmstream.net import embedded
+_, url, key = embedded.start("", int(sys.argv[1]), progress=False, jobs=int(sys.argv[2]))
+request = urllib.request.Request(f"{url}/props", headers={"Authorization": f"Bearer {key}"})
+with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as answer:
+    props = json.load(answer)
+print(props["total_slots"], props["default_generation_settings"]["n_ctx"])
+"""
+
+
+@missing
+@pytest.mark.parametrize(
+    ("size", "jobs", "slots", "context"),
+    [
+        (embedded.SHORT, 1, 1, embedded.SMALL_CONTEXT),
+        (embedded.SHORT, 4, 4, embedded.SMALL_CONTEXT),
+        (embedded.SHORT, 100, embedded.SLOTS, embedded.SMALL_CONTEXT),
+        (embedded.SHORT + 1, 100, 1, 8192),
+    ],
+)
+def test_each_of_several_at_once_has_room_for_its_prompt(size, jobs, slots, context):
+    """In processes of their own, as the servers stay."""
+    command = [sys.executable, "-c", PROPS, str(size), str(jobs)]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == (f"{slots} {context}\n", 0), done.stderr
+
+
 @missing
 def test_a_prompt_larger_than_the_context_is_refused(run):
     done = run("gen", input=b"word " * 20_000)

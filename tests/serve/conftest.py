@@ -8,7 +8,7 @@ from . import browser as chromiums
 from .serving import WAIT, Scripted
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its loop runs on in this thread, where the next module may want one of its own
 def chromium():
     pytest.importorskip("playwright", reason="playwright is not installed")
     if not chromiums.CHROMIUM:
@@ -48,7 +48,7 @@ def visit(chromium):
     assert complaints == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def bare(chromium):
     """The page alone, for its parts."""
     with Scripted() as server:

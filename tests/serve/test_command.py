@@ -27,10 +27,10 @@ class Served:
         self.process, self.address = process, address
         self._open: list[http.client.HTTPConnection] = []
 
-    def post(self, path: str, body: object) -> http.client.HTTPResponse:
+    def post(self, path: str, body: object, **headers: str) -> http.client.HTTPResponse:
         connection = http.client.HTTPConnection(self.address, timeout=WAIT)
         self._open.append(connection)
-        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"} | headers)
         return connection.getresponse()
 
     def leave(self) -> None:
@@ -131,6 +131,17 @@ def test_a_signal_lets_the_running_answer_end():
         text = response.read().decode()
         assert served.process.wait(WAIT) == -signal.SIGTERM
     assert (contents(text), text.endswith("data: [DONE]\n\n")) == (["lo"], True)
+
+
+@pytest.mark.parametrize(
+    ("token", "args", "status"),
+    [("", (), 200), ("sesame", (), 400), ("sesame", ("--allow-regex",), 200)],
+)
+def test_others_need_the_server_s_leave_for_regular_expressions(token, args, status):
+    env = at("http://127.0.0.1:9", LLMSTREAM_SERVE_TOKEN=token)
+    with serving("-m", "openai/m", "--retries", "0", *args, **env) as served:
+        body = ASK | {"until": {"regex": "(a+)+$"}}
+        assert served.post("/chat/stream", body, Authorization=f"Bearer {token}").status == status
 
 
 def test_what_is_wrong_is_told_before_it_listens(run):

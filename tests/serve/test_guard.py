@@ -34,6 +34,10 @@ BEARER = {"authorization": f"Bearer {SECRET}".encode().decode("latin-1")}
         ("127.0.0.1.evil.example", 421),
         ("[::1", 421),
         ("a@127.0.0.1:b@evil.example", 421),
+        ("a@localhost", 421),
+        ("localhost:port", 421),
+        ("localhost:99999", 421),
+        ("localhost/path", 421),
     ],
 )
 def test_hosts(host, status):

@@ -148,6 +148,17 @@ def test_the_conditions_are_those_of_the_commands():
     assert server.generations[1].asked.until is None
 
 
+def test_a_regular_expression_is_taken_only_where_it_is_allowed():
+    body = {"prompt": "Hi", "until": {"regex": "(a+)+$"}}
+    with Scripted(regex=False) as server:
+        status, _, told = ask(server, body=body)
+        assert (status, server.generations) == (400, [])
+        assert "--allow-regex" in told.decode()
+        assert ask(server, body={"prompt": "Hi", "until": {"fixed": "a", "ignore_case": True}})[0] == 200
+    with Scripted(regex=True) as server:
+        assert ask(server, body=body)[0] == 200
+
+
 def test_the_model_of_the_server_is_the_default():
     with Scripted(model="local") as server:
         ask(server)
