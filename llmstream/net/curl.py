@@ -14,6 +14,7 @@ from .loop import READ, WRITE, Alarm, Loop, Watching
 from .transfer import Ask, Transfer
 
 LINGER = 1.0  # seconds for the end of a response after that of the answer
+REST = 0.02  # the same, where nobody would see it come later
 TELL = 2.0  # seconds for a request whose answer does not matter
 BLANK = (b"\r\n", b"\n")  # the line that ends a head
 # How often it is worth trying again, where not many times: names and certificates do not mend in a minute.
@@ -24,8 +25,8 @@ WORTH = {
     pycurl.E_PEER_FAILED_VERIFICATION: 0,
     pycurl.E_SSL_CONNECT_ERROR: 0,
     pycurl.E_SSL_CACERT_BADFILE: 0,
+    pycurl.E_UNSUPPORTED_PROTOCOL: 0,
 }
-WRONG = (pycurl.E_URL_MALFORMAT, pycurl.E_UNSUPPORTED_PROTOCOL)  # the user's words for where to go
 HINTS = {
     pycurl.E_COULDNT_CONNECT: "is the server running?",
     pycurl.E_COULDNT_RESOLVE_HOST: "is the address right, and the network up?",
@@ -98,6 +99,7 @@ class Curl:
         self._transfers: dict[pycurl.Curl, _Running] = {}
         self.touched: dict[_Running, None] = {}  # whose owners are to be woken
         self._told: list[_Running] = []
+        self._lingering: set[_Running] = set()
 
     def send(self, ask: Ask, connect_timeout: float, wake: Callable[[], object]) -> Transfer:
         transfer = _Running(self, wake)
@@ -123,6 +125,7 @@ class Curl:
         """Lets the response's own end come, so that its connection can serve again."""
         transfer.whole = False
         transfer.hold(False)
+        self._lingering.add(transfer)
         alarm = self.loop.at(self.loop.now() + LINGER, partial(self._end, transfer))
 
         def drop() -> None:
@@ -135,10 +138,19 @@ class Curl:
 
     def _end(self, transfer: _Running) -> None:
         if self._transfers.pop(transfer.easy, None):
+            self._lingering.discard(transfer)
             self.touched.pop(transfer, None)
             with stdio.SignalsDeferred():
                 self._multi.remove_handle(transfer.easy)
             transfer.easy.close()
+
+    def rest(self) -> None:
+        assert isinstance(self.loop, Loop)
+        until = self.loop.now() + REST
+        while self._lingering and self.loop.wait(until) < until:
+            pass
+        for transfer in list(self._lingering):
+            self._end(transfer)
 
     def close(self) -> None:
         for transfer in list(self._transfers.values()):
@@ -222,5 +234,5 @@ class Curl:
                 hint = HINTS.get(code, "")
                 transfer.again = WORTH.get(code, MANY)
                 transfer.reason = (message or f"libcurl error {code}").rstrip(".") + (f" ({hint})" if hint else "")
-                if code in WRONG:
+                if code == pycurl.E_URL_MALFORMAT:
                     transfer.fault = UsageError(transfer.reason)

@@ -44,6 +44,7 @@ def take() -> Line:
 def give_back(line: Line) -> None:
     """Nothing is under way on it any more."""
     if len(_idle) < LINES and line.process == os.getpid():
+        line.routes.rest()
         _idle.append(line)
     else:
         line.close()

@@ -80,6 +80,9 @@ class Recorder:
         if transfer is self._transfer:
             self._end("the client closed the connection", self.loop.now())
 
+    def rest(self) -> None:
+        self._inner.rest()
+
     def close(self) -> None:
         self._inner.close()
         os.close(self._fd)
@@ -156,6 +159,9 @@ class Player:
 
     def end(self, transfer: Transfer) -> None:
         transfer.ended = True
+
+    def rest(self) -> None:
+        pass
 
     def close(self) -> None:
         pass

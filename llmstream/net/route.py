@@ -86,6 +86,11 @@ class Routes:
             target = target._replace(url=route.target.url, key=route.target.key)
         return target, route.transport
 
+    def rest(self) -> None:
+        """Nobody waits in the loop for a time."""
+        for route in self._shared.values():
+            route.transport.rest()
+
     def close(self) -> None:
         """Ends all that is under way."""
         for route in self._shared.values():

@@ -121,6 +121,9 @@ class Sdk:
             transfer.forget()
             transfer.hang_up()
 
+    def rest(self) -> None:
+        pass
+
     def close(self) -> None:
         for sent in list(self._under_way):
             self.end(sent)

@@ -65,5 +65,8 @@ class Transport(Protocol):
     def end(self, transfer: Transfer) -> None:
         """Ends a transfer. One under way that is not whole by closing its connection at once."""
 
+    def rest(self) -> None:
+        """Nobody waits in the loop for a time: what has only its own end to come gets a moment, and is ended."""
+
     def close(self) -> None:
         """Ends all transfers."""
