@@ -14,6 +14,7 @@ import hmac
 import ipaddress
 from urllib.parse import urlsplit
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import refusal
@@ -52,8 +53,8 @@ class Guard:
                 receive = _replayed(await self._body(receive, length), receive)
         except _Refused as refused:
             answer = refusal.response(scope["path"], refused.http, refused.message, refused.headers)
-            if refused.http == 413 and not _header(scope, b"expect"):  # who waits for a word sends nothing
-                await _linger(answer.raw_headers, bytes(answer.body), receive, send)
+            if _has_body(scope) and not _header(scope, b"expect"):  # who waits for a word sends nothing
+                await _linger(answer, receive, send)
             else:
                 await answer(scope, receive, send)
             return
@@ -139,10 +140,14 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-async def _linger(headers: list[tuple[bytes, bytes]], body: bytes, receive: Receive, send: Send) -> None:
+def _has_body(scope: Scope) -> bool:
+    return bool(_header(scope, b"transfer-encoding")) or _header(scope, b"content-length") not in ("", "0")
+
+
+async def _linger(answer: Response, receive: Receive, send: Send) -> None:
     """Answers, and drops what still comes: a connection closed over unread bytes is reset, and the answer lost."""
-    await send({"type": "http.response.start", "status": 413, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": True})
+    await send({"type": "http.response.start", "status": answer.status_code, "headers": answer.raw_headers})
+    await send({"type": "http.response.body", "body": bytes(answer.body), "more_body": True})
     try:
         async with asyncio.timeout(LINGER):
             while (message := await receive())["type"] != "http.disconnect" and message.get("more_body"):
