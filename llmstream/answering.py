@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 from . import config
 from .asking import Asking, patience
 from .core.events import Event, Finish, Text, Usage
-from .core.request import Request
+from .core.request import EFFORTS, Request
 from .core.stop.conditions import UntilOptions, from_mapping
 from .core.stop.stops import Stops
 from .core.timing import Patience, Timing
 from .errors import UsageError, nearest
 from .net.generation import Generation
 from .net.transfer import Transport
-from .providers import Target
+from .providers import APIS, Target
 
 if TYPE_CHECKING:
     from .config import Config
@@ -79,20 +79,63 @@ class Asked(NamedTuple):
     told: Mapping[str, Any]  # the callbacks
 
 
+def _number(least: float, kinds: tuple[type, ...] = (int, float)) -> Callable[[Any], bool]:
+    return lambda value: type(value) in kinds and least <= value < float("inf")
+
+
+def _plain_call(value: Any) -> bool:
+    """A function that does its work when it is called: a coroutine would never be awaited."""
+    return callable(value) and not getattr(getattr(value, "__code__", None), "co_flags", 0) & 0x80
+
+
+FROM_0, TEXT = (_number(0), "a number from 0"), (lambda value: isinstance(value, str), "a str")
+CALL = (_plain_call, "a function, and not an async one")
+# What each option has to be; the others are looked at where they are used.
+KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    **dict.fromkeys(("model", "system", "prefill", "api_key", "base_url"), TEXT),
+    **dict.fromkeys(("max_retry_wait", "connect_timeout", "first_token_timeout"), FROM_0),
+    **dict.fromkeys(("stall_timeout", "timeout"), FROM_0),
+    **dict.fromkeys(("on_text", "on_finish", "note"), CALL),
+    **dict.fromkeys(("json", "cache"), (lambda value: isinstance(value, bool), "a bool")),
+    **dict.fromkeys(("until", "options"), (lambda value: isinstance(value, Mapping), "a mapping")),
+    **dict.fromkeys(("schema", "schema_multi"), (lambda value: isinstance(value, Mapping | str), "a mapping or a str")),
+    **dict.fromkeys(("messages", "tools", "attach", "stop"), (lambda value: isinstance(value, Sequence), "a sequence")),
+    "max_tokens": (_number(1, (int,)), "an int from 1"),
+    "retries": (_number(0, (int,)), "an int from 0"),
+    "seed": (_number(float("-inf"), (int,)), "an int"),
+    "temperature": (_number(float("-inf")), "a number"),
+    "effort": (lambda value: value in EFFORTS, f"one of {', '.join(EFFORTS)}"),
+    "api": (lambda value: value in APIS, f"one of {', '.join(APIS)}"),
+}
+
+
+def _check(given: Mapping[str, Any]) -> None:
+    """Raises TypeError for what is no option, or not what it has to be."""
+    for name, value in given.items():
+        if name not in Options.__annotations__ and name != "model":
+            near = nearest(name, Options.__annotations__)
+            raise TypeError(f"there is no option {name!r}" + (f": did you mean {near!r}?" if near else ""))
+        fits, wanted = KINDS[name]
+        if not fits(value):
+            raise TypeError(f"{name} is {value!r:.60}: {wanted} is wanted")
+    if "base_url" in given and given["base_url"] and "://" not in given["base_url"]:
+        raise UsageError(f"base_url is {given['base_url']!r:.60}: a URL begins with https:// or http://")
+
+
 def ask(prompt: str, options: Mapping[str, Any], settings: Config | None = None) -> Asked:
     """What a program asks with. Raises UsageError, and TypeError for what no annotation allows.
 
     `settings` is the configuration, where it was read already.
     """
     given = {name: value for name, value in options.items() if value is not None}
-    for name in given:
-        if name not in Options.__annotations__ and name != "model":
-            near = nearest(name, Options.__annotations__)
-            raise TypeError(f"there is no option {name!r}" + (f": did you mean {near!r}?" if near else ""))
+    _check(given)
     if not isinstance(prompt, str):
         raise TypeError(f"the prompt is to be a str, not {type(prompt).__name__}")
     told = {name: given.pop(name, None) for name in ("on_text", "on_finish", "note")}
-    made, mode = from_mapping(given.pop("until", {}), "until: ")
+    until = given.pop("until", {})
+    made, mode = from_mapping(until, "until: ")
+    if any(until.values()) and not made:
+        raise UsageError(f"until: {next(iter(until))} needs a condition, for example regex")
     if "options" in given:
         given["extra"] = tuple(given.pop("options").items())
     for name in ("stop", "attach"):

@@ -635,3 +635,40 @@ def test_a_stream_loads_no_asyncio_and_no_commands():
     assert text == "a"
     assert {"asyncio", "click", "pydantic", "openai", "logging", "concurrent.futures"} & {*modules} == set()
     assert not [name for name in modules if name.startswith("llmstream.commands")]
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"model": 5},
+        {"system": 5},
+        {"max_tokens": 0},
+        {"max_tokens": "5"},
+        {"max_tokens": True},
+        {"temperature": "hot"},
+        {"seed": 1.5},
+        {"stop": 5},
+        {"until": "x"},
+        {"options": 5},
+        {"schema": 5},
+        {"effort": "super"},
+        {"api": "foo"},
+        {"retries": -1},
+        {"timeout": -1},
+        {"timeout": float("nan")},
+        {"on_text": 5},
+        {"nonsense": 1},
+    ],
+    ids=str,
+)
+def test_what_is_no_value_of_an_option_is_told_at_the_call(option):
+    (name,) = option
+    with pytest.raises(TypeError, match=name):
+        llmstream.stream("Hi", **{"model": "local", **option})
+
+
+def test_an_async_callback_is_refused_since_nobody_would_await_it():
+    async def later(text: str) -> None: ...
+
+    with pytest.raises(TypeError, match="not an async one"):
+        llmstream.astream("Hi", "local", on_text=later)

@@ -179,3 +179,24 @@ def test_each_prompt_has_its_own_time_outs(run, option):
     assert x["text"] == "x"
     assert hangs["error"]["status"] == (5 if beginning else 4)
     assert hangs.get("text") == ("so f" if beginning else None)
+
+
+def test_a_quota_that_is_spent_is_a_refusal_and_no_matter_of_pace(run):
+    """As with OpenAI, a 429: each prompt is asked once, and none waits for another."""
+    spent = {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}
+    with Provider(lambda request: reply("429 Too Many Requests", json.dumps(spent).encode())) as provider:
+        done = run("map", "-u", "-m", "openai/m", input=b"a\n" * 60, url=provider.url)
+        assert len(provider.requests) == 60
+    assert {record["error"]["status"] for record in lines(done.stdout)} == {3}
+    assert done.returncode == 3
+    assert b"rate limit" not in done.stderr.splitlines()[-1]
+
+
+def test_nothing_but_rate_limits_is_given_up_after_the_longest_wait(run):
+    with Provider(lambda request: reply("429 Too Many Requests", b"{}")) as provider:
+        args = ["--max-retry-wait", "0.5", "-m", "openai/m"]
+        done = run("map", "-q", *args, input=b"a\n" * 200, url=provider.url)
+        assert len(provider.requests) < 200
+    records = lines(done.stdout)
+    assert {record["error"]["status"] for record in records} == {4}
+    assert "the provider has refused everything for" in records[-1]["error"]["message"]

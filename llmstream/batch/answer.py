@@ -56,7 +56,8 @@ class Answer:
 
 
 def error(failure: Error) -> Record:
-    return {"status": failure.status, "message": str(failure)}
+    """A failure as records have it; the advice of several lines goes into one."""
+    return {"status": failure.status, "message": " ".join(f"{failure} {failure.advice}".split())}
 
 
 def status(record: Record) -> int:

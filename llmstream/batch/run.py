@@ -20,7 +20,7 @@ from ..core.pace import Pace
 from ..core.request import Request
 from ..core.retry import Budget
 from ..core.timing import Patience
-from ..errors import Error, Unavailable
+from ..errors import Error, Refused, Unavailable
 from ..net.generation import Generation
 from ..net.loop import Loop
 from ..net.route import Routes
@@ -247,10 +247,16 @@ class Run:
                 self._over(job)
 
     def _answered(self, job: Job) -> None:
-        """Tells the pace what the head of the response said."""
+        """Tells the pace what the head of the response said; of a failure, once its words are there, too.
+
+        A quota that is spent is a 429 as well, but no matter of pace.
+        """
         exchange, sent = job.generation.exchange, job.sent
-        if sent is not None and not sent.answered and exchange.status:
-            self._pace(job).answered(sent, self._loop.now(), exchange.status, exchange.headers, time.time())
+        if sent is None or sent.answered or not exchange.status or (exchange.status >= 400 and not exchange.over):
+            return
+        refused = isinstance(exchange.failure, Refused)
+        status = 400 if refused else exchange.status
+        self._pace(job).answered(sent, self._loop.now(), status, {} if refused else exchange.headers, time.time())
 
     def _settle(self, job: Job) -> None:
         """A request is over."""

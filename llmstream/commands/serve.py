@@ -54,6 +54,9 @@ def command(
     llmstream serve -m anthropic/claude-sonnet-5-5
     LLMSTREAM_SERVE_TOKEN=$(openssl rand -hex 16) llmstream serve --host 0.0.0.0
     """
+    for origin in allow_origin:
+        if origin != "*" and "://" not in origin:
+            raise UsageError(f"--allow-origin {origin} is no site: it is like https://example.com, or * for all")
     configured = config.read(os.environ)
     if model is not None:
         providers.resolve(model, None, os.environ, configured.known)  # what is wrong with it is told now

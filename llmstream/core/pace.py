@@ -71,6 +71,7 @@ class Pace:
         self._answer_time = self._run_time = 0.0  # smoothed: to the head, to the end
         self._reacted = float("-inf")  # what was sent before has been reacted to
         self._in_a_row = 0  # reactions since an answer
+        self._refused_since = 0.0  # the first of them
         self._loaded = False  # the last reaction was to load, not to a rate
         # The rate: _top is about what the provider bears, _drop the part of it by which the rate begins lower at
         # _since, _span the seconds until it is back; _learnt is the refused request that it was learnt from.
@@ -234,6 +235,11 @@ class Pace:
             return
         self._reacted = now
         self._in_a_row += 1
+        if self._in_a_row == 1:
+            self._refused_since = now
+        elif now - self._refused_since > self._max_wait:
+            self.closed_until = now + self._max_wait
+            self.closed_reason = f"the provider has refused everything for {spoken(now - self._refused_since)}"
         if self._in_a_row > 1:
             pause = min(PAUSE * 2.0 ** min(self._in_a_row - 2, 20), self._max_wait / 2)
             self._due = max(self._due, now + pause)

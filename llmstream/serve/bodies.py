@@ -158,6 +158,8 @@ def _until(given: Any, settings: Settings) -> dict[str, Any] | None:
     if values.get("regex") and not settings.regex:
         raise UsageError("until: regex is not taken here: the server has to be started with --allow-regex")
     conditions, _ = from_mapping(values, "until: ")  # what is wrong with them is told now
+    if any(values.values()) and not conditions:
+        raise UsageError(f"until: {next(iter(values))} needs a condition, for example regex")
     return values if conditions else None
 
 
