@@ -54,7 +54,8 @@ class Series:
 
     def __init__(self, url: str, folder: Path, prompts: int, journal: Path | None = None) -> None:
         self._url, self._prompts = url, prompts
-        self._input, self.journal = folder / "prompts", journal or folder / "journal"
+        self._input, self._output = folder / "prompts", folder / "answers"
+        self.journal = journal or folder / "journal"
         self._input.write_text("".join(json.dumps(_record(n)) + "\n" for n in range(prompts)))
         self._stopped, self._kept, self._again, self._unkept = 0, list[int](), list[str](), list[int]()
         crowd.seen(url, anew=True)
@@ -64,13 +65,16 @@ class Series:
         kept, asked = self._in_journal(), crowd.seen(self._url, prompts=True)["prompts"]
         self._kept.append(len(kept))
         argv = [*LLMSTREAM, "map", "--jsonl", "-j", "16", "--journal", str(self.journal)]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         with (
             self._input.open() as stdin,
-            subprocess.Popen(argv, stdin=stdin, env=at(self._url), **pipes, **limits) as process,
+            self._output.open("wb") as stdout,  # not a pipe, which would fill while nobody reads
+            subprocess.Popen(
+                argv, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, env=at(self._url), **limits
+            ) as process,
         ):
             disturb(process)
-            out, err = process.communicate(timeout=WAIT)
+            err = process.communicate(timeout=WAIT)[1]
+        out = self._output.read_bytes()
         now = crowd.seen(self._url, prompts=True)["prompts"]
         self._again += [prompt for n in kept if now.get(prompt := f"prompt {n}", 0) != asked.get(prompt, 0)]
         if process.returncode:
