@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .resume import Resume
 
 MAX_REDIRECTS = 5
-SECRET = 8  # characters at least of a key that is worth hiding; shorter ones stand within words
+SECRET = 6  # characters at least of a key that is worth hiding; shorter ones stand within words
 
 
 class Again(NamedTuple):
