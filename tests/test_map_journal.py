@@ -195,7 +195,7 @@ def test_kill_9_loses_nothing_that_was_printed(world, lines_read):
     assert set(printed) <= kept
     records, asked, status, _ = world(stdin)
     assert ([record["text"] for record in records], status) == (prompts, 0)
-    assert sorted(asked) == sorted(set(prompts) - kept)
+    assert set(asked) == set(prompts) - kept  # what the first had just sent may arrive after its death
 
 
 def test_a_reader_that_leaves_keeps_what_is_finished(world):
