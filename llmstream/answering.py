@@ -79,13 +79,16 @@ class Asked(NamedTuple):
     told: Mapping[str, Any]  # the callbacks
 
 
+COROUTINE = 0x80  # inspect.CO_COROUTINE, without the import
+
+
 def _number(least: float, kinds: tuple[type, ...] = (int, float)) -> Callable[[Any], bool]:
-    return lambda value: type(value) in kinds and least <= value < float("inf")
+    return lambda value: type(value) in kinds and least <= value < float("inf") and value > float("-inf")
 
 
 def _plain_call(value: Any) -> bool:
     """A function that does its work when it is called: a coroutine would never be awaited."""
-    return callable(value) and not getattr(getattr(value, "__code__", None), "co_flags", 0) & 0x80
+    return callable(value) and not getattr(getattr(value, "__code__", None), "co_flags", 0) & COROUTINE
 
 
 FROM_0, TEXT = (_number(0), "a number from 0"), (lambda value: isinstance(value, str), "a str")

@@ -646,6 +646,7 @@ def test_a_stream_loads_no_asyncio_and_no_commands():
         {"max_tokens": "5"},
         {"max_tokens": True},
         {"temperature": "hot"},
+        {"temperature": float("-inf")},
         {"seed": 1.5},
         {"stop": 5},
         {"until": "x"},

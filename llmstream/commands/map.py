@@ -95,7 +95,7 @@ def command(
 
     totals = Totals()
     kept = _open(journal)
-    how = _options(given, _clamped(jobs), kept is not None)
+    how = _options(given, _clamped(jobs))
     from ..batch.run import Run
 
     run = Run(loop, source, asking, patience(given), how, totals, kept)
@@ -105,17 +105,21 @@ def command(
     except ReaderGone:
         return totals.status
     finally:
-        if rows.undecodable:
-            what = "1 prompt was" if rows.undecodable == 1 else f"{rows.undecodable:,} prompts were"
-            stdio.note(NAME, f"{what} not UTF-8: what was not is U+FFFD")
-        if kept and kept.changed:
-            one = kept.changed == 1
-            what = f"1 answer of {journal} was" if one else f"{kept.changed:,} answers of {journal} were"
-            stdio.note(NAME, f"{what} to {'another request' if one else 'other requests'}: asked again")
+        _tell(rows.undecodable, kept.changed if kept else 0, journal)
     return totals.status
 
 
-def _options(given: dict[str, Any], jobs: int, kept: bool) -> Options:
+def _tell(undecodable: int, changed: int, journal: str | None) -> None:
+    """What was odd about the prompts, and about the journal's answers."""
+    if undecodable:
+        what = "1 prompt was" if undecodable == 1 else f"{undecodable:,} prompts were"
+        stdio.note(NAME, f"{what} not UTF-8: what was not is U+FFFD")
+    if changed:
+        what = f"1 answer of {journal} was" if changed == 1 else f"{changed:,} answers of {journal} were"
+        stdio.note(NAME, f"{what} to {'another request' if changed == 1 else 'other requests'}: asked again")
+
+
+def _options(given: dict[str, Any], jobs: int) -> Options:
     from ..batch.run import Options
 
     until = {name: value for name, value in given.items() if name.startswith("until_")}
