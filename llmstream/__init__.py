@@ -7,19 +7,21 @@ __version__ = "0.1.0"
 TYPE_CHECKING = False  # type checkers take it for true; typing's own would have to be imported
 if TYPE_CHECKING:
     from . import errors
-    from .asynchronous import AsyncStream, astream
+    from .api.astream import AsyncStream, astream
+    from .api.filters import Block, Field, code, code_blocks, fields, follow, json_objects, until
+    from .api.stream import Stream, stream
     from .core.events import Event, Finish, Reasoning, Start, Text, ToolCall, Usage
     from .errors import Error, Incomplete, Refused, Unavailable, UsageError
-    from .filters import Block, Field, code, code_blocks, fields, follow, json_objects, until
-    from .library import Stream, stream
 
 _HOMES = {  # the module that has it; "" for a module
     "errors": "",
     **dict.fromkeys(("Event", "Finish", "Reasoning", "Start", "Text", "ToolCall", "Usage"), "core.events"),
     **dict.fromkeys(("Error", "Incomplete", "Refused", "Unavailable", "UsageError"), "errors"),
-    **dict.fromkeys(("Block", "Field", "code", "code_blocks", "fields", "follow", "json_objects", "until"), "filters"),
-    **dict.fromkeys(("Stream", "stream"), "library"),
-    **dict.fromkeys(("AsyncStream", "astream"), "asynchronous"),
+    **dict.fromkeys(
+        ("Block", "Field", "code", "code_blocks", "fields", "follow", "json_objects", "until"), "api.filters"
+    ),
+    **dict.fromkeys(("Stream", "stream"), "api.stream"),
+    **dict.fromkeys(("AsyncStream", "astream"), "api.astream"),
 }
 __all__ = [
     "AsyncStream", "Block", "Error", "Event", "Field", "Finish", "Incomplete", "Reasoning", "Refused", "Start",

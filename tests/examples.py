@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 import click
 
-from llmstream.providers import PROVIDERS
+from llmstream.providers.registry import PROVIDERS
 
 from . import docs, loopback
 from .conftest import environment

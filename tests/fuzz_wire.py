@@ -16,16 +16,15 @@ import tracemalloc
 import atheris
 
 with atheris.instrument_imports(include=["llmstream"]):
-    from llmstream import providers
     from llmstream.core import sse
     from llmstream.core.exchange import Exchange
     from llmstream.core.render import EventRenderer, TextRenderer
     from llmstream.core.timing import Limits, Timing
+    from llmstream.dialects import APIS, dialect
     from llmstream.errors import Error, Incomplete
 
 from .wire.transcripts import TRANSCRIPTS
 
-APIS = providers.APIS
 TYPES = ("text/event-stream", "application/json", "text/html", "")
 LIMIT = 4096  # bytes, of the parser that is fuzzed for its bound
 
@@ -36,7 +35,7 @@ def one(data: bytes) -> None:
         return
     choice, status, step, body = data[0], (200, 200, 200, 429)[data[1] % 4], data[2] or 1, data[3:]
     chunks = [body[i : i + step] for i in range(0, len(body), step)]
-    decoder = providers.dialect(APIS[choice % 3]).Decoder("p", "m")
+    decoder = dialect(APIS[choice % 3]).Decoder("p", "m")
     exchange = Exchange(decoder, Limits(), Timing(0.0), 0.0, "http://host")
     exchange.head(status, {"content-type": TYPES[choice // 3 % 4]})
     events = [event for chunk in chunks for event in exchange.feed(chunk, 1.0)]
@@ -65,7 +64,7 @@ def large() -> None:
     piece = b"x" * 65536
     tracemalloc.start()
     for first, pieces in ((b"data: ", 1024), (b"\x1f\x8b", 4096)):
-        exchange = Exchange(providers.dialect("chat").Decoder("p", "m"), Limits(), Timing(0.0), 0.0, "http://host")
+        exchange = Exchange(dialect("chat").Decoder("p", "m"), Limits(), Timing(0.0), 0.0, "http://host")
         exchange.head(200, {"content-type": "text/event-stream"})
         exchange.feed(first, 1.0)
         for _ in range(pieces):

@@ -12,8 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmstream import config, keys, providers
+from llmstream.config import file as config
+from llmstream.config import keys
 from llmstream.errors import UsageError
+from llmstream.providers.registry import SDK
+from llmstream.providers.resolve import Target, resolve
 
 from .conftest import ROOT, environment
 from .core.cuts import generated
@@ -47,8 +50,8 @@ def key_file(tmp_path):
     return key_file
 
 
-def target(env: dict[str, str], name: str | None = None, api: str | None = None) -> providers.Target:
-    return providers.resolve(name, api, env, config.read(env).known)
+def target(env: dict[str, str], name: str | None = None, api: str | None = None) -> Target:
+    return resolve(name, api, env, config.read(env).known)
 
 
 def refusal(env: dict[str, str], name: str | None = None) -> str:
@@ -155,7 +158,7 @@ def test_azure_gets_its_path_as_from_the_environment(configured):
 def test_azure_elsewhere_and_without_a_key_asks_through_its_sdk(configured):
     text = '[providers.azure]\nbase_url = "https://x.openai.azure.com"\nheaders = { X-Team = "blue" }\n'
     found = target(configured(text, AZURE_OPENAI_AD_TOKEN="t"), "azure/m")
-    assert (found.transport, found.url, found.key) == (providers.SDK, "https://x.openai.azure.com/openai/v1", "t")
+    assert (found.transport, found.url, found.key) == (SDK, "https://x.openai.azure.com/openai/v1", "t")
     assert found.headers() == ["X-Team: blue"]
     found = target(configured(text + 'key_cmd = "echo k"', AZURE_OPENAI_AD_TOKEN="t"), "azure/m")
     assert (found.transport, found.headers()) == ("", ["api-key: k", "X-Team: blue"])
@@ -164,7 +167,7 @@ def test_azure_elsewhere_and_without_a_key_asks_through_its_sdk(configured):
 def test_what_an_sdk_signs_has_an_address_and_headers_but_no_key(configured):
     text = '[providers.bedrock]\nbase_url = "https://b.example"\nheaders = { X-Team = "blue" }\nmodel = "m"\n'
     found = target(configured(text), "bedrock")
-    assert (found.transport, found.url, found.headers()) == (providers.SDK, "https://b.example", ["X-Team: blue"])
+    assert (found.transport, found.url, found.headers()) == (SDK, "https://b.example", ["X-Team: blue"])
     for key in ("key_file", "key_cmd", "key_env", "key_header", "api"):
         assert refusal(configured(f'{text}{key} = "chat"'), "bedrock").startswith(":5: providers.bedrock.")
 

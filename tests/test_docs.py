@@ -12,11 +12,15 @@ import sys
 import click
 import pytest
 
-from llmstream import config, errors, providers
+from llmstream import errors
+from llmstream.config import file as config
 from llmstream.core import events, report
 from llmstream.core.exchange import Exchange
 from llmstream.core.timing import Limits, Timing
+from llmstream.dialects import dialect
 from llmstream.net import embedded
+from llmstream.providers.registry import PROVIDERS
+from llmstream.providers.resolve import resolve
 
 from . import docs, examples
 from .conftest import ROOT, at, environment
@@ -161,19 +165,19 @@ def rows(name: str, section: str) -> dict[str, list[list[str]]]:
 
 def test_keys_and_addresses_of_the_providers():
     assert rows("llmstream", "ENVIRONMENT") == {
-        name: [list(row.key_env) or ["none"], [row.url_env or "none"]] for name, row in providers.PROVIDERS.items()
+        name: [list(row.key_env) or ["none"], [row.url_env or "none"]] for name, row in PROVIDERS.items()
     }
 
 
 def test_dialects_and_default_models_of_the_providers_in_their_order():
     assert list(rows("llmstream-gen", "MODELS").items()) == [
-        (name, [[row.api], [row.model or "none"]]) for name, row in providers.PROVIDERS.items()
+        (name, [[row.api], [row.model or "none"]]) for name, row in PROVIDERS.items()
     ]
 
 
 def test_every_variable_that_is_read_is_in_the_overview():
-    known = {row.url_env for row in providers.PROVIDERS.values()} - {""}
-    known |= {name for row in providers.PROVIDERS.values() for name in (*row.key_env, row.token_env) if name}
+    known = {row.url_env for row in PROVIDERS.values()} - {""}
+    known |= {name for row in PROVIDERS.values() for name in (*row.key_env, row.token_env) if name}
     for path in (ROOT / "llmstream").rglob("*.py"):
         read = re.findall(r'env(?:iron)?(?:\.get\(|\[)"(\w+)"', path.read_text())
         known |= {name.upper() for name in read}  # no_proxy is NO_PROXY in lower case
@@ -253,6 +257,6 @@ def test_the_events_have_these_fields():
 
 def test_the_statistics_have_these_fields():
     (sample,) = records("llmstream-gen", "STATISTICS")
-    target = providers.resolve("local", None, {})
-    exchange = Exchange(providers.dialect(target.api).Decoder("p", "m"), Limits(), Timing(0.0), 0.0, "")
+    target = resolve("local", None, {})
+    exchange = Exchange(dialect(target.api).Decoder("p", "m"), Limits(), Timing(0.0), 0.0, "")
     assert list(sample) == ["time", *report.record("p", "m", exchange, 1.0, status=0)]

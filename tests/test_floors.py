@@ -17,37 +17,26 @@ import llmstream
 PACKAGE = Path(llmstream.__file__).parent
 
 FLOORS = {  # the longest name that fits a module says its floor
-    "__main__": 5,
-    "cli": 5,
-    "commands": 4,
-    "answering": 4,  # as commands, but for Python programs
-    "asynchronous": 4,
-    "library": 4,
-    "asking": 3,
-    "net": 3,  # sockets, descriptors, clocks, signals
-    "serve": 3,
-    "serve.generation": 4,
-    "batch": 3,
-    "prices": 3,
-    "prompts": 3,
-    "prompt_file": 3,
-    "config": 3,
-    "keys": 3,
-    "attachments": 3,
-    "features": 3,
-    "stopping": 3,
-    "sizes": 3,  # what an option may say
-    "stdio": 3,
-    "filters": 2,
-    "providers": 2,  # dialects, and one generation: bytes in, events out
-    "core.exchange": 2,
-    "core.report": 2,
-    "core": 1,  # scanners, conditions, framing
+    "__main__": 7,
+    "cli": 7,
+    "commands": 6,
+    "serve": 5,
+    "serve.generation": 6,
+    "api": 6,
+    "commands.stop_options": 5,
+    "commands.types": 5,
+    "batch": 5,
+    "request": 4,
+    "config": 4,
+    "net": 3,
+    "providers": 2,
+    "dialects": 1,
+    "core": 1,
     "errors": 0,
-    "toml": 0,
+    "stdio": 0,
     "": 0,
 }
-WORLDLESS = ("core", "providers")
+WORLDLESS = ("core", "dialects")
 WORLD = {
     *("os", "sys", "io", "pathlib", "shutil", "tempfile", "fcntl", "subprocess", "signal", "threading"),
     *("socket", "select", "selectors", "ssl", "http", "urllib", "asyncio", "pycurl", "openai", "anthropic"),

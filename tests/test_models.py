@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from llmstream import providers
+from llmstream.providers.registry import PROVIDERS
 
 from .conftest import at, environment
 from .loopback import HOLD, Provider, reply
@@ -38,7 +38,7 @@ def test_aliases_and_providers(run, tmp_path):
     env = environment(LLMSTREAM_CONFIG=str(path), OPENAI_API_KEY="geheim")
     done = run("models", env=env, cwd=tmp_path)
     lines = {line.split()[0]: line.split(maxsplit=2)[1:] for line in done.stdout.decode().splitlines()}
-    assert list(lines) == ["quick", "mine", *providers.PROVIDERS, "w"]
+    assert list(lines) == ["quick", "mine", *PROVIDERS, "w"]
     expected = {
         "quick": ["openai/gpt-x", "default, key found (OPENAI_API_KEY)"],
         "mine": ["w/m", "key found (key_cmd)"],

@@ -9,8 +9,9 @@ import subprocess
 
 import pytest
 
-from llmstream import prices, providers
+from llmstream.config.file import prices
 from llmstream.core.events import Usage
+from llmstream.providers.registry import PROVIDERS
 
 from .conftest import LLMSTREAM, at
 from .loopback import Provider, chat, frame, head, messages
@@ -66,7 +67,7 @@ def test_the_other_names_are_the_lists():
     ids = {provider.id for provider in theirs}
     assert set(prices.LISTED.values()) <= ids
     assert not set(prices.LISTED) & ids
-    assert set(prices.LISTED) <= set(providers.PROVIDERS)
+    assert set(prices.LISTED) <= set(PROVIDERS)
 
 
 @pytest.mark.parametrize(

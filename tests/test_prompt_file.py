@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from llmstream.commands.defaults import _placed
 from llmstream.errors import UsageError
-from llmstream.prompt_file import PromptFile
+from llmstream.request.prompt_file import PromptFile
 
 from . import examples
 from .conftest import at

@@ -22,7 +22,7 @@ from llmstream.core.timing import Limits, Patience
 from llmstream.errors import Error
 from llmstream.net.generation import Generation, events
 from llmstream.net.transfer import Ask, Transfer
-from llmstream.providers import Target
+from llmstream.providers.resolve import Target
 
 from .faults import ERRORS
 from .loopback import DIALECTS, frame

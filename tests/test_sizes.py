@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 
-from llmstream.sizes import Seconds
+from llmstream.commands.types import Seconds
 
 
 @pytest.mark.parametrize("or_none", [False, True])

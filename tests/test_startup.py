@@ -53,11 +53,13 @@ def test_help_loads_neither_the_wire_nor_another_command(command):
         f"llmstream.commands.{command.replace('-', '_')}",
         "llmstream.commands.options",
         "llmstream.commands.settings",
+        "llmstream.commands.stop_options",
+        "llmstream.commands.types",
     }
     assert {name for name in modules if name.startswith("llmstream.commands.")} <= own
 
 
-FEATURES = {"features", "attachments", "core.schema", "providers.prefill", "net.download"}
+FEATURES = {"request.features", "request.attachments", "core.schema", "providers.prefill"}
 
 
 @pytest.mark.parametrize("api", DIALECTS)
@@ -68,7 +70,7 @@ def test_gen_loads_only_the_wire_and_its_dialect(api):
         env = at(provider.url, LLMSTREAM_MODEL=f"{provider_name}/m")
         modules = llmstream("gen", "--api", api, "Hi", env=env)
     assert not (modules & HEAVY) - imported("import pycurl")
-    dialects = {name.rpartition(".")[2] for name in modules if name.startswith("llmstream.providers.")}
+    dialects = {name.rpartition(".")[2] for name in modules if name.startswith("llmstream.dialects.")}
     assert dialects - {"chat"} == {api} - {"chat"}  # responses leans on chat
     assert "llmstream.net.embedded" not in modules
     assert not modules & {f"llmstream.{name}" for name in FEATURES}
@@ -85,7 +87,13 @@ def test_map_loads_what_gen_does_and_its_own_rooms():
 
 
 def test_without_a_configuration_or_a_prompt_file_nothing_that_reads_them_is_loaded(tmp_path):
-    readers = {"tomllib", "llmstream.toml", "llmstream.keys", "llmstream.prompt_file", "llmstream.commands.defaults"}
+    readers = {
+        "tomllib",
+        "llmstream.config.toml",
+        "llmstream.config.keys",
+        "llmstream.request.prompt_file",
+        "llmstream.commands.defaults",
+    }
     modules = llmstream("gen", "--dry-run", "Hi", env=environment(LLMSTREAM_MODEL="ollama/m"))
     assert not modules & readers
     path = tmp_path / "config.toml"
@@ -93,7 +101,7 @@ def test_without_a_configuration_or_a_prompt_file_nothing_that_reads_them_is_loa
     for more, read in [("", set()), ("defaults = { seed = 1 }", {"llmstream.commands.defaults"})]:
         path.write_text(text + more)
         modules = llmstream("gen", "--dry-run", "Hi", env=environment(LLMSTREAM_CONFIG=str(path)))
-        assert readers & modules == {"tomllib", "llmstream.toml"} | read
+        assert readers & modules == {"tomllib", "llmstream.config.toml"} | read
         assert not modules & HEAVY
 
 
@@ -102,5 +110,5 @@ def test_what_is_asked_beyond_a_prompt_loads_its_own_rooms_only():
         env = at(provider.url, LLMSTREAM_MODEL="openai/m")
         modules = llmstream("gen", "--schema", "name", "--attach", str(ROOT / "LICENSE"), "Hi", env=env)
     used = {name for name in FEATURES if f"llmstream.{name}" in modules}
-    assert used == {"features", "attachments", "core.schema", "providers.prefill"}
+    assert used == FEATURES
     assert not (modules & HEAVY) - imported("import pycurl")

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .. import stdio
-from ..core.batch.order import Order
 from ..core.events import Event
 from ..core.render import EventRenderer
 from . import answer
+from .order import Order
 from .prompts import Job
 from .totals import Totals
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..asking import Asking
-from ..core.pace import Sent
 from ..core.request import Request
 from ..errors import Error
 from ..net.generation import Generation
-from ..providers import Target
+from ..providers.resolve import Target
+from ..request.builder import Asking
 from . import answer
 from .answer import Answer, Record
+from .pace import Sent
 from .rows import Row
 from .source import Source
 

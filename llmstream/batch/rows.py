@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ..core import values
-from ..core.batch.template import Template, to_json
 from ..core.request import EFFORTS, Request
 from ..core.surrogates import scrub
 from ..errors import Error, UsageError
+from .template import Template, to_json
 
 MAX_DEPTH = 100  # of a record: far more than data has, and far less than Python's recursion allows
 ITSELF = Template("{}")
@@ -82,7 +82,7 @@ class Rows:
             raise UsageError("the prompt is empty")
         if talk is None:
             return text, fields
-        from ..features import converse
+        from ..request.features import converse
 
         asked = converse(Request("", text if text.strip() else ""), talk, "messages")
         if asked.system is not None:

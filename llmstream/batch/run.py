@@ -14,19 +14,19 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..asking import Asking
 from ..core import values
-from ..core.pace import Pace
 from ..core.request import Request
 from ..core.retry import Budget
 from ..core.timing import Patience
 from ..errors import Error, Refused, Unavailable
 from ..net.generation import Generation
 from ..net.loop import Loop
-from ..net.route import Routes
-from ..providers import Target
+from ..net.transports import Routes
+from ..providers.resolve import Target
+from ..request.builder import Asking
 from . import answer
 from .output import Output
+from .pace import Pace
 from .prompts import Job, Prompts
 from .source import Source
 from .totals import Totals

@@ -7,9 +7,9 @@ import os
 from collections import deque
 
 from .. import stdio
-from ..core.batch.records import Records
 from ..errors import Error, UsageError
 from ..net.loop import READ, Watching
+from .records import Records
 from .rows import Row, Rows
 
 

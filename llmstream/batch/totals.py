@@ -53,7 +53,7 @@ class Totals:
 
     def cost(self) -> float | None:
         """US dollars, as far as prices are known; where they depend on a prompt's length, by the average prompt."""
-        from .. import prices
+        from ..config import prices
 
         costs = []
         for (provider, model), (answers, *counts) in self._sums.items():

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from .. import config, providers
+from ..config import file as config
+from ..config.toml import Document, Keys, kind, unknown
 from ..errors import UsageError
-from ..toml import Document, Keys, kind, unknown
+from ..providers.resolve import named
 from . import options
 
 if TYPE_CHECKING:
-    from ..prompt_file import PromptFile
+    from ..request.prompt_file import PromptFile
 
 HEAD = ("model", "system", "schema")  # what a prompt file says at its top; all other options stand in [options]
 NOT_BY_MODEL = ("model", "api")
@@ -52,7 +53,7 @@ def take_defaults(settings: config.Config, model: str | None, taken: Options) ->
     }
     for keys, table in tables.items():
         taken.check_names(document, keys, table, NOT_BY_MODEL)
-    provider, own = providers.named(model, os.environ, settings.known)
+    provider, own = named(model, os.environ, settings.known)
     for keys in (("providers", provider, "models", own), ("providers", provider, "defaults")):
         taken.begin()
         for name, value in tables.get(keys, {}).items():

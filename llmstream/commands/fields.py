@@ -15,7 +15,7 @@ from ..core.json.path import compile_path
 from ..core.json.strings import Unescaper, unescaped
 from ..core.text import Decoder, encode, looks_like_utf16
 from ..errors import Incomplete, NotFound, ReaderGone, UsageError
-from ..sizes import size
+from .types import size
 
 NAME = "fields"
 TSV = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})

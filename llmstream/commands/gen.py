@@ -11,14 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import prompts, providers, stdio, stopping
-from ..asking import Asking, patience
+from .. import stdio
 from ..core import report
 from ..core.events import Event, Finish, Reasoning
 from ..core.render import EventRenderer, TextRenderer
 from ..core.text import encode
+from ..dialects import dialect
 from ..errors import Error, NotFound, OutputFailed, ReaderGone, Signalled, UsageError
+from ..providers.registry import Catalogue
+from ..providers.resolve import Target, shown
+from ..request import prompt as prompts
+from ..request.builder import Asking, patience
 from . import options, settings
+from . import stop_options as stopping
 
 if TYPE_CHECKING:
     from ..core.request import Request
@@ -27,8 +32,8 @@ if TYPE_CHECKING:
     from ..net.generation import Generation
     from ..net.loop import Loop
     from ..net.resume import Resume
-    from ..net.route import Route
-    from ..prompt_file import PromptFile
+    from ..net.transports import Route
+    from ..request.prompt_file import PromptFile
 
 NAME = "gen"
 
@@ -57,7 +62,7 @@ def command(
     prompt: tuple[str, ...],
     file: PromptFile | None,
     variables: dict[str, str],
-    known: providers.Catalogue,
+    known: Catalogue,
     no_stdin: bool,
     record: str | None,
     speed: float,
@@ -93,7 +98,7 @@ def command(
         stdio.write(encode(_describe(target, request, go_on)))
         return
     from ..net.loop import Loop
-    from ..net.route import find
+    from ..net.transports import find
 
     answer = _Answer(request, given, stops)  # opens the stats file before anything is paid for
     loop = Loop()
@@ -170,9 +175,7 @@ class _Answer:
         if self._stops and not self._stops.met:
             raise NotFound("the answer ended before a condition was met")
 
-    def _report(
-        self, generation: Generation, target: providers.Target, status: int, reason: str, failed: bool = False
-    ) -> None:
+    def _report(self, generation: Generation, target: Target, status: int, reason: str, failed: bool = False) -> None:
         """Tells what the generation came to. `failed`: something else is to be told, too, and counts for more."""
         exchange, now = generation.exchange, time.monotonic()
         for note in [exchange.warning, *(self._stops.notes if self._stops else [])]:
@@ -180,7 +183,7 @@ class _Answer:
                 stdio.note(NAME, note)
         if not self._output["usage"] and self._stats is None:
             return
-        from .. import prices
+        from ..config import prices
 
         provider, model = target.provider, target.model
         cost = prices.cost(provider, model, exchange.usage)
@@ -198,7 +201,7 @@ class _Answer:
                 stdio.note(NAME, str(full))
 
 
-def _resume(target: providers.Target) -> Resume | None:
+def _resume(target: Target) -> Resume | None:
     """The way in which --continue goes on with the target's answers."""
     from ..net import resume
 
@@ -217,13 +220,13 @@ def _open_stats(path: str | None) -> int | None:
         raise UsageError(f"cannot write {path}: {error.strerror}") from None
 
 
-def _describe(target: providers.Target, request: Request, go_on: bool) -> str:
+def _describe(target: Target, request: Request, go_on: bool) -> str:
     """The request as it would go out, its key hidden."""
     headers = target.hidden().headers()
-    body = providers.dialect(target.api).body(request, target.fields)
+    body = dialect(target.api).body(request, target.fields)
     if go_on and (resume := _resume(target)):
         resume.prepare(body)
         body.update(request.extra)
         headers += resume.headers
-    url = providers.shown(target.url) if target.url else "the embedded model"
+    url = shown(target.url) if target.url else "the embedded model"
     return "\n".join([f"POST {url}", *headers, "", json.dumps(body, ensure_ascii=False, indent=2), ""])

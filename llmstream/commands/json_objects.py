@@ -11,7 +11,7 @@ from ..core.json.documents import UNFINISHED, Fault
 from ..core.json.objects import Objects
 from ..core.text import Decoder, encode, looks_like_utf16
 from ..errors import Incomplete, NotFound, ReaderGone
-from ..sizes import size
+from .types import size
 
 if TYPE_CHECKING:
     from ..core.json.fenced import FencedObjects

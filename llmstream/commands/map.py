@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import providers, stdio, stopping
-from ..asking import Asking, patience
+from .. import stdio
+from ..dialects import dialect
 from ..errors import ReaderGone, UsageError
+from ..providers.registry import Catalogue
+from ..providers.resolve import Target
+from ..request.builder import Asking, patience
 from . import options, settings
+from . import stop_options as stopping
 
 if TYPE_CHECKING:
     from ..batch.journal import Journal
@@ -55,7 +59,7 @@ def _finite(ctx: click.Context, param: click.Parameter, value: float | None) -> 
 @options.network
 def command(
     template: str | None,
-    known: providers.Catalogue,
+    known: Catalogue,
     jobs: int,
     jsonl: bool,
     null: bool,
@@ -79,10 +83,10 @@ def command(
         raise UsageError("--journal and --events do not go together: events are out before an answer is whole")
     if jsonl and null:
         raise UsageError("--jsonl has an object a line: leave out -0")
+    from ..batch.records import Records
     from ..batch.rows import Rows
     from ..batch.source import Source
-    from ..core.batch.records import Records
-    from ..core.batch.template import Template
+    from ..batch.template import Template
     from ..net.loop import Loop
 
     asking = Asking(NAME, given, os.environ, known, events=True)
@@ -126,10 +130,10 @@ def _options(given: dict[str, Any], jobs: int) -> Options:
     wanted = stopping.stops(dict(given), "until-") is not None  # what is wrong with them is told at once
     resume = _resume if given["go_on"] else lambda target: None
 
-    def digest(target: providers.Target, request: Request) -> str:
+    def digest(target: Target, request: Request) -> str:
         from ..batch.journal import digest
 
-        body = providers.dialect(target.api).body(request, target.fields)
+        body = dialect(target.api).body(request, target.fields)
         begun = request.prefill.text if request.prefill else ""
         return digest([target.provider, target.api, target.url, body, begun, until])
 
@@ -146,7 +150,7 @@ def _options(given: dict[str, Any], jobs: int) -> Options:
     )
 
 
-def _resume(target: providers.Target) -> Resume | None:
+def _resume(target: Target) -> Resume | None:
     from ..net import resume
 
     return resume.of(target)

@@ -9,8 +9,12 @@ from typing import Any
 
 import click
 
-from .. import config, keys, providers, stdio
+from .. import stdio
+from ..config import file as config
+from ..config import keys
 from ..errors import Error, NotFound, UsageError, nearest
+from ..providers.registry import BUILT_IN, SDK, Catalogue
+from ..providers.resolve import Target, list_url, named, reach
 
 PAGES = 100  # of a list; who sends more is going round in circles
 
@@ -21,7 +25,7 @@ def _complete_provider(ctx: click.Context, param: click.Parameter, incomplete: s
     try:
         known = config.read(os.environ).known
     except Error:  # the command itself will say so
-        known = providers.BUILT_IN
+        known = BUILT_IN
     return [name for name in known.providers if name.startswith(incomplete)]
 
 
@@ -52,12 +56,12 @@ def command(provider: str | None, as_json: bool) -> None:
 # What is known without asking anybody.
 
 
-def _overview(known: providers.Catalogue) -> Iterator[Record]:
+def _overview(known: Catalogue) -> Iterator[Record]:
     """Aliases, then providers; before them the default model, where it is none of these."""
     meant = os.environ.get("LLMSTREAM_MODEL") or known.model
-    provider, model = providers.named(None, os.environ, known)
+    provider, model = named(None, os.environ, known)
     default = _full(provider, model)
-    rows = [_record(name, "alias", *providers.named(name, {}, known), known) for name in known.aliases]
+    rows = [_record(name, "alias", *named(name, {}, known), known) for name in known.aliases]
     rows += [_record(name, "provider", name, row.model, known) for name, row in known.providers.items()]
     chosen = next((row for row in rows if row["name"] == meant), None) or next(
         (row for row in rows if row["name"] == provider and row["model"] == default), None
@@ -68,7 +72,7 @@ def _overview(known: providers.Catalogue) -> Iterator[Record]:
         yield {**row, "default": row is chosen}
 
 
-def _record(name: str, kind: str, provider: str, model: str, known: providers.Catalogue) -> Record:
+def _record(name: str, kind: str, provider: str, model: str, known: Catalogue) -> Record:
     found, words = _key(provider, known)
     return {"name": name, "kind": kind, "model": _full(provider, model), "key_found": found, "key": words}
 
@@ -80,7 +84,7 @@ def _full(provider: str, model: str) -> str | None:
     return model if model.endswith(".gguf") else f"{provider}/{model}" if model else None
 
 
-def _key(provider: str, known: providers.Catalogue) -> tuple[bool | None, str]:
+def _key(provider: str, known: Catalogue) -> tuple[bool | None, str]:
     """Whether a provider's key is there, None where none is needed, and the same in words. No command is run for it."""
     row = known.providers.get(provider, known.providers["local"])
     for name in row.key_env:
@@ -114,7 +118,7 @@ def _columns(records: list[Record]) -> list[str]:
 # What a provider says.
 
 
-def _models(provider: str, known: providers.Catalogue) -> list[Record]:
+def _models(provider: str, known: Catalogue) -> list[Record]:
     if provider not in known.providers:
         near = nearest(provider, known.providers)
         hint = f"did you mean {near}?" if near else f"it is one of {', '.join(known.providers)}"
@@ -122,8 +126,8 @@ def _models(provider: str, known: providers.Catalogue) -> list[Record]:
     if provider == "local":
         items: list[Any] = [{"id": known.providers[provider].model}]
     else:
-        target = providers.reach(provider, "", None, os.environ, known)
-        if target.transport == providers.SDK:
+        target = reach(provider, "", None, os.environ, known)
+        if target.transport == SDK:
             raise UsageError(f"the models of {provider} are listed by the cloud's own tools")
         items = _listed(target)
     named = {}
@@ -136,11 +140,11 @@ def _models(provider: str, known: providers.Catalogue) -> list[Record]:
     return [named[model] for model in sorted(named)]
 
 
-def _listed(target: providers.Target) -> list[Any]:
+def _listed(target: Target) -> list[Any]:
     """All pages of the list. Anthropic's go on behind the last id; others have one page."""
     from ..net.fetch import Fetcher
 
-    url, items, last = providers.list_url(target), [], None
+    url, items, last = list_url(target), [], None
     query = "?limit=1000" if target.api == "messages" else ""
     fetcher = Fetcher()
     try:

@@ -8,11 +8,13 @@ from typing import Any, TypeVar
 
 import click
 
-from .. import config, providers
+from ..config import file as config
 from ..core.request import EFFORTS
 from ..core.values import portable
+from ..dialects import APIS
 from ..errors import Error
-from ..sizes import Seconds
+from ..providers.registry import BUILT_IN
+from .types import Seconds
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -53,7 +55,7 @@ def _complete_model(ctx: click.Context, param: click.Parameter, incomplete: str)
     try:
         known = config.read(os.environ).known
     except Error:  # the command itself will say so
-        known = providers.BUILT_IN
+        known = BUILT_IN
     names = [*known.aliases, *(f"{name}/{row.model}" for name, row in known.providers.items() if row.model)]
     return [name for name in names if name.startswith(incomplete)]
 
@@ -84,7 +86,7 @@ model = click.option(
 
 request = _all(
     model,
-    click.option("--api", type=click.Choice(providers.APIS), help="The dialect, where not the provider's own."),
+    click.option("--api", type=click.Choice(APIS), help="The dialect, where not the provider's own."),
     click.option(
         "-s",
         "--system",

@@ -7,10 +7,12 @@ from typing import Any
 
 import click
 
-from .. import config, providers
+from ..config import file as config
 from ..errors import UsageError
-from ..sizes import size
+from ..providers.registry import Catalogue
+from ..providers.resolve import resolve
 from . import options
+from .types import size
 
 
 @click.command("serve")
@@ -59,7 +61,7 @@ def command(
             raise UsageError(f"--allow-origin {origin} is no site: it is like https://example.com, or * for all")
     configured = config.read(os.environ)
     if model is not None:
-        providers.resolve(model, None, os.environ, configured.known)  # what is wrong with it is told now
+        resolve(model, None, os.environ, configured.known)  # what is wrong with it is told now
     try:
         from ..serve.app import create
         from ..serve.generation import generation
@@ -83,7 +85,7 @@ def command(
     run(create(generation(configured, network, jobs), settings), host, port)
 
 
-def _offered(known: providers.Catalogue) -> tuple[str, ...]:
+def _offered(known: Catalogue) -> tuple[str, ...]:
     """Aliases, and the default models of the providers whose key is in the environment."""
     named = [
         f"{name}/{row.model}"

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .. import config
+from ..config import file as config
 from ..errors import UsageError
 
 if TYPE_CHECKING:
-    from ..prompt_file import PromptFile
+    from ..request.prompt_file import PromptFile
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -75,6 +75,6 @@ class Command(click.Command):
     def _prompt_file(self, path: str | None) -> PromptFile | None:
         if path is None:
             return None
-        from ..prompt_file import PromptFile
+        from ..request.prompt_file import PromptFile
 
         return PromptFile(path, self.name or "")

@@ -11,8 +11,8 @@ from .. import stdio
 from ..core import report
 from ..core.events import Event
 from ..core.render import EventRenderer, TextRenderer
+from ..dialects.detect import Raw
 from ..errors import Error, OutputFailed
-from ..providers.raw import Raw
 
 NAME = "text"
 GRACE = 2.0  # seconds for what may follow the end mark

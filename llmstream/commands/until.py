@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 
-from .. import stdio, stopping
+from .. import stdio
 from ..core.stop.condition import QUIET, WITH
 from ..core.stop.until import Until
 from ..errors import NotFound, UsageError
+from . import stop_options as stopping
 
 NAME = "until"
 

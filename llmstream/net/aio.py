@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Callable
 from functools import partial
 
 from .loop import READ, WRITE, Alarm
-from .route import Routes
+from .transports import Routes
 
 
 class _Alarm:

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+from ..dialects import MESSAGES
 from ..errors import UsageError
-from ..providers import MESSAGES, SDK_FINDS_IT, Target
+from ..providers.registry import SDK_FINDS_IT
+from ..providers.resolve import Target
 
 OPENAI_SCOPE = "https://cognitiveservices.azure.com/.default"
 FOUNDRY_SCOPE = "https://ai.azure.com/.default"

@@ -9,7 +9,7 @@ import pycurl
 
 from .. import __version__
 from ..errors import UsageError
-from ..providers import shown
+from ..providers.resolve import shown
 from .transfer import Ask
 
 to_json = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make another for each request

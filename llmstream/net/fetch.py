@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core import faults
 from ..errors import Error, Incomplete, Unavailable, UsageError
-from ..providers import Target, shown
+from ..providers.resolve import Target, shown
 from .curl import Curl
 from .loop import Loop
 from .transfer import Ask

@@ -10,14 +10,14 @@ from collections.abc import Callable, Generator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from .. import providers
 from ..core.events import Event, Finish, Text
 from ..core.request import Request
 from ..core.timing import Patience, Timing
 from ..errors import Error
+from ..providers.resolve import Target
+from .attempts import Again, Tries
 from .loop import Alarm, Loop
 from .transfer import Transfer, Transport
-from .tries import Again, Tries
 
 if TYPE_CHECKING:
     from ..core.stop.stops import Stops
@@ -38,7 +38,7 @@ class Generation:
 
     def __init__(
         self,
-        target: providers.Target,
+        target: Target,
         request: Request,
         patience: Patience,
         transport: Transport,

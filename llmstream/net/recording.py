@@ -20,8 +20,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from ..dialects import APIS
 from ..errors import MANY, OutputFailed, UsageError
-from ..providers import APIS, Target, shown
+from ..providers.resolve import Target, shown
 from .loop import Watching
 from .transfer import Ask, Transfer, Transport
 

@@ -14,7 +14,9 @@ from urllib.parse import quote, urlsplit
 from ..core.decoder import Decoder
 from ..core.events import Event, Reasoning, Start, Text, ToolCall
 from ..core.exchange import Exchange
-from ..providers import Target, dialect, prefill
+from ..dialects import dialect
+from ..providers import prefill
+from ..providers.resolve import Target
 from .transfer import Ask
 
 

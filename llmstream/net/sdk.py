@@ -20,8 +20,10 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from .. import providers, stdio
+from .. import stdio
+from ..dialects import dialect
 from ..errors import MANY, Error, UsageError
+from ..providers.resolve import Target
 from .clients import HINTS, build
 from .loop import READ, Watching
 from .transfer import Ask, Transfer
@@ -94,10 +96,10 @@ class _Sent(Transfer):
 class Sdk:
     """A Transport by a target's SDK. What kept a request from being sent is the transfer's fault."""
 
-    def __init__(self, target: providers.Target, loop: Watching) -> None:
+    def __init__(self, target: Target, loop: Watching) -> None:
         self._target = target
         self.loop = loop
-        self._path: str = providers.dialect(target.api).PATH
+        self._path: str = dialect(target.api).PATH
         self._sdk: Any = None
         self._client: Any = None
         self._building = threading.Lock()

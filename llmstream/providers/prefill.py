@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core.request import Prefill
 from ..errors import UsageError
-from . import Target
+from .resolve import Target
 
 STYLES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # fields of the message, fields of the body
     "assistant": ({}, {}),

@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from ..core.events import Event
 from ..errors import Error, Unavailable
 from . import refusal
-from .asked import Asked, Generate
+from .request import Asked, Generate
 from .settings import Settings
 
 

@@ -17,10 +17,10 @@ from .. import __version__
 from ..errors import Error
 from . import page, refusal
 from .answer import Answer, Serving
-from .asked import Asked, Generate
 from .bodies import Conversation, Prompt
 from .completions import Streamed, Whole
 from .guard import Guard
+from .request import Asked, Generate
 from .settings import Settings
 from .sse import Sse
 

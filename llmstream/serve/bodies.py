@@ -6,12 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from .. import features, stopping
+from ..commands import stop_options as stopping
 from ..core import schema as schemas
 from ..core.request import Message
 from ..core.stop.conditions import CONDITIONS, KINDS, from_mapping
 from ..errors import UsageError
-from .asked import Asked
+from ..request import features
+from .request import Asked
 from .settings import Settings
 
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
-from ..answering import ask
-from ..asynchronous import AsyncStream
-from ..config import Config
+from ..api.astream import AsyncStream
+from ..api.base import ask
+from ..config.file import Config
 from ..core.events import Event
-from .asked import Asked, Generate
+from .request import Asked, Generate
 
 SAME = ("system", "model", "max_tokens", "temperature", "seed", "stop", "until", "schema", "effort")
 

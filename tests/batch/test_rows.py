@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstream.batch.rows import FIELDS, Row, Rows
+from llmstream.batch.template import Template
 from llmstream.commands import options
-from llmstream.core.batch.template import Template
 from llmstream.core.request import Message
 from llmstream.errors import UsageError
 

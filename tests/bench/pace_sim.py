@@ -14,7 +14,7 @@ from collections import deque
 from itertools import count, product
 from typing import NamedTuple
 
-from llmstream.core.pace import Pace
+from llmstream.batch.pace import Pace
 from llmstream.core.retry import Retries
 from llmstream.errors import Unavailable
 

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from llmstream import providers
 from llmstream.core import exchange as module
 from llmstream.core.events import Finish, Reasoning, Text, ToolCall, Usage
 from llmstream.core.exchange import Exchange
 from llmstream.core.timing import Limits, Timing
+from llmstream.dialects import dialect
 from llmstream.errors import Incomplete, Refused, Unavailable
 from tests.loopback import DONE, chat_end, chat_text, frame
 
@@ -19,9 +19,7 @@ JSON = {"content-type": "application/json"}
 
 
 def begin(api: str = "chat", limits: Limits | None = None, status: int = 200, headers: dict = SSE) -> Exchange:
-    exchange = Exchange(
-        providers.dialect(api).Decoder("p", "m"), limits or Limits(), Timing(100.0), 100.0, "http://host/v1/x"
-    )
+    exchange = Exchange(dialect(api).Decoder("p", "m"), limits or Limits(), Timing(100.0), 100.0, "http://host/v1/x")
     exchange.head(status, headers)
     return exchange
 
@@ -136,7 +134,7 @@ def test_times():
 
 
 def test_nothing_came():
-    exchange = Exchange(providers.dialect("chat").Decoder("p", "m"), Limits(), Timing(0.0), 0.0, "http://host")
+    exchange = Exchange(dialect("chat").Decoder("p", "m"), Limits(), Timing(0.0), 0.0, "http://host")
     exchange.close(1.0)
     assert type(exchange.failure) is Unavailable
 

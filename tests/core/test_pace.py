@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import pytest
 
-from llmstream.core.pace import Pace
+from llmstream.batch.pace import Pace
 from llmstream.core.retry import Budget
 
 from ..bench.pace_sim import CASES, Case, simulate

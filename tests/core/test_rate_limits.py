@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmstream.core.rate_limits import Limit, limits_of
+from llmstream.batch.rate_limits import Limit, limits_of
 
 NOON = 1_700_000_000.0  # 2023-11-14T22:13:20Z
 

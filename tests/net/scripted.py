@@ -8,7 +8,7 @@ from llmstream.core.request import Request
 from llmstream.core.timing import Limits, Patience
 from llmstream.net.generation import Generation
 from llmstream.net.transfer import Ask, Transfer
-from llmstream.providers import Target
+from llmstream.providers.resolve import Target
 
 TARGET = Target("p", "m", "chat", "http://p/v1/chat/completions", "", {}, "")
 STREAM = {"content-type": "text/event-stream"}

@@ -11,7 +11,7 @@ import pytest
 from llmstream.net.loop import Loop
 from llmstream.net.recording import Recorder
 from llmstream.net.transfer import Ask, Transfer
-from llmstream.providers import Target
+from llmstream.providers.resolve import Target
 
 from ..conftest import LLMSTREAM, at, environment
 from ..loopback import DIALECTS, RESET, Provider, head, reply

@@ -164,11 +164,11 @@ def test_a_transfer_that_is_ended_closes_its_connection_though_the_process_lives
     """A retry, or one prompt of many: ending is not left to the end of the process."""
     code = """if True:
         import os, sys
-        from llmstream import providers
+        from llmstream.providers.resolve import resolve
         from llmstream.net.loop import Loop
         from llmstream.net.sdk import Sdk
         from llmstream.net.transfer import Ask
-        target = providers.resolve("azure/m", None, os.environ)
+        target = resolve("azure/m", None, os.environ)
         sdk = Sdk(target, Loop())
         transfer = sdk.send(Ask("POST", target.url, [], {"model": "m"}), 10, lambda: None)
         sys.stdin.readline()

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from llmstream.core.events import Finish, Reasoning, Text, ToolCall, Usage
+from llmstream.dialects.detect import MAX_HEAD, Raw
 from llmstream.errors import Incomplete, Refused, Unavailable
-from llmstream.providers.raw import MAX_HEAD, Raw
 
 from .. import loopback
 from ..cuts import cuttings

@@ -19,7 +19,7 @@ from collections.abc import AsyncGenerator
 
 from llmstream.core.events import Event, Finish, Start, Text, Usage
 from llmstream.serve.app import create
-from llmstream.serve.asked import Asked
+from llmstream.serve.request import Asked
 from llmstream.serve.run import Server, listen
 from llmstream.serve.settings import Settings
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmstream.providers import APIS
+from llmstream.dialects import APIS
 
 from .transcripts import TRANSCRIPTS, Transcript, meaning, read, starts
 

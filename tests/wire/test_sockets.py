@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from llmstream import providers
 from llmstream.core.request import Request
 from llmstream.core.timing import Limits, Patience
+from llmstream.dialects import dialect
 from llmstream.errors import Error
 from llmstream.net.curl import Curl
 from llmstream.net.generation import Generation, events
 from llmstream.net.loop import Loop
+from llmstream.providers.resolve import Target
 from tests.loopback import RESET, Provider, head
 
 from .transcripts import TRANSCRIPTS, Transcript, meaning
@@ -26,8 +27,8 @@ def response(transcript: Transcript) -> bytes:
 @pytest.mark.parametrize("transcript", TRANSCRIPTS, ids=repr)
 def test_over_a_socket(transcript):
     with Provider([response(transcript), transcript.body]) as provider:
-        url = provider.url + providers.dialect(transcript.api).PATH
-        target = providers.Target("openai", "m", transcript.api, url, "sk-test-key", {}, "")
+        url = provider.url + dialect(transcript.api).PATH
+        target = Target("openai", "m", transcript.api, url, "sk-test-key", {}, "")
         loop = Loop()
         generation = Generation(target, Request("m", "Hi"), Patience(Limits(grace=0.1), retries=0), Curl(loop))
         generation.start()

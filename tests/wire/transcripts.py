@@ -23,10 +23,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from llmstream import providers
 from llmstream.core.events import Event, Finish, Reasoning, Start, Text, ToolCall, Usage
 from llmstream.core.exchange import Exchange
 from llmstream.core.timing import Limits, Timing
+from llmstream.dialects import dialect
 
 FOLDER = Path(__file__).parent
 
@@ -67,7 +67,7 @@ class Transcript:
 
     def exchange(self) -> Exchange:
         """A reader of this body, its head already read."""
-        decoder = providers.dialect(self.api).Decoder("p", "m")
+        decoder = dialect(self.api).Decoder("p", "m")
         exchange = Exchange(decoder, Limits(), Timing(0.0), 0.0, "http://host/path")
         exchange.head(self.http, {"content-type": self.content_type})
         return exchange

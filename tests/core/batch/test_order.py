@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmstream.core.batch.order import Order
+from llmstream.batch.order import Order
 
 
 def line(index: int) -> bytes:

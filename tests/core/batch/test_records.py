@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmstream.core.batch.records import MAX_RECORD, Records
+from llmstream.batch.records import MAX_RECORD, Records
 from llmstream.errors import Incomplete
 
 from ...cuts import cut, cuttings

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmstream.core.batch.template import Template
+from llmstream.batch.template import Template
 from llmstream.errors import UsageError
 
 FIELDS = {

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmstream import stopping
+from llmstream.commands import stop_options as stopping
 from llmstream.core.stop.conditions import CONDITIONS, KINDS, UntilOptions, from_mapping
 from llmstream.core.stop.counts import Characters, Fixed, Lines, Words
 from llmstream.core.stop.json_value import JsonValue

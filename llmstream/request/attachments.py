@@ -11,10 +11,11 @@ import os
 from binascii import b2a_base64
 from typing import NamedTuple
 
-from . import providers
-from .core.request import Attachment
-from .errors import UsageError
-from .prompts import read_bytes
+from ..core.request import Attachment
+from ..dialects import dialect
+from ..errors import UsageError
+from ..providers.resolve import Target
+from .prompt import read_bytes
 
 
 class Signature(NamedTuple):
@@ -45,14 +46,14 @@ WORDS = {
 ONLY_TEXT = ("local",)  # the embedded model neither sees nor hears
 
 
-def load(command: str, sources: tuple[str, ...], target: providers.Target) -> tuple[Attachment, ...]:
+def load(command: str, sources: tuple[str, ...], target: Target) -> tuple[Attachment, ...]:
     """The files, as a target takes them. `command` is for notes about a silent stdin.
 
     Raises UsageError for what cannot be read, is of a kind that the target does not take, or is too large for it.
     """
-    dialect = providers.dialect(target.api)
-    takes: tuple[str, ...] = ("text",) if target.provider in ONLY_TEXT else dialect.TAKES
-    limit: int = dialect.LIMIT
+    module = dialect(target.api)
+    takes: tuple[str, ...] = ("text",) if target.provider in ONLY_TEXT else module.TAKES
+    limit: int = module.LIMIT
     files = tuple(_load(command, source, takes, limit, target) for source in sources)
     size = sum(len(file.data) for file in files)
     if size > limit:
@@ -77,7 +78,7 @@ def sniff(data: bytes) -> tuple[str, str] | None:
     return "text", "text/plain"
 
 
-def _load(command: str, source: str, takes: tuple[str, ...], limit: int, target: providers.Target) -> Attachment:
+def _load(command: str, source: str, takes: tuple[str, ...], limit: int, target: Target) -> Attachment:
     name, data = _read(command, source, limit)
     if not data:
         raise UsageError(f"the attachment {name} is empty")
@@ -96,7 +97,7 @@ def _read(command: str, source: str, limit: int) -> tuple[str, bytes]:
     if source == "-":
         name, data = "stdin", read_bytes(command, "the attachment", limit)
     elif source.lower().startswith(("http://", "https://")):
-        from .net.fetch import Fetcher
+        from ..net.fetch import Fetcher
 
         path = source.partition("?")[0].rstrip("/")
         name, data = path.rpartition("/")[2], Fetcher().file(source, limit)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ...errors import UsageError, nearest
+from ..errors import UsageError, nearest
 
 # Any other brace is text; a backslash makes any brace text, and goes.
 PLACE = re.compile(r"\\\{|\{([\w-]+(?:\.[\w-]+)*)?\}")

@@ -13,17 +13,17 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable
 from typing import Any, TypedDict, TypeVar, Unpack, overload
 
-from .core.filters import Block, Blocks, Copied, Field, Filter, Followed, ParsedFields, ParsedObjects, Reports, Told
-from .core.json.documents import MAX_SIZE
-from .core.json.extract import parsed
-from .core.json.fenced import FencedObjects
-from .core.json.fields import Fields
-from .core.json.objects import Objects
-from .core.json.path import compile_path
-from .core.markdown.code import Code
-from .core.stop.conditions import UntilOptions, from_mapping
-from .core.stop.until import Until
-from .errors import UsageError
+from ..core.filters import Block, Blocks, Copied, Field, Filter, Followed, ParsedFields, ParsedObjects, Reports, Told
+from ..core.json.documents import MAX_SIZE
+from ..core.json.extract import parsed
+from ..core.json.fenced import FencedObjects
+from ..core.json.fields import Fields
+from ..core.json.objects import Objects
+from ..core.json.path import compile_path
+from ..core.markdown.code import Code
+from ..core.stop.conditions import UntilOptions, from_mapping
+from ..core.stop.until import Until
+from ..errors import UsageError
 
 __all__ = ["Block", "Field", "code", "code_blocks", "fields", "follow", "json_objects", "until"]
 

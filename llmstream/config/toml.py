@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from .errors import UsageError, nearest
+from ..errors import UsageError, nearest
 
 Keys = tuple[str, ...]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import threading
 
-from ..providers import Target, endpoint
+from ..providers.resolve import Target, endpoint
 from .loop import Loop
-from .route import Routes
+from .transports import Routes
 
 LINES = 8  # of loops that nobody uses at the moment
 JOBS = 4  # prompts that an embedded model answers at once; each takes its share of memory

@@ -13,9 +13,9 @@ import threading
 from collections.abc import Iterator
 from typing import Unpack
 
-from .answering import Answer, Asked, Options, ask
-from .core.events import Event, Text
-from .net import kept
+from ..core.events import Event, Text
+from ..net import pool as kept
+from .base import Answer, Asked, Options, ask
 
 __all__ = ["Options", "Stream", "stream"]
 

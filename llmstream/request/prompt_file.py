@@ -10,9 +10,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from . import prompts, stdio
-from .errors import UsageError, nearest
-from .toml import Document, kind
+from .. import stdio
+from ..config.toml import Document, kind
+from ..errors import UsageError, nearest
+from . import prompt as prompts
 
 FENCE = "+++"
 PLACE = re.compile(

@@ -25,8 +25,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 
+from ..core.retry import retry_after, spoken
 from .rate_limits import limits_of
-from .retry import retry_after, spoken
 
 FIRST_JOBS = 8
 RATE_REFUSED, OVERLOADED = 429, (503, 529)

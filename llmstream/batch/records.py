@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...errors import Incomplete
+from ..errors import Incomplete
 
 MAX_RECORD = 64 * 1024 * 1024
 BOM = b"\xef\xbb\xbf"

@@ -11,9 +11,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Generic, TypeVar, Unpack
 
-from .answering import Answer, Asked, Options, ask
-from .core.events import Event, Text
-from .net import aio, kept
+from ..core.events import Event, Text
+from ..net import aio
+from ..net import pool as kept
+from .base import Answer, Asked, Options, ask
 
 __all__ = ["AsyncStream", "Options", "astream"]
 

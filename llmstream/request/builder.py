@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from . import providers
-from .core.request import Request
-from .core.timing import Limits, Patience
-from .errors import UsageError
+from ..core.request import Request
+from ..core.timing import Limits, Patience
+from ..errors import UsageError
+from ..providers.registry import BUILT_IN, SDK, Catalogue
+from ..providers.resolve import Target, named, resolve
 
 PLAIN = ("system", "max_tokens", "temperature", "seed", "stop", "extra")
 FEATURES = ("json", "schema", "schema_multi", "attach", "messages", "prefill", "effort", "tools", "cache")
@@ -19,7 +20,7 @@ NONE: tuple[object, ...] = (None, (), [], False)  # what an option is that is no
 class Asking:
     """The values of options, by their names; those that are missing are not given.
 
-    `command` is for notes, `events` says whether tool calls can be told. Raises UsageError, as providers.resolve does.
+    `command` is for notes, `events` says whether tool calls can be told. Raises UsageError, as resolve does.
     """
 
     def __init__(
@@ -27,7 +28,7 @@ class Asking:
         command: str,
         options: Mapping[str, Any],
         env: Mapping[str, str],
-        known: providers.Catalogue = providers.BUILT_IN,
+        known: Catalogue = BUILT_IN,
         events: bool = False,
     ) -> None:
         self._command, self._env, self._known, self._events = command, env, known, events
@@ -47,7 +48,7 @@ class Asking:
         files = self._features
         return "-" in (files.get("messages"), files.get("tools"), *files.get("attach", ()))
 
-    def request(self, prompt: str) -> tuple[providers.Target, Request]:
+    def request(self, prompt: str) -> tuple[Target, Request]:
         """The request, and the target as it is to be asked. Raises UsageError for what cannot be asked."""
         request = Request(self.target.model, prompt, **self._plain)
         if not self._features:
@@ -63,7 +64,7 @@ class Asking:
         return Asking(self._command, {**self._named, **mine}, self._env, self._known, self._events)
 
 
-def _target(options: Mapping[str, Any], env: Mapping[str, str], known: providers.Catalogue) -> providers.Target:
+def _target(options: Mapping[str, Any], env: Mapping[str, str], known: Catalogue) -> Target:
     """Whom the options name.
 
     An address that a program gives gets the key that it gives beside it, and nothing that is meant for another: no key
@@ -71,12 +72,12 @@ def _target(options: Mapping[str, Any], env: Mapping[str, str], known: providers
     """
     name, api, key, url = (options.get(name) for name in NAMED)
     if key is None and url is None:
-        return providers.resolve(name, api, env, known)
-    provider, model = providers.named(name, env, known)
+        return resolve(name, api, env, known)
+    provider, model = named(name, env, known)
     if provider in ("replay", "local"):
         raise UsageError(f"{provider} takes neither api_key nor base_url: leave them out")
     row = known.providers[provider]
-    if row.transport == providers.SDK or (row.transport and key is None):
+    if row.transport == SDK or (row.transport and key is None):
         raise UsageError(f"the SDK of {provider} finds key and address: leave api_key and base_url out")
     given = dict(env)
     if url == "":  # what asked for one came to nothing, maybe; the provider's own address is not meant
@@ -89,7 +90,7 @@ def _target(options: Mapping[str, Any], env: Mapping[str, str], known: providers
         given["api_key"] = key
     row = row._replace(key_file="", key_cmd=())
     rows = known._replace(providers={**known.providers, provider: row}, aliases={})
-    return providers.resolve(f"{provider}/{model}", api, given, rows)
+    return resolve(f"{provider}/{model}", api, given, rows)
 
 
 def patience(options: Mapping[str, Any]) -> Patience:

@@ -33,7 +33,7 @@ def recognise(name: str, data: Any) -> Decoder | None:
     if kind in ("message_start", "message") or kind.startswith("content_block_"):
         return _decoder("messages")
     if kind in OWN:
-        return _decoder("own")
+        return _decoder("events")
     if kind in AGENT:
         return _decoder("agents", "ClaudeCode")
     if kind.startswith(("thread.", "turn.", "item.")):
@@ -43,7 +43,7 @@ def recognise(name: str, data: Any) -> Decoder | None:
     if "done" in data:
         return _decoder("ollama")
     if kind == "error" and "status" in data:
-        return _decoder("own")
+        return _decoder("events")
     return _decoder("chat") if faults.in_event(data, name) else None
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from .. import providers
+from ..providers.registry import SDK
+from ..providers.resolve import Target, endpoint
 from .loop import Watching
 from .transfer import Transport
 
@@ -12,13 +13,13 @@ from .transfer import Transport
 class Route(NamedTuple):
     """`server` is the embedded model's, which lives as long as it is referred to; None for all others."""
 
-    target: providers.Target
+    target: Target
     transport: Transport
     server: Any = None
 
 
 def find(
-    target: providers.Target,
+    target: Target,
     loop: Watching,
     prompt_size: int,
     *,
@@ -42,12 +43,12 @@ def find(
         from . import embedded
 
         server, url, key = embedded.start(target.model, prompt_size, progress, jobs)
-        target = target._replace(url=providers.endpoint(f"{url}/v1", target.api), key=key)
+        target = target._replace(url=endpoint(f"{url}/v1", target.api), key=key)
     return Route(target, _recorded(_transport(target, loop), record, target), server)
 
 
-def _transport(target: providers.Target, loop: Watching) -> Transport:
-    if target.transport == providers.SDK:
+def _transport(target: Target, loop: Watching) -> Transport:
+    if target.transport == SDK:
         from .sdk import Sdk
 
         return Sdk(target, loop)
@@ -56,7 +57,7 @@ def _transport(target: providers.Target, loop: Watching) -> Transport:
     return Curl(loop)
 
 
-def _recorded(transport: Transport, path: str | None, target: providers.Target) -> Transport:
+def _recorded(transport: Transport, path: str | None, target: Target) -> Transport:
     if path is None:
         return transport
     from .recording import Recorder
@@ -71,7 +72,7 @@ class Routes:
         self._loop, self._jobs, self._progress = loop, jobs, progress
         self._shared: dict[tuple[str, ...], Route] = {}
 
-    def to(self, target: providers.Target, prompt_size: int) -> tuple[providers.Target, Transport]:
+    def to(self, target: Target, prompt_size: int) -> tuple[Target, Transport]:
         """The target as it is reached, and by what. Raises as `find` does."""
         if target.provider == "replay":  # each plays from the beginning
             return find(target, self._loop, prompt_size)[:2]

@@ -5,8 +5,8 @@ Nothing is asked over the network. The import takes a quarter of a second, so it
 
 from __future__ import annotations
 
-from .core.events import Usage
-from .providers import PROVIDERS
+from ..core.events import Usage
+from ..providers.registry import PROVIDERS
 
 # The list's names of providers, where they are not ours.
 LISTED = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import stat
 
-from . import stdio
-from .errors import UsageError
+from .. import stdio
+from ..errors import UsageError
 
 PROMPT = "the prompt"
 SILENCE = 2.0  # seconds until a silent stdin is explained

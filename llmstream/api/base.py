@@ -8,20 +8,21 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
-from . import config
-from .asking import Asking, patience
-from .core.events import Event, Finish, Text, Usage
-from .core.request import EFFORTS, Request
-from .core.stop.conditions import UntilOptions, from_mapping
-from .core.stop.stops import Stops
-from .core.timing import Patience, Timing
-from .errors import UsageError, nearest
-from .net.generation import Generation
-from .net.transfer import Transport
-from .providers import APIS, Target
+from ..config import file as config
+from ..core.events import Event, Finish, Text, Usage
+from ..core.request import EFFORTS, Request
+from ..core.stop.conditions import UntilOptions, from_mapping
+from ..core.stop.stops import Stops
+from ..core.timing import Patience, Timing
+from ..dialects import APIS
+from ..errors import UsageError, nearest
+from ..net.generation import Generation
+from ..net.transfer import Transport
+from ..providers.resolve import Target
+from ..request.builder import Asking, patience
 
 if TYPE_CHECKING:
-    from .config import Config
+    from ..config.file import Config
 
 
 class Options(TypedDict, total=False):
@@ -161,7 +162,7 @@ def _defaults(settings: Config, given: Mapping[str, Any]) -> dict[str, Any]:
     import click
     from click.core import ParameterSource
 
-    from .commands import defaults, gen
+    from ..commands import defaults, gen
 
     ctx = click.Context(gen.command)
     for param in gen.command.params:
@@ -190,7 +191,7 @@ class Answer:
     @property
     def cost(self) -> float | None:
         """US dollars, where the extra `prices` is installed and has the price."""
-        from . import prices
+        from ..config import prices
 
         return prices.cost(self._asked.target.provider, self._asked.target.model, self.usage)
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .core.stop import conditions
-from .core.stop.condition import EXCLUSIVE, ONLY, Condition
-from .core.stop.conditions import Option
-from .errors import UsageError
-from .sizes import Seconds
+from ..core.stop import conditions
+from ..core.stop.condition import EXCLUSIVE, ONLY, Condition
+from ..core.stop.conditions import Option
+from ..errors import UsageError
+from .types import Seconds
 
 if TYPE_CHECKING:
-    from .core.stop.stops import Stops
+    from ..core.stop.stops import Stops
 
 TYPES: dict[type, Any] = {
     str: str,
@@ -89,6 +89,6 @@ def stops(params: dict[str, Any], prefix: str) -> Stops | None:
         if lonely:
             raise UsageError(f"--{prefix}{lonely[0]} needs a condition, for example --{prefix}regex PATTERN")
         return None
-    from .core.stop.stops import Stops
+    from ..core.stop.stops import Stops
 
     return Stops(made, mode)

@@ -9,8 +9,9 @@ import os
 import stat
 import time
 
-from .errors import UsageError
-from .providers import Provider, checked_key
+from ..errors import UsageError
+from ..providers.registry import Provider
+from ..providers.resolve import checked_key
 
 LONGEST = 65536  # bytes of a key file
 HOLDS = 300.0  # seconds for which a command's key is good: tokens last longer, and a server asks at every request

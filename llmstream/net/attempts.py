@@ -6,13 +6,15 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .. import providers
 from ..core.exchange import Exchange
 from ..core.faults import WHICH_KEY
 from ..core.request import Request
 from ..core.retry import Retries
 from ..core.timing import Patience, Timing
+from ..dialects import dialect
 from ..errors import Error, Incomplete, Unavailable
+from ..providers.registry import PROVIDERS
+from ..providers.resolve import Target, shown
 from .transfer import Ask, Transfer
 
 if TYPE_CHECKING:
@@ -33,14 +35,12 @@ class Again(NamedTuple):
 class Tries:
     """The requests of one generation. Times are seconds of the transport's clock."""
 
-    def __init__(
-        self, target: providers.Target, request: Request, patience: Patience, resume: Resume | None = None
-    ) -> None:
+    def __init__(self, target: Target, request: Request, patience: Patience, resume: Resume | None = None) -> None:
         self._target = target
         self._url = target.url
         self._limits = patience.limits
         self._retries = Retries(patience.retries, patience.max_retry_wait, patience.allowed)
-        self._dialect = providers.dialect(target.api)
+        self._dialect = dialect(target.api)
         self._body: dict[str, Any] = self._dialect.body(request, target.fields)
         self._resume = resume
         self._continued = False
@@ -57,7 +57,7 @@ class Tries:
     def exchange(self, timing: Timing, begun: float) -> Exchange:
         """What reads the answer to a request that goes out at `begun`."""
         decoder = self._dialect.Decoder(self._target.provider, self._target.model)
-        return Exchange(decoder, self._limits, timing, begun, providers.shown(self._url))
+        return Exchange(decoder, self._limits, timing, begun, shown(self._url))
 
     def follow(self, location: str | None) -> bool:
         """Takes a redirect that keeps the method, within the same origin: the key is sent to no other.
@@ -145,7 +145,7 @@ class Tries:
         return error if told == message else type(error)(told, again=error.again)
 
     def _which_key(self) -> str:
-        row = providers.PROVIDERS.get(self._target.provider)
+        row = PROVIDERS.get(self._target.provider)
         names = row.key_env if row else ()
         if names and not self._target.key and not self._target.transport:
             return f"no key was sent: set {' or '.join(names)}"

@@ -10,8 +10,10 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .errors import UsageError, nearest
-from .providers import APIS, BUILT_IN, PROVIDERS, SDK, Catalogue, Provider, moved, named
+from ..dialects import APIS
+from ..errors import UsageError, nearest
+from ..providers.registry import BUILT_IN, PROVIDERS, SDK, Catalogue, Provider, moved
+from ..providers.resolve import named
 
 if TYPE_CHECKING:
     from .toml import Document, Keys

@@ -10,12 +10,13 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from .core import schema as schemas
-from .core.request import Message, Request, Tool
-from .core.values import portable
-from .errors import UsageError
-from .prompts import read_bytes
-from .providers import Target, prefill
+from ..core import schema as schemas
+from ..core.request import Message, Request, Tool
+from ..core.values import portable
+from ..errors import UsageError
+from ..providers import prefill
+from ..providers.resolve import Target
+from .prompt import read_bytes
 
 GRAMMAR_IN_CHAT = ("local", "llamacpp")  # llama.cpp leaves a schema unread in its other dialects
 

@@ -1,1 +1,0 @@
-"""Many prompts and their answers: records in, places filled, lines out in order."""
