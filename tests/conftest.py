@@ -47,10 +47,10 @@ def run() -> Run:
 
 @pytest.fixture(scope="session")
 def llamacpp():
-    """The address of llama.cpp's own server with the embedded model: tests/llamacpp.py."""
+    """The address of llama.cpp's own server with the embedded model: tests/support/llamacpp.py."""
     pytest.importorskip("xllamacpp", reason="the extra `local` is not installed")
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.llamacpp"],
+        [sys.executable, "-m", "tests.support.llamacpp"],
         cwd=ROOT,
         env=environment(),
         stdin=subprocess.PIPE,

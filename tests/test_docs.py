@@ -22,9 +22,9 @@ from llmstream.net import embedded
 from llmstream.providers.registry import PROVIDERS
 from llmstream.providers.resolve import resolve
 
-from . import docs, examples
 from .conftest import ROOT, at, environment
-from .loopback import Provider, reply
+from .support import docs, examples
+from .support.loopback import Provider, reply
 
 COMMANDS = docs.commands()
 PAGES = sorted(path.stem for path in (ROOT / "man").iterdir())

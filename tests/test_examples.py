@@ -9,8 +9,8 @@ import subprocess
 
 import pytest
 
-from . import examples
 from .conftest import ROOT
+from .support import examples
 
 PAGES = sorted(path.stem for path in (ROOT / "man").iterdir())
 README = examples.fenced((ROOT / "README.md").read_text(), "README.md")

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 import pytest
 
 from .conftest import LLMSTREAM, at, environment
-from .loopback import HOLD, Provider, chat, chat_text, head
+from .support.loopback import HOLD, Provider, chat, chat_text, head
 
 GEN = [*LLMSTREAM, "gen", "-n", "-m", "openai/m", "Hi"]
 

@@ -10,7 +10,7 @@ import pytest
 from llmstream.cli import COMMANDS
 
 from .conftest import ROOT, at, environment
-from .loopback import DIALECTS, Provider, head
+from .support.loopback import DIALECTS, Provider, head
 
 HEAVY = {
     *("openai", "anthropic", "pydantic", "httpx", "httpx2", "httpcore", "httpcore2", "anyio", "xllamacpp", "certifi"),

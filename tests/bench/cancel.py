@@ -30,7 +30,7 @@ from itertools import accumulate
 from llmstream.cli import COMMANDS
 
 from ..conftest import LLMSTREAM, at
-from ..loopback import _read_request, chat_text, head
+from ..support.loopback import _read_request, chat_text, head
 from .measure import machine, progress
 
 PAUSE = 0.010
@@ -166,7 +166,7 @@ def slots(url: str) -> tuple[bool, int]:
 
 
 def model(runs: int) -> None:
-    command = [sys.executable, "-m", "tests.llamacpp"]
+    command = [sys.executable, "-m", "tests.support.llamacpp"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout and server.stdin
         url = server.stdout.readline().strip()

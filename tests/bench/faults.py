@@ -12,8 +12,8 @@ import subprocess
 import sys
 import tempfile
 
-from .. import faults
-from ..loopback import Provider
+from ..support import faults
+from ..support.loopback import Provider
 from . import gen as clients_of
 from . import measure
 

@@ -26,7 +26,7 @@ from llmstream.core.json.objects import Objects
 from llmstream.core.json.path import compile_path
 from llmstream.core.text import Decoder
 
-from ..core.shapes import shapes
+from ..support.shapes import shapes
 
 ROOT = Path(__file__).parent.parent.parent
 QUICK = "--quick" in sys.argv

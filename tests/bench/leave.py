@@ -16,7 +16,7 @@ import tempfile
 import time
 
 from ..conftest import LLMSTREAM, at
-from ..loopback import HOLD, Provider, chat_text, head
+from ..support.loopback import HOLD, Provider, chat_text, head
 
 GOAL = 50.0  # milliseconds
 

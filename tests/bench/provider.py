@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..loopback import DONE, frame, head
+from ..support.loopback import DONE, frame, head
 
 PAUSE = 0.0002
 WORDS = (" the", " river", " runs", " down", " to", " its", " mouth", ",", " slowly", " and", " far")

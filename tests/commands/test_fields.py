@@ -7,8 +7,8 @@ import subprocess
 import pytest
 
 from ..conftest import LLMSTREAM, at, environment
-from ..loopback import DIALECTS, HOLD, Provider, chat_text, head
-from ..pipes import filter
+from ..support.loopback import DIALECTS, HOLD, Provider, chat_text, head
+from ..support.pipes import filter
 
 BOOK = b'A book: {"title": "Emma \\"W\\"\\n", "meta": {"n": 1.10}, "tags": ["x", "y"]}'
 

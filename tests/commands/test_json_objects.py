@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from ..conftest import environment
-from ..pipes import filter
+from ..support.pipes import filter
 
 MESSY = b'Sure:\n```json\n{"a": 1.10}\n```\nor [{"b": [true]}, {"c": "\xc3\xa9"}].\n'
 CLEAN = b'{"a":1.10}\n{"b":[true]}\n{"c":"\xc3\xa9"}\n'

@@ -8,8 +8,8 @@ import subprocess
 
 import pytest
 
-from .. import loopback
 from ..conftest import LLMSTREAM, environment
+from ..support import loopback
 
 OLLAMA = b'{"model":"m","response":"Hi \xc3\xb6","done":false}\n{"model":"m","response":"","done":true}\n'
 

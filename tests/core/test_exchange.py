@@ -12,7 +12,7 @@ from llmstream.core.exchange import Exchange
 from llmstream.core.timing import Limits, Timing
 from llmstream.dialects import dialect
 from llmstream.errors import Incomplete, Refused, Unavailable
-from tests.loopback import DONE, chat_end, chat_text, frame
+from tests.support.loopback import DONE, chat_end, chat_text, frame
 
 SSE = {"content-type": "text/event-stream; charset=utf-8"}
 JSON = {"content-type": "application/json"}

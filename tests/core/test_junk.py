@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from llmstream.core.events import Finish
 from llmstream.errors import Error
-from tests.loopback import DIALECTS, DONE, chat_end, frame
-from tests.wire.transcripts import TRANSCRIPTS
+from tests.support.loopback import DIALECTS, DONE, chat_end, frame
+from tests.support.transcripts import TRANSCRIPTS
 
 from .test_exchange import JSON, SSE, begin
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from llmstream.core.text import Decoder, encode, looks_like_utf16
 
-from .cuts import SOME, generated, same
+from ..support.splits import SOME, generated, same
 
 
 def decode(chunks: list[bytes]) -> str:

@@ -18,9 +18,9 @@ from llmstream.net.curl import Curl
 from llmstream.net.loop import Loop
 from llmstream.net.transfer import Ask, Transfer
 
-from ..loopback import HOLD, Provider, Script, chat, chat_text, head
-from .http2 import Http2
-from .tunnel import Tunnel
+from ..support.http2 import Http2
+from ..support.loopback import HOLD, Provider, Script, chat, chat_text, head
+from ..support.tunnel import Tunnel
 
 LARGE = 16 << 20  # bytes: more than the network's buffers hold
 

@@ -12,8 +12,8 @@ from llmstream.core.timing import Limits
 from llmstream.errors import Incomplete, Refused, Unavailable
 from llmstream.net.resume import of
 
-from ..loopback import DONE, chat_end, chat_text
-from .scripted import TARGET, Scripted, started
+from ..support.loopback import DONE, chat_end, chat_text
+from ..support.scripted import TARGET, Scripted, started
 
 BUSY = {"status": 503, "headers": {"content-type": "application/json", "retry-after": "7"}}
 

@@ -14,7 +14,7 @@ from llmstream.net.transfer import Ask, Transfer
 from llmstream.providers.resolve import Target
 
 from ..conftest import LLMSTREAM, at, environment
-from ..loopback import DIALECTS, RESET, Provider, head, reply
+from ..support.loopback import DIALECTS, RESET, Provider, head, reply
 
 KEY = "sk-test-key"  # of conftest.at
 MODELS = {"chat": "openai/m", "responses": "openai/m", "messages": "anthropic/m"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ..conftest import environment
-from ..loopback import HOLD, RESET, Provider, chat, chat_text, frame, head, messages, reply
+from ..support.loopback import HOLD, RESET, Provider, chat, chat_text, frame, head, messages, reply
 
 AGAIN = ["--continue", "--max-retry-wait", "0.01"]
 TEXTS = ["Hello, ", "wör", "ld", "\n\nAnd ", "more."]

@@ -93,7 +93,7 @@ def test_a_cut_answer_equals_the_whole_one(llamacpp, api):
 
 
 def main() -> None:
-    command = [sys.executable, "-m", "tests.llamacpp"]
+    command = [sys.executable, "-m", "tests.support.llamacpp"]
     with subprocess.Popen(
         command, cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:

@@ -10,10 +10,10 @@ import re
 
 import pytest
 
-from .. import eventstream
 from ..conftest import environment
-from ..loopback import Provider, chat, head, messages, reply, responses
-from .clouds import AWS_KEY, AWS_SECRET, FRAMES, TOKEN, aws, bedrock, entra, identity, vertex
+from ..support import eventstream
+from ..support.clouds import AWS_KEY, AWS_SECRET, FRAMES, TOKEN, aws, bedrock, entra, identity, vertex
+from ..support.loopback import Provider, chat, head, messages, reply, responses
 
 # What arrives, and what it is answered with.
 

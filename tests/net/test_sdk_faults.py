@@ -13,10 +13,10 @@ import threading
 import pytest
 import trustme
 
-from .. import eventstream
 from ..conftest import LLMSTREAM
-from ..loopback import CLOSE, HOLD, RESET, Provider, head, messages, reply, responses
-from .clouds import FRAMES, TOKEN, aws, bedrock, entra
+from ..support import eventstream
+from ..support.clouds import FRAMES, TOKEN, aws, bedrock, entra
+from ..support.loopback import CLOSE, HOLD, RESET, Provider, head, messages, reply, responses
 
 
 @bedrock

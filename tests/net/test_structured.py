@@ -1,6 +1,7 @@
 """The embedded model obeys schemas: each answer is valid.
 
-Most answers come from its server as tests/llamacpp.py runs it, on one thread, which a busy machine does not slow down.
+Most answers come from its server as tests/support/llamacpp.py runs it, on one thread, which a busy machine does not
+slow down.
 """
 
 from __future__ import annotations

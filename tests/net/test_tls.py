@@ -8,7 +8,7 @@ import pytest
 import trustme
 
 from ..conftest import at
-from ..loopback import Provider, chat, head
+from ..support.loopback import Provider, chat, head
 
 CA_VARIABLES = ("CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from . import browser as chromiums
-from .serving import WAIT, Scripted
+from ..support import browser as chromiums
+from ..support.serving import WAIT, Scripted
 
 
 @pytest.fixture(scope="module")  # its loop runs on in this thread, where the next module may want one of its own

@@ -8,8 +8,8 @@ from pathlib import Path
 from llmstream.core.events import Finish, Reasoning, Usage
 from llmstream.errors import Unavailable
 
-from .browser import chromium
-from .serving import Scripted, Word
+from ..support.browser import chromium
+from ..support.serving import Scripted, Word
 
 QUESTION = "How do I read a file line by line in Python, and when should I not?"
 ANSWER = """\

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import pytest
 
 from ..conftest import LLMSTREAM, at, environment
-from ..loopback import HOLD, Provider, chat, chat_text, head, reply
+from ..support.loopback import HOLD, Provider, chat, chat_text, head, reply
 
 WAIT = 20
 ASK = {"prompt": "Hi"}
@@ -66,7 +66,7 @@ def contents(stream: str) -> list[str]:
 
 @pytest.mark.parametrize("model", ["openai/m", "anthropic/m"])
 def test_a_provider_s_answer_is_passed_on(model):
-    from ..loopback import messages
+    from ..support.loopback import messages
 
     answer = chat("Hel", "lo") if model == "openai/m" else messages("Hel", "lo")
     with Provider([head(), *answer]) as provider, before(provider, model=model) as served:

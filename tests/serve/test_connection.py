@@ -9,7 +9,7 @@ import pytest
 
 from llmstream.serve.connection import MAX_HEAD, MAX_WAITING
 
-from .serving import ASK, END, WAIT, Client, Scripted, Word, ask, frames
+from ..support.serving import ASK, END, WAIT, Client, Scripted, Word, ask, frames
 
 POST = "POST /chat/stream HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 CHUNKED = f"{POST}transfer-encoding: chunked\r\n\r\n".encode()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .serving import Scripted
+from ..support.serving import Scripted
 
 PROGRAM = shutil.which("schemathesis", path=str(Path(sys.executable).parent)) or shutil.which("schemathesis")
 

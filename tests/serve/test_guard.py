@@ -10,7 +10,7 @@ import pytest
 from llmstream.errors import UsageError
 from llmstream.serve.run import listen, url
 
-from .serving import ASK, END, WAIT, Client, Scripted, Word, ask, frames, get
+from ..support.serving import ASK, END, WAIT, Client, Scripted, Word, ask, frames, get
 
 SECRET = "wörd of a token"
 BEARER = {"authorization": f"Bearer {SECRET}".encode().decode("latin-1")}

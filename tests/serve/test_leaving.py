@@ -17,7 +17,7 @@ from llmstream.core.events import Text
 from llmstream.serve.run import DESCRIPTORS
 
 from ..conftest import ROOT, environment
-from .serving import ASK, END, WAIT, Client, Scripted, Word, ask, frames
+from ..support.serving import ASK, END, WAIT, Client, Scripted, Word, ask, frames
 
 PATHS = {
     "/chat/stream": ASK,

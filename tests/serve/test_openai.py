@@ -12,7 +12,7 @@ from llmstream.core.events import Finish, Reasoning, Text, ToolCall, Usage
 from llmstream.core.request import Message
 from llmstream.errors import Incomplete, Refused, Unavailable, UsageError
 
-from .serving import END, START, WAIT, Client, Scripted, Word, ask, frames, get
+from ..support.serving import END, START, WAIT, Client, Scripted, Word, ask, frames, get
 
 HELLO = [{"role": "user", "content": "Hi"}]
 PATH = "/v1/chat/completions"

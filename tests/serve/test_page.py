@@ -10,8 +10,8 @@ from llmstream.core.events import Finish, Reasoning, Text
 from llmstream.errors import Unavailable
 from llmstream.serve import page as served
 
-from .browser import answer, ended, send
-from .serving import END, WAIT, Client, Scripted, Word, get
+from ..support.browser import answer, ended, send
+from ..support.serving import END, WAIT, Client, Scripted, Word, get
 
 
 def test_an_answer_is_seen_to_grow(visit):

@@ -7,8 +7,8 @@ import pytest
 from llmstream.core.events import Reasoning
 from llmstream.errors import Incomplete
 
-from .browser import send
-from .serving import END, WAIT, Scripted
+from ..support.browser import send
+from ..support.serving import END, WAIT, Scripted
 
 ATTACKS = [
     "<script>document.title = 'owned'</script>",

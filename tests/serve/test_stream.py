@@ -10,7 +10,7 @@ from llmstream.core.events import Finish, Reasoning, Text, Usage
 from llmstream.core.stop.conditions import from_mapping
 from llmstream.errors import Incomplete, Refused, Unavailable, UsageError
 
-from .serving import END, START, Client, Scripted, Word, ask, frames, get
+from ..support.serving import END, START, Client, Scripted, Word, ask, frames, get
 
 TAIL = (
     'event: usage\ndata: {"input_tokens": 3, "output_tokens": 2, "cached_tokens": 0, "reasoning_tokens": 0, '

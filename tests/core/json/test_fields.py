@@ -17,7 +17,7 @@ from llmstream.core.json.path import compile_path, full
 from llmstream.core.json.strings import Unescaper, unescaped
 from llmstream.errors import UsageError
 
-from ..cuts import SOME, generated, same
+from ...support.splits import SOME, generated, same
 from .test_scanner import documents, dump, values
 
 CTS = json.loads((Path(__file__).parent.parent.parent / "suites/jsonpath-cts/cts.json").read_bytes())["tests"]

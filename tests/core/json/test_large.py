@@ -14,7 +14,7 @@ from llmstream.core.json.fields import Fault, Fields
 from llmstream.core.json.objects import Objects
 from llmstream.core.json.path import compile_path
 
-from ..cuts import generated
+from ...support.splits import generated
 
 PATHS = ["[*].a", "a", "..a", "[*][*].a", "[0].a", "[-1].a", "[*].b.a", "b[*].a", "[?@.a==1].pad", "*", "$"]
 

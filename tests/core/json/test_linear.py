@@ -13,7 +13,7 @@ from llmstream.core.json.fields import Fields
 from llmstream.core.json.objects import Objects
 from llmstream.core.json.path import compile_path
 
-from ..shapes import shapes
+from ...support.shapes import shapes
 
 N = 6000
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from llmstream.core.json.mend import closed, mended
 
-from ..cuts import generated
+from ...support.splits import generated
 from .test_scanner import dump, styles, values
 
 

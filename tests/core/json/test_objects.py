@@ -12,7 +12,7 @@ from llmstream.core.json.documents import BULK
 from llmstream.core.json.fenced import FencedObjects
 from llmstream.core.json.objects import Objects
 
-from ..cuts import SOME, generated, same
+from ...support.splits import SOME, generated, same
 from .test_scanner import documents, dump, styles, values
 
 

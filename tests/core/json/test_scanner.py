@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from llmstream.core.json.grammar import minify
 from llmstream.core.json.scanner import MAX_DEPTH, RUN, Scanner
 
-from ..cuts import SOME, generated, same
+from ...support.splits import SOME, generated, same
 
 
 def scan(chunks: list[str]) -> tuple[str, int]:

@@ -7,7 +7,7 @@ import pytest
 from llmstream.core.markdown.code import Code
 from llmstream.errors import Incomplete, NotFound
 
-from ...cuts import cuttings
+from ...support.cuts import cuttings
 
 TEXT = """Two ways, é \udcff:
 

@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 
 from llmstream.core.markdown.fences import LINE, Closed, Fences, Opened
 
-from ...cuts import cut, cuttings
+from ...support.cuts import cut, cuttings
 
 
 def events(pieces):

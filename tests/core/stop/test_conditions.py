@@ -16,7 +16,7 @@ from llmstream.core.stop.counts import Characters, Fixed, Lines, Words
 from llmstream.core.stop.json_value import JsonValue
 from llmstream.errors import UsageError
 
-from ...cuts import cut, cuttings
+from ...support.cuts import cut, cuttings
 
 TEXTS = st.text("ab \n\u2028\u00a0é", max_size=40)
 PLACES = st.lists(st.integers(0, 100), max_size=8)

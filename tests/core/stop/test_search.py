@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from llmstream.core.stop.search import Search
 from llmstream.errors import UsageError
 
-from ...cuts import cut, cuttings
 from ...fuzz import until_regex
+from ...support.cuts import cut, cuttings
 
 
 def spans(pattern: str, pieces: list[str], flags: int = 0, count: int = 1, window: int = 1000):

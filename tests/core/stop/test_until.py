@@ -15,7 +15,7 @@ from llmstream.core.stop.search import Search
 from llmstream.core.stop.until import Until
 from llmstream.errors import Incomplete
 
-from ...cuts import cut, cuttings
+from ...support.cuts import cut, cuttings
 
 MODES = (WITH, EXCLUSIVE, ONLY, QUIET)
 

@@ -1,0 +1,675 @@
+"""Streams in Python programs, over real sockets: what holds for threads, for asyncio and for uvloop alike."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import llmstream
+from llmstream import Finish, Incomplete, Refused, Text, Unavailable, Usage, UsageError
+from llmstream.errors import Error
+
+from ..conftest import environment
+from ..support.loopback import DIALECTS, HOLD, WAIT, Provider, chat, chat_end, chat_text, frame, head, reply
+from ..support.streams import DRIVERS, LOOPS, at, be_nobody, run
+
+
+@pytest.fixture(autouse=True)
+def nobody(monkeypatch):
+    be_nobody(monkeypatch)
+
+
+class Read:
+    """What came of a stream that was read to its end: a list of events, batches or pieces, and the error."""
+
+    def __init__(self, driver: str, options: dict[str, Any], what: str = "events", prompt: str = "Hi") -> None:
+        self.items: list[Any] = []
+        self.error: BaseException | None = None
+        self._what = what
+        if driver == "thread":
+            self.stream: Any = llmstream.stream(prompt, **options)
+            self._read()
+        else:
+            self.stream = llmstream.astream(prompt, **options)
+            run(driver, self._read_async())
+
+    def _source(self) -> Any:
+        return {"events": lambda: self.stream, "batches": self.stream.batches, "text": lambda: self.stream.text}
+
+    def _read(self) -> None:
+        try:
+            with self.stream:
+                for item in self._source()[self._what]():
+                    self.items.append(item)
+        except Exception as error:
+            self.error = error
+
+    async def _read_async(self) -> None:
+        try:
+            async with self.stream:
+                async for item in self._source()[self._what]():
+                    self.items.append(item)
+        except Exception as error:
+            self.error = error
+
+
+# What is read.
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("api", DIALECTS)
+def test_events_text_and_usage_of_each_dialect(driver, api):
+    with Provider([head(), *DIALECTS[api]("Hello, ", "wörld")]) as provider:
+        model = "anthropic/m" if api == "messages" else "openai/m"
+        url = provider.url if api == "messages" else f"{provider.url}/v1"
+        read = Read(driver, at(provider, api=api, model=model, base_url=url))
+    assert read.error is None
+    assert [event.text for event in read.items if isinstance(event, Text)] == ["Hello, ", "wörld"]
+    assert [event.type for event in read.items] == ["start", "text", "text", "usage", "finish"]
+    assert (read.stream.usage, read.stream.finish) == (Usage(3, 2), read.items[-1])
+    assert read.stream.finish.reason == "stop"
+    assert read.stream.timing.ttft > 0
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_pieces_of_text_come_before_the_next_is_sent(driver):
+    word = threading.Event()
+    with Provider([head(), chat_text("first"), word, *chat("second")]) as provider:
+        options = at(provider, on_text=lambda text: word.set())
+        read = Read(driver, options, "text")
+    assert (read.items, read.error) == (["first", "second"], None)
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_batches_hold_what_arrived_together(driver):
+    word = threading.Event()
+    with Provider([head() + chat_text("a") + chat_text("b"), word, *chat("c")]) as provider:
+        read = Read(driver, at(provider, on_text=lambda text: text == "b" and word.set()), "batches")
+    assert [event.text for event in read.items[0][1:]] == ["a", "b"]
+    assert [event for batch in read.items[1:] for event in batch if isinstance(event, Text)] == [Text("c")]
+    assert all(read.items)
+
+
+def test_read_gives_the_text():
+    with Provider([head(), *chat("a", "b")], [head(), *chat("c", "d")]) as provider:
+        assert llmstream.stream("Hi", **at(provider)).read() == "ab"
+
+        async def main() -> str:
+            return await llmstream.astream("Hi", **at(provider)).read()
+
+        assert asyncio.run(main()) == "cd"
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_stream_that_was_read_gives_nothing_more(driver):
+    with Provider([head(), *chat("a")]) as provider:
+        read = Read(driver, at(provider))
+        read.items.clear()
+        again = read.stream.read()
+        assert (run(driver, again) if driver != "thread" else again) == ""
+    assert len(provider.requests) == 1
+
+
+# What is asked.
+
+
+def test_options_go_into_the_request():
+    options = {
+        "system": "Be brief.", "max_tokens": 5, "temperature": 0.5, "seed": 1, "stop": "END", "options": {"top_p": 0.9},
+        "messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}],
+    }  # fmt: skip
+    with Provider([head(), *chat("a")]) as provider:
+        llmstream.stream("Hi", **at(provider, **options)).read()
+    [request] = provider.requests
+    body = request.json
+    assert [message["content"] for message in body["messages"]] == ["Be brief.", "a", "b", "Hi"]
+    names = ("model", "max_completion_tokens", "max_tokens", "temperature", "seed", "stop", "top_p")
+    # At another address than OpenAI's, the field is max_tokens.
+    assert {name: body[name] for name in names if name in body} == {
+        "model": "m", "max_tokens": 5, "temperature": 0.5, "seed": 1, "stop": ["END"], "top_p": 0.9,
+    }  # fmt: skip
+
+
+def test_a_schema_and_tools_are_values():
+    schema = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+    tools = [{"name": "f", "description": "", "parameters": {"type": "object", "properties": {}}}]
+    with Provider([head(), *chat("a")]) as provider:
+        llmstream.stream("Hi", **at(provider, schema=schema, tools=tools)).read()
+    body = provider.requests[0].json
+    assert body["response_format"]["json_schema"]["schema"]["required"] == ["name"]
+    assert body["tools"][0]["function"]["name"] == "f"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "options", "error", "message"),
+    [
+        ("", {}, UsageError, "the prompt is empty: give one"),
+        ("Hi", {"model": "nobody/x"}, UsageError, "unknown provider 'nobody'"),
+        ("Hi", {"model": "openai/m"}, UsageError, "no key for openai: set OPENAI_API_KEY"),
+        ("Hi", {"model": "openai/m", "api_key": "a b"}, UsageError, "api_key is no key: it holds a line end, a blank"),
+        ("Hi", {"model": "openai/m", "base_url": "ftp://x", "api_key": "k"}, UsageError, "base_url is not a URL"),
+        ("Hi", {"model": "openai/m", "base_url": ""}, UsageError, "base_url is empty"),
+        ("Hi", {"model": "bedrock/m", "api_key": "k"}, UsageError, "the SDK of bedrock finds key and address"),
+        ("Hi", {"model": "replay:x", "api_key": "k"}, UsageError, "replay takes neither api_key nor base_url"),
+        ("Hi", {"model": "ollama/m", "messages": "-"}, UsageError, "stdin is the program's own"),
+        ("Hi", {"model": "ollama/m", "until": {"line": 1}}, UsageError, "no such condition: until: line"),
+        ("Hi", {"model": "ollama/m", "sytem": "x"}, TypeError, "there is no option 'sytem': did you mean 'system'?"),
+        (b"Hi", {"model": "ollama/m"}, TypeError, "the prompt is to be a str, not bytes"),
+    ],
+)
+@pytest.mark.parametrize("function", [llmstream.stream, llmstream.astream])
+def test_what_cannot_be_asked_is_told_at_once(function, prompt, options, error, message):
+    with pytest.raises(error) as caught:
+        function(prompt, **options)
+    assert str(caught.value).startswith(message)
+
+
+# Keys and addresses.
+
+
+def test_the_environment_says_where_and_with_what_key(monkeypatch):
+    with Provider([head(), *chat("a")]) as provider:
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-environment")
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{provider.url}/v1")
+        assert llmstream.stream("Hi", "openai/m").read() == "a"
+        assert llmstream.stream("Hi", "openai/m", api_key="sk-given").read() == "a"
+    sent = [request.headers["authorization"] for request in provider.requests]
+    assert sent == ["Bearer sk-environment", "Bearer sk-given"]
+
+
+def test_another_address_gets_the_key_beside_it_and_no_other(monkeypatch, tmp_path):
+    config = tmp_path / "config.toml"
+    config.write_text(
+        '[providers.openai]\nheaders = {X-Secret = "s"}\n[providers.work]\nbase_url = "https://work.example/v1"\n'
+        'key_cmd = "echo sk-command"\nheaders = {X-Secret = "s"}\n'
+    )
+    monkeypatch.setenv("LLMSTREAM_CONFIG", str(config))
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-environment")
+    with Provider([head(), *chat("a")]) as provider:
+        for model in ("openai/m", "work/m"):
+            for key in (None, "sk-given"):
+                options = {"base_url": f"{provider.url}/v1", "api_key": key, "api": "chat"}
+                assert llmstream.stream("Hi", model, **options).read() == "a"
+    headers = [request.headers for request in provider.requests]
+    assert [one.get("authorization") for one in headers] == [None, "Bearer sk-given"] * 2
+    assert not [one for one in headers if "x-secret" in one or "sk-environment" in str(one)]
+
+
+def test_the_configurations_defaults_hold_where_nothing_else_is_said(monkeypatch, tmp_path):
+    config = tmp_path / "config.toml"
+    config.write_text(
+        '[aliases]\nfast = "openai/m"\n[providers.openai]\ndefaults = {temperature = 0.5, seed = 7, stop = "X"}\n'
+        "[providers.openai.models.m]\nmax-tokens = 9\noption = {top_p = 0.1}\n"
+    )
+    monkeypatch.setenv("LLMSTREAM_CONFIG", str(config))
+    with Provider([head(), *chat("a")]) as provider:
+        llmstream.stream("Hi", **at(provider, model="fast", seed=1)).read()
+        body = provider.requests[0].json
+    got = {name: body[name] for name in ("temperature", "seed", "stop", "max_tokens", "top_p")}
+    assert got == {"temperature": 0.5, "seed": 1, "stop": ["X"], "max_tokens": 9, "top_p": 0.1}
+    config.write_text("[providers.openai]\ndefaults = {temperature = true}\n")
+    with pytest.raises(UsageError, match="temperature"):
+        llmstream.stream("Hi", "openai/m", api_key="k")
+
+
+# What goes wrong.
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize(
+    ("script", "error", "texts"),
+    [
+        (reply("401 Unauthorized", b'{"error": {"message": "bad key"}}'), Refused, []),
+        (reply("503 Busy", b"", "text/html"), Unavailable, []),
+        ([], Unavailable, []),
+        ([head(), *chat("a", "b")[:-1]], Incomplete, ["a", "b"]),
+        ([head(), chat_text("a"), frame({"error": {"message": "x", "type": "overloaded"}})], Unavailable, ["a"]),
+    ],
+    ids=["refused", "unavailable", "gone", "cut", "overloaded"],
+)
+def test_errors_come_after_all_that_came_before(driver, script, error, texts):
+    with Provider(script) as provider:
+        read = Read(driver, at(provider, retries=0), "text")
+    assert type(read.error) is error
+    assert isinstance(read.error, Error)
+    assert read.items == texts
+    assert read.stream.finish is None
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_limit_or_a_refusal_is_an_answer(driver):
+    with Provider([head(), chat_text("a"), chat_end("length"), frame("[DONE]")]) as provider:
+        read = Read(driver, at(provider))
+    assert (read.error, read.stream.finish) == (None, Finish("length", "length"))
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_new_try_is_told_to_the_note(driver):
+    notes: list[str] = []
+    busy = reply("503 Busy", b"", "text/html", "Retry-After: 0")
+    with Provider(busy, [head(), *chat("a")]) as provider:
+        read = Read(driver, at(provider, note=notes.append), "text")
+    assert (read.items, read.error) == (["a"], None)
+    assert [note.partition(": trying again")[1] for note in notes] == [": trying again"]
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("option", ["first_token_timeout", "stall_timeout", "timeout"])
+def test_time_outs(driver, option):
+    begun = [chat_text("a")] if option == "stall_timeout" else []
+    with Provider([head(), *begun, HOLD]) as provider:
+        read = Read(driver, at(provider, retries=0, **{option: 0.05}), "text")
+        assert provider.left.wait(WAIT)
+    assert isinstance(read.error, Incomplete if begun else Unavailable)
+    assert read.items == ["a"] * len(begun)
+
+
+# Until, and callbacks.
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_condition_ends_the_answer_upstream(driver):
+    with Provider([head(), chat_text("one t"), chat_text("wo three"), HOLD]) as provider:
+        read = Read(driver, at(provider, until={"regex": "t.o"}))
+        assert provider.left.wait(WAIT)
+    assert "".join(event.text for event in read.items if isinstance(event, Text)) == "one two"
+    assert read.stream.met
+    assert read.stream.finish == Finish("cancelled", "") == read.items[-1]
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_condition_of_time_ends_a_silent_answer(driver):
+    with Provider([head(), HOLD]) as provider:
+        read = Read(driver, at(provider, until={"seconds": 0.05}))
+        assert provider.left.wait(WAIT)
+    assert (read.items, read.error) == ([Finish("cancelled", "")], None)
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_filter_that_has_enough_ends_the_answer_upstream(driver):
+    async def main(text: Any) -> str:
+        return "".join([piece async for piece in llmstream.code(text)])
+
+    with Provider([head(), chat_text("```py\nx\n```\n"), HOLD]) as provider:
+        if driver == "thread":
+            stream: Any = llmstream.stream("Hi", **at(provider))
+            assert "".join(llmstream.code(stream.text)) == "x\n"
+        else:
+            stream = llmstream.astream("Hi", **at(provider))
+            assert run(driver, main(stream.text)) == "x\n"
+        assert stream.finish == Finish("cancelled", "")
+        assert provider.left.wait(WAIT)
+
+
+def test_pieces_may_be_taken_in_turns():
+    with Provider([head(), *chat("a", "b", "c")]) as provider:
+        stream = llmstream.stream("Hi", **at(provider))
+        assert [next(stream.text), next(stream.text), stream.read()] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_callbacks_come_in_order(driver):
+    said: list[Any] = []
+    with Provider([head(), *chat("a", "b")]) as provider:
+        Read(driver, at(provider, on_text=said.append, on_finish=said.append))
+    assert said == ["a", "b", Finish("stop", "stop")]
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("callback", ["on_text", "on_finish", "note"])
+def test_what_a_callback_raises_comes_through_and_closes(driver, callback):
+    def fail(value: object) -> None:
+        raise LookupError("mine")
+
+    busy = reply("503 Busy", b"", "text/html", "Retry-After: 30")
+    scripts = {"on_text": [head(), chat_text("a"), HOLD], "on_finish": [head(), *chat("a"), HOLD], "note": busy}
+    with Provider(scripts[callback]) as provider:
+        read = Read(driver, at(provider, **{callback: fail}))
+        if callback != "note":
+            assert provider.left.wait(WAIT)
+    assert isinstance(read.error, LookupError)
+    assert "text" in [event.type for event in read.items] or callback != "on_finish"
+
+
+def test_a_callback_may_close_its_stream():
+    with Provider([head(), chat_text("a"), HOLD]) as provider:
+        stream = llmstream.stream("Hi", **at(provider, on_text=lambda text: stream.close()))
+        assert [event for event in stream if event.type != "start"] == [Text("a"), Finish("cancelled", "")]
+        assert provider.left.wait(WAIT)
+
+
+# Closing, in each phase.
+
+
+@contextlib.contextmanager
+def deaf() -> Iterator[int]:
+    """The port of a server to which no connection comes about: its queue is full."""
+    with socket.socket() as listener, contextlib.ExitStack() as clients:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        for _ in range(4):
+            client = clients.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(("127.0.0.1", port))
+        yield port
+
+
+def connecting(port: int) -> int:
+    """How many connections to the port are under way (state SYN_SENT in Linux's table)."""
+    with open("/proc/net/tcp") as table:
+        rows = [line.split() for line in table][1:]
+    return sum(1 for row in rows if row[2].endswith(f":{port:04X}") and row[3] == "02")
+
+
+@contextlib.contextmanager
+def phase(name: str) -> Iterator[tuple[dict[str, Any], Callable[[], None], Callable[[], bool]]]:
+    """Options, what waits until the phase has come, and what says that the provider saw the end."""
+    if name == "connecting":
+        with deaf() as port:
+            before = connecting(port)
+
+            def wait_for(count: int) -> bool:
+                ends = time.monotonic() + WAIT
+                while connecting(port) != count and time.monotonic() < ends:
+                    time.sleep(0.001)
+                return connecting(port) == count
+
+            here = {"model": "openai/m", "base_url": f"http://127.0.0.1:{port}", "retries": 0}
+            yield here, lambda: _must(wait_for(before + 1)), lambda: wait_for(before)
+        return
+    here_now = threading.Event()
+    scripts = {
+        "silent": [here_now, HOLD],
+        "thinking": [head(), here_now, HOLD],
+        "streaming": [head(), chat_text("a"), HOLD],
+        "waiting": reply("503 Busy", b"", "text/html", "Retry-After: 30"),
+    }
+    with Provider(scripts[name]) as provider:
+        options = at(provider, on_text=lambda text: here_now.set(), note=lambda note: here_now.set())
+
+        def reached() -> None:
+            _must(provider.asked.wait(WAIT))
+            if name in ("silent", "thinking"):
+                here_now.set()
+            _must(here_now.wait(WAIT))
+
+        yield options, reached, lambda: name == "waiting" or provider.left.wait(WAIT)
+        if name == "waiting":
+            assert len(provider.requests) == 1
+
+
+def _must(true: bool) -> None:
+    assert true
+
+
+PHASES = [
+    pytest.param("connecting", marks=pytest.mark.skipif(not os.path.exists("/proc/net/tcp"), reason="not Linux")),
+    *("silent", "thinking", "streaming", "waiting"),
+]
+CANCELLED = [Finish("cancelled", "")]
+
+
+def after_text(events: list[Any]) -> list[Any]:
+    return [event for event in events if event.type not in ("start", "text")]
+
+
+@pytest.mark.parametrize("name", PHASES)
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_another_thread_closes(driver, name):
+    with phase(name) as (options, reached, left):
+        make = llmstream.stream if driver == "thread" else llmstream.astream
+        stream: Any = make("Hi", **options)
+        events: list[Any] = []
+
+        async def main() -> None:
+            async for event in stream:
+                events.append(event)
+
+        reader = threading.Thread(target=lambda: events.extend(stream) if driver == "thread" else run(driver, main()))
+        reader.start()
+        reached()
+        stream.close()
+        reader.join(WAIT)
+        assert not reader.is_alive()
+        assert left()
+    assert after_text(events) == CANCELLED
+    assert stream.finish == CANCELLED[0]
+
+
+@pytest.mark.parametrize("name", PHASES)
+@pytest.mark.parametrize("driver", LOOPS)
+@pytest.mark.parametrize("how", ["cancel", "aclose"])
+def test_another_task_closes_or_cancels(driver, name, how):
+    with phase(name) as (options, reached, left):
+        stream = llmstream.astream("Hi", **options)
+        events: list[Any] = []
+
+        async def read() -> None:
+            async for event in stream:
+                events.append(event)
+
+        async def main() -> None:
+            task = asyncio.create_task(read())
+            await asyncio.to_thread(reached)
+            if how == "cancel":
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            else:
+                await stream.aclose()
+                await task
+            assert await asyncio.to_thread(left)
+
+        run(driver, main())
+    assert stream.finish == CANCELLED[0]
+    assert after_text(events) == ([] if how == "cancel" else CANCELLED)
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_what_is_left_in_the_middle_is_closed(driver):
+    with Provider([head(), chat_text("a"), HOLD], [head(), chat_text("a"), HOLD]) as provider:
+
+        def within() -> None:
+            with llmstream.stream("Hi", **at(provider)) as stream:
+                for _ in stream.text:
+                    break
+
+        async def within_async() -> None:
+            async with llmstream.astream("Hi", **at(provider)) as stream:
+                async for _ in stream.text:
+                    break
+            assert await asyncio.to_thread(provider.left.wait, WAIT)
+
+        within() if driver == "thread" else run(driver, within_async())
+        assert provider.left.wait(WAIT)
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_what_is_dropped_is_closed(driver):
+    with Provider([head(), chat_text("a"), HOLD]) as provider:
+
+        def drop() -> None:
+            for _ in llmstream.stream("Hi", **at(provider)).text:
+                break
+
+        async def drop_async() -> None:
+            async for _ in llmstream.astream("Hi", **at(provider)).text:
+                break
+            assert await asyncio.to_thread(provider.left.wait, WAIT)
+
+        drop() if driver == "thread" else run(driver, drop_async())
+        assert provider.left.wait(WAIT)
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_one_that_is_closed_before_it_is_read_asks_nothing(driver):
+    with Provider([head(), *chat("a")]) as provider:
+        if driver == "thread":
+            stream: Any = llmstream.stream("Hi", **at(provider))
+            stream.close()
+            events = list(stream)
+        else:
+            stream = llmstream.astream("Hi", **at(provider))
+            stream.close()
+
+            async def main() -> list[Any]:
+                return [event async for event in stream]
+
+            events = run(driver, main())
+    assert (events, provider.requests) == (CANCELLED, [])
+
+
+def test_closing_after_the_end_changes_nothing():
+    with Provider([head(), *chat("a")]) as provider:
+        stream = llmstream.stream("Hi", **at(provider))
+        assert stream.read() == "a"
+        stream.close()
+        stream.close()
+    assert (stream.finish, list(stream)) == (Finish("stop", "stop"), [])
+
+
+# Many.
+
+
+def test_threads_have_a_stream_each():
+    with Provider([head(), *chat(*"abcdefgh")]) as provider:
+        texts: list[str] = []
+        threads = [
+            threading.Thread(target=lambda: texts.append(llmstream.stream("Hi", **at(provider)).read()))
+            for _ in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(WAIT)
+    assert texts == ["abcdefgh"] * 8
+
+
+def test_a_replay_and_the_sdks_are_read_as_well(tmp_path, monkeypatch):
+    recording = tmp_path / "r.ndjson"
+    lines = ['{"recording": 1, "provider": "openai", "model": "m", "api": "chat"}', '{"t": 0, "request": {}}']
+    lines.append('{"t": 0, "status": 200, "headers": {"content-type": "text/event-stream"}}')
+    lines += [f'{{"t": 0, "data": {__import__("json").dumps(frame.decode())}}}' for frame in chat("a", "b")]
+    recording.write_text("\n".join([*lines, '{"t": 0, "end": ""}']))
+    for driver in DRIVERS:
+        assert Read(driver, {"model": f"replay:{recording}"}, "text").items == ["a", "b"]
+
+
+# The process.
+
+
+def python(script: str, *lines: str) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-W", "error", "-c", "\n".join([script, *lines])]
+    return subprocess.run(command, capture_output=True, env=environment(), timeout=60)
+
+
+@pytest.mark.parametrize("end", ["pass", "sys.exit(0)", "gc.collect()", "del answer", "loop.close()"])
+@pytest.mark.parametrize("kind", ["stream", "astream"])
+def test_a_program_that_leaves_a_stream_open_ends_without_noise(kind, end):
+    with Provider([head(), chat_text("a"), HOLD]) as provider:
+        done = python(
+            "import asyncio, gc, llmstream, sys",
+            "loop = asyncio.new_event_loop()",
+            f"answer = llmstream.{kind}('Hi', **{at(provider)!r})",
+            "first = next(answer) if hasattr(answer, '__next__') else loop.run_until_complete(anext(answer))",
+            "print(first.type)",
+            *(["loop.close()"] if kind == "stream" and end != "loop.close()" else []),
+            end,
+            "loop.close()",
+        )
+        assert provider.left.wait(WAIT)
+    assert (done.stdout, done.stderr, done.returncode) == (b"start\n", b"", 0)
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("xllamacpp"), reason="the extra `local` is not installed")
+def test_all_streams_share_one_embedded_model():
+    done = python(
+        "import asyncio, llmstream",
+        "from llmstream.net import kept",
+        "asked = 'Name three rivers.', 'local'",
+        "async def main():",
+        "    return await asyncio.gather(*(llmstream.astream(*asked, max_tokens=3).read() for _ in range(3)))",
+        "texts = [llmstream.stream(*asked, max_tokens=3).read(), *asyncio.run(main())]",
+        "print(len(texts), len({*texts}), len(kept._served))",
+    )
+    assert (done.stdout, done.stderr, done.returncode) == (b"4 1 1\n", b"", 0)
+
+
+def test_an_interrupt_ends_the_wait_and_the_stream():
+    with Provider([head(), chat_text("a"), HOLD]) as provider:
+        script = [
+            "import llmstream",
+            "try:",
+            f"    with llmstream.stream('Hi', **{at(provider)!r}) as answer:",
+            "        for piece in answer.text: print(piece, flush=True)",
+            "except KeyboardInterrupt: print('interrupted', answer.finish.reason)",
+        ]
+        command = [sys.executable, "-W", "error", "-c", "\n".join(script)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen(command, env=environment(), **pipes) as process:
+            assert process.stdout.readline() == b"a\n"
+            process.send_signal(signal.SIGINT)
+            assert process.communicate(timeout=WAIT) == (b"interrupted cancelled\n", b"")
+        assert provider.left.wait(WAIT)
+
+
+def test_a_stream_loads_no_asyncio_and_no_commands():
+    with Provider([head(), *chat("a")]) as provider:
+        done = python(
+            "import llmstream, sys", f"print(llmstream.stream('Hi', **{at(provider)!r}).read(), *sys.modules)"
+        )
+    text, *modules = done.stdout.decode().split()
+    assert text == "a"
+    assert {"asyncio", "click", "pydantic", "openai", "logging", "concurrent.futures"} & {*modules} == set()
+    assert not [name for name in modules if name.startswith("llmstream.commands")]
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"model": 5},
+        {"system": 5},
+        {"max_tokens": 0},
+        {"max_tokens": "5"},
+        {"max_tokens": True},
+        {"temperature": "hot"},
+        {"temperature": float("-inf")},
+        {"seed": 1.5},
+        {"stop": 5},
+        {"until": "x"},
+        {"options": 5},
+        {"schema": 5},
+        {"effort": "super"},
+        {"api": "foo"},
+        {"retries": -1},
+        {"timeout": -1},
+        {"timeout": float("nan")},
+        {"on_text": 5},
+        {"nonsense": 1},
+    ],
+    ids=str,
+)
+def test_what_is_no_value_of_an_option_is_told_at_the_call(option):
+    (name,) = option
+    with pytest.raises(TypeError, match=name):
+        llmstream.stream("Hi", **{"model": "local", **option})
+
+
+def test_an_async_callback_is_refused_since_nobody_would_await_it():
+    async def later(text: str) -> None: ...
+
+    with pytest.raises(TypeError, match="not an async one"):
+        llmstream.astream("Hi", "local", on_text=later)

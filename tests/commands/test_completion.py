@@ -1,0 +1,140 @@
+"""Completion as it is typed: TAB in bash and zsh on a terminal of their own, and fish's own account of it."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from ..conftest import ROOT, environment
+from ..support import docs, examples
+
+FILES = {"bash": "llmstream.bash", "zsh": "_llmstream", "fish": "llmstream.fish"}
+TYPED = [
+    ("llmstream g", "llmstream gen"),
+    ("llmstream gen --ev", "llmstream gen --events"),
+    ("llmstream gen -m openai/", "llmstream gen -m openai/gpt-5.5"),
+    ("llmstream gen --api resp", "llmstream gen --api responses"),
+    ("llmstream gen --api=resp", "llmstream gen --api=responses"),
+    ("llmstream gen --api=chat --model=openai/", "llmstream gen --api=chat --model=openai/gpt-5.5"),
+    ("llmstream gen -m quic", "llmstream gen -m quickest"),
+    ("llmstream models openr", "llmstream models openrouter"),
+    ("llmstream man comp", "llmstream man completion"),
+    ("llmstream completion f", "llmstream completion fish"),
+]
+# What a shell says of its line at Ctrl-T.
+CONFIG = 'aliases = { quickest = "local" }'
+RC = {
+    "bash": (
+        "PS1=; bind 'set bell-style none'; show() { printf '<%s>' \"$READLINE_LINE\"; }; bind -x '\"\\C-t\": show'\n"
+        "source $SCRIPT; printf 'RE''ADY'\n"
+    ),
+    "zsh": (
+        "PS1=; setopt no_beep; autoload -Uz compinit; compinit -u -D\n"
+        "show() { print -rn -- \"<$BUFFER>\"; }; zle -N show; bindkey '^T' show; source $SCRIPT; print -n RE''ADY\n"
+    ),
+}
+WAIT = 20  # seconds after which a test is stuck
+
+
+def needs(shell: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(not _has(shell), reason=f"{shell} is not installed, or too old")
+
+
+def _has(shell: str) -> bool:
+    if not shutil.which(shell):
+        return False
+    newer = "((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 404))"
+    return shell != "bash" or subprocess.run(["bash", "-c", newer]).returncode == 0
+
+
+@pytest.mark.parametrize("shell", FILES)
+def test_the_file_is_what_the_command_prints(run, shell):
+    done = run("completion", shell)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == (ROOT / "completions" / FILES[shell]).read_bytes()
+
+
+@pytest.mark.parametrize("shell", [pytest.param("bash", marks=needs("bash")), pytest.param("zsh", marks=needs("zsh"))])
+def test_tab(shell, tmp_path):
+    (tmp_path / "rc").write_text(RC[shell])
+    (tmp_path / ".zshrc").write_text(RC["zsh"])
+    command = {"bash": ["bash", "--noprofile", "--rcfile", tmp_path / "rc", "-i"], "zsh": ["zsh", "-d", "-i"]}[shell]
+    (tmp_path / "config.toml").write_text(CONFIG)
+    more = {
+        "TERM": "dumb",
+        "LLMSTREAM_CONFIG": str(tmp_path / "config.toml"),
+        "ZDOTDIR": str(tmp_path),
+        "SCRIPT": str(ROOT / "completions" / FILES[shell]),
+    }
+    env = examples.on_path(tmp_path / "bin", environment(**more))
+    with Terminal(command, env, tmp_path) as terminal:
+        terminal.expect("READY")
+        for typed, completed in TYPED:
+            terminal.type(f"{typed}\t\x14")
+            assert terminal.expect("<(llmstream[^>]*)>") == completed
+            terminal.type("\x15")  # Ctrl-U: an empty line again
+
+
+@needs("fish")
+def test_fish(tmp_path):
+    env = examples.on_path(tmp_path / "bin", environment(HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path)))
+    (tmp_path / "llmstream").mkdir()
+    (tmp_path / "llmstream" / "config.toml").write_text(CONFIG)
+    source = f"source {ROOT / 'completions' / FILES['fish']}"
+    for typed, completed in TYPED:
+        script = f"{source}; complete -C '{typed}'"
+        done = subprocess.run(["fish", "--no-config", "-c", script], env=env, capture_output=True, text=True)
+        words = [line.partition("\t")[0] for line in done.stdout.splitlines()]
+        assert (words, done.stderr) == ([completed.split()[-1]], "")
+
+
+@needs("fish")
+def test_fish_describes_each_option(tmp_path):
+    env = examples.on_path(tmp_path / "bin", environment(HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path)))
+    script = f"source {ROOT / 'completions' / FILES['fish']}; complete -C 'llmstream gen -'"
+    done = subprocess.run(["fish", "--no-config", "-c", script], env=env, capture_output=True, text=True)
+    described = dict(line.split("\t") for line in done.stdout.splitlines())
+    listed = docs.options(docs.commands()["llmstream-gen"])
+    assert described == {name: option.help for option in listed for name in option.opts}
+
+
+class Terminal:
+    """A program on a pseudo-terminal."""
+
+    def __init__(self, command: list[str | Path], env: dict[str, str], cwd: Path) -> None:
+        self._fd, inner = pty.openpty()
+        self._process = subprocess.Popen(
+            command, stdin=inner, stdout=inner, stderr=inner, env=env, cwd=cwd, start_new_session=True
+        )
+        os.close(inner)
+        self._seen = ""
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        os.close(self._fd)
+
+    def type(self, text: str) -> None:
+        os.write(self._fd, text.encode())
+
+    def expect(self, pattern: str) -> str:
+        """Waits for the pattern; its first group, or all of it, less blanks. What came before it is forgotten."""
+        deadline = time.monotonic() + WAIT
+        while not (found := re.search(pattern, self._seen)):
+            ready, _, _ = select.select([self._fd], [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise AssertionError(f"no {pattern} in {self._seen!r}")
+            self._seen += os.read(self._fd, 65536).decode("utf-8", "replace")
+        self._seen = self._seen[found.end() :]
+        return found[found.lastindex or 0].strip()

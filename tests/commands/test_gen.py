@@ -1,0 +1,482 @@
+"""`gen` as its users run it: a process, a provider on loopback."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import pytest
+
+from ..conftest import at, environment
+from ..support.loopback import DIALECTS, DONE, HOLD, RESET, Provider, chat, chat_end, chat_text, frame, head, reply
+
+MODELS = {"chat": "openai/m", "responses": "openai/m", "messages": "anthropic/m"}
+
+
+def sent(provider: Provider) -> dict:
+    """The body of the only request."""
+    [request] = provider.requests
+    return request.json
+
+
+# Answers.
+
+
+@pytest.mark.parametrize("api", DIALECTS)
+def test_streams_text_from_each_dialect(run, api):
+    with Provider([head(), *DIALECTS[api]("Hello, ", "wörld")]) as provider:
+        done = run("gen", "--api", api, "-m", MODELS[api], "Hi", url=provider.url)
+    assert (done.stdout, done.stderr, done.returncode) == ("Hello, wörld\n".encode(), b"", 0)
+
+
+@pytest.mark.parametrize(("api", "missing"), [("chat", 1), ("responses", 1), ("messages", 2)])
+def test_a_cut_stream_is_status_5_with_its_text_kept(run, api, missing):
+    with Provider([head(), *DIALECTS[api]("Hello, ", "wörld")[:-missing]]) as provider:
+        done = run("gen", "--api", api, "-m", MODELS[api], "Hi", url=provider.url)
+    assert (done.stdout, done.returncode) == ("Hello, wörld".encode(), 5)
+    cut = b"the stream ended before its end mark: the answer breaks off after 12 characters"
+    assert done.stderr == b"llmstream gen: " + cut + b"\n"
+
+
+def test_each_delta_is_written_before_the_next_is_sent():
+    import subprocess
+
+    from ..conftest import LLMSTREAM
+
+    word = threading.Event()
+    with Provider([head(), chat_text("first"), word, *chat("second")]) as provider:
+        command = [*LLMSTREAM, "gen", "-n", "-m", "openai/m", "Hi"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env=at(provider.url)) as process:
+            assert process.stdout.read(5) == b"first"  # though the provider waits
+            word.set()
+            assert process.stdout.read() == b"second\n"
+
+
+def test_ends_at_the_end_mark_though_the_connection_stays_open(run):
+    with Provider([head(), *chat("Hello"), HOLD]) as provider:
+        assert run("gen", "-m", "openai/m", "Hi", url=provider.url).stdout == b"Hello\n"
+
+
+def test_final_newline(run):
+    for text, options, expected in [
+        ("a\n", [], b"a\n"),
+        ("a", [], b"a\n"),
+        ("a", ["--no-newline"], b"a"),
+        ("", [], b""),
+    ]:
+        with Provider([head(), *chat(text)]) as provider:
+            assert run("gen", *options, "-m", "openai/m", "Hi", url=provider.url).stdout == expected
+
+
+NO_DETAILS = {"cached_tokens": 0, "reasoning_tokens": 0, "cache_write_tokens": 0}
+
+
+def test_events(run):
+    with Provider([head(), *chat("a", "b"), HOLD]) as provider:
+        done = run("gen", "--events", "-m", "openai/m", "Hi", url=provider.url)
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [
+        {"type": "start", "provider": "openai", "model": "m", "id": "c1"},
+        {"type": "text", "text": "a"},
+        {"type": "text", "text": "b"},
+        {"type": "usage", "input_tokens": 3, "output_tokens": 2, **NO_DETAILS},
+        {"type": "finish", "reason": "stop", "provider_reason": "stop"},
+    ]
+
+
+def test_events_of_a_failure_end_with_the_error(run):
+    with Provider([head(), chat_text("a"), frame({"error": {"message": "busy", "type": "overloaded"}})]) as provider:
+        done = run("gen", "--events", "--timing", "-m", "openai/m", "Hi", url=provider.url)
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    times = [event.pop("t") for event in events]
+    assert events[1:] == [
+        {"type": "text", "text": "a"},
+        {"type": "error", "status": 4, "message": "the provider says: busy (overloaded)"},
+    ]
+    assert times == sorted(times)
+    assert times[0] > 0
+    assert done.returncode == 4
+
+
+def test_reasoning_goes_to_stderr_if_asked_for_and_never_to_stdout(run):
+    thought = frame({"choices": [{"index": 0, "delta": {"reasoning_content": "hmm"}}]})
+    with Provider([head(), thought, *chat("a")]) as provider:
+        assert run("gen", "-m", "openai/m", "Hi", url=provider.url).stderr == b""
+    with Provider([head(), thought, *chat("a")]) as provider:
+        done = run("gen", "--reasoning", "-m", "openai/m", "Hi", url=provider.url)
+    assert (done.stdout, done.stderr) == (b"a\n", b"hmm\n")
+
+
+def test_usage_and_stats(run, tmp_path):
+    stats = tmp_path / "stats"
+    with Provider([head(), *chat("a")]) as provider:
+        done = run("gen", "-u", "--stats-file", str(stats), "-m", "openai/m", "Hi", url=provider.url)
+    assert done.stderr.startswith(b"llmstream gen: openai/m: 3 tokens in, 2 out, first after 0.")
+    assert done.stderr.endswith(b" s in all, stop\n")
+    record = json.loads(stats.read_text())
+    assert {k: record[k] for k in ("model", "input_tokens", "output_tokens", "reason", "status", "characters")} == {
+        "model": "m", "input_tokens": 3, "output_tokens": 2, "reason": "stop", "status": 0, "characters": 1,
+    }  # fmt: skip
+
+
+# What an answer comes to.
+
+
+@pytest.mark.parametrize(
+    ("reason", "options", "status"),
+    [
+        ("stop", [], 0),
+        ("tool_calls", [], 0),
+        ("length", [], 5),
+        ("length", ["--max-tokens", "5"], 0),
+        ("length", ["-o", "max_tokens=5"], 0),
+        ("content_filter", [], 3),
+        ("something_new", [], 0),
+    ],
+)
+def test_finish_reasons(run, reason, options, status):
+    with Provider([head(), chat_text("a"), chat_end(reason), DONE]) as provider:
+        done = run("gen", *options, "-m", "openai/m", "Hi", url=provider.url)
+    assert (done.stdout, done.returncode) == (b"a\n", status)
+    assert done.stderr.count(b"\n") == (status != 0)
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "message"),
+    [
+        (reply("401 Unauthorized", b'{"error": {"message": "bad key"}}'), 3, "the provider says: bad key (HTTP 401)"),
+        (reply("500 Oops", b"<html>", "text/html"), 4, "URL answered HTTP 500 (Internal Server Error)"),
+        (
+            reply("401 No", b"no", "text/plain"),
+            3,
+            "URL answered HTTP 401 (Unauthorized): is the key in OPENAI_API_KEY right, and that of this server?",
+        ),
+        (
+            reply("429 Slow down", b'{"error": {"message": "slow", "type": "rate_limit"}}'),
+            4,
+            "the provider says: slow (HTTP 429)",
+        ),
+        (
+            reply("429 Pay", b'{"error": {"message": "pay", "code": "insufficient_quota"}}'),
+            3,
+            "the provider says: pay (HTTP 429)",
+        ),
+        (
+            reply("404 Not Found", b"<html>", "text/html"),
+            3,
+            "nothing is at URL (HTTP 404): does the base URL lack /v1?",
+        ),
+        (
+            reply("302 Found", b"", "text/html", "Location: https://login.example/"),
+            3,
+            "URL redirects to https://login.example/ (HTTP 302): set the base URL to where the API is",
+        ),
+        (
+            reply("307 Elsewhere", b"", "text/html", "Location: http://other.example/v1"),
+            3,
+            "URL redirects to http://other.example/v1 (HTTP 307): set the base URL to where the API is",
+        ),
+        (
+            reply("200 OK", b"<html>", "text/html"),
+            5,
+            "URL answered text/html, not an event stream: is the base URL that of an API?",
+        ),
+        (reply("200 OK", b'{"error": "Unexpected endpoint"}'), 3, "the provider says: Unexpected endpoint"),
+        ([head()], 5, "the stream ended before its end mark: no output came"),
+        (
+            [b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"],
+            5,
+            "URL answered no content type, not an event stream: is the base URL that of an API?",
+        ),
+        ([], 4, "Empty reply from server (does the server speak TLS at this port: https://?)"),
+    ],
+)  # fmt: skip
+def test_refusals_and_failures(run, script, status, message):
+    with Provider(script) as provider:
+        done = run("gen", "--retries", "0", "-m", "openai/m", "Hi", url=provider.url)
+        assert len(provider.requests) == 1
+    expected = f"llmstream gen: {message}\n".replace("URL ", f"{provider.url}/v1/chat/completions ", 1)
+    assert (done.stdout, done.stderr.decode(), done.returncode) == (b"", expected, status)
+
+
+@pytest.mark.parametrize(
+    ("model", "env", "told"),
+    [
+        ("gemini/m", {"GOOGLE_API_KEY": "g"}, "is the key in GOOGLE_API_KEY right, and that of this server?"),
+        ("gemini/m", {}, "no key was sent: set GEMINI_API_KEY or GOOGLE_API_KEY"),
+        ("vllm/m", {}, "is the key right, and that of this server?"),
+    ],
+)
+def test_a_bare_401_names_the_variable_that_holds_the_key(run, model, env, told):
+    with Provider(reply("401 No", b"", "text/plain")) as provider:
+        urls = {"GEMINI_BASE_URL": f"{provider.url}/v1", "VLLM_BASE_URL": f"{provider.url}/v1"}
+        done = run("gen", "-n", "-m", model, "Hi", env=environment(**urls, **env))
+    assert done.returncode == 3
+    assert done.stderr.decode().strip().endswith(f"HTTP 401 (Unauthorized): {told}")
+
+
+def test_an_answer_without_content_is_not_asked_for_again(run):
+    with Provider([b"HTTP/1.1 204 No Content\r\n\r\n"]) as provider:
+        done = run("gen", "-m", "openai/m", "Hi", url=provider.url)
+        assert len(provider.requests) == 1
+    told = "answered HTTP 204 (No Content), not 200: is the base URL that of an API?"
+    assert done.stderr.decode() == f"llmstream gen: {provider.url}/v1/chat/completions {told}\n"
+    assert (done.stdout, done.returncode) == (b"", 5)
+
+
+def test_an_answer_that_was_not_streamed(run):
+    body = b'{"choices": [{"index": 0, "message": {"content": "whole"}, "finish_reason": "stop"}]}'
+    with Provider(reply("200 OK", body)) as provider:
+        assert run("gen", "-m", "openai/m", "Hi", url=provider.url).stdout == b"whole\n"
+
+
+def test_a_redirect_within_the_origin_is_followed_as_a_post(run):
+    moved = reply("308 Moved", b"", "text/html", "Location: /v2/chat")
+    with Provider(moved, [head(), *chat("Hello")]) as provider:
+        assert run("gen", "-m", "openai/m", "Hi", url=provider.url).stdout == b"Hello\n"
+    assert [request.line for request in provider.requests] == [
+        "POST /v1/chat/completions HTTP/1.1",
+        "POST /v2/chat HTTP/1.1",
+    ]
+    assert provider.requests[0].body == provider.requests[1].body
+
+
+def test_loopback_goes_through_no_proxy(run):
+    with Provider([head(), *chat("Hello")]) as provider:
+        env = at(provider.url, http_proxy="http://127.0.0.1:9", ALL_PROXY="http://127.0.0.1:9")
+        assert run("gen", "-m", "openai/m", "Hi", env=env).stdout == b"Hello\n"
+
+
+@pytest.mark.parametrize("host", ["llm.example", "localhost.example", "127.0.0.1.example"])
+def test_other_hosts_go_through_the_proxy(run, host):
+    with Provider([head(), *chat("Hello")]) as proxy:
+        env = at(f"http://{host}", http_proxy=proxy.url)
+        assert run("gen", "-m", "openai/m", "Hi", env=env).stdout == b"Hello\n"
+    assert proxy.requests[0].line == f"POST http://{host}/v1/chat/completions HTTP/1.1"
+
+
+@pytest.mark.parametrize("excepted", ["*", "invalid", "other.example, .invalid"])
+def test_what_no_proxy_excepts_goes_through_none(run, excepted):
+    with Provider([head(), *chat("Hello")]) as proxy:
+        env = at("http://llm.invalid", http_proxy=proxy.url, no_proxy=excepted)
+        done = run("gen", "-m", "openai/m", "Hi", env=env)
+    assert (done.returncode, proxy.requests) == (4, [])
+    assert b"resolve host: llm.invalid" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "message"),
+    [
+        (reply("407 Who are you", b"<html>", "text/html"), 3, "the proxy wants a name and a password (HTTP 407)"),
+        ([head(), chat_text("Hello"), RESET], 5, "the answer breaks off after 5 characters"),
+        ([], 4, "Empty reply from server"),
+    ],
+)
+def test_a_proxy_that_refuses_or_dies(run, script, status, message):
+    with Provider(script) as proxy:
+        env = at("http://llm.example", http_proxy=proxy.url)
+        done = run("gen", "--retries=0", "-m", "openai/m", "Hi", env=env)
+    assert (done.returncode, done.stderr.count(b"\n")) == (status, 1)
+    assert message in done.stderr.decode()
+
+
+# Time-outs. The provider is silent, so each can only end by the clock that the test names.
+
+
+@pytest.mark.parametrize(
+    ("script", "option", "status", "message"),
+    [
+        ([HOLD], "--first-token-timeout", 4, "no token within 0.2 s (--first-token-timeout)"),
+        (
+            [head(), chat_text("a"), b": keep-alive\n\n", HOLD],
+            "--stall-timeout",
+            5,
+            "nothing new for 0.2 s (--stall-timeout): the answer breaks off after 1 character",
+        ),
+        (
+            [head(), chat_text("a"), HOLD],
+            "--timeout",
+            5,
+            "not done within 0.2 s (--timeout): the answer breaks off after 1 character",
+        ),
+        ([HOLD], "--timeout", 4, "not done within 0.2 s (--timeout)"),
+        ([head(), *[b": busy\n\n" * 8192] * 20_000], "--timeout", 4, "not done within 0.2 s (--timeout)"),
+    ],
+)
+def test_time_outs(run, script, option, status, message):
+    with Provider(script) as provider:
+        done = run("gen", option, "0.2", "-m", "openai/m", "Hi", url=provider.url)
+        assert provider.left.wait(10)
+    assert (done.stderr.decode(), done.returncode) == (f"llmstream gen: {message}\n", status)
+
+
+def test_a_finish_reason_without_an_end_mark_is_waited_on_only_for_a_while(run):
+    with Provider([head(), chat_text("a"), chat_end(usage=False), HOLD]) as provider:
+        done = run("gen", "--stall-timeout", "0", "-m", "openai/m", "Hi", url=provider.url)
+    assert (done.stdout, done.returncode) == (b"a\n", 0)
+
+
+# The prompt.
+
+
+@pytest.mark.parametrize(
+    ("operands", "stdin", "prompt"),
+    [
+        (["a", "b"], None, "a b"),
+        ([], b"a\nb\n", "a\nb"),
+        ([], b"a\n\n", "a\n"),
+        ([], b"a\r\n", "a"),
+        ([], "\ufeffä".encode(), "ä"),
+        (["ask"], b"data\n", "ask\n\ndata"),
+        (["ask"], b"", "ask"),
+        (["-n", "ask"], b"data", "ask"),
+        (["--", "-x"], None, "-x"),
+    ],
+)
+def test_prompt(run, operands, stdin, prompt):
+    with Provider([head(), *chat("ok")]) as provider:
+        done = run("gen", "-m", "openai/m", *operands, url=provider.url, input=stdin)
+        assert done.returncode == 0, done.stderr
+        assert sent(provider)["messages"] == [{"role": "user", "content": prompt}]
+
+
+def test_prompt_that_is_not_utf8(run):
+    with Provider([head(), *chat("ok")]) as provider:
+        done = run("gen", "-m", "openai/m", url=provider.url, input=b"a\xffb\x00")
+        assert sent(provider)["messages"][0]["content"] == "a\ufffdb\x00"
+    assert done.stderr == b"llmstream gen: the prompt is not UTF-8 at byte 1: replaced by U+FFFD\n"
+
+
+def test_a_huge_prompt_arrives_whole(run):
+    with Provider([head(), *chat("ok")]) as provider:
+        done = run("gen", "-m", "openai/m", url=provider.url, input=b"x" * 100_000_000)
+        assert len(sent(provider)["messages"][0]["content"]) == 100_000_000
+    assert done.stdout == b"ok\n"
+
+
+def test_empty_prompt(run):
+    for stdin in (b"", b" \n"):
+        done = run("gen", "-m", "openai/m", url="http://127.0.0.1:9", input=stdin)
+        assert done.returncode == 2
+        assert done.stderr == b"llmstream gen: the prompt is empty: give one as an operand or on stdin\n"
+
+
+# The request.
+
+ALL_OPTIONS = ["-s", "be brief", "--max-tokens", "9", "-t", "0.5", "-o", 'user="u"']
+
+
+@pytest.mark.parametrize(
+    ("args", "body"),
+    [
+        (
+            ["-m", "openai/m", "--seed", "1", "--stop", "X", "--stop", "Y"],
+            {
+                "messages": [{"role": "system", "content": "be brief"}, {"role": "user", "content": "Hi"}],
+                "max_tokens": 9,
+                "seed": 1,
+                "stop": ["X", "Y"],
+                "stream_options": {"include_usage": True},
+            },
+        ),
+        (["-m", "openai/m", "--api", "responses"], {"input": "Hi", "instructions": "be brief", "max_output_tokens": 9}),
+        (
+            ["-m", "anthropic/m", "--stop", "X"],
+            {
+                "messages": [{"role": "user", "content": "Hi"}],
+                "system": "be brief",
+                "max_tokens": 9,
+                "stop_sequences": ["X"],
+            },
+        ),
+    ],
+)
+def test_options_in_the_body(run, args, body):
+    api = "chat" if "stream_options" in body else "responses" if "input" in body else "messages"
+    with Provider([head(), *DIALECTS[api]("ok")]) as provider:
+        run("gen", *args, *ALL_OPTIONS, "Hi", url=provider.url)
+        assert sent(provider) == {"model": "m", "stream": True, "temperature": 0.5, "user": "u"} | body
+
+
+def test_dry_run_hides_the_key_and_sends_nothing(run):
+    with Provider([head(), *chat("ok")]) as provider:
+        done = run("gen", "--dry-run", "-m", "anthropic/m", "Hi", url=provider.url)
+        assert provider.requests == []
+    text = done.stdout.decode()
+    assert text.startswith(f"POST {provider.url}/v1/messages\nanthropic-version: 2023-06-01\nx-api-key: [key]\n\n{{\n")
+    assert "sk-ant-test" not in text
+
+
+@pytest.mark.parametrize(
+    ("args", "env", "message"),
+    [
+        (["-m", "opnai/m"], {}, "unknown provider 'opnai'"),
+        (["-m", ""], {}, "the model's name is empty: leave -m out for the default model"),
+        (["-m", "foo"], {}, "no provider is plain from the model's name 'foo'"),
+        (["-m", "openai/m"], {}, "no key for openai: set OPENAI_API_KEY"),
+        (["-m", "azure/m"], {"AZURE_OPENAI_API_KEY": "x"}, "azure needs an address: set AZURE_OPENAI_ENDPOINT"),
+        (["-m", "groq"], {"GROQ_API_KEY": "x"}, "groq has no default model: name one with -m groq/MODEL"),
+        (["-m", "openai/m"], {"OPENAI_API_KEY": "geheim\n"}, "OPENAI_API_KEY is no key"),
+        (["-m", "openai/m"], {"OPENAI_API_KEY": "gehéim"}, "OPENAI_API_KEY is no key"),
+        (["-m", "openai/m"], {"OPENAI_BASE_URL": "localhost:80"}, "OPENAI_BASE_URL is not a URL"),
+        (["-m", "openai/m"], {"OPENAI_BASE_URL": "http://localhost/v1?key=geh"}, "OPENAI_BASE_URL is no base URL"),
+        (["-m", "/etc/passwd"], {}, "/etc/passwd names no model: the file of one ends in .gguf"),
+        (["-m", "./model.bin"], {}, "./model.bin names no model: the file of one ends in .gguf"),
+        (["-m", "replay:"], {}, "replay: names no recording: say -m replay:FILE"),
+        (["-m", "replay"], {}, "replay: names no recording: say -m replay:FILE"),
+        (["-m", "/no/such.gguf"], {}, "no such model file: /no/such.gguf"),
+        (["--modle", "m"], {}, "No such option '--modle'"),
+        (["-o", "x"], {}, "'x' is not KEY=JSON"),
+        (["-o", "x=y"], {}, "'y' is not JSON"),
+        (["-m", "replay:x", "--dry-run"], {}, "a recording is played, not asked: --dry-run has nothing to show"),
+        (["-o", "x=NaN"], {}, "'NaN' is not JSON"),
+        (["-o", "x=1e999"], {}, "'1e999' is not JSON"),
+        (["-s", "@/no/such"], {}, "cannot read /no/such: No such file or directory"),
+        (["-n"], {}, "the prompt is empty"),
+        (["-m", "openai/m", "--api", "responses", "--seed", "1"], {"OPENAI_API_KEY": "x"}, "the Responses API has"),
+        (["--stats-file", "/no/such/dir", "-m", "ollama/m"], {}, "cannot write /no/such/dir"),
+    ],
+)  # fmt: skip
+def test_bad_usage_is_one_clear_line_and_status_2(run, args, env, message):
+    done = run("gen", *args, *([] if args == ["-n"] else ["Hi"]), env=environment(**env))
+    assert done.returncode == 2
+    assert message in done.stderr.decode()
+    assert done.stderr.count(b"\n") == 1
+    assert b"geh" not in done.stderr
+    assert done.stdout == b""
+
+
+def test_usage_errors_of_the_group(run):
+    assert run("gne").stderr == b"llmstream: No such command 'gne': see llmstream --help\n"
+    assert run().stderr.startswith(b"Usage: llmstream [OPTIONS] COMMAND")
+    assert run().returncode == run("gne").returncode == 2
+
+
+def test_a_server_writes_no_escapes_to_the_terminal(run):
+    with Provider(reply("400 No", b'{"error": {"message": "bad\\n\\u001b]0;x\\u0007\\ud800red"}}')) as provider:
+        done = run("gen", "--events", "-m", "openai/m", "Hi", url=provider.url)
+    assert b"\x1b" not in done.stderr
+    assert done.stderr.count(b"\n") == 1
+    assert done.returncode == 3
+    assert json.loads(done.stdout)["message"] == "the provider says: bad\n\x1b]0;x\x07\ufffdred (HTTP 400)"
+
+
+def test_a_failure_is_told_though_the_statistics_are_full(run):
+    with Provider(reply("401 No", b'{"error": {"message": "bad key"}}')) as provider:
+        done = run("gen", "--stats-file", "/dev/full", "-m", "openai/m", "Hi", url=provider.url)
+    assert done.returncode == 3
+    assert b"bad key" in done.stderr
+    assert b"cannot write /dev/full" in done.stderr
+
+
+def test_where_there_is_no_going_on_it_is_told(run):
+    with Provider([head(), *chat("a")]) as provider:
+        done = run("gen", "--continue", "-m", "openai/m", "Hi", url=provider.url)
+    assert (done.stdout, done.returncode) == (b"a\n", 0)
+    assert b"openai/m cannot go on after a cut: --continue does nothing here" in done.stderr
+
+
+def test_a_key_that_the_server_quotes_is_hidden(run):
+    quoted = reply("401 No", b'{"error": {"message": "wrong key sk-test-key given"}}')
+    with Provider(quoted) as provider:
+        done = run("gen", "-m", "openai/m", "Hi", url=provider.url)
+    assert done.stderr == b"llmstream gen: the provider says: wrong key [key] given (HTTP 401)\n"

@@ -1,0 +1,191 @@
+"""`map` as its users run it: prompts in, lines out, whatever is asked of whom."""
+
+from __future__ import annotations
+
+import re
+import threading
+
+import pytest
+
+from ..conftest import environment
+from ..support.loopback import DONE, HOLD, Provider, chat, chat_end, chat_text, head, reply
+from ..support.mapping import echo, lines, mapped, running, texts
+
+USAGE = {
+    "input_tokens": 3,
+    "output_tokens": 2,
+    "cached_tokens": 0,
+    "reasoning_tokens": 0,
+    "cache_write_tokens": 0,
+}
+
+# Prompts.
+
+
+def test_a_line_is_a_prompt_and_an_answer_is_a_line(run):
+    done, _ = mapped(run, input=b"a\nb\n")
+    assert lines(done.stdout) == [
+        {"index": 0, "text": "a", "finish": "stop", "usage": USAGE},
+        {"index": 1, "text": "b", "finish": "stop", "usage": USAGE},
+    ]
+    assert done.returncode == 0
+    assert re.fullmatch(
+        rb"llmstream map: 2 prompts: 2 done, 0 failed; 6 tokens in, 4 out, [\d,]+ tokens/s; \d\.\d s\n", done.stderr
+    )
+
+
+@pytest.mark.parametrize(
+    ("args", "stdin", "prompts"),
+    [
+        ([], b"a\r\n\r\n  \nb", ["a", "b"]),
+        ([], b"\xef\xbb\xbfa\n", ["a"]),
+        ([], "ä \U0001f600\n".encode(), ["ä \U0001f600"]),
+        ([], b"", []),
+        ([], b"\n\n", []),
+        (["-0"], b"a\nb\0c\0", ["a\nb", "c"]),
+        (["-0"], b"a\0\0b", ["a", "b"]),
+        (["Say {}!"], b"a\nb\n", ["Say a!", "Say b!"]),
+        (["Say:"], b"a\n", ["Say:\n\na"]),
+        (["{} and \\{} and {}"], b"a\n", ["a and {} and a"]),
+        (["{}"], b"{}\n", ["{}"]),
+        (["--jsonl"], b'{"prompt": "a"}\n{"prompt":"b","more":[1]}\n', ["a", "b"]),
+        (["--jsonl", "{a.b} {n}"], b'{"a": {"b": "x"}, "n": 1.50}\n', ["x 1.5"]),
+        (["--jsonl", "{} in {lang}"], b'{"prompt": "a", "lang": "C"}\n', ["a in C"]),
+    ],
+)
+def test_prompts(run, args, stdin, prompts):
+    done, requests = mapped(run, "-q", *args, input=stdin)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert texts(done.stdout) == prompts
+    assert [record["index"] for record in lines(done.stdout)] == list(range(len(prompts)))
+    assert len(requests) == len(prompts)
+
+
+def test_what_is_not_utf8_is_told_once(run):
+    done, _ = mapped(run, "-q", input=b"a\xff\nb\n\xfe\n")
+    assert texts(done.stdout) == ["a\ufffd", "b", "\ufffd"]
+    assert done.stderr == b"llmstream map: 2 prompts were not UTF-8: what was not is U+FFFD\n"
+    assert done.returncode == 0
+
+
+# Answers.
+
+
+def test_a_prompt_that_fails_stops_none_and_the_status_is_the_worst(run):
+    def script(request):
+        if request.prompt == "refused":
+            return reply("400 No", b'{"error": {"message": "bad"}}')
+        if request.prompt == "down":
+            return reply("500 Oops", b"")
+        if request.prompt == "cut":
+            return [head(), chat_text("so f")]
+        if request.prompt == "long":
+            return [head(), chat_text("long"), chat_end("length"), DONE]
+        return echo(request)
+
+    def records(*prompts):
+        done, _ = mapped(run, "-q", "--retries", "0", input="\n".join(prompts).encode(), script=script)
+        return done.returncode, lines(done.stdout)
+
+    status, (fine, refused) = records("fine", "refused")
+    assert (status, fine["text"]) == (3, "fine")
+    assert refused == {"index": 1, "error": {"status": 3, "message": "the provider says: bad (HTTP 400)"}}
+    assert records("down", "refused", "fine")[0] == 4
+    status, (cut, long, fine) = records("cut", "long", "fine")
+    assert status == 5
+    assert cut["text"] == "so f"
+    assert "finish" not in cut
+    assert cut["error"]["status"] == 5
+    assert cut["error"]["message"].endswith("the answer breaks off after 4 characters")
+    assert (long["text"], long["finish"], long["error"]["status"]) == ("long", "length", 5)
+    assert fine["text"] == "fine"
+    assert mapped(run, "--max-tokens", "9", input=b"long", script=script)[0].returncode == 0
+
+
+def test_events_of_all_streams_have_their_index(run):
+    done, _ = mapped(run, "--events", "-q", "--retries", "0", input=b"a\nb\n")
+    assert done.returncode == 0
+    events = lines(done.stdout)
+    for index, text in enumerate("ab"):
+        mine = [{k: v for k, v in event.items() if k != "index"} for event in events if event["index"] == index]
+        assert mine == [
+            {"type": "start", "provider": "openai", "model": "m", "id": "c1"},
+            {"type": "text", "text": text},
+            {"type": "usage", **USAGE},
+            {"type": "finish", "reason": "stop", "provider_reason": "stop"},
+        ]
+
+
+def test_events_come_as_they_arrive_and_interleave():
+    words = {"a": threading.Event(), "b": threading.Event()}
+
+    def script(request):
+        return [head(), chat_text("1"), words[request.prompt], *chat("2")]
+
+    with Provider(script) as provider, running("--events", "-q", url=provider.url) as run:
+        run.give(b"a\nb\n")
+        first = [run.line() for _ in range(4)]
+        assert sorted((event["index"], event["type"]) for event in first) == [
+            (0, "start"), (0, "text"), (1, "start"), (1, "text"),
+        ]  # fmt: skip
+        words["b"].set()
+        assert [run.line()["index"] for _ in range(3)] == [1, 1, 1]
+        words["a"].set()
+        run.end()
+        assert {event["index"] for event in lines(run.rest())} == {0}
+
+
+def test_an_error_is_an_event(run):
+    done, _ = mapped(run, "--events", "-q", input=b"a", script=reply("400 No", b'{"error": {"message": "bad"}}'))
+    error = {"index": 0, "type": "error", "status": 3, "message": "the provider says: bad (HTTP 400)"}
+    assert lines(done.stdout) == [error]
+    assert done.returncode == 3
+
+
+def test_reasoning_is_in_no_line(run):
+    thought = b'data: {"choices": [{"index": 0, "delta": {"reasoning_content": "hmm"}}]}\n\n'
+    done, _ = mapped(run, "-q", input=b"a", script=[head(), thought, *chat("a")])
+    assert texts(done.stdout) == ["a"]
+    assert b"hmm" not in done.stdout + done.stderr
+
+
+def test_a_condition_ends_each_answer_and_its_connection():
+    with Provider([head(), chat_text("one. two"), HOLD]) as provider:  # which would go on for ever
+        with running("--until-regex", r"\.", "-q", url=provider.url) as run:
+            run.give(b"a\nb\nc\n")
+            run.end()
+            records = lines(run.rest())
+            assert run.process.wait(20) == 0
+        assert provider.left.wait(20)
+        assert [(record["text"], record["finish"]) for record in records] == [("one.", "cancelled")] * 3
+
+
+def test_a_condition_that_is_not_met_is_status_1(run):
+    done, _ = mapped(run, "-q", "--until-fixed", "b", input=b"abc\nxyz\n")
+    met, missed = lines(done.stdout)
+    assert (met["text"], missed["text"], missed["error"]["status"]) == ("ab", "xyz", 1)
+    assert done.returncode == 1
+
+
+def test_a_cut_answer_goes_on_where_the_provider_can(run):
+    def script(request):
+        last = request.json["messages"][-1]
+        return [head(), *chat("lo")] if last["role"] == "assistant" else [head(), chat_text("Hel")]
+
+    with Provider(script) as provider:
+        env = environment(VLLM_BASE_URL=f"{provider.url}/v1")
+        done = run("map", "-q", "--continue", "-m", "vllm/m", input=b"a\nb\n", env=env)
+    assert texts(done.stdout) == ["Hello", "Hello"]
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_usage_tells_times_and_retries(run):
+    failed = iter([True])
+
+    def script(request):
+        return reply("500 Oops", b"") if next(failed, False) else echo(request)
+
+    done, _ = mapped(run, "-u", input=b"a\n", script=script)
+    summary, times = done.stderr.decode().splitlines()
+    assert summary.startswith("llmstream map: 1 prompt: 1 done, 0 failed; 3 tokens in, 2 out, ")
+    assert re.fullmatch(r"llmstream map: first after \S+ s \(median\), \S+ s \(99 %\);.* 1 retry", times)

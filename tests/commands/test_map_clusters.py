@@ -1,0 +1,132 @@
+"""`map` under engines that run it on many machines: GNU parallel and Spark, here on one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from ..conftest import ROOT, at, environment
+from ..support import examples
+from ..support.loopback import Provider, reply
+from ..support.mapping import echo, lines
+
+README = examples.fenced((ROOT / "README.md").read_text(), "README.md")
+
+
+def block(word: str) -> str:
+    """The README's only block with that word."""
+    (found,) = [block.text for block in README if word in block.text]
+    return found
+
+
+def prompts(count: int) -> str:
+    return "".join(json.dumps({"id": f"q{number}", "prompt": f"p{number}"}) + "\n" for number in range(count))
+
+
+class Flaky:
+    """Refuses the prompt p5 once."""
+
+    def __init__(self) -> None:
+        self.refused = False
+
+    def __call__(self, request):
+        if request.prompt == "p5" and not self.refused:
+            self.refused = True
+            return reply("400 No", b'{"error": {"message": "not now"}}')
+        return echo(request)
+
+
+@pytest.mark.skipif(not shutil.which("parallel"), reason="GNU parallel is not installed")
+def test_gnu_parallel_deals_out_the_lines_and_runs_again_what_failed(tmp_path):
+    """The README's command with this machine for the hosts, and 4 lines a run."""
+    (tmp_path / "prompts.jsonl").write_text(prompts(12))
+    command = block("parallel --pipe").replace("host1,host2", ":").replace("-N200", "-N4")
+    with Provider(Flaky()) as provider:
+        env = at(provider.url, LLMSTREAM_MODEL="openai/m", HOME=str(tmp_path))
+        env = examples.on_path(tmp_path / "bin", env)
+
+        def run(command: str) -> tuple[int, list[dict], list[str]]:
+            before = len(provider.requests)
+            done = subprocess.run(["bash", "-c", command], cwd=tmp_path, env=env, capture_output=True, timeout=60)
+            asked = sorted(request.prompt for request in provider.requests[before:])
+            return done.returncode, lines((tmp_path / "answers.ndjson").read_bytes()), asked
+
+        status, answers, asked = run(command)
+        assert [answer["id"] for answer in answers] == [f"q{number}" for number in range(12)]
+        assert [answer["id"] for answer in answers if "error" in answer] == ["q5"]
+        assert (status, len(asked)) == (1, 12)  # the number of runs that failed
+        assert logged(tmp_path / "run.log") == {1: 0, 2: 3, 3: 0}
+        status, answers, asked = run(command.replace("--joblog", "--resume-failed --joblog"))
+        assert [answer["text"] for answer in answers] == ["p4", "p5", "p6", "p7"]
+        assert (status, asked) == (0, ["p5"])  # the journal has the others
+        assert logged(tmp_path / "run.log") == {1: 0, 2: 0, 3: 0}
+        status, answers, asked = run(command.replace("run.log", "new.log"))
+        assert [answer["text"] for answer in answers] == [f"p{number}" for number in range(12)]
+        assert (status, asked) == (0, [])
+
+
+def logged(path) -> dict[int, int]:
+    """The last status of each run in a joblog."""
+    rows = [line.split("\t") for line in path.read_text().splitlines()[1:]]
+    return {int(row[0]): int(row[6]) for row in rows}
+
+
+SCRIPT = """
+import os
+from pyspark.sql import SparkSession
+
+spark = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
+BLOCK
+try:
+    AGAIN
+except Exception as error:
+    print("exited with error code 3" in str(error))
+"""
+CONFIG = """
+model = "work/m"
+[providers.work]
+base_url = "URL/v1"
+key_cmd = "echo key"
+"""
+
+
+@pytest.mark.skipif(not shutil.which("java"), reason="Java is not installed")
+def test_spark_pipes_each_partition_through_a_run(tmp_path):
+    """The README's lines, on the local master with fewer partitions; then with a prompt that is refused."""
+    pytest.importorskip("pyspark", reason="pyspark is not installed: it has 400 MB")
+    (tmp_path / "prompts.jsonl").write_text(prompts(40))
+    (tmp_path / "bad.jsonl").write_text('{"prompt": "bad"}\n')
+    code = block("sparkContext").replace("minPartitions=100", "minPartitions=4")
+    again = code.replace("prompts.jsonl", "bad.jsonl").replace('"answers"', '"bad"').replace("\n", "\n    ")
+    (tmp_path / "job.py").write_text(SCRIPT.replace("BLOCK", code).replace("AGAIN", again))
+
+    def script(request):
+        return reply("400 No", b"{}") if request.prompt == "bad" else echo(request)
+
+    with Provider(script) as provider:
+        done = spark(tmp_path, provider.url)
+        asked = [request.prompt for request in provider.requests]
+    assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr
+    assert (asked.count("bad"), len(asked)) == (1, 41)  # the local master tries a task once
+    parts = sorted((tmp_path / "answers").glob("part-*"))
+    assert len(parts) >= 4
+    answers = [json.loads(line) for part in parts for line in part.read_text().splitlines()]
+    assert [(answer["id"], answer["text"]) for answer in answers] == [(f"q{n}", f"p{n}") for n in range(40)]
+
+
+def spark(folder, url: str) -> subprocess.CompletedProcess[str]:
+    """Runs job.py in the folder; each run of llmstream finds its provider by the configuration, as on other hosts."""
+    config = folder / ".config" / "llmstream" / "config.toml"
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text(CONFIG.replace("URL", url))
+    wrapper = folder / "bin" / "llmstream"
+    wrapper.parent.mkdir(exist_ok=True)
+    wrapper.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m llmstream "$@"\n')
+    wrapper.chmod(0o755)
+    env = environment(HOME=str(folder), PYSPARK_PYTHON=sys.executable)
+    env |= {"PATH": f"{wrapper.parent}:{env['PATH']}"}
+    return subprocess.run([sys.executable, "job.py"], cwd=folder, env=env, capture_output=True, text=True, timeout=300)

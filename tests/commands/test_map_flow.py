@@ -1,0 +1,228 @@
+"""`map` as a link of a chain: what is read and held when, who leaves, what ends it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import termios
+import threading
+from array import array
+from pathlib import Path
+
+import pytest
+
+from ..conftest import at
+from ..support.loopback import Provider, chat, head
+from ..support.mapping import MAP, WAIT, echo, lines, running, texts, until
+
+
+class Gate:
+    """Prompts answer when the test says so. `opened` says for which; all others are answered at once."""
+
+    def __init__(self, *closed: str) -> None:
+        self.opened = {prompt: threading.Event() for prompt in closed}
+
+    def __call__(self, request):
+        word = self.opened.get(request.prompt)
+        return [head(), *([word] if word else []), *chat(request.prompt)]
+
+
+# How many at once.
+
+
+@pytest.mark.parametrize(("args", "most"), [([], 8), (["-j", "1"], 1), (["-j3"], 3)])
+def test_never_more_than_so_many_at_once(run, args, most):
+    with Provider(echo) as provider:
+        done = run("map", "-q", "-m", "openai/m", *args, input=b"x\n" * 60, url=provider.url)
+        assert len(provider.requests) == 60
+    assert len(lines(done.stdout)) == 60
+    assert provider.most <= most
+
+
+def test_as_many_at_once_as_there_may_be():
+    """All have arrived before the first is answered: 8 is where the pace of any provider begins."""
+    everyone = threading.Barrier(8)
+
+    def script(request):
+        everyone.wait(WAIT)
+        return echo(request)
+
+    with Provider(script) as provider, running("-q", url=provider.url) as run:
+        run.give(b"x\n" * 16)
+        run.end()
+        assert len(lines(run.rest())) == 16
+    assert provider.most == 8
+
+
+def test_the_pace_grows_to_the_jobs_that_were_asked_for():
+    """From 8 on, each answer makes room for one more; the last forty must all be under way at once."""
+    last = threading.Barrier(40)
+
+    def script(request):
+        if request.prompt == "last":
+            last.wait(WAIT)
+        return echo(request)
+
+    with Provider(script) as provider, running("-q", "-j", "40", url=provider.url) as run:
+        run.give(b"x\n" * 100 + b"last\n" * 40)
+        run.end()
+        assert len(lines(run.rest())) == 140
+    assert provider.most == 40
+
+
+# Order.
+
+
+def test_lines_are_in_the_order_of_the_prompts_however_they_end():
+    gate = Gate("a")
+    with Provider(gate) as provider, running("-q", url=provider.url) as run:
+        run.give(b"a\nb\nc\n")
+        run.end()
+        until(lambda: len(provider.requests) == 3 and provider.running == 1)
+        gate.opened["a"].set()
+        assert texts(run.rest()) == ["a", "b", "c"]
+
+
+def test_unordered_lines_come_as_they_end():
+    gate = Gate("a")
+    with Provider(gate) as provider, running("-q", "--unordered", url=provider.url) as run:
+        run.give(b"a\nb\nc\n")
+        run.end()
+        assert {run.line()["index"], run.line()["index"]} == {1, 2}  # though the first still runs
+        gate.opened["a"].set()
+        assert lines(run.rest())[0]["index"] == 0
+
+
+def test_the_window_bounds_what_waits_for_an_earlier_answer():
+    """While the first is under way, no more than four prompts are asked; then all are."""
+    gate = Gate("0")
+    prompts = [str(number) for number in range(100)]
+    with Provider(gate) as provider, running("-q", "--window", "4", url=provider.url) as run:
+        run.give("\n".join(prompts).encode() + b"\n")
+        run.end()
+        until(lambda: len(provider.requests) == 4 and provider.running == 1 and run.state == "S")
+        assert sorted(request.prompt for request in provider.requests) == prompts[:4]
+        gate.opened["0"].set()
+        assert texts(run.rest()) == prompts
+
+
+# Input.
+
+
+def test_an_answer_is_out_before_the_next_prompt_is_written():
+    with Provider(echo) as provider, running("-q", url=provider.url) as run:
+        for number in range(5):
+            run.give(f"p{number}\n".encode())
+            assert run.line()["text"] == f"p{number}"
+        run.end()
+        assert run.rest() == b""
+        assert run.process.wait(WAIT) == 0
+
+
+def test_a_fifo_that_is_written_line_by_line(tmp_path):
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with Provider(echo) as provider, running("-q", url=provider.url, stdin=reader) as run, open(path, "wb", 0) as fifo:
+        os.close(reader)
+        for number in range(3):
+            fifo.write(f"p{number}\n".encode())
+            assert run.line()["text"] == f"p{number}"
+        fifo.close()
+        assert run.process.wait(WAIT) == 0
+
+
+def test_a_generator_without_end_is_read_as_slots_free_up():
+    """Nothing is answered, so nothing more is read than a pipe and one piece of it."""
+    word = threading.Event()
+    with Provider(lambda request: [head(), word, *chat("x")]) as provider, running("-q", url=provider.url) as run:
+        written = 0
+        os.set_blocking(run.process.stdin.fileno(), False)
+        until(lambda: len(provider.requests) == 8 or run.give(b"prompt\n"))
+        try:
+            while True:
+                written += os.write(run.process.stdin.fileno(), b"prompt\n" * 1000)
+        except BlockingIOError:
+            pass
+        assert written < 1 << 18
+        assert len(provider.requests) == 8
+        word.set()
+
+
+def test_yes_and_head(run):
+    with Provider(echo) as provider:
+        command = f"set -o pipefail; yes | {' '.join(MAP)} | head -n 200; echo ${{PIPESTATUS[*]}}"
+        done = subprocess.run(["bash", "-c", command], capture_output=True, env=at(provider.url), timeout=60)
+        *records, statuses = done.stdout.splitlines()
+    assert len(records) == 200
+    assert statuses == b"141 0 0"
+    assert done.stderr == b""
+
+
+@pytest.mark.parametrize(
+    ("redirect", "prompts", "status"),
+    [
+        ("< prompts", ["a", "b"], 0),
+        ("< <(cat prompts)", ["a", "b"], 0),
+        ("<<< c", ["c"], 0),
+        ("< <(:)", [], 0),
+        ("< /dev/null", [], 0),
+        ("<&-", [], 0),
+        ("0> other", [], 2),
+    ],
+)
+def test_whatever_stdin_is(redirect, prompts, status, tmp_path):
+    (tmp_path / "prompts").write_bytes(b"a\nb\n")
+    done = shell(f"{' '.join(MAP)} -q {redirect}", tmp_path)
+    assert (texts(done.stdout), done.returncode) == (prompts, status)
+    assert done.stderr == (b"llmstream map: cannot read the input: Bad file descriptor\n" if status else b"")
+
+
+def test_a_file_is_read_from_where_it_stands(tmp_path):
+    (tmp_path / "prompts").write_bytes(b"a\nb\n")
+    done = shell(f"{{ read -r line; {' '.join(MAP)} -q; }} < prompts", tmp_path)
+    assert texts(done.stdout) == ["b"]
+
+
+def shell(command, cwd):
+    with Provider(echo) as provider:
+        return subprocess.run(["bash", "-c", command], capture_output=True, env=at(provider.url), cwd=cwd, timeout=60)
+
+
+def test_a_silent_stdin_is_explained():
+    with Provider(echo) as provider, running("-q", url=provider.url) as run:
+        assert run.process.stderr.readline() == b"llmstream map: waiting for prompts on stdin\n"
+        run.give(b"a\n")
+        assert run.line()["text"] == "a"
+
+
+def test_a_record_beyond_all_bounds_ends_the_input_and_keeps_what_came(run):
+    with Provider(echo) as provider:
+        done = run("map", "-q", "-m", "openai/m", url=provider.url, input=b"a\n" + b"x" * (64 * 1024 * 1024 + 1))
+    assert texts(done.stdout) == ["a"]
+    assert done.returncode == 5
+    assert done.stderr == b"llmstream map: a record of the input is longer than 67108864 bytes: divide it\n"
+
+
+# Output.
+
+
+def test_a_slow_reader_slows_the_streams_and_not_the_memory():
+    """There are 40 MB of answers; while the reader takes nothing, most of them are not even asked for."""
+    size, count = 100_000, 400
+    with Provider(lambda request: [head(), *chat("x" * size)]) as provider, running(url=provider.url) as run:
+        run.give(b"x\n" * count)
+        assert run.line()["index"] == 0
+        until(lambda: run.state == "S" and _waiting(run.process.stdout) >= 60_000)
+        assert len(provider.requests) < 50
+        assert [run.line()["index"] for _ in range(count - 1)] == list(range(1, count))
+        peak = Path(f"/proc/{run.process.pid}/status").read_text().partition("VmHWM:")[2].split()[0]
+        assert int(peak) < 45_000  # KiB; the interpreter and libcurl are 25,000
+
+
+def _waiting(pipe) -> int:
+    """The bytes that a pipe holds."""
+    count = array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, count)
+    return count[0]

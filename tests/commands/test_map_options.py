@@ -1,0 +1,221 @@
+"""What `map` asks, and whom: options, lines of JSON, providers; what is wrong with them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ..conftest import at, environment
+from ..support.clouds import TOKEN, entra
+from ..support.loopback import DONE, Provider, chat, chat_end, head
+from ..support.mapping import echo, lines, mapped, texts
+
+# Lines of JSON.
+
+
+def test_a_line_of_jsonl_overrides_the_options(run):
+    row = {
+        "prompt": "p",
+        "id": "x1",
+        "system": "row",
+        "model": "openai/other",
+        "max_tokens": 7,
+        "temperature": 0.25,
+        "seed": 3,
+        "stop": "S",
+        "options": {"user": "u", "top_p": 0.5},
+        "schema": "name, age int",
+    }
+    args = ["--jsonl", "-s", "all", "--max-tokens", "1", "-t", "1", "-o", "n=1", "-o", 'user="all"']
+    done, (first, second) = mapped(run, *args, input=json.dumps(row).encode() + b'\n{"prompt": "q", "id": 2}\n')
+    by_prompt = {request.prompt: request.json for request in (first, second)}
+    plain, asked = by_prompt["q"], by_prompt["p"]
+    assert [record["id"] for record in lines(done.stdout)] == ["x1", 2]
+    assert asked.pop("response_format")["json_schema"]["schema"]["required"] == ["name", "age"]
+    assert asked == {
+        "model": "other",
+        "messages": [{"role": "system", "content": "row"}, {"role": "user", "content": "p"}],
+        "max_tokens": 7,
+        "temperature": 0.25,
+        "seed": 3,
+        "stop": ["S"],
+        "n": 1,
+        "user": "u",
+        "top_p": 0.5,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    assert plain == {
+        "model": "m",
+        "messages": [{"role": "system", "content": "all"}, {"role": "user", "content": "q"}],
+        "max_tokens": 1,
+        "temperature": 1.0,
+        "n": 1,
+        "user": "all",
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+
+
+def test_a_line_of_jsonl_may_hold_a_conversation(run):
+    talk = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]
+    rows = [{"messages": talk}, {"messages": talk[:2], "prompt": "d"}, {"prompt": "e", "json": True, "effort": "low"}]
+    done, requests = mapped(run, "-q", "--jsonl", input="\n".join(map(json.dumps, rows)).encode())
+    assert texts(done.stdout) == ["c", "d", "e"]
+    sent = {request.prompt: request.json for request in requests}
+    assert sent["c"]["messages"] == talk
+    assert sent["d"]["messages"] == [*talk[:2], {"role": "user", "content": "d"}]
+    assert (sent["e"]["response_format"], sent["e"]["reasoning_effort"]) == ({"type": "json_object"}, "low")
+
+
+def test_a_row_that_is_wrong_is_its_own_fault(run):
+    stdin = b'{"prompt": "a"}\nnonsense\n\n{"prompt": 1, "id": "x"}\n{"prompt": "b", "model": "no/m"}\n{"id": 9}\n'
+    done, requests = mapped(run, "-q", "--jsonl", input=stdin)
+    records = lines(done.stdout)
+    assert [record.get("text") for record in records] == ["a", None, None, None, None]
+    assert [record.get("id") for record in records] == [None, None, "x", None, 9]
+    told = [record["error"]["message"] for record in records[1:]]
+    assert told[0] == "line 2: this is not JSON: Expecting value at character 1"
+    assert told[1] == "line 4: prompt is 1: a string is wanted"
+    assert told[2].startswith("unknown provider 'no'")
+    assert told[3].startswith("line 6: there is no field prompt: ")
+    assert {record["error"]["status"] for record in records[1:]} == {2}
+    assert (done.returncode, len(requests)) == (2, 1)
+
+
+def test_a_command_prints_the_key_once_for_all_rows(run, tmp_path):
+    printed = tmp_path / "printed"
+    rows = [{"prompt": "a", "system": str(n)} for n in range(5)] + [{"prompt": "b", "model": "work/b"}] * 5
+    with Provider(echo) as provider:
+        config = tmp_path / "config.toml"
+        config.write_text(
+            f'model = "work/m"\n[providers.work]\nbase_url = "{provider.url}"\n'
+            f'key_cmd = "echo x >> {printed}; echo key"\ndefaults = {{ max_tokens = 7 }}\n'
+        )
+        stdin = "\n".join(map(json.dumps, rows)).encode()
+        done = run("map", "-q", "--jsonl", input=stdin, env=environment(LLMSTREAM_CONFIG=str(config)))
+        assert {request.headers["authorization"] for request in provider.requests} == {"Bearer key"}
+        assert {request.json["max_tokens"] for request in provider.requests} == {7}
+        assert sorted(request.json["model"] for request in provider.requests) == ["b"] * 5 + ["m"] * 5
+    assert texts(done.stdout) == ["a"] * 5 + ["b"] * 5
+    assert printed.read_text() == "x\n"
+
+
+# What is asked, by options.
+
+
+@pytest.mark.parametrize(
+    ("args", "body"),
+    [
+        (["--json"], {"response_format": {"type": "json_object"}}),
+        (["--effort", "low"], {"reasoning_effort": "low"}),
+        (["--stop", "X", "--seed", "1"], {"stop": ["X"], "seed": 1}),
+        (["-o", "top_p=0.5"], {"top_p": 0.5}),
+    ],
+)
+def test_options_are_in_every_body(run, args, body):
+    _, requests = mapped(run, *args, input=b"a\nb\n")
+    assert [request.prompt for request in requests] == ["a", "b"]
+    assert all(request.json.items() >= body.items() for request in requests)
+
+
+def test_a_schema_and_an_attachment_are_in_every_body(run, tmp_path):
+    (tmp_path / "note.txt").write_text("a note")
+    _, requests = mapped(run, "--schema", "name", "-a", str(tmp_path / "note.txt"), input=b"a\nb\n")
+    assert len(requests) == 2
+    for request in requests:
+        assert request.json["response_format"]["json_schema"]["schema"]["required"] == ["name"]
+        assert "a note" in json.dumps(request.json["messages"])
+
+
+def test_tool_calls_are_in_the_line(run):
+    call = {"index": 0, "id": "t1", "function": {"name": "f", "arguments": '{"a"'}}
+    more = {"index": 0, "function": {"arguments": ": 1}"}}
+    pieces = [
+        b"data: " + json.dumps({"choices": [{"index": 0, "delta": {"tool_calls": [c]}}]}).encode() + b"\n\n"
+        for c in (call, more)
+    ]
+    with Provider([head(), *pieces, chat_end("tool_calls"), DONE]) as provider:
+        done = run("map", "-m", "openai/m", input=b"a\n", url=provider.url)
+    (record,) = lines(done.stdout)
+    assert record["tool_calls"] == [{"id": "t1", "name": "f", "arguments": '{"a": 1}'}]
+    assert record["finish"] == "tool_calls"
+
+
+# Whom.
+
+
+def test_many_providers_and_dialects_in_one_run(run):
+    models = ["openai/m", "anthropic/m", "ollama/m"]
+    rows = [{"prompt": model, "model": model} for model in models] * 3
+    with Provider(echo) as provider:
+        env = at(provider.url, OLLAMA_HOST=provider.url)
+        done = run("map", "-q", "--jsonl", input="\n".join(map(json.dumps, rows)).encode(), env=env)
+        paths = {request.line.split()[1] for request in provider.requests}
+    assert texts(done.stdout) == models * 3
+    assert paths == {"/v1/chat/completions", "/v1/messages"}
+    done, (request,) = mapped(run, "-q", "--api", "responses", input=b"a")
+    assert (texts(done.stdout), request.line) == (["a"], "POST /v1/responses HTTP/1.1")
+
+
+def test_a_recording_plays_for_each_prompt(run, tmp_path):
+    record = str(tmp_path / "a.rec")
+    with Provider([head(), *chat("Hel", "lo")]) as provider:
+        run("gen", "-m", "openai/m", "--record", record, "Hi", url=provider.url)
+    done = run("map", "-q", "-m", f"replay:{record}", input=b"a\nb\nc\n")
+    assert texts(done.stdout) == ["Hello"] * 3
+    assert done.returncode == 0
+
+
+def test_a_cloud_through_its_sdk(run):
+    with Provider([head(), *chat("Hello")]) as provider:
+        done = run("map", "-q", "-m", "azure/m", "--api", "chat", input=b"a\nb\nc\n", env=entra(provider.url))
+        assert [request.headers["authorization"] for request in provider.requests] == [f"Bearer {TOKEN}"] * 3
+    assert texts(done.stdout) == ["Hello"] * 3
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_the_embedded_model_answers_many(run):
+    pytest.importorskip("xllamacpp", reason="the extra `local` is not installed")
+    prompts = b"Name three rivers.\nName a colour.\nName a town.\n"
+    done = run("map", "-m", "local", "-j", "3", "--max-tokens", "5", "-t", "0", input=prompts)
+    records = lines(done.stdout)
+    assert [(record["index"], record["usage"]["output_tokens"]) for record in records] == [(0, 5), (1, 5), (2, 5)]
+    assert all(record["text"] for record in records)
+    assert done.returncode == 0, done.stderr
+
+
+# Bad usage.
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["{name}"], "a line has no field name: --jsonl reads objects, and {} is the line"),
+        (["--jsonl", "-0"], "--jsonl has an object a line: leave out -0"),
+        (["--events", "--journal", "j"], "--journal and --events do not go together"),
+        (["-j", "0"], "0 is not in the range x>=1"),
+        (["--rpm", "0"], "0.0 is not in the range x>0"),
+        (["--rpm", "nan"], "nan is no number of requests or tokens"),
+        (["--tpm", "inf"], "inf is no number of requests or tokens"),
+        (["--window", "x"], "'x' is not a valid integer range"),
+        (["--journal", "/"], "cannot write /: Is a directory"),
+        (["--journal", "/dev/null"], "the journal /dev/null is not a regular file: name one"),
+        (["--messages", "-"], "stdin has the prompts: no option can read it"),
+        (["-m", "opnai/m"], "unknown provider 'opnai'"),
+        (["-m", "groq/m"], "no key for groq: set GROQ_API_KEY"),
+        (["--until-regex", "("], "'(' is no regular expression: missing )"),
+        (["--schema", "{"], "the schema is not JSON"),
+        (["--tools", "/no/such"], "cannot read /no/such"),
+        (["a", "b"], "Got unexpected extra argument (b)"),
+        (["--jbos", "2"], "No such option '--jbos'"),
+    ],
+)
+def test_bad_usage_is_one_clear_line_and_status_2(run, tmp_path, args, message):
+    with Provider(echo) as provider:
+        done = run("map", "-m", "openai/m", *args, input=b"a\n", url=provider.url, cwd=tmp_path)
+        assert provider.requests == []
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert message in done.stderr.decode()
+    assert done.stderr.count(b"\n") == 1

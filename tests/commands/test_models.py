@@ -1,0 +1,205 @@
+"""`models`: what can be named, and what a provider lists, over real sockets."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from llmstream.providers.registry import PROVIDERS
+
+from ..conftest import at, environment
+from ..support.loopback import HOLD, Provider, reply
+
+
+def listed(*names: str, **more: object) -> list[bytes]:
+    """A response that lists models."""
+    return reply("200 OK", json.dumps({"object": "list", "data": [{"id": name} for name in names], **more}).encode())
+
+
+def rows(stdout: bytes) -> dict[str, dict]:
+    return {record["name"]: record for record in map(json.loads, stdout.splitlines())}
+
+
+# The overview.
+
+
+def test_aliases_and_providers(run, tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text("""
+        model = "quick"
+        aliases = { quick = "openai/gpt-x", mine = "w/m" }
+        [providers.w]
+        base_url = "https://w.example"
+        key_cmd = "touch ran"
+        [providers.groq]
+        key_file = "no-such-file"
+    """)
+    env = environment(LLMSTREAM_CONFIG=str(path), OPENAI_API_KEY="geheim")
+    done = run("models", env=env, cwd=tmp_path)
+    lines = {line.split()[0]: line.split(maxsplit=2)[1:] for line in done.stdout.decode().splitlines()}
+    assert list(lines) == ["quick", "mine", *PROVIDERS, "w"]
+    expected = {
+        "quick": ["openai/gpt-x", "default, key found (OPENAI_API_KEY)"],
+        "mine": ["w/m", "key found (key_cmd)"],
+        "openai": ["openai/gpt-5.5", "key found (OPENAI_API_KEY)"],
+        "anthropic": ["anthropic/claude-sonnet-5-5", "key not found (set ANTHROPIC_API_KEY)"],
+        "gemini": ["gemini/gemini-flash-latest", "key not found (set GEMINI_API_KEY or GOOGLE_API_KEY)"],
+        "bedrock": ["-", "the SDK finds credentials"],
+        "azure": ["-", "the SDK finds credentials"],
+        "ollama": ["-", "no key needed"],
+        "w": ["-", "key found (key_cmd)"],
+    }
+    assert {name: lines[name] for name in expected} == expected
+    assert lines["groq"][1].startswith("key not found (cannot read the key_file ")
+    assert (done.stderr, done.returncode) == (b"", 0)
+    assert b"geheim" not in done.stdout
+    assert not (tmp_path / "ran").exists()
+
+
+def test_json(run):
+    found = rows(run("models", "--json", env=environment(ANTHROPIC_API_KEY="k")).stdout)
+    assert found["anthropic"] == {
+        "name": "anthropic", "kind": "provider", "model": "anthropic/claude-sonnet-5-5",
+        "key_found": True, "key": "key found (ANTHROPIC_API_KEY)", "default": True,
+    }  # fmt: skip
+    assert (found["groq"]["model"], found["groq"]["key_found"], found["local"]["key_found"]) == (None, False, None)
+
+
+@pytest.mark.parametrize(
+    ("variables", "name", "model"),
+    [
+        ({}, "local", "local/smollm2-135m"),
+        ({"GROQ_API_KEY": "k"}, "groq", None),
+        ({"LLMSTREAM_MODEL": "groq/m"}, "groq/m", "groq/m"),
+        ({"LLMSTREAM_MODEL": "claude-x"}, "claude-x", "anthropic/claude-x"),
+        ({"LLMSTREAM_MODEL": "replay:a.rec"}, "replay:a.rec", "replay:a.rec"),
+        ({"LLMSTREAM_MODEL": "/m/x.gguf"}, "/m/x.gguf", "/m/x.gguf"),
+    ],
+)
+def test_one_line_is_the_default(run, variables, name, model):
+    found = rows(run("models", "--json", env=environment(**variables)).stdout)
+    assert [(row["name"], row["model"]) for row in found.values() if row["default"]] == [(name, model)]
+
+
+# What a provider lists.
+
+
+@pytest.mark.parametrize(
+    ("body", "names"),
+    [
+        ({"data": [{"id": "b"}, {"id": "a"}, {"id": "b"}]}, ["a", "b"]),
+        ([{"id": "a/b"}], ["a/b"]),  # Together
+        ({"data": [{"id": "models/gemini-x"}]}, ["gemini-x"]),
+        ({"models": [{"name": "a"}], "data": None}, ["a"]),
+        ({"data": [{"id": "a"}, {"id": 1}, {}, None, "x"]}, ["a"]),
+    ],
+)
+def test_names_are_whole_and_sorted(run, body, names):
+    with Provider(reply("200 OK", json.dumps(body).encode())) as provider:
+        done = run("models", "openai", url=provider.url)
+    assert (done.stdout.decode().splitlines(), done.stderr, done.returncode) == ([f"openai/{n}" for n in names], b"", 0)
+    [request] = provider.requests
+    assert (request.line, request.body) == ("GET /v1/models HTTP/1.1", b"")
+    assert request.headers["authorization"] == "Bearer sk-test-key"
+
+
+def test_details_in_json(run):
+    with Provider(reply("200 OK", b'{"data": [{"id": "a", "context": 5}]}')) as provider:
+        done = run("models", "--json", "openai", url=provider.url)
+    assert json.loads(done.stdout) == {
+        "name": "openai/a", "provider": "openai", "model": "a", "details": {"id": "a", "context": 5},
+    }  # fmt: skip
+
+
+def test_pages(run):
+    first, second = listed("b", has_more=True, last_id="b&c"), listed("a", has_more=False, last_id="a")
+    with Provider(first, second) as provider:
+        done = run("models", "anthropic", url=provider.url)
+    assert done.stdout == b"anthropic/a\nanthropic/b\n"
+    assert [request.line for request in provider.requests] == [
+        "GET /v1/models?limit=1000 HTTP/1.1",
+        "GET /v1/models?limit=1000&after_id=b%26c HTTP/1.1",
+    ]
+    assert {request.headers["x-api-key"] for request in provider.requests} == {"sk-ant-test"}
+
+
+def test_pages_that_go_round_in_circles_end(run):
+    with Provider(listed("a", has_more=True, last_id="a")) as provider:
+        assert run("models", "anthropic", url=provider.url).stdout == b"anthropic/a\n"
+    assert len(provider.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "message"),
+    [
+        (reply("401 No", b'{"error": {"message": "bad sk-test-key"}}'), 3, "the provider says: bad [key] (HTTP 401)"),
+        (reply("503 Busy", b"<html>", "text/html"), 4, "URL answered HTTP 503 (Service Unavailable)"),
+        (reply("404 Not Found", b"", "text/html"), 3, "nothing is at URL (HTTP 404): does the base URL lack /v1?"),
+        (
+            reply("302 Found", b"", "text/html", "Location: https://other.example/"),
+            3,
+            "URL redirects to https://other.example/ (HTTP 302): set the base URL to where the API is",
+        ),
+        (
+            reply("200 OK", b"<html>", "text/html"),
+            5,
+            "URL answered text/html, not JSON: is the base URL that of an API?",
+        ),
+        (reply("200 OK", b"[" * 5000), 5, "URL answered application/json, not JSON"),
+        (reply("200 OK", b'"x"'), 1, "openai lists no models"),
+        (listed(), 1, "openai lists no models"),
+        (reply("200 OK", b'{"data": {"a": 1}}'), 1, "openai lists no models"),
+        ([b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"], 4, ""),
+        ([], 4, "Empty reply from server"),
+    ],
+)
+def test_refusals_and_failures(run, script, status, message):
+    with Provider(script) as provider:
+        done = run("models", "openai", url=provider.url)
+    told = done.stderr.decode().replace(f"{provider.url}/v1/models ", "URL ")
+    assert told.startswith(f"llmstream models: {message}")
+    assert (done.stdout, done.returncode, told.count("\n")) == (b"", status, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("opnai", "unknown provider 'opnai': did you mean openai?"),
+        ("xyz123", "unknown provider 'xyz123': it is one of openai, anthropic, "),
+        ("groq", "no key for groq: set GROQ_API_KEY"),
+    ],
+)
+def test_bad_usage(run, name, message):
+    done = run("models", name)
+    assert done.stderr.decode().startswith(f"llmstream models: {message}")
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+
+
+def test_the_embedded_model_needs_no_network(run):
+    assert run("models", "local").stdout == b"local/smollm2-135m\n"
+
+
+def test_a_reader_that_leaves_ends_it_while_the_provider_is_silent():
+    import subprocess
+
+    from ..conftest import LLMSTREAM
+
+    with Provider([HOLD]) as provider:
+        process = subprocess.Popen([*LLMSTREAM, "models", "openai"], stdout=subprocess.PIPE, env=at(provider.url))
+        assert provider.asked.wait(20)
+        process.stdout.close()
+        assert process.wait(20) == 0
+        assert provider.left.wait(20)
+
+
+def test_llamacpp(run, llamacpp):
+    done = run("models", "llamacpp", env=environment(LLAMACPP_BASE_URL=f"{llamacpp}/v1"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(b"llamacpp/")
+
+
+def test_what_an_sdk_reaches_lists_no_models(run):
+    done = run("models", "bedrock", env=environment())
+    assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
+    assert b"the cloud's own tools" in done.stderr

@@ -1,0 +1,499 @@
+"""The configuration file: what it adds and changes, what comes before it, and what is said of a wrong one."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmstream.config import file as config
+from llmstream.config import keys
+from llmstream.errors import UsageError
+from llmstream.providers.registry import SDK
+from llmstream.providers.resolve import Target, resolve
+
+from ..conftest import ROOT, environment
+from ..support.loopback import Provider, chat, head, messages, reply
+from ..support.splits import generated
+
+SECRET = "sk-geheim"
+
+
+@pytest.fixture
+def configured(tmp_path):
+    """configured(text, **variables): the environment in which this is the configuration."""
+
+    def configured(text: str, **variables: str) -> dict[str, str]:
+        path = tmp_path / "config.toml"
+        path.write_text(text)
+        return environment(LLMSTREAM_CONFIG=str(path), **variables)
+
+    return configured
+
+
+@pytest.fixture
+def key_file(tmp_path):
+    """key_file(data, mode): the path of a file that holds a key."""
+
+    def key_file(data: bytes = SECRET.encode() + b"\n", mode: int = 0o600) -> str:
+        path = tmp_path / "key"
+        path.write_bytes(data)
+        path.chmod(mode)
+        return str(path)
+
+    return key_file
+
+
+def target(env: dict[str, str], name: str | None = None, api: str | None = None) -> Target:
+    return resolve(name, api, env, config.read(env).known)
+
+
+def refusal(env: dict[str, str], name: str | None = None) -> str:
+    """What is said of a configuration that is refused, its path left out."""
+    with pytest.raises(UsageError) as caught:
+        target(env, name)
+    return str(caught.value).removeprefix(env["LLMSTREAM_CONFIG"])
+
+
+# Where it is.
+
+
+@pytest.mark.parametrize(
+    ("variables", "path"),
+    [
+        ({"LLMSTREAM_CONFIG": "x/c.toml", "XDG_CONFIG_HOME": "/xdg"}, ("x/c.toml", True)),
+        ({"LLMSTREAM_CONFIG": "", "XDG_CONFIG_HOME": "/xdg"}, ("/xdg/llmstream/config.toml", False)),
+        ({"XDG_CONFIG_HOME": ""}, (os.path.expanduser("~/.config/llmstream/config.toml"), False)),
+        ({"XDG_CONFIG_HOME": "relative"}, (os.path.expanduser("~/.config/llmstream/config.toml"), False)),
+        ({}, (os.path.expanduser("~/.config/llmstream/config.toml"), False)),
+    ],
+)
+def test_place(variables, path):
+    assert config.path_of(variables) == path
+
+
+def test_none_is_read_from_the_working_directory(run, tmp_path):
+    for name in ("config.toml", "llmstream.toml", "llmstream/config.toml", ".config/llmstream/config.toml"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("wrong")
+    for home in ("", ".", "relative"):
+        env = environment(XDG_CONFIG_HOME=home, HOME="/nonexistent")
+        done = run("gen", "--dry-run", "-m", "ollama/m", "Hi", env=env, cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_missing_file_matters_only_if_it_was_named(run, tmp_path):
+    assert config.read({"XDG_CONFIG_HOME": str(tmp_path)}) == config.Config()
+    done = run("gen", "-m", "ollama/m", "Hi", env=environment(LLMSTREAM_CONFIG="/no/such"))
+    told = b"llmstream gen: cannot read the configuration /no/such: No such file or directory\n"
+    assert (done.returncode, done.stderr) == (2, told)
+
+
+def test_without_a_file_nothing_is_parsed_and_one_file_is_looked_for(tmp_path):
+    import subprocess
+
+    code = (
+        "import sys; opened = []; sys.addaudithook(lambda e, a: opened.append(a[0]) if e == 'open' else None)\n"
+        "from llmstream import config; opened.clear(); config.read({'XDG_CONFIG_HOME': sys.argv[1]})\n"
+        "print(opened); sys.exit('tomllib' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stdout) == (0, f"['{tmp_path}/llmstream/config.toml']\n"), done.stderr
+
+
+# What it adds and changes.
+
+
+def test_a_provider_of_ones_own(run, configured, key_file):
+    with Provider([head(), *messages("Hello")]) as provider:
+        env = configured(f"""
+            [aliases]
+            mine = "work/sonnet"
+            [providers.work]
+            base_url = "{provider.url}/"
+            api = "messages"
+            key_file = "{key_file()}"
+            headers = {{ X-Team = "blue", anthropic-version = "2030-01-01", user-agent = "mine" }}
+            [providers.work.defaults]
+            max_tokens = 7
+            stop = "X"
+            option = {{ metadata = {{ user_id = "u" }} }}
+            [providers.work.models."sonnet"]
+            max-tokens = 9
+            system = "Be brief."
+        """)
+        done = run("gen", "-m", "mine", "Hi", env=env)
+    assert (done.stdout, done.stderr, done.returncode) == (b"Hello\n", b"", 0)
+    [request] = provider.requests
+    assert request.line == "POST /v1/messages HTTP/1.1"
+    assert {k: request.headers.get(k) for k in ("x-api-key", "x-team", "anthropic-version", "user-agent")} == {
+        "x-api-key": SECRET, "user-agent": "mine", "x-team": "blue", "anthropic-version": "2030-01-01",
+    }  # fmt: skip
+    assert request.json == {
+        "model": "sonnet", "max_tokens": 9, "system": "Be brief.", "stop_sequences": ["X"], "stream": True,
+        "metadata": {"user_id": "u"}, "messages": [{"role": "user", "content": "Hi"}],
+    }  # fmt: skip
+
+
+def test_a_known_provider_elsewhere_speaks_what_is_spoken_there(configured):
+    env = configured('[providers.openai]\nbase_url = "https://llm.example/v1"', OPENAI_API_KEY="k")
+    assert target(env, "openai/m")[:5] == ("openai", "m", "chat", "https://llm.example/v1/chat/completions", "k")
+    assert target(env, "openai/m").fields == {}
+    env = configured('[providers.openai]\nbase_url = "https://llm.example/v1"\napi = "responses"')
+    assert target(env, "openai/m")[:5] == ("openai", "m", "responses", "https://llm.example/v1/responses", "")
+
+
+def test_azure_gets_its_path_as_from_the_environment(configured):
+    env = configured('[providers.azure]\nbase_url = "https://x.openai.azure.com"', AZURE_OPENAI_API_KEY="k")
+    assert target(env, "azure/m").url == "https://x.openai.azure.com/openai/v1/responses"
+    assert target(env, "azure/m").headers() == ["api-key: k"]
+
+
+def test_azure_elsewhere_and_without_a_key_asks_through_its_sdk(configured):
+    text = '[providers.azure]\nbase_url = "https://x.openai.azure.com"\nheaders = { X-Team = "blue" }\n'
+    found = target(configured(text, AZURE_OPENAI_AD_TOKEN="t"), "azure/m")
+    assert (found.transport, found.url, found.key) == (SDK, "https://x.openai.azure.com/openai/v1", "t")
+    assert found.headers() == ["X-Team: blue"]
+    found = target(configured(text + 'key_cmd = "echo k"', AZURE_OPENAI_AD_TOKEN="t"), "azure/m")
+    assert (found.transport, found.headers()) == ("", ["api-key: k", "X-Team: blue"])
+
+
+def test_what_an_sdk_signs_has_an_address_and_headers_but_no_key(configured):
+    text = '[providers.bedrock]\nbase_url = "https://b.example"\nheaders = { X-Team = "blue" }\nmodel = "m"\n'
+    found = target(configured(text), "bedrock")
+    assert (found.transport, found.url, found.headers()) == (SDK, "https://b.example", ["X-Team: blue"])
+    for key in ("key_file", "key_cmd", "key_env", "key_header", "api"):
+        assert refusal(configured(f'{text}{key} = "chat"'), "bedrock").startswith(":5: providers.bedrock.")
+
+
+def test_key_header(configured, key_file):
+    env = configured(
+        f'[providers.w]\nbase_url = "https://w.example"\nkey_header = "X-Key"\nkey_file = "{key_file()}"\nmodel = "m"'
+    )
+    assert target(env, "w").headers() == [f"X-Key: {SECRET}"]
+
+
+def test_relative_paths_start_at_its_folder(configured, key_file, tmp_path):
+    key_file()
+    env = configured('model = "local/m.gguf"\naliases = { r = "replay:r.rec" }\n[providers.groq]\nkey_file = "key"')
+    assert target(env)[:2] == ("local", str(tmp_path / "m.gguf"))
+    assert target(env, "r")[:2] == ("replay", str(tmp_path / "r.rec"))
+    assert target(env, "groq/m").key == SECRET
+
+
+def test_aliases_lead_to_aliases_and_come_before_providers(configured):
+    env = configured('[aliases]\na = "b"\nb = "ollama/m"\nopenai = "a"')
+    assert [target(env, name)[:2] for name in ("a", "openai")] == [("ollama", "m")] * 2
+
+
+def test_dry_run_shows_no_value_of_a_header(run, configured, key_file):
+    env = configured(f'[providers.groq]\nkey_file = "{key_file()}"\nheaders = {{ X-Token = "geheim" }}')
+    done = run("gen", "--dry-run", "-m", "groq/m", "Hi", env=env)
+    assert b"Authorization: Bearer [key]\nX-Token: [hidden]\n" in done.stdout
+    assert b"geheim" not in done.stdout
+
+
+# Precedence, as a table: of all sources that speak, the first counts.
+
+SUBSETS = list(product((False, True), repeat=4))
+
+
+@pytest.mark.parametrize("speaks", SUBSETS)
+def test_precedence_of_the_model(run, configured, tmp_path, speaks):
+    option, file, variable, configuration = speaks
+    prompt = tmp_path / "p.md"
+    prompt.write_text('+++\nmodel = "openai/by-file"\n+++\nHi' if file else "Hi")
+    env = configured('model = "openai/by-config"' if configuration else "", OPENAI_API_KEY="k")
+    env |= {"LLMSTREAM_MODEL": "openai/by-variable"} if variable else {}
+    args = ["-m", "openai/by-option"] if option else []
+    done = run("gen", "--dry-run", "-f", str(prompt), *args, env=env)
+    names = ("by-option", "by-file", "by-variable", "by-config")
+    expected = next((name for name, said in zip(names, speaks, strict=True) if said), "gpt-5.5")
+    assert json.loads(done.stdout.partition(b"\n\n")[2])["model"] == expected
+
+
+@pytest.mark.parametrize("speaks", SUBSETS)
+def test_precedence_of_a_request_option(run, configured, tmp_path, speaks):
+    option, file, by_model, by_provider = speaks
+    prompt = tmp_path / "p.md"
+    prompt.write_text("+++\noptions.temperature = 0.2\n+++\nHi" if file else "Hi")
+    text = "[providers.ollama]\n" + ("models.m.temperature = 0.3\n" if by_model else "")
+    env = configured(text + ("defaults = { temperature = 0.4 }\n" if by_provider else ""))
+    args = ["-t", "0.1"] if option else []
+    done = run("gen", "--dry-run", "-m", "ollama/m", "-f", str(prompt), *args, env=env)
+    expected = next((value for value, said in zip((0.1, 0.2, 0.3, 0.4), speaks, strict=True) if said), None)
+    assert json.loads(done.stdout.partition(b"\n\n")[2]).get("temperature") == expected
+
+
+@pytest.mark.parametrize(("variable", "configuration"), [*product((False, True), repeat=2)])
+def test_precedence_of_the_address(configured, variable, configuration):
+    env = configured('[providers.groq]\nbase_url = "https://config.example"' if configuration else "", GROQ_API_KEY="k")
+    env |= {"GROQ_BASE_URL": "https://variable.example"} if variable else {}
+    host = "variable.example" if variable else "config.example" if configuration else "api.groq.com/openai/v1"
+    assert target(env, "groq/m").url == f"https://{host}/chat/completions"
+
+
+@pytest.mark.parametrize("source", ["key_file", "key_cmd", "key_env"])
+@pytest.mark.parametrize("variable", [False, True])
+def test_precedence_of_the_key(configured, key_file, source, variable):
+    value = {"key_file": key_file(), "key_cmd": f"echo {SECRET}", "key_env": "MINE"}[source]
+    more = {"GROQ_API_KEY": "by-variable"} if variable else {}
+    env = configured(f'[providers.groq]\n{source} = "{value}"', MINE=SECRET, **more)
+    # A key_env replaces the provider's own; a file and a command are asked where no variable has the key.
+    assert target(env, "groq/m").key == ("by-variable" if variable and source != "key_env" else SECRET)
+
+
+def test_the_provider_that_has_a_key_is_the_default_also_by_the_configuration(configured, key_file):
+    assert target(configured(f'[providers.mistral]\nkey_file = "{key_file()}"'))[0] == "mistral"
+    assert target(configured('[providers.groq]\nkey_cmd = "echo x"'))[0] == "local"  # no model of its own
+
+
+# Keys.
+
+
+def test_a_key_goes_to_no_other_host_than_it_is_for(run, configured, key_file):
+    text = f"""
+        [providers.openai]
+        key_file = "{key_file()}"
+        headers = {{ X-Token = "{SECRET}" }}
+    """
+    with Provider([head(), *chat("Hello")]) as elsewhere:
+        done = run("gen", "-m", "openai/m", "Hi", env=configured(text, OPENAI_BASE_URL=elsewhere.url))
+    assert done.returncode == 0, done.stderr
+    assert SECRET not in str(elsewhere.requests[0].headers)
+    env = configured(text)
+    assert SECRET in str(target(env, "openai/m").headers())
+    assert all(SECRET not in str(target(env | {"MISTRAL_API_KEY": "k"}, name)) for name in ("mistral/m", "ollama/m"))
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o620, 0o610])
+def test_a_key_file_that_others_may_open_is_refused(configured, key_file, mode):
+    path = key_file(mode=mode)
+    told = refusal(configured(f'[providers.groq]\nkey_file = "{path}"'), "groq/m")
+    assert told == f"the key_file {path} is open to others (mode {mode:04o}): chmod 600 {path}"
+
+
+BAD_KEYS = {
+    b"": "is empty",
+    b"\n": "is empty",
+    b"geheim\ngeheim\n": "it holds a line end, a blank or a character that is not ASCII",
+    b"geheim\n\n": "it holds a line end",
+    b"geheim geheim": "a blank",
+    "gehéim".encode(): "not ASCII",
+    b"gehe\xffim": "not ASCII",
+    b"gehe\0im": "a line end",
+    b"geheim\r\nX-Evil: 1": "a line end",
+}
+
+
+SOURCES = {
+    "key_file": "[providers.groq]\nkey_file = 'key'",
+    "key_cmd": "[providers.groq]\nkey_cmd = 'cat $KEY_FILE'",
+    "key_env": "[providers.groq]\nkey_env = 'MINE'",
+    "own variable": "",
+}
+# No variable can hold a NUL, and an empty one is as good as none.
+IN_VARIABLES = [data for data in BAD_KEYS if data and b"\0" not in data]
+
+
+@pytest.mark.parametrize(
+    ("source", "data"),
+    [*product(("key_file", "key_cmd"), BAD_KEYS), *product(("key_env", "own variable"), IN_VARIABLES)],
+)
+def test_what_is_no_key_is_refused_and_not_shown(configured, key_file, monkeypatch, source, data):
+    monkeypatch.setenv("KEY_FILE", key_file(data))
+    variable = {"key_env": "MINE", "own variable": "GROQ_API_KEY"}.get(source)
+    env = configured(SOURCES[source], **({variable: os.fsdecode(data)} if variable else {}))
+    told = refusal(env, "groq/m")
+    assert " is no key: " in told
+    assert BAD_KEYS[data] in told or data == b"\n"
+    assert "geh" not in told
+
+
+@pytest.mark.parametrize(("data", "key"), [(b"k", "k"), (b"k\n", "k"), (b"k\r\n", "k")])
+def test_one_newline_at_the_end_is_no_part_of_a_key(configured, key_file, data, key):
+    assert target(configured(f'[providers.groq]\nkey_file = "{key_file(data)}"'), "groq/m").key == key
+
+
+def test_other_files_that_hold_no_key(configured, tmp_path):
+    os.mkfifo(tmp_path / "fifo", 0o600)
+    for name, told in [
+        ("none", f"cannot read the key_file {tmp_path}/none: No such file or directory"),
+        ("fifo", f"the key_file {tmp_path}/fifo is not a regular file"),
+        (".", f"cannot read the key_file {tmp_path}/.: Is a directory"),
+    ]:
+        assert refusal(configured(f'[providers.groq]\nkey_file = "{name}"'), "groq/m") == told
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("exit 3", "failed with status 3"),
+        (f"echo {SECRET}; echo one >&2; echo 'no such entry: {SECRET}' >&2; exit 1",
+         "failed with status 1: no such entry: [key]"),
+        ("kill -9 $$", "was ended by signal 9"),
+        ("no-such-program-at-all 2> /dev/null", "failed with status 127"),
+    ],
+)  # fmt: skip
+def test_a_command_that_fails_is_one_line_without_the_key(run, configured, command, told):
+    env = configured(f"[providers.groq]\nkey_cmd = {json.dumps(command)}")
+    done = run("gen", "-m", "groq/m", "Hi", env=env)
+    assert (done.returncode, done.stderr.decode()) == (2, f"llmstream gen: the key_cmd of groq {told}\n")
+
+
+def test_a_command_that_is_an_array_needs_no_shell(configured):
+    env = configured(f'[providers.groq]\nkey_cmd = ["{sys.executable}", "-c", "print(\'$x\')"]')
+    assert target(env, "groq/m").key == "$x"
+    told = refusal(configured('[providers.groq]\nkey_cmd = ["/no/such"]'), "groq/m")
+    assert told == "cannot run the key_cmd of groq: /no/such: No such file or directory"
+
+
+def test_a_command_leaves_the_prompt_alone(run, configured):
+    with Provider([head(), *chat("Hello")]) as provider:
+        env = configured('[providers.w]\nbase_url = "' + provider.url + '"\nkey_cmd = "cat; echo key"')
+        done = run("gen", "-m", "w/m", env=env, input=b"the prompt")
+    assert done.returncode == 0, done.stderr
+    [request] = provider.requests
+    assert request.json["messages"][0]["content"] == "the prompt"
+    assert request.headers["authorization"] == "Bearer key"
+
+
+def test_a_command_that_hangs_is_given_up(configured, monkeypatch):
+    monkeypatch.setattr(keys, "PATIENCE", 0.2)
+    env = configured('[providers.groq]\nkey_cmd = "sleep 60 | cat"')  # cat holds the pipe when the shell is gone
+    began = time.monotonic()
+    assert "took longer than 0.2 s: does it wait for input?" in refusal(env, "groq/m")
+    assert time.monotonic() - began < 10
+
+
+def test_a_command_runs_only_for_its_provider(configured, tmp_path):
+    env = configured(f'[providers.groq]\nkey_cmd = "touch {tmp_path}/ran"')
+    target(env, "ollama/m")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_key_that_the_server_quotes_is_hidden_wherever_it_came_from(run, configured):
+    with Provider(reply("401 No", b'{"error": {"message": "wrong key geheim given"}}')) as provider:
+        env = configured(f'[providers.w]\nbase_url = "{provider.url}"\nkey_cmd = "echo geheim"')
+        done = run("gen", "-m", "w/m", "Hi", env=env)
+    assert done.stderr == b"llmstream gen: the provider says: wrong key [key] given (HTTP 401)\n"
+
+
+# What is wrong is told with its place, before anything is sent.
+
+W = '[providers.w]\nbase_url = "https://w.example"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("\nmodel = \n", ":2:9: this is no TOML: Invalid value"),
+        ("model = ", ":1: this is no TOML: Invalid value"),
+        ("model = 'local'\n[aliases]\nx = [\n1,\n", ":3: this is no TOML: "),
+        ("[[aliases.x]]\n[aliases]\ny = 1", ":1: aliases.x: this is an array: a string is wanted"),
+        ("[aliases]\nx = \"\"\"\nmodle = 1\n\"\"\"\n[providers.local]\n[x]", ":6: x: there is no such key"),
+        ('model = "x"\n\n[aliases', ":3: this is no TOML: Expected ']' at the end of a table declaration"),
+        ('model = "local"\nmodel = "local"', ":2:"),
+        ("x = " + "[" * 3000, ": arrays or tables are nested too deeply"),
+        ("# all\n\nmodle = 'local'", ":3: modle: there is no such key: did you mean model?"),
+        ("\r\n# all\r\nmodle = 'local'\r\n", ":3: modle: there is no such key: did you mean model?"),
+        ("[alias]", ":1: alias: there is no such key: did you mean aliases?"),
+        ("model = 1", ":1: model: this is an integer: a string is wanted"),
+        ("model = ''", ":1: model: this is empty: give a value, or leave the key out"),
+        ("model = 'opnai/m'", ":1: model: unknown provider 'opnai': "),
+        ("[aliases]\nx = 1979-05-27", ":2: aliases.x: this is a date or time: a string is wanted"),
+        ("[aliases]\nx = 'nobody'", ":2: aliases.x: no provider is plain from the model's name 'nobody'"),
+        ("[aliases]\na = 'b'\nb = 'a'", ":2: aliases.a: the alias 'a' leads back to itself"),
+        ("[aliases]\n'a b' = 'local'", ":2: aliases.a b: the name of an alias is one word"),
+        ("aliases = []", ":1: aliases: this is an array: a table is wanted"),
+        ("[providers]\nx = 1", ":2: providers.x: this is an integer: a table is wanted"),
+        ("\n[providers.opnai]\n", ":2: providers.opnai: a provider of your own needs a base_url: did you mean openai?"),
+        ("[providers.'a/b']", ":1: providers.a/b: the name of a provider is of letters, digits, - and _"),
+        ("[providers.replay]", ":1: providers.replay: the name of a provider"),
+        ("[providers.local]\nbase_url = 'http://x'", ":2: providers.local.base_url: the embedded model has no address"),
+        (f"{W}base_ulr = 'x'", ":3: providers.w.base_ulr: there is no such key: did you mean base_url?"),
+        (f"{W}api = 'chatt'", ":3: providers.w.api: there is no dialect 'chatt': it is one of chat, responses"),
+        (f"{W}key_env = []", ":3: providers.w.key_env: this is an array: a string is wanted"),
+        (f"{W}key_file = 'x'\nkey_cmd = 'y'", ":4: providers.w.key_cmd: there is a key_file too"),
+        ("[providers.w]\nbase_url = 'w.example'", ":2: providers.w.base_url: this is not a URL"),
+        ("[providers.w]\nbase_url = 'https://w.example/v1?a=b'", ":2: providers.w.base_url: this is no base URL"),
+        ("[providers.w]\nbase_url = 'https://ä'", ":2: providers.w.base_url: this is not a URL"),
+        (f"{W}[providers.w.headers]\nX-A = '''geheim\nX-B: 2'''", ":4: providers.w.headers.X-A: the value holds"),
+        (f"{W}[providers.w.headers]\n\nX-A = 'gehéim'", ":5: providers.w.headers.X-A: the value holds"),
+        (f"{W}headers = {{ 'X A' = '1' }}", ":3: providers.w.headers.X A: the name of a header"),
+        (f"{W}headers = {{ Content-Length = '1' }}", ":3: providers.w.headers.Content-Length: this header is the"),
+        (f"{W}key_header = 'a:b'", ":3: providers.w.key_header: the name of a header"),
+        (f"{W}[providers.w.defaults]\ntemprature = 1",
+         ":4: providers.w.defaults.temprature: there is no such key: did you mean temperature?"),
+        (f"{W}defaults = {{ model = 'x' }}", ":3: providers.w.defaults.model: there is no such key"),
+        (f"{W}[providers.w.models.m]\nusage = true", ":4: providers.w.models.m.usage: there is no such key"),
+        (f"{W}[providers.w.defaults]\ntemperature = 'hot'", ":4: providers.w.defaults.temperature: 'hot' is not a"),
+        (f"{W}[providers.w.defaults]\nmax_tokens = 0", ":4: providers.w.defaults.max_tokens: 0 is not in the range"),
+        (f"{W}[providers.w.defaults]\nmax_tokens = 1.5", ":4: providers.w.defaults.max_tokens: '1.5' is not a valid"),
+        (f"{W}[providers.w.defaults]\nmax_tokens = true", ":4: providers.w.defaults.max_tokens: this is a boolean"),
+        (f"{W}[providers.w.defaults]\nsystem = 1", ":4: providers.w.defaults.system: this is an integer"),
+        (f"{W}[providers.w.defaults]\nstop = [\n'a',\n1\n]", ":4: providers.w.defaults.stop: this is an integer"),
+        (f"{W}[providers.w.defaults]\noption.x = 07:32:00", ":4: providers.w.defaults.option: JSON has no dates"),
+        (f"{W}[providers.w.defaults]\nsystem = '@no/such'", ":4: providers.w.defaults.system: cannot read /"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_told_with_its_place(run, configured, text, told):
+    env = configured(text)
+    done = run("gen", "-m", "w/m" if "providers.w" in text else "ollama/m", "Hi", env=env)
+    assert done.stderr.decode().startswith(f"llmstream gen: {env['LLMSTREAM_CONFIG']}{told}")
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+    assert b"geh" not in done.stderr
+
+
+def test_what_is_not_utf8(run, tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_bytes(b"\xef\xbb\xbf# a\n# \xff\n")
+    done = run("gen", "-m", "ollama/m", "Hi", env=environment(LLMSTREAM_CONFIG=str(path)))
+    assert (done.returncode, done.stderr.decode()) == (2, f"llmstream gen: {path}:2: this is not UTF-8\n")
+
+
+def test_a_mark_of_byte_order_and_the_ends_of_lines_of_windows(configured):
+    assert target(configured('\ufeffmodel = "ollama/m"\r\n'))[:2] == ("ollama", "m")
+
+
+@generated
+@given(st.text(st.sampled_from("aé[]{}\"'=.,\n#1 -"), max_size=60) | st.text(max_size=60))
+def test_any_text_is_read_or_refused_in_one_line(tmp_path_factory, text):
+    path = tmp_path_factory.getbasetemp() / "any.toml"
+    path.write_text(text, encoding="utf-8", errors="replace")
+    try:
+        config.read({"LLMSTREAM_CONFIG": str(path)})
+    except UsageError as error:
+        assert str(error).startswith(f"{path}:")
+
+
+VALUES = st.recursive(
+    st.sampled_from(["x", "", "local", "https://x", "chat", 1, 1.5, True, []]),
+    lambda inner: st.dictionaries(st.sampled_from([*config.TOP, *config.PROVIDER, "openai", "w", "x"]), inner),
+    max_leaves=20,
+)
+
+
+@generated
+@given(st.dictionaries(st.sampled_from(config.TOP), VALUES))
+def test_any_table_is_read_or_refused_with_its_place(tmp_path_factory, table):
+    path = tmp_path_factory.getbasetemp() / "table.toml"
+    path.write_text("".join(f"{key} = {_toml(value)}\n" for key, value in table.items()))
+    try:
+        config.read({"LLMSTREAM_CONFIG": str(path)})
+    except UsageError as error:
+        place, line, key = str(error).split(":")[:3]
+        assert place == str(path)
+        assert path.read_text().splitlines()[int(line) - 1].startswith(key.strip().partition(".")[0])
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_toml(one)}" for key, one in value.items()) + "}"
+    return json.dumps(value)

@@ -1,0 +1,123 @@
+"""`gen` against aimock, an independent implementation of the three dialects (npm, `@copilotkit/aimock`).
+
+It is installed once, into the user's cache. It cuts text by UTF-16 units, in the middle of characters too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ..conftest import ROOT, Run
+
+PACKAGE = "@copilotkit/aimock@1.43.0"
+PROGRAM = Path("node_modules/@copilotkit/aimock/dist/cli.js")
+FIXTURES = ROOT / "tests" / "support" / "aimock.json"
+APIS = ("chat", "responses", "messages")
+WAIT = 120  # seconds after which npm is stuck
+
+
+def install() -> Path:
+    """The program's path. Skips where something is missing."""
+    for tool in ("node", "npm"):
+        if not shutil.which(tool):
+            pytest.skip(f"{tool} is not installed")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = cache / "llmstream-tests" / PACKAGE.rpartition("/")[2]
+    if not (folder / PROGRAM).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        npm = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), PACKAGE]
+        done = subprocess.run(npm, capture_output=True, text=True, timeout=WAIT, cwd=folder)
+        if done.returncode:
+            pytest.skip(f"npm could not install {PACKAGE}: {done.stderr.strip()[-200:]}")
+    return folder / PROGRAM
+
+
+@pytest.fixture(scope="module")
+def url():
+    """aimock's address; it serves `aimock.json` in pieces of 7 UTF-16 units."""
+    program = install()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    command = ["node", str(program), "-p", str(port), "-f", str(FIXTURES), "-c", "7"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            if "listening" in line:
+                break
+        else:
+            pytest.fail(f"aimock did not start: {''.join(said)}")
+        yield f"http://127.0.0.1:{port}"
+        process.terminate()
+
+
+def gen(run: Run, url: str, api: str, *args: str) -> subprocess.CompletedProcess[bytes]:
+    return run("gen", "--api", api, "-m", "anthropic/m" if api == "messages" else "openai/m", *args, url=url)
+
+
+def events(done: subprocess.CompletedProcess[bytes]) -> list[dict]:
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_text(run, url, api):
+    done = gen(run, url, api, "rivers")
+    assert (done.stdout.decode(), done.stderr, done.returncode) == (
+        "The Nile, the Rhône 🌊, the 長江 and the Elbe.\n",
+        b"",
+        0,
+    )
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_usage(run, url, api):
+    usage = [event for event in events(gen(run, url, api, "--events", "rivers")) if event["type"] == "usage"]
+    assert [(event["input_tokens"], event["output_tokens"]) for event in usage] == [(11, 22)]
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_reasoning_goes_to_stderr_alone(run, url, api):
+    done = gen(run, url, api, "--reasoning", "think")
+    assert (done.stdout, done.returncode) == (b"Four.\n", 0)
+    assert "Two 🌊 and two." in done.stderr.decode()
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_tool_calls(run, url, api):
+    found = events(gen(run, url, api, "--events", "weather"))
+    calls = [event for event in found if event["type"] == "tool_call"]
+    joined = ["".join(call["arguments"] for call in calls if call["index"] == index) for index in (0, 1)]
+    assert [json.loads(arguments) for arguments in joined] == [{"city": "Köln 🌊"}, {"zone": "CET"}]
+    assert [call["name"] for call in calls if call["name"]] == ["get_weather", "get_time"]
+    assert found[-1]["reason"] == "tool_calls"
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_a_limit_that_nobody_set(run, url, api):
+    done = gen(run, url, api, "limit")
+    assert (done.stdout, done.returncode) == (b"One, two\n", 5)
+    assert gen(run, url, api, "--max-tokens", "4", "limit").returncode == 0
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_a_disconnect_keeps_the_text(run, url, api):
+    done = gen(run, url, api, "disconnect")
+    text = "It breaks off in the middle of all that there is to say."
+    assert done.returncode == 5
+    assert 0 < len(done.stdout) < len(text)
+    assert text.startswith(done.stdout.decode())
+    assert f"the answer breaks off after {len(done.stdout)} characters" in done.stderr.decode()
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_an_error_is_told(run, url, api):
+    done = gen(run, url, api, "busy")
+    assert (done.stdout, done.returncode) == (b"", 4)
+    assert b"Rate limited" in done.stderr

@@ -1,0 +1,54 @@
+"""Every transcript over a real socket and libcurl, and through the program itself where it ends badly."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmstream.core.request import Request
+from llmstream.core.timing import Limits, Patience
+from llmstream.dialects import dialect
+from llmstream.errors import Error
+from llmstream.net.curl import Curl
+from llmstream.net.generation import Generation, events
+from llmstream.net.loop import Loop
+from llmstream.providers.resolve import Target
+from tests.support.loopback import RESET, Provider, head
+
+from ..support.transcripts import TRANSCRIPTS, Transcript, meaning
+
+CUT = [t for t in TRANSCRIPTS if t.meaning["status"] == 5]
+
+
+def response(transcript: Transcript) -> bytes:
+    status = f"{transcript.http} {'OK' if transcript.http == 200 else 'Bad Request'}"
+    return head(status, transcript.content_type)
+
+
+@pytest.mark.parametrize("transcript", TRANSCRIPTS, ids=repr)
+def test_over_a_socket(transcript):
+    with Provider([response(transcript), transcript.body]) as provider:
+        url = provider.url + dialect(transcript.api).PATH
+        target = Target("openai", "m", transcript.api, url, "sk-test-key", {}, "")
+        loop = Loop()
+        generation = Generation(target, Request("m", "Hi"), Patience(Limits(grace=0.1), retries=0), Curl(loop))
+        generation.start()
+        arrived, failure = [], None
+        try:
+            for batch in events(generation, loop):
+                arrived += batch
+        except Error as error:
+            failure = error
+    assert meaning(generation.exchange, arrived) == transcript.meaning
+    assert failure is generation.exchange.failure
+    assert transcript.says in str(failure or "")
+
+
+@pytest.mark.parametrize("transcript", CUT, ids=repr)
+def test_the_program_keeps_the_text_of_a_cut_answer(run, transcript):
+    """By a reset, the rudest of cuts."""
+    model = "anthropic/m" if transcript.api == "messages" else "openai/m"
+    with Provider([response(transcript), transcript.body, RESET]) as provider:
+        done = run("gen", "--api", transcript.api, "-m", model, "Hi", url=provider.url)
+    assert (done.stdout.decode(), done.returncode) == (transcript.meaning["text"], 5)
+    assert done.stderr.startswith(b"llmstream gen: ")
+    assert done.stderr.count(b"\n") == 1

@@ -1,0 +1,296 @@
+"""Prompt files: what is sent for them, and a script that is one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import click
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmstream.commands.defaults import _placed
+from llmstream.errors import UsageError
+from llmstream.request.prompt_file import PromptFile
+
+from ..conftest import at
+from ..support import examples
+from ..support.loopback import Provider, chat, head
+from ..support.splits import generated
+
+HEAD = '+++\nmodel = "ollama/m"\n+++\n'
+
+
+@pytest.fixture
+def sent(run, tmp_path):
+    """sent(text, *args, input=...): the body that would be sent for a prompt file, or the one line that is said."""
+
+    def sent(text: str | bytes, *args: str, input: bytes | None = None) -> dict | str:
+        path = tmp_path / "p.md"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        done = run("gen", "--dry-run", "-f", str(path), *args, input=input)
+        if done.returncode:
+            assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+            return done.stderr.decode().strip().removeprefix("llmstream gen: ").removeprefix(str(path))
+        return json.loads(done.stdout.partition(b"\n\n")[2])
+
+    return sent
+
+
+def prompt(body: dict | str) -> str:
+    return body["messages"][-1]["content"] if isinstance(body, dict) else body
+
+
+# The prompt: the file, then operands and stdin where they have no place in it.
+
+
+@pytest.mark.parametrize(
+    ("text", "args", "stdin", "expected"),
+    [
+        ("Hi", [], None, "Hi"),
+        ("\n\nHi\n  you\n\n", [], None, "Hi\n  you"),
+        ("Hi", ["a", "b"], None, "Hi\n\na b"),
+        ("Hi", [], b"data\n", "Hi\n\ndata"),
+        ("Hi", ["a"], b"data\n", "Hi\n\na\n\ndata"),
+        ("Hi", ["-n"], b"data\n", "Hi"),
+        ("Hi {{args}}!", ["a", "b"], b"data", "Hi a b!\n\ndata"),
+        ("Hi {{args}}!", [], None, "Hi !"),
+        ("<{{stdin}}>", ["a"], b"data\n", "<data>\n\na"),
+        ("<{{ stdin }}{{stdin}}>", [], b"data", "<datadata>"),
+        ("<{{stdin}}>", [], None, "<>"),
+        ("{{x}}, {{ y-z }}", ["-v", "x=1=2", "--var", "y-z="], None, "1=2, "),
+        ("{{x}}", ["-v", "x=a", "-v", "x=b"], None, "b"),
+        ("{{x}}", ["-v", "x={{y}} \\1 \\g<0>"], None, "{{y}} \\1 \\g<0>"),
+        ("{{stdin}}{{x}}", ["-v", "x=1"], b"{{x}}", "{{x}}1"),
+        ("\\{{x}} {{ }} {{#if}} {x} {{1}} {{x y}} {{\nx}}", [], None, "{{x}} {{ }} {{#if}} {x} {{1}} {{x y}} {{\nx}}"),
+        ("#!/usr/bin/env -S llmstream gen -f\nHi", [], None, "Hi"),
+        ("Hi\n#!/bin/sh\n+++\n", [], None, "Hi\n#!/bin/sh\n+++"),
+    ],
+)
+@pytest.mark.parametrize("first", [HEAD, HEAD.replace("\n", "\r\n"), "\ufeff" + HEAD], ids=["lf", "crlf", "bom"])
+def test_prompt(sent, text, args, stdin, expected, first):
+    shebang, _, rest = text.partition("\n") if text.startswith("#!") else ("", "", text)
+    text = f"{shebang}\n{first.removeprefix(chr(0xFEFF))}{rest}" if shebang else f"{first}{rest}"
+    assert prompt(sent(text, *args, input=stdin)) == expected
+
+
+def test_a_file_needs_no_head(sent):
+    assert prompt(sent("Hi {{x}}", "-v", "x=1", "-m", "ollama/m")) == "Hi 1"
+
+
+def test_a_prompt_file_from_stdin(run):
+    done = run("gen", "--dry-run", "-f", "-", "you", input=f"{HEAD}Hi\n".encode())
+    assert prompt(json.loads(done.stdout.partition(b"\n\n")[2])) == "Hi\n\nyou"
+
+
+# The head.
+
+
+def test_all_that_a_head_can_say(sent):
+    text = """+++
+model = "ollama/m"          # overridden by -m
+system = "Be brief."
+[options]
+temperature = 1
+max-tokens = 7
+seed = 3
+stop = ["X", "Y"]
+option = { user = "u", nested = { a = [1, 2] } }
+api = "chat"
+first_token_timeout = 0.5
+[vars]
+language = "English"
+many = 3
+plain = true
++++
+{{language}} {{many}} {{plain}}"""
+    body = sent(text, "-m", "ollama/other", "-v", "many=4", "--seed", "5")
+    assert body == {
+        "model": "other", "stream": True, "stream_options": {"include_usage": True}, "temperature": 1.0,
+        "max_tokens": 7, "seed": 5, "stop": ["X", "Y"], "user": "u", "nested": {"a": [1, 2]},
+        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "English 4 true"}],
+    }  # fmt: skip
+
+
+def test_a_path_in_the_head_starts_at_the_file(sent, tmp_path):
+    (tmp_path / "style.txt").write_text("Be kind.")
+    body = sent('+++\nmodel = "ollama/m"\nsystem = "@style.txt"\n+++\nHi')
+    assert body["messages"][0] == {"role": "system", "content": "Be kind."}
+
+
+@pytest.mark.parametrize(
+    ("metavar", "value", "placed"),
+    [
+        ("TEXT|@FILE", "@here", "@FOLDER/here"),
+        ("TEXT|@FILE", "@not-here", "@FOLDER/not-here"),
+        ("TEXT|@FILE", "here", "here"),
+        ("TEXT|@FILE", "@/abs", "@/abs"),
+        ("FILE|JSON", "here", "FOLDER/here"),
+        ("FILE|JSON", "not-here", "not-here"),
+        ("FILE|JSON", '{"a": 1}', '{"a": 1}'),
+        ("FILE", ["here", "-"], ["FOLDER/here", "-"]),
+        ("FILE", {"a": 1}, {"a": 1}),
+        ("MODEL", "m.gguf", "FOLDER/m.gguf"),
+        ("MODEL", "openai/m", "openai/m"),
+        ("TEXT", "here", "here"),
+        (None, "here", "here"),
+    ],
+)
+def test_which_values_are_paths(tmp_path, metavar, value, placed):
+    (tmp_path / "here").touch()
+    found = _placed(click.Option(["--x"], metavar=metavar), value, str(tmp_path))
+    assert json.loads(json.dumps(found).replace(str(tmp_path), "FOLDER")) == placed
+
+
+@pytest.mark.parametrize(
+    ("text", "args", "told"),
+    [
+        (f"{HEAD}\n{{{{nmae}}}}", [], ":5: nothing is said of {{nmae}}: give it with -v nmae=..."),
+        ("{{stdin}}", ["-n"], ":1: nothing is said of {{stdin}}: leave out -n, or what else reads stdin"),
+        ("Hi {{name}}", ["-v", "nmae=x"], " has no {{nmae}}: did you mean name?"),
+        ("Hi", ["-v", "x=1"], " has no {{x}}: leave it out"),
+        ("{{stdin}}", ["-v", "stdin=x"], "-v cannot set stdin: the command line fills {{stdin}}"),
+        ("+++\nvars = { args = 'x' }\n+++\n", [], ":2: vars.args: this has no default"),
+        ("+++\nvars = { x = [1] }\n+++\n", [], ":2: vars.x: this is an array: a string or a number is wanted"),
+        ("Hi", ["-v", "x"], "Invalid value for '-v' / '--var': 'x' is not NAME=VALUE: see llmstream gen --help"),
+        ("+++\nmodel = 'ollama/m'\n", [], ":1: the head is not closed: end it with a line +++"),
+        ("#!x\n+++\nmodel = \n+++\nHi", [], ":3:9: this is no TOML: Invalid value"),
+        ("+++\n\nmodel = '\n+++\nHi", [], ":3: this is no TOML: "),
+        ("+++\n\nmodle = 'x'\n+++\nHi", [], ":3: modle: there is no such key: did you mean model?"),
+        ("+++\n[options]\ntemp = 1\n+++\nHi", [], ":3: options.temp: there is no such key"),
+        ("+++\n[options]\nusage = true\n+++\nHi", [], ":3: options.usage: there is no such key"),
+        ("+++\n[options]\nstats-file = 'x'\n+++\nHi", [], ":3: options.stats-file: there is no such key"),
+        ("+++\n[options]\nseed = 'x'\n+++\nHi", [], ":3: options.seed: 'x' is not a valid int"),
+        ("+++\n[options]\napi = 'x'\n+++\nHi", [], ":3: options.api: 'x' is not one of 'chat'"),
+        ("+++\noptions = 1\n+++\nHi", [], ":2: options: this is an integer: a table is wanted"),
+        ("+++\nsystem = '@none'\n+++\nHi", [], ":2: system: cannot read "),
+        (b"+++\n+++\nHi\n\xff", [], ":4: this is not UTF-8"),
+        ("+++\n[options]\nstop = { a = 1 }\n+++\nHi", [], ":3: options.stop: this is a table"),
+        (f"{HEAD}", [], ": the prompt is empty: write one below the head, or give operands"),
+        ("", [], ": the prompt is empty"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_told_with_its_place(sent, text, args, told):
+    assert prompt(sent(text, "-m", "ollama/m", *args)).startswith(told)
+
+
+def test_files_that_cannot_be_read(run, tmp_path):
+    for name, why in [("no-such", "No such file or directory"), (".", "Is a directory")]:
+        done = run("gen", "-f", name, cwd=tmp_path)
+        assert (done.returncode, done.stderr.decode()) == (2, f"llmstream gen: cannot read {name}: {why}\n")
+
+
+def test_variables_without_a_file(run):
+    done = run("gen", "-v", "x=1", "Hi")
+    assert done.returncode == 2
+    assert done.stderr == b"llmstream gen: -v fills the places of a prompt file: name one with -f\n"
+
+
+# A script.
+
+
+def test_a_prompt_file_is_a_script(tmp_path):
+    script = tmp_path / "translate"
+    script.write_text("""#!/usr/bin/env -S llmstream gen -f
++++
+model = "openai/m"
+system = "Translate."
+options.temperature = 0
+vars.language = "French"
++++
+Into {{language}}:
+
+{{stdin}}
+""")
+    script.chmod(0o755)
+    with Provider([head(), *chat("Bonjour")]) as provider:
+        env = examples.on_path(tmp_path / "bin", at(provider.url))
+        command = [script, "-v", "language=Old French", "--max-tokens", "5", "politely"]
+        done = subprocess.run(command, input=b"Good day\n", capture_output=True, env=env, timeout=60)
+    assert (done.stdout, done.stderr, done.returncode) == (b"Bonjour\n", b"", 0)
+    body = provider.requests[0].json
+    assert (body["temperature"], body["max_tokens"]) == (0, 5)
+    assert [message["content"] for message in body["messages"]] == [
+        "Translate.",
+        "Into Old French:\n\nGood day\n\npolitely",
+    ]
+
+
+# Any text.
+
+
+@generated
+@given(st.text(st.sampled_from("+{}\\a \n#![=]'"), max_size=80))
+def test_any_file_is_filled_or_refused(tmp_path_factory, text):
+    path = tmp_path_factory.getbasetemp() / "any.md"
+    path.write_text(text)
+    try:
+        PromptFile(str(path), "gen").prompt(("x",), True, {})
+    except UsageError as error:
+        assert str(error).startswith(str(path))
+
+
+@generated
+@given(st.text(max_size=50).filter(lambda text: text.strip()))
+def test_any_value_arrives_as_it_is(tmp_path_factory, value):
+    path = tmp_path_factory.getbasetemp() / "value.md"
+    path.write_text("<{{x}}>")
+    assert PromptFile(str(path), "gen").prompt((), True, {"x": value}) == f"<{value}>"
+
+
+# What is asked beyond a prompt.
+
+
+def test_a_schema_and_other_features_in_the_head(sent, tmp_path):
+    (tmp_path / "s.json").write_text('{"title": "river", "type": "object", "properties": {"name": {"type": "string"}}}')
+    (tmp_path / "t.txt").write_text("Basel")
+    head = '+++\nmodel = "ollama/m"\nschema = "s.json"\n[options]\nattach = ["t.txt"]\neffort = "low"\n+++\n'
+    body = sent(head + "Hi")
+    assert isinstance(body, dict)
+    assert body["response_format"]["json_schema"]["name"] == "river"
+    assert body["reasoning_effort"] == "low"
+    assert "Basel" in json.dumps(body["messages"])
+    assert sent('+++\nmodel = "ollama/m"\nschema = "name, age int"\n+++\nHi')["response_format"]
+    assert sent('+++\nmodel = "ollama/m"\noptions.json = true\n+++\nHi')["response_format"] == {"type": "json_object"}
+
+
+LIST, ONE = {"items"}, {"a"}  # the properties of a list of answers, and of one
+
+
+@pytest.mark.parametrize(
+    ("head", "args", "properties"),
+    [
+        ('schema = "a"', ["--schema-multi", "b"], LIST),
+        ('options.schema_multi = "b"', ["--schema", "a"], ONE),
+        ('options.schema_multi = "b"', [], LIST),
+    ],
+)
+def test_a_schema_of_the_command_line_is_the_only_one(sent, head, args, properties):
+    body = sent(f'+++\nmodel = "ollama/m"\n{head}\n+++\nHi', *args)
+    assert isinstance(body, dict)
+    assert body["response_format"]["json_schema"]["schema"]["properties"].keys() == properties
+
+
+def test_two_schemas_in_one_head_exclude_each_other(sent):
+    told = prompt(sent('+++\nmodel = "ollama/m"\nschema = "a"\noptions.schema_multi = "b"\n+++\nHi'))
+    assert told == "--schema is for one answer, --schema-multi for a list of them: not both"
+
+
+def test_a_head_alone_goes_with_a_conversation(sent, tmp_path):
+    talk = tmp_path / "talk.json"
+    talk.write_text('[{"role": "user", "content": "Which river?"}]')
+    assert prompt(sent(HEAD, "--messages", str(talk))) == "Which river?"
+    assert prompt(sent(f'{HEAD[:-4]}options.messages = "talk.json"\n+++\n')) == "Which river?"
+    talk.write_text('[{"role": "assistant", "content": "The Rhine."}]')
+    assert prompt(sent(HEAD, "--messages", str(talk))).endswith("does not end with a user's message: give a prompt")
+
+
+def test_stdin_is_read_once(run, sent):
+    body = sent("Which lies at the Rhine?", "-m", "ollama/m", "-a", "-", input=b"Basel")
+    assert json.dumps(body).count("Basel") == 1
+    assert "leave out -n, or what else reads stdin" in prompt(
+        sent("{{stdin}}", "-m", "ollama/m", "-a", "-", input=b"x")
+    )
+    done = run("gen", "-m", "ollama/m", "--dry-run", "-f", "-", "--messages", "-", input=b"Hi")
+    assert (done.returncode, done.stderr) == (2, b"llmstream gen: only one option can read stdin\n")

@@ -1,0 +1,37 @@
+"""The clouds on loopback: the environments in which they are found there."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+
+import pytest
+
+from ..conftest import environment
+from .loopback import head
+
+AWS_KEY, AWS_SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/EXAMPLEKEY"
+FRAMES = head(content_type="application/vnd.amazon.eventstream")
+TOKEN = "eyJ-entra-token"
+
+
+def has(module: str) -> bool:
+    return find_spec(module.partition(".")[0]) is not None and find_spec(module) is not None
+
+
+bedrock = pytest.mark.skipif(not has("boto3"), reason="the extra `bedrock` is not installed")
+vertex = pytest.mark.skipif(not has("google.auth"), reason="the extra `vertex` is not installed")
+identity = pytest.mark.skipif(not has("azure.identity"), reason="the extra `azure` is not installed")
+
+
+def aws(url: str, **more: str) -> dict[str, str]:
+    """The environment in which Bedrock is the server at `url`, and nothing of AWS's is found elsewhere."""
+    keys = {"AWS_ACCESS_KEY_ID": AWS_KEY, "AWS_SECRET_ACCESS_KEY": AWS_SECRET, "AWS_REGION": "eu-west-1"}
+    files = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+    addresses = {"ANTHROPIC_BEDROCK_BASE_URL": url, "ANTHROPIC_BEDROCK_MANTLE_BASE_URL": url}
+    others = {name: value for name, value in environment().items() if not name.startswith("AWS_")}
+    return others | keys | files | addresses | {"AWS_EC2_METADATA_DISABLED": "true"} | more
+
+
+def entra(url: str, **more: str) -> dict[str, str]:
+    return environment(AZURE_OPENAI_ENDPOINT=url, AZURE_OPENAI_AD_TOKEN=TOKEN, **more)

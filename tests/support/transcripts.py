@@ -1,0 +1,125 @@
+"""What providers send, and what it means: one folder a server.
+
+A transcript is a body as it comes off the wire, `NAME.sse` (an event stream) or `NAME.json` (anything else). Its entry
+in the folder's `expected.toml` says what a reader must make of it:
+
+    api                   the dialect
+    model                 the model's name as the provider tells it, where that is worth a check
+    text, reasoning       joined from all pieces
+    calls                 [id, name, arguments] of each tool call
+    usage                 input, output, cached and reasoning tokens, and those written to a cache where there are any
+    finish                the reason and the provider's own word, of a whole answer
+    status, says          the exit status and words of the message, of any other
+    http                  the response's status, if not 200
+    premature             finish reasons come before the end: a cut stream may pass for a whole one
+    sdk                   why the official SDK's own reading is wrong or none
+    sdk_usage             false where only the SDK's usage is
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from llmstream.core.events import Event, Finish, Reasoning, Start, Text, ToolCall, Usage
+from llmstream.core.exchange import Exchange
+from llmstream.core.timing import Limits, Timing
+from llmstream.dialects import dialect
+
+FOLDER = Path(__file__).parent.parent / "wire"
+
+
+class Transcript:
+    """One body and its meaning."""
+
+    def __init__(self, path: Path, expected: dict[str, Any]) -> None:
+        self.name = f"{path.parent.name}/{path.stem}"
+        self.body = path.read_bytes()
+        self.is_stream = path.suffix == ".sse"
+        self.api: str = expected["api"]
+        self.http: int = expected.get("http", 200)
+        self.model: str | None = expected.get("model")
+        self.says: str = expected.get("says", "")
+        self.premature: bool = expected.get("premature", False)
+        self.sdk: str = expected.get("sdk", "")
+        self.sdk_usage: bool = expected.get("sdk_usage", True)
+        self.meaning = {
+            "text": expected.get("text", ""),
+            "reasoning": expected.get("reasoning", ""),
+            "calls": expected.get("calls", []),
+            "finish": expected.get("finish"),
+            "usage": expected.get("usage"),
+            "status": expected.get("status", 0),
+        }
+
+    def __repr__(self) -> str:
+        return self.name
+
+    @property
+    def is_whole(self) -> bool:
+        return self.meaning["status"] == 0
+
+    @property
+    def content_type(self) -> str:
+        return "text/event-stream" if self.is_stream else "application/json"
+
+    def exchange(self) -> Exchange:
+        """A reader of this body, its head already read."""
+        decoder = dialect(self.api).Decoder("p", "m")
+        exchange = Exchange(decoder, Limits(), Timing(0.0), 0.0, "http://host/path")
+        exchange.head(self.http, {"content-type": self.content_type})
+        return exchange
+
+
+def load() -> list[Transcript]:
+    """All of them; a body without an entry, or an entry without a body, is a KeyError."""
+    found = []
+    for table in sorted(FOLDER.glob("*/expected.toml")):
+        entries = tomllib.loads(table.read_text())
+        bodies = sorted(path for path in table.parent.iterdir() if path != table)
+        found += [Transcript(path, entries.pop(path.stem)) for path in bodies]
+        if entries:
+            raise KeyError(f"{table}: no body for {', '.join(entries)}")
+    return found
+
+
+TRANSCRIPTS = load()
+
+
+def read(exchange: Exchange, chunks: Iterable[bytes]) -> list[Event]:
+    """All events of a body that arrives in these chunks and then ends."""
+    events = [event for chunk in chunks for event in exchange.feed(chunk, 1.0)]
+    return events + exchange.close(2.0)
+
+
+def meaning(exchange: Exchange, events: list[Event]) -> dict[str, Any]:
+    """What the events amount to, in the words of `expected.toml`."""
+    calls: dict[int, list[str]] = {}
+    for event in events:
+        if isinstance(event, ToolCall):
+            call = calls.setdefault(event.index, ["", "", ""])
+            for place, piece in enumerate((event.id, event.name, event.arguments)):
+                call[place] += piece
+    finishes = [[event.reason, event.provider_reason] for event in events if isinstance(event, Finish)]
+    usages = [list(usage_of(event)) for event in events if isinstance(event, Usage)]
+    assert len(finishes) <= 1
+    assert len(usages) <= 1
+    return {
+        "text": "".join(event.text for event in events if isinstance(event, Text)),
+        "reasoning": "".join(event.text for event in events if isinstance(event, Reasoning)),
+        "calls": [calls[index] for index in sorted(calls)],
+        "finish": finishes[0] if finishes else None,
+        "usage": usages[0] if usages else None,
+        "status": exchange.failure.status if exchange.failure else 0,
+    }
+
+
+def usage_of(usage: Usage) -> tuple[int, ...]:
+    counts = usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens
+    return (*counts, usage.cache_write_tokens) if usage.cache_write_tokens else counts
+
+
+def starts(events: list[Event]) -> list[Start]:
+    return [event for event in events if isinstance(event, Start)]
