@@ -46,8 +46,8 @@ def run(args: list[str]) -> int:
         return 0
     except Error as error:
         stdio.note(name, str(error))
-        if error.advice:
-            stdio.write_stderr(f"{error.advice}\n".encode())
+        if error.hint:
+            stdio.write_stderr(f"{error.hint}\n".encode())
         return error.status
     except click.exceptions.NoArgsIsHelpError as error:
         stdio.write_stderr(f"{error.format_message()}\n".encode())

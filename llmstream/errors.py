@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-MANY = 1000
+UNLIMITED = 1000
 
 
 class Error(Exception):
@@ -19,40 +19,40 @@ class Error(Exception):
     """
 
     status = 1
-    meaning = ""
+    description = ""
     again = 0
 
-    def __init__(self, message: str, *, again: int | None = None, advice: str = "") -> None:
+    def __init__(self, message: str, *, again: int | None = None, hint: str = "") -> None:
         super().__init__(message)
-        self.advice = advice
+        self.hint = hint
         if again is not None:
             self.again = again
 
 
 class NotFound(Error):
     status = 1
-    meaning = "nothing found: condition never met, no object, no such field, no code block"
+    description = "nothing found: condition never met, no object, no such field, no code block"
 
 
 class UsageError(Error):
     status = 2
-    meaning = "usage or configuration: bad option, missing key, unreadable file"
+    description = "usage or configuration: bad option, missing key, unreadable file"
 
 
 class Refused(Error):
     status = 3
-    meaning = "refused: the provider says no to this request; do not retry it as it is"
+    description = "refused: the provider says no to this request; do not retry it as it is"
 
 
 class Unavailable(Error):
     status = 4
-    again = MANY
-    meaning = "unavailable: DNS, connection, TLS, time-out, rate limit, overload; later may work"
+    again = UNLIMITED
+    description = "unavailable: DNS, connection, TLS, time-out, rate limit, overload; later may work"
 
 
 class Incomplete(Error):
     status = 5
-    meaning = "not whole: the stream was cut, a limit was hit, the input was malformed or the output failed"
+    description = "not whole: the stream was cut, a limit was hit, the input was malformed or the output failed"
 
 
 class OutputFailed(Incomplete):

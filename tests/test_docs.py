@@ -148,7 +148,7 @@ def test_lint(name):
 def test_exit_statuses():
     listed = {item.words[0]: item.body[0] for item in docs.page("llmstream").items("EXIT STATUS")}
     assert listed.pop("0") == "done; found; the reader had enough"
-    assert listed == {str(error.status): error.meaning for error in errors.STATUSES}
+    assert listed == {str(error.status): error.description for error in errors.STATUSES}
 
 
 @each_command

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar, Unpack
 from ..core.events import Event, Text
 from ..net import aio
 from ..net import pool as kept
-from .base import Answer, Asked, Options, ask
+from .base import Answer, Options, PreparedRequest, ask
 
 __all__ = ["AsyncStream", "Options", "astream"]
 
@@ -55,7 +55,7 @@ class AsyncStream(Answer):
     streams there may be at once, for an embedded model.
     """
 
-    def __init__(self, asked: Asked, jobs: int = kept.JOBS) -> None:
+    def __init__(self, asked: PreparedRequest, jobs: int = kept.JOBS) -> None:
         super().__init__(asked)
         self._jobs = jobs
         self._loop: asyncio.AbstractEventLoop | None = None

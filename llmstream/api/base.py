@@ -19,7 +19,7 @@ from ..errors import UsageError, nearest
 from ..net.generation import Generation
 from ..net.transfer import Transport
 from ..providers.resolve import Target
-from ..request.builder import Asking, patience
+from ..request.builder import RequestBuilder, patience
 
 if TYPE_CHECKING:
     from ..config.file import Config
@@ -69,7 +69,7 @@ class Options(TypedDict, total=False):
     note: Callable[[str], object] | None
 
 
-class Asked(NamedTuple):
+class PreparedRequest(NamedTuple):
     """All that is needed to ask; `size` is in bytes."""
 
     target: Target
@@ -126,7 +126,7 @@ def _check(given: Mapping[str, Any]) -> None:
         raise UsageError(f"base_url is {given['base_url']!r:.60}: a URL begins with https:// or http://")
 
 
-def ask(prompt: str, options: Mapping[str, Any], settings: Config | None = None) -> Asked:
+def ask(prompt: str, options: Mapping[str, Any], settings: Config | None = None) -> PreparedRequest:
     """What a program asks with. Raises UsageError, and TypeError for what no annotation allows.
 
     `settings` is the configuration, where it was read already.
@@ -148,13 +148,13 @@ def ask(prompt: str, options: Mapping[str, Any], settings: Config | None = None)
     settings = settings or config.read(os.environ)
     if settings.defaults or settings.by_model:
         given = {**_defaults(settings, given), **given}
-    asking = Asking("", given, os.environ, settings.known, events=True)
+    asking = RequestBuilder("", given, os.environ, settings.catalogue, events=True)
     if asking.takes_stdin:
         raise UsageError("stdin is the program's own: read it there")
     if not prompt and not asking.conversation:
         raise UsageError("the prompt is empty: give one")
     target, request = asking.request(prompt)
-    return Asked(target, request, request.size(), patience(given), Stops(made, mode) if made else None, told)
+    return PreparedRequest(target, request, request.size(), patience(given), Stops(made, mode) if made else None, told)
 
 
 def _defaults(settings: Config, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -175,7 +175,7 @@ def _defaults(settings: Config, given: Mapping[str, Any]) -> dict[str, Any]:
 class Answer:
     """A generation and what of it is not yet taken; those who drive it say how to wait, and when it may be touched."""
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: PreparedRequest) -> None:
         self._asked = asked
         self._generation: Generation | None = None
         self._queue: deque[Event] = deque()

@@ -15,7 +15,7 @@ from typing import Unpack
 
 from ..core.events import Event, Text
 from ..net import pool as kept
-from .base import Answer, Asked, Options, ask
+from .base import Answer, Options, PreparedRequest, ask
 
 __all__ = ["Options", "Stream", "stream"]
 
@@ -33,11 +33,11 @@ def stream(prompt: str = "", model: str | None = None, **options: Unpack[Options
 class Stream(Answer):
     """An iterator of events, to be read once. It may be closed by any thread, and moved between them."""
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: PreparedRequest) -> None:
         super().__init__(asked)
         self._reading = threading.Lock()  # whoever has it may touch the generation
         self._leaving = threading.Lock()  # for those who wake a line: it may be another stream's soon
-        self._line: kept.Line | None = None
+        self._line: kept.PooledLoop | None = None
 
     def __enter__(self) -> Stream:
         return self
@@ -121,7 +121,7 @@ class Stream(Answer):
         with self._leaving:
             line, self._line = self._line, None
         if line:
-            kept.give_back(line)
+            kept.release(line)
 
 
 class _Pieces(Iterator[str]):

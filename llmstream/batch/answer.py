@@ -57,7 +57,7 @@ class Answer:
 
 def error(failure: Error) -> Record:
     """A failure as records have it; the advice of several lines goes into one."""
-    return {"status": failure.status, "message": " ".join(f"{failure} {failure.advice}".split())}
+    return {"status": failure.status, "message": " ".join(f"{failure} {failure.hint}".split())}
 
 
 def status(record: Record) -> int:

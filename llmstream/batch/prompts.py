@@ -9,7 +9,7 @@ from ..core.request import Request
 from ..errors import Error
 from ..net.generation import Generation
 from ..providers.resolve import Target
-from ..request.builder import Asking
+from ..request.builder import RequestBuilder
 from . import answer
 from .answer import Answer, Record
 from .pace import Sent
@@ -43,7 +43,7 @@ class Prompts:
     """The jobs of a source. `target` is asked where a row names no other. Raises UsageError as Asking.request does."""
 
     def __init__(
-        self, source: Source, asking: Asking, journal: Journal | None, digest: Callable[[Target, Request], str]
+        self, source: Source, asking: RequestBuilder, journal: Journal | None, digest: Callable[[Target, Request], str]
     ) -> None:
         self._source, self._asking, self._journal, self._digest = source, asking, journal, digest
         self.target, self._request = asking.request("-")  # of every row that asks for nothing else
@@ -71,7 +71,7 @@ class Prompts:
     def _prepare(self, job: Job) -> None:
         row = job.row
         if row.fields:
-            job.target, job.request = self._asking.varied(_as_options(row)).request(row.prompt)
+            job.target, job.request = self._asking.with_overrides(_as_options(row)).request(row.prompt)
         else:
             job.target, job.request = self.target, self._request._replace(prompt=row.prompt)
         request = job.request

@@ -23,7 +23,7 @@ from ..net.generation import Generation
 from ..net.loop import Loop
 from ..net.transports import Routes
 from ..providers.resolve import Target
-from ..request.builder import Asking
+from ..request.builder import RequestBuilder
 from . import answer
 from .output import Output
 from .pace import Pace
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ..net.resume import Resume
     from .journal import Journal
 
-MANY = 16  # streams at once that are worth a quicker decoder
+FAST_DECODER_JOBS = 16  # streams at once that are worth a quicker decoder
 BUSY = 0.5  # seconds of a reader's slowness that count as none of the provider's
 
 
@@ -61,7 +61,7 @@ class Run:
         self,
         loop: Loop,
         source: Source,
-        asking: Asking,
+        asking: RequestBuilder,
         patience: Patience,
         options: Options,
         totals: Totals,
@@ -217,8 +217,8 @@ class Run:
             job.sent = self._pace(job).sent(self._loop.now(), job.tokens)
             self._jobs.add(job)
             job.generation.start()
-            if len(self._jobs) == MANY:
-                values.hurry()
+            if len(self._jobs) == FAST_DECODER_JOBS:
+                values.use_msgspec()
         except Error as error:
             self._fail(job, error)
 

@@ -62,6 +62,6 @@ def _find(name: str, fields: Mapping[str, object]) -> object:
     return value
 
 
-def _missing(name: str, known: Iterable[str], advice: str) -> UsageError:
+def _missing(name: str, known: Iterable[str], hint: str) -> UsageError:
     near = nearest(name, known)
-    return UsageError(f"there is no field {name}: {f'did you mean {near}?' if near else advice}")
+    return UsageError(f"there is no field {name}: {f'did you mean {near}?' if near else hint}")

@@ -53,7 +53,7 @@ def take_defaults(settings: config.Config, model: str | None, taken: Options) ->
     }
     for keys, table in tables.items():
         taken.check_names(document, keys, table, NOT_BY_MODEL)
-    provider, own = named(model, os.environ, settings.known)
+    provider, own = named(model, os.environ, settings.catalogue)
     for keys in (("providers", provider, "models", own), ("providers", provider, "defaults")):
         taken.begin()
         for name, value in tables.get(keys, {}).items():

@@ -21,7 +21,7 @@ from ..errors import Error, NotFound, OutputFailed, ReaderGone, Signalled, Usage
 from ..providers.registry import Catalogue
 from ..providers.resolve import Target, shown
 from ..request import prompt as prompts
-from ..request.builder import Asking, patience
+from ..request.builder import RequestBuilder, patience
 from . import options, settings
 from . import stop_options as stopping
 
@@ -62,7 +62,7 @@ def command(
     prompt: tuple[str, ...],
     file: PromptFile | None,
     variables: dict[str, str],
-    known: Catalogue,
+    catalogue: Catalogue,
     no_stdin: bool,
     record: str | None,
     speed: float,
@@ -83,7 +83,7 @@ def command(
     """
     stdio.require_stdout()
     stops = stopping.stops(given, "until-")
-    asking = Asking(NAME, given, os.environ, known, events=given["events"] or given["timing"])
+    asking = RequestBuilder(NAME, given, os.environ, catalogue, events=given["events"] or given["timing"])
     if asking.takes_stdin and file and file.from_stdin:
         raise UsageError("only one option can read stdin")
     alone = no_stdin or asking.takes_stdin

@@ -13,7 +13,7 @@ from ..dialects import dialect
 from ..errors import ReaderGone, UsageError
 from ..providers.registry import Catalogue
 from ..providers.resolve import Target
-from ..request.builder import Asking, patience
+from ..request.builder import RequestBuilder, patience
 from . import options, settings
 from . import stop_options as stopping
 
@@ -59,7 +59,7 @@ def _finite(ctx: click.Context, param: click.Parameter, value: float | None) -> 
 @options.network
 def command(
     template: str | None,
-    known: Catalogue,
+    catalogue: Catalogue,
     jobs: int,
     jsonl: bool,
     null: bool,
@@ -89,7 +89,7 @@ def command(
     from ..batch.template import Template
     from ..net.loop import Loop
 
-    asking = Asking(NAME, given, os.environ, known, events=True)
+    asking = RequestBuilder(NAME, given, os.environ, catalogue, events=True)
     if asking.takes_stdin:
         raise UsageError("stdin has the prompts: no option can read it")
     rows = Rows(jsonl, Template(template) if template is not None else None)

@@ -23,10 +23,10 @@ Record = dict[str, Any]
 
 def _complete_provider(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     try:
-        known = config.read(os.environ).known
+        catalogue = config.read(os.environ).catalogue
     except Error:  # the command itself will say so
-        known = BUILT_IN
-    return [name for name in known.providers if name.startswith(incomplete)]
+        catalogue = BUILT_IN
+    return [name for name in catalogue.providers if name.startswith(incomplete)]
 
 
 @click.command("models")
@@ -41,12 +41,12 @@ def command(provider: str | None, as_json: bool) -> None:
     llmstream gen -m "$(llmstream models openai | fzf)" 'Name three rivers.'
     """
     stdio.require_stdout()
-    known = config.read(os.environ).known
+    catalogue = config.read(os.environ).catalogue
     if provider is None:
-        records = list(_overview(known))
+        records = list(_overview(catalogue))
         lines = _columns(records)
     else:
-        records = _models(provider, known)
+        records = _models(provider, catalogue)
         lines = [record["name"] for record in records]
     if as_json:
         lines = [json.dumps(record, ensure_ascii=False) for record in records]
@@ -56,24 +56,24 @@ def command(provider: str | None, as_json: bool) -> None:
 # What is known without asking anybody.
 
 
-def _overview(known: Catalogue) -> Iterator[Record]:
+def _overview(catalogue: Catalogue) -> Iterator[Record]:
     """Aliases, then providers; before them the default model, where it is none of these."""
-    meant = os.environ.get("LLMSTREAM_MODEL") or known.model
-    provider, model = named(None, os.environ, known)
+    meant = os.environ.get("LLMSTREAM_MODEL") or catalogue.model
+    provider, model = named(None, os.environ, catalogue)
     default = _full(provider, model)
-    rows = [_record(name, "alias", *named(name, {}, known), known) for name in known.aliases]
-    rows += [_record(name, "provider", name, row.model, known) for name, row in known.providers.items()]
+    rows = [_record(name, "alias", *named(name, {}, catalogue), catalogue) for name in catalogue.aliases]
+    rows += [_record(name, "provider", name, row.model, catalogue) for name, row in catalogue.providers.items()]
     chosen = next((row for row in rows if row["name"] == meant), None) or next(
         (row for row in rows if row["name"] == provider and row["model"] == default), None
     )
     if chosen is None:
-        yield {**_record(meant, "model", provider, model, known), "default": True}
+        yield {**_record(meant, "model", provider, model, catalogue), "default": True}
     for row in rows:
         yield {**row, "default": row is chosen}
 
 
-def _record(name: str, kind: str, provider: str, model: str, known: Catalogue) -> Record:
-    found, words = _key(provider, known)
+def _record(name: str, kind: str, provider: str, model: str, catalogue: Catalogue) -> Record:
+    found, words = _key(provider, catalogue)
     return {"name": name, "kind": kind, "model": _full(provider, model), "key_found": found, "key": words}
 
 
@@ -84,9 +84,9 @@ def _full(provider: str, model: str) -> str | None:
     return model if model.endswith(".gguf") else f"{provider}/{model}" if model else None
 
 
-def _key(provider: str, known: Catalogue) -> tuple[bool | None, str]:
+def _key(provider: str, catalogue: Catalogue) -> tuple[bool | None, str]:
     """Whether a provider's key is there, None where none is needed, and the same in words. No command is run for it."""
-    row = known.providers.get(provider, known.providers["local"])
+    row = catalogue.providers.get(provider, catalogue.providers["local"])
     for name in row.key_env:
         if os.environ.get(name):
             return True, f"key found ({name})"
@@ -118,15 +118,15 @@ def _columns(records: list[Record]) -> list[str]:
 # What a provider says.
 
 
-def _models(provider: str, known: Catalogue) -> list[Record]:
-    if provider not in known.providers:
-        near = nearest(provider, known.providers)
-        hint = f"did you mean {near}?" if near else f"it is one of {', '.join(known.providers)}"
+def _models(provider: str, catalogue: Catalogue) -> list[Record]:
+    if provider not in catalogue.providers:
+        near = nearest(provider, catalogue.providers)
+        hint = f"did you mean {near}?" if near else f"it is one of {', '.join(catalogue.providers)}"
         raise UsageError(f"unknown provider {provider!r}: {hint}")
     if provider == "local":
-        items: list[Any] = [{"id": known.providers[provider].model}]
+        items: list[Any] = [{"id": catalogue.providers[provider].model}]
     else:
-        target = reach(provider, "", None, os.environ, known)
+        target = reach(provider, "", None, os.environ, catalogue)
         if target.transport == SDK:
             raise UsageError(f"the models of {provider} are listed by the cloud's own tools")
         items = _listed(target)

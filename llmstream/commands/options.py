@@ -10,7 +10,7 @@ import click
 
 from ..config import file as config
 from ..core.request import EFFORTS
-from ..core.values import portable
+from ..core.values import loads_strict
 from ..dialects import APIS
 from ..errors import Error
 from ..providers.registry import BUILT_IN
@@ -29,7 +29,7 @@ def _extra(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
         if not (name and equals):
             raise click.BadParameter(f"{value!r} is not KEY=JSON")
         try:
-            fields.append((name, portable(text)))
+            fields.append((name, loads_strict(text)))
         except (ValueError, RecursionError):
             raise click.BadParameter(f"{text[:60]!r} is not JSON: a string is {name}='\"...\"'") from None
     return tuple(fields)
@@ -53,10 +53,10 @@ def _system(ctx: click.Context, param: click.Parameter, value: str | None) -> st
 
 def _complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     try:
-        known = config.read(os.environ).known
+        catalogue = config.read(os.environ).catalogue
     except Error:  # the command itself will say so
-        known = BUILT_IN
-    names = [*known.aliases, *(f"{name}/{row.model}" for name, row in known.providers.items() if row.model)]
+        catalogue = BUILT_IN
+    names = [*catalogue.aliases, *(f"{name}/{row.model}" for name, row in catalogue.providers.items() if row.model)]
     return [name for name in names if name.startswith(incomplete)]
 
 

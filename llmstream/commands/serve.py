@@ -61,7 +61,7 @@ def command(
             raise UsageError(f"--allow-origin {origin} is no site: it is like https://example.com, or * for all")
     configured = config.read(os.environ)
     if model is not None:
-        resolve(model, None, os.environ, configured.known)  # what is wrong with it is told now
+        resolve(model, None, os.environ, configured.catalogue)  # what is wrong with it is told now
     try:
         from ..serve.app import create
         from ..serve.generation import generation
@@ -79,17 +79,17 @@ def command(
         hosts=(host, *allow_host),
         allow_origin=allow_origin,
         regex=allow_regex or not token,
-        model=model or os.environ.get("LLMSTREAM_MODEL") or configured.known.model or None,
-        models=_offered(configured.known),
+        model=model or os.environ.get("LLMSTREAM_MODEL") or configured.catalogue.model or None,
+        models=_offered(configured.catalogue),
     )
     run(create(generation(configured, network, jobs), settings), host, port)
 
 
-def _offered(known: Catalogue) -> tuple[str, ...]:
+def _offered(catalogue: Catalogue) -> tuple[str, ...]:
     """Aliases, and the default models of the providers whose key is in the environment."""
     named = [
         f"{name}/{row.model}"
-        for name, row in known.providers.items()
+        for name, row in catalogue.providers.items()
         if row.model and any(os.environ.get(key) for key in row.key_env)
     ]
-    return (*known.aliases, *named)
+    return (*catalogue.aliases, *named)

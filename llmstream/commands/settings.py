@@ -67,7 +67,7 @@ class Command(click.Command):
             if file:
                 take_head(file, taken)
             take_defaults(settings, params["model"], taken)
-        params["known"] = settings.known
+        params["catalogue"] = settings.catalogue
         if "file" in params:
             params["file"] = file
         return super().invoke(ctx)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..dialects import APIS
 from ..errors import UsageError, nearest
-from ..providers.registry import BUILT_IN, PROVIDERS, SDK, Catalogue, Provider, moved
+from ..providers.registry import BUILT_IN, PROVIDERS, SDK, Catalogue, Provider, at_other_address
 from ..providers.resolve import named
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ SHELL = ("/bin/sh", "-c")
 class Config(NamedTuple):
     """What names mean, and the defaults of request options, by provider and by provider and model."""
 
-    known: Catalogue = BUILT_IN
+    catalogue: Catalogue = BUILT_IN
     defaults: Mapping[str, dict[str, Any]] = {}
     by_model: Mapping[tuple[str, str], dict[str, Any]] = {}
     document: Document | None = None
@@ -103,10 +103,10 @@ class _Reader:
             for name, value in document.table(("aliases",), data.get("aliases", {})).items()
         }
         model = self._model(("model",), data["model"]) if "model" in data else ""
-        known = Catalogue(self._rows, aliases, model, _read_key)
+        catalogue = Catalogue(self._rows, aliases, model, _read_key)
         for at, name in [(("aliases", name), name) for name in aliases] + ([(("model",), model)] if model else []):
-            self._must_be_known(at, name, known)
-        return Config(known, self._defaults, self._by_model, document, self._folder)
+            self._must_be_known(at, name, catalogue)
+        return Config(catalogue, self._defaults, self._by_model, document, self._folder)
 
     def _alias(self, at: Keys, value: object) -> str:
         if not at[-1] or any(c.isspace() for c in at[-1]):
@@ -119,9 +119,9 @@ class _Reader:
     def _path(self, path: str) -> str:
         return os.path.join(self._folder, os.path.expanduser(path))
 
-    def _must_be_known(self, at: Keys, name: str, known: Catalogue) -> None:
+    def _must_be_known(self, at: Keys, name: str, catalogue: Catalogue) -> None:
         try:
-            named(name, {}, known)
+            named(name, {}, catalogue)
         except UsageError as error:
             raise self._document.error(at, str(error)) from None
 
@@ -150,12 +150,12 @@ class _Reader:
         """A provider's row after the entry; what the entry does not say stays as it is."""
         document = self._document
         if "base_url" in entry and (url := self._url((*at, "base_url"), entry["base_url"], row)) != row.base_url:
-            row = moved(row)._replace(base_url=url, resume_base="", keyless="key_env" not in entry)
+            row = at_other_address(row)._replace(base_url=url, resume_base="", keyless="key_env" not in entry)
         if "api" in entry:
             api = document.string((*at, "api"), entry["api"])
             if api not in APIS:
                 raise document.error((*at, "api"), f"there is no dialect {api!r}: it is one of {', '.join(APIS)}")
-            row = row._replace(api=api, elsewhere=row.elsewhere and api)
+            row = row._replace(api=api, compatible_api=row.compatible_api and api)
         if "key_env" in entry:
             row = row._replace(key_env=document.strings((*at, "key_env"), entry["key_env"]))
         if len(entry.keys() & set(KEY_SOURCES)) > 1:

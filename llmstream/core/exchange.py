@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import MANY, Error, Incomplete, Unavailable
+from ..errors import UNLIMITED, Error, Incomplete, Unavailable
 from . import faults, sse, values
 from .decoder import Decoder
 from .events import Event, Finish, Reasoning, Start, Text, ToolCall, Usage
@@ -81,7 +81,7 @@ class Exchange:
             return self._fail(error)
         return self._decode(frames, now) if frames else []
 
-    def close(self, now: float, reason: str = "", again: int = MANY) -> list[Event]:
+    def close(self, now: float, reason: str = "", again: int = UNLIMITED) -> list[Event]:
         """The connection has ended, by itself or for `reason`: the last events, and the verdict.
 
         `again` says how often a connection that failed so is worth trying.
@@ -196,7 +196,7 @@ class Exchange:
     def _break(self, why: str) -> list[Event]:
         events = self._halves()  # they count
         if self.timing.first is None:
-            return events + self._fail(Incomplete(f"{why}: no output came", again=MANY))
+            return events + self._fail(Incomplete(f"{why}: no output came", again=UNLIMITED))
         plural = "" if self.characters == 1 else "s"
         error = Incomplete(f"{why}: the answer breaks off after {self.characters} character{plural}")
         return events + self._fail(error)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
-from ..errors import MANY, Error
+from ..errors import UNLIMITED, Error
 
 FIRST, LONGEST = 0.5, 30.0  # seconds: the bounds of the first and the last wait
 
@@ -32,7 +32,7 @@ class Retries:
         Where a wait that the server asks for is what forbids it, failure says so.
         """
         should = headers.get("x-should-retry")
-        worth = {"true": MANY, "false": 0}.get(should or "", failure.again)
+        worth = {"true": UNLIMITED, "false": 0}.get(should or "", failure.again)
         if self.done >= min(self._limit, worth):
             return None
         asked = retry_after(headers, wall)

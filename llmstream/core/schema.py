@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from ..errors import UsageError
-from .values import portable
+from .values import loads_strict
 
 TYPES = ("string", "number", "integer", "boolean", "array", "object", "null")
 SHORT_TYPES = {"str": "string", "string": "string", "int": "integer", "float": "number", "bool": "boolean"}
@@ -29,7 +29,7 @@ def parse(text: str) -> dict[str, Any]:
     """A schema from JSON or from the short notation. Raises UsageError for what is neither."""
     if text.lstrip().startswith(("{", "[", '"')):
         try:
-            schema = portable(text)
+            schema = loads_strict(text)
             check(schema)
         except ValueError as error:
             raise UsageError(f"the schema is not JSON: {error}") from None

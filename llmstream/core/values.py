@@ -13,7 +13,7 @@ _quick: Callable[[bytes], Any] | None = None
 _errors: tuple[type[Exception], ...] = ()
 
 
-def hurry() -> None:
+def use_msgspec() -> None:
     """Many thousands of events are to come."""
     global _quick, _errors
     if _quick is None:
@@ -32,7 +32,7 @@ def load(data: bytes) -> Any:
     return json.loads(data.decode())
 
 
-def portable(text: str) -> Any:
+def loads_strict(text: str) -> Any:
     """The value of a text that is to go out again. Raises ValueError also for what only Python takes for JSON, NaN and
     Infinity, and for a number that would become one."""
     return _portable(text)

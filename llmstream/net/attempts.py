@@ -15,7 +15,7 @@ from ..dialects import dialect
 from ..errors import Error, Incomplete, Unavailable
 from ..providers.registry import PROVIDERS
 from ..providers.resolve import Target, shown
-from .transfer import Ask, Transfer
+from .transfer import HttpRequest, Transfer
 
 if TYPE_CHECKING:
     from .resume import Resume
@@ -24,15 +24,15 @@ MAX_REDIRECTS = 5
 SECRET = 6  # characters at least of a key that is worth hiding; shorter ones stand within words
 
 
-class Again(NamedTuple):
+class NextAttempt(NamedTuple):
     """Another request: what, when, and the user's word of it, "" where it is not worth one."""
 
-    ask: Ask
+    ask: HttpRequest
     when: float
     note: str
 
 
-class Tries:
+class Attempts:
     """The requests of one generation. Times are seconds of the transport's clock."""
 
     def __init__(self, target: Target, request: Request, patience: Patience, resume: Resume | None = None) -> None:
@@ -49,10 +49,10 @@ class Tries:
             self._body.update(request.extra)
         self._redirects = 0
 
-    def ask(self) -> Ask:
+    def ask(self) -> HttpRequest:
         """The request."""
         more = self._resume.headers if self._resume else []
-        return Ask("POST", self._url, [*self._target.headers(), *more], self._body)
+        return HttpRequest("POST", self._url, [*self._target.headers(), *more], self._body)
 
     def exchange(self, timing: Timing, begun: float) -> Exchange:
         """What reads the answer to a request that goes out at `begun`."""
@@ -79,26 +79,26 @@ class Tries:
         self._url = url
         return True
 
-    def once_more(self, exchange: Exchange, now: float) -> Again | None:
+    def once_more(self, exchange: Exchange, now: float) -> NextAttempt | None:
         """Another try after a failure before the first output, if it is worth one."""
         failure, timing = exchange.failure, exchange.timing
         if failure is None or timing.first is not None:
             return None
         if "stream_options" in self._body and "stream_options" in str(failure) and failure.status == 3:
             del self._body["stream_options"]  # a server that does not know it; the usage may come all the same
-            return Again(self.ask(), now, "")
+            return NextAttempt(self.ask(), now, "")
         wait = self._wait(failure, exchange, now)
         if wait is None:
             return None
         why = f"{self.redacted(failure)}: trying again in {wait:.1f} s ({self._retries.done})"
-        return Again(self.ask(), now + wait, why)
+        return NextAttempt(self.ask(), now + wait, why)
 
     def received(self, chunk: bytes, events: list[Any]) -> None:
         """A part of the answer came."""
         if self._resume:
             self._resume.received(chunk, events)
 
-    def rest(self, exchange: Exchange, transfer: Transfer, now: float) -> Again | None:
+    def continuation(self, exchange: Exchange, transfer: Transfer, now: float) -> NextAttempt | None:
         """The rest of an answer that was cut, where the provider can go on; the exchange is made ready for it."""
         if self._resume is None:
             return None
@@ -109,7 +109,7 @@ class Tries:
             return None
         self._continued = True
         why = f"{cause} after {exchange.characters} characters: asking for the rest in {wait:.1f} s"
-        return Again(ask, now + wait, why)
+        return NextAttempt(ask, now + wait, why)
 
     def _wait(self, failure: Error, exchange: Exchange, now: float) -> float | None:
         """Seconds until another request, None where it is not worth one or the whole answer's time would be over."""
@@ -122,7 +122,7 @@ class Tries:
         """Whether what comes is the rest of an answer."""
         return self._continued
 
-    def cancel(self) -> Ask | None:
+    def cancel(self) -> HttpRequest | None:
         """The request that ends a generation which goes on without us."""
         return self._resume.cancel() if self._resume else None
 

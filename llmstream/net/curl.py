@@ -8,10 +8,10 @@ from functools import partial
 import pycurl
 
 from .. import stdio
-from ..errors import MANY, UsageError
+from ..errors import UNLIMITED, UsageError
 from .easy import prepare
 from .loop import READ, WRITE, Alarm, Loop, Watching
-from .transfer import Ask, Transfer
+from .transfer import HttpRequest, Transfer
 
 LINGER = 1.0  # seconds for the end of a response after that of the answer
 REST = 0.02  # the same, where nobody would see it come later
@@ -101,13 +101,13 @@ class Curl:
         self._told: list[_Running] = []
         self._lingering: set[_Running] = set()
 
-    def send(self, ask: Ask, connect_timeout: float, wake: Callable[[], object]) -> Transfer:
+    def send(self, ask: HttpRequest, connect_timeout: float, wake: Callable[[], object]) -> Transfer:
         transfer = _Running(self, wake)
         prepare(transfer.easy, ask, connect_timeout)
         self._add(transfer)
         return transfer
 
-    def tell(self, ask: Ask) -> None:
+    def tell(self, ask: HttpRequest) -> None:
         transfer = _Running(self, lambda: self._forget(transfer))
         prepare(transfer.easy, ask, TELL)
         transfer.easy.setopt(pycurl.TIMEOUT_MS, round(TELL * 1000))
@@ -144,7 +144,7 @@ class Curl:
                 self._multi.remove_handle(transfer.easy)
             transfer.easy.close()
 
-    def rest(self) -> None:
+    def settle(self) -> None:
         assert isinstance(self.loop, Loop)
         until = self.loop.now() + REST
         while self._lingering and self.loop.wait(until) < until:
@@ -232,7 +232,7 @@ class Curl:
                 transfer.ended = True
                 self.touched[transfer] = None
                 hint = HINTS.get(code, "")
-                transfer.again = WORTH.get(code, MANY)
+                transfer.again = WORTH.get(code, UNLIMITED)
                 transfer.reason = (message or f"libcurl error {code}").rstrip(".") + (f" ({hint})" if hint else "")
                 if code == pycurl.E_URL_MALFORMAT:
                     transfer.fault = UsageError(transfer.reason)

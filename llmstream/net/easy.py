@@ -10,7 +10,7 @@ import pycurl
 from .. import __version__
 from ..errors import UsageError
 from ..providers.resolve import shown
-from .transfer import Ask
+from .transfer import HttpRequest
 
 to_json = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make another for each request
 
@@ -30,7 +30,7 @@ OURS = (
 )
 
 
-def prepare(easy: pycurl.Curl, ask: Ask, connect_timeout: float) -> None:
+def prepare(easy: pycurl.Curl, ask: HttpRequest, connect_timeout: float) -> None:
     """Sets the request; a connect_timeout of 0 is none. Raises UsageError for what is no URL."""
     given = {line.partition(":")[0].lower() for line in ask.headers}
     headers = [*ask.headers, *(line for line in OURS if line.partition(":")[0].lower() not in given)]

@@ -44,7 +44,7 @@ def start(model: str, prompt_size: int, progress: bool, jobs: int = 1) -> tuple[
     try:
         import xllamacpp
     except ImportError:
-        raise UsageError(NOT_INSTALLED, advice=ADVICE) from None
+        raise UsageError(NOT_INSTALLED, hint=ADVICE) from None
     path = model if model.endswith(".gguf") else fetch(progress)
     if not os.path.isfile(path):
         raise UsageError(f"no such model file: {path}")

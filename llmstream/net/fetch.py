@@ -10,7 +10,7 @@ from ..errors import Error, Incomplete, Unavailable, UsageError
 from ..providers.resolve import Target, shown
 from .curl import Curl
 from .loop import Loop
-from .transfer import Ask
+from .transfer import HttpRequest
 
 CONNECT_TIMEOUT, TIMEOUT = 10.0, 60.0  # seconds
 LARGEST = 64 << 20  # bytes
@@ -44,7 +44,7 @@ class Fetcher:
         """
         name = url.partition("?")[0]  # what follows may be a signature
         for _ in range(MAX_REDIRECTS + 1):
-            response = self._get(Ask("GET", url, ["Accept: */*"]), limit)
+            response = self._get(HttpRequest("GET", url, ["Accept: */*"]), limit)
             if response is None:
                 raise UsageError(f"{name} is too large: more than {limit / 1e6:g} MB")
             status, headers, data, reason = response
@@ -62,7 +62,7 @@ class Fetcher:
         raise UsageError(f"cannot fetch {name}: more than {MAX_REDIRECTS} redirects")
 
     def _json(self, target: Target, url: str) -> Any:
-        response = self._get(Ask("GET", url, target.headers()), LARGEST)
+        response = self._get(HttpRequest("GET", url, target.headers()), LARGEST)
         if response is None:
             raise Incomplete(f"{shown(url)} sends more than {LARGEST >> 20} MiB: is it the API's address?")
         status, headers, body, reason = response
@@ -76,7 +76,7 @@ class Fetcher:
             kind = headers.get("content-type", "no content type")
             raise Incomplete(f"{shown(url)} answered {kind}, not JSON: is the base URL that of an API?") from None
 
-    def _get(self, ask: Ask, limit: int) -> tuple[int, dict[str, str], bytes, str] | None:
+    def _get(self, ask: HttpRequest, limit: int) -> tuple[int, dict[str, str], bytes, str] | None:
         """Status, headers and body of a response, and why it is not whole; None where it is more than `limit`."""
         transfer = self._curl.send(ask, CONNECT_TIMEOUT, lambda: None)
         deadline = self._loop.now() + TIMEOUT

@@ -15,7 +15,7 @@ from ..core.request import Request
 from ..core.timing import Patience, Timing
 from ..errors import Error
 from ..providers.resolve import Target
-from .attempts import Again, Tries
+from .attempts import Attempts, NextAttempt
 from .loop import Alarm, Loop
 from .transfer import Transfer, Transport
 
@@ -49,7 +49,7 @@ class Generation:
         wake: Callable[[], object] = _nothing,
         later: Callable[[float], object] | None = None,
     ) -> None:
-        self._tries = Tries(target, request, patience, resume)
+        self._tries = Attempts(target, request, patience, resume)
         self._connect_timeout = patience.connect_timeout
         self._transport, self._loop = transport, transport.loop
         self._note, self._wake, self._later = note, wake, later
@@ -141,7 +141,7 @@ class Generation:
         exchange = self.exchange
         if not self._headed and (head := transfer.head()) is not None:
             if head[0] in (307, 308) and self._tries.follow(head[1].get("location")):
-                self._plan(Again(self._tries.ask(), now, ""))
+                self._plan(NextAttempt(self._tries.ask(), now, ""))
                 return
             exchange.head(*head)
             self._headed = True
@@ -170,14 +170,14 @@ class Generation:
     def _settle(self, transfer: Transfer, now: float) -> list[Event]:
         """Lets the exchange judge; asks for the rest where the answer can go on."""
         exchange, tries = self.exchange, self._tries
-        if exchange.cut(now, transfer.ended) and (rest := tries.rest(exchange, transfer, now)):
-            self._plan(rest)
+        if exchange.cut(now, transfer.ended) and (continuation := tries.continuation(exchange, transfer, now)):
+            self._plan(continuation)
             return []
         if not transfer.ended:  # also where something came: the whole answer has its limit
             return exchange.expire(now)
         events = exchange.close(now, transfer.reason, transfer.again)
-        if exchange.failure and tries.continued and (rest := tries.rest(exchange, transfer, now)):
-            self._plan(rest)
+        if exchange.failure and tries.continued and (continuation := tries.continuation(exchange, transfer, now)):
+            self._plan(continuation)
         return events
 
     def _deliver(self, events: list[Event], now: float) -> None:
@@ -234,7 +234,7 @@ class Generation:
         self.exchange.suspend()
         self._held = []
 
-    def _plan(self, again: Again) -> None:
+    def _plan(self, again: NextAttempt) -> None:
         """Sees to another request."""
         self._hang_up()
         self.exchange.suspend()

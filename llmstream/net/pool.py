@@ -9,11 +9,11 @@ from ..providers.resolve import Target, endpoint
 from .loop import Loop
 from .transports import Routes
 
-LINES = 8  # of loops that nobody uses at the moment
+MAX_IDLE = 8  # of loops that nobody uses at the moment
 JOBS = 4  # prompts that an embedded model answers at once; each takes its share of memory
 
 
-class Line:
+class PooledLoop:
     """A loop for one stream at a time, and the way from there to all targets."""
 
     def __init__(self) -> None:
@@ -27,24 +27,24 @@ class Line:
         self.loop.close()
 
 
-_idle: list[Line] = []  # the last one used is the first to be used again
+_idle: list[PooledLoop] = []  # the last one used is the first to be used again
 
 
-def take() -> Line:
+def take() -> PooledLoop:
     """A line that nobody else uses."""
     while True:
         try:
             line = _idle.pop()
         except IndexError:
-            return Line()
+            return PooledLoop()
         if line.process == os.getpid():  # else the connections are the parent's
             return line
 
 
-def give_back(line: Line) -> None:
+def release(line: PooledLoop) -> None:
     """Nothing is under way on it any more."""
-    if len(_idle) < LINES and line.process == os.getpid():
-        line.routes.rest()
+    if len(_idle) < MAX_IDLE and line.process == os.getpid():
+        line.routes.settle()
         _idle.append(line)
     else:
         line.close()

@@ -21,10 +21,10 @@ from functools import partial
 from typing import Any
 
 from ..dialects import APIS
-from ..errors import MANY, OutputFailed, UsageError
+from ..errors import UNLIMITED, OutputFailed, UsageError
 from ..providers.resolve import Target, shown
 from .loop import Watching
-from .transfer import Ask, Transfer, Transport
+from .transfer import HttpRequest, Transfer, Transport
 
 HIDDEN = b"[key]"
 
@@ -48,7 +48,7 @@ class Recorder:
             raise UsageError(f"cannot write {path}: {error.strerror}") from None
         self._write({"recording": 1, "provider": target.provider, "model": target.model, "api": target.api})
 
-    def send(self, ask: Ask, connect_timeout: float, wake: Callable[[], object]) -> Transfer:
+    def send(self, ask: HttpRequest, connect_timeout: float, wake: Callable[[], object]) -> Transfer:
         now = self.loop.now()
         self._started = now if self._started is None else self._started
         self._line(now, request={"method": ask.method, "url": shown(ask.url), "body": ask.body})
@@ -61,7 +61,7 @@ class Recorder:
         transfer = self._transfer = self._inner.send(ask, connect_timeout, note)
         return transfer
 
-    def tell(self, ask: Ask) -> None:
+    def tell(self, ask: HttpRequest) -> None:
         self._inner.tell(ask)
 
     def _note(self, transfer: Transfer) -> None:
@@ -81,8 +81,8 @@ class Recorder:
         if transfer is self._transfer:
             self._end("the client closed the connection", self.loop.now())
 
-    def rest(self) -> None:
-        self._inner.rest()
+    def settle(self) -> None:
+        self._inner.settle()
 
     def close(self) -> None:
         self._inner.close()
@@ -143,7 +143,7 @@ class Player:
         self._offset = 0.0  # the clock's time at the recording's time 0
         self._transfer: Transfer | None = None
 
-    def send(self, ask: Ask, connect_timeout: float, wake: Callable[[], object]) -> Transfer:
+    def send(self, ask: HttpRequest, connect_timeout: float, wake: Callable[[], object]) -> Transfer:
         """Goes on to the next request of the recording, whatever is asked."""
         while self._next < len(self._records) and "request" not in self._records[self._next]:
             self._next += 1
@@ -155,13 +155,13 @@ class Player:
         self._plan(transfer, wake)
         return transfer
 
-    def tell(self, ask: Ask) -> None:
+    def tell(self, ask: HttpRequest) -> None:
         pass
 
     def end(self, transfer: Transfer) -> None:
         transfer.ended = True
 
-    def rest(self) -> None:
+    def settle(self) -> None:
         pass
 
     def close(self) -> None:
@@ -178,7 +178,7 @@ class Player:
             return
         self._next += 1
         transfer.play(record)
-        transfer.again = MANY if self._next < len(self._records) else 0
+        transfer.again = UNLIMITED if self._next < len(self._records) else 0
         if not transfer.ended:
             self._plan(transfer, wake)
         wake()

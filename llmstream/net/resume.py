@@ -17,7 +17,7 @@ from ..core.exchange import Exchange
 from ..dialects import dialect
 from ..providers import prefill
 from ..providers.resolve import Target
-from .transfer import Ask
+from .transfer import HttpRequest
 
 
 class Resume(Protocol):
@@ -31,10 +31,10 @@ class Resume(Protocol):
     def received(self, chunk: bytes, events: list[Event]) -> None:
         """A part of the response came."""
 
-    def ask(self, exchange: Exchange, body: dict[str, Any], now: float) -> Ask | None:
+    def ask(self, exchange: Exchange, body: dict[str, Any], now: float) -> HttpRequest | None:
         """The request for the rest, the exchange made ready for its answer; None where there is no going on."""
 
-    def cancel(self) -> Ask | None:
+    def cancel(self) -> HttpRequest | None:
         """The request that ends a generation which goes on without us."""
 
 
@@ -63,12 +63,12 @@ class Replay:
     def received(self, chunk: bytes, events: list[Event]) -> None:
         self._bytes += len(chunk)
 
-    def ask(self, exchange: Exchange, body: dict[str, Any], now: float) -> Ask | None:
+    def ask(self, exchange: Exchange, body: dict[str, Any], now: float) -> HttpRequest | None:
         exchange.reopen(now, same_bytes=True)
-        return Ask("GET", f"{self._url}&from={self._bytes}", self._key_headers)
+        return HttpRequest("GET", f"{self._url}&from={self._bytes}", self._key_headers)
 
-    def cancel(self) -> Ask | None:
-        return Ask("DELETE", self._url, self._key_headers)
+    def cancel(self) -> HttpRequest | None:
+        return HttpRequest("DELETE", self._url, self._key_headers)
 
 
 class Background:
@@ -88,14 +88,16 @@ class Background:
     def received(self, chunk: bytes, events: list[Event]) -> None:
         self._id = next((event.id for event in events if isinstance(event, Start)), self._id)
 
-    def ask(self, exchange: Exchange, body: dict[str, Any], now: float) -> Ask | None:
+    def ask(self, exchange: Exchange, body: dict[str, Any], now: float) -> HttpRequest | None:
         if not self._id:
             return None
         exchange.reopen(now, same_bytes=False)
-        return Ask("GET", f"{self._own()}?stream=true&starting_after={exchange.position}", self._target.headers())
+        return HttpRequest(
+            "GET", f"{self._own()}?stream=true&starting_after={exchange.position}", self._target.headers()
+        )
 
-    def cancel(self) -> Ask | None:
-        return Ask("POST", f"{self._own()}/cancel", self._target.headers(), {}) if self._id else None
+    def cancel(self) -> HttpRequest | None:
+        return HttpRequest("POST", f"{self._own()}/cancel", self._target.headers(), {}) if self._id else None
 
     def _own(self) -> str:
         return f"{self._target.url}/{quote(self._id)}"
@@ -120,7 +122,7 @@ class Prefill:
         if any(isinstance(event, Reasoning | ToolCall) for event in events):
             self._only_text = False
 
-    def ask(self, exchange: Exchange, body: dict[str, Any], now: float) -> Ask | None:
+    def ask(self, exchange: Exchange, body: dict[str, Any], now: float) -> HttpRequest | None:
         target, said = self._target, "".join(self._said)
         if not self._only_text or body.keys() & FORMATS or not said.strip():
             return None
@@ -136,9 +138,9 @@ class Prefill:
         again = said if target.resume == "repeated_prefix" else ""
         exchange.reopen(now, same_bytes=False, decoder=Rest(decoder, again, said[len(sent) :]))
         url = target.resume_url or target.url
-        return Ask("POST", url, target.headers(), body | {"messages": messages} | more)
+        return HttpRequest("POST", url, target.headers(), body | {"messages": messages} | more)
 
-    def cancel(self) -> Ask | None:
+    def cancel(self) -> HttpRequest | None:
         return None
 
 

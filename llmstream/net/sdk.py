@@ -22,11 +22,11 @@ from typing import Any
 
 from .. import stdio
 from ..dialects import dialect
-from ..errors import MANY, Error, UsageError
+from ..errors import UNLIMITED, Error, UsageError
 from ..providers.resolve import Target
 from .clients import HINTS, build
 from .loop import READ, Watching
-from .transfer import Ask, Transfer
+from .transfer import HttpRequest, Transfer
 
 AWS_FRAMES = "application/vnd.amazon.eventstream"
 MANY_WORDS = 200  # characters of an SDK's explanation
@@ -106,14 +106,14 @@ class Sdk:
         self._here = threading.local()  # the transfer of each thread
         self._under_way: set[_Sent] = set()
 
-    def send(self, ask: Ask, connect_timeout: float, wake: Callable[[], object]) -> Transfer:
+    def send(self, ask: HttpRequest, connect_timeout: float, wake: Callable[[], object]) -> Transfer:
         sent = _Sent(self.loop, wake)
         self._under_way.add(sent)
         sent.hold(False)
         threading.Thread(target=self._carry, args=(sent, ask, connect_timeout), daemon=True).start()
         return sent
 
-    def tell(self, ask: Ask) -> None:
+    def tell(self, ask: HttpRequest) -> None:
         """Only asked for by ways to go on after a cut, of which there are none here."""
 
     def end(self, transfer: Transfer) -> None:
@@ -123,7 +123,7 @@ class Sdk:
             transfer.forget()
             transfer.hang_up()
 
-    def rest(self) -> None:
+    def settle(self) -> None:
         pass
 
     def close(self) -> None:
@@ -132,7 +132,7 @@ class Sdk:
 
     # In the thread.
 
-    def _carry(self, sent: _Sent, ask: Ask, connect_timeout: float) -> None:
+    def _carry(self, sent: _Sent, ask: HttpRequest, connect_timeout: float) -> None:
         try:
             _quiet()
             self._here.sent = sent
@@ -146,7 +146,7 @@ class Sdk:
         finally:
             os.close(sent.writer)
 
-    def _response(self, sent: _Sent, ask: Ask, connect_timeout: float) -> Any:
+    def _response(self, sent: _Sent, ask: HttpRequest, connect_timeout: float) -> Any:
         with self._building:
             if self._client is None:
                 self._sdk, self._client = build(self._target, self._mark)
@@ -225,7 +225,7 @@ def _worth(error: BaseException | None) -> int:
         if isinstance(error, ConnectionRefusedError):
             return 1
         error = error.__cause__ or error.__context__
-    return MANY
+    return UNLIMITED
 
 
 def _write(fd: int, data: bytes) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-from ..errors import MANY, Error
+from ..errors import UNLIMITED, Error
 from .loop import Watching
 
 
-class Ask(NamedTuple):
+class HttpRequest(NamedTuple):
     """An HTTP request: header lines, and the JSON of a POST; None for a GET or DELETE."""
 
     method: str
@@ -29,7 +29,7 @@ class Transfer:
         self.chunks: list[bytes] = []
         self.ended = False
         self.reason = ""
-        self.again = MANY
+        self.again = UNLIMITED
         self.fault: Error | None = None
         self.whole = False
 
@@ -53,19 +53,19 @@ class Transport(Protocol):
 
     loop: Watching
 
-    def send(self, ask: Ask, connect_timeout: float, wake: Callable[[], object]) -> Transfer:
+    def send(self, ask: HttpRequest, connect_timeout: float, wake: Callable[[], object]) -> Transfer:
         """Sends a request; a connect_timeout of 0 is none.
 
         Whenever something of the answer has arrived in the transfer, and when it has ended, `wake` is called.
         """
 
-    def tell(self, ask: Ask) -> None:
+    def tell(self, ask: HttpRequest) -> None:
         """Sends a request whose answer does not matter. `close` gives it a second or two."""
 
     def end(self, transfer: Transfer) -> None:
         """Ends a transfer. One under way that is not whole by closing its connection at once."""
 
-    def rest(self) -> None:
+    def settle(self) -> None:
         """Nobody waits in the loop for a time: what has only its own end to come gets a moment, and is ended."""
 
     def close(self) -> None:

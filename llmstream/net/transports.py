@@ -87,10 +87,10 @@ class Routes:
             target = target._replace(url=route.target.url, key=route.target.key)
         return target, route.transport
 
-    def rest(self) -> None:
+    def settle(self) -> None:
         """Nobody waits in the loop for a time."""
         for route in self._shared.values():
-            route.transport.rest()
+            route.transport.settle()
 
     def close(self) -> None:
         """Ends all that is under way."""

@@ -28,7 +28,7 @@ class Provider(NamedTuple):
     url_path: str = ""  # what the value of url_env still lacks
     resume: str = ""  # how an answer that was cut can go on: see net/resume
     resume_base: str = ""  # where, if not at base_url
-    elsewhere: str = ""  # the dialect at any other address, where that is not surely the same
+    compatible_api: str = ""  # the dialect at any other address, where that is not surely the same
     transport: str = ""  # SDK or SDK_WITHOUT_KEY
     token_env: str = ""  # a token that the SDK sends where there is no key
     # What only a configuration has:
@@ -44,7 +44,7 @@ COMPLETION_TOKENS = {"max_tokens": "max_completion_tokens"}
 PROVIDERS: dict[str, Provider] = {
     "openai": Provider(
         "https://api.openai.com/v1", RESPONSES, ("OPENAI_API_KEY",), "OPENAI_BASE_URL", "gpt-5.5",
-        ("gpt-", "chatgpt-", "o1", "o3", "o4", "codex-"), COMPLETION_TOKENS, elsewhere=CHAT, resume="background",
+        ("gpt-", "chatgpt-", "o1", "o3", "o4", "codex-"), COMPLETION_TOKENS, compatible_api=CHAT, resume="background",
     ),
     "anthropic": Provider(
         "https://api.anthropic.com", MESSAGES, ("ANTHROPIC_API_KEY",), "ANTHROPIC_BASE_URL", "claude-sonnet-5-5",
@@ -110,6 +110,6 @@ class Catalogue(NamedTuple):
 BUILT_IN = Catalogue()
 
 
-def moved(row: Provider) -> Provider:
+def at_other_address(row: Provider) -> Provider:
     """The row of a provider whose address is not its own: what answers there need not be what its own server is."""
-    return row._replace(api=row.elsewhere, fields={}, resume="") if row.elsewhere else row
+    return row._replace(api=row.compatible_api, fields={}, resume="") if row.compatible_api else row

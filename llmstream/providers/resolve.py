@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ..dialects import CHAT, dialect
 from ..errors import UsageError, nearest
-from .registry import BUILT_IN, SDK, Catalogue, Provider, moved
+from .registry import BUILT_IN, SDK, Catalogue, Provider, at_other_address
 
 
 class Target(NamedTuple):
@@ -54,25 +54,25 @@ def shown(url: str) -> str:
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
 
 
-def resolve(name: str | None, api: str | None, env: Mapping[str, str], known: Catalogue = BUILT_IN) -> Target:
+def resolve(name: str | None, api: str | None, env: Mapping[str, str], catalogue: Catalogue = BUILT_IN) -> Target:
     """The target that a model's name means. Raises UsageError for unknown names and missing keys."""
-    provider, model = named(name, env, known)
+    provider, model = named(name, env, catalogue)
     if provider == "replay":
         return Target(provider, model, api or CHAT, "", "", {}, "")
     if not model:
         raise UsageError(f"{provider} has no default model: name one with -m {provider}/MODEL")
-    return reach(provider, model, api, env, known)
+    return reach(provider, model, api, env, catalogue)
 
 
-def named(name: str | None, env: Mapping[str, str], known: Catalogue = BUILT_IN) -> tuple[str, str]:
+def named(name: str | None, env: Mapping[str, str], catalogue: Catalogue = BUILT_IN) -> tuple[str, str]:
     """The provider and the model that a name means; without a name, those that are meant then."""
     if name == "":  # what asked for one was cancelled, maybe; the default is not meant
         raise UsageError("the model's name is empty: leave -m out for the default model")
-    name = name or env.get("LLMSTREAM_MODEL") or known.model or _with_key(env, known)
+    name = name or env.get("LLMSTREAM_MODEL") or catalogue.model or _with_key(env, catalogue)
     followed = []
-    while name in known.aliases and name not in followed:
+    while name in catalogue.aliases and name not in followed:
         followed.append(name)
-        name = known.aliases[name]
+        name = catalogue.aliases[name]
     if name in followed:
         raise UsageError(f"the alias {name!r} leads back to itself")
     scheme, _, recording = name.partition(":")
@@ -80,26 +80,28 @@ def named(name: str | None, env: Mapping[str, str], known: Catalogue = BUILT_IN)
         if not recording:
             raise UsageError("replay: names no recording: say -m replay:FILE")
         return "replay", recording
-    provider, model = _split(name, known)
-    return provider, model or known.providers[provider].model
+    provider, model = _split(name, catalogue)
+    return provider, model or catalogue.providers[provider].model
 
 
-def reach(provider: str, model: str, api: str | None, env: Mapping[str, str], known: Catalogue = BUILT_IN) -> Target:
+def reach(
+    provider: str, model: str, api: str | None, env: Mapping[str, str], catalogue: Catalogue = BUILT_IN
+) -> Target:
     """The target that a provider's model is. Raises UsageError for a missing key."""
-    row = known.providers[provider]
+    row = catalogue.providers[provider]
     if provider == "local":
         return Target(provider, model, api or row.api, "", "", row.fields, "", row.resume)
     base_url = _base_url(provider, row, env)
     own = base_url == row.base_url or not row.base_url
     more = row.headers if own else ()
-    key = "" if row.transport == SDK else _key(provider, row, env, own, known)
+    key = "" if row.transport == SDK else _key(provider, row, env, own, catalogue)
     if row.transport and not key:
         if row.transport == SDK and api not in (None, row.api):
             raise UsageError(f"{provider} has no --api {api}: it speaks {row.api}")
         token = env.get(row.token_env, "")  # the SDK adds its own paths to the base
         return Target(provider, model, api or row.api, base_url, token, row.fields, "", more=more, transport=SDK)
-    if row.elsewhere and not own:
-        row = moved(row)
+    if row.compatible_api and not own:
+        row = at_other_address(row)
     api = api or row.api
     resume_url = endpoint(row.resume_base, api) if row.resume_base and own else ""
     key_header = row.key_header if key else ""
@@ -124,11 +126,11 @@ def _field(line: str) -> str:
     return line.partition(":")[0].lower()
 
 
-def _split(name: str, known: Catalogue) -> tuple[str, str]:
+def _split(name: str, catalogue: Catalogue) -> tuple[str, str]:
     """Provider and model ("" for its default) of a model's name."""
     if name.endswith(".gguf"):
         return "local", name.removeprefix("local/")
-    rows = known.providers
+    rows = catalogue.providers
     head, slash, model = name.partition("/")
     if head in rows and (model or not slash):
         return head, model
@@ -138,16 +140,16 @@ def _split(name: str, known: Catalogue) -> tuple[str, str]:
                 return provider, name
     if slash and head in ("", ".", "..", "~"):
         raise UsageError(f"{name} names no model: the file of one ends in .gguf")
-    near = nearest(head, rows if slash else [*known.aliases, *rows])
-    meant = near if near in known.aliases else f"{near}/{model or 'MODEL'}"
+    near = nearest(head, rows if slash else [*catalogue.aliases, *rows])
+    meant = near if near in catalogue.aliases else f"{near}/{model or 'MODEL'}"
     hint = f"did you mean {meant}?" if near else f"PROVIDER is one of {', '.join(rows)}"
     what = f"unknown provider {head!r}" if slash else f"no provider is plain from the model's name {name!r}"
     raise UsageError(f"{what}: say -m PROVIDER/MODEL or the path of a .gguf file: {hint}")
 
 
-def _with_key(env: Mapping[str, str], known: Catalogue) -> str:
+def _with_key(env: Mapping[str, str], catalogue: Catalogue) -> str:
     """The first provider whose key is set, else the embedded model."""
-    for name, row in known.providers.items():
+    for name, row in catalogue.providers.items():
         if any(env.get(k) for k in row.key_env) or ((row.key_file or row.key_cmd) and row.model):
             return name
     return "local"
@@ -168,13 +170,13 @@ def _base_url(provider: str, row: Provider, env: Mapping[str, str]) -> str:
     return url if url.endswith(row.url_path) else url + row.url_path
 
 
-def _key(provider: str, row: Provider, env: Mapping[str, str], own: bool, known: Catalogue) -> str:
+def _key(provider: str, row: Provider, env: Mapping[str, str], own: bool, catalogue: Catalogue) -> str:
     """The key; that of a file or a command goes to the address that the configuration has it for, and to no other."""
     for name in row.key_env:
         if key := env.get(name):
             return checked_key(key, name)
     if own and (row.key_file or row.key_cmd):
-        return known.read_key(provider, row)
+        return catalogue.read_key(provider, row)
     if own and row.key_env and not row.keyless and not row.transport:
         raise UsageError(f"no key for {provider}: set {' or '.join(row.key_env)}")
     return ""

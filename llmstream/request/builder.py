@@ -17,7 +17,7 @@ NAMED = ("model", "api", "api_key", "base_url")  # the last two in Python only
 NONE: tuple[object, ...] = (None, (), [], False)  # what an option is that is not given
 
 
-class Asking:
+class RequestBuilder:
     """The values of options, by their names; those that are missing are not given.
 
     `command` is for notes, `events` says whether tool calls can be told. Raises UsageError, as resolve does.
@@ -28,14 +28,14 @@ class Asking:
         command: str,
         options: Mapping[str, Any],
         env: Mapping[str, str],
-        known: Catalogue = BUILT_IN,
+        catalogue: Catalogue = BUILT_IN,
         events: bool = False,
     ) -> None:
-        self._command, self._env, self._known, self._events = command, env, known, events
+        self._command, self._env, self._known, self._events = command, env, catalogue, events
         self._plain = {name: options[name] for name in PLAIN if options.get(name) is not None}
         self._features = {name: options[name] for name in FEATURES if options.get(name) not in NONE}
         self._named = {name: options.get(name) for name in NAMED}
-        self.target = _target(options, env, known)
+        self.target = _target(options, env, catalogue)
 
     @property
     def conversation(self) -> bool:
@@ -57,14 +57,14 @@ class Asking:
 
         return features.add(self._command, self.target, request, self._features, self._events)
 
-    def varied(self, options: Mapping[str, Any]) -> Asking:
+    def with_overrides(self, options: Mapping[str, Any]) -> RequestBuilder:
         """The same with other values of some options; `extra` adds to what there is."""
         mine: dict[str, Any] = {**self._plain, **self._features, **options}
         mine["extra"] = (*self._plain.get("extra", ()), *options.get("extra", ()))
-        return Asking(self._command, {**self._named, **mine}, self._env, self._known, self._events)
+        return RequestBuilder(self._command, {**self._named, **mine}, self._env, self._known, self._events)
 
 
-def _target(options: Mapping[str, Any], env: Mapping[str, str], known: Catalogue) -> Target:
+def _target(options: Mapping[str, Any], env: Mapping[str, str], catalogue: Catalogue) -> Target:
     """Whom the options name.
 
     An address that a program gives gets the key that it gives beside it, and nothing that is meant for another: no key
@@ -72,11 +72,11 @@ def _target(options: Mapping[str, Any], env: Mapping[str, str], known: Catalogue
     """
     name, api, key, url = (options.get(name) for name in NAMED)
     if key is None and url is None:
-        return resolve(name, api, env, known)
-    provider, model = named(name, env, known)
+        return resolve(name, api, env, catalogue)
+    provider, model = named(name, env, catalogue)
     if provider in ("replay", "local"):
         raise UsageError(f"{provider} takes neither api_key nor base_url: leave them out")
-    row = known.providers[provider]
+    row = catalogue.providers[provider]
     if row.transport == SDK or (row.transport and key is None):
         raise UsageError(f"the SDK of {provider} finds key and address: leave api_key and base_url out")
     given = dict(env)
@@ -89,7 +89,7 @@ def _target(options: Mapping[str, Any], env: Mapping[str, str], known: Catalogue
         row = row._replace(key_env=("api_key",))
         given["api_key"] = key
     row = row._replace(key_file="", key_cmd=())
-    rows = known._replace(providers={**known.providers, provider: row}, aliases={})
+    rows = catalogue._replace(providers={**catalogue.providers, provider: row}, aliases={})
     return resolve(f"{provider}/{model}", api, given, rows)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..core import schema as schemas
 from ..core.request import Message, Request, Tool
-from ..core.values import portable
+from ..core.values import loads_strict
 from ..errors import UsageError
 from ..providers import prefill
 from ..providers.resolve import Target
@@ -98,7 +98,7 @@ def _named(command: str, given: dict[str, Any], name: str) -> tuple[list[Any], s
 def _items(text: str, path: str) -> list[Any]:
     """The items of a JSON array, or of a file that has one a line."""
     try:
-        value = portable(text)
+        value = loads_strict(text)
     except RecursionError:
         raise UsageError(f"{path} is nested too deeply") from None
     except ValueError as error:
@@ -110,7 +110,7 @@ def _items(text: str, path: str) -> list[Any]:
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
-                items.append(portable(line))
+                items.append(loads_strict(line))
             except ValueError as error:
                 raise UsageError(f"{path}, line {number}, is not JSON: {error}") from None
     return items

@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from ..core.events import Event
 from ..errors import Error, Unavailable
 from . import refusal
-from .request import Asked, Generate
+from .request import ChatRequest, Generate
 from .settings import Settings
 
 
@@ -60,7 +60,7 @@ class Answer(Response):
 
     background = None
 
-    def __init__(self, serving: Serving, asked: Asked, renderer: Renderer) -> None:
+    def __init__(self, serving: Serving, asked: ChatRequest, renderer: Renderer) -> None:
         self._serving, self._asked, self._renderer = serving, asked, renderer
         self._begun = self._cut = self._ending = False
         self._now = asyncio.get_running_loop().time

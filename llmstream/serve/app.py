@@ -20,7 +20,7 @@ from .answer import Answer, Serving
 from .bodies import Conversation, Prompt
 from .completions import Streamed, Whole
 from .guard import Guard
-from .request import Asked, Generate
+from .request import ChatRequest, Generate
 from .settings import Settings
 from .sse import Sse
 
@@ -126,7 +126,7 @@ def _add_compatible(app: FastAPI, serving: Serving) -> None:
     )
     async def completions(conversation: Conversation) -> Response:
         """OpenAI's Chat Completions, whole or streamed."""
-        asked: Asked = conversation.asked(settings)
+        asked: ChatRequest = conversation.asked(settings)
         now, model = int(time.time()), conversation.model or settings.model or "default"
         if not conversation.stream:
             return Answer(serving, asked, Whole(now, model))

@@ -12,7 +12,7 @@ from ..core.request import Message
 from ..core.stop.conditions import CONDITIONS, KINDS, from_mapping
 from ..errors import UsageError
 from ..request import features
-from .request import Asked
+from .request import ChatRequest
 from .settings import Settings
 
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
@@ -70,9 +70,9 @@ class Prompt(BaseModel):
     stop: Texts | None = None
     reasoning: bool = Field(False, description="Send the model's reasoning, too, as events of its own.")
 
-    def asked(self, settings: Settings) -> Asked:
+    def asked(self, settings: Settings) -> ChatRequest:
         """Raises UsageError."""
-        return Asked(
+        return ChatRequest(
             self.prompt,
             self.system,
             _model(self.model, settings),
@@ -118,11 +118,11 @@ class Conversation(BaseModel):
     response_format: dict[str, Any] | None = None
     reasoning_effort: str | None = None
 
-    def asked(self, settings: Settings) -> Asked:
+    def asked(self, settings: Settings) -> ChatRequest:
         """Raises UsageError."""
         system, messages = _conversation(self.messages)
         as_json, schema = _format(self.response_format)
-        return Asked(
+        return ChatRequest(
             system=system,
             model=_model(self.model, settings),
             messages=messages,

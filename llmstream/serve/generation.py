@@ -9,7 +9,7 @@ from ..api.astream import AsyncStream
 from ..api.base import ask
 from ..config.file import Config
 from ..core.events import Event
-from .request import Asked, Generate
+from .request import ChatRequest, Generate
 
 SAME = ("system", "model", "max_tokens", "temperature", "seed", "stop", "until", "schema", "effort")
 
@@ -17,7 +17,7 @@ SAME = ("system", "model", "max_tokens", "temperature", "seed", "stop", "until",
 def generation(configured: Config, network: Mapping[str, Any], jobs: int) -> Generate:
     """Asks models, `jobs` at once, with the server's configuration and network options (retries, time-outs)."""
 
-    async def generate(asked: Asked) -> AsyncGenerator[list[Event], None]:
+    async def generate(asked: ChatRequest) -> AsyncGenerator[list[Event], None]:
         options: dict[str, Any] = {name: getattr(asked, name) for name in SAME}
         options |= {
             **network,

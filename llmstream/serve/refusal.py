@@ -28,7 +28,7 @@ def bug(error: Exception) -> Incomplete:
 
 def told(error: Error) -> str:
     """The message, and the advice after it."""
-    return f"{error}\n{error.advice}" if error.advice else str(error)
+    return f"{error}\n{error.hint}" if error.hint else str(error)
 
 
 def response(path: str, http: int, message: str, headers: Mapping[str, str] | None = None, status: int = 0) -> Response:

@@ -9,7 +9,7 @@ from ..core.events import Event
 from ..core.request import Message, Tool
 
 
-class Asked(NamedTuple):
+class ChatRequest(NamedTuple):
     """One request, checked. None and () leave the default; `prompt` is "" where the messages end with what is asked.
 
     `until` are stop conditions by name, None where there are none; `extra` are fields of the provider's own body.
@@ -33,4 +33,4 @@ class Asked(NamedTuple):
 
 # Yields what arrived together; raises an `errors.Error` after it where the answer is not whole. Closing the generator,
 # or cancelling who waits for it, ends the generation upstream at once.
-Generate = Callable[[Asked], AsyncGenerator[list[Event], None]]
+Generate = Callable[[ChatRequest], AsyncGenerator[list[Event], None]]

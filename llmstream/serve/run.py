@@ -46,7 +46,7 @@ def run(app: FastAPI, host: str, port: int) -> None:
     server = Server(app)
     _raise_limit()
     stdio.note(NAME, f"listening on {url(listener)}")
-    values.hurry()
+    values.use_msgspec()
     gc.collect()
     gc.freeze()  # what is there now stays
     gc.set_threshold(*COLLECTIONS)

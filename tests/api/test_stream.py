@@ -598,7 +598,7 @@ def test_a_program_that_leaves_a_stream_open_ends_without_noise(kind, end):
 def test_all_streams_share_one_embedded_model():
     done = python(
         "import asyncio, llmstream",
-        "from llmstream.net import kept",
+        "from llmstream.net import pool as kept",
         "asked = 'Name three rivers.', 'local'",
         "async def main():",
         "    return await asyncio.gather(*(llmstream.astream(*asked, max_tokens=3).read() for _ in range(3)))",

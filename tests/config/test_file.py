@@ -51,7 +51,7 @@ def key_file(tmp_path):
 
 
 def target(env: dict[str, str], name: str | None = None, api: str | None = None) -> Target:
-    return resolve(name, api, env, config.read(env).known)
+    return resolve(name, api, env, config.read(env).catalogue)
 
 
 def refusal(env: dict[str, str], name: str | None = None) -> str:
@@ -100,7 +100,7 @@ def test_without_a_file_nothing_is_parsed_and_one_file_is_looked_for(tmp_path):
 
     code = (
         "import sys; opened = []; sys.addaudithook(lambda e, a: opened.append(a[0]) if e == 'open' else None)\n"
-        "from llmstream import config; opened.clear(); config.read({'XDG_CONFIG_HOME': sys.argv[1]})\n"
+        "from llmstream.config import file as config; opened.clear(); config.read({'XDG_CONFIG_HOME': sys.argv[1]})\n"
         "print(opened); sys.exit('tomllib' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, cwd=ROOT)
@@ -263,10 +263,10 @@ def test_a_key_goes_to_no_other_host_than_it_is_for(run, configured, key_file):
         key_file = "{key_file()}"
         headers = {{ X-Token = "{SECRET}" }}
     """
-    with Provider([head(), *chat("Hello")]) as elsewhere:
-        done = run("gen", "-m", "openai/m", "Hi", env=configured(text, OPENAI_BASE_URL=elsewhere.url))
+    with Provider([head(), *chat("Hello")]) as compatible_api:
+        done = run("gen", "-m", "openai/m", "Hi", env=configured(text, OPENAI_BASE_URL=compatible_api.url))
     assert done.returncode == 0, done.stderr
-    assert SECRET not in str(elsewhere.requests[0].headers)
+    assert SECRET not in str(compatible_api.requests[0].headers)
     env = configured(text)
     assert SECRET in str(target(env, "openai/m").headers())
     assert all(SECRET not in str(target(env | {"MISTRAL_API_KEY": "k"}, name)) for name in ("mistral/m", "ollama/m"))

@@ -21,7 +21,7 @@ from llmstream.core.request import Request
 from llmstream.core.timing import Limits, Patience
 from llmstream.errors import Error
 from llmstream.net.generation import Generation, events
-from llmstream.net.transfer import Ask, Transfer
+from llmstream.net.transfer import HttpRequest, Transfer
 from llmstream.providers.resolve import Target
 
 from ..support.faults import ERRORS
@@ -72,7 +72,7 @@ class Scripted:
         self._alarms.append(alarm)
         return alarm
 
-    def send(self, ask: Ask, connect_timeout: float, wake: Callable[[], object]) -> Transfer:
+    def send(self, ask: HttpRequest, connect_timeout: float, wake: Callable[[], object]) -> Transfer:
         script = self.tries[min(self.requests, len(self.tries) - 1)]
         self.requests += 1
         self._script = script
@@ -100,7 +100,7 @@ class Scripted:
             transfer.reason = "reset" if self._script.ending == "reset" else ""
         self._wake()
 
-    def tell(self, ask: Ask) -> None: ...
+    def tell(self, ask: HttpRequest) -> None: ...
 
     def end(self, transfer: Transfer) -> None:
         transfer.ended = True

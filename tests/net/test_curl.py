@@ -16,7 +16,7 @@ import trustme
 from llmstream.net import curl as curls
 from llmstream.net.curl import Curl
 from llmstream.net.loop import Loop
-from llmstream.net.transfer import Ask, Transfer
+from llmstream.net.transfer import HttpRequest, Transfer
 
 from ..support.http2 import Http2
 from ..support.loopback import HOLD, Provider, Script, chat, chat_text, head
@@ -25,7 +25,7 @@ from ..support.tunnel import Tunnel
 LARGE = 16 << 20  # bytes: more than the network's buffers hold
 
 
-class Asking:
+class RequestBuilder:
     """Transfers on a loop of their own."""
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Asking:
         self.woken: list[str] = []
 
     def post(self, url: str, name: str = "", wake: Callable[[], object] = lambda: None) -> Transfer:
-        return self.curl.send(Ask("POST", url, [], {}), 10.0, lambda: (self.woken.append(name), wake()))
+        return self.curl.send(HttpRequest("POST", url, [], {}), 10.0, lambda: (self.woken.append(name), wake()))
 
     def until(self, true: Callable[[], object]) -> None:
         """Lets the loop work until it is true, which a server's thread may make it."""
@@ -62,10 +62,10 @@ class Asking:
 
 
 @pytest.fixture(params=["epoll", "poll"])
-def asking(request, monkeypatch) -> Iterator[Asking]:
+def asking(request, monkeypatch) -> Iterator[RequestBuilder]:
     if request.param == "poll":
         monkeypatch.delattr(select, "epoll", raising=False)
-    asking = Asking()
+    asking = RequestBuilder()
     yield asking
     asking.close()
 
@@ -276,10 +276,10 @@ def test_nothing_is_left_of_many(asking):
 
 
 def test_what_is_told_is_sent_before_the_end(monkeypatch):
-    asking = Asking()
+    asking = RequestBuilder()
     with Provider([head(), HOLD]) as provider:
         monkeypatch.setattr(curls, "TELL", 0.2)
-        asking.curl.tell(Ask("DELETE", provider.url, []))
+        asking.curl.tell(HttpRequest("DELETE", provider.url, []))
         asking.close()
         assert provider.requests[0].line.startswith("DELETE ")
 

@@ -10,7 +10,7 @@ import pytest
 
 from llmstream.net.loop import Loop
 from llmstream.net.recording import Recorder
-from llmstream.net.transfer import Ask, Transfer
+from llmstream.net.transfer import HttpRequest, Transfer
 from llmstream.providers.resolve import Target
 
 from ..conftest import LLMSTREAM, at, environment
@@ -101,11 +101,11 @@ class Inner:
         self.transfer = Transfer()
         self.transfer.head = lambda: (200, {"x": KEY, "set-cookie": "secret"})
 
-    def send(self, ask: Ask, connect_timeout: float, wake: Callable[[], object]) -> Transfer:
+    def send(self, ask: HttpRequest, connect_timeout: float, wake: Callable[[], object]) -> Transfer:
         self.wake = wake
         return self.transfer
 
-    def tell(self, ask: Ask) -> None: ...
+    def tell(self, ask: HttpRequest) -> None: ...
 
     def end(self, transfer: Transfer) -> None: ...
 
@@ -116,7 +116,7 @@ class Inner:
 def test_a_recording_holds_no_key_however_it_is_cut(tmp_path, cut):
     inner, path = Inner(), tmp_path / "recording"
     recorder = Recorder(inner, str(path), Target("p", "m", "chat", "u", KEY, {}, ""))
-    transfer = recorder.send(Ask("POST", "u", [], {"prompt": f"my key is {KEY}"}), 0, lambda: None)
+    transfer = recorder.send(HttpRequest("POST", "u", [], {"prompt": f"my key is {KEY}"}), 0, lambda: None)
     said = f"key {KEY} sk-te".encode()
     for chunk in (said[:cut], said[cut:]):
         transfer.chunks.append(chunk)

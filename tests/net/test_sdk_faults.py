@@ -167,10 +167,10 @@ def test_a_transfer_that_is_ended_closes_its_connection_though_the_process_lives
         from llmstream.providers.resolve import resolve
         from llmstream.net.loop import Loop
         from llmstream.net.sdk import Sdk
-        from llmstream.net.transfer import Ask
+        from llmstream.net.transfer import HttpRequest
         target = resolve("azure/m", None, os.environ)
         sdk = Sdk(target, Loop())
-        transfer = sdk.send(Ask("POST", target.url, [], {"model": "m"}), 10, lambda: None)
+        transfer = sdk.send(HttpRequest("POST", target.url, [], {"model": "m"}), 10, lambda: None)
         sys.stdin.readline()
         sdk.end(transfer)
         sys.stdin.readline()

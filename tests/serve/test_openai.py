@@ -142,7 +142,7 @@ def test_reasons_are_theirs(reason, theirs):
 
 FAILURES = [
     (UsageError("unknown model"), openai.BadRequestError, 1),
-    (Refused("no key", advice="set it"), openai.InternalServerError, 1),
+    (Refused("no key", hint="set it"), openai.InternalServerError, 1),
     (Unavailable("later"), openai.InternalServerError, 2),
     (Incomplete("cut"), openai.InternalServerError, 2),
     (ZeroDivisionError("secret"), openai.InternalServerError, 2),

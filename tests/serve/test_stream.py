@@ -62,7 +62,7 @@ def test_what_arrives_together_is_one_chunk():
     "error",
     [
         UsageError("unknown model"),
-        Refused("no", advice="set it"),
+        Refused("no", hint="set it"),
         Unavailable("later"),
         Incomplete("cut"),
     ],
@@ -73,7 +73,7 @@ def test_an_error_ends_it_after_what_came_and_there_is_no_done(error):
     assert status == 200
     first, last = frames(body)
     assert first == ("", '{"content": "so far"}')
-    message = f"{error}\n{error.advice}" if error.advice else str(error)
+    message = f"{error}\n{error.hint}" if error.hint else str(error)
     assert (last[0], json.loads(last[1])) == ("error", {"status": error.status, "message": message})
 
 

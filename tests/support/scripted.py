@@ -7,7 +7,7 @@ from collections.abc import Callable
 from llmstream.core.request import Request
 from llmstream.core.timing import Limits, Patience
 from llmstream.net.generation import Generation
-from llmstream.net.transfer import Ask, Transfer
+from llmstream.net.transfer import HttpRequest, Transfer
 from llmstream.providers.resolve import Target
 
 TARGET = Target("p", "m", "chat", "http://p/v1/chat/completions", "", {}, "")
@@ -25,7 +25,7 @@ class Alarm:
 class Sent(Transfer):
     """A request that went out; `arrive` and `finish` are what comes of it."""
 
-    def __init__(self, ask: Ask, wake: Callable[[], object]) -> None:
+    def __init__(self, ask: HttpRequest, wake: Callable[[], object]) -> None:
         super().__init__()
         self.ask, self.wake = ask, wake
         self.held = self.closed = False
@@ -55,7 +55,7 @@ class Scripted:
 
     def __init__(self) -> None:
         self.sent: list[Sent] = []
-        self.told: list[Ask] = []
+        self.told: list[HttpRequest] = []
         self.time = 0.0
         self.alarms: list[Alarm] = []
 
@@ -83,11 +83,11 @@ class Scripted:
             alarm.due()
         self.time = time
 
-    def send(self, ask: Ask, connect_timeout: float, wake: Callable[[], object]) -> Sent:
+    def send(self, ask: HttpRequest, connect_timeout: float, wake: Callable[[], object]) -> Sent:
         self.sent.append(Sent(ask, wake))
         return self.last
 
-    def tell(self, ask: Ask) -> None:
+    def tell(self, ask: HttpRequest) -> None:
         self.told.append(ask)
 
     def end(self, transfer: Transfer) -> None:

@@ -19,7 +19,7 @@ from collections.abc import AsyncGenerator
 
 from llmstream.core.events import Event, Finish, Start, Text, Usage
 from llmstream.serve.app import create
-from llmstream.serve.request import Asked
+from llmstream.serve.request import ChatRequest
 from llmstream.serve.run import Server, listen
 from llmstream.serve.settings import Settings
 
@@ -51,7 +51,7 @@ class Word:
 class Generation:
     """One run of a script, as the test sees it."""
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: ChatRequest) -> None:
         self.asked = asked
         self.given = 0  # lists of events that were taken
         self.closed = threading.Event()  # by the server, at its end or before
@@ -71,7 +71,7 @@ class Scripted:
         self.port = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
 
-    async def generate(self, asked: Asked) -> AsyncGenerator[list[Event], None]:
+    async def generate(self, asked: ChatRequest) -> AsyncGenerator[list[Event], None]:
         script = self.scripts[min(len(self.generations), len(self.scripts) - 1)]
         generation = Generation(asked)
         self.generations.append(generation)
