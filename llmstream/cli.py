@@ -7,7 +7,7 @@ import importlib
 import click
 
 from . import __version__, stdio
-from .errors import Error, Incomplete, ReaderGone
+from .errors import Error, Incomplete, ReaderGone, command_line, spell
 
 COMMANDS = ("gen", "map", "until", "code", "json-objects", "fields", "text", "serve", "models", "completion", "man")
 
@@ -45,9 +45,9 @@ def run(args: list[str]) -> int:
     except ReaderGone:
         return 0
     except Error as error:
-        stdio.note(name, str(error))
+        stdio.note(name, error.message)
         if error.hint:
-            stdio.write_stderr(f"{error.hint}\n".encode())
+            stdio.write_stderr(f"{spell(error.hint, command_line)}\n".encode())
         return error.status
     except click.exceptions.NoArgsIsHelpError as error:
         stdio.write_stderr(f"{error.format_message()}\n".encode())

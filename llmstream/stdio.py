@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from types import FrameType
 
-from .errors import OutputFailed, ReaderGone, Signalled, UsageError
+from .errors import OutputFailed, ReaderGone, Signalled, UsageError, command_line, spell
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 CHUNK = 65536
@@ -150,9 +150,12 @@ def _wait_writable(fd: int) -> None:
 
 
 def note(command: str, text: str) -> None:
-    """One line on stderr: `llmstream COMMAND: text`. Control characters, a server's maybe, become blanks."""
+    """Writes one line to stderr, `llmstream COMMAND: text`, with the options in it as the shell spells them.
+
+    Control characters, which may be a server's, become blanks.
+    """
     prefix = f"llmstream {command}".rstrip()
-    line = "".join(c if c.isprintable() else " " for c in f"{prefix}: {text}").rstrip()
+    line = "".join(c if c.isprintable() else " " for c in f"{prefix}: {spell(text, command_line)}").rstrip()
     lead = "\n" if _in_line and os.isatty(STDOUT) and os.isatty(STDERR) else ""
     write_stderr(f"{lead}{line}\n".encode("utf-8", "replace"))
 

@@ -15,7 +15,7 @@ from ..core.stop.conditions import UntilOptions, from_mapping
 from ..core.stop.stops import Stops
 from ..core.timing import Patience, Timing
 from ..dialects import APIS
-from ..errors import UsageError, nearest
+from ..errors import UsageError, nearest, spell
 from ..net.generation import Generation
 from ..net.transfer import Transport
 from ..providers.resolve import Target
@@ -242,7 +242,7 @@ class Answer:
         if self._ended or self._generation is None:
             return False
         while self._notes:
-            self._call("note", self._notes.pop(0))
+            self._call("note", spell(self._notes.pop(0)))
         self._queue += self._generation.take()
         if self._queue or not self._generation.over:
             return True if self._queue else None

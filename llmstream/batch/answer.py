@@ -6,7 +6,7 @@ from typing import Any
 
 from ..core import report
 from ..core.events import Event, Text, ToolCall
-from ..errors import Error, NotFound
+from ..errors import Error, NotFound, spell
 from ..net.generation import Generation
 from .rows import Row
 
@@ -57,7 +57,7 @@ class Answer:
 
 def error(failure: Error) -> Record:
     """A failure as records have it; the advice of several lines goes into one."""
-    return {"status": failure.status, "message": " ".join(f"{failure} {failure.hint}".split())}
+    return {"status": failure.status, "message": " ".join(f"{failure} {spell(failure.hint)}".split())}
 
 
 def status(record: Record) -> int:

@@ -198,7 +198,7 @@ class _Answer:
                 full = OutputFailed(f"cannot write {self._output['stats_file']}: {error.strerror}")
                 if not failed:
                     raise full from None
-                stdio.note(NAME, str(full))
+                stdio.note(NAME, full.message)
 
 
 def _resume(target: Target) -> Resume | None:

@@ -96,7 +96,7 @@ def _key(provider: str, catalogue: Catalogue) -> tuple[bool | None, str]:
         try:
             keys.from_file(row.key_file)
         except UsageError as error:
-            return False, f"key not found ({error})"
+            return False, f"key not found ({error.message})"
         return True, "key found (key_file)"
     if row.transport:
         return None, "the SDK finds credentials"

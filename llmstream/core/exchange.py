@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import UNLIMITED, Error, Incomplete, Unavailable
+from ..errors import UNLIMITED, Error, Incomplete, Unavailable, option
 from . import faults, sse, values
 from .decoder import Decoder
 from .events import Event, Finish, Reasoning, Start, Text, ToolCall, Usage
@@ -141,11 +141,11 @@ class Exchange:
             if self._decoder.finish:
                 return self._end()
             if self.timing.first is None:
-                late = f"no token within {self._limits.first_token:g} s (--first-token-timeout)"
+                late = f"no token within {self._limits.first_token:g} s ({option('first_token_timeout')})"
                 return self._fail(Unavailable(late, again=0))
-            return self._break(f"nothing new for {self._limits.stall:g} s (--stall-timeout)")
+            return self._break(f"nothing new for {self._limits.stall:g} s ({option('stall_timeout')})")
         if total is not None and now >= total:
-            late = f"not done within {self._limits.total:g} s (--timeout)"
+            late = f"not done within {self._limits.total:g} s ({option('timeout')})"
             return self._fail(Unavailable(late, again=0)) if self.timing.first is None else self._break(late)
         return []
 

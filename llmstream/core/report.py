@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import Error, Incomplete, Refused
+from ..errors import Error, Incomplete, Refused, option
 from .events import Finish
 from .exchange import Exchange
 
@@ -19,7 +19,8 @@ def verdict(finish: Finish | None, limited: bool) -> Error | None:
     if finish.reason == "content_filter":
         return Refused(f"the provider's content filter ended the answer {said}")
     if finish.reason == "length" and not limited:
-        return Incomplete(f"the answer ran into a limit of its length {said}: gen's --max-tokens sets one on purpose")
+        limit = option("max_tokens")
+        return Incomplete(f"the answer was cut at the provider's length limit {said}: {limit} sets one on purpose")
     return None
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
-from ..errors import UNLIMITED, Error
+from ..errors import UNLIMITED, Error, option
 
 FIRST, LONGEST = 0.5, 30.0  # seconds: the bounds of the first and the last wait
 
@@ -37,7 +37,7 @@ class Retries:
             return None
         asked = retry_after(headers, wall)
         if asked is not None and asked > self._max_wait:
-            failure.args = (f"{failure}: it asks to wait {spoken(asked)}, more than --max-retry-wait allows",)
+            failure.message += f": it asks to wait {spoken(asked)}, more than {option('max_retry_wait')} allows"
             return None
         if self._allowed is not None and not self._allowed():
             return None

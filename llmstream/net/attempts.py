@@ -90,7 +90,7 @@ class Attempts:
         wait = self._wait(failure, exchange, now)
         if wait is None:
             return None
-        why = f"{self.redacted(failure)}: trying again in {wait:.1f} s ({self._retries.done})"
+        why = f"{self.redacted(failure).message}: trying again in {wait:.1f} s ({self._retries.done})"
         return NextAttempt(self.ask(), now + wait, why)
 
     def received(self, chunk: bytes, events: list[Any]) -> None:
@@ -108,7 +108,7 @@ class Attempts:
         if wait is None or (ask := self._resume.ask(exchange, self._body, now + wait)) is None:
             return None
         self._continued = True
-        why = f"{cause} after {exchange.characters} characters: asking for the rest in {wait:.1f} s"
+        why = f"{cause.message} after {exchange.characters} characters: asking for the rest in {wait:.1f} s"
         return NextAttempt(ask, now + wait, why)
 
     def _wait(self, failure: Error, exchange: Exchange, now: float) -> float | None:
@@ -132,12 +132,12 @@ class Attempts:
         if failure is None:
             return None
         if self._continued and not isinstance(failure, Incomplete):
-            failure = Incomplete(f"{failure}: the answer breaks off after {exchange.characters} characters")
+            failure = Incomplete(f"{failure.message}: the answer breaks off after {exchange.characters} characters")
         return self.redacted(failure)
 
     def redacted(self, error: Error) -> Error:
         """Servers quote the key that they refuse, or say nothing, and then it is told where the key is from."""
-        key, message = self._target.key, str(error)
+        key, message = self._target.key, error.message
         said = message.removesuffix(WHICH_KEY)
         told = said.replace(key, "[key]") if len(key) >= SECRET else said
         if said != message:

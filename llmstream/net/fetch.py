@@ -33,8 +33,8 @@ class Fetcher:
         try:
             return self._json(target, url)
         except Error as error:  # servers quote the key that they refuse
-            if target.key and target.key in str(error):
-                raise type(error)(str(error).replace(target.key, "[key]")) from None
+            if target.key and target.key in error.message:
+                raise type(error)(error.message.replace(target.key, "[key]")) from None
             raise
 
     def file(self, url: str, limit: int) -> bytes:

@@ -21,7 +21,7 @@ from functools import partial
 from typing import Any
 
 from ..dialects import APIS
-from ..errors import UNLIMITED, OutputFailed, UsageError
+from ..errors import UNLIMITED, OutputFailed, UsageError, option
 from ..providers.resolve import Target, shown
 from .loop import Watching
 from .transfer import HttpRequest, Transfer, Transport
@@ -226,7 +226,7 @@ def _read(path: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         records.append(record)
     head = records[0] if records else {}
     if head.get("recording") != 1 or head.get("api") not in APIS:
-        raise UsageError(f"{path} is not a recording of --record")
+        raise UsageError(f"{path} is not a recording of {option('record')}")
     return records[1:], {"provider": str(head.get("provider")), "model": str(head.get("model")), "api": head["api"]}
 
 

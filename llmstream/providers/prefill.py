@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from ..core.request import Prefill
-from ..errors import UsageError
+from ..errors import UsageError, option
 from .resolve import Target
 
 STYLES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # fields of the message, fields of the body
@@ -31,10 +31,10 @@ def of(target: Target, text: str) -> tuple[Target, Prefill]:
     if not takes(target):
         who = f"{target.provider}/{target.model}" if target.api == "messages" else f"{target.provider} ({target.api})"
         raise UsageError(
-            f"{who} takes no --prefill: llamacpp, local, vllm, ollama, mistral, groq and deepseek do, "
-            "and Claude's 4.5 models; --schema says what the answer is to look like"
+            f"{who} takes no {option('prefill')}: llamacpp, local, vllm, ollama, mistral, groq and deepseek do, "
+            f"and Claude's 4.5 models; {option('schema')} says what the answer is to look like"
         )
     if text != text.rstrip() and target.api == "messages":
-        raise UsageError("the Messages API takes no --prefill that ends with a blank")
+        raise UsageError(f"the Messages API takes no {option('prefill')} that ends with a blank")
     message, body = STYLES.get(target.resume, ({}, {}))
     return target._replace(url=target.resume_url or target.url), Prefill(text, message, body)

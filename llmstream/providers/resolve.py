@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from ..dialects import CHAT, dialect
-from ..errors import UsageError, nearest
+from ..errors import UsageError, nearest, option
 from .registry import BUILT_IN, SDK, Catalogue, Provider, at_other_address
 
 
@@ -60,14 +60,14 @@ def resolve(name: str | None, api: str | None, env: Mapping[str, str], catalogue
     if provider == "replay":
         return Target(provider, model, api or CHAT, "", "", {}, "")
     if not model:
-        raise UsageError(f"{provider} has no default model: name one with -m {provider}/MODEL")
+        raise UsageError(f"{provider} has no default model: use {option('model', f'{provider}/MODEL')}")
     return reach(provider, model, api, env, catalogue)
 
 
 def named(name: str | None, env: Mapping[str, str], catalogue: Catalogue = BUILT_IN) -> tuple[str, str]:
     """The provider and the model that a name means; without a name, those that are meant then."""
     if name == "":  # what asked for one was cancelled, maybe; the default is not meant
-        raise UsageError("the model's name is empty: leave -m out for the default model")
+        raise UsageError(f"the model's name is empty: leave {option('model')} out for the default model")
     name = name or env.get("LLMSTREAM_MODEL") or catalogue.model or _with_key(env, catalogue)
     followed = []
     while name in catalogue.aliases and name not in followed:
@@ -78,7 +78,7 @@ def named(name: str | None, env: Mapping[str, str], catalogue: Catalogue = BUILT
     scheme, _, recording = name.partition(":")
     if scheme == "replay":
         if not recording:
-            raise UsageError("replay: names no recording: say -m replay:FILE")
+            raise UsageError(f"replay: names no recording: use {option('model', 'replay:FILE')}")
         return "replay", recording
     provider, model = _split(name, catalogue)
     return provider, model or catalogue.providers[provider].model
@@ -97,7 +97,7 @@ def reach(
     key = "" if row.transport == SDK else _key(provider, row, env, own, catalogue)
     if row.transport and not key:
         if row.transport == SDK and api not in (None, row.api):
-            raise UsageError(f"{provider} has no --api {api}: it speaks {row.api}")
+            raise UsageError(f"{provider} has no {option('api', api)}: it speaks {row.api}")
         token = env.get(row.token_env, "")  # the SDK adds its own paths to the base
         return Target(provider, model, api or row.api, base_url, token, row.fields, "", more=more, transport=SDK)
     if row.compatible_api and not own:
@@ -143,8 +143,8 @@ def _split(name: str, catalogue: Catalogue) -> tuple[str, str]:
     near = nearest(head, rows if slash else [*catalogue.aliases, *rows])
     meant = near if near in catalogue.aliases else f"{near}/{model or 'MODEL'}"
     hint = f"did you mean {meant}?" if near else f"PROVIDER is one of {', '.join(rows)}"
-    what = f"unknown provider {head!r}" if slash else f"no provider is plain from the model's name {name!r}"
-    raise UsageError(f"{what}: say -m PROVIDER/MODEL or the path of a .gguf file: {hint}")
+    what = f"unknown provider {head!r}" if slash else f"cannot tell the provider of model {name!r}"
+    raise UsageError(f"{what}: use {option('model', 'PROVIDER/MODEL')} or the path of a .gguf file: {hint}")
 
 
 def _with_key(env: Mapping[str, str], catalogue: Catalogue) -> str:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from .. import stdio
 from ..core.text import encode
-from ..errors import Error, Incomplete, Refused, Unavailable, UsageError
+from ..errors import Error, Incomplete, Refused, Unavailable, UsageError, spell
 
 COMPATIBLE = "/v1/"
 RETRY_AFTER = "1"
@@ -28,7 +28,7 @@ def bug(error: Exception) -> Incomplete:
 
 def told(error: Error) -> str:
     """The message, and the advice after it."""
-    return f"{error}\n{error.hint}" if error.hint else str(error)
+    return f"{error}\n{spell(error.hint)}" if error.hint else str(error)
 
 
 def response(path: str, http: int, message: str, headers: Mapping[str, str] | None = None, status: int = 0) -> Response:

@@ -408,7 +408,7 @@ W = '[providers.w]\nbase_url = "https://w.example"\n'
         ("model = ''", ":1: model: this is empty: give a value, or leave the key out"),
         ("model = 'opnai/m'", ":1: model: unknown provider 'opnai': "),
         ("[aliases]\nx = 1979-05-27", ":2: aliases.x: this is a date or time: a string is wanted"),
-        ("[aliases]\nx = 'nobody'", ":2: aliases.x: no provider is plain from the model's name 'nobody'"),
+        ("[aliases]\nx = 'nobody'", ":2: aliases.x: cannot tell the provider of model 'nobody'"),
         ("[aliases]\na = 'b'\nb = 'a'", ":2: aliases.a: the alias 'a' leads back to itself"),
         ("[aliases]\n'a b' = 'local'", ":2: aliases.a b: the name of an alias is one word"),
         ("aliases = []", ":1: aliases: this is an array: a table is wanted"),

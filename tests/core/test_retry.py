@@ -51,7 +51,7 @@ def test_the_server_s_wait_is_obeyed_up_to_the_limit():
     assert Retries().wait(Unavailable("busy"), {"retry-after": "60"}, NOON, 0.5) == 60
     failure = Unavailable("busy")
     assert Retries().wait(failure, {"retry-after": str(16 * 86400)}, NOON, 0.5) is None
-    assert str(failure) == "busy: it asks to wait 16 days, more than --max-retry-wait allows"
+    assert str(failure) == "busy: it asks to wait 16 days, more than max_retry_wait allows"
 
 
 @pytest.mark.parametrize(

@@ -204,7 +204,7 @@ def test_the_whole_has_its_limit_over_all_tries(transport):
     transport.until(7)
     transport.last.arrive(chat_text("Hello"))
     transport.until(10)
-    assert str(generation.failure).startswith("not done within 10 s (--timeout)")
+    assert str(generation.failure).startswith("not done within 10 s (timeout)")
     assert transport.last.closed
 
 
@@ -220,7 +220,7 @@ def test_the_limit_of_the_whole_strikes_while_it_waits_for_its_turn(transport):
     generation = started(transport, Limits(total=10.0), later=lambda when: None)
     busy(transport)
     transport.until(10)
-    assert str(generation.failure) == "not done within 10 s (--timeout)"
+    assert str(generation.failure) == "not done within 10 s (timeout)"
 
 
 # A pause.
