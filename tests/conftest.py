@@ -1,4 +1,4 @@
-"""How tests run the program: as a process, as its users do."""
+"""How tests run the program: as a process, as its users do. Property tests find the same cases in each run."""
 
 from __future__ import annotations
 
@@ -9,10 +9,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+from .support.limits import RUN_S
 
 ROOT = Path(__file__).parent.parent
 HIDES_FAULTS = ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")
 LLMSTREAM = [sys.executable, "-m", "llmstream"]
+
+# A failure is the last change's, and a busy machine is none.
+settings.register_profile("repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("repeatable")
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -40,7 +47,7 @@ def run() -> Run:
     ) -> subprocess.CompletedProcess[bytes]:
         env = env or (at(url) if url else environment())
         stdin = {"input": input} if input is not None else {"stdin": subprocess.DEVNULL}
-        return subprocess.run([*LLMSTREAM, *args], capture_output=True, env=env, timeout=60, **stdin, **more)
+        return subprocess.run([*LLMSTREAM, *args], capture_output=True, env=env, timeout=RUN_S, **stdin, **more)
 
     return run
 

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 import pytest
 
 from .conftest import LLMSTREAM, at, environment
+from .support.limits import RUN_S, WAIT_S
 from .support.loopback import HOLD, Provider, chat, chat_text, head
 
 GEN = [*LLMSTREAM, "gen", "-n", "-m", "openai/m", "Hi"]
@@ -57,8 +58,8 @@ def test_a_reader_that_leaves_closes_the_connection_though_the_model_is_silent(c
         os.close(writer)
         assert os.read(reader, 100) == b"Hello"
         os.close(reader)
-        assert provider.left.wait(10)
-        _, stderr = process.communicate(timeout=10)
+        assert provider.left.wait(WAIT_S)
+        _, stderr = process.communicate(timeout=WAIT_S)
     assert (stderr, process.returncode) == (b"", 0)
 
 
@@ -69,10 +70,10 @@ def test_a_reader_that_leaves_before_the_answer_begins(run):
             GEN, stdin=subprocess.DEVNULL, stdout=writer, stderr=subprocess.PIPE, env=at(provider.url)
         )
         os.close(writer)
-        assert provider.asked.wait(10)
+        assert provider.asked.wait(WAIT_S)
         os.close(reader)
-        assert provider.left.wait(10)
-        assert process.communicate(timeout=10) == (None, b"")
+        assert provider.left.wait(WAIT_S)
+        assert process.communicate(timeout=WAIT_S) == (None, b"")
     assert process.returncode == 0
 
 
@@ -83,7 +84,7 @@ def test_a_reader_that_leaves_while_the_prompt_is_awaited():
     )
     os.close(writer)
     os.close(reader)
-    assert process.wait(10) == 0
+    assert process.wait(WAIT_S) == 0
     process.stdin.close()
 
 
@@ -95,8 +96,8 @@ def test_a_signal_ends_it_by_the_signal_and_closes_the_connection(signum):
         )
         assert process.stdout.read(5) == b"Hello"
         process.send_signal(signum)
-        assert provider.left.wait(10)
-        _, stderr = process.communicate(timeout=10)
+        assert provider.left.wait(WAIT_S)
+        _, stderr = process.communicate(timeout=WAIT_S)
     assert process.returncode == -signum
     assert stderr.startswith(b"llmstream gen: openai/m: 5 characters")
     assert stderr.endswith(b", cancelled\n")
@@ -107,7 +108,7 @@ def test_a_signal_gets_through_while_stdout_is_full():
         process = subprocess.Popen(GEN, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=at(provider.url))
         assert process.stdout.read(1) == b"x"  # the rest fills the pipe
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == -signal.SIGTERM
+        assert process.wait(WAIT_S) == -signal.SIGTERM
         process.stdout.close()
 
 
@@ -118,14 +119,14 @@ def test_an_ignored_signal_stays_ignored():
             GEN, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=at(provider.url), **ignore
         )
         process.send_signal(signal.SIGHUP)
-        assert process.communicate(timeout=10) == (b"Hello again\n", None)
+        assert process.communicate(timeout=WAIT_S) == (b"Hello again\n", None)
     assert process.returncode == 0
 
 
 def shell(command: str, url: str) -> subprocess.CompletedProcess[bytes]:
     command = f'gen() {{ {" ".join(LLMSTREAM)} gen -m openai/m "$@"; }}; {command}'
     return subprocess.run(
-        ["bash", "-c", command], capture_output=True, env=at(url), timeout=30, stdin=subprocess.DEVNULL
+        ["bash", "-c", command], capture_output=True, env=at(url), timeout=RUN_S, stdin=subprocess.DEVNULL
     )
 
 
@@ -202,7 +203,7 @@ def test_stopped_and_continued():
     with Provider([head(), chat_text("Hello"), word, *chat(" again")]) as provider:
         with subprocess.Popen(GEN, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=at(provider.url)) as process:
             assert process.stdout.read(5) == b"Hello"
-            process.send_signal(signal.SIGTSTP)
+            process.send_signal(signal.SIGSTOP)  # SIGTSTP would stop nothing where no shell watches the group
             os.waitpid(process.pid, os.WUNTRACED)
             word.set()
             process.send_signal(signal.SIGCONT)
@@ -224,7 +225,7 @@ def test_under_cron(tmp_path):
 def test_timeout_ends_it_and_says_so():
     with silent_after("Hello") as provider:
         done = shell(f"timeout 1 {' '.join(GEN)}; echo $?", provider.url)
-        assert provider.left.wait(10)
+        assert provider.left.wait(WAIT_S)
     assert done.stdout == b"Hello124\n"
 
 
@@ -247,7 +248,7 @@ def test_a_signal_while_the_modules_load_is_no_traceback(signum, tmp_path):
     (tmp_path / "click.py").write_text(f"import os\nos.kill(os.getpid(), {int(signum)})\nraise AssertionError\n")
     env = environment()
     env["PYTHONPATH"] = f"{tmp_path}:{env['PYTHONPATH']}"
-    done = subprocess.run(GEN, capture_output=True, stdin=subprocess.DEVNULL, env=env, timeout=60)
+    done = subprocess.run(GEN, capture_output=True, stdin=subprocess.DEVNULL, env=env, timeout=RUN_S)
     assert (done.returncode, done.stdout, done.stderr) == (-signum, b"", b"")
 
 
@@ -257,7 +258,7 @@ def test_a_second_signal_kills_though_the_first_is_cleaned_up_after():
         assert process.stdout.read(5) == b"Hello"
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == -signal.SIGINT
+        assert process.wait(WAIT_S) == -signal.SIGINT
         process.stdout.close()
 
 

@@ -22,7 +22,8 @@ from llmstream.net.loop import READ, WRITE
 
 from ..bench import crowd
 from ..support.clouds import entra
-from ..support.loopback import DONE, HOLD, RESET, WAIT, Provider, _read_request, chat_end, chat_text, head, responses
+from ..support.limits import WAIT_S
+from ..support.loopback import DONE, HOLD, RESET, Provider, _read_request, chat_end, chat_text, head, responses
 from ..support.streams import LOOPS, at, be_nobody, run
 
 both = pytest.mark.parametrize("driver", LOOPS)
@@ -197,7 +198,7 @@ def test_200_are_cancelled(driver, server):
 
 
 def _until(true: Any) -> bool:
-    ends = time.monotonic() + WAIT
+    ends = time.monotonic() + WAIT_S
     while not true():
         if time.monotonic() > ends:
             return False
@@ -227,7 +228,7 @@ def test_a_loop_that_is_closed_under_a_stream_is_not_kept(driver):
         loop.close()  # without asyncio.run's care
         there = weakref.ref(loop)
         stream.close()
-        assert provider.left.wait(WAIT)
+        assert provider.left.wait(WAIT_S)
         del loop, stream
         gc.collect()
         assert there() is None
@@ -243,7 +244,7 @@ def test_loops_in_threads_are_apart(server):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(WAIT)
+        thread.join(WAIT_S)
     assert len(texts) == 40
     assert len({*texts}) == 1
 
@@ -253,7 +254,7 @@ def test_a_stream_has_one_reader(driver):
     async def main(provider: Provider) -> None:
         stream = llmstream.astream("Hi", **at(provider))
         task = asyncio.create_task(stream.read())
-        await asyncio.to_thread(provider.asked.wait, WAIT)
+        await asyncio.to_thread(provider.asked.wait, WAIT_S)
         with pytest.raises(RuntimeError, match="another task is reading"):
             await anext(stream)
         await stream.aclose()
@@ -297,7 +298,7 @@ class Flooding:
             connection.sendall(chat_end() + DONE)
 
     def join(self) -> None:
-        self._thread.join(WAIT)
+        self._thread.join(WAIT_S)
 
 
 @both
@@ -307,7 +308,7 @@ def test_a_slow_reader_holds_the_server_and_not_what_it_sends(driver):
         async with on(flood.url, stall_timeout=0.2) as stream:
             while not isinstance(await anext(stream), Text):
                 pass
-            assert await asyncio.to_thread(flood.stuck.wait, WAIT)
+            assert await asyncio.to_thread(flood.stuck.wait, WAIT_S)
             assert flood.sent < 40_000  # MB are in the kernel's buffers
             batches = stream.batches()
             waiting = await anext(batches)
@@ -341,11 +342,11 @@ def test_an_sdk_signs_and_the_programs_logging_is_its_own(driver, monkeypatch):
 def test_a_cancelled_sdk_stream_is_closed(driver, monkeypatch):
     async def main(provider: Provider) -> None:
         task = asyncio.create_task(llmstream.astream("Hi", "azure/m").read())
-        await asyncio.to_thread(provider.asked.wait, WAIT)
+        await asyncio.to_thread(provider.asked.wait, WAIT_S)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert await asyncio.to_thread(provider.left.wait, WAIT)
+        assert await asyncio.to_thread(provider.left.wait, WAIT_S)
 
     with Provider([head(), responses("a")[0], HOLD]) as provider:
         for name, value in entra(provider.url).items():

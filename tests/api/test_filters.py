@@ -16,8 +16,9 @@ import llmstream
 from llmstream.errors import Incomplete, UsageError
 
 from ..conftest import environment
+from ..support.chunks import same
+from ..support.limits import WAIT_S
 from ..support.loopback import Provider, chat_text, frame, head, messages
-from ..support.splits import same
 
 
 class Source:
@@ -385,7 +386,7 @@ def test_over_the_openai_sdk():
             books = llmstream.json_objects(pieces)
             assert [next(books)["title"], next(books)["title"]] == ["Emma", "Persuasion"]
             books.close()
-        assert it.left.wait(20)
+        assert it.left.wait(WAIT_S)
 
 
 def test_over_the_openai_sdk_asynchronously_down_to_the_connection():
@@ -421,7 +422,7 @@ def test_over_the_anthropic_sdk():
             client.messages.stream(model="m", max_tokens=9, messages=[{"role": "user", "content": "Count"}]) as stream,
         ):
             assert "".join(llmstream.until(stream.text_stream, words=3)) == "One two three"
-        assert it.left.wait(20)
+        assert it.left.wait(WAIT_S)
 
 
 # The package's face.

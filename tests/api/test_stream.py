@@ -22,7 +22,8 @@ from llmstream import Finish, Incomplete, Refused, Text, Unavailable, Usage, Usa
 from llmstream.errors import Error
 
 from ..conftest import environment
-from ..support.loopback import DIALECTS, HOLD, WAIT, Provider, chat, chat_end, chat_text, frame, head, reply
+from ..support.limits import RUN_S, WAIT_S
+from ..support.loopback import DIALECTS, HOLD, Provider, chat, chat_end, chat_text, frame, head, reply
 from ..support.streams import DRIVERS, LOOPS, at, be_nobody, run
 
 
@@ -271,7 +272,7 @@ def test_time_outs(driver, option):
     begun = [chat_text("a")] if option == "stall_timeout" else []
     with Provider([head(), *begun, HOLD]) as provider:
         read = Read(driver, at(provider, retries=0, **{option: 0.05}), "text")
-        assert provider.left.wait(WAIT)
+        assert provider.left.wait(WAIT_S)
     assert isinstance(read.error, Incomplete if begun else Unavailable)
     assert read.items == ["a"] * len(begun)
 
@@ -283,7 +284,7 @@ def test_time_outs(driver, option):
 def test_a_condition_ends_the_answer_upstream(driver):
     with Provider([head(), chat_text("one t"), chat_text("wo three"), HOLD]) as provider:
         read = Read(driver, at(provider, until={"regex": "t.o"}))
-        assert provider.left.wait(WAIT)
+        assert provider.left.wait(WAIT_S)
     assert "".join(event.text for event in read.items if isinstance(event, Text)) == "one two"
     assert read.stream.met
     assert read.stream.finish == Finish("cancelled", "") == read.items[-1]
@@ -293,7 +294,7 @@ def test_a_condition_ends_the_answer_upstream(driver):
 def test_a_condition_of_time_ends_a_silent_answer(driver):
     with Provider([head(), HOLD]) as provider:
         read = Read(driver, at(provider, until={"seconds": 0.05}))
-        assert provider.left.wait(WAIT)
+        assert provider.left.wait(WAIT_S)
     assert (read.items, read.error) == ([Finish("cancelled", "")], None)
 
 
@@ -310,7 +311,7 @@ def test_a_filter_that_has_enough_ends_the_answer_upstream(driver):
             stream = llmstream.astream("Hi", **at(provider))
             assert run(driver, main(stream.text)) == "x\n"
         assert stream.finish == Finish("cancelled", "")
-        assert provider.left.wait(WAIT)
+        assert provider.left.wait(WAIT_S)
 
 
 def test_pieces_may_be_taken_in_turns():
@@ -338,7 +339,7 @@ def test_what_a_callback_raises_comes_through_and_closes(driver, callback):
     with Provider(scripts[callback]) as provider:
         read = Read(driver, at(provider, **{callback: fail}))
         if callback != "note":
-            assert provider.left.wait(WAIT)
+            assert provider.left.wait(WAIT_S)
     assert isinstance(read.error, LookupError)
     assert "text" in [event.type for event in read.items] or callback != "on_finish"
 
@@ -347,7 +348,7 @@ def test_a_callback_may_close_its_stream():
     with Provider([head(), chat_text("a"), HOLD]) as provider:
         stream = llmstream.stream("Hi", **at(provider, on_text=lambda text: stream.close()))
         assert [event for event in stream if event.type != "start"] == [Text("a"), Finish("cancelled", "")]
-        assert provider.left.wait(WAIT)
+        assert provider.left.wait(WAIT_S)
 
 
 # Closing, in each phase.
@@ -382,7 +383,7 @@ def phase(name: str) -> Iterator[tuple[dict[str, Any], Callable[[], None], Calla
             before = connecting(port)
 
             def wait_for(count: int) -> bool:
-                ends = time.monotonic() + WAIT
+                ends = time.monotonic() + WAIT_S
                 while connecting(port) != count and time.monotonic() < ends:
                     time.sleep(0.001)
                 return connecting(port) == count
@@ -401,12 +402,12 @@ def phase(name: str) -> Iterator[tuple[dict[str, Any], Callable[[], None], Calla
         options = at(provider, on_text=lambda text: here_now.set(), note=lambda note: here_now.set())
 
         def reached() -> None:
-            _must(provider.asked.wait(WAIT))
+            _must(provider.asked.wait(WAIT_S))
             if name in ("silent", "thinking"):
                 here_now.set()
-            _must(here_now.wait(WAIT))
+            _must(here_now.wait(WAIT_S))
 
-        yield options, reached, lambda: name == "waiting" or provider.left.wait(WAIT)
+        yield options, reached, lambda: name == "waiting" or provider.left.wait(WAIT_S)
         if name == "waiting":
             assert len(provider.requests) == 1
 
@@ -442,7 +443,7 @@ def test_another_thread_closes(driver, name):
         reader.start()
         reached()
         stream.close()
-        reader.join(WAIT)
+        reader.join(WAIT_S)
         assert not reader.is_alive()
         assert left()
     assert after_text(events) == CANCELLED
@@ -491,10 +492,10 @@ def test_what_is_left_in_the_middle_is_closed(driver):
             async with llmstream.astream("Hi", **at(provider)) as stream:
                 async for _ in stream.text:
                     break
-            assert await asyncio.to_thread(provider.left.wait, WAIT)
+            assert await asyncio.to_thread(provider.left.wait, WAIT_S)
 
         within() if driver == "thread" else run(driver, within_async())
-        assert provider.left.wait(WAIT)
+        assert provider.left.wait(WAIT_S)
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
@@ -508,10 +509,10 @@ def test_what_is_dropped_is_closed(driver):
         async def drop_async() -> None:
             async for _ in llmstream.astream("Hi", **at(provider)).text:
                 break
-            assert await asyncio.to_thread(provider.left.wait, WAIT)
+            assert await asyncio.to_thread(provider.left.wait, WAIT_S)
 
         drop() if driver == "thread" else run(driver, drop_async())
-        assert provider.left.wait(WAIT)
+        assert provider.left.wait(WAIT_S)
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
@@ -554,7 +555,7 @@ def test_threads_have_a_stream_each():
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(WAIT)
+            thread.join(WAIT_S)
     assert texts == ["abcdefgh"] * 8
 
 
@@ -573,7 +574,7 @@ def test_a_replay_and_the_sdks_are_read_as_well(tmp_path, monkeypatch):
 
 def python(script: str, *lines: str) -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-W", "error", "-c", "\n".join([script, *lines])]
-    return subprocess.run(command, capture_output=True, env=environment(), timeout=60)
+    return subprocess.run(command, capture_output=True, env=environment(), timeout=RUN_S)
 
 
 @pytest.mark.parametrize("end", ["pass", "sys.exit(0)", "gc.collect()", "del answer", "loop.close()"])
@@ -590,7 +591,7 @@ def test_a_program_that_leaves_a_stream_open_ends_without_noise(kind, end):
             end,
             "loop.close()",
         )
-        assert provider.left.wait(WAIT)
+        assert provider.left.wait(WAIT_S)
     assert (done.stdout, done.stderr, done.returncode) == (b"start\n", b"", 0)
 
 
@@ -622,8 +623,8 @@ def test_an_interrupt_ends_the_wait_and_the_stream():
         with subprocess.Popen(command, env=environment(), **pipes) as process:
             assert process.stdout.readline() == b"a\n"
             process.send_signal(signal.SIGINT)
-            assert process.communicate(timeout=WAIT) == (b"interrupted cancelled\n", b"")
-        assert provider.left.wait(WAIT)
+            assert process.communicate(timeout=WAIT_S) == (b"interrupted cancelled\n", b"")
+        assert provider.left.wait(WAIT_S)
 
 
 def test_a_stream_loads_no_asyncio_and_no_commands():

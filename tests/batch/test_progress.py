@@ -15,6 +15,7 @@ import pytest
 from llmstream.batch.progress import summary
 
 from ..conftest import environment
+from ..support.limits import WAIT_S
 
 START = "import os, sys; from llmstream.batch.progress import Progress\n"
 END = "print('tqdm' in sys.modules, 'multiprocessing' in sys.modules, __import__('threading').active_count())"
@@ -50,7 +51,7 @@ class OnTerminal:
 
     def said(self) -> str:
         with self.process:
-            return self.process.communicate(timeout=20)[0]
+            return self.process.communicate(timeout=WAIT_S)[0]
 
 
 def drawn(code: str, columns: int = 120, says: str = DRAWN, **env: str) -> str:
@@ -205,7 +206,7 @@ def test_a_terminal_that_goes_away_is_no_reason_to_fail():
     terminal = OnTerminal(code + "\np.hide()\np.close()")
     assert b"1/9" in os.read(terminal.fd, 65536)
     os.close(terminal.fd)
-    assert terminal.process.communicate("x", timeout=20)[0] == DRAWN
+    assert terminal.process.communicate("x", timeout=WAIT_S)[0] == DRAWN
     assert terminal.process.returncode == 0
 
 

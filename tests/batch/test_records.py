@@ -12,7 +12,7 @@ from llmstream.batch.records import MAX_RECORD, Records
 from llmstream.errors import Incomplete
 
 from ..core.json.test_linear import calls
-from ..support.cuts import cut, cuttings
+from ..support.chunks import chunkings, cut
 
 LIMIT = 16
 
@@ -60,7 +60,7 @@ NUL_CASES = [
     [(body, sep, want) for sep, t in ((b"\n", CASES), (b"\0", NUL_CASES)) for body, want in t],
 )
 def test_records(body, separator, want):
-    for chunks in cuttings(body):
+    for chunks in chunkings(body):
         assert outcome(chunks, separator) == (want, False), chunks
 
 
@@ -88,7 +88,7 @@ def test_a_record_is_out_with_its_separator():
 @pytest.mark.parametrize("head", [b"", b"\xef\xbb\xbf"], ids=["bare", "mark"])
 def test_the_bound(before, after, over, head):
     body = before + head + b"x" * (LIMIT + over - len(head)) + after
-    for chunks in cuttings(body):
+    for chunks in chunkings(body):
         records, failed = outcome(chunks, limit=LIMIT)
         assert failed is bool(over)
         assert records == outcome([before if over else body])[0]

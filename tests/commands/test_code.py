@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from ..conftest import LLMSTREAM, environment
+from ..support.limits import WAIT_S
 
 MARKDOWN = b"text\n```py\none\n```\n```sh\ntwo\n```\n"
 
@@ -39,7 +40,7 @@ def test_streams_and_leaves_at_the_closing_fence():
         process.stdin.write(b"nt(1)\n```")
         assert os.read(process.stdout.fileno(), 100) == b"nt(1)\n"
         process.stdin.write(b"\n")
-        assert process.wait(10) == 0  # stdin is still open
+        assert process.wait(WAIT_S) == 0  # stdin is still open
 
 
 def test_a_reader_that_leaves_ends_it_while_the_model_is_silent():
@@ -48,4 +49,4 @@ def test_a_reader_that_leaves_ends_it_while_the_model_is_silent():
         process.stdin.write(b"```\nx\n")
         assert os.read(process.stdout.fileno(), 100) == b"x\n"
         process.stdout.close()
-        assert process.wait(10) == 0
+        assert process.wait(WAIT_S) == 0

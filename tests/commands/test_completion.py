@@ -15,6 +15,7 @@ import pytest
 
 from ..conftest import ROOT, environment
 from ..support import docs, examples
+from ..support.limits import WAIT_S
 
 FILES = {"bash": "llmstream.bash", "zsh": "_llmstream", "fish": "llmstream.fish"}
 TYPED = [
@@ -41,7 +42,6 @@ RC = {
         "show() { print -rn -- \"<$BUFFER>\"; }; zle -N show; bindkey '^T' show; source $SCRIPT; print -n RE''ADY\n"
     ),
 }
-WAIT = 20  # seconds after which a test is stuck
 
 
 def needs(shell: str) -> pytest.MarkDecorator:
@@ -130,7 +130,7 @@ class Terminal:
 
     def expect(self, pattern: str) -> str:
         """Waits for the pattern; its first group, or all of it, less blanks. What came before it is forgotten."""
-        deadline = time.monotonic() + WAIT
+        deadline = time.monotonic() + WAIT_S
         while not (found := re.search(pattern, self._seen)):
             ready, _, _ = select.select([self._fd], [], [], max(0.0, deadline - time.monotonic()))
             if not ready:

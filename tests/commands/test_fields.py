@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from ..conftest import LLMSTREAM, at, environment
+from ..support.limits import WAIT_S
 from ..support.loopback import DIALECTS, HOLD, Provider, chat_text, head
 from ..support.pipes import filter
 
@@ -79,7 +80,7 @@ def test_a_chain_ends_the_generation(run):
             )
             gen.stdout.close()
         assert (done.stdout, done.returncode, gen.returncode) == (b"Emma\n", 0, 0)
-        assert provider.left.wait(20)
+        assert provider.left.wait(WAIT_S)
     assert DIALECTS  # the loopback provider is the one of the other tests
 
 

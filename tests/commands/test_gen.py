@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from ..conftest import at, environment
+from ..support.limits import WAIT_S
 from ..support.loopback import DIALECTS, DONE, HOLD, RESET, Provider, chat, chat_end, chat_text, frame, head, reply
 
 MODELS = {"chat": "openai/m", "responses": "openai/m", "messages": "anthropic/m"}
@@ -305,7 +306,7 @@ def test_a_proxy_that_refuses_or_dies(run, script, status, message):
 def test_time_outs(run, script, option, status, message):
     with Provider(script) as provider:
         done = run("gen", option, "0.2", "-m", "openai/m", "Hi", url=provider.url)
-        assert provider.left.wait(10)
+        assert provider.left.wait(WAIT_S)
     assert (done.stderr.decode(), done.returncode) == (f"llmstream gen: {message}\n", status)
 
 

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from ..conftest import environment
+from ..support.limits import WAIT_S
 from ..support.loopback import DONE, HOLD, Provider, chat, chat_end, chat_text, head, reply
 from ..support.mapping import echo, lines, mapped, running, texts
 
@@ -155,8 +156,8 @@ def test_a_condition_ends_each_answer_and_its_connection():
             run.give(b"a\nb\nc\n")
             run.end()
             records = lines(run.rest())
-            assert run.process.wait(20) == 0
-        assert provider.left.wait(20)
+            assert run.process.wait(WAIT_S) == 0
+        assert provider.left.wait(WAIT_S)
         assert [(record["text"], record["finish"]) for record in records] == [("one.", "cancelled")] * 3
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from ..conftest import ROOT, at, environment
 from ..support import examples
+from ..support.limits import RUN_S
 from ..support.loopback import Provider, reply
 from ..support.mapping import echo, lines
 
@@ -51,7 +52,7 @@ def test_gnu_parallel_deals_out_the_lines_and_runs_again_what_failed(tmp_path):
 
         def run(command: str) -> tuple[int, list[dict], list[str]]:
             before = len(provider.requests)
-            done = subprocess.run(["bash", "-c", command], cwd=tmp_path, env=env, capture_output=True, timeout=60)
+            done = subprocess.run(["bash", "-c", command], cwd=tmp_path, env=env, capture_output=True, timeout=RUN_S)
             asked = sorted(request.prompt for request in provider.requests[before:])
             return done.returncode, lines((tmp_path / "answers.ndjson").read_bytes()), asked
 
@@ -129,4 +130,6 @@ def spark(folder, url: str) -> subprocess.CompletedProcess[str]:
     wrapper.chmod(0o755)
     env = environment(HOME=str(folder), PYSPARK_PYTHON=sys.executable)
     env |= {"PATH": f"{wrapper.parent}:{env['PATH']}"}
-    return subprocess.run([sys.executable, "job.py"], cwd=folder, env=env, capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        [sys.executable, "job.py"], cwd=folder, env=env, capture_output=True, text=True, timeout=2 * RUN_S
+    )

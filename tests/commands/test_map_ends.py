@@ -10,8 +10,9 @@ import subprocess
 import pytest
 
 from ..conftest import at
+from ..support.limits import RUN_S, WAIT_S
 from ..support.loopback import HOLD, Provider, chat, chat_text, head, reply
-from ..support.mapping import MAP, WAIT, echo, lines, running, texts, until
+from ..support.mapping import MAP, echo, lines, running, texts, until
 
 
 def test_a_reader_that_leaves_ends_all_streams_at_once():
@@ -25,7 +26,7 @@ def test_a_reader_that_leaves_ends_all_streams_at_once():
         assert json.loads(os.read(reader, 65536))["text"] == "first"
         until(lambda: len(provider.requests) == 8)
         os.close(reader)
-        assert run.process.wait(WAIT) == 0  # though all providers are silent, and stdin is open
+        assert run.process.wait(WAIT_S) == 0  # though all providers are silent, and stdin is open
         assert run.stderr() == b""
         until(lambda: provider.running == 0)
 
@@ -40,7 +41,7 @@ def test_a_reader_that_leaves_after_a_failure_gets_its_status():
         run.give(b"bad\nx\n")
         assert json.loads(os.read(reader, 65536))["error"]["status"] == 3
         os.close(reader)
-        assert run.process.wait(WAIT) == 3
+        assert run.process.wait(WAIT_S) == 3
 
 
 @pytest.mark.parametrize(("target", "message"), [("/dev/full", "No space left on device"), ("&-", "stdout is closed")])
@@ -65,7 +66,7 @@ def test_a_signal_ends_all_keeps_the_journal_and_tells_the_summary(signum, tmp_p
         assert run.line()["text"] == "done"
         until(lambda: len(provider.requests) == 3)
         run.process.send_signal(signum)
-        assert run.process.wait(WAIT) == -signum
+        assert run.process.wait(WAIT_S) == -signum
         assert run.stderr().startswith(b"llmstream map: 3 prompts: 1 done, 0 failed, 2 unfinished; ")
         until(lambda: provider.running == 0)
     assert [json.loads(line)["record"]["text"] for line in journal.read_text().splitlines()[1:]] == ["done"]
@@ -76,14 +77,14 @@ def test_a_signal_gets_through_while_stdout_is_full():
         run.give(b"a\nb\n")
         assert run.process.stdout.read(1) == b"{"  # the rest fills the pipe
         run.process.send_signal(signal.SIGTERM)
-        assert run.process.wait(WAIT) == -signal.SIGTERM
+        assert run.process.wait(WAIT_S) == -signal.SIGTERM
 
 
 def test_a_signal_before_any_prompt():
     with running(url="http://127.0.0.1:9") as run:
         assert run.process.stderr.readline() == b"llmstream map: waiting for prompts on stdin\n"
         run.process.send_signal(signal.SIGINT)
-        assert run.process.wait(WAIT) == -signal.SIGINT
+        assert run.process.wait(WAIT_S) == -signal.SIGINT
         assert run.stderr().startswith(b"llmstream map: 0 prompts: 0 done, 0 failed")
 
 
@@ -93,7 +94,7 @@ def test_a_signal_before_any_prompt():
 def test_jobs_are_clamped_to_the_files_that_may_be_open():
     with Provider(echo) as provider:
         command = f"ulimit -n 64; seq 100 | {' '.join(MAP)} -q -j 100"
-        done = subprocess.run(["bash", "-c", command], capture_output=True, env=at(provider.url), timeout=60)
+        done = subprocess.run(["bash", "-c", command], capture_output=True, env=at(provider.url), timeout=RUN_S)
     assert texts(done.stdout) == [str(number) for number in range(1, 101)]
     assert done.stderr == (
         b"llmstream map: 32 streams at once, not 100: only 64 files may be open: ulimit -n raises that\n"
@@ -105,5 +106,5 @@ def test_jobs_are_clamped_to_the_files_that_may_be_open():
 def test_the_soft_limit_is_raised_to_the_hard_one():
     with Provider(echo) as provider:
         command = f"ulimit -Sn 64; seq 100 | {' '.join(MAP)} -q -j 100"
-        done = subprocess.run(["bash", "-c", command], capture_output=True, env=at(provider.url), timeout=60)
+        done = subprocess.run(["bash", "-c", command], capture_output=True, env=at(provider.url), timeout=RUN_S)
     assert (len(lines(done.stdout)), done.stderr, done.returncode) == (100, b"", 0)

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from ..conftest import at
+from ..support.limits import RUN_S, WAIT_S
 from ..support.loopback import Provider, chat, head
-from ..support.mapping import MAP, WAIT, echo, lines, running, texts, until
+from ..support.mapping import MAP, echo, lines, running, texts, until
 
 
 class Gate:
@@ -45,7 +46,7 @@ def test_as_many_at_once_as_there_may_be():
     everyone = threading.Barrier(8)
 
     def script(request):
-        everyone.wait(WAIT)
+        everyone.wait(WAIT_S)
         return echo(request)
 
     with Provider(script) as provider, running("-q", url=provider.url) as run:
@@ -61,7 +62,7 @@ def test_the_pace_grows_to_the_jobs_that_were_asked_for():
 
     def script(request):
         if request.prompt == "last":
-            last.wait(WAIT)
+            last.wait(WAIT_S)
         return echo(request)
 
     with Provider(script) as provider, running("-q", "-j", "40", url=provider.url) as run:
@@ -117,7 +118,7 @@ def test_an_answer_is_out_before_the_next_prompt_is_written():
             assert run.line()["text"] == f"p{number}"
         run.end()
         assert run.rest() == b""
-        assert run.process.wait(WAIT) == 0
+        assert run.process.wait(WAIT_S) == 0
 
 
 def test_a_fifo_that_is_written_line_by_line(tmp_path):
@@ -130,7 +131,7 @@ def test_a_fifo_that_is_written_line_by_line(tmp_path):
             fifo.write(f"p{number}\n".encode())
             assert run.line()["text"] == f"p{number}"
         fifo.close()
-        assert run.process.wait(WAIT) == 0
+        assert run.process.wait(WAIT_S) == 0
 
 
 def test_a_generator_without_end_is_read_as_slots_free_up():
@@ -153,7 +154,7 @@ def test_a_generator_without_end_is_read_as_slots_free_up():
 def test_yes_and_head(run):
     with Provider(echo) as provider:
         command = f"set -o pipefail; yes | {' '.join(MAP)} | head -n 200; echo ${{PIPESTATUS[*]}}"
-        done = subprocess.run(["bash", "-c", command], capture_output=True, env=at(provider.url), timeout=60)
+        done = subprocess.run(["bash", "-c", command], capture_output=True, env=at(provider.url), timeout=RUN_S)
         *records, statuses = done.stdout.splitlines()
     assert len(records) == 200
     assert statuses == b"141 0 0"
@@ -187,7 +188,9 @@ def test_a_file_is_read_from_where_it_stands(tmp_path):
 
 def shell(command, cwd):
     with Provider(echo) as provider:
-        return subprocess.run(["bash", "-c", command], capture_output=True, env=at(provider.url), cwd=cwd, timeout=60)
+        return subprocess.run(
+            ["bash", "-c", command], capture_output=True, env=at(provider.url), cwd=cwd, timeout=RUN_S
+        )
 
 
 def test_a_silent_stdin_is_explained():

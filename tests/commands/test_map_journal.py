@@ -9,8 +9,9 @@ import subprocess
 import pytest
 
 from ..conftest import at
+from ..support.limits import RUN_S, WAIT_S
 from ..support.loopback import HOLD, Provider, chat, chat_text, head, reply
-from ..support.mapping import MAP, WAIT, echo, lines, running, texts, until
+from ..support.mapping import MAP, echo, lines, running, texts, until
 
 
 @pytest.fixture
@@ -132,7 +133,7 @@ def test_two_runs_on_one_journal_are_refused(world):
         first.give(b"c\n")
         assert first.line()["text"] == "c"
         first.end()
-        assert first.process.wait(WAIT) == 0
+        assert first.process.wait(WAIT_S) == 0
     assert world(b"a\nc\n")[2] == 0
 
 
@@ -161,7 +162,7 @@ def test_a_full_disk_ends_it_and_what_was_printed_is_kept(world):
     stdin = "\n".join(prompts).encode() + b"\n"
     command = f"ulimit -f 8; {' '.join(MAP)} -q --journal {world.path}"
     done = subprocess.run(
-        ["bash", "-c", command], input=stdin, capture_output=True, env=at(world.provider.url), timeout=60
+        ["bash", "-c", command], input=stdin, capture_output=True, env=at(world.provider.url), timeout=RUN_S
     )
     assert done.returncode == 5
     full = f"llmstream map: cannot write {world.path}: File too large: run the same again when it can be written"
@@ -185,7 +186,7 @@ def test_kill_9_loses_nothing_that_was_printed(world, lines_read):
         first.give(stdin)
         printed = [first.line()["text"] for _ in range(lines_read)]
         first.process.send_signal(signal.SIGKILL)
-        first.process.wait(WAIT)
+        first.process.wait(WAIT_S)
         printed += [json.loads(line)["text"] for line in first.rest().splitlines(True) if line.endswith(b"\n")]
     kept = {
         json.loads(line)["record"]["text"]
@@ -206,6 +207,6 @@ def test_a_reader_that_leaves_keeps_what_is_finished(world):
         assert first.line()["text"] == "a"
         until(lambda: world.path.read_bytes().count(b"\n") == 3)  # a head and two answers
         first.process.stdout.close()
-        assert first.process.wait(WAIT) == 0
+        assert first.process.wait(WAIT_S) == 0
     world.script = echo
     assert world(b"a\nnever\nb\n")[1] == ["never"]

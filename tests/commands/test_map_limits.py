@@ -8,8 +8,9 @@ import threading
 import pytest
 
 from ..conftest import at
+from ..support.limits import WAIT_S
 from ..support.loopback import HOLD, RESET, Provider, chat_text, head, reply
-from ..support.mapping import WAIT, echo, lines, running, texts
+from ..support.mapping import echo, lines, running, texts
 
 # What the user says.
 
@@ -54,7 +55,7 @@ def test_retry_after_holds_all_streams(run):
             refused.set()
             refusal.append(request)
             return reply("429 Slow down", b"{}", "application/json", "Retry-After: 1")
-        assert refused.wait(WAIT)
+        assert refused.wait(WAIT_S)
         return echo(request)
 
     refusal: list = []
@@ -101,7 +102,7 @@ def test_a_prompt_that_waits_for_its_next_try_holds_up_no_other():
 
     with Provider(script) as provider, running("-q", "--unordered", url=provider.url) as run:
         run.give(b"flaky\n")
-        assert refused.wait(WAIT)
+        assert refused.wait(WAIT_S)
         run.give(b"x\n" * 20)
         run.end()
         records = lines(run.rest())
@@ -122,7 +123,7 @@ def test_what_waits_gives_up_when_its_provider_closes():
         run.give(b"closes\nwaits\n")
         run.end()
         assert [run.line()["error"]["status"] for _ in range(2)] == [4, 4]
-        assert run.process.wait(WAIT) == 4
+        assert run.process.wait(WAIT_S) == 4
 
 
 def test_a_refusal_is_tried_again_until_it_works(run):
@@ -174,7 +175,7 @@ def test_each_prompt_has_its_own_time_outs(run, option):
         done = run(
             "map", "-q", option, "0.5", "--retries", "0", "-m", "openai/m", input=b"hangs\nx\n", url=provider.url
         )
-        assert provider.left.wait(WAIT)
+        assert provider.left.wait(WAIT_S)
     hangs, x = lines(done.stdout)
     assert x["text"] == "x"
     assert hangs["error"]["status"] == (5 if beginning else 4)

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..conftest import at
+from ..support.limits import WAIT_S
 from ..support.loopback import Provider, chat, head
-from ..support.mapping import MAP, WAIT, echo, texts
+from ..support.mapping import MAP, echo, texts
 
 
 class Terminal:
@@ -29,7 +30,7 @@ class Terminal:
     def expect(self, text: bytes) -> bytes:
         """All that was shown so far, once the text is there; at the end whatever there is."""
         while not text or text not in self._seen:
-            ready, _, _ = select.select([self._outer], [], [], WAIT)
+            ready, _, _ = select.select([self._outer], [], [], WAIT_S)
             assert ready, f"no {text!r} in {self._seen!r}"
             try:
                 self._seen += os.read(self._outer, 65536)
@@ -67,7 +68,7 @@ def test_prompts_are_typed_without_progress_on_their_line():
         terminal.type(b"Hello\n")
         assert json.loads(process.stdout.readline())["text"] == "Hello"  # before the input ends
         terminal.type(b"\x04")
-        assert process.wait(WAIT) == 0
+        assert process.wait(WAIT_S) == 0
         seen = terminal.expect(b"")
     assert b"llmstream map: 1 prompt: 1 done, 0 failed; " in seen
     assert b"running" not in seen
@@ -85,6 +86,6 @@ def test_progress_is_drawn_on_a_terminal_and_gone_at_the_end():
         terminal.expect(b"0 done, 3 running")
         word.set()
         assert texts(process.stdout.read()) == ["x"] * 3
-        assert process.wait(WAIT) == 0
+        assert process.wait(WAIT_S) == 0
         last = terminal.expect(b"").strip().rpartition(b"\r")[2]
     assert last.startswith(b"llmstream map: 3 prompts: 3 done, 0 failed; ")

@@ -9,6 +9,7 @@ import pytest
 from llmstream.providers.registry import PROVIDERS
 
 from ..conftest import at, environment
+from ..support.limits import WAIT_S
 from ..support.loopback import HOLD, Provider, reply
 
 
@@ -187,10 +188,10 @@ def test_a_reader_that_leaves_ends_it_while_the_provider_is_silent():
 
     with Provider([HOLD]) as provider:
         process = subprocess.Popen([*LLMSTREAM, "models", "openai"], stdout=subprocess.PIPE, env=at(provider.url))
-        assert provider.asked.wait(20)
+        assert provider.asked.wait(WAIT_S)
         process.stdout.close()
-        assert process.wait(20) == 0
-        assert provider.left.wait(20)
+        assert process.wait(WAIT_S) == 0
+        assert provider.left.wait(WAIT_S)
 
 
 def test_llamacpp(run, llamacpp):

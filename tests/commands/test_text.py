@@ -10,6 +10,7 @@ import pytest
 
 from ..conftest import LLMSTREAM, environment
 from ..support import loopback
+from ..support.limits import WAIT_S
 
 OLLAMA = b'{"model":"m","response":"Hi \xc3\xb6","done":false}\n{"model":"m","response":"","done":true}\n'
 
@@ -50,7 +51,7 @@ def test_streams_and_leaves_at_the_end_mark():
             process.stdin.write(loopback.chat_text(text))
             assert os.read(process.stdout.fileno(), 100) == text.encode()
         process.stdin.write(loopback.chat_end() + loopback.DONE)
-        assert process.wait(10) == 0  # stdin is still open
+        assert process.wait(WAIT_S) == 0  # stdin is still open
 
 
 def test_each_file_is_a_stream(run, tmp_path):

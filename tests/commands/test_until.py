@@ -10,6 +10,7 @@ import time
 import pytest
 
 from ..conftest import LLMSTREAM, environment
+from ..support.limits import WAIT_S
 
 COMMAND = [*LLMSTREAM, "until"]
 
@@ -89,14 +90,14 @@ def test_prints_at_once_and_leaves_at_the_match_without_another_byte():
         assert os.read(process.stdout.fileno(), 100) == b"some text E"
         process.stdin.write(b"ND")
         assert os.read(process.stdout.fileno(), 100) == b"ND"
-        assert process.wait(10) == 0  # stdin is still open
+        assert process.wait(WAIT_S) == 0  # stdin is still open
 
 
 def test_the_producer_is_stopped():
     with subprocess.Popen(["yes", "word"], stdout=subprocess.PIPE) as producer:
         done = subprocess.run([*COMMAND, "--words", "3"], stdin=producer.stdout, capture_output=True, env=environment())
         producer.stdout.close()
-        assert producer.wait(10) == -13
+        assert producer.wait(WAIT_S) == -13
     assert done.stdout == b"word\nword\nword"
 
 
@@ -106,8 +107,8 @@ def test_drain_lets_the_producer_end_by_itself():
         with start("--lines", "2", "--drain", stdin=producer.stdout) as process:
             producer.stdout.close()
             assert process.stdout.read() == b"0\n1\n"
-            assert process.wait(20) == 0
-        assert producer.wait(10) == 0
+            assert process.wait(WAIT_S) == 0
+        assert producer.wait(WAIT_S) == 0
 
 
 def test_drain_goes_on_after_the_reader_left():
@@ -118,7 +119,7 @@ def test_drain_goes_on_after_the_reader_left():
         for _ in range(10):
             process.stdin.write(b"x" * 100_000)
         process.stdin.close()
-        assert process.wait(10) == 0
+        assert process.wait(WAIT_S) == 0
 
 
 def test_a_reader_that_leaves_ends_a_silent_chain():
@@ -129,7 +130,7 @@ def test_a_reader_that_leaves_ends_a_silent_chain():
     assert os.read(second.stdout.fileno(), 10) == b"text"
     second.stdout.close()
     began = time.monotonic()
-    assert (second.wait(10), first.wait(10)) == (0, 0)  # no byte was sent meanwhile
+    assert (second.wait(WAIT_S), first.wait(WAIT_S)) == (0, 0)  # no byte was sent meanwhile
     assert time.monotonic() - began < 5
     for process in (first, second):
         assert process.stderr.read() == b""
@@ -142,7 +143,7 @@ def test_seconds_and_idle_end_a_silent_stream():
         with start(option, "0.3") as process:
             process.stdin.write(b"text \xc3")
             assert process.stdout.read() == b"text \xc3"
-            assert process.wait(10) == 0
+            assert process.wait(WAIT_S) == 0
 
 
 def test_a_used_up_window_is_told(run):

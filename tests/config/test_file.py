@@ -20,7 +20,6 @@ from llmstream.providers.resolve import Target, resolve
 
 from ..conftest import ROOT, environment
 from ..support.loopback import Provider, chat, head, messages, reply
-from ..support.splits import generated
 
 SECRET = "sk-geheim"
 
@@ -462,7 +461,6 @@ def test_a_mark_of_byte_order_and_the_ends_of_lines_of_windows(configured):
     assert target(configured('\ufeffmodel = "ollama/m"\r\n'))[:2] == ("ollama", "m")
 
 
-@generated
 @given(st.text(st.sampled_from("aé[]{}\"'=.,\n#1 -"), max_size=60) | st.text(max_size=60))
 def test_any_text_is_read_or_refused_in_one_line(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "any.toml"
@@ -480,7 +478,6 @@ VALUES = st.recursive(
 )
 
 
-@generated
 @given(st.dictionaries(st.sampled_from(config.TOP), VALUES))
 def test_any_table_is_read_or_refused_with_its_place(tmp_path_factory, table):
     path = tmp_path_factory.getbasetemp() / "table.toml"

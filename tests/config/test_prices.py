@@ -14,6 +14,7 @@ from llmstream.core.events import Usage
 from llmstream.providers.registry import PROVIDERS
 
 from ..conftest import LLMSTREAM, at
+from ..support.limits import WAIT_S
 from ..support.loopback import Provider, chat, frame, head, messages
 
 try:
@@ -128,4 +129,4 @@ def test_the_answer_does_not_wait_for_its_price(tmp_path):
         assert process.stdout.read(6) == b"Hello\n"
         assert process.poll() is None
         word.write_text("go on")
-        assert b"2 out" in process.communicate(timeout=20)[1]
+        assert b"2 out" in process.communicate(timeout=WAIT_S)[1]

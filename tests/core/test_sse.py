@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
 
 import pytest
 from hypothesis import example, given
@@ -11,6 +10,8 @@ from hypothesis import strategies as st
 
 from llmstream.core.sse import Parser
 from llmstream.errors import Incomplete
+
+from ..support.chunks import cut
 
 LINE_END = re.compile("\r\n|\n|\r")
 
@@ -39,11 +40,6 @@ def parse(chunks: list[bytes], limit: int = 1 << 20) -> list[tuple[str, bytes]]:
     parser = Parser(limit)
     frames = [frame for chunk in chunks for frame in parser.feed(chunk)]
     return frames + parser.close()
-
-
-def cut(body: bytes, places: list[int]) -> list[bytes]:
-    marks = [0, *sorted(place % (len(body) + 1) for place in places), len(body)]
-    return [body[begin:end] for begin, end in pairwise(marks)]
 
 
 # What streams are made of, in any order: far denser in cases than random bytes.

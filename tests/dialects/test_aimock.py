@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from ..conftest import ROOT, Run
+from ..support.limits import INSTALL_S
 
 PACKAGE = "@copilotkit/aimock@1.43.0"
 PROGRAM = Path("node_modules/@copilotkit/aimock/dist/cli.js")
 FIXTURES = ROOT / "tests" / "support" / "aimock.json"
 APIS = ("chat", "responses", "messages")
-WAIT = 120  # seconds after which npm is stuck
 
 
 def install() -> Path:
@@ -33,7 +33,7 @@ def install() -> Path:
     if not (folder / PROGRAM).exists():
         folder.mkdir(parents=True, exist_ok=True)
         npm = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), PACKAGE]
-        done = subprocess.run(npm, capture_output=True, text=True, timeout=WAIT, cwd=folder)
+        done = subprocess.run(npm, capture_output=True, text=True, timeout=INSTALL_S, cwd=folder)
         if done.returncode:
             pytest.skip(f"npm could not install {PACKAGE}: {done.stderr.strip()[-200:]}")
     return folder / PROGRAM

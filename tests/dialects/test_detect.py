@@ -11,7 +11,7 @@ from llmstream.dialects.detect import MAX_HEAD, Raw
 from llmstream.errors import Incomplete, Refused, Unavailable
 
 from ..support import loopback
-from ..support.cuts import cuttings
+from ..support.chunks import chunkings
 
 
 def lines(*records: object) -> bytes:
@@ -130,7 +130,7 @@ def joined(events):
 @pytest.mark.parametrize("name", STREAMS)
 def test_each_kind_is_recognised_at_every_cut(name):
     stream = STREAMS[name]
-    for pieces in cuttings(stream) if len(stream) < 600 else ([stream], [bytes([byte]) for byte in stream]):
+    for pieces in chunkings(stream) if len(stream) < 600 else ([stream], [bytes([byte]) for byte in stream]):
         events, raw = read(pieces)
         assert (joined(events), raw.failure) == ("Hello, wörld", None)
         assert raw.exchange.finish.reason == "stop"
@@ -244,7 +244,7 @@ def test_messages_of_an_agent_stand_in_lines_of_their_own():
     ],
 )
 def test_errors_have_the_statuses_of_gen(stream, kind, message):
-    for pieces in cuttings(stream):
+    for pieces in chunkings(stream):
         _, raw = read(pieces)
         assert type(raw.failure) is kind
         assert message in str(raw.failure)

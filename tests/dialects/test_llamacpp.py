@@ -14,11 +14,11 @@ import openai
 import pytest
 
 from ..conftest import LLMSTREAM, at
+from ..support.limits import WAIT_S
 
 pytest.importorskip("xllamacpp", reason="the extra `local` is not installed")
 
 APIS = ("chat", "responses", "messages")
-WAIT = 20  # seconds after which a test is stuck
 SOON = 5  # seconds; the generations that are to be stopped would take several times as long
 PROMPT = "Tell me a story about a river."
 # One token after the other, always the likeliest, nothing from a cache: the same text each time.
@@ -50,7 +50,7 @@ def by_sdk(url: str, api: str, max_tokens: int) -> tuple[str, int, int]:
 
 
 def busy(url: str) -> bool:
-    with urllib.request.urlopen(f"{url}/slots", timeout=WAIT) as answer:
+    with urllib.request.urlopen(f"{url}/slots", timeout=WAIT_S) as answer:
         return any(slot["is_processing"] for slot in json.load(answer))
 
 
@@ -66,7 +66,7 @@ def becomes_idle(url: str, within: float) -> bool:
 def test_the_same_as_the_sdk(llamacpp, api):
     text, asked, said = by_sdk(llamacpp, api, max_tokens=40)
     done = subprocess.run(
-        gen(api, "--events", "--max-tokens", "40", PROMPT), env=at(llamacpp), capture_output=True, timeout=WAIT
+        gen(api, "--events", "--max-tokens", "40", PROMPT), env=at(llamacpp), capture_output=True, timeout=WAIT_S
     )
     events = [json.loads(line) for line in done.stdout.splitlines()]
     usage = next(event for event in events if event["type"] == "usage")
@@ -86,7 +86,7 @@ def test_the_reader_leaves_and_the_model_stops(llamacpp, api):
         subprocess.Popen(["head", "-c", "20"], stdin=writer.stdout, stdout=subprocess.PIPE) as head,
     ):
         writer.stdout.close()
-        assert len(head.communicate(timeout=WAIT)[0]) == 20
+        assert len(head.communicate(timeout=WAIT_S)[0]) == 20
         assert writer.wait(SOON) == 0
         assert becomes_idle(llamacpp, SOON)
         assert writer.stderr.read() == b""
@@ -105,6 +105,6 @@ def test_a_signal_ends_gen_and_the_model_stops(llamacpp, api, signum):
 
 @pytest.mark.parametrize("api", APIS)
 def test_a_prompt_that_is_too_long_is_refused(llamacpp, api):
-    done = subprocess.run(gen(api, "word " * 5000), env=at(llamacpp), capture_output=True, timeout=WAIT)
+    done = subprocess.run(gen(api, "word " * 5000), env=at(llamacpp), capture_output=True, timeout=WAIT_S)
     assert (done.returncode, done.stdout) == (3, b"")
     assert b"exceeds the available context size" in done.stderr

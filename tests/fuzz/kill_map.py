@@ -25,11 +25,11 @@ from typing import NamedTuple
 
 from ..bench import crowd, provider
 from ..conftest import LLMSTREAM, at
+from ..support.limits import WAIT_S
 
 LENGTHS = 40  # chunks of the answers: 1 to so many, which tells one from another
 RATE = 200  # chunks a second
 GROWTH = 6000  # bytes that the journal grows by, at most, before a run is killed
-WAIT = 60  # seconds after which a run is stuck
 
 
 class Outcome(NamedTuple):
@@ -73,7 +73,7 @@ class Series:
             ) as process,
         ):
             disturb(process)
-            err = process.communicate(timeout=WAIT)[1]
+            err = process.communicate(timeout=WAIT_S)[1]
         out = self._output.read_bytes()
         now = crowd.seen(self._url, prompts=True)["prompts"]
         self._again += [prompt for n in kept if now.get(prompt := f"prompt {n}", 0) != asked.get(prompt, 0)]

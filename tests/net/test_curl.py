@@ -19,6 +19,7 @@ from llmstream.net.loop import Loop
 from llmstream.net.transfer import HttpRequest, Transfer
 
 from ..support.http2 import Http2
+from ..support.limits import WAIT_S
 from ..support.loopback import HOLD, Provider, Script, chat, chat_text, head
 from ..support.tunnel import Tunnel
 
@@ -100,7 +101,7 @@ def test_the_head_is_told_before_any_of_the_body(asking):
         assert transfer.head()[0] == 200
         assert transfer.chunks == []
         asking.curl.end(transfer)
-        assert provider.left.wait(5)
+        assert provider.left.wait(WAIT_S)
 
 
 def test_held_before_there_is_a_connection(asking):
@@ -167,7 +168,7 @@ def test_held_when_it_ends_early(asking):
         asking.until(lambda: transfer.chunks)
         transfer.hold(True)
         asking.curl.end(transfer)
-        assert provider.left.wait(5)
+        assert provider.left.wait(WAIT_S)
 
 
 def test_one_ends_another_of_the_same_round(asking):
@@ -250,7 +251,7 @@ def test_an_answer_whose_response_does_not_end_is_not_waited_for(asking, monkeyp
         asking.curl.end(transfer)
         asking.quiet()
         assert asking.curl._transfers == {}
-        assert provider.left.wait(5)
+        assert provider.left.wait(WAIT_S)
 
 
 def test_an_answer_that_is_not_whole_closes_its_connection_at_once(asking):
@@ -258,7 +259,7 @@ def test_an_answer_that_is_not_whole_closes_its_connection_at_once(asking):
         transfer = asking.post(provider.url)
         asking.until(lambda: transfer.chunks)
         asking.curl.end(transfer)
-        assert provider.left.wait(5)
+        assert provider.left.wait(WAIT_S)
 
 
 def test_nothing_is_left_of_many(asking):

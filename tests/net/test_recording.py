@@ -14,6 +14,7 @@ from llmstream.net.transfer import HttpRequest, Transfer
 from llmstream.providers.resolve import Target
 
 from ..conftest import LLMSTREAM, at, environment
+from ..support.limits import WAIT_S
 from ..support.loopback import DIALECTS, RESET, Provider, head, reply
 
 KEY = "sk-test-key"  # of conftest.at
@@ -90,7 +91,7 @@ def test_the_reader_may_leave_a_replay(tmp_path):
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment()) as process:
         assert process.stdout.read(5) == b"Hello"  # and then an hour of silence
         process.stdout.close()
-        assert process.wait(10) == 0
+        assert process.wait(WAIT_S) == 0
 
 
 class Inner:

@@ -17,6 +17,7 @@ import threading
 import pytest
 
 from ..conftest import LLMSTREAM, ROOT, environment
+from ..support.limits import RUN_S, WAIT_S
 
 APIS = ("chat", "responses", "messages")
 GREEDY = ["-t", "0", "-o", "cache_prompt=false", "--continue", "--max-retry-wait", "0.01"]
@@ -41,7 +42,7 @@ class CuttingProxy:
     def __exit__(self, *exc: object) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._thread.join(20)
+        self._thread.join(WAIT_S)
 
     def _serve(self) -> None:
         first = True
@@ -76,7 +77,7 @@ def generate(server: str, api: str, size: int | None, tokens: int) -> tuple[byte
     with CuttingProxy(server, size) as proxy:
         command = [*LLMSTREAM, "gen", "-n", "-m", "llamacpp/m", "--api", api, "--max-tokens", str(tokens), *GREEDY]
         env = environment(LLAMACPP_BASE_URL=f"{proxy.url}/v1")
-        done = subprocess.run([*command, "Tell me a story about a river."], capture_output=True, env=env, timeout=60)
+        done = subprocess.run([*command, "Tell me a story about a river."], capture_output=True, env=env, timeout=RUN_S)
     frames = [match.end() for match in re.finditer(rb"\n\n", proxy.response)]
     return done.stdout, done.returncode, done.stderr, frames
 

@@ -16,6 +16,7 @@ import trustme
 from ..conftest import LLMSTREAM
 from ..support import eventstream
 from ..support.clouds import FRAMES, TOKEN, aws, bedrock, entra
+from ..support.limits import WAIT_S
 from ..support.loopback import CLOSE, HOLD, RESET, Provider, head, messages, reply, responses
 
 
@@ -61,7 +62,7 @@ def test_a_connection_that_is_lost_after_text_cuts_the_answer(run):
         )  # fmt: skip
         text = process.stdout.read(5)
         said.set()
-        rest, note = process.communicate(timeout=20)
+        rest, note = process.communicate(timeout=WAIT_S)
     assert (text + rest, process.returncode) == (b"Hello", 5)
     assert b"breaks off after 5 characters" in note
     assert len(provider.requests) == 1
@@ -119,7 +120,7 @@ def test_time_outs(run, option, status, script):
     with Provider(script) as provider:
         limit = "3" if option == "--first-token-timeout" else "0.3"  # the import of the SDK counts
         done = run("gen", option, limit, "-m", "azure/m", "Hi", env=entra(provider.url))
-        assert provider.left.wait(10)
+        assert provider.left.wait(WAIT_S)
     assert done.returncode == status
     assert option.encode() in done.stderr
 
@@ -132,11 +133,11 @@ def test_when_the_reader_leaves_the_connection_is_closed(text):
             [*LLMSTREAM, "gen", "-m", "azure/m", "Hi"],
             env=entra(provider.url), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
-        assert provider.asked.wait(20)
+        assert provider.asked.wait(WAIT_S)
         assert process.stdout.read(len(text)) == text
         process.stdout.close()
-        assert provider.left.wait(10)
-        assert process.wait(10) == 0
+        assert provider.left.wait(WAIT_S)
+        assert process.wait(WAIT_S) == 0
         assert process.stderr.read() == b""
         process.stderr.close()
 
@@ -179,11 +180,11 @@ def test_a_transfer_that_is_ended_closes_its_connection_though_the_process_lives
     with Provider([HOLD], tls=context if tls else None) as provider:
         env = entra(provider.url, SSL_CERT_FILE=trusted)
         process = subprocess.Popen([LLMSTREAM[0], "-c", code], env=env, stdin=subprocess.PIPE, text=True, bufsize=1)
-        assert provider.asked.wait(20)
+        assert provider.asked.wait(WAIT_S)
         process.stdin.write("end\n")
-        assert provider.left.wait(10)
+        assert provider.left.wait(WAIT_S)
         assert process.poll() is None
-        process.communicate("leave\n", timeout=10)
+        process.communicate("leave\n", timeout=WAIT_S)
 
 
 def test_a_reader_that_is_slow_holds_the_server_back():
@@ -207,7 +208,7 @@ def test_a_reader_that_is_slow_holds_the_server_back():
                 break
         assert len(sent) < 400  # of 2000: kernel buffers, the pipe's, and no more
         process.stdout.close()
-        assert process.wait(10) == 0
+        assert process.wait(WAIT_S) == 0
         process.stderr.close()
 
 
@@ -219,6 +220,6 @@ def test_a_signal_ends_the_command_by_itself():
         )  # fmt: skip
         assert process.stdout.read(5) == b"Hello"
         process.send_signal(signal.SIGINT)
-        assert provider.left.wait(10)
-        assert process.communicate(timeout=10) == (b"", b"")
+        assert provider.left.wait(WAIT_S)
+        assert process.communicate(timeout=WAIT_S) == (b"", b"")
         assert process.returncode == -signal.SIGINT

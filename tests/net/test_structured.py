@@ -15,6 +15,7 @@ import pytest
 from llmstream.core import schema as schemas
 
 from ..conftest import LLMSTREAM, environment
+from ..support.limits import RUN_S
 
 pytest.importorskip("xllamacpp", reason="the extra `local` is not installed")
 
@@ -79,7 +80,7 @@ def piped(url: str, schema: dict, *reader: str) -> list[str]:
         stdout=subprocess.PIPE,
         env=environment(LLAMACPP_BASE_URL=f"{url}/v1"),
     ) as writer:
-        done = subprocess.run([*LLMSTREAM, *reader], stdin=writer.stdout, capture_output=True, text=True, timeout=60)
+        done = subprocess.run([*LLMSTREAM, *reader], stdin=writer.stdout, capture_output=True, text=True, timeout=RUN_S)
     assert (writer.returncode, done.returncode, done.stderr) == (0, 0, "")
     return done.stdout.splitlines()
 

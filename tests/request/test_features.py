@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from ..conftest import LLMSTREAM, at
+from ..support.limits import RUN_S
 from ..support.loopback import CLOSE, HOLD, Provider, chat, chat_text, frame, head, messages, reply
 from ..support.options import FILES
 
@@ -111,7 +112,7 @@ def test_is_refused_before_anything_is_sent(run, folder, options, model, message
 def ask(provider: Provider, folder, *options: str, model: str = "openai/m", **more: object):
     command = [*LLMSTREAM, "gen", "-m", model, *options]
     env = at(provider.url, LLAMACPP_BASE_URL=f"{provider.url}/v1")
-    return subprocess.run(command, env=env, cwd=folder, capture_output=True, timeout=60, **more)
+    return subprocess.run(command, env=env, cwd=folder, capture_output=True, timeout=RUN_S, **more)
 
 
 def body(provider: Provider) -> dict:
@@ -248,7 +249,7 @@ def test_a_prefilled_answer_goes_on_after_a_cut(folder):
     with Provider([head(), chat_text(" Rhine")], [head(), *chat(" is long.")]) as provider:
         env = at(provider.url, VLLM_BASE_URL=f"{provider.url}/v1")
         command = [*LLMSTREAM, "gen", "-n", "--continue", "--prefill", "The", "-m", "vllm/m", "Hi"]
-        done = subprocess.run(command, env=env, capture_output=True, timeout=60)
+        done = subprocess.run(command, env=env, capture_output=True, timeout=RUN_S)
     assert (done.stdout, done.returncode) == (b"The Rhine is long.\n", 0), done.stderr
     first, second = (request.json["messages"] for request in provider.requests)
     assert [first[-1], second[-1]] == [{"role": "assistant", "content": text} for text in ("The", "The Rhine")]

@@ -16,8 +16,8 @@ from llmstream.request.prompt_file import PromptFile
 
 from ..conftest import at
 from ..support import examples
+from ..support.limits import RUN_S
 from ..support.loopback import Provider, chat, head
-from ..support.splits import generated
 
 HEAD = '+++\nmodel = "ollama/m"\n+++\n'
 
@@ -207,7 +207,7 @@ Into {{language}}:
     with Provider([head(), *chat("Bonjour")]) as provider:
         env = examples.on_path(tmp_path / "bin", at(provider.url))
         command = [script, "-v", "language=Old French", "--max-tokens", "5", "politely"]
-        done = subprocess.run(command, input=b"Good day\n", capture_output=True, env=env, timeout=60)
+        done = subprocess.run(command, input=b"Good day\n", capture_output=True, env=env, timeout=RUN_S)
     assert (done.stdout, done.stderr, done.returncode) == (b"Bonjour\n", b"", 0)
     body = provider.requests[0].json
     assert (body["temperature"], body["max_tokens"]) == (0, 5)
@@ -220,7 +220,6 @@ Into {{language}}:
 # Any text.
 
 
-@generated
 @given(st.text(st.sampled_from("+{}\\a \n#![=]'"), max_size=80))
 def test_any_file_is_filled_or_refused(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "any.md"
@@ -231,7 +230,6 @@ def test_any_file_is_filled_or_refused(tmp_path_factory, text):
         assert str(error).startswith(str(path))
 
 
-@generated
 @given(st.text(max_size=50).filter(lambda text: text.strip()))
 def test_any_value_arrives_as_it_is(tmp_path_factory, value):
     path = tmp_path_factory.getbasetemp() / "value.md"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ..support import browser as chromiums
-from ..support.serving import WAIT, Scripted
+from ..support.limits import WAIT_S
+from ..support.serving import Scripted
 
 
 @pytest.fixture(scope="module")  # its loop runs on in this thread, where the next module may want one of its own
@@ -26,7 +27,7 @@ def visit(chromium):
         context = chromium.new_context(**options)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(WAIT * 1000)
+        page.set_default_timeout(WAIT_S * 1000)
 
         def complain(text: str) -> None:
             if not any(word in text for word in expected):

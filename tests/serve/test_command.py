@@ -14,9 +14,9 @@ from contextlib import contextmanager
 import pytest
 
 from ..conftest import LLMSTREAM, at, environment
+from ..support.limits import WAIT_S
 from ..support.loopback import HOLD, Provider, chat, chat_text, head, reply
 
-WAIT = 20
 ASK = {"prompt": "Hi"}
 
 
@@ -28,7 +28,7 @@ class Served:
         self._open: list[http.client.HTTPConnection] = []
 
     def post(self, path: str, body: object, **headers: str) -> http.client.HTTPResponse:
-        connection = http.client.HTTPConnection(self.address, timeout=WAIT)
+        connection = http.client.HTTPConnection(self.address, timeout=WAIT_S)
         self._open.append(connection)
         connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"} | headers)
         return connection.getresponse()
@@ -89,15 +89,15 @@ def test_each_piece_is_there_when_it_came():
 def test_a_client_that_leaves_ends_the_generation(said):
     with Provider([head(), *said, HOLD]) as provider, before(provider) as served:
         with served.post("/chat/stream", ASK):
-            assert provider.asked.wait(WAIT)
+            assert provider.asked.wait(WAIT_S)
         served.leave()
-        assert provider.left.wait(WAIT)
+        assert provider.left.wait(WAIT_S)
 
 
 def test_a_condition_ends_it_and_the_provider_is_left():
     with Provider([head(), chat_text("one two three"), HOLD]) as provider, before(provider) as served:
         text = served.post("/chat/stream", {"prompt": "Hi", "until": {"words": 2}}).read().decode()
-        assert provider.left.wait(WAIT)
+        assert provider.left.wait(WAIT_S)
     assert ("".join(contents(text)), '"reason": "cancelled"' in text) == ("one two", True)
 
 
@@ -129,7 +129,7 @@ def test_a_signal_lets_the_running_answer_end():
                 assert served.post("/chat/stream", ASK).status == 503
         word.set()
         text = response.read().decode()
-        assert served.process.wait(WAIT) == -signal.SIGTERM
+        assert served.process.wait(WAIT_S) == -signal.SIGTERM
     assert (contents(text), text.endswith("data: [DONE]\n\n")) == (["lo"], True)
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from llmstream.serve.connection import MAX_HEAD, MAX_WAITING
 
-from ..support.serving import ASK, END, WAIT, Client, Scripted, Word, ask, frames
+from ..support.limits import WAIT_S
+from ..support.serving import ASK, END, Client, Scripted, Word, ask, frames
 
 POST = "POST /chat/stream HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 CHUNKED = f"{POST}transfer-encoding: chunked\r\n\r\n".encode()
@@ -55,10 +56,10 @@ def test_who_has_asked_again_is_seen_to_leave(behind):
     with Scripted([never]) as server:
         client = Client(server)
         client.socket.sendall(request())
-        assert never.awaited.wait(WAIT)
+        assert never.awaited.wait(WAIT_S)
         client.socket.sendall(request() * behind)
         client.socket.close()
-        assert server.generations[0].closed.wait(WAIT)
+        assert server.generations[0].closed.wait(WAIT_S)
         server.settle()
         assert len(server.generations) == 1
 
@@ -68,12 +69,12 @@ def test_who_has_asked_many_times_is_not_read_any_more_and_seen_to_leave_at_the_
     with Scripted(["x", word, *["y"] * 1000, never]) as server:
         client = Client(server)
         client.socket.sendall(request())
-        assert word.awaited.wait(WAIT)
+        assert word.awaited.wait(WAIT_S)
         client.socket.sendall(request() * (MAX_WAITING + 2))
         server.on_loop(lambda: None)
         client.socket.close()
         word.give()
-        assert server.generations[0].closed.wait(WAIT)
+        assert server.generations[0].closed.wait(WAIT_S)
         server.settle()
         assert len(server.generations) == 1
     assert capfd.readouterr().err == ""
@@ -87,7 +88,7 @@ def test_nonsense_behind_a_request_is_not_answered_within_its_answer():
         text = client.rest()
         assert b"400" not in text
         assert b"[DONE]" not in text
-        assert server.generations[0].closed.wait(WAIT)
+        assert server.generations[0].closed.wait(WAIT_S)
 
 
 # Bodies.

@@ -10,7 +10,8 @@ import pytest
 from llmstream.errors import UsageError
 from llmstream.serve.run import listen, url
 
-from ..support.serving import ASK, END, WAIT, Client, Scripted, Word, ask, frames, get
+from ..support.limits import WAIT_S
+from ..support.serving import ASK, END, Client, Scripted, Word, ask, frames, get
 
 SECRET = "wörd of a token"
 BEARER = {"authorization": f"Bearer {SECRET}".encode().decode("latin-1")}
@@ -237,7 +238,7 @@ def test_who_waits_is_kept_alive_and_served_in_order():
         clients = [Client(server).post(body={"prompt": str(number)}) for number in range(3)]
         clients[2].until(b": keep-alive\n\n")
         for number, (client, word) in enumerate(zip(clients, words, strict=True)):
-            assert word.awaited.wait(WAIT)
+            assert word.awaited.wait(WAIT_S)
             assert server.generations[number].asked.prompt == str(number)
             word.give()
             client.until(b"[DONE]")

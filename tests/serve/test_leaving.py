@@ -17,7 +17,8 @@ from llmstream.core.events import Text
 from llmstream.serve.run import DESCRIPTORS
 
 from ..conftest import ROOT, environment
-from ..support.serving import ASK, END, WAIT, Client, Scripted, Word, ask, frames
+from ..support.limits import WAIT_S
+from ..support.serving import ASK, END, Client, Scripted, Word, ask, frames
 
 PATHS = {
     "/chat/stream": ASK,
@@ -42,9 +43,9 @@ def test_before_the_first_token(path, body, how):
     never = Word()
     with Scripted([never]) as server:
         client = Client(server).post(path, body)
-        assert never.awaited.wait(WAIT)
+        assert never.awaited.wait(WAIT_S)
         leave(client, how)
-        assert server.generations[0].closed.wait(WAIT)
+        assert server.generations[0].closed.wait(WAIT_S)
         server.settle()
 
 
@@ -54,9 +55,9 @@ def test_between_two_tokens(path, body, how):
     never = Word()
     with Scripted(["x", never]) as server:
         client = Client(server).post(path, body)
-        assert never.awaited.wait(WAIT)
+        assert never.awaited.wait(WAIT_S)
         leave(client, how)
-        assert server.generations[0].closed.wait(WAIT)
+        assert server.generations[0].closed.wait(WAIT_S)
         assert not server.generations[0].whole
         server.settle()
 
@@ -66,7 +67,7 @@ def test_in_the_queue(path, body):
     word = Word()
     with Scripted(["x", word, END], jobs=1, queue=1) as server, Client(server) as first:
         first.post()
-        assert word.awaited.wait(WAIT)
+        assert word.awaited.wait(WAIT_S)
         second = Client(server).post(path, body)
         while server.on_loop(lambda: len(server.serving.answers)) < 2:
             pass
@@ -98,7 +99,7 @@ def test_all_at_once():
         for client in clients:
             leave(client, "reset")
         for generation in server.generations:
-            assert generation.closed.wait(WAIT)
+            assert generation.closed.wait(WAIT_S)
         server.settle()
         assert len(server.generations) == 200
         assert server.on_loop(lambda: len(server.server.server_state.connections)) == 0
@@ -117,7 +118,7 @@ def test_while_it_reads_nothing():
         assert not server.generations[0].closed.is_set()
         assert _buffered(server) < 256 * 1024
         leave(client, "reset")
-        assert server.generations[0].closed.wait(WAIT)
+        assert server.generations[0].closed.wait(WAIT_S)
         server.settle()
 
 
@@ -250,7 +251,7 @@ def test_a_signal_lets_the_running_answers_end(process, signum):
             program.send_signal(signum)
             assert idle.rest() == b""
         assert b"[DONE]" in client.rest()
-    assert program.wait(WAIT) == -signum
+    assert program.wait(WAIT_S) == -signum
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", program.port)).close()
 
@@ -264,7 +265,7 @@ def test_after_the_grace_they_are_cut_and_told(process):
     assert b'event: error\ndata: {"status": 4, "message": "the server is shutting down: ask again later"}' in text
     assert text.endswith(b"0\r\n\r\n")
     assert b"[DONE]" not in text
-    assert program.wait(WAIT) == -signal.SIGTERM
+    assert program.wait(WAIT_S) == -signal.SIGTERM
     assert program.stderr.read() == b"llmstream test: closed\n"
 
 
@@ -276,7 +277,7 @@ def test_a_second_signal_does_not_wait(process):
         client.until(b": keep-alive")
         os.kill(program.pid, signal.SIGINT)
         assert b"shutting down" in client.rest()
-    assert program.wait(WAIT) == -signal.SIGTERM
+    assert program.wait(WAIT_S) == -signal.SIGTERM
 
 
 def test_a_reader_that_does_not_read_cannot_keep_it(process):
@@ -284,7 +285,7 @@ def test_a_reader_that_does_not_read_cannot_keep_it(process):
     with client:
         client.post(body={"prompt": "60"}).until(b'"x"')
         program.send_signal(signal.SIGTERM)
-        assert program.wait(WAIT) == -signal.SIGTERM
+        assert program.wait(WAIT_S) == -signal.SIGTERM
 
 
 def test_a_new_request_is_refused_while_it_ends():

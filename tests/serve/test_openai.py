@@ -12,7 +12,8 @@ from llmstream.core.events import Finish, Reasoning, Text, ToolCall, Usage
 from llmstream.core.request import Message
 from llmstream.errors import Incomplete, Refused, Unavailable, UsageError
 
-from ..support.serving import END, START, WAIT, Client, Scripted, Word, ask, frames, get
+from ..support.limits import WAIT_S
+from ..support.serving import END, START, Client, Scripted, Word, ask, frames, get
 
 HELLO = [{"role": "user", "content": "Hi"}]
 PATH = "/v1/chat/completions"
@@ -26,7 +27,7 @@ TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type
 
 
 def client(server: Scripted, retries: int = 0, token: str = "none") -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{server.url}/v1", api_key=token, max_retries=retries, timeout=WAIT)
+    return openai.OpenAI(base_url=f"{server.url}/v1", api_key=token, max_retries=retries, timeout=WAIT_S)
 
 
 def test_whole():
@@ -103,7 +104,7 @@ def test_leaving_an_async_stream_ends_the_generation():
 
     with Scripted(["x", never]) as server:
         asyncio.run(main(server))
-        assert server.generations[0].closed.wait(WAIT)
+        assert server.generations[0].closed.wait(WAIT_S)
 
 
 @pytest.mark.parametrize("stream", [True, False])

@@ -11,7 +11,8 @@ from llmstream.errors import Unavailable
 from llmstream.serve import page as served
 
 from ..support.browser import answer, ended, send
-from ..support.serving import END, WAIT, Client, Scripted, Word, get
+from ..support.limits import WAIT_S
+from ..support.serving import END, Client, Scripted, Word, get
 
 
 def test_an_answer_is_seen_to_grow(visit):
@@ -69,7 +70,7 @@ def test_stopping_ends_the_generation_on_the_server(visit, how):
             page.keyboard.press("Escape")
         else:
             page.goto("about:blank")
-        assert server.generations[0].closed.wait(WAIT)
+        assert server.generations[0].closed.wait(WAIT_S)
         server.settle()
         assert not server.generations[0].whole
         if how != "left":
@@ -85,9 +86,9 @@ def test_stopping_before_the_first_token(visit):
     with Scripted([never], ["x", END]) as server:
         page = visit(server)
         send(page)
-        assert never.awaited.wait(WAIT)
+        assert never.awaited.wait(WAIT_S)
         page.keyboard.press("Escape")
-        assert server.generations[0].closed.wait(WAIT)
+        assert server.generations[0].closed.wait(WAIT_S)
         ended(page)
         send(page)
         page.locator("#reason", has_text="complete").wait_for()

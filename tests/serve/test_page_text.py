@@ -8,7 +8,8 @@ from llmstream.core.events import Reasoning
 from llmstream.errors import Incomplete
 
 from ..support.browser import send
-from ..support.serving import END, WAIT, Scripted
+from ..support.limits import WAIT_S
+from ..support.serving import END, Scripted
 
 ATTACKS = [
     "<script>document.title = 'owned'</script>",
@@ -141,7 +142,7 @@ LINEAR = """(text) => {
     ],
 )
 def test_markdown_ends_for_what_would_take_a_careless_parser_for_ever(bare, text):
-    assert bare.evaluate(LINEAR, text) < WAIT * 1000
+    assert bare.evaluate(LINEAR, text) < WAIT_S * 1000
 
 
 FORBIDDEN = ("script", "img", "iframe", "style", "object", "embed", "svg", "[onerror]", "[onmouseover]", "[onload]")

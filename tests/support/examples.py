@@ -33,6 +33,7 @@ from llmstream.providers.registry import PROVIDERS
 
 from ..conftest import environment
 from . import docs, loopback
+from .limits import RUN_S
 
 OWN_SERVER = "http://127.0.0.1:8080"
 
@@ -244,7 +245,8 @@ def mismatches(session: str, folder: Path) -> list[str]:
             script += [command, f"status=$?; printf '{MARK}%s{MARK}' $status; (exit $status)"]
         done = subprocess.run(
             ["bash", "-c", "\n".join(script)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=home, env=env, timeout=120,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            cwd=home, env=env, timeout=RUN_S,
         )  # fmt: skip
     parts = done.stdout.decode().split(MARK)
     return list(_compare(todo, parts[0::2], parts[1::2]))
@@ -254,7 +256,7 @@ def wrong_output(program: str, folder: Path) -> str:
     """Runs a program in the folder; what it printed, or said, where that is not what it shows."""
     expected = "\n".join(re.findall(r"^# -> (.*)$", program, re.M))
     with every_provider() as (_, env):
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, cwd=folder, env=env, timeout=120)
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, cwd=folder, env=env, timeout=RUN_S)
     output = done.stdout.decode()
     fits = re.fullmatch("".join(map(_pattern, expected.splitlines())), output)
     return "" if fits and done.returncode == 0 else output + done.stderr.decode() or "nothing"

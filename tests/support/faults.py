@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ..conftest import LLMSTREAM, at
+from .limits import RUN_S
 from .loopback import DIALECTS, HOLD, RESET, Provider, Step, frame, head, reply
 
 TEXT = ("Hello, ", "wörld")
@@ -286,7 +287,9 @@ def run(fault: Fault) -> Outcome:
     with Provider(*fault.scripts) as provider:
         command = [*LLMSTREAM, "gen", "-n", "--api", fault.api, "-m", MODELS[fault.api], *fault.args, "Hi"]
         started = time.monotonic()
-        done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, env=at(provider.url), timeout=60)
+        done = subprocess.run(
+            command, capture_output=True, stdin=subprocess.DEVNULL, env=at(provider.url), timeout=RUN_S
+        )
         milliseconds = (time.monotonic() - started) * 1000
         requests = len(provider.requests)
     return Outcome(done.stdout.decode(), done.returncode, done.stderr.decode().splitlines(), requests, milliseconds)

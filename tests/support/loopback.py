@@ -22,10 +22,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 
+from .limits import WAIT_S
+
 CLOSE, RESET, HOLD = "close", "reset", "hold"
 Step = bytes | threading.Event | str
-
-WAIT = 20  # seconds after which a test is stuck
 
 
 class Request:
@@ -80,7 +80,7 @@ class Provider:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
-            thread.join(WAIT)
+            thread.join(WAIT_S)
         for connection in self._sockets:
             connection.close()
 
@@ -133,10 +133,10 @@ class Provider:
         if isinstance(step, bytes):
             connection.sendall(step)
         elif isinstance(step, threading.Event):
-            if not step.wait(WAIT):
+            if not step.wait(WAIT_S):
                 raise AssertionError("the test never gave its word")
         elif step == HOLD:
-            connection.settimeout(WAIT)
+            connection.settimeout(WAIT_S)
             while connection.recv(65536):
                 pass
             self._note_left()

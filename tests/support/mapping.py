@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..conftest import LLMSTREAM, Run, at, environment
+from .limits import WAIT_S
 from .loopback import Provider, Request, Script, Step, chat, head, messages, responses
 
 MAP = [*LLMSTREAM, "map", "-m", "openai/m"]
-WAIT = 20  # seconds after which a test is stuck
 
 
 def echo(request: Request) -> list[Step]:
@@ -40,7 +40,7 @@ def texts(data: bytes) -> list[str]:
 def until(true: Callable[[], object]) -> None:
     """Waits for what nobody tells."""
     patience = threading.Event()
-    for _ in range(WAIT * 100):
+    for _ in range(int(WAIT_S * 100)):
         if true():
             return
         patience.wait(0.01)
@@ -72,11 +72,11 @@ class Running:
         self.process.stdin.close()
 
     def line(self) -> dict:
-        """The next line; fails where none comes for WAIT seconds."""
+        """The next line; fails where none comes for WAIT_S seconds."""
         assert self.process.stdout is not None
         fd = self.process.stdout.fileno()
         while b"\n" not in self._held:
-            assert select.select([fd], [], [], WAIT)[0], "no line came"
+            assert select.select([fd], [], [], WAIT_S)[0], "no line came"
             piece = os.read(fd, 65536)
             assert piece, "the output has ended"
             self._held += piece

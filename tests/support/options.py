@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..conftest import LLMSTREAM, at
+from .limits import RUN_S
 from .loopback import DIALECTS, Provider, head
 
 APIS = tuple(DIALECTS)
@@ -70,7 +71,7 @@ def send(api: str, options: list[str], folder: Path, model: str = "") -> Sent:
     with Provider([head(), *DIALECTS[api]("Hello")]) as provider:
         command = [*LLMSTREAM, "gen", "-n", "--api", api, "-m", model or MODELS[api], *options, PROMPT]
         env = at(provider.url, LLAMACPP_BASE_URL=f"{provider.url}/v1")
-        done = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, timeout=RUN_S)
         body = provider.requests[0].json if provider.requests else None
     return Sent(body, done.returncode, done.stderr)
 

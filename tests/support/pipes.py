@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..conftest import LLMSTREAM, environment
-
-WAIT = 20  # seconds after which a test is stuck
+from .limits import WAIT_S
 
 
 class Filter:
@@ -25,10 +24,10 @@ class Filter:
         self.process.stdin.flush()
 
     def take(self, size: int) -> bytes:
-        """The next `size` bytes; fewer if it ends or is silent for WAIT seconds."""
+        """The next `size` bytes; fewer if it ends or is silent for WAIT_S seconds."""
         assert self.process.stdout is not None
         data, fd = b"", self.process.stdout.fileno()
-        while len(data) < size and select.select([fd], [], [], WAIT)[0]:
+        while len(data) < size and select.select([fd], [], [], WAIT_S)[0]:
             piece = os.read(fd, size - len(data))
             if not piece:
                 break
@@ -36,7 +35,7 @@ class Filter:
         return data
 
     def status(self) -> int:
-        return self.process.wait(WAIT)
+        return self.process.wait(WAIT_S)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from llmstream.serve.request import ChatRequest
 from llmstream.serve.run import Server, listen
 from llmstream.serve.settings import Settings
 
-WAIT = 20  # seconds after which a test is stuck
+from .limits import WAIT_S
 
 START = Start("p", "m", "i")
 END = [Usage(3, 2), Finish("stop", "stop")]
@@ -44,7 +44,7 @@ class Word:
         await self._given.wait()
 
     def give(self) -> None:
-        assert self.awaited.wait(WAIT)
+        assert self.awaited.wait(WAIT_S)
         self._loop.call_soon_threadsafe(self._given.set)
 
 
@@ -95,7 +95,7 @@ class Scripted:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
         self._thread.start()
-        assert self._ready.wait(WAIT)
+        assert self._ready.wait(WAIT_S)
         return self
 
     async def _run(self) -> None:
@@ -120,7 +120,7 @@ class Scripted:
 
     def __exit__(self, *exc: object) -> None:
         self.loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(WAIT)
+        self._thread.join(WAIT_S)
         assert not self._thread.is_alive()
 
     def on_loop(self, call) -> object:
@@ -129,7 +129,7 @@ class Scripted:
         async def run() -> object:
             return call()
 
-        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(WAIT)
+        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(WAIT_S)
 
     def settle(self) -> None:
         """Until no answer is on its way."""
@@ -142,7 +142,7 @@ class Scripted:
                 done.set()
 
         self.loop.call_soon_threadsafe(look)
-        assert done.wait(WAIT)
+        assert done.wait(WAIT_S)
 
 
 class Client:
@@ -152,7 +152,7 @@ class Client:
         self.socket = socket.socket()
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.settimeout(WAIT)
+        self.socket.settimeout(WAIT_S)
         self.socket.connect(("127.0.0.1", server.port))
         self.host = f"127.0.0.1:{server.port}"
         self.seen = b""

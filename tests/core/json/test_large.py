@@ -14,8 +14,6 @@ from llmstream.core.json.fields import Fault, Fields
 from llmstream.core.json.objects import Objects
 from llmstream.core.json.path import compile_path
 
-from ...support.splits import generated
-
 PATHS = ["[*].a", "a", "..a", "[*][*].a", "[0].a", "[-1].a", "[*].b.a", "b[*].a", "[?@.a==1].pad", "*", "$"]
 
 
@@ -120,7 +118,6 @@ def spoiled(text: str, random: Random) -> str:
     return text
 
 
-@generated
 @given(
     st.lists(records | large, min_size=1, max_size=3), styles, st.sampled_from(PATHS), st.randoms(use_true_random=False)
 )

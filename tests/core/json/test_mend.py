@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from llmstream.core.json.mend import closed, mended
 
-from ...support.splits import generated
 from .test_scanner import dump, styles, values
 
 
@@ -57,7 +56,6 @@ def is_within(part: object, whole: object) -> bool:
     return part == whole
 
 
-@generated
 @given(st.dictionaries(st.text(), values, min_size=1), styles)
 def test_each_start_of_an_object_can_be_closed(value, style):
     text = dump(value, style)

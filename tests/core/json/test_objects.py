@@ -12,7 +12,7 @@ from llmstream.core.json.documents import BULK
 from llmstream.core.json.fenced import FencedObjects
 from llmstream.core.json.objects import Objects
 
-from ...support.splits import SOME, generated, same
+from ...support.chunks import FEW, same
 from .test_scanner import documents, dump, styles, values
 
 
@@ -158,13 +158,12 @@ def test_the_bound_holds_in_a_block():
     assert faults(text, fenced=True, limit=29) == [2]
 
 
-@generated
 @given(st.lists(st.tuples(st.dictionaries(st.text(), values), styles), min_size=1, max_size=5))
 def test_every_object_of_a_block_comes_as_it_does_without_one(parts):
     sources = [dump(*part) for part in parts]
     plain = [json.loads(item) for item in objects(["\n".join(sources)])]
     text = "{}\n" + "".join(f"```json\n{source}\n```\n{{}}\n" for source in sources)
-    got = same(lambda chunks: objects(chunks, fenced=True), text, SOME)
+    got = same(lambda chunks: objects(chunks, fenced=True), text, FEW)
     assert [json.loads(item) for item in got] == plain
 
 
@@ -201,19 +200,17 @@ prose = st.text(alphabet="abc {}[]\"'\\`:,\n\t1-é\ud83d\U0001f600", max_size=30
 texts = st.lists(prose | st.tuples(st.dictionaries(st.text(), values), styles).map(lambda d: dump(*d)), max_size=8)
 
 
-@generated
 @given(texts.map("".join))
 @example('{"\udcff":"\n{"')
 def test_any_text_any_cut(text):
-    same(lambda chunks: objects(chunks, loose=True), text, SOME)
-    same(lambda chunks: objects(chunks, fenced=True, limit=40), text, SOME)
-    got = same(objects, text, SOME)
+    same(lambda chunks: objects(chunks, loose=True), text, FEW)
+    same(lambda chunks: objects(chunks, fenced=True, limit=40), text, FEW)
+    got = same(objects, text, FEW)
     for item in got:
         if isinstance(item, str):
             json.loads(item)
 
 
-@generated
 @given(st.lists(st.tuples(st.dictionaries(st.text(), values), styles), min_size=1), st.sampled_from(["", "\n", ",\n"]))
 def test_every_object_comes_with_its_own_text(parts, between):
     sources = [dump(*part) for part in parts]
@@ -224,7 +221,6 @@ def test_every_object_comes_with_its_own_text(parts, between):
     )
 
 
-@generated
 @given(documents)
 def test_bulk_and_single_steps_agree(value):
     text = json.dumps({"a": value}, indent=1) + "\n"

@@ -7,7 +7,7 @@ import pytest
 from llmstream.core.markdown.code import Code
 from llmstream.errors import Incomplete, NotFound
 
-from ...support.cuts import cuttings
+from ...support.chunks import chunkings
 
 TEXT = """Two ways, é \udcff:
 
@@ -48,7 +48,7 @@ def printed(pieces, *args):
     ],
 )
 def test_choice_at_every_cut(args, want):
-    for pieces in cuttings(TEXT):
+    for pieces in chunkings(TEXT):
         assert printed(pieces, *args) == want.encode("utf-8", "surrogateescape")
 
 
@@ -59,7 +59,7 @@ def test_no_such_block(args):
 
 
 def test_a_block_that_never_closes_is_printed_as_far_as_it_came():
-    for pieces in cuttings(b"```py\nx = 1\n``"):
+    for pieces in chunkings(b"```py\nx = 1\n``"):
         code = Code()
         out = b"".join(code.feed(piece) for piece in pieces) + code.close()
         assert out == b"x = 1\n``"

@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 
 from llmstream.core.markdown.fences import LINE, Closed, Fences, Opened
 
-from ...support.cuts import cut, cuttings
+from ...support.chunks import chunkings, cut
 
 
 def events(pieces):
@@ -103,14 +103,14 @@ RULES = [
 
 @pytest.mark.parametrize(("text", "want"), RULES)
 def test_rules_at_every_cut(text, want):
-    for pieces in cuttings(text):
+    for pieces in chunkings(text):
         assert blocks(pieces) == want, pieces
 
 
 @pytest.mark.parametrize(("text", "want"), [rule for rule in RULES if len(rule[1][-1:]) and len(rule[1][-1]) == 2])
 def test_text_behind_a_block_that_is_closed_changes_nothing(text, want):
     text += "" if text.endswith("\n") else "\n"
-    for pieces in cuttings(text + "\ntrailing ``` text\n"):
+    for pieces in chunkings(text + "\ntrailing ``` text\n"):
         assert blocks(pieces) == want, pieces
 
 

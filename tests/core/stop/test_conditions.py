@@ -16,7 +16,7 @@ from llmstream.core.stop.counts import Characters, Fixed, Lines, Words
 from llmstream.core.stop.json_value import JsonValue
 from llmstream.errors import UsageError
 
-from ...support.cuts import cut, cuttings
+from ...support.chunks import chunkings, cut
 
 TEXTS = st.text("ab \n\u2028\u00a0é", max_size=40)
 PLACES = st.lists(st.integers(0, 100), max_size=8)
@@ -96,7 +96,7 @@ def test_json_is_met_where_json_says(documents, prose, places, n):
 
 @pytest.mark.parametrize("value", ['{"a": [1, 2, 3]}', "[1, 2, 3, 4, 5]", '["a long text"]'])
 def test_a_json_value_that_is_too_long_is_told(value):
-    for pieces in cuttings(f"{value} ."):
+    for pieces in chunkings(f"{value} ."):
         enough, short = JsonValue(1, len(value)), JsonValue(1, len(value) - 1)
         assert (met(enough, pieces)[0], enough.note) == ((0, len(value)), "")
         told = f"a JSON value longer than {len(value) - 1} characters was not waited for"
@@ -133,7 +133,7 @@ def test_every_cut(name):
     make, definition = DEFINITIONS[name]
     text = "aab a\n\n aaba aab\nb"
     for n in range(1, 7):
-        for pieces in cuttings(text):
+        for pieces in chunkings(text):
             assert met(make(n), pieces)[0] == definition(text, n), (n, pieces)
 
 

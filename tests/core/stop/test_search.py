@@ -12,7 +12,7 @@ from llmstream.core.stop.search import Search
 from llmstream.errors import UsageError
 
 from ...fuzz import until_regex
-from ...support.cuts import cut, cuttings
+from ...support.chunks import chunkings, cut
 
 
 def spans(pattern: str, pieces: list[str], flags: int = 0, count: int = 1, window: int = 1000):
@@ -81,7 +81,7 @@ def test_moment_is_when_it_would_have_been_found_by_single_characters(pattern, t
 def test_every_cut_finds_the_same(pattern, text, needed):
     for more in ("", "\n", " trailing"):
         match = re.search(pattern, text + more)
-        for pieces in cuttings(text + more):
+        for pieces in chunkings(text + more):
             assert spans(pattern, pieces) == (match and match.span()), pieces
 
 

@@ -15,7 +15,7 @@ from llmstream.core.stop.search import Search
 from llmstream.core.stop.until import Until
 from llmstream.errors import Incomplete
 
-from ...support.cuts import cut, cuttings
+from ...support.chunks import chunkings, cut
 
 MODES = (WITH, EXCLUSIVE, ONLY, QUIET)
 
@@ -44,14 +44,14 @@ def copied(pieces, conditions, mode=WITH):
 )
 def test_modes_at_every_cut(make, text, outputs):
     for mode, want in zip(MODES, outputs, strict=True):
-        for pieces in cuttings(text.encode()):
+        for pieces in chunkings(text.encode()):
             assert copied(pieces, [make()], mode) == (want.encode(), True), (mode, pieces)
 
 
 @pytest.mark.parametrize(("mode", "rest"), [*zip(MODES, (True, True, False, False), strict=True)])
 def test_what_is_put_out_when_no_condition_is_met(mode, rest):
     data = "never met é \xff EN".encode()
-    for pieces in cuttings(data):
+    for pieces in chunkings(data):
         assert copied(pieces, [Fixed("END", 1), Bytes(1000), Search("END")], mode) == (data if rest else b"", False)
 
 
