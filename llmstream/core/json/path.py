@@ -7,6 +7,7 @@ most paths are, and need no import then. A path without its `$` is short for the
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from ...errors import UsageError
@@ -92,9 +93,13 @@ def compile_path(path: str) -> Path:
     environment.max_recursion_depth = MAX_DEPTH
     try:
         query = environment.compile(text)
+        parts = list(_expressions(query))
+        for part in parts:
+            _correct(part)
     except (rfc.JSONPathError, RecursionError, ValueError) as error:
         raise UsageError(f"not a JSONPath: {path}: {error or 'nested too deeply'}") from None
-    return Path(text, [_segment(segment) for segment in query.segments], any(map(_is_rooted, _filters(query))))
+    rooted = any(type(part).__name__ == "RootFilterQuery" for part in parts)
+    return Path(text, [_segment(segment) for segment in query.segments], rooted)
 
 
 def _plain(match: re.Match[str]) -> Segment:
@@ -133,20 +138,41 @@ def _add_slice(segment: Segment, part: slice) -> None:
         segment.from_end.append(part)
 
 
+OPERANDS = ("expression", "left", "right")
+
+
 def _filters(query: Any) -> list[Any]:
     return [s.expression for segment in query.segments for s in segment.selectors if hasattr(s, "expression")]
 
 
-def _is_rooted(expression: Any) -> bool:
-    """Whether a filter's expression, or one nested in it, asks for the document's root."""
-    kind = type(expression).__name__
-    if kind == "RootFilterQuery":
-        return True
-    parts = [getattr(expression, name, None) for name in ("expression", "left", "right")]
-    parts += getattr(expression, "args", [])
-    if kind == "RelativeFilterQuery":
-        parts += _filters(expression.query)
-    return any(_is_rooted(part) for part in parts if part is not None)
+def _expressions(query: Any) -> Iterator[Any]:
+    """Yields the filters of a query, all parts of their expressions, and the filters that are nested in these."""
+    waiting = _filters(query)
+    while waiting:
+        part = waiting.pop()
+        yield part
+        waiting += [getattr(part, name) for name in OPERANDS if hasattr(part, name)]
+        waiting += getattr(part, "args", ())
+        if hasattr(part, "query"):
+            waiting += _filters(part.query)
+
+
+def _correct(part: Any) -> None:
+    """Corrects what jsonpath-rfc9535 reads otherwise than the RFC; raises ValueError where the RFC has no meaning.
+
+    `!@.a == 1` and `1 == 1 == 1` compare the result of a test. `@` alone tests existence and always holds: the library
+    asks whether the value is true.
+    """
+    from jsonpath_rfc9535.filter_expressions import NullLiteral
+
+    is_comparison = type(part).__name__ == "ComparisonExpression"
+    for name in OPERANDS:
+        operand: Any = getattr(part, name, None)
+        kind = type(operand).__name__
+        if is_comparison and kind in ("ComparisonExpression", "LogicalExpression", "PrefixExpression"):
+            raise ValueError(f"the result of a test cannot be compared: {operand}")
+        if not is_comparison and kind == "RelativeFilterQuery" and operand.query.empty():
+            setattr(part, name, NullLiteral(operand.token, None))  # which the library takes for true
 
 
 class _Filters:

@@ -1,10 +1,9 @@
-"""Fields out of text: RFC 9535's compliance suite, the pitfalls at every cut, and the library as judge."""
+"""Fields out of text: the pitfalls at every cut, and the library as judge."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from pathlib import Path
 
 import jsonpath_rfc9535
 import pytest
@@ -19,10 +18,6 @@ from llmstream.errors import UsageError
 
 from ...support.chunks import FEW, same
 from .test_scanner import documents, dump, values
-
-CTS = json.loads((Path(__file__).parent.parent.parent / "suites/jsonpath-cts/cts.json").read_bytes())["tests"]
-VALID = [case for case in CTS if not case.get("invalid_selector")]
-INVALID = [case["selector"] for case in CTS if case.get("invalid_selector")]
 
 
 def fields(chunks: list[str], *paths: str, **options: object) -> list[object]:
@@ -48,32 +43,6 @@ def every_cut(text: str, *paths: str, **options: object) -> list[object]:
 
 def bag(pairs: list[tuple[str, object]]) -> Counter:
     return Counter((path, json.dumps(value, sort_keys=True)) for path, value in pairs)
-
-
-def test_the_suite_is_whole():
-    assert (len(VALID), len(INVALID)) == (456, 247)
-
-
-@pytest.mark.parametrize("case", VALID, ids=lambda case: case["name"])
-def test_compliance(case):
-    text = json.dumps(case["document"], ensure_ascii=False)
-    wanted = [bag(zip(p, v, strict=True)) for p, v in zip(*_results(case), strict=True)]
-    for size in (1, 3, 1 << 20):
-        chunks = [text[i : i + size] for i in range(0, len(text), size)]
-        got = fields(chunks, case["selector"])
-        assert bag([(path, json.loads(value)) for path, value in got]) in wanted
-
-
-def _results(case: dict) -> tuple[list, list]:
-    if "results" in case:
-        return case["results_paths"], case["results"]
-    return [case["result_paths"]], [case["result"]]
-
-
-@pytest.mark.parametrize("selector", INVALID)
-def test_invalid_paths_are_refused(selector):
-    with pytest.raises(UsageError):
-        compile_path(selector)
 
 
 @pytest.mark.parametrize(
