@@ -213,28 +213,28 @@ def tomls() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("where", "text"), tomls())
-def test_a_configuration_that_is_shown_is_right(run, tmp_path, where, text):
+def test_a_configuration_that_is_shown_is_right(invoke, tmp_path, where, text):
     path = tmp_path / "config.toml"
     path.write_text(text)
-    done = run("gen", "--dry-run", "-m", "ollama/m", "Hi", env=environment(LLMSTREAM_CONFIG=str(path)))
+    done = invoke("gen", "--dry-run", "-m", "ollama/m", "Hi", env=environment(LLMSTREAM_CONFIG=str(path)))
     assert (done.returncode, done.stderr) == (0, b""), where
 
 
-def test_the_prompt_file_that_is_shown_is_right(run, tmp_path):
+def test_the_prompt_file_that_is_shown_is_right(invoke, tmp_path):
     (text,) = docs.page("llmstream-gen").displays("PROMPT FILES")
     (tmp_path / "p.md").write_text(text)
-    done = run("gen", "--dry-run", "-f", "p.md", url="http://127.0.0.1:9", input=b"Tag", cwd=tmp_path)
+    done = invoke("gen", "--dry-run", "-f", "p.md", url="http://127.0.0.1:9", input=b"Tag", cwd=tmp_path)
     body = json.loads(done.stdout.partition(b"\n\n")[2])
     assert body["messages"][0]["content"] == "Translate into English:\n\nTag"
     assert (body["system"], body["temperature"], body["max_tokens"]) == ("You are a translator.", 0, 2000)
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_the_objects_of_models_have_these_fields(run, number):
+def test_the_objects_of_models_have_these_fields(invoke, number):
     shown = records("llmstream-models", "OBJECTS")[number]
     with Provider(reply("200 OK", json.dumps({"data": [{"id": "gpt-5.5", "object": "model"}]}).encode())) as provider:
         env = at(provider.url) if number else environment()
-        done = run("models", "--json", *(["openai"] if number else []), env=env)
+        done = invoke("models", "--json", *(["openai"] if number else []), env=env)
     assert shown in [json.loads(line) for line in done.stdout.splitlines()]
 
 

@@ -280,3 +280,20 @@ def test_stats_of_parallel_runs_are_whole_lines(tmp_path):
     records = [json.loads(line) for line in stats.read_text().splitlines()]
     assert done.returncode == 0
     assert [record["output_tokens"] for record in records] == [2] * 24
+
+
+@pytest.mark.parametrize(
+    ("args", "input"),
+    [
+        (["--help"], None),
+        (["gne"], None),
+        ([], None),
+        (["gen", "--dry-run", "-m", "ollama/m", "--seed", "x"], b"Hi"),
+        (["gen", "--dry-run", "-m", "ollama/m"], b"Hi"),
+        (["until", "-F", "b"], b"abc"),
+        (["until", "-F", "x"], b"abc"),
+    ],
+)
+def test_a_run_inside_the_test_gives_what_a_process_gives(run, invoke, args, input):
+    done, inside = run(*args, input=input), invoke(*args, input=input)
+    assert (inside.stdout, inside.stderr, inside.returncode) == (done.stdout, done.stderr, done.returncode)

@@ -26,8 +26,8 @@ MARKDOWN = b"text\n```py\none\n```\n```sh\ntwo\n```\n"
         (["--all", "-k", "1"], MARKDOWN, b"", 2),
     ],
 )
-def test_output_and_status(run, args, input, output, status):
-    done = run("code", *args, input=input)
+def test_output_and_status(invoke, args, input, output, status):
+    done = invoke("code", *args, input=input)
     assert (done.stdout, done.returncode) == (output, status)
     assert done.stderr.count(b"\n") == bool(status)
 

@@ -56,8 +56,8 @@ def _has(shell: str) -> bool:
 
 
 @pytest.mark.parametrize("shell", FILES)
-def test_the_file_is_what_the_command_prints(run, shell):
-    done = run("completion", shell)
+def test_the_file_is_what_the_command_prints(invoke, shell):
+    done = invoke("completion", shell)
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout == (ROOT / "completions" / FILES[shell]).read_bytes()
 

@@ -29,13 +29,13 @@ BOOK = b'A book: {"title": "Emma \\"W\\"\\n", "meta": {"n": 1.10}, "tags": ["x",
         (["$['title']", "--raw"], b'Emma "W"\n\n'),
     ],
 )
-def test_output(run, args, out):
-    done = run("fields", *args, input=BOOK)
+def test_output(invoke, args, out):
+    done = invoke("fields", *args, input=BOOK)
     assert (done.stdout, done.stderr, done.returncode) == (out, b"", 0)
 
 
-def test_a_path_in_json_is_quoted(run):
-    done = run("fields", input=b'{"a\\"b\\\\\'\\n":1}')
+def test_a_path_in_json_is_quoted(invoke):
+    done = invoke("fields", input=b'{"a\\"b\\\\\'\\n":1}')
     assert done.stdout == b'{"path":"$[\'a\\"b\\\\\\\\\\\\\'\\\\n\']","value":1}\n'
 
 
@@ -67,7 +67,7 @@ def test_first_ends_it_while_stdin_stays_open():
         assert it.status() == 0
 
 
-def test_a_chain_ends_the_generation(run):
+def test_a_chain_ends_the_generation():
     """The provider sees its connection close as soon as the title is out, though the answer has no end."""
     start = [chat_text('Sure: {"ti'), chat_text('tle": "Em'), chat_text('ma", ')]
     with Provider([head(), *start, HOLD]) as provider:
@@ -104,8 +104,8 @@ def test_a_chain_ends_the_generation(run):
         (["-r", "$[?@.a==1].b"], b'[{"a":1,"b":2},{"a":1', b"2\n", 5, b"unfinished"),
     ],
 )
-def test_what_is_not_whole(run, args, text, out, status, said):
-    done = run("fields", *args, input=text)
+def test_what_is_not_whole(invoke, args, text, out, status, said):
+    done = invoke("fields", *args, input=text)
     assert (done.stdout, done.returncode) == (out, status)
     assert said in done.stderr
     assert (done.stderr.count(b"\n") <= 1, b"Traceback" in done.stderr) == (True, False)
@@ -151,7 +151,7 @@ def test_bad_usage_is_told_before_stdin_is_read(args):
         (["--ng", ""], 2, "the empty path selects nothing: say $ for the whole document"),
     ],
 )
-def test_a_file_is_no_path(run, tmp_path, args, status, said):
+def test_a_file_is_no_path(invoke, tmp_path, args, status, said):
     (tmp_path / "order.json").write_text('{"a":1}')
-    done = run("fields", *args, input=b'{"a":1}', cwd=tmp_path)
+    done = invoke("fields", *args, input=b'{"a":1}', cwd=tmp_path)
     assert (done.returncode, done.stderr.decode()) == (status, f"llmstream fields: {said}\n")

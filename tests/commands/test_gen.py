@@ -58,7 +58,7 @@ def test_ends_at_the_end_mark_though_the_connection_stays_open(run):
         assert run("gen", "-m", "openai/m", "Hi", url=provider.url).stdout == b"Hello\n"
 
 
-def test_final_newline(run):
+def test_final_newline(invoke):
     for text, options, expected in [
         ("a\n", [], b"a\n"),
         ("a", [], b"a\n"),
@@ -66,15 +66,15 @@ def test_final_newline(run):
         ("", [], b""),
     ]:
         with Provider([head(), *chat(text)]) as provider:
-            assert run("gen", *options, "-m", "openai/m", "Hi", url=provider.url).stdout == expected
+            assert invoke("gen", *options, "-m", "openai/m", "Hi", url=provider.url).stdout == expected
 
 
 NO_DETAILS = {"cached_tokens": 0, "reasoning_tokens": 0, "cache_write_tokens": 0}
 
 
-def test_events(run):
+def test_events(invoke):
     with Provider([head(), *chat("a", "b"), HOLD]) as provider:
-        done = run("gen", "--events", "-m", "openai/m", "Hi", url=provider.url)
+        done = invoke("gen", "--events", "-m", "openai/m", "Hi", url=provider.url)
     assert [json.loads(line) for line in done.stdout.splitlines()] == [
         {"type": "start", "provider": "openai", "model": "m", "id": "c1"},
         {"type": "text", "text": "a"},
@@ -84,9 +84,9 @@ def test_events(run):
     ]
 
 
-def test_events_of_a_failure_end_with_the_error(run):
+def test_events_of_a_failure_end_with_the_error(invoke):
     with Provider([head(), chat_text("a"), frame({"error": {"message": "busy", "type": "overloaded"}})]) as provider:
-        done = run("gen", "--events", "--timing", "-m", "openai/m", "Hi", url=provider.url)
+        done = invoke("gen", "--events", "--timing", "-m", "openai/m", "Hi", url=provider.url)
     events = [json.loads(line) for line in done.stdout.splitlines()]
     times = [event.pop("t") for event in events]
     assert events[1:] == [
@@ -98,19 +98,19 @@ def test_events_of_a_failure_end_with_the_error(run):
     assert done.returncode == 4
 
 
-def test_reasoning_goes_to_stderr_if_asked_for_and_never_to_stdout(run):
+def test_reasoning_goes_to_stderr_if_asked_for_and_never_to_stdout(invoke):
     thought = frame({"choices": [{"index": 0, "delta": {"reasoning_content": "hmm"}}]})
     with Provider([head(), thought, *chat("a")]) as provider:
-        assert run("gen", "-m", "openai/m", "Hi", url=provider.url).stderr == b""
+        assert invoke("gen", "-m", "openai/m", "Hi", url=provider.url).stderr == b""
     with Provider([head(), thought, *chat("a")]) as provider:
-        done = run("gen", "--reasoning", "-m", "openai/m", "Hi", url=provider.url)
+        done = invoke("gen", "--reasoning", "-m", "openai/m", "Hi", url=provider.url)
     assert (done.stdout, done.stderr) == (b"a\n", b"hmm\n")
 
 
-def test_usage_and_stats(run, tmp_path):
+def test_usage_and_stats(invoke, tmp_path):
     stats = tmp_path / "stats"
     with Provider([head(), *chat("a")]) as provider:
-        done = run("gen", "-u", "--stats-file", str(stats), "-m", "openai/m", "Hi", url=provider.url)
+        done = invoke("gen", "-u", "--stats-file", str(stats), "-m", "openai/m", "Hi", url=provider.url)
     assert done.stderr.startswith(b"llmstream gen: openai/m: 3 tokens in, 2 out, first after 0.")
     assert done.stderr.endswith(b" s in all, stop\n")
     record = json.loads(stats.read_text())
@@ -134,9 +134,9 @@ def test_usage_and_stats(run, tmp_path):
         ("something_new", [], 0),
     ],
 )
-def test_finish_reasons(run, reason, options, status):
+def test_finish_reasons(invoke, reason, options, status):
     with Provider([head(), chat_text("a"), chat_end(reason), DONE]) as provider:
-        done = run("gen", *options, "-m", "openai/m", "Hi", url=provider.url)
+        done = invoke("gen", *options, "-m", "openai/m", "Hi", url=provider.url)
     assert (done.stdout, done.returncode) == (b"a\n", status)
     assert done.stderr.count(b"\n") == (status != 0)
 
@@ -191,9 +191,9 @@ def test_finish_reasons(run, reason, options, status):
         ([], 4, "Empty reply from server (does the server speak TLS at this port: https://?)"),
     ],
 )  # fmt: skip
-def test_refusals_and_failures(run, script, status, message):
+def test_refusals_and_failures(invoke, script, status, message):
     with Provider(script) as provider:
-        done = run("gen", "--retries", "0", "-m", "openai/m", "Hi", url=provider.url)
+        done = invoke("gen", "--retries", "0", "-m", "openai/m", "Hi", url=provider.url)
         assert len(provider.requests) == 1
     expected = f"llmstream gen: {message}\n".replace("URL ", f"{provider.url}/v1/chat/completions ", 1)
     assert (done.stdout, done.stderr.decode(), done.returncode) == (b"", expected, status)
@@ -207,33 +207,33 @@ def test_refusals_and_failures(run, script, status, message):
         ("vllm/m", {}, "is the key right, and that of this server?"),
     ],
 )
-def test_a_bare_401_names_the_variable_that_holds_the_key(run, model, env, told):
+def test_a_bare_401_names_the_variable_that_holds_the_key(invoke, model, env, told):
     with Provider(reply("401 No", b"", "text/plain")) as provider:
         urls = {"GEMINI_BASE_URL": f"{provider.url}/v1", "VLLM_BASE_URL": f"{provider.url}/v1"}
-        done = run("gen", "-n", "-m", model, "Hi", env=environment(**urls, **env))
+        done = invoke("gen", "-n", "-m", model, "Hi", env=environment(**urls, **env))
     assert done.returncode == 3
     assert done.stderr.decode().strip().endswith(f"HTTP 401 (Unauthorized): {told}")
 
 
-def test_an_answer_without_content_is_not_asked_for_again(run):
+def test_an_answer_without_content_is_not_asked_for_again(invoke):
     with Provider([b"HTTP/1.1 204 No Content\r\n\r\n"]) as provider:
-        done = run("gen", "-m", "openai/m", "Hi", url=provider.url)
+        done = invoke("gen", "-m", "openai/m", "Hi", url=provider.url)
         assert len(provider.requests) == 1
     told = "answered HTTP 204 (No Content), not 200: is the base URL that of an API?"
     assert done.stderr.decode() == f"llmstream gen: {provider.url}/v1/chat/completions {told}\n"
     assert (done.stdout, done.returncode) == (b"", 5)
 
 
-def test_an_answer_that_was_not_streamed(run):
+def test_an_answer_that_was_not_streamed(invoke):
     body = b'{"choices": [{"index": 0, "message": {"content": "whole"}, "finish_reason": "stop"}]}'
     with Provider(reply("200 OK", body)) as provider:
-        assert run("gen", "-m", "openai/m", "Hi", url=provider.url).stdout == b"whole\n"
+        assert invoke("gen", "-m", "openai/m", "Hi", url=provider.url).stdout == b"whole\n"
 
 
-def test_a_redirect_within_the_origin_is_followed_as_a_post(run):
+def test_a_redirect_within_the_origin_is_followed_as_a_post(invoke):
     moved = reply("308 Moved", b"", "text/html", "Location: /v2/chat")
     with Provider(moved, [head(), *chat("Hello")]) as provider:
-        assert run("gen", "-m", "openai/m", "Hi", url=provider.url).stdout == b"Hello\n"
+        assert invoke("gen", "-m", "openai/m", "Hi", url=provider.url).stdout == b"Hello\n"
     assert [request.line for request in provider.requests] == [
         "POST /v1/chat/completions HTTP/1.1",
         "POST /v2/chat HTTP/1.1",
@@ -241,25 +241,25 @@ def test_a_redirect_within_the_origin_is_followed_as_a_post(run):
     assert provider.requests[0].body == provider.requests[1].body
 
 
-def test_loopback_goes_through_no_proxy(run):
+def test_loopback_goes_through_no_proxy(invoke):
     with Provider([head(), *chat("Hello")]) as provider:
         env = at(provider.url, http_proxy="http://127.0.0.1:9", ALL_PROXY="http://127.0.0.1:9")
-        assert run("gen", "-m", "openai/m", "Hi", env=env).stdout == b"Hello\n"
+        assert invoke("gen", "-m", "openai/m", "Hi", env=env).stdout == b"Hello\n"
 
 
 @pytest.mark.parametrize("host", ["llm.example", "localhost.example", "127.0.0.1.example"])
-def test_other_hosts_go_through_the_proxy(run, host):
+def test_other_hosts_go_through_the_proxy(invoke, host):
     with Provider([head(), *chat("Hello")]) as proxy:
         env = at(f"http://{host}", http_proxy=proxy.url)
-        assert run("gen", "-m", "openai/m", "Hi", env=env).stdout == b"Hello\n"
+        assert invoke("gen", "-m", "openai/m", "Hi", env=env).stdout == b"Hello\n"
     assert proxy.requests[0].line == f"POST http://{host}/v1/chat/completions HTTP/1.1"
 
 
 @pytest.mark.parametrize("excepted", ["*", "invalid", "other.example, .invalid"])
-def test_what_no_proxy_excepts_goes_through_none(run, excepted):
+def test_what_no_proxy_excepts_goes_through_none(invoke, excepted):
     with Provider([head(), *chat("Hello")]) as proxy:
         env = at("http://llm.invalid", http_proxy=proxy.url, no_proxy=excepted)
-        done = run("gen", "-m", "openai/m", "Hi", env=env)
+        done = invoke("gen", "-m", "openai/m", "Hi", env=env)
     assert (done.returncode, proxy.requests) == (4, [])
     assert b"resolve host: llm.invalid" in done.stderr
 
@@ -333,16 +333,16 @@ def test_a_finish_reason_without_an_end_mark_is_waited_on_only_for_a_while(run):
         (["--", "-x"], None, "-x"),
     ],
 )
-def test_prompt(run, operands, stdin, prompt):
+def test_prompt(invoke, operands, stdin, prompt):
     with Provider([head(), *chat("ok")]) as provider:
-        done = run("gen", "-m", "openai/m", *operands, url=provider.url, input=stdin)
+        done = invoke("gen", "-m", "openai/m", *operands, url=provider.url, input=stdin)
         assert done.returncode == 0, done.stderr
         assert sent(provider)["messages"] == [{"role": "user", "content": prompt}]
 
 
-def test_prompt_that_is_not_utf8(run):
+def test_prompt_that_is_not_utf8(invoke):
     with Provider([head(), *chat("ok")]) as provider:
-        done = run("gen", "-m", "openai/m", url=provider.url, input=b"a\xffb\x00")
+        done = invoke("gen", "-m", "openai/m", url=provider.url, input=b"a\xffb\x00")
         assert sent(provider)["messages"][0]["content"] == "a\ufffdb\x00"
     assert done.stderr == b"llmstream gen: the prompt is not UTF-8 at byte 1: replaced by U+FFFD\n"
 
@@ -354,9 +354,9 @@ def test_a_huge_prompt_arrives_whole(run):
     assert done.stdout == b"ok\n"
 
 
-def test_empty_prompt(run):
+def test_empty_prompt(invoke):
     for stdin in (b"", b" \n"):
-        done = run("gen", "-m", "openai/m", url="http://127.0.0.1:9", input=stdin)
+        done = invoke("gen", "-m", "openai/m", url="http://127.0.0.1:9", input=stdin)
         assert done.returncode == 2
         assert done.stderr == b"llmstream gen: the prompt is empty: give one as an operand or on stdin\n"
 
@@ -391,16 +391,16 @@ ALL_OPTIONS = ["-s", "be brief", "--max-tokens", "9", "-t", "0.5", "-o", 'user="
         ),
     ],
 )
-def test_options_in_the_body(run, args, body):
+def test_options_in_the_body(invoke, args, body):
     api = "chat" if "stream_options" in body else "responses" if "input" in body else "messages"
     with Provider([head(), *DIALECTS[api]("ok")]) as provider:
-        run("gen", *args, *ALL_OPTIONS, "Hi", url=provider.url)
+        invoke("gen", *args, *ALL_OPTIONS, "Hi", url=provider.url)
         assert sent(provider) == {"model": "m", "stream": True, "temperature": 0.5, "user": "u"} | body
 
 
-def test_dry_run_hides_the_key_and_sends_nothing(run):
+def test_dry_run_hides_the_key_and_sends_nothing(invoke):
     with Provider([head(), *chat("ok")]) as provider:
-        done = run("gen", "--dry-run", "-m", "anthropic/m", "Hi", url=provider.url)
+        done = invoke("gen", "--dry-run", "-m", "anthropic/m", "Hi", url=provider.url)
         assert provider.requests == []
     text = done.stdout.decode()
     assert text.startswith(f"POST {provider.url}/v1/messages\nanthropic-version: 2023-06-01\nx-api-key: [key]\n\n{{\n")
@@ -437,8 +437,8 @@ def test_dry_run_hides_the_key_and_sends_nothing(run):
         (["--stats-file", "/no/such/dir", "-m", "ollama/m"], {}, "cannot write /no/such/dir"),
     ],
 )  # fmt: skip
-def test_bad_usage_is_one_clear_line_and_status_2(run, args, env, message):
-    done = run("gen", *args, *([] if args == ["-n"] else ["Hi"]), env=environment(**env))
+def test_bad_usage_is_one_clear_line_and_status_2(invoke, args, env, message):
+    done = invoke("gen", *args, *([] if args == ["-n"] else ["Hi"]), env=environment(**env))
     assert done.returncode == 2
     assert message in done.stderr.decode()
     assert done.stderr.count(b"\n") == 1
@@ -446,38 +446,38 @@ def test_bad_usage_is_one_clear_line_and_status_2(run, args, env, message):
     assert done.stdout == b""
 
 
-def test_usage_errors_of_the_group(run):
-    assert run("gne").stderr == b"llmstream: No such command 'gne': see llmstream --help\n"
-    assert run().stderr.startswith(b"Usage: llmstream [OPTIONS] COMMAND")
-    assert run().returncode == run("gne").returncode == 2
+def test_usage_errors_of_the_group(invoke):
+    assert invoke("gne").stderr == b"llmstream: No such command 'gne': see llmstream --help\n"
+    assert invoke().stderr.startswith(b"Usage: llmstream [OPTIONS] COMMAND")
+    assert invoke().returncode == invoke("gne").returncode == 2
 
 
-def test_a_server_writes_no_escapes_to_the_terminal(run):
+def test_a_server_writes_no_escapes_to_the_terminal(invoke):
     with Provider(reply("400 No", b'{"error": {"message": "bad\\n\\u001b]0;x\\u0007\\ud800red"}}')) as provider:
-        done = run("gen", "--events", "-m", "openai/m", "Hi", url=provider.url)
+        done = invoke("gen", "--events", "-m", "openai/m", "Hi", url=provider.url)
     assert b"\x1b" not in done.stderr
     assert done.stderr.count(b"\n") == 1
     assert done.returncode == 3
     assert json.loads(done.stdout)["message"] == "the provider says: bad\n\x1b]0;x\x07\ufffdred (HTTP 400)"
 
 
-def test_a_failure_is_told_though_the_statistics_are_full(run):
+def test_a_failure_is_told_though_the_statistics_are_full(invoke):
     with Provider(reply("401 No", b'{"error": {"message": "bad key"}}')) as provider:
-        done = run("gen", "--stats-file", "/dev/full", "-m", "openai/m", "Hi", url=provider.url)
+        done = invoke("gen", "--stats-file", "/dev/full", "-m", "openai/m", "Hi", url=provider.url)
     assert done.returncode == 3
     assert b"bad key" in done.stderr
     assert b"cannot write /dev/full" in done.stderr
 
 
-def test_where_there_is_no_going_on_it_is_told(run):
+def test_where_there_is_no_going_on_it_is_told(invoke):
     with Provider([head(), *chat("a")]) as provider:
-        done = run("gen", "--continue", "-m", "openai/m", "Hi", url=provider.url)
+        done = invoke("gen", "--continue", "-m", "openai/m", "Hi", url=provider.url)
     assert (done.stdout, done.returncode) == (b"a\n", 0)
     assert b"openai/m cannot go on after a cut: --continue does nothing here" in done.stderr
 
 
-def test_a_key_that_the_server_quotes_is_hidden(run):
+def test_a_key_that_the_server_quotes_is_hidden(invoke):
     quoted = reply("401 No", b'{"error": {"message": "wrong key sk-test-key given"}}')
     with Provider(quoted) as provider:
-        done = run("gen", "-m", "openai/m", "Hi", url=provider.url)
+        done = invoke("gen", "-m", "openai/m", "Hi", url=provider.url)
     assert done.stderr == b"llmstream gen: the provider says: wrong key [key] given (HTTP 401)\n"

@@ -48,20 +48,20 @@ def test_ends_at_the_match_and_closes_the_connection(run, api):
         (["--until-fixed", "a", "--until-only", "--until-exclusive"], b"", 2),
     ],
 )
-def test_conditions_and_statuses(run, options, output, status):
+def test_conditions_and_statuses(invoke, options, output, status):
     with Provider([head(), *chat(*TEXTS)]) as provider:
-        done = run("gen", "-m", "openai/m", "Hi", *options, url=provider.url)
+        done = invoke("gen", "-m", "openai/m", "Hi", *options, url=provider.url)
     assert (done.stdout, done.returncode) == (output, status)
     assert done.stderr.count(b"\n") == bool(status)
 
 
-def test_a_block_of_code_and_a_json_value(run):
+def test_a_block_of_code_and_a_json_value(invoke):
     for option, text, output in [
         ("--until-code-block", "Sure:\n```\nx\n```\nBye", b"Sure:\n```\nx\n```\n"),
         ("--until-json", 'Sure: {"a": [1]}. Bye', b'Sure: {"a": [1]}'),
     ]:
         with Provider([head(), *map(chat_text, text), HOLD]) as provider:
-            done = run("gen", "-m", "openai/m", "Hi", option, url=provider.url)
+            done = invoke("gen", "-m", "openai/m", "Hi", option, url=provider.url)
             assert provider.left.wait(WAIT_S)
         assert (done.stdout, done.returncode) == (output, 0)
 
@@ -74,44 +74,44 @@ def test_times_end_a_silent_generation(run, option):
     assert (done.stdout, done.returncode) == (b"a", 0)
 
 
-def test_usage_tells_what_was_received(run, tmp_path):
+def test_usage_tells_what_was_received(invoke, tmp_path):
     stats = tmp_path / "stats"
     with Provider([head(), *map(chat_text, TEXTS[:3]), HOLD]) as provider:
         options = ["-u", "--stats-file", str(stats), "--until-fixed", "12"]
-        done = run("gen", "-m", "openai/m", "Hi", *options, url=provider.url)
+        done = invoke("gen", "-m", "openai/m", "Hi", *options, url=provider.url)
     assert b"openai/m: 6 characters (the provider told no token counts)" in done.stderr
     assert done.stderr.endswith(b", cancelled\n")
     record = json.loads(stats.read_text())
     assert (record["characters"], record["reason"], record["status"]) == (6, "cancelled", 0)
 
 
-def test_events_end_with_the_match(run):
+def test_events_end_with_the_match(invoke):
     with Provider([head(), *map(chat_text, TEXTS), HOLD]) as provider:
-        done = run("gen", "-m", "openai/m", "Hi", "--events", "--until-fixed", "12 t", url=provider.url)
+        done = invoke("gen", "-m", "openai/m", "Hi", "--events", "--until-fixed", "12 t", url=provider.url)
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert [event["type"] for event in events[:1]] == ["start"]
     assert "".join(event["text"] for event in events[1:-1]) == "One 12 t"
     assert events[-1] == {"type": "finish", "reason": "cancelled", "provider_reason": ""}
 
 
-def test_what_is_held_comes_out_before_the_end_of_the_events(run):
+def test_what_is_held_comes_out_before_the_end_of_the_events(invoke):
     with Provider([head(), *chat("One ", "12")]) as provider:
-        done = run("gen", "-m", "openai/m", "Hi", "--events", "--until-regex", "[0-9]+", url=provider.url)
+        done = invoke("gen", "-m", "openai/m", "Hi", "--events", "--until-regex", "[0-9]+", url=provider.url)
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert [event["type"] for event in events] == ["start", "text", "text", "text", "usage", "finish"]
     assert "".join(event.get("text", "") for event in events) == "One 12"
     assert done.returncode == 0
 
 
-def test_a_cut_answer_keeps_what_was_held_and_is_status_5(run):
+def test_a_cut_answer_keeps_what_was_held_and_is_status_5(invoke):
     with Provider([head(), chat_text("One 12")]) as provider:
-        done = run("gen", "-m", "openai/m", "Hi", "--until-regex", "[0-9]+x", "--until-exclusive", url=provider.url)
+        done = invoke("gen", "-m", "openai/m", "Hi", "--until-regex", "[0-9]+x", "--until-exclusive", url=provider.url)
     assert (done.stdout, done.returncode) == (b"One 12", 5)
 
 
 @pytest.mark.parametrize("frames", [chat, responses, messages])
-def test_a_whole_answer_in_one_piece_ends_at_the_match(run, frames):
+def test_a_whole_answer_in_one_piece_ends_at_the_match(invoke, frames):
     model, api = ("anthropic/m", "messages") if frames is messages else ("openai/m", frames.__name__)
     with Provider([head() + b"".join(frames(*TEXTS))]) as provider:
-        done = run("gen", "--api", api, "-m", model, "Hi", "--until-regex", "[0-9]+", url=provider.url)
+        done = invoke("gen", "--api", api, "-m", model, "Hi", "--until-regex", "[0-9]+", url=provider.url)
     assert (done.stdout, done.stderr, done.returncode) == (b"One 12", b"", 0)

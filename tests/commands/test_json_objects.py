@@ -16,8 +16,8 @@ MESSY = b'Sure:\n```json\n{"a": 1.10}\n```\nor [{"b": [true]}, {"c": "\xc3\xa9"}
 CLEAN = b'{"a":1.10}\n{"b":[true]}\n{"c":"\xc3\xa9"}\n'
 
 
-def test_objects_out_of_prose(run):
-    done = run("json-objects", input=MESSY)
+def test_objects_out_of_prose(invoke):
+    done = invoke("json-objects", input=MESSY)
     assert (done.stdout, done.stderr, done.returncode) == (CLEAN, b"", 0)
 
 
@@ -65,8 +65,8 @@ def test_count_ends_it_while_stdin_stays_open():
         (["--repair"], b'{"a" "b" "c"}{"d":1}', None, 0, b"mended"),
     ],
 )
-def test_what_is_not_whole(run, args, text, out, status, said):
-    done = run("json-objects", *args, input=text)
+def test_what_is_not_whole(invoke, args, text, out, status, said):
+    done = invoke("json-objects", *args, input=text)
     if out is not None:
         assert done.stdout == out
     assert done.returncode == status
@@ -74,31 +74,31 @@ def test_what_is_not_whole(run, args, text, out, status, said):
     assert (done.stderr.count(b"\n"), b"Traceback" in done.stderr) == (1 if said else 0, False)
 
 
-def test_malformed_and_nothing_else_is_5(run):
-    assert run("json-objects", input=b'{"a" 1}').returncode == 5
+def test_malformed_and_nothing_else_is_5(invoke):
+    assert invoke("json-objects", input=b'{"a" 1}').returncode == 5
 
 
-def test_files(run, tmp_path):
+def test_files(invoke, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     one.write_bytes(b'{"a":1} {"cut":')
     two.write_bytes(b'2} {"b":2}')
-    done = run("json-objects", str(one), "-", str(two), input=b'{"in":1}')
+    done = invoke("json-objects", str(one), "-", str(two), input=b'{"in":1}')
     assert (done.stdout, done.returncode) == (b'{"a":1}\n{"in":1}\n{"b":2}\n', 5)
     assert done.stderr.startswith(f"llmstream json-objects: {one}: line 1: unfinished object".encode())
 
 
-def test_unreadable_files_keep_what_came_before(run, tmp_path):
+def test_unreadable_files_keep_what_came_before(invoke, tmp_path):
     one = tmp_path / "one"
     one.write_bytes(b'{"a":1}')
     for bad, why in ((tmp_path, b"Is a directory"), (tmp_path / "none", b"No such file or directory")):
-        done = run("json-objects", str(one), str(bad), str(one))
+        done = invoke("json-objects", str(one), str(bad), str(one))
         assert (done.stdout, done.returncode) == (b'{"a":1}\n', 2)
         assert done.stderr == b"llmstream json-objects: cannot read %s: %s\n" % (str(bad).encode(), why)
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="a file whose first byte cannot be read")
-def test_a_read_that_fails(run):
-    done = run("json-objects", "/proc/self/mem")
+def test_a_read_that_fails(invoke):
+    done = invoke("json-objects", "/proc/self/mem")
     assert (done.returncode, done.stderr) == (
         2,
         b"llmstream json-objects: cannot read the input: Input/output error\n",
@@ -114,9 +114,9 @@ def test_a_reader_that_leaves_is_no_error():
         assert it.process.stderr.read() == b""
 
 
-def test_bulk_goes_through_unchanged(run):
+def test_bulk_goes_through_unchanged(invoke):
     lines = [json.dumps({"n": i, "t": ["é", {"x": [1.10, None]}], "s": '{}\\"'}) for i in range(20000)]
-    done = run("json-objects", input="\n".join(lines).encode())
+    done = invoke("json-objects", input="\n".join(lines).encode())
     expected = "".join(line.replace(": ", ":").replace(", ", ",") + "\n" for line in lines)
     assert (done.stdout, done.returncode) == (expected.encode(), 0)
 

@@ -11,28 +11,28 @@ from ..conftest import ROOT, environment
 
 
 @pytest.mark.skipif(not shutil.which("man") and not shutil.which("mandoc"), reason="man is not installed")
-def test_man_writes_plain_text_into_a_pipe(run):
-    done = run("man", "gen", env=environment(MAN_KEEP_FORMATTING="1", MANPAGER="less", PAGER="less"))
+def test_man_writes_plain_text_into_a_pipe(invoke):
+    done = invoke("man", "gen", env=environment(MAN_KEEP_FORMATTING="1", MANPAGER="less", PAGER="less"))
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"--first-token-timeout" in done.stdout
     assert not re.search(rb"[\x08\x1b]", done.stdout)
 
 
 @pytest.mark.parametrize("topic", ["nope", "../llmstream", "/etc/passwd"])
-def test_man_of_what_has_no_page(run, topic):
-    done = run("man", topic)
+def test_man_of_what_has_no_page(invoke, topic):
+    done = invoke("man", topic)
     message = f"llmstream man: no manual page for {topic!r}: llmstream --help lists the commands\n"
     assert (done.stdout, done.stderr.decode(), done.returncode) == (b"", message, 2)
 
 
 @pytest.mark.parametrize(("topic", "page"), [("llmstream", "llmstream.1"), ("llmstream-gen", "llmstream-gen.1")])
-def test_man_s_own_names_of_the_pages(run, topic, page):
-    done = run("man", topic, env=environment(PATH=""))
+def test_man_s_own_names_of_the_pages(invoke, topic, page):
+    done = invoke("man", topic, env=environment(PATH=""))
     assert f"the page is {ROOT / 'man' / page};".encode() in done.stderr
 
 
-def test_man_without_a_viewer(run):
-    done = run("man", "gen", env=environment(PATH=""))
+def test_man_without_a_viewer(invoke):
+    done = invoke("man", "gen", env=environment(PATH=""))
     path = ROOT / "man" / "llmstream-gen.1"
     message = f"llmstream man: neither man nor mandoc is installed: the page is {path}; --help says it in short\n"
     assert (done.stdout, done.stderr.decode(), done.returncode) == (b"", message, 2)

@@ -23,8 +23,8 @@ USAGE = {
 # Prompts.
 
 
-def test_a_line_is_a_prompt_and_an_answer_is_a_line(run):
-    done, _ = mapped(run, input=b"a\nb\n")
+def test_a_line_is_a_prompt_and_an_answer_is_a_line(invoke):
+    done, _ = mapped(invoke, input=b"a\nb\n")
     assert lines(done.stdout) == [
         {"index": 0, "text": "a", "finish": "stop", "usage": USAGE},
         {"index": 1, "text": "b", "finish": "stop", "usage": USAGE},
@@ -54,16 +54,16 @@ def test_a_line_is_a_prompt_and_an_answer_is_a_line(run):
         (["--jsonl", "{} in {lang}"], b'{"prompt": "a", "lang": "C"}\n', ["a in C"]),
     ],
 )
-def test_prompts(run, args, stdin, prompts):
-    done, requests = mapped(run, "-q", *args, input=stdin)
+def test_prompts(invoke, args, stdin, prompts):
+    done, requests = mapped(invoke, "-q", *args, input=stdin)
     assert (done.returncode, done.stderr) == (0, b"")
     assert texts(done.stdout) == prompts
     assert [record["index"] for record in lines(done.stdout)] == list(range(len(prompts)))
     assert len(requests) == len(prompts)
 
 
-def test_what_is_not_utf8_is_told_once(run):
-    done, _ = mapped(run, "-q", input=b"a\xff\nb\n\xfe\n")
+def test_what_is_not_utf8_is_told_once(invoke):
+    done, _ = mapped(invoke, "-q", input=b"a\xff\nb\n\xfe\n")
     assert texts(done.stdout) == ["a\ufffd", "b", "\ufffd"]
     assert done.stderr == b"llmstream map: 2 prompts were not UTF-8: what was not is U+FFFD\n"
     assert done.returncode == 0
@@ -72,7 +72,7 @@ def test_what_is_not_utf8_is_told_once(run):
 # Answers.
 
 
-def test_a_prompt_that_fails_stops_none_and_the_status_is_the_worst(run):
+def test_a_prompt_that_fails_stops_none_and_the_status_is_the_worst(invoke):
     def script(request):
         if request.prompt == "refused":
             return reply("400 No", b'{"error": {"message": "bad"}}')
@@ -85,7 +85,7 @@ def test_a_prompt_that_fails_stops_none_and_the_status_is_the_worst(run):
         return echo(request)
 
     def records(*prompts):
-        done, _ = mapped(run, "-q", "--retries", "0", input="\n".join(prompts).encode(), script=script)
+        done, _ = mapped(invoke, "-q", "--retries", "0", input="\n".join(prompts).encode(), script=script)
         return done.returncode, lines(done.stdout)
 
     status, (fine, refused) = records("fine", "refused")
@@ -100,11 +100,11 @@ def test_a_prompt_that_fails_stops_none_and_the_status_is_the_worst(run):
     assert cut["error"]["message"].endswith("the answer breaks off after 4 characters")
     assert (long["text"], long["finish"], long["error"]["status"]) == ("long", "length", 5)
     assert fine["text"] == "fine"
-    assert mapped(run, "--max-tokens", "9", input=b"long", script=script)[0].returncode == 0
+    assert mapped(invoke, "--max-tokens", "9", input=b"long", script=script)[0].returncode == 0
 
 
-def test_events_of_all_streams_have_their_index(run):
-    done, _ = mapped(run, "--events", "-q", "--retries", "0", input=b"a\nb\n")
+def test_events_of_all_streams_have_their_index(invoke):
+    done, _ = mapped(invoke, "--events", "-q", "--retries", "0", input=b"a\nb\n")
     assert done.returncode == 0
     events = lines(done.stdout)
     for index, text in enumerate("ab"):
@@ -136,16 +136,16 @@ def test_events_come_as_they_arrive_and_interleave():
         assert {event["index"] for event in lines(run.rest())} == {0}
 
 
-def test_an_error_is_an_event(run):
-    done, _ = mapped(run, "--events", "-q", input=b"a", script=reply("400 No", b'{"error": {"message": "bad"}}'))
+def test_an_error_is_an_event(invoke):
+    done, _ = mapped(invoke, "--events", "-q", input=b"a", script=reply("400 No", b'{"error": {"message": "bad"}}'))
     error = {"index": 0, "type": "error", "status": 3, "message": "the provider says: bad (HTTP 400)"}
     assert lines(done.stdout) == [error]
     assert done.returncode == 3
 
 
-def test_reasoning_is_in_no_line(run):
+def test_reasoning_is_in_no_line(invoke):
     thought = b'data: {"choices": [{"index": 0, "delta": {"reasoning_content": "hmm"}}]}\n\n'
-    done, _ = mapped(run, "-q", input=b"a", script=[head(), thought, *chat("a")])
+    done, _ = mapped(invoke, "-q", input=b"a", script=[head(), thought, *chat("a")])
     assert texts(done.stdout) == ["a"]
     assert b"hmm" not in done.stdout + done.stderr
 
@@ -161,8 +161,8 @@ def test_a_condition_ends_each_answer_and_its_connection():
         assert [(record["text"], record["finish"]) for record in records] == [("one.", "cancelled")] * 3
 
 
-def test_a_condition_that_is_not_met_is_status_1(run):
-    done, _ = mapped(run, "-q", "--until-fixed", "b", input=b"abc\nxyz\n")
+def test_a_condition_that_is_not_met_is_status_1(invoke):
+    done, _ = mapped(invoke, "-q", "--until-fixed", "b", input=b"abc\nxyz\n")
     met, missed = lines(done.stdout)
     assert (met["text"], missed["text"], missed["error"]["status"]) == ("ab", "xyz", 1)
     assert done.returncode == 1
@@ -180,13 +180,13 @@ def test_a_cut_answer_goes_on_where_the_provider_can(run):
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-def test_usage_tells_times_and_retries(run):
+def test_usage_tells_times_and_retries(invoke):
     failed = iter([True])
 
     def script(request):
         return reply("500 Oops", b"") if next(failed, False) else echo(request)
 
-    done, _ = mapped(run, "-u", input=b"a\n", script=script)
+    done, _ = mapped(invoke, "-u", input=b"a\n", script=script)
     summary, times = done.stderr.decode().splitlines()
     assert summary.startswith("llmstream map: 1 prompt: 1 done, 0 failed; 3 tokens in, 2 out, ")
     assert re.fullmatch(r"llmstream map: first after \S+ s \(median\), \S+ s \(99 %\);.* 1 retry", times)

@@ -14,7 +14,7 @@ from ..support.mapping import echo, lines, mapped, texts
 # Lines of JSON.
 
 
-def test_a_line_of_jsonl_overrides_the_options(run):
+def test_a_line_of_jsonl_overrides_the_options(invoke):
     row = {
         "prompt": "p",
         "id": "x1",
@@ -28,7 +28,7 @@ def test_a_line_of_jsonl_overrides_the_options(run):
         "schema": "name, age int",
     }
     args = ["--jsonl", "-s", "all", "--max-tokens", "1", "-t", "1", "-o", "n=1", "-o", 'user="all"']
-    done, (first, second) = mapped(run, *args, input=json.dumps(row).encode() + b'\n{"prompt": "q", "id": 2}\n')
+    done, (first, second) = mapped(invoke, *args, input=json.dumps(row).encode() + b'\n{"prompt": "q", "id": 2}\n')
     by_prompt = {request.prompt: request.json for request in (first, second)}
     plain, asked = by_prompt["q"], by_prompt["p"]
     assert [record["id"] for record in lines(done.stdout)] == ["x1", 2]
@@ -58,10 +58,10 @@ def test_a_line_of_jsonl_overrides_the_options(run):
     }
 
 
-def test_a_line_of_jsonl_may_hold_a_conversation(run):
+def test_a_line_of_jsonl_may_hold_a_conversation(invoke):
     talk = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]
     rows = [{"messages": talk}, {"messages": talk[:2], "prompt": "d"}, {"prompt": "e", "json": True, "effort": "low"}]
-    done, requests = mapped(run, "-q", "--jsonl", input="\n".join(map(json.dumps, rows)).encode())
+    done, requests = mapped(invoke, "-q", "--jsonl", input="\n".join(map(json.dumps, rows)).encode())
     assert texts(done.stdout) == ["c", "d", "e"]
     sent = {request.prompt: request.json for request in requests}
     assert sent["c"]["messages"] == talk
@@ -69,9 +69,9 @@ def test_a_line_of_jsonl_may_hold_a_conversation(run):
     assert (sent["e"]["response_format"], sent["e"]["reasoning_effort"]) == ({"type": "json_object"}, "low")
 
 
-def test_a_row_that_is_wrong_is_its_own_fault(run):
+def test_a_row_that_is_wrong_is_its_own_fault(invoke):
     stdin = b'{"prompt": "a"}\nnonsense\n\n{"prompt": 1, "id": "x"}\n{"prompt": "b", "model": "no/m"}\n{"id": 9}\n'
-    done, requests = mapped(run, "-q", "--jsonl", input=stdin)
+    done, requests = mapped(invoke, "-q", "--jsonl", input=stdin)
     records = lines(done.stdout)
     assert [record.get("text") for record in records] == ["a", None, None, None, None]
     assert [record.get("id") for record in records] == [None, None, "x", None, 9]
@@ -84,7 +84,7 @@ def test_a_row_that_is_wrong_is_its_own_fault(run):
     assert (done.returncode, len(requests)) == (2, 1)
 
 
-def test_a_command_prints_the_key_once_for_all_rows(run, tmp_path):
+def test_a_command_prints_the_key_once_for_all_rows(invoke, tmp_path):
     printed = tmp_path / "printed"
     rows = [{"prompt": "a", "system": str(n)} for n in range(5)] + [{"prompt": "b", "model": "work/b"}] * 5
     with Provider(echo) as provider:
@@ -94,7 +94,7 @@ def test_a_command_prints_the_key_once_for_all_rows(run, tmp_path):
             f'key_cmd = "echo x >> {printed}; echo key"\ndefaults = {{ max_tokens = 7 }}\n'
         )
         stdin = "\n".join(map(json.dumps, rows)).encode()
-        done = run("map", "-q", "--jsonl", input=stdin, env=environment(LLMSTREAM_CONFIG=str(config)))
+        done = invoke("map", "-q", "--jsonl", input=stdin, env=environment(LLMSTREAM_CONFIG=str(config)))
         assert {request.headers["authorization"] for request in provider.requests} == {"Bearer key"}
         assert {request.json["max_tokens"] for request in provider.requests} == {7}
         assert sorted(request.json["model"] for request in provider.requests) == ["b"] * 5 + ["m"] * 5
@@ -114,22 +114,22 @@ def test_a_command_prints_the_key_once_for_all_rows(run, tmp_path):
         (["-o", "top_p=0.5"], {"top_p": 0.5}),
     ],
 )
-def test_options_are_in_every_body(run, args, body):
-    _, requests = mapped(run, *args, input=b"a\nb\n")
+def test_options_are_in_every_body(invoke, args, body):
+    _, requests = mapped(invoke, *args, input=b"a\nb\n")
     assert [request.prompt for request in requests] == ["a", "b"]
     assert all(request.json.items() >= body.items() for request in requests)
 
 
-def test_a_schema_and_an_attachment_are_in_every_body(run, tmp_path):
+def test_a_schema_and_an_attachment_are_in_every_body(invoke, tmp_path):
     (tmp_path / "note.txt").write_text("a note")
-    _, requests = mapped(run, "--schema", "name", "-a", str(tmp_path / "note.txt"), input=b"a\nb\n")
+    _, requests = mapped(invoke, "--schema", "name", "-a", str(tmp_path / "note.txt"), input=b"a\nb\n")
     assert len(requests) == 2
     for request in requests:
         assert request.json["response_format"]["json_schema"]["schema"]["required"] == ["name"]
         assert "a note" in json.dumps(request.json["messages"])
 
 
-def test_tool_calls_are_in_the_line(run):
+def test_tool_calls_are_in_the_line(invoke):
     call = {"index": 0, "id": "t1", "function": {"name": "f", "arguments": '{"a"'}}
     more = {"index": 0, "function": {"arguments": ": 1}"}}
     pieces = [
@@ -137,7 +137,7 @@ def test_tool_calls_are_in_the_line(run):
         for c in (call, more)
     ]
     with Provider([head(), *pieces, chat_end("tool_calls"), DONE]) as provider:
-        done = run("map", "-m", "openai/m", input=b"a\n", url=provider.url)
+        done = invoke("map", "-m", "openai/m", input=b"a\n", url=provider.url)
     (record,) = lines(done.stdout)
     assert record["tool_calls"] == [{"id": "t1", "name": "f", "arguments": '{"a": 1}'}]
     assert record["finish"] == "tool_calls"
@@ -146,24 +146,24 @@ def test_tool_calls_are_in_the_line(run):
 # Whom.
 
 
-def test_many_providers_and_dialects_in_one_run(run):
+def test_many_providers_and_dialects_in_one_run(invoke):
     models = ["openai/m", "anthropic/m", "ollama/m"]
     rows = [{"prompt": model, "model": model} for model in models] * 3
     with Provider(echo) as provider:
         env = at(provider.url, OLLAMA_HOST=provider.url)
-        done = run("map", "-q", "--jsonl", input="\n".join(map(json.dumps, rows)).encode(), env=env)
+        done = invoke("map", "-q", "--jsonl", input="\n".join(map(json.dumps, rows)).encode(), env=env)
         paths = {request.line.split()[1] for request in provider.requests}
     assert texts(done.stdout) == models * 3
     assert paths == {"/v1/chat/completions", "/v1/messages"}
-    done, (request,) = mapped(run, "-q", "--api", "responses", input=b"a")
+    done, (request,) = mapped(invoke, "-q", "--api", "responses", input=b"a")
     assert (texts(done.stdout), request.line) == (["a"], "POST /v1/responses HTTP/1.1")
 
 
-def test_a_recording_plays_for_each_prompt(run, tmp_path):
+def test_a_recording_plays_for_each_prompt(invoke, tmp_path):
     record = str(tmp_path / "a.rec")
     with Provider([head(), *chat("Hel", "lo")]) as provider:
-        run("gen", "-m", "openai/m", "--record", record, "Hi", url=provider.url)
-    done = run("map", "-q", "-m", f"replay:{record}", input=b"a\nb\nc\n")
+        invoke("gen", "-m", "openai/m", "--record", record, "Hi", url=provider.url)
+    done = invoke("map", "-q", "-m", f"replay:{record}", input=b"a\nb\nc\n")
     assert texts(done.stdout) == ["Hello"] * 3
     assert done.returncode == 0
 
@@ -212,9 +212,9 @@ def test_the_embedded_model_answers_many(run):
         (["--jbos", "2"], "No such option '--jbos'"),
     ],
 )
-def test_bad_usage_is_one_clear_line_and_status_2(run, tmp_path, args, message):
+def test_bad_usage_is_one_clear_line_and_status_2(invoke, tmp_path, args, message):
     with Provider(echo) as provider:
-        done = run("map", "-m", "openai/m", *args, input=b"a\n", url=provider.url, cwd=tmp_path)
+        done = invoke("map", "-m", "openai/m", *args, input=b"a\n", url=provider.url, cwd=tmp_path)
         assert provider.requests == []
     assert (done.returncode, done.stdout) == (2, b"")
     assert message in done.stderr.decode()

@@ -25,7 +25,7 @@ def rows(stdout: bytes) -> dict[str, dict]:
 # The overview.
 
 
-def test_aliases_and_providers(run, tmp_path):
+def test_aliases_and_providers(invoke, tmp_path):
     path = tmp_path / "config.toml"
     path.write_text("""
         model = "quick"
@@ -37,7 +37,7 @@ def test_aliases_and_providers(run, tmp_path):
         key_file = "no-such-file"
     """)
     env = environment(LLMSTREAM_CONFIG=str(path), OPENAI_API_KEY="geheim")
-    done = run("models", env=env, cwd=tmp_path)
+    done = invoke("models", env=env, cwd=tmp_path)
     lines = {line.split()[0]: line.split(maxsplit=2)[1:] for line in done.stdout.decode().splitlines()}
     assert list(lines) == ["quick", "mine", *PROVIDERS, "w"]
     expected = {
@@ -58,8 +58,8 @@ def test_aliases_and_providers(run, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_json(run):
-    found = rows(run("models", "--json", env=environment(ANTHROPIC_API_KEY="k")).stdout)
+def test_json(invoke):
+    found = rows(invoke("models", "--json", env=environment(ANTHROPIC_API_KEY="k")).stdout)
     assert found["anthropic"] == {
         "name": "anthropic", "kind": "provider", "model": "anthropic/claude-sonnet-5-5",
         "key_found": True, "key": "key found (ANTHROPIC_API_KEY)", "default": True,
@@ -78,8 +78,8 @@ def test_json(run):
         ({"LLMSTREAM_MODEL": "/m/x.gguf"}, "/m/x.gguf", "/m/x.gguf"),
     ],
 )
-def test_one_line_is_the_default(run, variables, name, model):
-    found = rows(run("models", "--json", env=environment(**variables)).stdout)
+def test_one_line_is_the_default(invoke, variables, name, model):
+    found = rows(invoke("models", "--json", env=environment(**variables)).stdout)
     assert [(row["name"], row["model"]) for row in found.values() if row["default"]] == [(name, model)]
 
 
@@ -96,27 +96,27 @@ def test_one_line_is_the_default(run, variables, name, model):
         ({"data": [{"id": "a"}, {"id": 1}, {}, None, "x"]}, ["a"]),
     ],
 )
-def test_names_are_whole_and_sorted(run, body, names):
+def test_names_are_whole_and_sorted(invoke, body, names):
     with Provider(reply("200 OK", json.dumps(body).encode())) as provider:
-        done = run("models", "openai", url=provider.url)
+        done = invoke("models", "openai", url=provider.url)
     assert (done.stdout.decode().splitlines(), done.stderr, done.returncode) == ([f"openai/{n}" for n in names], b"", 0)
     [request] = provider.requests
     assert (request.line, request.body) == ("GET /v1/models HTTP/1.1", b"")
     assert request.headers["authorization"] == "Bearer sk-test-key"
 
 
-def test_details_in_json(run):
+def test_details_in_json(invoke):
     with Provider(reply("200 OK", b'{"data": [{"id": "a", "context": 5}]}')) as provider:
-        done = run("models", "--json", "openai", url=provider.url)
+        done = invoke("models", "--json", "openai", url=provider.url)
     assert json.loads(done.stdout) == {
         "name": "openai/a", "provider": "openai", "model": "a", "details": {"id": "a", "context": 5},
     }  # fmt: skip
 
 
-def test_pages(run):
+def test_pages(invoke):
     first, second = listed("b", has_more=True, last_id="b&c"), listed("a", has_more=False, last_id="a")
     with Provider(first, second) as provider:
-        done = run("models", "anthropic", url=provider.url)
+        done = invoke("models", "anthropic", url=provider.url)
     assert done.stdout == b"anthropic/a\nanthropic/b\n"
     assert [request.line for request in provider.requests] == [
         "GET /v1/models?limit=1000 HTTP/1.1",
@@ -125,9 +125,9 @@ def test_pages(run):
     assert {request.headers["x-api-key"] for request in provider.requests} == {"sk-ant-test"}
 
 
-def test_pages_that_go_round_in_circles_end(run):
+def test_pages_that_go_round_in_circles_end(invoke):
     with Provider(listed("a", has_more=True, last_id="a")) as provider:
-        assert run("models", "anthropic", url=provider.url).stdout == b"anthropic/a\n"
+        assert invoke("models", "anthropic", url=provider.url).stdout == b"anthropic/a\n"
     assert len(provider.requests) == 2
 
 
@@ -155,9 +155,9 @@ def test_pages_that_go_round_in_circles_end(run):
         ([], 4, "Empty reply from server"),
     ],
 )
-def test_refusals_and_failures(run, script, status, message):
+def test_refusals_and_failures(invoke, script, status, message):
     with Provider(script) as provider:
-        done = run("models", "openai", url=provider.url)
+        done = invoke("models", "openai", url=provider.url)
     told = done.stderr.decode().replace(f"{provider.url}/v1/models ", "URL ")
     assert told.startswith(f"llmstream models: {message}")
     assert (done.stdout, done.returncode, told.count("\n")) == (b"", status, 1)
@@ -171,14 +171,14 @@ def test_refusals_and_failures(run, script, status, message):
         ("groq", "no key for groq: set GROQ_API_KEY"),
     ],
 )
-def test_bad_usage(run, name, message):
-    done = run("models", name)
+def test_bad_usage(invoke, name, message):
+    done = invoke("models", name)
     assert done.stderr.decode().startswith(f"llmstream models: {message}")
     assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
 
 
-def test_the_embedded_model_needs_no_network(run):
-    assert run("models", "local").stdout == b"local/smollm2-135m\n"
+def test_the_embedded_model_needs_no_network(invoke):
+    assert invoke("models", "local").stdout == b"local/smollm2-135m\n"
 
 
 def test_a_reader_that_leaves_ends_it_while_the_provider_is_silent():
@@ -200,7 +200,7 @@ def test_llamacpp(run, llamacpp):
     assert done.stdout.startswith(b"llamacpp/")
 
 
-def test_what_an_sdk_reaches_lists_no_models(run):
-    done = run("models", "bedrock", env=environment())
+def test_what_an_sdk_reaches_lists_no_models(invoke):
+    done = invoke("models", "bedrock", env=environment())
     assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
     assert b"the cloud's own tools" in done.stderr

@@ -30,16 +30,16 @@ OLLAMA = b'{"model":"m","response":"Hi \xc3\xb6","done":false}\n{"model":"m","re
         ([], b"", b"", 5),
     ],
 )
-def test_output_and_status(run, args, input, output, status):
-    done = run("text", *args, input=input)
+def test_output_and_status(invoke, args, input, output, status):
+    done = invoke("text", *args, input=input)
     assert (done.stdout, done.returncode) == (output, status)
     assert done.stderr.count(b"\n") == bool(status)
 
 
-def test_events(run):
-    done = run("text", "--events", input=OLLAMA)
+def test_events(invoke):
+    done = invoke("text", "--events", input=OLLAMA)
     assert [json.loads(line)["type"] for line in done.stdout.splitlines()] == ["start", "text", "usage", "finish"]
-    done = run("text", "--events", input=b"".join(loopback.chat("a")[:-1]))
+    done = invoke("text", "--events", input=b"".join(loopback.chat("a")[:-1]))
     assert json.loads(done.stdout.splitlines()[-1])["type"] == "error"
     assert done.returncode == 5
 
@@ -54,15 +54,15 @@ def test_streams_and_leaves_at_the_end_mark():
         assert process.wait(WAIT_S) == 0  # stdin is still open
 
 
-def test_each_file_is_a_stream(run, tmp_path):
+def test_each_file_is_a_stream(invoke, tmp_path):
     (tmp_path / "a").write_bytes(OLLAMA)
     (tmp_path / "b").write_bytes(b"".join(loopback.responses("x")))
-    done = run("text", str(tmp_path / "a"), str(tmp_path / "b"))
+    done = invoke("text", str(tmp_path / "a"), str(tmp_path / "b"))
     assert (done.stdout, done.returncode) == ("Hi ö\nx\n".encode(), 0)
 
 
-def test_what_gen_writes_as_events_comes_back_as_text(run):
+def test_what_gen_writes_as_events_comes_back_as_text(invoke):
     with loopback.Provider([loopback.head(), *loopback.chat("Hello, ", "wörld")]) as provider:
-        events = run("gen", "--events", "-m", "openai/m", "Hi", url=provider.url).stdout
-    assert run("text", input=events).stdout == "Hello, wörld\n".encode()
-    assert run("text", "--events", input=events).stdout == events
+        events = invoke("gen", "--events", "-m", "openai/m", "Hi", url=provider.url).stdout
+    assert invoke("text", input=events).stdout == "Hello, wörld\n".encode()
+    assert invoke("text", "--events", input=events).stdout == events

@@ -36,8 +36,8 @@ def start(*args: str, **more: object) -> subprocess.Popen[bytes]:
         (["-e", "x"], b"", b"", 1),
     ],
 )
-def test_output_and_status(run, args, input, output, status):
-    done = run("until", *args, input=input)
+def test_output_and_status(invoke, args, input, output, status):
+    done = invoke("until", *args, input=input)
     assert (done.stdout, done.returncode) == (output, status)
     quiet = status == 0 or "-q" in args
     assert done.stderr == (b"" if quiet else b"llmstream until: the input ended before a condition was met\n")
@@ -61,8 +61,8 @@ def test_output_and_status(run, args, input, output, status):
         (["-F", "a", "/"], b"cannot read /: Is a directory"),
     ],
 )
-def test_usage_errors_are_one_line_and_status_2(run, args, message):
-    done = run("until", *args, input=b"")
+def test_usage_errors_are_one_line_and_status_2(invoke, args, message):
+    done = invoke("until", *args, input=b"")
     assert (done.stdout, done.returncode) == (b"", 2)
     assert done.stderr.startswith(b"llmstream until: ")
     assert message in done.stderr
@@ -77,10 +77,10 @@ def test_a_time_longer_than_poll_can_wait_is_waited_for(run, seconds):
         assert done.stderr == b"llmstream until: the input ended before a condition was met\n"
 
 
-def test_files_are_read_one_after_the_other_and_as_one_text(run, tmp_path):
+def test_files_are_read_one_after_the_other_and_as_one_text(invoke, tmp_path):
     (tmp_path / "a").write_bytes(b"one E")
     (tmp_path / "b").write_bytes(b"ND two")
-    done = run("until", "-F", "END", str(tmp_path / "a"), "-", str(tmp_path / "b"), input=b"")
+    done = invoke("until", "-F", "END", str(tmp_path / "a"), "-", str(tmp_path / "b"), input=b"")
     assert (done.stdout, done.returncode) == (b"one END", 0)
 
 
@@ -146,19 +146,19 @@ def test_seconds_and_idle_end_a_silent_stream():
             assert process.wait(WAIT_S) == 0
 
 
-def test_a_used_up_window_is_told(run):
-    done = run("until", "-e", "a[^z]*z", "--window", "10", input=b"a" + b"b" * 20 + b"z")
+def test_a_used_up_window_is_told(invoke):
+    done = invoke("until", "-e", "a[^z]*z", "--window", "10", input=b"a" + b"b" * 20 + b"z")
     assert done.returncode == 1
     assert b"llmstream until: a match longer than 10 characters was not waited for: --window N" in done.stderr
 
 
-def test_a_json_value_that_is_too_long_is_told(run):
-    done = run("until", "-q", "--json", input=b'{"a":"' + b"x" * (64 << 20) + b'"}')
+def test_a_json_value_that_is_too_long_is_told(invoke):
+    done = invoke("until", "-q", "--json", input=b'{"a":"' + b"x" * (64 << 20) + b'"}')
     assert (done.stdout, done.returncode) == (b"", 1)
     assert done.stderr == b"llmstream until: a JSON value longer than 67108864 characters was not waited for\n"
 
 
-def test_a_full_disk_is_status_5(run):
+def test_a_full_disk_is_status_5():
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
             [*COMMAND, "-F", "b"], input=b"ab", stdout=full, stderr=subprocess.PIPE, env=environment()

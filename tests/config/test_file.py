@@ -77,19 +77,19 @@ def test_place(variables, path):
     assert config.path_of(variables) == path
 
 
-def test_none_is_read_from_the_working_directory(run, tmp_path):
+def test_none_is_read_from_the_working_directory(invoke, tmp_path):
     for name in ("config.toml", "llmstream.toml", "llmstream/config.toml", ".config/llmstream/config.toml"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("wrong")
     for home in ("", ".", "relative"):
         env = environment(XDG_CONFIG_HOME=home, HOME="/nonexistent")
-        done = run("gen", "--dry-run", "-m", "ollama/m", "Hi", env=env, cwd=tmp_path)
+        done = invoke("gen", "--dry-run", "-m", "ollama/m", "Hi", env=env, cwd=tmp_path)
         assert (done.returncode, done.stderr) == (0, b"")
 
 
-def test_a_missing_file_matters_only_if_it_was_named(run, tmp_path):
+def test_a_missing_file_matters_only_if_it_was_named(invoke, tmp_path):
     assert config.read({"XDG_CONFIG_HOME": str(tmp_path)}) == config.Config()
-    done = run("gen", "-m", "ollama/m", "Hi", env=environment(LLMSTREAM_CONFIG="/no/such"))
+    done = invoke("gen", "-m", "ollama/m", "Hi", env=environment(LLMSTREAM_CONFIG="/no/such"))
     told = b"llmstream gen: cannot read the configuration /no/such: No such file or directory\n"
     assert (done.returncode, done.stderr) == (2, told)
 
@@ -109,7 +109,7 @@ def test_without_a_file_nothing_is_parsed_and_one_file_is_looked_for(tmp_path):
 # What it adds and changes.
 
 
-def test_a_provider_of_ones_own(run, configured, key_file):
+def test_a_provider_of_ones_own(invoke, configured, key_file):
     with Provider([head(), *messages("Hello")]) as provider:
         env = configured(f"""
             [aliases]
@@ -127,7 +127,7 @@ def test_a_provider_of_ones_own(run, configured, key_file):
             max-tokens = 9
             system = "Be brief."
         """)
-        done = run("gen", "-m", "mine", "Hi", env=env)
+        done = invoke("gen", "-m", "mine", "Hi", env=env)
     assert (done.stdout, done.stderr, done.returncode) == (b"Hello\n", b"", 0)
     [request] = provider.requests
     assert request.line == "POST /v1/messages HTTP/1.1"
@@ -191,9 +191,9 @@ def test_aliases_lead_to_aliases_and_come_before_providers(configured):
     assert [target(env, name)[:2] for name in ("a", "openai")] == [("ollama", "m")] * 2
 
 
-def test_dry_run_shows_no_value_of_a_header(run, configured, key_file):
+def test_dry_run_shows_no_value_of_a_header(invoke, configured, key_file):
     env = configured(f'[providers.groq]\nkey_file = "{key_file()}"\nheaders = {{ X-Token = "geheim" }}')
-    done = run("gen", "--dry-run", "-m", "groq/m", "Hi", env=env)
+    done = invoke("gen", "--dry-run", "-m", "groq/m", "Hi", env=env)
     assert b"Authorization: Bearer [key]\nX-Token: [hidden]\n" in done.stdout
     assert b"geheim" not in done.stdout
 
@@ -204,28 +204,28 @@ SUBSETS = list(product((False, True), repeat=4))
 
 
 @pytest.mark.parametrize("speaks", SUBSETS)
-def test_precedence_of_the_model(run, configured, tmp_path, speaks):
+def test_precedence_of_the_model(invoke, configured, tmp_path, speaks):
     option, file, variable, configuration = speaks
     prompt = tmp_path / "p.md"
     prompt.write_text('+++\nmodel = "openai/by-file"\n+++\nHi' if file else "Hi")
     env = configured('model = "openai/by-config"' if configuration else "", OPENAI_API_KEY="k")
     env |= {"LLMSTREAM_MODEL": "openai/by-variable"} if variable else {}
     args = ["-m", "openai/by-option"] if option else []
-    done = run("gen", "--dry-run", "-f", str(prompt), *args, env=env)
+    done = invoke("gen", "--dry-run", "-f", str(prompt), *args, env=env)
     names = ("by-option", "by-file", "by-variable", "by-config")
     expected = next((name for name, said in zip(names, speaks, strict=True) if said), "gpt-5.5")
     assert json.loads(done.stdout.partition(b"\n\n")[2])["model"] == expected
 
 
 @pytest.mark.parametrize("speaks", SUBSETS)
-def test_precedence_of_a_request_option(run, configured, tmp_path, speaks):
+def test_precedence_of_a_request_option(invoke, configured, tmp_path, speaks):
     option, file, by_model, by_provider = speaks
     prompt = tmp_path / "p.md"
     prompt.write_text("+++\noptions.temperature = 0.2\n+++\nHi" if file else "Hi")
     text = "[providers.ollama]\n" + ("models.m.temperature = 0.3\n" if by_model else "")
     env = configured(text + ("defaults = { temperature = 0.4 }\n" if by_provider else ""))
     args = ["-t", "0.1"] if option else []
-    done = run("gen", "--dry-run", "-m", "ollama/m", "-f", str(prompt), *args, env=env)
+    done = invoke("gen", "--dry-run", "-m", "ollama/m", "-f", str(prompt), *args, env=env)
     expected = next((value for value, said in zip((0.1, 0.2, 0.3, 0.4), speaks, strict=True) if said), None)
     assert json.loads(done.stdout.partition(b"\n\n")[2]).get("temperature") == expected
 
@@ -256,14 +256,14 @@ def test_the_provider_that_has_a_key_is_the_default_also_by_the_configuration(co
 # Keys.
 
 
-def test_a_key_goes_to_no_other_host_than_it_is_for(run, configured, key_file):
+def test_a_key_goes_to_no_other_host_than_it_is_for(invoke, configured, key_file):
     text = f"""
         [providers.openai]
         key_file = "{key_file()}"
         headers = {{ X-Token = "{SECRET}" }}
     """
     with Provider([head(), *chat("Hello")]) as compatible_api:
-        done = run("gen", "-m", "openai/m", "Hi", env=configured(text, OPENAI_BASE_URL=compatible_api.url))
+        done = invoke("gen", "-m", "openai/m", "Hi", env=configured(text, OPENAI_BASE_URL=compatible_api.url))
     assert done.returncode == 0, done.stderr
     assert SECRET not in str(compatible_api.requests[0].headers)
     env = configured(text)
@@ -340,9 +340,9 @@ def test_other_files_that_hold_no_key(configured, tmp_path):
         ("no-such-program-at-all 2> /dev/null", "failed with status 127"),
     ],
 )  # fmt: skip
-def test_a_command_that_fails_is_one_line_without_the_key(run, configured, command, told):
+def test_a_command_that_fails_is_one_line_without_the_key(invoke, configured, command, told):
     env = configured(f"[providers.groq]\nkey_cmd = {json.dumps(command)}")
-    done = run("gen", "-m", "groq/m", "Hi", env=env)
+    done = invoke("gen", "-m", "groq/m", "Hi", env=env)
     assert (done.returncode, done.stderr.decode()) == (2, f"llmstream gen: the key_cmd of groq {told}\n")
 
 
@@ -353,10 +353,10 @@ def test_a_command_that_is_an_array_needs_no_shell(configured):
     assert told == "cannot run the key_cmd of groq: /no/such: No such file or directory"
 
 
-def test_a_command_leaves_the_prompt_alone(run, configured):
+def test_a_command_leaves_the_prompt_alone(invoke, configured):
     with Provider([head(), *chat("Hello")]) as provider:
         env = configured('[providers.w]\nbase_url = "' + provider.url + '"\nkey_cmd = "cat; echo key"')
-        done = run("gen", "-m", "w/m", env=env, input=b"the prompt")
+        done = invoke("gen", "-m", "w/m", env=env, input=b"the prompt")
     assert done.returncode == 0, done.stderr
     [request] = provider.requests
     assert request.json["messages"][0]["content"] == "the prompt"
@@ -377,10 +377,10 @@ def test_a_command_runs_only_for_its_provider(configured, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_key_that_the_server_quotes_is_hidden_wherever_it_came_from(run, configured):
+def test_a_key_that_the_server_quotes_is_hidden_wherever_it_came_from(invoke, configured):
     with Provider(reply("401 No", b'{"error": {"message": "wrong key geheim given"}}')) as provider:
         env = configured(f'[providers.w]\nbase_url = "{provider.url}"\nkey_cmd = "echo geheim"')
-        done = run("gen", "-m", "w/m", "Hi", env=env)
+        done = invoke("gen", "-m", "w/m", "Hi", env=env)
     assert done.stderr == b"llmstream gen: the provider says: wrong key [key] given (HTTP 401)\n"
 
 
@@ -442,18 +442,18 @@ W = '[providers.w]\nbase_url = "https://w.example"\n'
         (f"{W}[providers.w.defaults]\nsystem = '@no/such'", ":4: providers.w.defaults.system: cannot read /"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_told_with_its_place(run, configured, text, told):
+def test_what_is_wrong_is_told_with_its_place(invoke, configured, text, told):
     env = configured(text)
-    done = run("gen", "-m", "w/m" if "providers.w" in text else "ollama/m", "Hi", env=env)
+    done = invoke("gen", "-m", "w/m" if "providers.w" in text else "ollama/m", "Hi", env=env)
     assert done.stderr.decode().startswith(f"llmstream gen: {env['LLMSTREAM_CONFIG']}{told}")
     assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
     assert b"geh" not in done.stderr
 
 
-def test_what_is_not_utf8(run, tmp_path):
+def test_what_is_not_utf8(invoke, tmp_path):
     path = tmp_path / "config.toml"
     path.write_bytes(b"\xef\xbb\xbf# a\n# \xff\n")
-    done = run("gen", "-m", "ollama/m", "Hi", env=environment(LLMSTREAM_CONFIG=str(path)))
+    done = invoke("gen", "-m", "ollama/m", "Hi", env=environment(LLMSTREAM_CONFIG=str(path)))
     assert (done.returncode, done.stderr.decode()) == (2, f"llmstream gen: {path}:2: this is not UTF-8\n")
 
 

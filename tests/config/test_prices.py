@@ -87,13 +87,13 @@ def test_what_has_no_price(provider, model, usage):
 
 
 @listed
-def test_the_line_and_the_file_say_it(run, tmp_path):
+def test_the_line_and_the_file_say_it(invoke, tmp_path):
     counts = {"input_tokens": 3, "cache_read_input_tokens": 2000, "cache_creation_input_tokens": 100}
     start, *rest = messages("Hello")
     start = frame({"type": "message_start", "message": {"id": "m1", "model": "m", "usage": counts}})
     with Provider([head(), start, *rest]) as provider:
         stats = str(tmp_path / "stats")
-        done = run("gen", "-u", "--stats-file", stats, "-m", f"anthropic/{MODEL}", "Hi", url=provider.url)
+        done = invoke("gen", "-u", "--stats-file", stats, "-m", f"anthropic/{MODEL}", "Hi", url=provider.url)
     record = json.loads((tmp_path / "stats").read_text())
     expected = prices.cost("anthropic", MODEL, Usage(2103, 2, 2000, 0, 100))
     assert (record["cost_usd"], record["cache_write_tokens"]) == (expected, 100)

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from ..conftest import LLMSTREAM, at
-from ..support.limits import RUN_S
+from ..support.invoking import invoke
 from ..support.loopback import CLOSE, HOLD, Provider, chat, chat_text, frame, head, messages, reply
 from ..support.options import FILES
 
@@ -101,18 +101,17 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("options", "model", "message"), REFUSED, ids=[" ".join(row[0]) + row[1] for row in REFUSED])
-def test_is_refused_before_anything_is_sent(run, folder, options, model, message):
+def test_is_refused_before_anything_is_sent(invoke, folder, options, model, message):
     with Provider([head(), *chat("Hello")]) as provider:
         env = at(provider.url, LLAMACPP_BASE_URL=f"{provider.url}/v1")
-        done = run("gen", "-n", "-m", model, *options, "Hi", env=env, cwd=folder)
+        done = invoke("gen", "-n", "-m", model, *options, "Hi", env=env, cwd=folder)
     assert message in done.stderr.decode()
     assert (done.returncode, done.stdout, done.stderr.count(b"\n"), provider.requests) == (2, b"", 1, [])
 
 
 def ask(provider: Provider, folder, *options: str, model: str = "openai/m", **more: object):
-    command = [*LLMSTREAM, "gen", "-m", model, *options]
     env = at(provider.url, LLAMACPP_BASE_URL=f"{provider.url}/v1")
-    return subprocess.run(command, env=env, cwd=folder, capture_output=True, timeout=RUN_S, **more)
+    return invoke(["gen", "-m", model, *options], env, cwd=folder, **more)
 
 
 def body(provider: Provider) -> dict:
@@ -206,8 +205,8 @@ def test_the_prompt_may_be_left_out_after_a_question(folder, given):
     assert [turn["content"] for turn in body(provider)["messages"]] == ["Hello?", "And now?"][: 1 + bool(given)]
 
 
-def test_it_may_not_after_an_answer(run, folder):
-    done = run("gen", "--messages", "messages.ndjson", "-m", "local", cwd=folder)
+def test_it_may_not_after_an_answer(invoke, folder):
+    done = invoke("gen", "--messages", "messages.ndjson", "-m", "local", cwd=folder)
     assert done.returncode == 2
     assert b"does not end with a user's message: give a prompt" in done.stderr
 
@@ -248,8 +247,7 @@ def test_the_beginning_stands_though_nothing_follows(folder):
 def test_a_prefilled_answer_goes_on_after_a_cut(folder):
     with Provider([head(), chat_text(" Rhine")], [head(), *chat(" is long.")]) as provider:
         env = at(provider.url, VLLM_BASE_URL=f"{provider.url}/v1")
-        command = [*LLMSTREAM, "gen", "-n", "--continue", "--prefill", "The", "-m", "vllm/m", "Hi"]
-        done = subprocess.run(command, env=env, capture_output=True, timeout=RUN_S)
+        done = invoke(["gen", "-n", "--continue", "--prefill", "The", "-m", "vllm/m", "Hi"], env)
     assert (done.stdout, done.returncode) == (b"The Rhine is long.\n", 0), done.stderr
     first, second = (request.json["messages"] for request in provider.requests)
     assert [first[-1], second[-1]] == [{"role": "assistant", "content": text} for text in ("The", "The Rhine")]
@@ -279,8 +277,8 @@ def test_calls_come_out_as_events_and_nothing_else_happens(folder):
     assert (events[-1]["reason"], done.returncode) == ("tool_calls", 0)
 
 
-def test_dry_run_shows_it_all(run, folder):
-    done = run("gen", "-n", "--dry-run", "--schema", "name", "-a", "river.txt", "-m", "local", "Hi", cwd=folder)
+def test_dry_run_shows_it_all(invoke, folder):
+    done = invoke("gen", "-n", "--dry-run", "--schema", "name", "-a", "river.txt", "-m", "local", "Hi", cwd=folder)
     shown = json.loads(done.stdout.partition(b"\n\n")[2])
     assert shown["response_format"]["type"] == "json_schema"
     assert len(shown["messages"][0]["content"]) == 2

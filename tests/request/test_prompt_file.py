@@ -23,13 +23,13 @@ HEAD = '+++\nmodel = "ollama/m"\n+++\n'
 
 
 @pytest.fixture
-def sent(run, tmp_path):
+def sent(invoke, tmp_path):
     """sent(text, *args, input=...): the body that would be sent for a prompt file, or the one line that is said."""
 
     def sent(text: str | bytes, *args: str, input: bytes | None = None) -> dict | str:
         path = tmp_path / "p.md"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        done = run("gen", "--dry-run", "-f", str(path), *args, input=input)
+        done = invoke("gen", "--dry-run", "-f", str(path), *args, input=input)
         if done.returncode:
             assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
             return done.stderr.decode().strip().removeprefix("llmstream gen: ").removeprefix(str(path))
@@ -79,8 +79,8 @@ def test_a_file_needs_no_head(sent):
     assert prompt(sent("Hi {{x}}", "-v", "x=1", "-m", "ollama/m")) == "Hi 1"
 
 
-def test_a_prompt_file_from_stdin(run):
-    done = run("gen", "--dry-run", "-f", "-", "you", input=f"{HEAD}Hi\n".encode())
+def test_a_prompt_file_from_stdin(invoke):
+    done = invoke("gen", "--dry-run", "-f", "-", "you", input=f"{HEAD}Hi\n".encode())
     assert prompt(json.loads(done.stdout.partition(b"\n\n")[2])) == "Hi\n\nyou"
 
 
@@ -175,14 +175,14 @@ def test_what_is_wrong_is_told_with_its_place(sent, text, args, told):
     assert prompt(sent(text, "-m", "ollama/m", *args)).startswith(told)
 
 
-def test_files_that_cannot_be_read(run, tmp_path):
+def test_files_that_cannot_be_read(invoke, tmp_path):
     for name, why in [("no-such", "No such file or directory"), (".", "Is a directory")]:
-        done = run("gen", "-f", name, cwd=tmp_path)
+        done = invoke("gen", "-f", name, cwd=tmp_path)
         assert (done.returncode, done.stderr.decode()) == (2, f"llmstream gen: cannot read {name}: {why}\n")
 
 
-def test_variables_without_a_file(run):
-    done = run("gen", "-v", "x=1", "Hi")
+def test_variables_without_a_file(invoke):
+    done = invoke("gen", "-v", "x=1", "Hi")
     assert done.returncode == 2
     assert done.stderr == b"llmstream gen: -v fills the places of a prompt file: name one with -f\n"
 
@@ -284,11 +284,11 @@ def test_a_head_alone_goes_with_a_conversation(sent, tmp_path):
     assert prompt(sent(HEAD, "--messages", str(talk))).endswith("does not end with a user's message: give a prompt")
 
 
-def test_stdin_is_read_once(run, sent):
+def test_stdin_is_read_once(invoke, sent):
     body = sent("Which lies at the Rhine?", "-m", "ollama/m", "-a", "-", input=b"Basel")
     assert json.dumps(body).count("Basel") == 1
     assert "leave out -n, or what else reads stdin" in prompt(
         sent("{{stdin}}", "-m", "ollama/m", "-a", "-", input=b"x")
     )
-    done = run("gen", "-m", "ollama/m", "--dry-run", "-f", "-", "--messages", "-", input=b"Hi")
+    done = invoke("gen", "-m", "ollama/m", "--dry-run", "-f", "-", "--messages", "-", input=b"Hi")
     assert (done.returncode, done.stderr) == (2, b"llmstream gen: only one option can read stdin\n")

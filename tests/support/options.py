@@ -7,13 +7,12 @@ python -m tests.support.options
 from __future__ import annotations
 
 import json
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..conftest import LLMSTREAM, at
-from .limits import RUN_S
+from ..conftest import at
+from .invoking import invoke
 from .loopback import DIALECTS, Provider, head
 
 APIS = tuple(DIALECTS)
@@ -69,11 +68,10 @@ def send(api: str, options: list[str], folder: Path, model: str = "") -> Sent:
     for name, data in FILES.items():
         (folder / name).write_bytes(data)
     with Provider([head(), *DIALECTS[api]("Hello")]) as provider:
-        command = [*LLMSTREAM, "gen", "-n", "--api", api, "-m", model or MODELS[api], *options, PROMPT]
-        env = at(provider.url, LLAMACPP_BASE_URL=f"{provider.url}/v1")
-        done = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, timeout=RUN_S)
+        args = ["gen", "-n", "--api", api, "-m", model or MODELS[api], *options, PROMPT]
+        done = invoke(args, at(provider.url, LLAMACPP_BASE_URL=f"{provider.url}/v1"), cwd=folder)
         body = provider.requests[0].json if provider.requests else None
-    return Sent(body, done.returncode, done.stderr)
+    return Sent(body, done.returncode, done.stderr.decode())
 
 
 def every_option(folder: Path) -> dict[str, dict[str, Sent]]:
