@@ -52,20 +52,20 @@ class Error(Exception):
     """Base of every error that is reported to the user.
 
     `message` has its options marked (see `option`), and `str(error)` has them plain. `status` is the exit status,
-    `description` the man page's words for it; `again` is how many times it is worth sending the same request again,
-    `hint` lines of our own that follow the message.
+    `description` the man page's words for it; `max_retries` is how often the same request is worth sending
+    again, `hint` lines of our own that follow the message.
     """
 
     status = 1
     description = ""
-    again = 0
+    max_retries = 0
 
-    def __init__(self, message: str, *, again: int | None = None, hint: str = "") -> None:
+    def __init__(self, message: str, *, max_retries: int | None = None, hint: str = "") -> None:
         super().__init__(spell(message))
         self.message = message
         self.hint = hint
-        if again is not None:
-            self.again = again
+        if max_retries is not None:
+            self.max_retries = max_retries
 
     def __str__(self) -> str:
         return spell(self.message)
@@ -88,7 +88,7 @@ class Refused(Error):
 
 class Unavailable(Error):
     status = 4
-    again = UNLIMITED
+    max_retries = UNLIMITED
     description = "unavailable: DNS, connection, TLS, time-out, rate limit, overload; later may work"
 
 

@@ -16,7 +16,7 @@ from llmstream import errors
 from llmstream.config import file as config
 from llmstream.core import events, report
 from llmstream.core.exchange import Exchange
-from llmstream.core.timing import Limits, Timing
+from llmstream.core.timing import Timeouts, Timing
 from llmstream.dialects import dialect
 from llmstream.net import embedded
 from llmstream.providers.registry import PROVIDERS
@@ -258,5 +258,5 @@ def test_the_events_have_these_fields():
 def test_the_statistics_have_these_fields():
     (sample,) = records("llmstream-gen", "STATISTICS")
     target = resolve("local", None, {})
-    exchange = Exchange(dialect(target.api).Decoder("p", "m"), Limits(), Timing(0.0), 0.0, "")
+    exchange = Exchange(dialect(target.api).Decoder("p", "m"), Timeouts(), Timing(0.0), 0.0, "")
     assert list(sample) == ["time", *report.record("p", "m", exchange, 1.0, status=0)]

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 from ..config import file as config
 from ..core.events import Event, Finish, Text, Usage
 from ..core.request import EFFORTS, Request
+from ..core.retry import RetryPolicy
 from ..core.stop.conditions import UntilOptions, from_mapping
 from ..core.stop.stops import Stops
-from ..core.timing import Patience, Timing
+from ..core.timing import Timeouts, Timing
 from ..dialects import APIS
 from ..errors import UsageError, nearest, spell
 from ..net.generation import Generation
 from ..net.transfer import Transport
 from ..providers.resolve import Target
-from ..request.builder import RequestBuilder, patience
+from ..request.builder import RequestBuilder, network
 
 if TYPE_CHECKING:
     from ..config.file import Config
@@ -75,7 +76,8 @@ class PreparedRequest(NamedTuple):
     target: Target
     request: Request
     size: int
-    patience: Patience
+    timeouts: Timeouts
+    retries: RetryPolicy
     stops: Stops | None
     told: Mapping[str, Any]  # the callbacks
 
@@ -154,7 +156,8 @@ def ask(prompt: str, options: Mapping[str, Any], settings: Config | None = None)
     if not prompt and not asking.conversation:
         raise UsageError("the prompt is empty: give one")
     target, request = asking.request(prompt)
-    return PreparedRequest(target, request, request.size(), patience(given), Stops(made, mode) if made else None, told)
+    stops = Stops(made, mode) if made else None
+    return PreparedRequest(target, request, request.size(), *network(given), stops, told)
 
 
 def _defaults(settings: Config, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -225,7 +228,14 @@ class Answer:
 
         try:
             self._generation = Generation(
-                target, asked.request, asked.patience, transport, stops=asked.stops, note=note, wake=wake
+                target,
+                asked.request,
+                asked.timeouts,
+                asked.retries,
+                transport,
+                stops=asked.stops,
+                note=note,
+                wake=wake,
             )
             self._generation.start()
         except BaseException:

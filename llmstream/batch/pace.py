@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 
-from ..core.retry import retry_after, spoken
+from ..core.retry import format_wait, retry_after
 from .rate_limits import limits_of
 
 FIRST_JOBS = 8
@@ -227,7 +227,7 @@ class Pace:
         asked = retry_after(headers, wall)
         if asked is not None and asked > self._max_wait:
             self.closed_until = now + asked
-            self.closed_reason = f"the provider asks to wait {spoken(asked)}: more than --max-retry-wait allows"
+            self.closed_reason = f"the provider asks to wait {format_wait(asked)}: more than --max-retry-wait allows"
         if asked is not None and now + asked > self._not_before:
             self._halted += now + asked - max(now, self._not_before)
             self._not_before = now + asked
@@ -239,7 +239,7 @@ class Pace:
             self._refused_since = now
         elif now - self._refused_since > self._max_wait:
             self.closed_until = now + self._max_wait
-            self.closed_reason = f"the provider has refused everything for {spoken(now - self._refused_since)}"
+            self.closed_reason = f"the provider has refused everything for {format_wait(now - self._refused_since)}"
         if self._in_a_row > 1:
             pause = min(PAUSE * 2.0 ** min(self._in_a_row - 2, 20), self._max_wait / 2)
             self._due = max(self._due, now + pause)

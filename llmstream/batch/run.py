@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..core import values
 from ..core.request import Request
-from ..core.retry import Budget
-from ..core.timing import Patience
+from ..core.retry import RetryBudget, RetryPolicy
+from ..core.timing import Timeouts
 from ..errors import Error, Refused, Unavailable
 from ..net.generation import Generation
 from ..net.loop import Loop
@@ -62,14 +62,15 @@ class Run:
         loop: Loop,
         source: Source,
         asking: RequestBuilder,
-        patience: Patience,
+        timeouts: Timeouts,
+        retries: RetryPolicy,
         options: Options,
         totals: Totals,
         journal: Journal | None = None,
     ) -> None:
         self._loop, self._source, self._options = loop, source, options
-        self._budget = Budget(patience.retries, options.jobs)
-        self._patience = patience._replace(allowed=self._budget.take)
+        self._budget = RetryBudget(retries.limit, options.jobs)
+        self._timeouts, self._retries = timeouts, retries._replace(budget=self._budget.use)
         self._routes = Routes(loop, options.jobs)
         self._prompts = Prompts(source, asking, journal, options.digest)
         self._routes.to(self._prompts.target, 0)  # what is wrong with it is told before anything is read
@@ -162,7 +163,7 @@ class Run:
         pace = self._paces.get(job.target.url)
         if pace is None:
             options = self._options
-            pace = Pace(options.jobs, options.rpm, options.tpm, self._patience.max_retry_wait)
+            pace = Pace(options.jobs, options.rpm, options.tpm, self._retries.max_wait)
             self._paces[job.target.url] = pace
         return pace
 
@@ -207,7 +208,8 @@ class Run:
             job.generation = Generation(
                 target,
                 job.request,
-                self._patience,
+                self._timeouts,
+                self._retries,
                 transport,
                 stops=options.stops(),
                 resume=options.resume(target),
@@ -272,7 +274,7 @@ class Run:
         self._jobs.discard(job)
         generation, target = job.generation, job.target
         if generation.failure is None:  # what fails again and again must not live on its own failures
-            self._budget.give()
+            self._budget.give_back()
         usage = generation.exchange.usage
         self.totals.used(target.provider, target.model, usage, generation.timing)
         if usage is not None:

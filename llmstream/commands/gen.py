@@ -21,14 +21,15 @@ from ..errors import Error, NotFound, OutputFailed, ReaderGone, Signalled, Usage
 from ..providers.registry import Catalogue
 from ..providers.resolve import Target, shown
 from ..request import prompt as prompts
-from ..request.builder import RequestBuilder, patience
+from ..request.builder import RequestBuilder, network
 from . import options, settings
 from . import stop_options as stopping
 
 if TYPE_CHECKING:
     from ..core.request import Request
+    from ..core.retry import RetryPolicy
     from ..core.stop.stops import Stops
-    from ..core.timing import Patience
+    from ..core.timing import Timeouts
     from ..net.generation import Generation
     from ..net.loop import Loop
     from ..net.resume import Resume
@@ -104,7 +105,7 @@ def command(
     loop = Loop()
     route = find(target, loop, request.size(), record=record, speed=speed, progress=os.isatty(stdio.STDERR))
     try:
-        answer.run(route, loop, patience(given), go_on)
+        answer.run(route, loop, *network(given), go_on)
     finally:
         route.transport.close()
 
@@ -116,13 +117,13 @@ class _Answer:
         self._request, self._output, self._stops = request, output, stops
         self._stats = _open_stats(output["stats_file"])
 
-    def run(self, route: Route, loop: Loop, patience: Patience, go_on: bool) -> None:
+    def run(self, route: Route, loop: Loop, timeouts: Timeouts, retries: RetryPolicy, go_on: bool) -> None:
         from ..net.generation import Generation, events
 
         target, tell = route.target, partial(stdio.note, NAME)
         resume = _resume(target) if go_on else None
         generation = Generation(
-            target, self._request, patience, route.transport, stops=self._stops, resume=resume, note=tell
+            target, self._request, timeouts, retries, route.transport, stops=self._stops, resume=resume, note=tell
         )
         try:
             generation.start()

@@ -13,7 +13,7 @@ from ..dialects import dialect
 from ..errors import ReaderGone, UsageError
 from ..providers.registry import Catalogue
 from ..providers.resolve import Target
-from ..request.builder import RequestBuilder, patience
+from ..request.builder import RequestBuilder, network
 from . import options, settings
 from . import stop_options as stopping
 
@@ -102,7 +102,7 @@ def command(
     how = _options(given, _clamped(jobs))
     from ..batch.run import Run
 
-    run = Run(loop, source, asking, patience(given), how, totals, kept)
+    run = Run(loop, source, asking, *network(given), how, totals, kept)
     _explain(loop, source)
     try:
         _watched(run, totals, quiet, usage)

@@ -16,7 +16,7 @@ from . import faults, sse, values
 from .decoder import Decoder
 from .events import Event, Finish, Reasoning, Start, Text, ToolCall, Usage
 from .surrogates import REPLACEMENT, Joiner, scrub
-from .timing import Limits, Timing
+from .timing import Timeouts, Timing
 
 MAX_FAULT = 64 * 1024  # of a body that is no stream
 MAX_ANSWER = sse.MAX_EVENT  # of an answer sent whole, as JSON
@@ -35,14 +35,14 @@ class Exchange:
     def __init__(
         self,
         decoder: Decoder,
-        limits: Limits,
+        timeouts: Timeouts,
         timing: Timing,
         now: float,
         url: str,
         frames: sse.Frames | None = None,
     ) -> None:
         self._decoder = decoder
-        self._limits, self._url = limits, url
+        self._timeouts, self._url = timeouts, url
         self._parser: sse.Frames = frames or sse.Parser()
         self.headers: Mapping[str, str] = {}
         self._body: list[bytes] | None = None  # of a response that is no event stream
@@ -81,15 +81,17 @@ class Exchange:
             return self._fail(error)
         return self._decode(frames, now) if frames else []
 
-    def close(self, now: float, reason: str = "", again: int = UNLIMITED) -> list[Event]:
+    def close(self, now: float, reason: str = "", max_retries: int = UNLIMITED) -> list[Event]:
         """The connection has ended, by itself or for `reason`: the last events, and the verdict.
 
-        `again` says how often a connection that failed so is worth trying.
+        `max_retries` says how often a connection that failed so is worth trying.
         """
         if self.over:
             return []
         if not self.status:
-            return self._fail(Unavailable(reason or "the connection closed before an answer came", again=again))
+            return self._fail(
+                Unavailable(reason or "the connection closed before an answer came", max_retries=max_retries)
+            )
         if self._body is not None and (self.status != 200 or not reason):
             return self._whole(now)
         try:
@@ -104,7 +106,7 @@ class Exchange:
 
     def cut(self, now: float, ended: bool) -> bool:
         """Whether an answer under way stands cut: the connection `ended`, or nothing has come for too long."""
-        stall = self._limits.stall
+        stall = self._timeouts.stall
         broken = ended or (stall is not None and not self._suspended and now >= self._life + stall)
         begun = self.timing.first is not None and self._body is None
         return broken and begun and not self.over and not self._decoder.finish
@@ -141,12 +143,12 @@ class Exchange:
             if self._decoder.finish:
                 return self._end()
             if self.timing.first is None:
-                late = f"no token within {self._limits.first_token:g} s ({option('first_token_timeout')})"
-                return self._fail(Unavailable(late, again=0))
-            return self._break(f"nothing new for {self._limits.stall:g} s ({option('stall_timeout')})")
+                late = f"no token within {self._timeouts.first_token:g} s ({option('first_token_timeout')})"
+                return self._fail(Unavailable(late, max_retries=0))
+            return self._break(f"nothing new for {self._timeouts.stall:g} s ({option('stall_timeout')})")
         if total is not None and now >= total:
-            late = f"not done within {self._limits.total:g} s ({option('timeout')})"
-            return self._fail(Unavailable(late, again=0)) if self.timing.first is None else self._break(late)
+            late = f"not done within {self._timeouts.total:g} s ({option('timeout')})"
+            return self._fail(Unavailable(late, max_retries=0)) if self.timing.first is None else self._break(late)
         return []
 
     def suspend(self) -> None:
@@ -162,14 +164,14 @@ class Exchange:
         if self._suspended:
             return None
         if self._decoder.finish and not self._decoder.premature:
-            return self._life + self._limits.grace
+            return self._life + self._timeouts.grace
         if self.timing.first is None:
-            limit = self._limits.first_token
+            limit = self._timeouts.first_token
             return None if limit is None else self._asked + limit
-        return None if self._limits.stall is None else self._life + self._limits.stall
+        return None if self._timeouts.stall is None else self._life + self._timeouts.stall
 
     def _total_deadline(self) -> float | None:
-        return None if self._limits.total is None else self.timing.started + self._limits.total
+        return None if self._timeouts.total is None else self.timing.started + self._timeouts.total
 
     def _content_type(self) -> str:
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -196,7 +198,7 @@ class Exchange:
     def _break(self, why: str) -> list[Event]:
         events = self._halves()  # they count
         if self.timing.first is None:
-            return events + self._fail(Incomplete(f"{why}: no output came", again=UNLIMITED))
+            return events + self._fail(Incomplete(f"{why}: no output came", max_retries=UNLIMITED))
         plural = "" if self.characters == 1 else "s"
         error = Incomplete(f"{why}: the answer breaks off after {self.characters} character{plural}")
         return events + self._fail(error)

@@ -1,7 +1,7 @@
-"""When to ask again after a failure, and how long to wait first.
+"""Retries: whether a failed request is sent again, and after which wait.
 
-Only what failed before any output is asked again, and only what may pass. The wait is the server's Retry-After where
-it gives one, else a random part of an exponentially growing bound ("full jitter": clients that failed together do
+Only a failure before any output is retried, and only one that may be temporary. The wait is the server's Retry-After
+where it gives one, else a random part of an exponentially growing bound ("full jitter": clients that failed together do
 not come back together).
 """
 
@@ -9,70 +9,80 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from ..errors import UNLIMITED, Error, option
 
-FIRST, LONGEST = 0.5, 30.0  # seconds: the bounds of the first and the last wait
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0  # bounds of the first and of the longest random wait
 
 
-class Retries:
-    """The budget of one generation: `limit` times, none of them after a wait of more than `max_wait` seconds.
+class RetryPolicy(NamedTuple):
+    """How often a request is retried: `limit` times, none of them after a wait of more than `max_wait` seconds.
 
-    `allowed`, where given, is asked last.
+    `budget` is consulted last, where many generations share one: it returns whether there is a retry left, and uses it.
     """
 
-    def __init__(self, limit: int = 4, max_wait: float = 60.0, allowed: Callable[[], bool] | None = None) -> None:
-        self._limit, self._max_wait, self._allowed = limit, max_wait, allowed
-        self.done = 0
+    limit: int = 4
+    max_wait: float = 60.0
+    budget: Callable[[], bool] | None = None
 
-    def wait(self, failure: Error, headers: Mapping[str, str], wall: float, dice: float) -> float | None:
-        """Seconds to wait before the next try, or None to give up.
 
-        `wall` is the time of day in Unix seconds, `dice` a random number in [0, 1).
-        Where a wait that the server asks for is what forbids it, failure says so.
+class Backoff:
+    """Counts the retries of one generation, and chooses the wait before each."""
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
+        self.retries = 0
+
+    def wait(self, error: Error, headers: Mapping[str, str], wall: float, random: float) -> float | None:
+        """Returns the seconds to wait before the next attempt, or None to give up.
+
+        `headers` are those of the response that failed, `wall` is the time of day in Unix seconds, `random` a number
+        in [0, 1). Where the wait that the server asks for is too long, the message of `error` gets a note of it.
         """
-        should = headers.get("x-should-retry")
-        worth = {"true": UNLIMITED, "false": 0}.get(should or "", failure.again)
-        if self.done >= min(self._limit, worth):
+        policy = self._policy
+        max_retries = {"true": UNLIMITED, "false": 0}.get(headers.get("x-should-retry", ""), error.max_retries)
+        if self.retries >= min(policy.limit, max_retries):
             return None
-        asked = retry_after(headers, wall)
-        if asked is not None and asked > self._max_wait:
-            failure.message += f": it asks to wait {spoken(asked)}, more than {option('max_retry_wait')} allows"
+        wait = retry_after(headers, wall)
+        if wait is not None and wait > policy.max_wait:
+            allowed = f"more than {option('max_retry_wait')} allows"
+            error.message += f": the server asks to wait {format_wait(wait)}, {allowed}"
             return None
-        if self._allowed is not None and not self._allowed():
+        if policy.budget is not None and not policy.budget():
             return None
-        bound = min(FIRST * 2**self.done, LONGEST, self._max_wait)
-        self.done += 1
-        return asked if asked is not None else bound * dice
+        bound = min(FIRST_WAIT_S * 2**self.retries, LONGEST_WAIT_S, policy.max_wait)
+        self.retries += 1
+        return bound * random if wait is None else wait
 
 
-class Budget:
-    """The retries of a whole run of many prompts, so that it fails fast where a provider is down.
+class RetryBudget:
+    """The retries that many prompts share, so that a run fails fast where a provider is down.
 
-    It starts at `retries` times `jobs` (30 at least); each retry takes one, each finished prompt gives one back, up to
-    the start. With no retries there are none.
+    It starts at `retries` times `jobs`, at least 30. Each retry uses one, and each finished prompt gives one back, up
+    to the start. With `retries` 0 there are no retries.
     """
 
     def __init__(self, retries: int, jobs: int) -> None:
-        self._most = self.left = max(retries * jobs, 30) if retries else 0
+        self._limit = self.left = max(retries * jobs, 30) if retries else 0
 
-    def take(self) -> bool:
-        """Whether there is one more retry; it is taken."""
+    def use(self) -> bool:
+        """Uses a retry, and returns whether there was one."""
         if not self.left:
             return False
         self.left -= 1
         return True
 
-    def give(self) -> None:
-        """A prompt is finished."""
-        self.left = min(self._most, self.left + 1)
+    def give_back(self) -> None:
+        """Gives a retry back, for a finished prompt."""
+        self.left = min(self._limit, self.left + 1)
 
 
 def retry_after(headers: Mapping[str, str], wall: float) -> float | None:
-    """The wait that a response asks for, in seconds from now, never negative; None where it asks for none.
+    """Returns the wait that a response asks for, in seconds from `wall`, never negative; None without a valid one.
 
-    RFC 9110 section 10.2.3 (seconds or an HTTP date), and OpenAI's `retry-after-ms`. Fractions are taken as meant;
-    what cannot be read is taken for none.
+    Read are `Retry-After` (RFC 9110 section 10.2.3: seconds, also with a fraction, or an HTTP date), and OpenAI's
+    `retry-after-ms`.
     """
     for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         try:
@@ -91,8 +101,8 @@ def retry_after(headers: Mapping[str, str], wall: float) -> float | None:
         return None
 
 
-def spoken(seconds: float) -> str:
-    """A wait in a unit that people think in."""
+def format_wait(seconds: float) -> str:
+    """Writes a wait in seconds, minutes, hours or days, whichever fits."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     if seconds < 7200:

@@ -1,13 +1,16 @@
-"""When things happened in one generation, in seconds of a monotonic clock that the caller reads."""
+"""Times and time-outs of one generation, in seconds. The clock is monotonic, and the caller reads it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 
 class Timing:
-    """`started` at the request, `first` and `last` at the first and last piece of output (None before it)."""
+    """The times of one generation, in seconds of a monotonic clock.
+
+    `started` is when the request was made; `first` and `last` are when the first and the last piece of output
+    arrived, None before there is any.
+    """
 
     __slots__ = ("first", "last", "started")
 
@@ -17,43 +20,32 @@ class Timing:
         self.last: float | None = None
 
     def mark(self, now: float) -> None:
-        """Output arrived."""
+        """Notes that a piece of output arrived at `now`."""
         if self.first is None:
             self.first = now
         self.last = now
 
     @property
     def ttft(self) -> float | None:
-        """Seconds from the request to the first output."""
+        """The time to first token: seconds from the request to the first output, None before it."""
         return None if self.first is None else self.first - self.started
 
     def rate(self, tokens: int) -> float | None:
-        """Tokens a second after the first one; None where the time is too short to tell."""
+        """Tokens per second after the first one; None where the time is too short to tell."""
         if self.first is None or self.last is None or self.last <= self.first or tokens < 2:
             return None
         return (tokens - 1) / (self.last - self.first)
 
 
-class Limits:
-    """Time-outs in seconds; None is no limit. `grace` is the wait for a usage record after the end mark."""
+class Timeouts(NamedTuple):
+    """The time-outs of one generation, in seconds; None is no limit.
 
-    __slots__ = ("first_token", "grace", "stall", "total")
+    `first_token` runs from the request to the first output, `stall` from one piece of output to the next, `total` from
+    the first request to the end, retries included. `grace` is the wait for a usage record after the end mark.
+    """
 
-    def __init__(
-        self,
-        first_token: float | None = 120.0,
-        stall: float | None = 60.0,
-        total: float | None = None,
-        grace: float = 2.0,
-    ) -> None:
-        self.first_token, self.stall, self.total, self.grace = first_token, stall, total, grace
-
-
-class Patience(NamedTuple):
-    """How long to wait, in seconds, and how often to try again."""
-
-    limits: Limits
-    connect_timeout: float = 10.0
-    retries: int = 4
-    max_retry_wait: float = 60.0
-    allowed: Callable[[], bool] | None = None  # whether there is another try, where many share a budget
+    first_token: float | None = 120.0
+    stall: float | None = 60.0
+    total: float | None = None
+    connect: float | None = 10.0
+    grace: float = 2.0

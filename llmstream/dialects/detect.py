@@ -10,7 +10,7 @@ from ..core.decoder import Decoder
 from ..core.events import Event
 from ..core.exchange import Exchange
 from ..core.sse import Frame
-from ..core.timing import Limits, Timing
+from ..core.timing import Timeouts, Timing
 from ..errors import Error, Incomplete
 
 FIELDS = (b"data", b"event", b"id", b"retry", b"")  # of an event stream's lines, before the colon
@@ -58,7 +58,7 @@ class Raw:
     """Bytes in, events out, as an Exchange has them: once `over` is true, `failure` is why the answer is not whole."""
 
     def __init__(self, grace: float) -> None:
-        self._limits = Limits(None, None, None, grace)
+        self._timeouts = Timeouts(None, None, None, grace=grace)
         self._exchange: Exchange | None = None
         self._head: list[bytes] = []  # what came before the stream was recognised
         self._held = 0
@@ -149,7 +149,7 @@ class Raw:
         return None
 
     def _begin(self, decoder: Decoder, now: float) -> list[Event]:
-        self._exchange = Exchange(decoder, self._limits, Timing(now), now, "the input", self._kind())
+        self._exchange = Exchange(decoder, self._timeouts, Timing(now), now, "the input", self._kind())
         self._exchange.head(200, {"content-type": self._type})
         head, self._head = b"".join(self._head), []
         return self._exchange.feed(head, now)

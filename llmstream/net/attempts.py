@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..core.exchange import Exchange
 from ..core.faults import WHICH_KEY
 from ..core.request import Request
-from ..core.retry import Retries
-from ..core.timing import Patience, Timing
+from ..core.retry import Backoff, RetryPolicy
+from ..core.timing import Timeouts, Timing
 from ..dialects import dialect
 from ..errors import Error, Incomplete, Unavailable
 from ..providers.registry import PROVIDERS
@@ -35,11 +35,13 @@ class NextAttempt(NamedTuple):
 class Attempts:
     """The requests of one generation. Times are seconds of the transport's clock."""
 
-    def __init__(self, target: Target, request: Request, patience: Patience, resume: Resume | None = None) -> None:
+    def __init__(
+        self, target: Target, request: Request, timeouts: Timeouts, policy: RetryPolicy, resume: Resume | None = None
+    ) -> None:
         self._target = target
         self._url = target.url
-        self._limits = patience.limits
-        self._retries = Retries(patience.retries, patience.max_retry_wait, patience.allowed)
+        self._timeouts = timeouts
+        self._backoff = Backoff(policy)
         self._dialect = dialect(target.api)
         self._body: dict[str, Any] = self._dialect.body(request, target.fields)
         self._resume = resume
@@ -57,7 +59,7 @@ class Attempts:
     def exchange(self, timing: Timing, begun: float) -> Exchange:
         """What reads the answer to a request that goes out at `begun`."""
         decoder = self._dialect.Decoder(self._target.provider, self._target.model)
-        return Exchange(decoder, self._limits, timing, begun, shown(self._url))
+        return Exchange(decoder, self._timeouts, timing, begun, shown(self._url))
 
     def follow(self, location: str | None) -> bool:
         """Takes a redirect that keeps the method, within the same origin: the key is sent to no other.
@@ -90,7 +92,7 @@ class Attempts:
         wait = self._wait(failure, exchange, now)
         if wait is None:
             return None
-        why = f"{self.redacted(failure).message}: trying again in {wait:.1f} s ({self._retries.done})"
+        why = f"{self.redacted(failure).message}: trying again in {wait:.1f} s ({self._backoff.retries})"
         return NextAttempt(self.ask(), now + wait, why)
 
     def received(self, chunk: bytes, events: list[Any]) -> None:
@@ -113,7 +115,7 @@ class Attempts:
 
     def _wait(self, failure: Error, exchange: Exchange, now: float) -> float | None:
         """Seconds until another request, None where it is not worth one or the whole answer's time would be over."""
-        wait, total = self._retries.wait(failure, exchange.headers, time.time(), _dice()), self._limits.total
+        wait, total = self._backoff.wait(failure, exchange.headers, time.time(), _dice()), self._timeouts.total
         late = wait is not None and total is not None and now + wait >= exchange.timing.started + total
         return None if late else wait
 
@@ -142,7 +144,7 @@ class Attempts:
         told = said.replace(key, "[key]") if len(key) >= SECRET else said
         if said != message:
             told += self._which_key()
-        return error if told == message else type(error)(told, again=error.again)
+        return error if told == message else type(error)(told, max_retries=error.max_retries)
 
     def _which_key(self) -> str:
         row = PROVIDERS.get(self._target.provider)

@@ -101,7 +101,7 @@ class Curl:
         self._told: list[_Running] = []
         self._lingering: set[_Running] = set()
 
-    def send(self, ask: HttpRequest, connect_timeout: float, wake: Callable[[], object]) -> Transfer:
+    def send(self, ask: HttpRequest, connect_timeout: float | None, wake: Callable[[], object]) -> Transfer:
         transfer = _Running(self, wake)
         prepare(transfer.easy, ask, connect_timeout)
         self._add(transfer)
@@ -232,7 +232,7 @@ class Curl:
                 transfer.ended = True
                 self.touched[transfer] = None
                 hint = HINTS.get(code, "")
-                transfer.again = WORTH.get(code, UNLIMITED)
+                transfer.max_retries = WORTH.get(code, UNLIMITED)
                 transfer.reason = (message or f"libcurl error {code}").rstrip(".") + (f" ({hint})" if hint else "")
                 if code == pycurl.E_URL_MALFORMAT:
                     transfer.fault = UsageError(transfer.reason)

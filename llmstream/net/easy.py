@@ -30,8 +30,8 @@ OURS = (
 )
 
 
-def prepare(easy: pycurl.Curl, ask: HttpRequest, connect_timeout: float) -> None:
-    """Sets the request; a connect_timeout of 0 is none. Raises UsageError for what is no URL."""
+def prepare(easy: pycurl.Curl, ask: HttpRequest, connect_timeout: float | None) -> None:
+    """Sets the request; a connect_timeout of None is no limit. Raises UsageError for what is no URL."""
     given = {line.partition(":")[0].lower() for line in ask.headers}
     headers = [*ask.headers, *(line for line in OURS if line.partition(":")[0].lower() not in given)]
     if ask.body is not None:
@@ -46,7 +46,7 @@ def prepare(easy: pycurl.Curl, ask: HttpRequest, connect_timeout: float) -> None
     except UnicodeEncodeError:
         raise UsageError(f"{shown(ask.url)} is not a URL: it is not ASCII") from None
     easy.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
-    easy.setopt(pycurl.CONNECTTIMEOUT_MS, min(round(connect_timeout * 1000), FOREVER) or FOREVER)
+    easy.setopt(pycurl.CONNECTTIMEOUT_MS, min(round((connect_timeout or 0) * 1000), FOREVER) or FOREVER)
     easy.setopt(pycurl.NOSIGNAL, 1)
     easy.setopt(pycurl.NOPROXY, _no_proxy())
     if ask.url.startswith("https:"):

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from ..core.events import Event, Finish, Text
 from ..core.request import Request
-from ..core.timing import Patience, Timing
+from ..core.retry import RetryPolicy
+from ..core.timing import Timeouts, Timing
 from ..errors import Error
 from ..providers.resolve import Target
 from .attempts import Attempts, NextAttempt
@@ -40,7 +41,8 @@ class Generation:
         self,
         target: Target,
         request: Request,
-        patience: Patience,
+        timeouts: Timeouts,
+        retries: RetryPolicy,
         transport: Transport,
         *,
         stops: Stops | None = None,
@@ -49,8 +51,8 @@ class Generation:
         wake: Callable[[], object] = _nothing,
         later: Callable[[float], object] | None = None,
     ) -> None:
-        self._tries = Attempts(target, request, patience, resume)
-        self._connect_timeout = patience.connect_timeout
+        self._tries = Attempts(target, request, timeouts, retries, resume)
+        self._connect_timeout = timeouts.connect
         self._transport, self._loop = transport, transport.loop
         self._note, self._wake, self._later = note, wake, later
         self._beginning = request.prefill.text if request.prefill else ""  # which the server does not repeat
@@ -175,7 +177,7 @@ class Generation:
             return []
         if not transfer.ended:  # also where something came: the whole answer has its limit
             return exchange.expire(now)
-        events = exchange.close(now, transfer.reason, transfer.again)
+        events = exchange.close(now, transfer.reason, transfer.max_retries)
         if exchange.failure and tries.continued and (continuation := tries.continuation(exchange, transfer, now)):
             self._plan(continuation)
         return events

@@ -48,7 +48,7 @@ class Recorder:
             raise UsageError(f"cannot write {path}: {error.strerror}") from None
         self._write({"recording": 1, "provider": target.provider, "model": target.model, "api": target.api})
 
-    def send(self, ask: HttpRequest, connect_timeout: float, wake: Callable[[], object]) -> Transfer:
+    def send(self, ask: HttpRequest, connect_timeout: float | None, wake: Callable[[], object]) -> Transfer:
         now = self.loop.now()
         self._started = now if self._started is None else self._started
         self._line(now, request={"method": ask.method, "url": shown(ask.url), "body": ask.body})
@@ -143,7 +143,7 @@ class Player:
         self._offset = 0.0  # the clock's time at the recording's time 0
         self._transfer: Transfer | None = None
 
-    def send(self, ask: HttpRequest, connect_timeout: float, wake: Callable[[], object]) -> Transfer:
+    def send(self, ask: HttpRequest, connect_timeout: float | None, wake: Callable[[], object]) -> Transfer:
         """Goes on to the next request of the recording, whatever is asked."""
         while self._next < len(self._records) and "request" not in self._records[self._next]:
             self._next += 1
@@ -178,7 +178,7 @@ class Player:
             return
         self._next += 1
         transfer.play(record)
-        transfer.again = UNLIMITED if self._next < len(self._records) else 0
+        transfer.max_retries = UNLIMITED if self._next < len(self._records) else 0
         if not transfer.ended:
             self._plan(transfer, wake)
         wake()

@@ -106,7 +106,7 @@ class Sdk:
         self._here = threading.local()  # the transfer of each thread
         self._under_way: set[_Sent] = set()
 
-    def send(self, ask: HttpRequest, connect_timeout: float, wake: Callable[[], object]) -> Transfer:
+    def send(self, ask: HttpRequest, connect_timeout: float | None, wake: Callable[[], object]) -> Transfer:
         sent = _Sent(self.loop, wake)
         self._under_way.add(sent)
         sent.hold(False)
@@ -132,7 +132,7 @@ class Sdk:
 
     # In the thread.
 
-    def _carry(self, sent: _Sent, ask: HttpRequest, connect_timeout: float) -> None:
+    def _carry(self, sent: _Sent, ask: HttpRequest, connect_timeout: float | None) -> None:
         try:
             _quiet()
             self._here.sent = sent
@@ -146,11 +146,11 @@ class Sdk:
         finally:
             os.close(sent.writer)
 
-    def _response(self, sent: _Sent, ask: HttpRequest, connect_timeout: float) -> Any:
+    def _response(self, sent: _Sent, ask: HttpRequest, connect_timeout: float | None) -> Any:
         with self._building:
             if self._client is None:
                 self._sdk, self._client = build(self._target, self._mark)
-        timeout = self._sdk.Timeout(None, connect=connect_timeout or None)
+        timeout = self._sdk.Timeout(None, connect=connect_timeout)
         headers = {name: value.strip() for name, _, value in (line.partition(":") for line in ask.headers)}
         body = json.loads(json.dumps(ask.body, ensure_ascii=False).encode("utf-8", "replace"))
         if sent.left:
@@ -185,7 +185,7 @@ class Sdk:
             sent.answered = error.response.status_code, _headers(error.response)
             _write(sent.writer, error.response.content)
         elif sent.signed:
-            sent.reason, sent.again = f"cannot reach {self._target.provider}: {why}", _worth(error)
+            sent.reason, sent.max_retries = f"cannot reach {self._target.provider}: {why}", _worth(error)
         elif getattr(error, "retryable", False):  # google-auth's word for a token server out of order
             sent.reason = f"no token for {self._target.provider}: {why}"
         else:

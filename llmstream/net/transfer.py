@@ -21,15 +21,15 @@ class HttpRequest(NamedTuple):
 class Transfer:
     """`chunks` is what has arrived since it was last taken.
 
-    Once it has `ended`, `reason` says why, "" if well, and `again` how often what ended so is worth trying; `fault` is
-    why it was never sent. Whoever ends it says before whether it is `whole`: all that was wanted has come.
+    Once it has `ended`, `reason` says why, "" if well, and `max_retries` how often to retry after such an end; `fault`
+    is why it was never sent. Whoever ends it says before whether it is `whole`: all that was wanted has come.
     """
 
     def __init__(self) -> None:
         self.chunks: list[bytes] = []
         self.ended = False
         self.reason = ""
-        self.again = UNLIMITED
+        self.max_retries = UNLIMITED
         self.fault: Error | None = None
         self.whole = False
 
@@ -53,8 +53,8 @@ class Transport(Protocol):
 
     loop: Watching
 
-    def send(self, ask: HttpRequest, connect_timeout: float, wake: Callable[[], object]) -> Transfer:
-        """Sends a request; a connect_timeout of 0 is none.
+    def send(self, ask: HttpRequest, connect_timeout: float | None, wake: Callable[[], object]) -> Transfer:
+        """Sends a request; a connect_timeout of None is no limit.
 
         Whenever something of the answer has arrived in the transfer, and when it has ended, `wake` is called.
         """

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..core.request import Request
-from ..core.timing import Limits, Patience
+from ..core.retry import RetryPolicy
+from ..core.timing import Timeouts
 from ..errors import UsageError
 from ..providers.registry import BUILT_IN, SDK, Catalogue
 from ..providers.resolve import Target, named, resolve
@@ -93,16 +94,16 @@ def _target(options: Mapping[str, Any], env: Mapping[str, str], catalogue: Catal
     return resolve(f"{provider}/{model}", api, given, rows)
 
 
-def patience(options: Mapping[str, Any]) -> Patience:
-    """The network options; a time-out of 0 is none."""
-    usual = Patience(Limits())
+def network(options: Mapping[str, Any]) -> tuple[Timeouts, RetryPolicy]:
+    """Returns the time-outs and the retry policy that the options say; a time-out of 0 is no limit."""
+    timeouts, policy = Timeouts(), RetryPolicy()
 
     def limit(name: str, default: float | None) -> float | None:
         return options.get(name, default) or None
 
-    limits = Limits(
-        limit("first_token_timeout", usual.limits.first_token),
-        limit("stall_timeout", usual.limits.stall),
-        limit("timeout", usual.limits.total),
-    )
-    return Patience(limits, *(options.get(name, getattr(usual, name)) for name in Patience._fields[1:]))
+    return Timeouts(
+        limit("first_token_timeout", timeouts.first_token),
+        limit("stall_timeout", timeouts.stall),
+        limit("timeout", timeouts.total),
+        limit("connect_timeout", timeouts.connect),
+    ), RetryPolicy(options.get("retries", policy.limit), options.get("max_retry_wait", policy.max_wait))

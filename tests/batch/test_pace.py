@@ -12,7 +12,7 @@ from itertools import pairwise
 import pytest
 
 from llmstream.batch.pace import Pace
-from llmstream.core.retry import Budget
+from llmstream.core.retry import RetryBudget
 
 from ..bench.pace_sim import CASES, Case, simulate
 
@@ -220,11 +220,11 @@ def test_always_refused_is_asked_ever_more_seldom():
 
 
 def test_the_budget_of_a_run():
-    budget = Budget(retries=4, jobs=100)
-    assert sum(budget.take() for _ in range(1000)) == 400
-    budget.give()
-    assert [budget.take(), budget.take()] == [True, False]
+    budget = RetryBudget(retries=4, jobs=100)
+    assert sum(budget.use() for _ in range(1000)) == 400
+    budget.give_back()
+    assert [budget.use(), budget.use()] == [True, False]
     for _ in range(1000):
-        budget.give()
+        budget.give_back()
     assert budget.left == 400
-    assert (Budget(4, 1).left, Budget(0, 8).left) == (30, 0)
+    assert (RetryBudget(4, 1).left, RetryBudget(0, 8).left) == (30, 0)

@@ -15,7 +15,7 @@ from itertools import count, product
 from typing import NamedTuple
 
 from llmstream.batch.pace import Pace
-from llmstream.core.retry import Retries
+from llmstream.core.retry import Backoff, RetryPolicy
 from llmstream.errors import Unavailable
 
 WALL = 1_700_000_000.0
@@ -126,7 +126,7 @@ def simulate(
     pace = pace or Pace(case.jobs)
     events: list = []
     ties = count()
-    ready = deque((prompt, Retries(limit=1000)) for prompt in range(prompts))
+    ready = deque((prompt, Backoff(RetryPolicy(1000))) for prompt in range(prompts))
     now, sent_count, done, alarm, what = 0.0, 0, 0, math.inf, ""
     while done < prompts:
         while ready and what != "stale":

@@ -9,7 +9,7 @@ import pytest
 from llmstream.core import exchange as module
 from llmstream.core.events import Finish, Reasoning, Text, ToolCall, Usage
 from llmstream.core.exchange import Exchange
-from llmstream.core.timing import Limits, Timing
+from llmstream.core.timing import Timeouts, Timing
 from llmstream.dialects import dialect
 from llmstream.errors import Incomplete, Refused, Unavailable
 from tests.support.loopback import DONE, chat_end, chat_text, frame
@@ -18,8 +18,10 @@ SSE = {"content-type": "text/event-stream; charset=utf-8"}
 JSON = {"content-type": "application/json"}
 
 
-def begin(api: str = "chat", limits: Limits | None = None, status: int = 200, headers: dict = SSE) -> Exchange:
-    exchange = Exchange(dialect(api).Decoder("p", "m"), limits or Limits(), Timing(100.0), 100.0, "http://host/v1/x")
+def begin(api: str = "chat", timeouts: Timeouts | None = None, status: int = 200, headers: dict = SSE) -> Exchange:
+    exchange = Exchange(
+        dialect(api).Decoder("p", "m"), timeouts or Timeouts(), Timing(100.0), 100.0, "http://host/v1/x"
+    )
     exchange.head(status, headers)
     return exchange
 
@@ -32,7 +34,7 @@ def text(events: list) -> str:
 
 
 def test_the_first_token_is_awaited_from_the_request_on():
-    exchange = begin(limits=Limits(first_token=5))
+    exchange = begin(timeouts=Timeouts(first_token=5))
     assert exchange.deadline() == 105
     assert exchange.feed(b": wait\n\n", 104) == []
     assert exchange.deadline() == 105
@@ -51,7 +53,7 @@ def test_a_late_finish_is_waited_on_from_its_own_time():
 
 
 def test_keep_alives_are_no_progress():
-    exchange = begin(limits=Limits(stall=5))
+    exchange = begin(timeouts=Timeouts(stall=5))
     exchange.feed(chat_text("a"), 103)
     assert exchange.deadline() == 108
     exchange.feed(b": wait\n\nevent: ping\ndata: {}\n\n", 107)
@@ -65,7 +67,7 @@ def test_keep_alives_are_no_progress():
 
 
 def test_a_slow_reader_is_not_the_providers_fault():
-    exchange = begin(limits=Limits(stall=5))
+    exchange = begin(timeouts=Timeouts(stall=5))
     exchange.feed(chat_text("a"), 101)
     exchange.resume(150)
     assert exchange.deadline() == 155
@@ -73,7 +75,7 @@ def test_a_slow_reader_is_not_the_providers_fault():
 
 @pytest.mark.parametrize(("fed", "kind"), [(b"", Unavailable), (chat_text("a"), Incomplete)])
 def test_the_total(fed, kind):
-    exchange = begin(limits=Limits(total=7))
+    exchange = begin(timeouts=Timeouts(total=7))
     exchange.feed(fed, 101)
     assert exchange.deadline() == 107
     exchange.expire(107)
@@ -82,7 +84,7 @@ def test_the_total(fed, kind):
 
 
 def test_no_limit_is_no_deadline():
-    exchange = begin(limits=Limits(None, None, None))
+    exchange = begin(timeouts=Timeouts(None, None, None))
     assert exchange.deadline() is None
     exchange.feed(chat_text("a"), 101)
     assert exchange.deadline() is None
@@ -105,7 +107,7 @@ def test_a_finish_reason_in_every_chunk_ends_no_wait():
         choice = {"index": 0, "delta": {"content": text}, "finish_reason": "stop"}
         return frame({"id": "c", "model": "m", "choices": [choice]})
 
-    exchange = begin(limits=Limits(stall=30))
+    exchange = begin(timeouts=Timeouts(stall=30))
     exchange.feed(both("a"), 101)
     assert exchange.deadline() == 103
     exchange.feed(both("b"), 102)
@@ -134,7 +136,7 @@ def test_times():
 
 
 def test_nothing_came():
-    exchange = Exchange(dialect("chat").Decoder("p", "m"), Limits(), Timing(0.0), 0.0, "http://host")
+    exchange = Exchange(dialect("chat").Decoder("p", "m"), Timeouts(), Timing(0.0), 0.0, "http://host")
     exchange.close(1.0)
     assert type(exchange.failure) is Unavailable
 

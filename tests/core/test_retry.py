@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmstream.core.retry import Retries, retry_after
+from llmstream.core.retry import Backoff, RetryPolicy, retry_after
 from llmstream.errors import Refused, Unavailable
 
 NOON = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
@@ -33,42 +33,42 @@ def test_retry_after(headers, seconds):
 
 
 def test_the_waits_grow_and_end():
-    retries = Retries(limit=8, max_wait=60)
+    retries = Backoff(RetryPolicy(limit=8, max_wait=60))
     waits = [retries.wait(Unavailable("busy"), {}, NOON, 1.0) for _ in range(9)]
     assert waits == [0.5, 1, 2, 4, 8, 16, 30, 30, None]
 
 
 def test_the_waits_are_jittered_from_zero():
-    assert Retries().wait(Unavailable("busy"), {}, NOON, 0.0) == 0
+    assert Backoff(RetryPolicy()).wait(Unavailable("busy"), {}, NOON, 0.0) == 0
 
 
 def test_no_wait_is_longer_than_allowed():
-    retries = Retries(limit=8, max_wait=3)
+    retries = Backoff(RetryPolicy(limit=8, max_wait=3))
     assert [retries.wait(Unavailable("busy"), {}, NOON, 1.0) for _ in range(4)] == [0.5, 1, 2, 3]
 
 
 def test_the_server_s_wait_is_obeyed_up_to_the_limit():
-    assert Retries().wait(Unavailable("busy"), {"retry-after": "60"}, NOON, 0.5) == 60
+    assert Backoff(RetryPolicy()).wait(Unavailable("busy"), {"retry-after": "60"}, NOON, 0.5) == 60
     failure = Unavailable("busy")
-    assert Retries().wait(failure, {"retry-after": str(16 * 86400)}, NOON, 0.5) is None
-    assert str(failure) == "busy: it asks to wait 16 days, more than max_retry_wait allows"
+    assert Backoff(RetryPolicy()).wait(failure, {"retry-after": str(16 * 86400)}, NOON, 0.5) is None
+    assert str(failure) == "busy: the server asks to wait 16 days, more than max_retry_wait allows"
 
 
 @pytest.mark.parametrize(
     ("failure", "headers", "again"),
     [
         (Unavailable("busy"), {}, True),
-        (Unavailable("no such host", again=0), {}, False),
-        (Unavailable("refused", again=1), {}, True),
+        (Unavailable("no such host", max_retries=0), {}, False),
+        (Unavailable("refused", max_retries=1), {}, True),
         (Refused("no"), {}, False),
         (Refused("no"), {"x-should-retry": "true"}, True),
         (Unavailable("busy"), {"x-should-retry": "false"}, False),
     ],
 )
 def test_what_may_pass_is_asked_again(failure, headers, again):
-    assert (Retries().wait(failure, headers, NOON, 0.5) is not None) == again
+    assert (Backoff(RetryPolicy()).wait(failure, headers, NOON, 0.5) is not None) == again
 
 
 def test_what_is_worth_one_more_try_gets_one():
-    retries = Retries(limit=4, max_wait=60)
-    assert [retries.wait(Unavailable("refused", again=1), {}, NOON, 1.0) for _ in range(2)] == [0.5, None]
+    retries = Backoff(RetryPolicy(limit=4, max_wait=60))
+    assert [retries.wait(Unavailable("refused", max_retries=1), {}, NOON, 1.0) for _ in range(2)] == [0.5, None]

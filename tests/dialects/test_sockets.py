@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from llmstream.core.request import Request
-from llmstream.core.timing import Limits, Patience
+from llmstream.core.retry import RetryPolicy
+from llmstream.core.timing import Timeouts
 from llmstream.dialects import dialect
 from llmstream.errors import Error
 from llmstream.net.curl import Curl
@@ -30,7 +31,7 @@ def test_over_a_socket(transcript):
         url = provider.url + dialect(transcript.api).PATH
         target = Target("openai", "m", transcript.api, url, "sk-test-key", {}, "")
         loop = Loop()
-        generation = Generation(target, Request("m", "Hi"), Patience(Limits(grace=0.1), retries=0), Curl(loop))
+        generation = Generation(target, Request("m", "Hi"), Timeouts(grace=0.1), RetryPolicy(0), Curl(loop))
         generation.start()
         arrived, failure = [], None
         try:

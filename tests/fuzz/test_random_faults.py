@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from llmstream.core.render import TextRenderer
 from llmstream.core.request import Request
-from llmstream.core.timing import Limits, Patience
+from llmstream.core.retry import RetryPolicy
+from llmstream.core.timing import Timeouts
 from llmstream.errors import Error
 from llmstream.net.generation import Generation, events
 from llmstream.net.transfer import HttpRequest, Transfer
@@ -145,7 +146,7 @@ def generate(api: str, script: list[Try]) -> tuple[bytes, int, int]:
     """stdout, status and requests of a generation."""
     transport = Scripted(script, api)
     target = Target("p", "m", api, "http://p", "", {}, "")
-    generation = Generation(target, Request("m", "Hi"), Patience(Limits(), retries=RETRIES), transport)
+    generation = Generation(target, Request("m", "Hi"), Timeouts(), RetryPolicy(RETRIES), transport)
     renderer, out = TextRenderer(), b""
     generation.start()
     try:

@@ -19,7 +19,7 @@ with atheris.instrument_imports(include=["llmstream"]):
     from llmstream.core import sse
     from llmstream.core.exchange import Exchange
     from llmstream.core.render import EventRenderer, TextRenderer
-    from llmstream.core.timing import Limits, Timing
+    from llmstream.core.timing import Timeouts, Timing
     from llmstream.dialects import APIS, dialect
     from llmstream.errors import Error, Incomplete
 
@@ -36,7 +36,7 @@ def one(data: bytes) -> None:
     choice, status, step, body = data[0], (200, 200, 200, 429)[data[1] % 4], data[2] or 1, data[3:]
     chunks = [body[i : i + step] for i in range(0, len(body), step)]
     decoder = dialect(APIS[choice % 3]).Decoder("p", "m")
-    exchange = Exchange(decoder, Limits(), Timing(0.0), 0.0, "http://host")
+    exchange = Exchange(decoder, Timeouts(), Timing(0.0), 0.0, "http://host")
     exchange.head(status, {"content-type": TYPES[choice // 3 % 4]})
     events = [event for chunk in chunks for event in exchange.feed(chunk, 1.0)]
     events += exchange.close(2.0, "reset" if choice & 64 else "")
@@ -64,7 +64,7 @@ def large() -> None:
     piece = b"x" * 65536
     tracemalloc.start()
     for first, pieces in ((b"data: ", 1024), (b"\x1f\x8b", 4096)):
-        exchange = Exchange(dialect("chat").Decoder("p", "m"), Limits(), Timing(0.0), 0.0, "http://host")
+        exchange = Exchange(dialect("chat").Decoder("p", "m"), Timeouts(), Timing(0.0), 0.0, "http://host")
         exchange.head(200, {"content-type": "text/event-stream"})
         exchange.feed(first, 1.0)
         for _ in range(pieces):

@@ -8,7 +8,7 @@ from llmstream.core.events import Finish, Text
 from llmstream.core.stop import until
 from llmstream.core.stop.conditions import from_mapping
 from llmstream.core.stop.stops import Stops
-from llmstream.core.timing import Limits
+from llmstream.core.timing import Timeouts
 from llmstream.errors import Incomplete, Refused, Unavailable
 from llmstream.net.resume import of
 
@@ -135,7 +135,7 @@ def test_closed_from_within_wake(transport, wakes):
 
 
 def test_no_first_token(transport):
-    generation = started(transport, Limits(first_token=120.0))
+    generation = started(transport, Timeouts(first_token=120.0))
     transport.last.arrive()
     transport.until(119)
     assert not generation.over
@@ -145,7 +145,7 @@ def test_no_first_token(transport):
 
 
 def test_the_first_token_has_its_time_in_each_try(transport):
-    generation = started(transport, Limits(first_token=10.0))
+    generation = started(transport, Timeouts(first_token=10.0))
     transport.until(9)
     busy(transport)
     transport.until(25)  # sent at 16
@@ -158,7 +158,7 @@ def test_the_first_token_has_its_time_in_each_try(transport):
 def test_a_try_that_waits_for_its_turn_has_its_time_from_when_it_is_sent(transport, queued):
     """As in `map`, where a provider's pace may hold it back for longer than a time-out."""
     asked = []
-    generation = started(transport, Limits(first_token=10.0, stall=10.0), later=asked.append)
+    generation = started(transport, Timeouts(first_token=10.0, stall=10.0), later=asked.append)
     busy(transport)
     assert asked == [7.0]
     transport.until(queued)
@@ -179,7 +179,7 @@ def test_what_failed_can_be_read_when_another_try_is_planned(transport):
 
 
 def test_a_stall(transport):
-    generation = started(transport, Limits(stall=60.0))
+    generation = started(transport, Timeouts(stall=60.0))
     transport.last.arrive(chat_text("Hello"))
     transport.until(50)
     transport.last.arrive(chat_text(", you"))
@@ -191,7 +191,7 @@ def test_a_stall(transport):
 
 
 def test_a_usage_record_is_waited_for_and_not_for_long(transport):
-    generation = started(transport, Limits(grace=2.0))
+    generation = started(transport, Timeouts(grace=2.0))
     transport.last.arrive(chat_text("Hello"), chat_end(usage=False))
     transport.until(2)
     assert generation.over
@@ -199,7 +199,7 @@ def test_a_usage_record_is_waited_for_and_not_for_long(transport):
 
 
 def test_the_whole_has_its_limit_over_all_tries(transport):
-    generation = started(transport, Limits(total=10.0))
+    generation = started(transport, Timeouts(total=10.0))
     busy(transport)
     transport.until(7)
     transport.last.arrive(chat_text("Hello"))
@@ -209,7 +209,7 @@ def test_the_whole_has_its_limit_over_all_tries(transport):
 
 
 def test_a_wait_beyond_the_limit_is_not_begun(transport):
-    generation = started(transport, Limits(total=5.0))
+    generation = started(transport, Timeouts(total=5.0))
     busy(transport)
     assert generation.over
     assert generation.failure.status == 4
@@ -217,7 +217,7 @@ def test_a_wait_beyond_the_limit_is_not_begun(transport):
 
 
 def test_the_limit_of_the_whole_strikes_while_it_waits_for_its_turn(transport):
-    generation = started(transport, Limits(total=10.0), later=lambda when: None)
+    generation = started(transport, Timeouts(total=10.0), later=lambda when: None)
     busy(transport)
     transport.until(10)
     assert str(generation.failure) == "not done within 10 s (timeout)"
@@ -227,7 +227,7 @@ def test_the_limit_of_the_whole_strikes_while_it_waits_for_its_turn(transport):
 
 
 def test_a_pause_is_no_silence_of_the_provider(transport):
-    generation = started(transport, Limits(first_token=10.0, stall=10.0))
+    generation = started(transport, Timeouts(first_token=10.0, stall=10.0))
     generation.pause(True)
     transport.until(100)
     generation.pause(False)
@@ -246,7 +246,7 @@ def test_a_pause_is_no_silence_of_the_provider(transport):
 
 
 def test_the_limit_of_the_whole_strikes_in_a_pause(transport):
-    generation = started(transport, Limits(total=10.0))
+    generation = started(transport, Timeouts(total=10.0))
     transport.last.arrive(chat_text("Hello"))
     generation.pause(True)
     transport.until(10)
@@ -255,7 +255,7 @@ def test_the_limit_of_the_whole_strikes_in_a_pause(transport):
 
 
 def test_a_pause_outlasts_a_retry_wait(transport):
-    generation = started(transport, Limits(first_token=10.0))
+    generation = started(transport, Timeouts(first_token=10.0))
     busy(transport)
     generation.pause(True)
     transport.until(7)
@@ -268,7 +268,7 @@ def test_a_pause_outlasts_a_retry_wait(transport):
 
 
 def test_a_pause_that_ends_in_a_retry_wait_starts_no_clock(transport):
-    generation = started(transport, Limits(first_token=3.0))
+    generation = started(transport, Timeouts(first_token=3.0))
     generation.pause(True)
     busy(transport)
     generation.pause(False)
@@ -373,7 +373,7 @@ def test_the_server_is_told_that_the_rest_is_not_wanted(transport):
 
 def test_a_stall_is_a_cut_and_a_pause_is_none(transport):
     target = TARGET._replace(resume="replay")
-    generation = started(transport, Limits(stall=10.0), target=target, resume=of(target), stops=stops(seconds=50.0))
+    generation = started(transport, Timeouts(stall=10.0), target=target, resume=of(target), stops=stops(seconds=50.0))
     transport.last.arrive(chat_text("Hello"))
     generation.pause(True)
     transport.until(30)
@@ -385,7 +385,7 @@ def test_a_stall_is_a_cut_and_a_pause_is_none(transport):
 
 
 def test_a_wait_for_the_rest_beyond_the_limit_is_not_begun(transport):
-    generation = going_on(transport, limits=Limits(total=5.0))
+    generation = going_on(transport, timeouts=Timeouts(total=5.0))
     transport.until(1)
     transport.last.arrive(b"{}", **BUSY)
     transport.last.finish()

@@ -212,7 +212,7 @@ def response_rows() -> Iterator[Fault]:
             f"429, Retry-After: {value}", limited, good, stdout=WHOLE, status=0, requests=2, stderr=("trying again",)
         )
     forever = reply("429 Too Many Requests", b"{}", "application/json", "Retry-After: 1382400")
-    yield row("429, Retry-After: 16 days", forever, status=4, stderr=("it asks to wait 16 days",))
+    yield row("429, Retry-After: 16 days", forever, status=4, stderr=("the server asks to wait 16 days",))
     beyond = reply("503 Service Unavailable", b"{}", "application/json", "Retry-After: 5")
     yield row("503, Retry-After past --timeout", beyond, status=4, stderr=("HTTP 503",), args=("--timeout", "3"))
     refused = reply("500 Oops", b"{}", "application/json", "x-should-retry: false")

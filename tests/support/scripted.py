@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from llmstream.core.request import Request
-from llmstream.core.timing import Limits, Patience
+from llmstream.core.retry import RetryPolicy
+from llmstream.core.timing import Timeouts
 from llmstream.net.generation import Generation
 from llmstream.net.transfer import HttpRequest, Transfer
 from llmstream.providers.resolve import Target
@@ -100,14 +101,13 @@ class Scripted:
 
 def started(
     transport: Scripted,
-    limits: Limits | None = None,
+    timeouts: Timeouts | None = None,
     *,
     target: Target = TARGET,
     retries: int = 4,
     **more: object,
 ) -> Generation:
     """A generation whose request is out."""
-    patience = Patience(limits or Limits(), retries=retries)
-    generation = Generation(target, Request("m", "Hi"), patience, transport, **more)
+    generation = Generation(target, Request("m", "Hi"), timeouts or Timeouts(), RetryPolicy(retries), transport, **more)
     generation.start()
     return generation

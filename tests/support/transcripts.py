@@ -25,7 +25,7 @@ from typing import Any
 
 from llmstream.core.events import Event, Finish, Reasoning, Start, Text, ToolCall, Usage
 from llmstream.core.exchange import Exchange
-from llmstream.core.timing import Limits, Timing
+from llmstream.core.timing import Timeouts, Timing
 from llmstream.dialects import dialect
 
 FOLDER = Path(__file__).parent.parent / "wire"
@@ -68,7 +68,7 @@ class Transcript:
     def exchange(self) -> Exchange:
         """A reader of this body, its head already read."""
         decoder = dialect(self.api).Decoder("p", "m")
-        exchange = Exchange(decoder, Limits(), Timing(0.0), 0.0, "http://host/path")
+        exchange = Exchange(decoder, Timeouts(), Timing(0.0), 0.0, "http://host/path")
         exchange.head(self.http, {"content-type": self.content_type})
         return exchange
 
