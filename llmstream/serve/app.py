@@ -1,4 +1,4 @@
-"""The routes."""
+"""The ASGI application: its routes, their descriptions in /openapi.json, and its error handlers."""
 
 from __future__ import annotations
 
@@ -15,53 +15,62 @@ from starlette.routing import Route
 
 from .. import __version__
 from ..errors import Error
-from . import page, refusal
-from .answer import Answer, Serving
+from . import page
+from .answer_response import AnswerResponse, ServerState
 from .bodies import Conversation, Prompt
-from .completions import Streamed, Whole
+from .chat_stream import ChatStreamEncoder
+from .completions import ChunkEncoder, CompletionEncoder
+from .error_responses import OPENAI_PREFIX, error_response, internal_error, response_to
 from .guard import Guard
-from .request import ChatRequest, Generate
+from .request import Generate
 from .settings import Settings
-from .sse import Sse
+
+MAX_PROBLEMS = 5  # of a body, in one error message
 
 
-class Failure(BaseModel):
-    """`status` is what a command would exit with: 2 wrong request, 3 refused, 4 unavailable, 5 not whole."""
+class ErrorBody(BaseModel):
+    """`status` is the exit status of a command: 2 wrong request, 3 refused, 4 unavailable, 5 incomplete."""
 
     status: int
     message: str
 
 
-class CompatibleFailure(BaseModel):
+class OpenAIErrorBody(BaseModel):
+    """OpenAI's error object."""
+
     error: dict[str, Any]
 
 
-class Healthy(BaseModel):
+class Health(BaseModel):
+    """The answer of GET /healthz."""
+
     status: str
 
 
 class Models(BaseModel):
+    """The answer of GET /v1/models."""
+
     object: str
     data: list[dict[str, Any]]
 
 
 def create(generate: Generate, settings: Settings) -> FastAPI:
-    """The ASGI application. Its `state.serving` says who is here, and can refuse and cut them."""
+    """Returns the ASGI application; `app.state.server` is its ServerState."""
     app = FastAPI(
         title="llmstream serve",
         version=__version__,
-        docs_url=None,  # they would load scripts from elsewhere
+        docs_url=None,  # FastAPI's documentation pages load scripts from other sites
         redoc_url=None,
         redirect_slashes=False,
     )
-    serving = app.state.serving = Serving(generate, settings)
-    _add_failures(app)
-    _add_own(app, serving)
-    _add_compatible(app, serving)
-    takers = frozenset(
-        route.path for route in app.routes if isinstance(route, Route) and "POST" in (route.methods or ())
-    )
-    app.add_middleware(Guard, serving=serving, takers=takers)
+    state = app.state.server = ServerState(generate, settings)
+    _add_error_handlers(app)
+    _add_page(app)
+    _add_native_api(app, state)
+    _add_openai_api(app, state)
+    routes = [route for route in app.routes if isinstance(route, Route)]
+    post_paths = frozenset(route.path for route in routes if "POST" in (route.methods or ()))
+    app.add_middleware(Guard, state=state, post_paths=post_paths)
     if settings.allow_origin:
         app.add_middleware(
             CORSMiddleware,
@@ -72,93 +81,97 @@ def create(generate: Generate, settings: Settings) -> FastAPI:
     return app
 
 
-def _described(failure: type[BaseModel], *more: int) -> dict[int | str, dict[str, Any]]:
-    """The failures of a route, for its description."""
-    return {http: {"model": failure} for http in (400, 401, 403, 408, 413, 415, 421, 503, *more)}
+def _error_responses(body: type[BaseModel], *extra: int) -> dict[int | str, dict[str, Any]]:
+    """Describes the error responses of a route."""
+    return {http_status: {"model": body} for http_status in (400, 401, 403, 408, 413, 415, 421, 503, *extra)}
 
 
-def _stream(description: str) -> dict[str, Any]:
-    """A response of Server-Sent Events; the schema is that of one."""
+def _event_stream(description: str) -> dict[str, Any]:
+    """Describes a response of Server-Sent Events; the schema is that of one event."""
     fields = {"event": {"type": "string"}, "data": {"type": "string"}}
     schema = {"type": "object", "properties": fields, "required": ["data"]}
     return {"description": description, "content": {"text/event-stream": {"schema": schema}}}
 
 
-def _add_own(app: FastAPI, serving: Serving) -> None:
-    text, headers = page.read()
-    settings = serving.settings
+def _add_page(app: FastAPI) -> None:
+    html, headers = page.read()
 
     async def index(request: Request) -> Response:
-        return Response(text, headers=headers, media_type="text/html")
+        return Response(html, headers=headers, media_type="text/html")
 
     app.add_route("/", index, include_in_schema=False)
 
-    @app.get("/healthz", responses=_described(Failure))
-    async def healthz() -> Healthy:
-        """Whether requests are taken."""
-        return Healthy(status="ok")
+
+def _add_native_api(app: FastAPI, state: ServerState) -> None:
+    @app.get("/healthz", responses=_error_responses(ErrorBody))
+    async def healthz() -> Health:
+        """Tells that the server accepts requests."""
+        return Health(status="ok")
 
     @app.post(
         "/chat/stream",
         response_class=Response,
-        responses={**_described(Failure, 422), 200: _stream("data, usage, finish and error events; data: [DONE]")},
+        responses={
+            **_error_responses(ErrorBody, 422),
+            200: _event_stream("data, usage, finish and error events; data: [DONE]"),
+        },
     )
     async def chat_stream(prompt: Prompt) -> Response:
-        """One prompt; the answer as Server-Sent Events."""
-        return Answer(serving, prompt.asked(settings), Sse(prompt.reasoning))
+        """Answers one prompt with Server-Sent Events."""
+        return AnswerResponse(state, prompt.asked(state.settings), ChatStreamEncoder(prompt.reasoning))
 
 
-def _add_compatible(app: FastAPI, serving: Serving) -> None:
-    settings = serving.settings
-    offered = dict.fromkeys((settings.model or "default", *settings.models))
+def _add_openai_api(app: FastAPI, state: ServerState) -> None:
+    settings = state.settings
+    default_model = settings.model or "default"
+    names = dict.fromkeys((default_model, *settings.models))
     started = int(time.time())
 
-    @app.get("/v1/models", responses=_described(CompatibleFailure))
+    @app.get("/v1/models", responses=_error_responses(OpenAIErrorBody))
     async def models() -> Models:
-        """What is offered; the first is the one that is asked by default."""
-        data = [{"id": name, "object": "model", "created": started, "owned_by": "llmstream"} for name in offered]
+        """Lists the models to choose from, the default first."""
+        data = [{"id": name, "object": "model", "created": started, "owned_by": "llmstream"} for name in names]
         return Models(object="list", data=data)
 
     @app.post(
         "/v1/chat/completions",
         response_class=JSONResponse,
-        responses={**_described(CompatibleFailure, 502), 200: _stream("The answer, whole or in chunks")},
+        responses={**_error_responses(OpenAIErrorBody, 502), 200: _event_stream("The answer, complete or in chunks")},
     )
     async def completions(conversation: Conversation) -> Response:
-        """OpenAI's Chat Completions, whole or streamed."""
-        asked: ChatRequest = conversation.asked(settings)
-        now, model = int(time.time()), conversation.model or settings.model or "default"
+        """OpenAI's Chat Completions, as one object or as a stream of chunks."""
+        request = conversation.asked(settings)
+        now, model = int(time.time()), conversation.model or default_model
         if not conversation.stream:
-            return Answer(serving, asked, Whole(now, model))
+            return AnswerResponse(state, request, CompletionEncoder(now, model))
         options = conversation.stream_options
-        return Answer(serving, asked, Streamed(now, model, bool(options and options.include_usage)))
+        return AnswerResponse(state, request, ChunkEncoder(now, model, bool(options and options.include_usage)))
 
 
-def _add_failures(app: FastAPI) -> None:
+def _add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> Response:
+    async def invalid_body(request: Request, error: RequestValidationError) -> Response:
         problems = error.errors()
         malformed = any(problem["type"] == "json_invalid" for problem in problems)
-        message = "; ".join(map(_problem, problems[:5]))
-        compatible = request.url.path.startswith(refusal.COMPATIBLE)
-        return refusal.response(request.url.path, 400 if malformed or compatible else 422, message)
+        http_status = 400 if malformed or request.url.path.startswith(OPENAI_PREFIX) else 422
+        return error_response(request.url.path, http_status, "; ".join(map(_problem, problems[:MAX_PROBLEMS])))
 
     @app.exception_handler(HTTPException)
-    async def refused(request: Request, error: HTTPException) -> Response:
-        return refusal.response(request.url.path, error.status_code, str(error.detail), error.headers)
+    async def http_error(request: Request, error: HTTPException) -> Response:
+        return error_response(request.url.path, error.status_code, str(error.detail), error.headers)
 
     @app.exception_handler(Error)
     async def failed(request: Request, error: Error) -> Response:
-        return refusal.of(request.url.path, error)
+        return response_to(request.url.path, error)
 
     @app.exception_handler(Exception)
-    async def broken(request: Request, error: Exception) -> Response:
-        return refusal.response(request.url.path, 500, str(refusal.bug(error)))
+    async def bug(request: Request, error: Exception) -> Response:
+        return error_response(request.url.path, 500, str(internal_error(error)))
 
 
 def _problem(problem: dict[str, Any]) -> str:
-    """What is wrong, and where; what was sent is not repeated."""
+    """Says what is wrong with a body and where, without repeating the client's values."""
     if problem["type"] == "json_invalid":
         return f"the body is not JSON: {problem['ctx']['error']} at character {problem['loc'][-1]}"
-    where = ".".join(str(part) for part in problem["loc"][1:])
-    return f"{where or 'the body'}: {problem['msg']}"
+    path = ".".join(str(part) for part in problem["loc"][1:])
+    return f"{path or 'the body'}: {problem['msg']}"

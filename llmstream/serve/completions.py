@@ -1,4 +1,4 @@
-"""The answer of POST /v1/chat/completions, as OpenAI's Chat Completions have it, in one piece and streamed.
+"""The answer of POST /v1/chat/completions in OpenAI's format: one JSON object, or a stream of chunks.
 
 https://platform.openai.com/docs/api-reference/chat/object and .../chat-streaming
 """
@@ -12,92 +12,115 @@ from typing import Any
 from ..core.events import Event, Finish, Reasoning, Start, Text, ToolCall, Usage
 from ..core.text import encode
 from ..errors import Error
-from .refusal import kind, told
-from .sse import DONE
+from .chat_stream import DONE
+from .error_responses import message_with_hint, openai_error
 
 _json = json.JSONEncoder(ensure_ascii=False).encode
 
-REASONS = {"cancelled": "stop", "refusal": "content_filter"}  # all others have the same names
+OPENAI_REASONS = {"cancelled": "stop", "refusal": "content_filter"}  # all others have the same names
 
 
-class _Head:
-    """The fields that every object of an answer has; `model` is the one that answers, as soon as it is known."""
+class _Completion:
+    """What both formats share: the fields that every object repeats, and the events that end an answer."""
 
-    def __init__(self, kind: str, created: int, model: str) -> None:
-        self._id, self._kind, self._created, self.model = f"chatcmpl-{uuid.uuid4().hex}", kind, created, model
+    object_type: str
 
-    def fields(self) -> dict[str, object]:
-        return {"id": self._id, "object": self._kind, "created": self._created, "model": self.model}
-
-
-class Streamed:
-    """A Renderer: chunks as Server-Sent Events. The usage goes last, if it was asked for."""
-
-    media_type = "text/event-stream"
-    eager = False
-    comment = b": keep-alive\n\n"
-
-    def __init__(self, created: int, model: str, include_usage: bool) -> None:
-        self._head = _Head("chat.completion.chunk", created, model)
+    def __init__(self, created: int, model: str) -> None:
+        """`created` is in Unix seconds; `model` stands until the provider names the model that answers."""
+        self._id, self._created, self._model = f"chatcmpl-{uuid.uuid4().hex}", created, model
         self._usage: Usage | None = None
         self._finish: Finish | None = None
+
+    def _record(self, event: Event) -> None:
+        """Keeps what Start, Usage and Finish say for the objects to come."""
+        if isinstance(event, Start):
+            self._model = event.model
+        elif isinstance(event, Usage):
+            self._usage = event
+        elif isinstance(event, Finish):
+            self._finish = event
+
+    def _object(self, **fields: object) -> dict[str, object]:
+        return {"id": self._id, "object": self.object_type, "created": self._created, "model": self._model, **fields}
+
+    def _finish_reason(self) -> str:
+        return OPENAI_REASONS.get(self._finish.reason, self._finish.reason) if self._finish else "stop"
+
+    def _openai_usage(self) -> dict[str, object] | None:
+        usage = self._usage
+        if usage is None:
+            return None
+        return {
+            "prompt_tokens": usage.input_tokens,
+            "completion_tokens": usage.output_tokens,
+            "total_tokens": usage.input_tokens + usage.output_tokens,
+            "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+            "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+        }
+
+
+class ChunkEncoder(_Completion):
+    """An AnswerEncoder: chunks as Server-Sent Events, and the usage as the last one if `include_usage`."""
+
+    object_type = "chat.completion.chunk"
+    media_type = "text/event-stream"
+    eager = False
+    keep_alive = b": keep-alive\n\n"
+
+    def __init__(self, created: int, model: str, include_usage: bool) -> None:
+        super().__init__(created, model)
         self._include_usage = include_usage
-        self._null = {"usage": None} if include_usage else {}
-        self._role: dict[str, str] = {"role": "assistant"}  # of the first delta
-        self._around: tuple[str, str] | None = None  # what stands around the text of a delta
+        self._role: dict[str, str] = {"role": "assistant"}  # in the first delta only
+        self._around_text: tuple[str, str] | None = None  # a chunk's JSON before and after the text of its delta
 
     def feed(self, events: list[Event]) -> bytes:
         return encode("".join(map(self._frame, events)))
 
     def _frame(self, event: Event) -> str:
         if isinstance(event, Text):
-            if self._around:
-                return f"{self._around[0]}{_json(event.text)}{self._around[1]}"
-            first = self._delta({"content": event.text})
-            before, after = self._delta({"content": ""}).rsplit('"content": ""', 1)
-            self._around = f'{before}"content": ', after
+            # All chunks of text after the first are the same but for the text: only the text is encoded.
+            if self._around_text:
+                return f"{self._around_text[0]}{_json(event.text)}{self._around_text[1]}"
+            first = self._chunk({"content": event.text})
+            before, after = self._chunk({"content": ""}).rsplit('"content": ""', 1)
+            self._around_text = f'{before}"content": ', after
             return first
         if isinstance(event, Reasoning):
-            return self._delta({"reasoning_content": event.text})
+            return self._chunk({"reasoning_content": event.text})
         if isinstance(event, ToolCall):
-            return self._delta({"tool_calls": [_piece(event)]})
-        if isinstance(event, Start):
-            self._head.model = event.model
-        elif isinstance(event, Usage):
-            self._usage = event
-        elif isinstance(event, Finish):
-            self._finish = event
+            return self._chunk({"tool_calls": [_tool_call_delta(event)]})
+        self._record(event)
         return ""
 
-    def _delta(self, delta: dict[str, object], reason: str | None = None) -> str:
+    def _chunk(self, delta: dict[str, object], reason: str | None = None) -> str:
         choice = {"index": 0, "delta": self._role | delta, "logprobs": None, "finish_reason": reason}
         self._role = {}
-        return _data({**self._head.fields(), "choices": [choice], **self._null})
+        usage = {"usage": None} if self._include_usage else {}
+        return _frame(self._object(choices=[choice], **usage))
 
     def close(self) -> bytes:
-        last = self._delta({}, _reason(self._finish))
+        last = self._chunk({}, self._finish_reason())
         if self._include_usage:
-            last += _data({**self._head.fields(), "choices": [], "usage": _usage(self._usage)})
+            last += _frame(self._object(choices=[], usage=self._openai_usage()))
         return encode(last + DONE)
 
     def error(self, error: Error) -> bytes:
-        return encode(_data({"error": {"message": told(error), "type": kind(502), "param": None, "code": None}}))
+        return encode(_frame({"error": openai_error(502, message_with_hint(error))}))
 
 
-class Whole:
-    """A Renderer: one object, at the end."""
+class CompletionEncoder(_Completion):
+    """An AnswerEncoder: one JSON object when the answer is complete."""
 
+    object_type = "chat.completion"
     media_type = "application/json"
     eager = False
-    comment = b""
+    keep_alive = b""
 
     def __init__(self, created: int, model: str) -> None:
-        self._head = _Head("chat.completion", created, model)
+        super().__init__(created, model)
         self._text: list[str] = []
         self._reasoning: list[str] = []
-        self._calls: dict[int, dict[str, Any]] = {}
-        self._usage: Usage | None = None
-        self._finish: Finish | None = None
+        self._calls: dict[int, list[ToolCall]] = {}  # the deltas of each call
 
     def feed(self, events: list[Event]) -> bytes:
         for event in events:
@@ -106,63 +129,38 @@ class Whole:
             elif isinstance(event, Reasoning):
                 self._reasoning.append(event.text)
             elif isinstance(event, ToolCall):
-                self._call(event)
-            elif isinstance(event, Start):
-                self._head.model = event.model
-            elif isinstance(event, Usage):
-                self._usage = event
-            elif isinstance(event, Finish):
-                self._finish = event
+                self._calls.setdefault(event.index, []).append(event)
+            else:
+                self._record(event)
         return b""
 
-    def _call(self, event: ToolCall) -> None:
-        call = self._calls.setdefault(event.index, {"id": event.id, "name": event.name, "pieces": []})
-        call["pieces"].append(event.arguments)
-
     def close(self) -> bytes:
-        message: dict[str, Any] = {"role": "assistant", "content": "".join(self._text) or None, "refusal": None}
+        text = "".join(self._text)
+        content = text or (None if self._calls else "")
+        message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
         if self._reasoning:
             message["reasoning_content"] = "".join(self._reasoning)
         if self._calls:
-            message["tool_calls"] = [
-                {
-                    "id": call["id"],
-                    "type": "function",
-                    "function": {"name": call["name"], "arguments": "".join(call["pieces"])},
-                }
-                for call in self._calls.values()
-            ]
-        elif message["content"] is None:
-            message["content"] = ""
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _reason(self._finish)}
-        return encode(_json({**self._head.fields(), "choices": [choice], "usage": _usage(self._usage)}))
+            message["tool_calls"] = [_tool_call(deltas) for deltas in self._calls.values()]
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self._finish_reason()}
+        return encode(_json(self._object(choices=[choice], usage=self._openai_usage())))
 
     def error(self, error: Error) -> bytes:
-        raise AssertionError("its head goes out with its end only")
+        raise AssertionError("the head goes out with the complete object, so an error has a response of its own")
 
 
-def _data(value: dict[str, object]) -> str:
+def _frame(value: dict[str, object]) -> str:
     return f"data: {_json(value)}\n\n"
 
 
-def _reason(finish: Finish | None) -> str:
-    return REASONS.get(finish.reason, finish.reason) if finish else "stop"
+def _tool_call_delta(delta: ToolCall) -> dict[str, object]:
+    function = {"arguments": delta.arguments}
+    if not (delta.id or delta.name):
+        return {"index": delta.index, "function": function}
+    return {"index": delta.index, "id": delta.id, "type": "function", "function": {"name": delta.name, **function}}
 
 
-def _piece(event: ToolCall) -> dict[str, object]:
-    function = {"arguments": event.arguments}
-    if not (event.id or event.name):
-        return {"index": event.index, "function": function}
-    return {"index": event.index, "id": event.id, "type": "function", "function": {"name": event.name, **function}}
-
-
-def _usage(usage: Usage | None) -> dict[str, object] | None:
-    if usage is None:
-        return None
-    return {
-        "prompt_tokens": usage.input_tokens,
-        "completion_tokens": usage.output_tokens,
-        "total_tokens": usage.input_tokens + usage.output_tokens,
-        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
-    }
+def _tool_call(deltas: list[ToolCall]) -> dict[str, object]:
+    """Joins the deltas of a call; its id and its name stand in the first one."""
+    arguments = "".join(delta.arguments for delta in deltas)
+    return {"id": deltas[0].id, "type": "function", "function": {"name": deltas[0].name, "arguments": arguments}}

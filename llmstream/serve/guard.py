@@ -1,15 +1,16 @@
-"""What stands before the routes: who may ask, from where, and how much.
+"""ASGI middleware before the routes: checks host, origin and token, and reads the body within its bounds.
 
-A page of another site can let its visitor's browser send requests here. Host tells it by the name that it resolved to
-this address (DNS rebinding), Origin by where it came from; a form cannot send application/json. An address as Host
-cannot be rebound.
+A page of another site can make its visitor's browser send requests to this server. Three checks refuse them: Host names
+the site if its name was made to resolve to this address (DNS rebinding), which an IP address as Host cannot be; Origin
+names the site that the page came from; and a form cannot send application/json.
 
-Bodies are read here, with a bound on size and time, before anything looks into them.
+Bodies are read here, bounded in size and time, before any other code sees them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import ipaddress
 from urllib.parse import urlsplit
@@ -17,68 +18,71 @@ from urllib.parse import urlsplit
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from . import refusal
-from .answer import Serving
+from .answer_response import ServerState
+from .error_responses import RETRY_AFTER_S, error_response
 
-OPEN = ("/", "/healthz")  # without a token: the page has to ask for one
-LINGER = 2.0  # seconds for which the rest of a body that is too large is read, so that the client sees the answer
+TOKENLESS_PATHS = ("/", "/healthz")  # the page has to be there to ask for the token
+DRAIN_TIMEOUT_S = 2.0  # for the rest of a body that is too large, so that the client reads the response
 CLOSE = {"connection": "close"}
 
 
-class _Refused(Exception):
-    def __init__(self, http: int, message: str, headers: dict[str, str] | None = None) -> None:
-        self.http, self.message, self.headers = http, message, headers or {}
+class _Rejected(Exception):
+    """The request is answered with an error response."""
+
+    def __init__(self, http_status: int, message: str, headers: dict[str, str] | None = None) -> None:
+        self.http_status, self.message, self.headers = http_status, message, headers or {}
 
 
-class _Gone(Exception):
-    """The client left."""
+class _Disconnected(Exception):
+    """The client disconnected."""
 
 
 class Guard:
-    """ASGI middleware."""
+    """The middleware. `post_paths` are the paths that accept a POST request."""
 
-    def __init__(self, app: ASGIApp, serving: Serving, takers: frozenset[str]) -> None:
-        """`takers` are the paths to which something is posted."""
-        self._app, self._serving, self._settings, self._takers = app, serving, serving.settings, takers
-        self._token = serving.settings.token.encode()
-        self._hosts = {"localhost", *map(str.lower, serving.settings.hosts)} - {""}
+    def __init__(self, app: ASGIApp, state: ServerState, post_paths: frozenset[str]) -> None:
+        self._app, self._state, self._settings, self._post_paths = app, state, state.settings, post_paths
+        self._token = state.settings.token.encode()
+        self._hosts = {"localhost", *map(str.lower, state.settings.hosts)} - {""}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         try:
-            self._admit(scope)
-            if (length := self._expected(scope)) != 0:
-                receive = _replayed(await self._body(receive, length), receive)
-        except _Refused as refused:
-            answer = refusal.response(scope["path"], refused.http, refused.message, refused.headers)
-            if _has_body(scope) and not _header(scope, b"expect"):  # who waits for a word sends nothing
-                await _linger(answer, receive, send)
+            self._check_client(scope)
+            self._check_body_headers(scope)
+            if _has_body(scope):
+                receive = _replay(await self._read_body(receive), receive)
+        except _Rejected as rejected:
+            response = error_response(scope["path"], rejected.http_status, rejected.message, rejected.headers)
+            if _has_body(scope) and not _header(scope, b"expect"):  # a client that waits for 100 Continue sends nothing
+                await _respond_and_drain(response, receive, send)
             else:
-                await answer(scope, receive, send)
+                await response(scope, receive, send)
             return
-        except _Gone:
+        except _Disconnected:
             return
         await self._app(scope, receive, send)
 
-    # Who.
+    # The client.
 
-    def _admit(self, scope: Scope) -> None:
+    def _check_client(self, scope: Scope) -> None:
         host = _single(scope, b"host")
-        if not self._known(host):
-            raise _Refused(421, f"the host {host!r} is not served here: allow it with --allow-host")
+        if not self._is_own_host(host):
+            raise _Rejected(421, f"unknown host {host!r}: start the server with --allow-host to serve it")
         origin = _header(scope, b"origin")
-        if origin and not self._welcome(origin, host):
-            raise _Refused(403, f"pages of {origin} may not ask: allow them with --allow-origin")
-        if self._token and scope["path"] not in OPEN:
-            kind, _, token = _header(scope, b"authorization").partition(" ")
-            if kind.lower() != "bearer" or not hmac.compare_digest(token.strip().encode("latin-1"), self._token):
-                raise _Refused(401, "a token is needed: Authorization: Bearer ...", {"www-authenticate": "Bearer"})
-        if self._serving.closing:
-            raise _Refused(503, "the server is shutting down", {"retry-after": refusal.RETRY_AFTER, **CLOSE})
+        if origin and not self._is_allowed_origin(origin, host):
+            raise _Rejected(403, f"requests from pages of {origin} are blocked: start the server with --allow-origin")
+        if self._token and scope["path"] not in TOKENLESS_PATHS:
+            scheme, _, token = _header(scope, b"authorization").partition(" ")
+            if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode("latin-1"), self._token):
+                message = "missing or wrong token: send Authorization: Bearer ..."
+                raise _Rejected(401, message, {"www-authenticate": "Bearer"})
+        if self._state.closing:
+            raise _Rejected(503, "the server is shutting down", {"retry-after": RETRY_AFTER_S, **CLOSE})
 
-    def _known(self, host: str) -> bool:
+    def _is_own_host(self, host: str) -> bool:
         try:
             parts = urlsplit(f"//{host}")
             name, _ = parts.hostname or "", parts.port
@@ -86,56 +90,52 @@ class Guard:
             return False
         return parts.netloc == host and "@" not in host and (name in self._hosts or _is_address(name))
 
-    def _welcome(self, origin: str, host: str) -> bool:
+    def _is_allowed_origin(self, origin: str, host: str) -> bool:
         allowed = self._settings.allow_origin
         return origin.partition("://")[2].lower() == host.lower() or origin in allowed or "*" in allowed
 
-    # How much.
+    # The body.
 
-    def _expected(self, scope: Scope) -> int:
-        """The bytes of the body that is to come; -1 is not known."""
-        chunked = _header(scope, b"transfer-encoding")
-        length = -1 if chunked else int(_header(scope, b"content-length") or 0)  # digits, as the parser has seen to it
-        if length > self._settings.max_body:
-            raise self._too_large()
-        if scope["method"] == "POST" and scope["path"] in self._takers:
-            kind = _header(scope, b"content-type").partition(";")[0].strip().lower()
-            if kind != "application/json":
-                raise _Refused(415, "the body is not application/json: send it with this Content-Type", CLOSE)
-        return length
+    def _check_body_headers(self, scope: Scope) -> None:
+        if not _header(scope, b"transfer-encoding"):
+            length = int(_header(scope, b"content-length") or 0)  # the HTTP parser has refused what is not digits
+            if length > self._settings.max_body:
+                raise self._too_large()
+        if scope["method"] == "POST" and scope["path"] in self._post_paths:
+            media_type = _header(scope, b"content-type").partition(";")[0].strip().lower()
+            if media_type != "application/json":
+                raise _Rejected(415, "the body is not application/json: send it with this Content-Type", CLOSE)
 
-    def _too_large(self) -> _Refused:
-        return _Refused(413, f"the body is larger than {self._settings.max_body} bytes: see --max-body", CLOSE)
+    def _too_large(self) -> _Rejected:
+        return _Rejected(413, f"the body is larger than {self._settings.max_body} bytes: see --max-body", CLOSE)
 
-    async def _body(self, receive: Receive, length: int) -> bytes:
-        pieces: list[bytes] = []
-        held = 0
+    async def _read_body(self, receive: Receive) -> bytes:
+        chunks: list[bytes] = []
+        size = 0
         try:
             async with asyncio.timeout(self._settings.body_timeout):
                 while True:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        raise _Gone
-                    pieces.append(message.get("body", b""))
-                    held += len(pieces[-1])
-                    if held > self._settings.max_body:
+                        raise _Disconnected
+                    chunks.append(message.get("body", b""))
+                    size += len(chunks[-1])
+                    if size > self._settings.max_body:
                         raise self._too_large()
                     if not message.get("more_body"):
-                        return b"".join(pieces)
+                        return b"".join(chunks)
         except TimeoutError:
-            raise _Refused(408, f"the body took longer than {self._settings.body_timeout:g} s", CLOSE) from None
+            raise _Rejected(408, f"the body took longer than {self._settings.body_timeout:g} s", CLOSE) from None
 
 
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    """Tells the body at once, and then whatever comes."""
-    told = False
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Returns a `receive` that gives the whole body at once, and then what `receive` gives."""
+    bodies = [body]
 
     async def replay() -> Message:
-        nonlocal told, body
-        if told:
-            return await receive()
-        told, whole, body = True, body, b""
-        return {"type": "http.request", "body": whole, "more_body": False}
+        if bodies:
+            return {"type": "http.request", "body": bodies.pop(), "more_body": False}
+        return await receive()
 
     return replay
 
@@ -144,33 +144,34 @@ def _has_body(scope: Scope) -> bool:
     return bool(_header(scope, b"transfer-encoding")) or _header(scope, b"content-length") not in ("", "0")
 
 
-async def _linger(answer: Response, receive: Receive, send: Send) -> None:
-    """Answers, and drops what still comes: a connection closed over unread bytes is reset, and the answer lost."""
-    await send({"type": "http.response.start", "status": answer.status_code, "headers": answer.raw_headers})
-    await send({"type": "http.response.body", "body": bytes(answer.body), "more_body": True})
-    try:
-        async with asyncio.timeout(LINGER):
+async def _respond_and_drain(response: Response, receive: Receive, send: Send) -> None:
+    """Sends the response, and discards the rest of the body before the connection is closed.
+
+    A connection that is closed with unread bytes is reset, and the reset discards the response.
+    """
+    await send({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
+    await send({"type": "http.response.body", "body": bytes(response.body), "more_body": True})
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_TIMEOUT_S):
             while (message := await receive())["type"] != "http.disconnect" and message.get("more_body"):
                 pass
-    except TimeoutError:
-        pass
     await send({"type": "http.response.body"})
 
 
-def _header(scope: Scope, name: bytes) -> str:
-    """A header's value, "" where there is none; of several the first."""
-    return next(iter(_all(scope, name)), "")
-
-
-def _all(scope: Scope, name: bytes) -> list[str]:
+def _headers(scope: Scope, name: bytes) -> list[str]:
     headers: list[tuple[bytes, bytes]] = scope["headers"]
     return [value.decode("latin-1") for key, value in headers if key == name]
 
 
+def _header(scope: Scope, name: bytes) -> str:
+    """Returns a header's first value; "" if it is missing."""
+    return next(iter(_headers(scope, name)), "")
+
+
 def _single(scope: Scope, name: bytes) -> str:
-    values = _all(scope, name)
+    values = _headers(scope, name)
     if len(values) != 1:
-        raise _Refused(400, f"{len(values)} {name.decode()} headers: send one", CLOSE)
+        raise _Rejected(400, f"{len(values)} {name.decode()} headers: send one", CLOSE)
     return values[0]
 
 

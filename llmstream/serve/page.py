@@ -1,4 +1,4 @@
-"""The page, and what its browser is told that it may do: nothing but itself, and requests to this server."""
+"""The page, and the headers that restrict it to its own script and style and to requests to this server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PATH = os.path.join(os.path.dirname(__file__), "page.html")
 
 
 def read() -> tuple[bytes, dict[str, str]]:
-    """The page and its headers. Script and style are allowed by what they are, not by where they stand."""
+    """Returns the page and its headers. The Content-Security-Policy allows script and style by their hashes."""
     with open(PATH, encoding="utf-8") as file:
         text = file.read()
     policy = [
@@ -34,6 +34,6 @@ def read() -> tuple[bytes, dict[str, str]]:
 
 
 def _hashes(tag: str, text: str) -> str:
-    found = re.findall(f"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
-    digests = (base64.b64encode(hashlib.sha256(inner.encode()).digest()).decode() for inner in found)
+    contents = re.findall(f"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
+    digests = (base64.b64encode(hashlib.sha256(content.encode()).digest()).decode() for content in contents)
     return " ".join(f"'sha256-{digest}'" for digest in digests)

@@ -1,7 +1,7 @@
-"""The server as a process: it listens, says so, and ends by the signal that ended it.
+"""The server process: listens, reports its URL, serves, and ends by the signal that stopped it.
 
-After the first signal nobody new is served; who is being answered has `grace` seconds, and is then told that the answer
-ends here. A second signal does not wait.
+After the first signal new requests are refused. Running answers have `grace` seconds to end; after that they are cut
+with an error. A second signal cuts them at once.
 """
 
 from __future__ import annotations
@@ -22,44 +22,44 @@ from fastapi import FastAPI
 
 from .. import stdio
 from ..core import values
-from ..errors import Signalled, UsageError
-from .answer import Serving
+from ..errors import Signalled, UsageError, option
+from .answer_response import ServerState
 from .connection import Connection
 
 NAME = "serve"
 BACKLOG = 2048
-DESCRIPTORS = 65536
-LAST_WORDS = 2  # seconds in which those who are cut can be told so
+MAX_OPEN_FILES = 65536
+CUT_GRACE_S = 2  # for the errors of answers that are cut to reach their clients
 
-# While the garbage collector looks, all answers wait. A client has 250 objects that it would look at: often at a few
-# (1 ms, not the 25 that a command's rare collections take), and seldom at all of a thousand clients' (100 ms).
-COLLECTIONS = (1000, 5, 100)
+# All answers wait while the garbage collector runs, and each client has 250 objects that it would visit. So it visits
+# a few often (1 ms, where a command's rare collections take 25), and all those of a thousand clients (100 ms) rarely.
+GC_THRESHOLDS = (1000, 5, 100)
 
 
 def run(app: FastAPI, host: str, port: int) -> None:
-    """Serves until a signal comes, which is raised as Signalled. A port of 0 is any that is free; it is told.
+    """Serves until a signal arrives, and raises it as Signalled; port 0 is any free one, and stderr gets the URL.
 
-    Raises UsageError where the address cannot be had, or would let in everybody.
+    Raises UsageError if the address is not available, or is open to other hosts without a token.
     """
-    serving: Serving = app.state.serving
-    listener = listen(host, port, serving.settings.token)
+    state: ServerState = app.state.server
+    listener = listen(host, port, state.settings.token)
     server = Server(app)
     _raise_limit()
     stdio.note(NAME, f"listening on {url(listener)}")
     values.use_msgspec()
     gc.collect()
-    gc.freeze()  # what is there now stays
-    gc.set_threshold(*COLLECTIONS)
+    gc.freeze()  # the objects of the start live as long as the process
+    gc.set_threshold(*GC_THRESHOLDS)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        signum = runner.run(_serve(server, serving, listener))
+        signum = runner.run(_serve(server, state, listener))
     raise Signalled(signum)
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which leaves the signals to others."""
+    """uvicorn's server without its signal handlers."""
 
     def __init__(self, app: FastAPI) -> None:
-        grace = app.state.serving.settings.grace
+        grace = app.state.server.settings.grace
         config = uvicorn.Config(
             app,
             http=Connection,
@@ -67,11 +67,11 @@ class Server(uvicorn.Server):
             loop="asyncio",
             lifespan="off",
             log_config=None,
-            log_level="critical",  # bugs are told by the routes; that a task is cancelled is none
+            log_level="critical",  # the routes report bugs themselves, and a cancelled task is no bug
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            timeout_graceful_shutdown=math.ceil(grace) + LAST_WORDS,
+            timeout_graceful_shutdown=math.ceil(grace) + CUT_GRACE_S,
         )
         super().__init__(config)
 
@@ -80,17 +80,17 @@ class Server(uvicorn.Server):
         yield
 
 
-async def _serve(server: Server, serving: Serving, listener: socket.socket) -> int:
-    """Returns the signal that ended it."""
+async def _serve(server: Server, state: ServerState, listener: socket.socket) -> int:
+    """Serves until a signal arrives and the answers have ended; returns the first signal's number."""
     loop = asyncio.get_running_loop()
     signals: list[int] = []
 
     def on_signal(signum: int) -> None:
         if not signals:
-            serving.closing = server.should_exit = True
-            loop.call_later(serving.settings.grace, serving.cut)
+            state.closing = server.should_exit = True
+            loop.call_later(state.settings.grace, state.cut)
         else:
-            serving.cut()
+            state.cut()
             server.force_exit = True
         signals.append(signum)
 
@@ -104,20 +104,23 @@ async def _serve(server: Server, serving: Serving, listener: socket.socket) -> i
 def _raise_limit() -> None:
     """Lets the process have as many descriptors as it may: an answer takes two, and the usual limit is 1024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    limit = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def listen(host: str, port: int, token: str) -> socket.socket:
-    """A socket that listens. Raises UsageError."""
+    """Returns a listening socket.
+
+    Raises UsageError if the address is not available, or if other hosts can reach it and there is no token.
+    """
     try:
-        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        addresses = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
         raise UsageError(f"cannot listen on {host}: {error.strerror}") from None
-    family, _, _, _, address = found[0]
+    family, _, _, _, address = addresses[0]
     if not token and not ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback:
-        raise UsageError(f"{host} can be reached by others: set a token in LLMSTREAM_SERVE_TOKEN")
+        raise UsageError(f"other hosts can reach {host}: set a token in LLMSTREAM_SERVE_TOKEN")
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -125,7 +128,8 @@ def listen(host: str, port: int, token: str) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise UsageError(f"cannot listen on {host}, port {port}: {error.strerror}: choose another --port") from None
+        message = f"cannot listen on {host}, port {port}: {error.strerror}: choose another {option('port')}"
+        raise UsageError(message) from None
     return listener
 
 

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from llmstream.serve.connection import MAX_HEAD, MAX_WAITING
+from llmstream.serve.connection import MAX_HEAD_BYTES, MAX_PIPELINED
 
 from ..support.limits import WAIT_S
 from ..support.serving import ASK, END, Client, Scripted, Word, ask, frames
@@ -49,7 +49,7 @@ def test_what_has_a_length_keeps_it(path):
 # Requests behind others.
 
 
-@pytest.mark.parametrize("behind", [1, MAX_WAITING])
+@pytest.mark.parametrize("behind", [1, MAX_PIPELINED])
 def test_who_has_asked_again_is_seen_to_leave(behind):
     """Before anything can be written: what is asked behind an answer is taken, so that the end is read."""
     never = Word()
@@ -70,7 +70,7 @@ def test_who_has_asked_many_times_is_not_read_any_more_and_seen_to_leave_at_the_
         client = Client(server)
         client.socket.sendall(request())
         assert word.awaited.wait(WAIT_S)
-        client.socket.sendall(request() * (MAX_WAITING + 2))
+        client.socket.sendall(request() * (MAX_PIPELINED + 2))
         server.on_loop(lambda: None)
         client.socket.close()
         word.give()
@@ -126,17 +126,17 @@ def test_what_is_around_a_body_is_bounded(begin, more):
             client.socket.sendall(CHUNKED + begin)
             with pytest.raises((ConnectionResetError, BrokenPipeError)):
                 for _ in range(200):
-                    client.socket.sendall(more * (MAX_HEAD // len(more)))
+                    client.socket.sendall(more * (MAX_HEAD_BYTES // len(more)))
         server.settle()
         assert ask(server)[0] == 200
 
 
 def test_a_body_in_chunks_of_a_byte_is_taken():
-    body = json.dumps({"prompt": "x" * MAX_HEAD}).encode()
+    body = json.dumps({"prompt": "x" * MAX_HEAD_BYTES}).encode()
     with Scripted() as server, Client(server) as client:
         client.socket.sendall(CHUNKED + b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n")
         assert client.reply()[0] == 200
-    assert len(server.generations[0].asked.prompt) == MAX_HEAD
+    assert len(server.generations[0].asked.prompt) == MAX_HEAD_BYTES
 
 
 def test_what_the_kernel_holds_for_a_slow_reader_is_bounded():

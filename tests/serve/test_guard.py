@@ -135,7 +135,7 @@ def test_loopback_does_not(host):
 
 
 def test_an_address_that_cannot_be_had():
-    with listen("127.0.0.1", 0, "") as taken, pytest.raises(UsageError, match="choose another --port"):
+    with listen("127.0.0.1", 0, "") as taken, pytest.raises(UsageError, match="choose another port"):
         listen("127.0.0.1", taken.getsockname()[1], "")
     with pytest.raises(UsageError, match=r"cannot listen on no\.such\.invalid"):
         listen("no.such.invalid", 0, "t")
@@ -223,7 +223,7 @@ def test_beyond_the_queue_is_503():
             ]:
                 status, headers, answer = ask(server, path, body)
                 assert (status, headers["retry-after"]) == (503, "1")
-                assert b"all places are taken" in answer
+                assert b"the server is busy" in answer
             assert len(server.generations) == 1
             assert get(server, "/healthz")[0] == 200
             word.give()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from llmstream.core.events import Text
-from llmstream.serve.run import DESCRIPTORS
+from llmstream.serve.run import MAX_OPEN_FILES
 
 from ..conftest import ROOT, environment
 from ..support.limits import WAIT_S
@@ -69,10 +69,10 @@ def test_in_the_queue(path, body):
         first.post()
         assert word.awaited.wait(WAIT_S)
         second = Client(server).post(path, body)
-        while server.on_loop(lambda: len(server.serving.answers)) < 2:
+        while server.on_loop(lambda: len(server.state.answers)) < 2:
             pass
         leave(second, "close")
-        while server.on_loop(lambda: len(server.serving.answers)) > 1:
+        while server.on_loop(lambda: len(server.state.answers)) > 1:
             pass
         word.give()
         first.until(b"[DONE]")
@@ -151,7 +151,7 @@ def test_a_slow_reader_gets_all_and_holds_up_nobody():
 def test_half_a_request_is_not_waited_for_for_ever(monkeypatch):
     from llmstream.serve.connection import Connection
 
-    monkeypatch.setattr(Connection, "head_timeout", 0.1)
+    monkeypatch.setattr(Connection, "head_timeout_s", 0.1)
     with Scripted(body_timeout=0.1) as server:
         for begun in (b"", b"POST /chat/stream HTT", b"GET /healthz HTTP/1.1\r\nhost: "):
             with Client(server) as client:
@@ -197,7 +197,7 @@ PROGRAM = """
 import asyncio
 from llmstream import __main__, cli, stdio
 from llmstream.core.events import Text
-from llmstream.serve.run import DESCRIPTORS
+from llmstream.serve.run import MAX_OPEN_FILES
 from llmstream.serve.app import create
 from llmstream.serve.run import run
 from llmstream.serve.settings import Settings
@@ -262,7 +262,7 @@ def test_after_the_grace_they_are_cut_and_told(process):
         client.post(body={"prompt": "60"}).until(b'"x"')
         program.send_signal(signal.SIGTERM)
         text = client.rest()
-    assert b'event: error\ndata: {"status": 4, "message": "the server is shutting down: ask again later"}' in text
+    assert b'event: error\ndata: {"status": 4, "message": "the server is shutting down: try again later"}' in text
     assert text.endswith(b"0\r\n\r\n")
     assert b"[DONE]" not in text
     assert program.wait(WAIT_S) == -signal.SIGTERM
@@ -293,7 +293,7 @@ def test_a_new_request_is_refused_while_it_ends():
     with Scripted([Text("x"), word, END]) as server, Client(server) as first, Client(server) as second:
         first.post().until(b'"x"')
         assert second.send("GET", "/healthz").reply()[0] == 200
-        server.on_loop(lambda: setattr(server.serving, "closing", True))
+        server.on_loop(lambda: setattr(server.state, "closing", True))
         status, headers, body = second.post().reply()
         assert (status, headers["connection"], headers["retry-after"]) == (503, "close", "1")
         assert body == b'{"status": 4, "message": "the server is shutting down"}'
@@ -309,4 +309,4 @@ def test_the_usual_limit_of_descriptors_is_none(process):
             pytest.skip("there is no /proc")
         line = next(line for line in limits.read_text().splitlines() if line.startswith("Max open files"))
         soft, hard = line.split()[3:5]
-        assert soft == str(min(int(hard), DESCRIPTORS)) or int(soft) > DESCRIPTORS
+        assert soft == str(min(int(hard), MAX_OPEN_FILES)) or int(soft) > MAX_OPEN_FILES

@@ -182,7 +182,7 @@ def test_too_many():
     word = Word()
     with Scripted(["x", word, END], jobs=1, queue=0) as server, Client(server) as first, client(server) as sdk:
         first.post().until(b'"x"')
-        with pytest.raises(openai.InternalServerError, match="all places are taken"):
+        with pytest.raises(openai.InternalServerError, match="the server is busy"):
             sdk.chat.completions.create(model="m", messages=HELLO)
         word.give()
         first.until(b"[DONE]")

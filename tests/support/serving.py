@@ -65,7 +65,7 @@ class Scripted:
         self.scripts = scripts or (["Hello", END],)
         self.generations: list[Generation] = []
         self.app = create(self.generate, Settings(**{"grace": 0.0, **settings}))
-        self.serving = self.app.state.serving
+        self.state = self.app.state.server
         self.server = Server(self.app)
         self._listener = listen("127.0.0.1", 0, "")
         self.port = self._listener.getsockname()[1]
@@ -106,8 +106,8 @@ class Scripted:
             await asyncio.sleep(0)
         self._ready.set()
         await self._stop.wait()
-        self.serving.cut()
-        while self.serving.answers:
+        self.state.cut()
+        while self.state.answers:
             await asyncio.sleep(0.001)
         running.cancel()
         await asyncio.wait([running])
@@ -136,7 +136,7 @@ class Scripted:
         done = threading.Event()
 
         def look() -> None:
-            if self.serving.answers:
+            if self.state.answers:
                 self.loop.call_later(0.005, look)
             else:
                 done.set()

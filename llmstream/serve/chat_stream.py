@@ -1,11 +1,11 @@
 """The answer of POST /chat/stream: Server-Sent Events (WHATWG HTML, 9.2).
 
-data: {"content": "..."}                      new text
-event: reasoning   data: {"reasoning": "..."} if it was asked for
+data: {"content": "..."}                                      new text
+event: reasoning   data: {"reasoning": "..."}                 only if the request has `reasoning`
 event: usage       data: {"input_tokens": n, ...}
 event: finish      data: {"reason": "stop", "provider_reason": "..."}
-data: [DONE]                                  the answer is whole
-event: error       data: {"status": n, "message": "..."}   it is not
+data: [DONE]                                                  the answer is complete
+event: error       data: {"status": n, "message": "..."}      the answer is incomplete, in place of [DONE]
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ import json
 from ..core.events import Event, Finish, Reasoning, Text, Usage
 from ..core.text import encode
 from ..errors import Error
-from .refusal import told
+from .error_responses import message_with_hint
 
 _json = json.JSONEncoder(ensure_ascii=False).encode
 
 DONE = "data: [DONE]\n\n"
 
 
-class Sse:
-    """A Renderer. Every frame is whole, and all of an arrival are one chunk."""
+class ChatStreamEncoder:
+    """The AnswerEncoder of /chat/stream. Events that arrive together go out as one chunk."""
 
     media_type = "text/event-stream"
     eager = True
-    comment = b": keep-alive\n\n"
+    keep_alive = b": keep-alive\n\n"
 
     def __init__(self, reasoning: bool = False) -> None:
         self._reasoning = reasoning
@@ -39,17 +39,18 @@ class Sse:
         if isinstance(event, Text):
             return f'data: {{"content": {_json(event.text)}}}\n\n'
         if isinstance(event, Reasoning):
-            return _event("reasoning", {"reasoning": event.text}) if self._reasoning else ""
+            return _named("reasoning", {"reasoning": event.text}) if self._reasoning else ""
         if isinstance(event, Usage | Finish):
-            return _event(event.type, {name: getattr(event, name) for name in event.__slots__})
+            return _named(event.type, {name: getattr(event, name) for name in event.__slots__})
         return ""
 
     def close(self) -> bytes:
         return DONE.encode()
 
     def error(self, error: Error) -> bytes:
-        return encode(_event("error", {"status": error.status, "message": told(error)}))
+        return encode(_named("error", {"status": error.status, "message": message_with_hint(error)}))
 
 
-def _event(kind: str, data: dict[str, object]) -> str:
-    return f"event: {kind}\ndata: {_json(data)}\n\n"
+def _named(name: str, data: dict[str, object]) -> str:
+    """Returns a frame with an event name."""
+    return f"event: {name}\ndata: {_json(data)}\n\n"
