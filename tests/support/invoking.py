@@ -26,7 +26,8 @@ class _Program(click.Command):
     """What `llmstream.__main__` does between the set-up of the process and its end."""
 
     def main(self, args: Sequence[str], **more: object) -> int:  # type: ignore[override]
-        stdio.take_stdout()  # CliRunner puts its own sys.stdout back
+        click.formatting.FORCED_WIDTH = None  # like sys.stdout, it is CliRunner's, who restores it at the end
+        stdio.take_stdout()
         return run(list(args))
 
 
