@@ -9,7 +9,7 @@ import click
 
 from ..core.stop import conditions
 from ..core.stop.condition import EXCLUSIVE, ONLY, Condition
-from ..core.stop.conditions import Option
+from ..core.stop.conditions import ConditionOption
 from ..errors import UsageError
 from .types import Seconds
 
@@ -44,7 +44,7 @@ def _names(name: str, short: str, prefix: str) -> list[str]:
     return [f"--{long}", *([f"-{short}"] if short and not prefix else []), long.replace("-", "_")]
 
 
-def _option(row: Option, prefix: str) -> click.Option:
+def _option(row: ConditionOption, prefix: str) -> click.Option:
     names = _names(row.name, row.short, prefix)
     if row.kind is bool:
         return click.Option(names, is_flag=True, help=row.help)

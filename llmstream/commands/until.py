@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from .. import stdio
-from ..core.stop.condition import QUIET, WITH
+from ..core.stop.condition import INCLUSIVE, QUIET
 from ..core.stop.until import Until
 from ..errors import NotFound, UsageError
 from . import stop_options as stopping
@@ -35,7 +35,7 @@ def command(file: tuple[str, ...], quiet: bool, drain: bool, **params: Any) -> i
     conditions, mode = stopping.take(params)
     if not conditions:
         raise UsageError("no condition: say until when, for example -e PATTERN or --lines N")
-    if quiet and mode != WITH:
+    if quiet and mode != INCLUSIVE:
         raise UsageError("-q leaves nothing to print for -x or -o: choose one")
     copy = Until(conditions, QUIET if quiet else mode)
     copy.begin(time.monotonic())

@@ -18,7 +18,7 @@ from .json.fields import Fields
 from .json.objects import Objects
 from .json.strings import Unescaper, unescaped
 from .markdown.code import Code, language
-from .markdown.fences import Event, Fences, Opened
+from .markdown.fences import FenceEvent, Fences, Opened
 from .stop.until import Until
 from .surrogates import REPLACEMENT, Joiner
 from .text import Decoder, original
@@ -263,7 +263,7 @@ class Blocks:
     def judge(self) -> None:
         self._reports.judge()
 
-    def _take(self, events: list[Event]) -> list[Block]:
+    def _take(self, events: list[FenceEvent]) -> list[Block]:
         blocks: list[Block] = []
         for event in events:
             if isinstance(event, Opened):

@@ -107,7 +107,7 @@ def check(pattern: str, flags: int, text: str, pieces: list[str]) -> None:
         got = search.feed(piece)
         end += len(piece)
         if got is not None:
-            assert got[1] <= search.moment() <= end, (case, "moment", search.moment())
+            assert got[1] <= search.decided_at() <= end, (case, "decided_at", search.decided_at())
             break
         if want:
             assert search.start <= want[0], (case, "start", search.start)
@@ -117,12 +117,12 @@ def check(pattern: str, flags: int, text: str, pieces: list[str]) -> None:
 
 
 def check_window(pattern: str, flags: int, text: str, window: int) -> None:
-    """Raises AssertionError where, the text being longer than the window, a cut changes span, moment or note."""
+    """Raises AssertionError if a cut of a text longer than the window changes the span, its decision or the note."""
     told = set()
     for pieces in (list(text), *([text[:at], text[at:]] for at in range(len(text)))):
         search = Search(pattern, flags, window=window)
         fed = next((span for piece in pieces if (span := search.feed(piece))), None)
-        told.add((fed or search.close(), fed and search.moment(), search.note))
+        told.add((fed or search.close(), fed and search.decided_at(), search.note))
     assert len(told) == 1, (pattern, flags, text, window, told)
 
 

@@ -144,7 +144,7 @@ def test_the_conditions_are_those_of_the_commands():
         ask(server, body={"prompt": "Hi", "until": {"code_block": True, "fixed": ["a", "b"], "seconds": 2.5}})
         assert ask(server, body={"prompt": "Hi", "until": {"ignore_case": True}})[0] == 400
     made, mode = from_mapping(server.generations[0].asked.until)
-    assert (len(made), mode) == (4, "with")
+    assert (len(made), mode) == (4, "inclusive")
     assert len(server.generations) == 1
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..markdown.fences import Event, Fences, Opened
+from ..markdown.fences import FenceEvent, Fences, Opened
 from .documents import MAX_SIZE, Fault
 from .objects import Objects
 
@@ -25,7 +25,7 @@ class FencedObjects:
         """What the end of the input leaves, as `Objects` has it; the end of a block leaves the same."""
         return self._take(self._fences.close(), "", self._fences.end)
 
-    def _take(self, events: list[Event], text: str, base: int) -> list[str | Fault]:
+    def _take(self, events: list[FenceEvent], text: str, base: int) -> list[str | Fault]:
         found: list[str | Fault] = []
         content: list[str] = []
         counted = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...errors import Incomplete, NotFound
 from ..text import Decoder, original
-from .fences import Closed, Event, Fences, Opened
+from .fences import Closed, FenceEvent, Fences, Opened
 
 ALIASES = {
     "py": "python",
@@ -53,7 +53,7 @@ class Code:
         if not self._found:
             raise NotFound("no such code block in the input" if self._wanted or self._to_skip else "no code block")
 
-    def _take(self, events: list[Event]) -> bytes:
+    def _take(self, events: list[FenceEvent]) -> bytes:
         out = []
         for event in events:
             if self.done:

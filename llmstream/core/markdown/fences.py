@@ -28,17 +28,17 @@ class Opened(NamedTuple):
 
 
 class Closed(NamedTuple):
-    """A block has ended, at the offset `end`; `moment` is how much of the text it took to know.
+    """A block has ended, at the offset `end`; `decided_at` is how much of the text it took to know.
 
     It is whole if it had a closing fence, or if a container around it ended; not if only the text did.
     """
 
     end: int
-    moment: int
+    decided_at: int
     whole: bool
 
 
-Event = Opened | str | Closed  # a str is content
+FenceEvent = Opened | str | Closed  # a str is content
 
 
 class Fences:
@@ -51,7 +51,7 @@ class Fences:
         self._next_fence: re.Pattern[str] | None = None  # finds one that may be, from the newline before it on
         self._line = ""  # the beginning of a line that is not decided yet
         self._flows = False  # the rest of the line is content, or of no interest
-        self._events: list[Event] = []
+        self._events: list[FenceEvent] = []
         self._begun = 0  # the offset where the line begins
         self.end = 0
 
@@ -65,7 +65,7 @@ class Fences:
         """Whether what is open stands in a list or a quote, whose end would end it before the undecided line."""
         return bool(self._blocks.containers)
 
-    def feed(self, text: str) -> list[Event]:
+    def feed(self, text: str) -> list[FenceEvent]:
         """What is now certain, in order."""
         self._events = []
         at = 0
@@ -79,7 +79,7 @@ class Fences:
         self.end += len(text)
         return self._events
 
-    def close(self) -> list[Event]:
+    def close(self) -> list[FenceEvent]:
         """What the end of the text decides."""
         self._events = []
         line, self._line = self._line, ""

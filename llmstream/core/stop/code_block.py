@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..markdown.fences import Event, Fences, Opened
+from ..markdown.fences import FenceEvent, Fences, Opened
 from .condition import Condition, Span
 
 
@@ -13,7 +13,7 @@ class CodeBlock(Condition):
         self._left = count
         self._fences = Fences()
         self._begun: int | None = None  # where the block that is open begins
-        self._moment = 0
+        self._decided_at = 0
 
     def feed(self, text: str) -> Span | None:
         return self._take(self._fences.feed(text))
@@ -29,10 +29,10 @@ class CodeBlock(Condition):
     def certain(self) -> int:
         return self._fences.undecided if self._begun is not None and self._fences.contained else self._fences.end
 
-    def moment(self) -> int:
-        return self._moment
+    def decided_at(self) -> int:
+        return self._decided_at
 
-    def _take(self, events: list[Event]) -> Span | None:
+    def _take(self, events: list[FenceEvent]) -> Span | None:
         for event in events:
             if isinstance(event, str):
                 continue
@@ -43,6 +43,6 @@ class CodeBlock(Condition):
             self._left -= event.whole
             if not self._left:
                 assert start is not None
-                self._moment = event.moment
+                self._decided_at = event.decided_at
                 return start, event.end
         return None

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 Span = tuple[int, int]
 
-WITH, EXCLUSIVE, ONLY, QUIET = "with", "exclusive", "only", "quiet"  # what is put out: of the match, and before it
+# Output modes: what is put out of the text before the match, and of the match.
+INCLUSIVE, EXCLUSIVE, ONLY, QUIET = "inclusive", "exclusive", "only", "quiet"
 
 
 class Condition:
@@ -34,6 +35,6 @@ class Condition:
         """The match does not end before this offset."""
         raise NotImplementedError
 
-    def moment(self) -> int:
+    def decided_at(self) -> int:
         """Once met by `feed`: how much of the text it took, the same for any cutting of the text."""
         raise NotImplementedError

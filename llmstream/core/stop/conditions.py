@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypedDict
 
 from ...errors import UsageError, nearest
-from .condition import EXCLUSIVE, ONLY, WITH, Condition
+from .condition import EXCLUSIVE, INCLUSIVE, ONLY, Condition
 from .counts import Bytes, Characters, Fixed, Idle, Lines, Timed, Words
 
 WINDOW = 64 * 1024
@@ -25,7 +25,7 @@ class Settings(NamedTuple):
     window: int = WINDOW  # characters that a possible match of a regular expression may span
 
 
-class Option(NamedTuple):
+class ConditionOption(NamedTuple):
     """A row. `kind` is the type of the option's value: str, int (at least 1), float (above 0), bool for none."""
 
     name: str
@@ -60,16 +60,16 @@ def _json(wanted: bool, settings: Settings) -> Condition:
 
 
 CONDITIONS = (
-    Option("regex", "e", "PATTERN", str, _regex, "A match of PATTERN, as Python's re.search finds it.", True),
-    Option("fixed", "F", "TEXT", str, _fixed, "The text TEXT.", True),
-    Option("code-block", "", "", bool, _code_block, "A whole fenced code block."),
-    Option("json", "", "", bool, _json, "A whole JSON object or array."),
-    Option("lines", "", "N", int, lambda n, s: Lines(n * s.times), "N lines."),
-    Option("words", "", "N", int, lambda n, s: Words(n * s.times), "N words."),
-    Option("chars", "", "N", int, lambda n, s: Characters(n * s.times), "N characters."),
-    Option("bytes", "", "N", int, lambda n, s: Bytes(n * s.times), "N bytes."),
-    Option("seconds", "", "S", float, lambda s, _: Timed(s), "S seconds since the start."),
-    Option("idle", "", "S", float, lambda s, _: Idle(s), "S seconds of silence after the first input."),
+    ConditionOption("regex", "e", "PATTERN", str, _regex, "A match of PATTERN, as Python's re.search finds it.", True),
+    ConditionOption("fixed", "F", "TEXT", str, _fixed, "The text TEXT.", True),
+    ConditionOption("code-block", "", "", bool, _code_block, "A whole fenced code block."),
+    ConditionOption("json", "", "", bool, _json, "A whole JSON object or array."),
+    ConditionOption("lines", "", "N", int, lambda n, s: Lines(n * s.times), "N lines."),
+    ConditionOption("words", "", "N", int, lambda n, s: Words(n * s.times), "N words."),
+    ConditionOption("chars", "", "N", int, lambda n, s: Characters(n * s.times), "N characters."),
+    ConditionOption("bytes", "", "N", int, lambda n, s: Bytes(n * s.times), "N bytes."),
+    ConditionOption("seconds", "", "S", float, lambda s, _: Timed(s), "S seconds since the start."),
+    ConditionOption("idle", "", "S", float, lambda s, _: Idle(s), "S seconds of silence after the first input."),
 )
 MODES = (EXCLUSIVE, ONLY)
 
@@ -122,7 +122,7 @@ def from_mapping(until: Mapping[str, object] | UntilOptions, prefix: str = "") -
     if len(modes) > 1:
         raise UsageError(f"{prefix}exclusive and {prefix}only exclude each other: choose one")
     made = [row.make(value, settings) for row in CONDITIONS for value in given.get(row.name.replace("-", "_"), ())]
-    return made, modes[0] if modes else WITH
+    return made, modes[0] if modes else INCLUSIVE
 
 
 def _values(value: Any, kind: type) -> Sequence[Any] | None:

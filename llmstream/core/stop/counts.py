@@ -23,7 +23,7 @@ class _Simple(Condition):
     def certain(self) -> int:
         return self._end
 
-    def moment(self) -> int:
+    def decided_at(self) -> int:
         return self._met
 
 

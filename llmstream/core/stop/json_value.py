@@ -41,7 +41,7 @@ class JsonValue(Condition):
     def __init__(self, count: int, limit: int = MAX_SIZE) -> None:
         self._left, self._limit = count, limit
         self._spans = _Spans(limit)
-        self._moment = 0
+        self._decided_at = 0
 
     def feed(self, text: str) -> Span | None:
         spans = self._spans
@@ -53,7 +53,7 @@ class JsonValue(Condition):
             spans.found.clear()
             return None
         span = spans.found[self._left - 1]
-        self._moment = span[1]
+        self._decided_at = span[1]
         return span
 
     @property
@@ -64,5 +64,5 @@ class JsonValue(Condition):
     def certain(self) -> int:
         return self._spans.reached
 
-    def moment(self) -> int:
-        return self._moment
+    def decided_at(self) -> int:
+        return self._decided_at

@@ -107,7 +107,7 @@ class Search(Condition):
         return self._base + min(end, self._open + self._facts.shortest)
 
     @_followed
-    def moment(self) -> int:
+    def decided_at(self) -> int:
         return max(self._given_up, *(self._base + self._needed(began, match) for began, match in self._found))
 
     def _look(self) -> Span | None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from ...errors import Incomplete
 from ..text import Decoder, original
-from .condition import EXCLUSIVE, ONLY, QUIET, WITH, Condition, Span
+from .condition import EXCLUSIVE, INCLUSIVE, ONLY, QUIET, Condition, Span
 from .counts import Bytes, Timed
 from .held import Held
 
@@ -20,7 +20,7 @@ MAX_HELD = 64 * 1024 * 1024  # characters that EXCLUSIVE and ONLY may have to ke
 class Until:
     """Bytes in, bytes out. After `met` is true nothing more is wanted. Times are seconds of the caller's clock."""
 
-    def __init__(self, conditions: Sequence[Condition], mode: str = WITH) -> None:
+    def __init__(self, conditions: Sequence[Condition], mode: str = INCLUSIVE) -> None:
         self._conditions = list(conditions)
         self._mode = mode
         self._timed = [condition for condition in conditions if isinstance(condition, Timed)]
@@ -79,7 +79,7 @@ class Until:
         if spans:
             return out + self._meet(min(spans, key=_end_of))
         rest = self._held.take(self._held.end)
-        return out + original(rest) if self._mode in (WITH, EXCLUSIVE) else b""
+        return out + original(rest) if self._mode in (INCLUSIVE, EXCLUSIVE) else b""
 
     def _advance(self, text: str) -> bytes:
         span = self._find(text)
@@ -94,7 +94,7 @@ class Until:
 
     def _release(self) -> bytes:
         held = self._held
-        if self._mode == WITH:
+        if self._mode == INCLUSIVE:
             return original(held.take(min([condition.certain for condition in self._conditions])))
         if self._mode == QUIET:
             held.take(held.end)
@@ -108,7 +108,7 @@ class Until:
         self.met = True
         start, end = span
         held = self._held
-        if self._mode == WITH:
+        if self._mode == INCLUSIVE:
             return original(held.take(end))
         if self._mode == QUIET:
             return b""
@@ -128,7 +128,7 @@ class Until:
 
 def _first(found: tuple[Condition, Span]) -> tuple[int, int]:
     condition, span = found
-    return condition.moment(), span[1]
+    return condition.decided_at(), span[1]
 
 
 def _end_of(span: Span) -> int:

@@ -163,7 +163,7 @@ def test_any_cut_tells_the_same_with_the_same_offsets(text, places):
 @given(TEXTS)
 def test_a_block_is_told_to_have_ended_at_its_moment(text):
     fences, told = Fences(), []
-    moments = [event.moment for event in Fences().feed(text) if isinstance(event, Closed)]
+    moments = [event.decided_at for event in Fences().feed(text) if isinstance(event, Closed)]
     for end, character in enumerate(text, 1):
         told += [end for event in fences.feed(character) if isinstance(event, Closed)]
     assert told == moments

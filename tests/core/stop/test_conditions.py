@@ -30,8 +30,8 @@ def met(condition, pieces):
         span = condition.feed(piece)
         end += len(piece)
         if span:
-            assert condition.moment() <= end
-            return span, condition.moment()
+            assert condition.decided_at() <= end
+            return span, condition.decided_at()
         assert condition.start <= end
         assert condition.certain == end
     return condition.close(), None
@@ -122,10 +122,10 @@ DEFINITIONS = {
 @given(text=TEXTS, places=PLACES, n=NUMBERS)
 def test_is_met_where_its_definition_says(name, text, places, n):
     make, definition = DEFINITIONS[name]
-    span, moment = met(make(n), cut(text, places))
+    span, decided_at = met(make(n), cut(text, places))
     assert span == definition(text, n)
-    if moment is not None:
-        assert met(make(n), list(text)) == (span, moment)
+    if decided_at is not None:
+        assert met(make(n), list(text)) == (span, decided_at)
 
 
 @pytest.mark.parametrize("name", DEFINITIONS)
@@ -176,13 +176,13 @@ def test_each_option_has_its_name_and_its_type():
 @pytest.mark.parametrize(
     ("until", "kinds", "mode"),
     [
-        ({}, [], "with"),
-        ({"lines": 3}, ["Lines"], "with"),
+        ({}, [], "inclusive"),
+        ({"lines": 3}, ["Lines"], "inclusive"),
         ({"regex": "a", "fixed": ["b", "c"], "exclusive": True}, ["Search", "Fixed", "Fixed"], "exclusive"),
         ({"fixed": "b", "ignore_case": True, "only": True, "exclusive": False}, ["Search"], "only"),
         ({"code_block": True, "json": False, "words": None, "idle": 1, "seconds": 0.5}, ["CodeBlock", "Timed", "Idle"],
-         "with"),
-        ({"count": 2, "chars": 5, "bytes": 1, "window": 9}, ["Characters", "Bytes"], "with"),
+         "inclusive"),
+        ({"count": 2, "chars": 5, "bytes": 1, "window": 9}, ["Characters", "Bytes"], "inclusive"),
     ],
 )  # fmt: skip
 def test_conditions_by_name(until, kinds, mode):

@@ -74,7 +74,7 @@ def test_is_found_as_soon_as_nothing_can_change_it(pattern, text, needed):
 def test_moment_is_when_it_would_have_been_found_by_single_characters(pattern, text, needed):
     search = Search(pattern)
     if needed is not None and search.feed(text + "..."[: 3 if needed < len(text) else 0]):
-        assert search.moment() == needed
+        assert search.decided_at() == needed
 
 
 @pytest.mark.parametrize(("pattern", "text", "needed"), PROMPT)
@@ -122,7 +122,7 @@ def test_past_the_window_too_each_start_is_tried_about_once(pattern, size):
 def test_a_match_behind_a_start_given_up_is_known_only_then():
     search = Search("a[^z]*z|b", window=10)
     assert search.feed("ab" + "-" * 20) == (1, 2)
-    assert search.moment() == 10
+    assert search.decided_at() == 10
 
 
 @given(st.text("ab1 \n", max_size=60), st.lists(st.integers(0, 100), max_size=8), st.integers(1, 4))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from llmstream.core.stop import until as core
 from llmstream.core.stop.code_block import CodeBlock
-from llmstream.core.stop.condition import EXCLUSIVE, ONLY, QUIET, WITH
+from llmstream.core.stop.condition import EXCLUSIVE, INCLUSIVE, ONLY, QUIET
 from llmstream.core.stop.counts import Bytes, Characters, Fixed, Idle, Lines, Timed, Words
 from llmstream.core.stop.json_value import JsonValue
 from llmstream.core.stop.search import Search
@@ -17,10 +17,10 @@ from llmstream.errors import Incomplete
 
 from ...support.chunks import chunkings, cut
 
-MODES = (WITH, EXCLUSIVE, ONLY, QUIET)
+MODES = (INCLUSIVE, EXCLUSIVE, ONLY, QUIET)
 
 
-def copied(pieces, conditions, mode=WITH):
+def copied(pieces, conditions, mode=INCLUSIVE):
     copy = Until(conditions, mode)
     out = [copy.feed(piece) for piece in pieces] + [copy.close()]
     return b"".join(out), copy.met
@@ -141,7 +141,7 @@ def test_what_must_be_held_is_bounded(monkeypatch):
         copy.feed(b"x")
 
 
-@pytest.mark.parametrize("mode", (WITH, QUIET))
+@pytest.mark.parametrize("mode", (INCLUSIVE, QUIET))
 def test_other_modes_hold_no_more_than_a_window(mode):
     copy = Until([Search("a[^z]*z", window=100), Lines(2)], mode)
     for _ in range(100):
