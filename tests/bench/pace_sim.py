@@ -130,8 +130,8 @@ def simulate(
     now, sent_count, done, alarm, what = 0.0, 0, 0, math.inf, ""
     while done < prompts:
         while ready and what != "stale":
-            at = pace.next_start(now, 0)
-            if at is None:
+            at, _ = pace.earliest(now, 0)
+            if at == math.inf:
                 break
             if at > now:
                 if at < alarm:  # an alarm that was set for later is left to ring in vain

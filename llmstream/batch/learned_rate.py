@@ -1,0 +1,123 @@
+"""The rate of requests that a provider accepts, estimated from its 429 responses.
+
+Most limits of providers are rates, and adapting concurrency alone (up by one, down by half) wastes a quarter of a rate
+on the average. So from the first 429 on, the rate itself is estimated: what the provider accepted between two moments
+at which it refused.
+
+Between refusals the rate follows a cubic curve, as the congestion window of TCP does in CUBIC (RFC 9438, section 4.2):
+
+    rate(t) = accepted * (1 + decrease * (t / recovery - 1)**3)      t: seconds since the last refusal
+
+It starts `decrease` below the estimate, comes back to it within `recovery` seconds, quickly at first and then ever more
+slowly, stays near it for long, and then grows ever faster, because a limit may have been raised. CUBIC fixes the
+curve's steepness C and computes the time K to the plateau from it; here the time is chosen, and the steepness follows.
+"""
+
+from __future__ import annotations
+
+FIRST_DECREASE = 0.5  # share by which the rate is lowered after a refusal while the estimate is a guess
+LEAST_DECREASE = 0.05  # and once it is certain
+RECENT_S = 1.0  # the first estimate covers one to two of these intervals
+REFUSALS_S = 5.0  # later ones cover one to two of these: less would measure the phase of a fixed window, not its size
+
+
+class InFlight:
+    """One request from its start to its end: `Pace.sent` returns it, `answered` and `ended` take it.
+
+    `sent_at` is in seconds of the caller's clock. `tokens` is its expected cost, and the real one once that is known.
+    `number` counts the requests to the provider, this one included; `total_tokens` sums up their expected tokens.
+    `halted_s`: how many seconds pauses had stopped all requests by then. `expired`: sent more than a minute ago.
+    """
+
+    __slots__ = ("answered", "expired", "halted_s", "number", "sent_at", "tokens", "total_tokens")
+
+    def __init__(self, sent_at: float, tokens: int, number: int = 1, total_tokens: int = 0, halted_s: float = 0) -> None:
+        self.sent_at, self.tokens, self.number = sent_at, tokens, number
+        self.total_tokens, self.halted_s = total_tokens, halted_s
+        self.answered = self.expired = False
+
+
+class Baseline:
+    """Remembers two requests at least `interval` seconds apart; `older` is the one to measure from."""
+
+    def __init__(self, interval: float) -> None:
+        self._interval = interval
+        self.older: InFlight | None = None
+        self._newer: InFlight | None = None
+        self.throttled = self._newer_throttled = 0  # 429s by the time each was added
+
+    def add(self, request: InFlight, throttled: int) -> None:
+        """Adds a request, unless less than an interval has passed since the newer one."""
+        if self._newer is None:
+            self.older, self.throttled = request, throttled
+        elif request.sent_at - self._newer.sent_at < self._interval:
+            return
+        else:
+            self.older, self.throttled = self._newer, self._newer_throttled
+        self._newer, self._newer_throttled = request, throttled
+
+
+class LearnedRate:
+    """Estimates the admission rate of one provider. `throttled` counts its 429 responses."""
+
+    def __init__(self) -> None:
+        self.throttled = 0
+        self._accepted: float | None = None  # the estimate, in requests a second
+        self._learned_from: InFlight | None = None  # the refused request that the estimate was made from
+        self._decrease, self._recovery_s, self._since = FIRST_DECREASE, 2.0, 0.0  # the curve's
+        self._requests, self._refusals = Baseline(RECENT_S), Baseline(REFUSALS_S)
+
+    def at(self, now: float) -> float | None:
+        """Returns the rate in requests a second; None before the first 429."""
+        if self._accepted is None:
+            return None
+        x = max(0.0, now - self._since) / self._recovery_s - 1
+        return self._accepted * (1 + self._decrease * x**3)
+
+    def sent(self, request: InFlight) -> None:
+        """Counts a request that starts."""
+        self._requests.add(request, self.throttled)
+
+    def unused(self, now: float, seconds: float) -> None:
+        """Holds the curve back by seconds in which the rate was not what limited: it was not tested then."""
+        if now - self._since > self._recovery_s:
+            self._since += seconds
+
+    def refused(self, request: InFlight, now: float, resume_at: float) -> None:
+        """Learns from a 429 to `request`, which arrived `now`; the curve begins at `resume_at`."""
+        rate, delay = self.at(request.sent_at), now - request.sent_at
+        if rate is None:
+            self._guess(request, delay)
+        else:
+            self._refine(request, rate, delay)
+        self._refusals.add(request, self.throttled)
+        self._since = resume_at
+
+    def _guess(self, request: InFlight, delay: float) -> None:
+        """Takes the rate of the last one or two seconds for the first estimate."""
+        base = self._requests.older or request
+        self._accepted = max(request.number - base.number, 1) / max(request.sent_at - base.sent_at, 0.1)
+        self._decrease, self._recovery_s = FIRST_DECREASE, 2 + 4 * delay
+        self._learned_from = request
+
+    def _refine(self, request: InFlight, rate: float, delay: float) -> None:
+        """Estimates from what was accepted since an earlier refusal, and from the rate that was refused now.
+
+        The truth lies between the two: fewer requests were accepted than could have been where the rate was low for a
+        time and the provider's bucket full, and a full bucket accepts more than the rate for a time. The nearer the
+        two are, the more certain is the estimate, the less is the rate lowered, and the longer it stays near it.
+        """
+        base, before = self._refusals.older, self._learned_from
+        assert self._accepted is not None and base is not None and before is not None
+        seconds = max(request.sent_at - base.sent_at - (request.halted_s - base.halted_s), 0.25)
+        accepted = request.number - base.number - (self.throttled - self._refusals.throttled)
+        if request.sent_at - before.sent_at < 1 + delay or accepted < 10:  # too few to tell: lower it this once only
+            self._decrease = 1 - FIRST_DECREASE * min(rate, self._accepted) / self._accepted
+            self._recovery_s = 1 + 4 * delay
+            return
+        least = min(rate, accepted / seconds)
+        uncertainty = min(rate / least, 3.0)
+        self._accepted = least * uncertainty**0.5
+        self._decrease = 1 - (1 - LEAST_DECREASE) * uncertainty**-0.3
+        self._recovery_s = 1 + 9 / uncertainty**2 + 20 / rate + 4 * delay
+        self._learned_from = request
