@@ -31,7 +31,9 @@ class InFlight:
 
     __slots__ = ("answered", "expired", "halted_s", "number", "sent_at", "tokens", "total_tokens")
 
-    def __init__(self, sent_at: float, tokens: int, number: int = 1, total_tokens: int = 0, halted_s: float = 0) -> None:
+    def __init__(
+        self, sent_at: float, tokens: int, number: int = 1, total_tokens: int = 0, halted_s: float = 0
+    ) -> None:
         self.sent_at, self.tokens, self.number = sent_at, tokens, number
         self.total_tokens, self.halted_s = total_tokens, halted_s
         self.answered = self.expired = False

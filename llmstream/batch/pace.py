@@ -18,7 +18,18 @@ from collections.abc import Mapping
 from math import inf
 
 from .learned_rate import InFlight, LearnedRate
-from .pace_rules import RATE_LIMITED, Concurrency, Latency, Pause, Quota, RequestCap, Rule, Spacing, TokenCap, is_refusal
+from .pace_rules import (
+    RATE_LIMITED,
+    Concurrency,
+    Latency,
+    Pause,
+    Quota,
+    RequestCap,
+    Rule,
+    Spacing,
+    TokenCap,
+    is_refusal,
+)
 
 
 class Pace:

@@ -141,7 +141,9 @@ class Pause(Rule):
                 self._consecutive = 0
         elif (seconds := retry_after(headers, wall) if is_refusal(status) else None) is not None:
             if seconds > self._max_wait:
-                reason = f"the provider asks to wait {format_wait(seconds)}: more than {option('max_retry_wait')} allows"
+                reason = (
+                    f"the provider asks to wait {format_wait(seconds)}: more than {option('max_retry_wait')} allows"
+                )
                 self._closed_until, self._closed_reason = now + seconds, reason
             if now + seconds > self._wait_until:
                 self.halted_s += now + seconds - max(now, self._wait_until)

@@ -12,7 +12,7 @@ from ..providers.resolve import Target
 from ..request.builder import RequestBuilder
 from . import answer
 from .answer import Answer, Record
-from .pace import Sent
+from .learned_rate import InFlight
 from .rows import Row
 from .source import Source
 
@@ -30,7 +30,7 @@ class Job:
     tokens: int  # that it may cost
     answer: Answer
     generation: Generation
-    sent: Sent | None = None  # the try that is under way
+    in_flight: InFlight | None = None  # the attempt that runs now
     key = digest = ""
     record: Record | None = None
     earlier = False  # the record is another run's

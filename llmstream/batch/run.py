@@ -8,6 +8,7 @@ stdout stops this process in its write, and so, in the end, the providers.
 from __future__ import annotations
 
 import heapq
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -169,9 +170,7 @@ class Run:
 
     def _closed(self, job: Job) -> str:
         """Why nothing is sent to its provider any more."""
-        pace = self._pace(job)
-        closed = pace.closed_until is not None and pace.closed_until > self._loop.now()
-        return pace.closed_reason if closed else ""
+        return self._pace(job).closed(self._loop.now())
 
     def _start_again(self) -> None:
         """Sends again what may be; one that still waits holds up none but those of its provider whose time has come."""
@@ -195,11 +194,10 @@ class Run:
     def _may_send(self, job: Job) -> bool:
         """Whether it may go out now; if not, the round ends in time for it."""
         now = self._loop.now()
-        start = self._pace(job).next_start(now, job.tokens)
-        if start is None or start <= now:
-            return start is not None
-        self._start_at = start if self._start_at is None else min(start, self._start_at)
-        return False
+        start, _ = self._pace(job).earliest(now, job.tokens)
+        if now < start < math.inf:
+            self._start_at = start if self._start_at is None else min(start, self._start_at)
+        return start <= now
 
     def _begin(self, job: Job) -> None:
         options, wake = self._options, partial(self._woken.__setitem__, job, None)
@@ -216,7 +214,7 @@ class Run:
                 wake=wake,
                 later=partial(self._later, job),
             )
-            job.sent = self._pace(job).sent(self._loop.now(), job.tokens)
+            job.in_flight = self._pace(job).sent(self._loop.now(), job.tokens)
             self._jobs.add(job)
             job.generation.start()
             if len(self._jobs) == FAST_DECODER_JOBS:
@@ -225,7 +223,7 @@ class Run:
             self._fail(job, error)
 
     def _send(self, job: Job) -> None:
-        job.sent = self._pace(job).sent(self._loop.now(), job.tokens)
+        job.in_flight = self._pace(job).sent(self._loop.now(), job.tokens)
         job.generation.send()
 
     def _later(self, job: Job, when: float) -> None:
@@ -253,21 +251,21 @@ class Run:
 
         A quota that is spent is a 429 as well, but no matter of pace.
         """
-        exchange, sent = job.generation.exchange, job.sent
-        if sent is None or sent.answered or not exchange.status or (exchange.status >= 400 and not exchange.over):
+        exchange, request = job.generation.exchange, job.in_flight
+        if request is None or request.answered or not exchange.status or (exchange.status >= 400 and not exchange.over):
             return
         refused = isinstance(exchange.failure, Refused)
         status = 400 if refused else exchange.status
-        self._pace(job).answered(sent, self._loop.now(), status, {} if refused else exchange.headers, time.time())
+        self._pace(job).answered(request, self._loop.now(), status, {} if refused else exchange.headers, time.time())
 
     def _settle(self, job: Job) -> None:
         """A request is over."""
         self._answered(job)
         usage = job.generation.exchange.usage
-        if job.sent is not None:
+        if job.in_flight is not None:
             tokens = usage.input_tokens + usage.output_tokens if usage else None
-            self._pace(job).ended(job.sent, self._loop.now(), tokens)
-            job.sent = None
+            self._pace(job).ended(job.in_flight, self._loop.now(), tokens)
+            job.in_flight = None
 
     def _over(self, job: Job) -> None:
         self._settle(job)
@@ -291,8 +289,8 @@ class Run:
 
     def _fail(self, job: Job, error: Error) -> None:
         """It could not be sent."""
-        if job.sent is not None:
-            self._pace(job).ended(job.sent, self._loop.now(), None)
+        if job.in_flight is not None:
+            self._pace(job).ended(job.in_flight, self._loop.now(), None)
         self._jobs.discard(job)
         job.record = {"error": answer.error(error)}
         self.output.known(job)
