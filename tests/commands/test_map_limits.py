@@ -83,9 +83,7 @@ def test_a_wait_that_is_too_long_closes_the_provider_and_no_other(run):
     records = lines(done.stdout)
     assert [record["text"] for record in records[1::2]] == [str(n) for n in range(1, 40, 2)]
     assert {record["error"]["status"] for record in records[::2]} == {4}
-    assert records[38]["error"]["message"] == (
-        "the provider asks to wait 60 minutes: more than max_retry_wait allows"
-    )
+    assert records[38]["error"]["message"] == ("the provider asks to wait 60 minutes: more than max_retry_wait allows")
     assert len(refused) <= 8
     assert done.returncode == 4
 
