@@ -1,4 +1,4 @@
-"""Chromium, for the tests of the page."""
+"""Fixtures that open the page in Chromium."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import pytest
 
 from ..support import browser as chromiums
 from ..support.limits import WAIT_S
-from ..support.serving import Scripted
+from ..support.serving import ScriptedServer
 
 
-@pytest.fixture(scope="module")  # its loop runs on in this thread, where the next module may want one of its own
+@pytest.fixture(scope="module")  # Playwright's event loop keeps running in this thread, and other modules run their own
 def chromium():
     pytest.importorskip("playwright", reason="playwright is not installed")
     if not chromiums.CHROMIUM:
@@ -20,25 +20,30 @@ def chromium():
 
 @pytest.fixture
 def visit(chromium):
-    """visit(server): the page, opened; what it complains about, or asks of others, fails the test."""
-    contexts, complaints = [], []
+    """visit(server) opens the page; console errors, dialogs and requests to other servers fail the test.
 
-    def visit(server: Scripted, expected: tuple[str, ...] = (), **options: object):
+    Messages that contain one of the `expected` texts pass.
+    """
+    contexts, problems = [], []
+
+    def visit(server: ScriptedServer, expected: tuple[str, ...] = (), **options: object):
         context = chromium.new_context(**options)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(WAIT_S * 1000)
 
-        def complain(text: str) -> None:
-            if not any(word in text for word in expected):
-                complaints.append(text)
+        def report(text: str) -> None:
+            if not any(part in text for part in expected):
+                problems.append(text)
 
-        page.on("console", lambda message: complain(message.text) if message.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: complain(str(error)))
-        page.on("dialog", lambda dialog: (complain(f"dialog {dialog.message}"), dialog.dismiss()))
+        page.on("console", lambda message: report(message.text) if message.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: report(str(error)))
+        page.on("dialog", lambda dialog: (report(f"dialog {dialog.message}"), dialog.dismiss()))
         page.on(
             "request",
-            lambda request: None if request.url.startswith((server.url, "data:")) else complain(f"asks {request.url}"),
+            lambda request: (
+                None if request.url.startswith((server.url, "data:")) else report(f"request to {request.url}")
+            ),
         )
         page.goto(server.url)
         return page
@@ -46,13 +51,13 @@ def visit(chromium):
     yield visit
     for context in contexts:
         context.close()
-    assert complaints == []
+    assert problems == []
 
 
 @pytest.fixture(scope="module")
 def bare(chromium):
-    """The page alone, for its parts."""
-    with Scripted() as server:
+    """The page of a server without visitors, to call the functions of its script."""
+    with ScriptedServer() as server:
         page = chromium.new_page()
         page.goto(server.url)
         yield page

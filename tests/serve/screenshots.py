@@ -1,4 +1,4 @@
-"""Pictures of the page, to be looked at: python -m tests.serve.screenshots DIR"""
+"""Writes screenshots of the page into a folder: python -m tests.serve.screenshots DIR"""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from llmstream.core.events import Finish, Reasoning, Usage
 from llmstream.errors import Unavailable
 
 from ..support.browser import chromium
-from ..support.serving import Scripted, Word
+from ..support.serving import Gate, ScriptedServer
 
 QUESTION = "How do I read a file line by line in Python, and when should I not?"
 ANSWER = """\
@@ -40,26 +40,26 @@ END = [Usage(24, 212), Finish("stop", "stop")]
 
 
 def pieces(text: str) -> list[str | float]:
-    """As a model would send it."""
+    """Splits a text into words with a short sleep after each, as a model streams it."""
     words = [word + " " for word in text.split(" ")[:-1]] + [text.rsplit(" ", 1)[-1]]
     return [0.15, *(step for word in words for step in (word, 0.01))]
 
 
 def script_of(name: str) -> list:
     if name == "streaming":
-        return [*pieces(ANSWER[: ANSWER.index("print") + 5]), Word()]
+        return [*pieces(ANSWER[: ANSWER.index("print") + 5]), Gate()]
     if name == "error":
-        return [*pieces(ANSWER[: ANSWER.index("## When")]), Unavailable("the provider is overloaded: ask again later")]
+        return [*pieces(ANSWER[: ANSWER.index("## When")]), Unavailable("the provider is overloaded: try again later")]
     return [[Reasoning("The user wants an idiom and its limits.\n")], *pieces(ANSWER), END]
 
 
-def take(directory: Path) -> None:
+def take_screenshots(directory: Path) -> None:
     sizes = {"": (1100, 860), "-narrow": (320, 640)}
     with chromium() as browser:
         for name in ("answer", "streaming", "error"):
             for scheme in ("light", "dark"):
                 for suffix, (width, height) in sizes.items():
-                    with Scripted(script_of(name), model="anthropic/claude-sonnet-5-5") as server:
+                    with ScriptedServer(script_of(name), model="anthropic/claude-sonnet-5-5") as server:
                         page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
                         page.goto(server.url)
                         if name == "answer":
@@ -73,11 +73,11 @@ def take(directory: Path) -> None:
                         page.wait_for_timeout(400)  # the figures are drawn four times a second
                         page.screenshot(path=directory / f"{name}-{scheme}{suffix}.png")
                         if name == "answer":
-                            page.screenshot(path=directory / f"{name}-{scheme}{suffix}-whole.png", full_page=True)
+                            page.screenshot(path=directory / f"{name}-{scheme}{suffix}-full.png", full_page=True)
                         page.close()
 
 
 if __name__ == "__main__":
     target = Path(sys.argv[1])
     target.mkdir(parents=True, exist_ok=True)
-    take(target)
+    take_screenshots(target)

@@ -1,4 +1,4 @@
-"""`llmstream serve` as a process, with the real generation behind it and a provider on loopback before that."""
+"""`llmstream serve` as a process, with a provider on loopback."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ..conftest import LLMSTREAM, at, environment
 from ..support.limits import WAIT_S
 from ..support.loopback import HOLD, Provider, chat, chat_text, head, reply
 
-ASK = {"prompt": "Hi"}
+BODY = {"prompt": "Hi"}
 
 
-class Served:
-    """A running server: `address`, and what ends it."""
+class RunningServer:
+    """A running server and its clients; `address` is HOST:PORT."""
 
     def __init__(self, process: subprocess.Popen[bytes], address: str) -> None:
         self.process, self.address = process, address
@@ -33,31 +33,31 @@ class Served:
         connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"} | headers)
         return connection.getresponse()
 
-    def leave(self) -> None:
-        """All clients go."""
+    def disconnect(self) -> None:
+        """Closes all connections."""
         for connection in self._open:
             connection.close()
 
 
 @contextmanager
-def serving(*args: str, **env: str) -> Iterator[Served]:
+def serving(*args: str, **env: str) -> Iterator[RunningServer]:
     command = [*LLMSTREAM, "serve", "--port", "0", *args]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=env) as process:
         try:
-            told = process.stderr.readline().decode()
-            address = re.fullmatch(r"llmstream serve: listening on http://(127\.0\.0\.1:\d+)\n", told)
-            assert address, told
-            served = Served(process, address[1])
-            yield served
-            served.leave()
+            line = process.stderr.readline().decode()
+            address = re.fullmatch(r"llmstream serve: listening on http://(127\.0\.0\.1:\d+)\n", line)
+            assert address, line
+            server = RunningServer(process, address[1])
+            yield server
+            server.disconnect()
         finally:
             process.kill()
 
 
 @contextmanager
-def before(provider: Provider, *args: str, model: str = "openai/m") -> Iterator[Served]:
-    with serving("-m", model, *args, **at(provider.url)) as served:
-        yield served
+def serving_through(provider: Provider, *args: str, model: str = "openai/m") -> Iterator[RunningServer]:
+    with serving("-m", model, *args, **at(provider.url)) as server:
+        yield server
 
 
 def contents(stream: str) -> list[str]:
@@ -65,71 +65,71 @@ def contents(stream: str) -> list[str]:
 
 
 @pytest.mark.parametrize("model", ["openai/m", "anthropic/m"])
-def test_a_provider_s_answer_is_passed_on(model):
+def test_a_provider_s_answer_reaches_the_client(model):
     from ..support.loopback import messages
 
     answer = chat("Hel", "lo") if model == "openai/m" else messages("Hel", "lo")
-    with Provider([head(), *answer]) as provider, before(provider, model=model) as served:
-        text = served.post("/chat/stream", ASK).read().decode()
+    with Provider([head(), *answer]) as provider, serving_through(provider, model=model) as server:
+        text = server.post("/chat/stream", BODY).read().decode()
     assert "".join(contents(text)) == "Hello"
     assert text.endswith("data: [DONE]\n\n")
     assert 'event: usage\ndata: {"input_tokens": 3, "output_tokens": 2,' in text
 
 
-def test_each_piece_is_there_when_it_came():
-    word = threading.Event()
-    with Provider([head(), chat_text("Hel"), word, *chat("lo")]) as provider, before(provider) as served:
-        response = served.post("/chat/stream", ASK)
+def test_each_text_is_passed_on_at_once():
+    gate = threading.Event()
+    with Provider([head(), chat_text("Hel"), gate, *chat("lo")]) as provider, serving_through(provider) as server:
+        response = server.post("/chat/stream", BODY)
         assert response.readline() == b'data: {"content": "Hel"}\n'
-        word.set()
+        gate.set()
         assert contents(response.read().decode()) == ["lo"]
 
 
-@pytest.mark.parametrize("said", [[], [chat_text("Hel")]], ids=["silent", "begun"])
-def test_a_client_that_leaves_ends_the_generation(said):
-    with Provider([head(), *said, HOLD]) as provider, before(provider) as served:
-        with served.post("/chat/stream", ASK):
+@pytest.mark.parametrize("events", [[], [chat_text("Hel")]], ids=["silent", "answering"])
+def test_a_client_that_leaves_ends_the_generation(events):
+    with Provider([head(), *events, HOLD]) as provider, serving_through(provider) as server:
+        with server.post("/chat/stream", BODY):
             assert provider.asked.wait(WAIT_S)
-        served.leave()
+        server.disconnect()
         assert provider.left.wait(WAIT_S)
 
 
-def test_a_condition_ends_it_and_the_provider_is_left():
-    with Provider([head(), chat_text("one two three"), HOLD]) as provider, before(provider) as served:
-        text = served.post("/chat/stream", {"prompt": "Hi", "until": {"words": 2}}).read().decode()
+def test_a_stop_condition_ends_the_answer_and_closes_the_provider_s_connection():
+    with Provider([head(), chat_text("one two three"), HOLD]) as provider, serving_through(provider) as server:
+        text = server.post("/chat/stream", {"prompt": "Hi", "until": {"words": 2}}).read().decode()
         assert provider.left.wait(WAIT_S)
     assert ("".join(contents(text)), '"reason": "cancelled"' in text) == ("one two", True)
 
 
-def test_a_failure_is_told_after_what_came():
-    with Provider([head(), chat_text("Hel")]) as provider, before(provider) as served:
-        text = served.post("/chat/stream", ASK).read().decode()
+def test_an_error_follows_the_partial_answer():
+    with Provider([head(), chat_text("Hel")]) as provider, serving_through(provider) as server:
+        text = server.post("/chat/stream", BODY).read().decode()
     assert contents(text) == ["Hel"]
     assert re.search(r'event: error\ndata: \{"status": 5, "message": "[^"]*breaks off after 3 characters"\}\n\n$', text)
     assert "[DONE]" not in text
 
 
-def test_refusals_in_openai_s_protocol_have_their_status():
+def test_a_provider_s_refusal_has_an_http_status_in_openai_s_protocol():
     refused = reply("401 Unauthorized", b'{"error": {"message": "wrong key"}}')
-    with Provider(refused) as provider, before(provider) as served:
-        response = served.post("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hi"}]})
+    with Provider(refused) as provider, serving_through(provider) as server:
+        response = server.post("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hi"}]})
         error = json.loads(response.read())["error"]
     assert response.status in (401, 502)
     assert "wrong key" in error["message"]
 
 
 def test_a_signal_lets_the_running_answer_end():
-    word = threading.Event()
-    with Provider([head(), chat_text("Hel"), word, *chat("lo")]) as provider, before(provider) as served:
-        response = served.post("/chat/stream", ASK)
+    gate = threading.Event()
+    with Provider([head(), chat_text("Hel"), gate, *chat("lo")]) as provider, serving_through(provider) as server:
+        response = server.post("/chat/stream", BODY)
         assert response.readline() == b'data: {"content": "Hel"}\n'
-        served.process.send_signal(signal.SIGTERM)
+        server.process.send_signal(signal.SIGTERM)
         with pytest.raises((OSError, http.client.HTTPException)):
-            for _ in range(1000):  # until it is noticed
-                assert served.post("/chat/stream", ASK).status == 503
-        word.set()
+            for _ in range(1000):  # until the signal has been noticed
+                assert server.post("/chat/stream", BODY).status == 503
+        gate.set()
         text = response.read().decode()
-        assert served.process.wait(WAIT_S) == -signal.SIGTERM
+        assert server.process.wait(WAIT_S) == -signal.SIGTERM
     assert (contents(text), text.endswith("data: [DONE]\n\n")) == (["lo"], True)
 
 
@@ -137,14 +137,14 @@ def test_a_signal_lets_the_running_answer_end():
     ("token", "args", "status"),
     [("", (), 200), ("sesame", (), 400), ("sesame", ("--allow-regex",), 200)],
 )
-def test_others_need_the_server_s_leave_for_regular_expressions(token, args, status):
+def test_with_a_token_regular_expressions_need_allow_regex(token, args, status):
     env = at("http://127.0.0.1:9", LLMSTREAM_SERVE_TOKEN=token)
-    with serving("-m", "openai/m", "--retries", "0", *args, **env) as served:
-        body = ASK | {"until": {"regex": "(a+)+$"}}
-        assert served.post("/chat/stream", body, Authorization=f"Bearer {token}").status == status
+    with serving("-m", "openai/m", "--retries", "0", *args, **env) as server:
+        body = BODY | {"until": {"regex": "(a+)+$"}}
+        assert server.post("/chat/stream", body, Authorization=f"Bearer {token}").status == status
 
 
-def test_what_is_wrong_is_told_before_it_listens(run):
+def test_wrong_options_are_reported_before_the_server_listens(run):
     for args, message in [
         (["-m", "nix/m"], "unknown provider 'nix'"),
         (["--host", "0.0.0.0"], "LLMSTREAM_SERVE_TOKEN"),

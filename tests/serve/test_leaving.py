@@ -1,4 +1,4 @@
-"""A client that leaves, in whatever phase, ends the generation; a slow one holds it back; a signal ends them all."""
+"""Disconnects end the generation in every phase, slow clients hold back their own only, and signals end them all."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from llmstream.serve.run import MAX_OPEN_FILES
 
 from ..conftest import ROOT, environment
 from ..support.limits import WAIT_S
-from ..support.serving import ASK, END, Client, Scripted, Word, ask, frames
+from ..support.serving import ASK, END, Client, Gate, ScriptedServer, ask, frames
 
 PATHS = {
     "/chat/stream": ASK,
@@ -40,10 +40,10 @@ def leave(client: Client, how: str) -> None:
 @every_path
 @pytest.mark.parametrize("how", ["close", "reset"])
 def test_before_the_first_token(path, body, how):
-    never = Word()
-    with Scripted([never]) as server:
+    never = Gate()
+    with ScriptedServer([never]) as server:
         client = Client(server).post(path, body)
-        assert never.awaited.wait(WAIT_S)
+        assert never.reached.wait(WAIT_S)
         leave(client, how)
         assert server.generations[0].closed.wait(WAIT_S)
         server.settle()
@@ -52,37 +52,37 @@ def test_before_the_first_token(path, body, how):
 @every_path
 @pytest.mark.parametrize("how", ["close", "reset"])
 def test_between_two_tokens(path, body, how):
-    never = Word()
-    with Scripted(["x", never]) as server:
+    never = Gate()
+    with ScriptedServer(["x", never]) as server:
         client = Client(server).post(path, body)
-        assert never.awaited.wait(WAIT_S)
+        assert never.reached.wait(WAIT_S)
         leave(client, how)
         assert server.generations[0].closed.wait(WAIT_S)
-        assert not server.generations[0].whole
+        assert not server.generations[0].complete
         server.settle()
 
 
 @every_path
 def test_in_the_queue(path, body):
-    word = Word()
-    with Scripted(["x", word, END], jobs=1, queue=1) as server, Client(server) as first:
+    gate = Gate()
+    with ScriptedServer(["x", gate, END], jobs=1, queue=1) as server, Client(server) as first:
         first.post()
-        assert word.awaited.wait(WAIT_S)
+        assert gate.reached.wait(WAIT_S)
         second = Client(server).post(path, body)
         while server.on_loop(lambda: len(server.state.answers)) < 2:
             pass
         leave(second, "close")
         while server.on_loop(lambda: len(server.state.answers)) > 1:
             pass
-        word.give()
+        gate.open()
         first.until(b"[DONE]")
         server.settle()
         assert len(server.generations) == 1
-        assert ask(server)[0] == 200  # the place is free again
+        assert ask(server)[0] == 200  # the job is free again
 
 
 def test_while_the_body_is_sent():
-    with Scripted() as server:
+    with ScriptedServer() as server:
         client = Client(server).send("POST", "/chat/stream", b"", content_length="100", content_type="application/json")
         client.socket.sendall(b'{"prom')
         leave(client, "reset")
@@ -91,8 +91,8 @@ def test_while_the_body_is_sent():
 
 
 def test_all_at_once():
-    never = Word()
-    with Scripted(["x", never], jobs=200) as server:
+    never = Gate()
+    with ScriptedServer(["x", never], jobs=200) as server:
         clients = [Client(server).post() for _ in range(200)]
         for client in clients:
             client.until(b'"x"')
@@ -102,19 +102,19 @@ def test_all_at_once():
             assert generation.closed.wait(WAIT_S)
         server.settle()
         assert len(server.generations) == 200
-        assert server.on_loop(lambda: len(server.server.server_state.connections)) == 0
+        assert server.on_loop(lambda: len(server.connections)) == 0
 
 
-def test_while_it_reads_nothing():
-    """The generator is held back by the transport's bound, and closed though nothing can be written."""
+def test_while_the_client_reads_nothing():
+    """Backpressure holds the generation back; a disconnect closes it although nothing can be written."""
     piece = "x" * 10_000
-    with Scripted([piece] * 10_000) as server:
+    with ScriptedServer([piece] * 10_000) as server:
         client = Client(server, receive_buffer=4096).post()
         client.until(b"xxx")
-        given, again = -1, server.generations[0].given
-        while given != again:  # until the buffers are full
-            given, again = again, _later(server)
-        assert again < 2_000
+        before, consumed = -1, server.generations[0].batches
+        while before != consumed:  # until the buffers are full
+            before, consumed = consumed, _later(server)
+        assert consumed < 2_000
         assert not server.generations[0].closed.is_set()
         assert _buffered(server) < 256 * 1024
         leave(client, "reset")
@@ -122,42 +122,42 @@ def test_while_it_reads_nothing():
         server.settle()
 
 
-def _later(server: Scripted) -> int:
-    """How many pieces were taken after some rounds of the loop, in which it could have taken more."""
+def _later(server: ScriptedServer) -> int:
+    """Returns the number of consumed batches after some turns of the loop, in which more could be consumed."""
     for _ in range(50):
         server.on_loop(lambda: None)
-    return server.generations[0].given
+    return server.generations[0].batches
 
 
-def _buffered(server: Scripted) -> int:
-    connections = server.server.server_state.connections
+def _buffered(server: ScriptedServer) -> int:
+    connections = server.connections
     return server.on_loop(lambda: max(connection.transport.get_write_buffer_size() for connection in connections))
 
 
-def test_a_slow_reader_gets_all_and_holds_up_nobody():
+def test_a_slow_reader_gets_everything_and_delays_no_other():
     count = 20_000
-    with Scripted([f"{number} " * 100 for number in range(count)] + [END], ["quick", END]) as server:
+    with ScriptedServer([f"{number} " * 100 for number in range(count)] + [END], ["quick", END]) as server:
         with Client(server, receive_buffer=100_000) as client:
             client.post()
-            client.socket.recv(1)
+            client.received = client.socket.recv(1)
             assert b"quick" in ask(server)[2]
-            assert server.generations[0].given < count
-            _, _, body = client.reply_after(b"H")
+            assert server.generations[0].batches < count
+            _, _, body = client.reply()
         contents = [data for kind, data in frames(body) if not kind]
         assert contents[count - 1] == f'{{"content": "{count - 1} {f"{count - 1} " * 99}"}}'
         assert contents[-1] == "[DONE]"
 
 
-def test_half_a_request_is_not_waited_for_for_ever(monkeypatch):
+def test_an_incomplete_request_times_out(monkeypatch):
     from llmstream.serve.connection import Connection
 
     monkeypatch.setattr(Connection, "head_timeout_s", 0.1)
-    with Scripted(body_timeout=0.1) as server:
+    with ScriptedServer(body_timeout=0.1) as server:
         for begun in (b"", b"POST /chat/stream HTT", b"GET /healthz HTTP/1.1\r\nhost: "):
             with Client(server) as client:
                 client.socket.sendall(begun)
                 assert client.rest() == b""
-        with Client(server) as client:  # and on a connection that has served
+        with Client(server) as client:  # and on a connection that has served a request
             assert client.send("GET", "/healthz").reply()[0] == 200
             client.socket.sendall(b"GET /healthz HT")
             assert client.rest() == b""
@@ -165,12 +165,12 @@ def test_half_a_request_is_not_waited_for_for_ever(monkeypatch):
             client.send("POST", "/chat/stream", b"", content_length="10")
             assert client.reply()[0] == 408
             assert client.rest() == b""
-        while server.on_loop(lambda: len(server.server.server_state.connections)):
+        while server.on_loop(lambda: len(server.connections)):
             pass
 
 
-def test_a_head_is_bounded():
-    with Scripted() as server, Client(server) as client:
+def test_the_size_of_a_head_is_limited():
+    with ScriptedServer() as server, Client(server) as client:
         line = b"x: " + b"y" * 1000 + b"\r\n"
         client.socket.sendall(b"GET /healthz HTTP/1.1\r\n")
         sent = 0
@@ -178,20 +178,20 @@ def test_a_head_is_bounded():
             while sent < 10_000_000:
                 client.socket.sendall(line)
                 sent += len(line)
-        assert sent < 9_000_000  # what the kernel took is not what was kept
+        assert sent < 9_000_000  # most of it is in the kernel's buffers
         assert client.rest() == b""
 
 
 @pytest.mark.parametrize("junk", [b"\0" * 100, b"GET\r\n\r\n", b"GET /\xff HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00"])
-def test_what_is_no_http(junk):
-    with Scripted() as server:
+def test_bytes_that_are_not_http(junk):
+    with ScriptedServer() as server:
         with Client(server) as client:
             client.socket.sendall(junk)
             assert client.rest().startswith((b"HTTP/1.1 400 ", b""))
         assert ask(server)[0] == 200
 
 
-# Signals: the process as it is run.
+# Signals, in a process of its own.
 
 PROGRAM = """
 import asyncio
@@ -256,7 +256,7 @@ def test_a_signal_lets_the_running_answers_end(process, signum):
         socket.create_connection(("127.0.0.1", program.port)).close()
 
 
-def test_after_the_grace_they_are_cut_and_told(process):
+def test_after_the_grace_period_answers_end_with_an_error(process):
     program, client = process(grace=0.3)
     with client:
         client.post(body={"prompt": "60"}).until(b'"x"')
@@ -280,7 +280,7 @@ def test_a_second_signal_does_not_wait(process):
     assert program.wait(WAIT_S) == -signal.SIGTERM
 
 
-def test_a_reader_that_does_not_read_cannot_keep_it(process):
+def test_a_client_that_does_not_read_cannot_delay_the_end(process):
     program, client = process(grace=0.1)
     with client:
         client.post(body={"prompt": "60"}).until(b'"x"')
@@ -288,20 +288,20 @@ def test_a_reader_that_does_not_read_cannot_keep_it(process):
         assert program.wait(WAIT_S) == -signal.SIGTERM
 
 
-def test_a_new_request_is_refused_while_it_ends():
-    word = Word()
-    with Scripted([Text("x"), word, END]) as server, Client(server) as first, Client(server) as second:
+def test_new_requests_are_refused_while_the_server_is_closing():
+    gate = Gate()
+    with ScriptedServer([Text("x"), gate, END]) as server, Client(server) as first, Client(server) as second:
         first.post().until(b'"x"')
         assert second.send("GET", "/healthz").reply()[0] == 200
         server.on_loop(lambda: setattr(server.state, "closing", True))
         status, headers, body = second.post().reply()
         assert (status, headers["connection"], headers["retry-after"]) == (503, "close", "1")
         assert body == b'{"status": 4, "message": "the server is shutting down"}'
-        word.give()
+        gate.open()
         first.until(b"[DONE]")
 
 
-def test_the_usual_limit_of_descriptors_is_none(process):
+def test_the_limit_of_open_files_is_raised(process):
     program, client = process(grace=0)
     with client:
         limits = Path(f"/proc/{program.pid}/limits")

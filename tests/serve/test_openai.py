@@ -1,4 +1,4 @@
-"""POST /v1/chat/completions, asked by OpenAI's own SDK, and in its bytes where the SDK does not show them."""
+"""POST /v1/chat/completions through OpenAI's SDK, and its bytes where the SDK hides them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from llmstream.core.request import Message
 from llmstream.errors import Incomplete, Refused, Unavailable, UsageError
 
 from ..support.limits import WAIT_S
-from ..support.serving import END, START, Client, Scripted, Word, ask, frames, get
+from ..support.serving import END, START, Client, Gate, ScriptedServer, ask, frames, get
 
 HELLO = [{"role": "user", "content": "Hi"}]
 PATH = "/v1/chat/completions"
@@ -26,13 +26,13 @@ CALLS = [
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
 
 
-def client(server: Scripted, retries: int = 0, token: str = "none") -> openai.OpenAI:
+def client(server: ScriptedServer, retries: int = 0, token: str = "none") -> openai.OpenAI:
     return openai.OpenAI(base_url=f"{server.url}/v1", api_key=token, max_retries=retries, timeout=WAIT_S)
 
 
-def test_whole():
+def test_complete():
     script = [START, "Hel", [Text("lo")], [Usage(3, 2, 1, 1)], [Finish("stop", "end")]]
-    with Scripted(script) as server, client(server) as sdk:
+    with ScriptedServer(script) as server, client(server) as sdk:
         answer = sdk.chat.completions.create(model="openai/x", messages=HELLO)
     (choice,) = answer.choices
     assert (choice.message.content, choice.message.role, choice.finish_reason) == ("Hello", "assistant", "stop")
@@ -43,12 +43,12 @@ def test_whole():
 
 
 def test_streamed():
-    word = Word()
-    script = [START, "Hel", word, 'lo "you"\n', [Usage(3, 2), Finish("length", "length")]]
-    with Scripted(script) as server, client(server) as sdk:
+    gate = Gate()
+    script = [START, "Hel", gate, 'lo "you"\n', [Usage(3, 2), Finish("length", "length")]]
+    with ScriptedServer(script) as server, client(server) as sdk:
         stream = sdk.chat.completions.create(model="m", messages=HELLO, stream=True)
         chunks = [next(stream)]
-        word.give()
+        gate.open()
         chunks += stream
     deltas = [chunk.choices[0].delta for chunk in chunks]
     assert [delta.content for delta in deltas] == ["Hel", 'lo "you"\n', None]
@@ -58,25 +58,25 @@ def test_streamed():
     assert len({chunk.id for chunk in chunks}) == 1
 
 
-def test_usage_comes_last_if_it_is_asked_for():
-    with Scripted([START, "x", END]) as server, client(server) as sdk:
+def test_usage_is_the_last_chunk_on_request():
+    with ScriptedServer([START, "x", END]) as server, client(server) as sdk:
         options = {"include_usage": True}
         chunks = list(sdk.chat.completions.create(model="m", messages=HELLO, stream=True, stream_options=options))
     assert [len(chunk.choices) for chunk in chunks] == [1, 1, 0]
     assert [chunk.usage and chunk.usage.total_tokens for chunk in chunks] == [None, None, 5]
 
 
-def test_the_sdk_sums_up_a_stream():
+def test_the_sdk_accumulates_a_stream():
     with (
-        Scripted([START, "Hel", "lo", END]) as server,
+        ScriptedServer([START, "Hel", "lo", END]) as server,
         client(server) as sdk,
         sdk.chat.completions.stream(model="m", messages=HELLO) as stream,
     ):
         assert stream.get_final_completion().choices[0].message.content == "Hello"
 
 
-def test_several_at_once():
-    async def main(server: Scripted) -> list[str]:
+def test_concurrent_requests():
+    async def main(server: ScriptedServer) -> list[str]:
         async with openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key="x", max_retries=0) as sdk:
 
             async def one(stream: bool) -> str:
@@ -87,14 +87,14 @@ def test_several_at_once():
 
             return await asyncio.gather(*(one(number % 2 == 0) for number in range(20)))
 
-    with Scripted([START, "Hel", "lo", END]) as server:
+    with ScriptedServer([START, "Hel", "lo", END]) as server:
         assert asyncio.run(main(server)) == ["Hello"] * 20
 
 
-def test_leaving_an_async_stream_ends_the_generation():
-    never = Word()
+def test_closing_an_async_stream_ends_the_generation():
+    never = Gate()
 
-    async def main(server: Scripted) -> None:
+    async def main(server: ScriptedServer) -> None:
         async with openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key="x", max_retries=0) as sdk:
             stream = await sdk.chat.completions.create(model="m", messages=HELLO, stream=True)
             async for chunk in stream:
@@ -102,14 +102,14 @@ def test_leaving_an_async_stream_ends_the_generation():
                 break
             await stream.close()
 
-    with Scripted(["x", never]) as server:
+    with ScriptedServer(["x", never]) as server:
         asyncio.run(main(server))
         assert server.generations[0].closed.wait(WAIT_S)
 
 
 @pytest.mark.parametrize("stream", [True, False])
 def test_tool_calls(stream):
-    with Scripted(CALLS) as server, client(server) as sdk:
+    with ScriptedServer(CALLS) as server, client(server) as sdk:
         if stream:
             with sdk.chat.completions.stream(model="m", messages=HELLO, tools=[TOOL]) as events:
                 answer = events.get_final_completion()
@@ -124,7 +124,7 @@ def test_tool_calls(stream):
 
 
 def test_reasoning_has_a_field_of_its_own():
-    with Scripted([[Reasoning("h")], [Reasoning("m")], "x", END]) as server, client(server) as sdk:
+    with ScriptedServer([[Reasoning("h")], [Reasoning("m")], "x", END]) as server, client(server) as sdk:
         assert sdk.chat.completions.create(model="m", messages=HELLO).choices[0].message.reasoning_content == "hm"
         chunks = list(sdk.chat.completions.create(model="m", messages=HELLO, stream=True))
     deltas = [chunk.choices[0].delta for chunk in chunks]
@@ -132,16 +132,17 @@ def test_reasoning_has_a_field_of_its_own():
 
 
 @pytest.mark.parametrize(
-    ("reason", "theirs"), [("cancelled", "stop"), ("refusal", "content_filter"), ("content_filter", "content_filter")]
+    ("reason", "openai_reason"),
+    [("cancelled", "stop"), ("refusal", "content_filter"), ("content_filter", "content_filter")],
 )
-def test_reasons_are_theirs(reason, theirs):
-    with Scripted(["x", [Finish(reason, "")]]) as server, client(server) as sdk:
-        assert sdk.chat.completions.create(model="m", messages=HELLO).choices[0].finish_reason == theirs
+def test_finish_reasons_are_openai_s(reason, openai_reason):
+    with ScriptedServer(["x", [Finish(reason, "")]]) as server, client(server) as sdk:
+        assert sdk.chat.completions.create(model="m", messages=HELLO).choices[0].finish_reason == openai_reason
 
 
-# Failures.
+# Errors.
 
-FAILURES = [
+ERRORS = [
     (UsageError("unknown model"), openai.BadRequestError, 1),
     (Refused("no key", hint="set it"), openai.InternalServerError, 1),
     (Unavailable("later"), openai.InternalServerError, 2),
@@ -151,22 +152,25 @@ FAILURES = [
 
 
 @pytest.mark.parametrize("stream", [True, False])
-@pytest.mark.parametrize(("error", "kind", "tries"), FAILURES)
-def test_before_the_first_event_a_failure_has_a_status_and_is_tried_again_where_that_helps(error, kind, tries, stream):
-    with Scripted([error]) as server, client(server, retries=1) as sdk:
+@pytest.mark.parametrize(("error", "kind", "attempts"), ERRORS)
+def test_an_error_before_the_first_event_has_a_status_and_is_retried_where_that_helps(error, kind, attempts, stream):
+    with ScriptedServer([error]) as server, client(server, retries=1) as sdk:
         with pytest.raises(kind) as raised:
             sdk.chat.completions.create(model="m", messages=HELLO, stream=stream)
-        assert len(server.generations) == tries
-    told = raised.value
-    assert told.status_code == {2: 400, 3: 502, 4: 503, 5: 502}[getattr(error, "status", 5)]
-    assert isinstance(told.body, dict)
-    assert ("secret" in str(told.body)) is False
+        assert len(server.generations) == attempts
+    failure = raised.value
+    assert failure.status_code == {2: 400, 3: 502, 4: 503, 5: 502}[getattr(error, "status", 5)]
+    assert isinstance(failure.body, dict)
+    assert ("secret" in str(failure.body)) is False
     if isinstance(error, Refused):
-        assert told.body["message"] == "no key\nset it"
+        assert failure.body["message"] == "no key\nset it"
 
 
-def test_after_it_the_stream_ends_with_the_error():
-    with Scripted([START, "so far", Incomplete("the stream was cut")]) as server, client(server, retries=2) as sdk:
+def test_an_error_after_the_first_event_ends_the_stream():
+    with (
+        ScriptedServer([START, "so far", Incomplete("the stream was cut")]) as server,
+        client(server, retries=2) as sdk,
+    ):
         seen = []
         with pytest.raises(openai.APIError, match="the stream was cut"):
             for chunk in sdk.chat.completions.create(model="m", messages=HELLO, stream=True):
@@ -178,18 +182,18 @@ def test_after_it_the_stream_ends_with_the_error():
             client(server).chat.completions.create(model="m", messages=HELLO)
 
 
-def test_too_many():
-    word = Word()
-    with Scripted(["x", word, END], jobs=1, queue=0) as server, Client(server) as first, client(server) as sdk:
+def test_a_full_server_is_unavailable():
+    gate = Gate()
+    with ScriptedServer(["x", gate, END], jobs=1, queue=0) as server, Client(server) as first, client(server) as sdk:
         first.post().until(b'"x"')
         with pytest.raises(openai.InternalServerError, match="the server is busy"):
             sdk.chat.completions.create(model="m", messages=HELLO)
-        word.give()
+        gate.open()
         first.until(b"[DONE]")
 
 
 def test_tokens():
-    with Scripted(token="sesame") as server:
+    with ScriptedServer(token="sesame") as server:
         with client(server) as sdk, pytest.raises(openai.AuthenticationError):
             sdk.chat.completions.create(model="m", messages=HELLO)
         with client(server, token="sesame") as sdk:
@@ -198,7 +202,7 @@ def test_tokens():
 
 
 def test_models():
-    with Scripted(model="local", models=("openai/x", "local")) as server, client(server) as sdk:
+    with ScriptedServer(model="local", models=("openai/x", "local")) as server, client(server) as sdk:
         assert [model.id for model in sdk.models.list()] == ["local", "openai/x"]
 
 
@@ -222,8 +226,8 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("body", "message"), WRONG)
-def test_a_wrong_body_is_refused_in_their_shape(body, message):
-    with Scripted() as server:
+def test_a_wrong_body_is_rejected_with_openai_s_error_object(body, message):
+    with ScriptedServer() as server:
         status, _, answer = ask(server, PATH, body)
     error = json.loads(answer)["error"]
     assert (status, error["type"], error["param"], error["code"]) == (400, "invalid_request_error", None, None)
@@ -231,14 +235,14 @@ def test_a_wrong_body_is_refused_in_their_shape(body, message):
     assert not server.generations
 
 
-def test_other_failures_have_their_shape():
-    with Scripted() as server:
+def test_other_errors_have_openai_s_error_object():
+    with ScriptedServer() as server:
         assert json.loads(get(server, PATH)[2])["error"]["message"] == "Method Not Allowed"
         status, _, body = get(server, "/v1/embeddings")
         assert (status, json.loads(body)["error"]["type"]) == (404, "not_found_error")
 
 
-def test_what_is_asked():
+def test_fields_of_the_body_reach_the_generation():
     schema = {"type": "object", "properties": {"a": {"type": "string"}}}
     body = {
         "messages": [
@@ -259,7 +263,7 @@ def test_what_is_asked():
         "top_p": 0.5,
         "user": "me",
     }
-    with Scripted() as server:
+    with ScriptedServer() as server:
         assert ask(server, PATH, body)[0] == 200
         assert ask(server, PATH, {"messages": HELLO, "response_format": {"type": "json_object"}})[0] == 200
     asked, second = (generation.asked for generation in server.generations)
@@ -272,7 +276,7 @@ def test_what_is_asked():
 
 
 def test_the_bytes_of_a_stream():
-    with Scripted([START, "a", "b", END]) as server:
+    with ScriptedServer([START, "a", "b", END]) as server:
         status, headers, body = ask(server, PATH, {"messages": HELLO, "stream": True})
     assert (status, headers["content-type"]) == (200, "text/event-stream")
     events = frames(body)

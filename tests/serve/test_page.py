@@ -1,4 +1,4 @@
-"""The page, in Chromium: typing, an answer that grows, stopping, failures, permissions."""
+"""The page in Chromium: typing, a growing answer, stopping, errors, and what the browser forbids."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ import pytest
 
 from llmstream.core.events import Finish, Reasoning, Text
 from llmstream.errors import Unavailable
-from llmstream.serve import page as served
+from llmstream.serve import page as page_module
 
 from ..support.browser import answer, ended, send
 from ..support.limits import WAIT_S
-from ..support.serving import END, Client, Scripted, Word, get
+from ..support.serving import END, Client, Gate, ScriptedServer, get
 
 
-def test_an_answer_is_seen_to_grow(visit):
-    words = [Word(), Word()]
-    with Scripted([words[0], "The Rhine", words[1], ", the Rhône\n", END], model="local") as server:
+def test_an_answer_grows_on_the_page(visit):
+    gates = [Gate(), Gate()]
+    with ScriptedServer([gates[0], "The Rhine", gates[1], ", the Rhône\n", END], model="local") as server:
         page = visit(server)
         assert page.evaluate("document.activeElement.id") == "prompt"
         assert page.locator("#model").get_attribute("placeholder") == "local"
         send(page, "Name rivers")
         page.locator("#reason", has_text="waiting").wait_for()
         assert page.locator("#question").inner_text() == "Name rivers"
-        words[0].give()
+        gates[0].open()
         page.locator("#answer", has_text="The Rhine").wait_for()
         assert page.locator("#stop").is_visible()
         assert page.locator("#first").inner_text().startswith("first token ")
         assert not server.generations[0].closed.is_set()
-        words[1].give()
+        gates[1].open()
         ended(page)
         assert answer(page) == "The Rhine, the Rhône"
         assert page.locator("#reason").inner_text() == "complete"
@@ -40,8 +40,8 @@ def test_an_answer_is_seen_to_grow(visit):
     assert (asked.prompt, asked.system, asked.model, asked.until) == ("Name rivers", None, "local", None)
 
 
-def test_what_is_asked(visit):
-    with Scripted() as server:
+def test_the_form_s_fields_reach_the_server(visit):
+    with ScriptedServer() as server:
         page = visit(server)
         page.locator("summary", has_text="System prompt").click()
         page.fill("#system", "Be brief.")
@@ -57,10 +57,10 @@ def test_what_is_asked(visit):
     assert asked.until == {"code_block": True}
 
 
-@pytest.mark.parametrize("how", ["button", "escape", "left"])
+@pytest.mark.parametrize("how", ["button", "escape", "navigation"])
 def test_stopping_ends_the_generation_on_the_server(visit, how):
-    never = Word()
-    with Scripted(["so far", never]) as server:
+    never = Gate()
+    with ScriptedServer(["so far", never]) as server:
         page = visit(server)
         send(page)
         page.locator("#answer", has_text="so far").wait_for()
@@ -72,8 +72,8 @@ def test_stopping_ends_the_generation_on_the_server(visit, how):
             page.goto("about:blank")
         assert server.generations[0].closed.wait(WAIT_S)
         server.settle()
-        assert not server.generations[0].whole
-        if how != "left":
+        assert not server.generations[0].complete
+        if how != "navigation":
             ended(page)
             assert answer(page) == "so far"
             assert page.locator("#reason").inner_text() == "stopped by you"
@@ -82,11 +82,11 @@ def test_stopping_ends_the_generation_on_the_server(visit, how):
 
 
 def test_stopping_before_the_first_token(visit):
-    never = Word()
-    with Scripted([never], ["x", END]) as server:
+    never = Gate()
+    with ScriptedServer([never], ["x", END]) as server:
         page = visit(server)
         send(page)
-        assert never.awaited.wait(WAIT_S)
+        assert never.reached.wait(WAIT_S)
         page.keyboard.press("Escape")
         assert server.generations[0].closed.wait(WAIT_S)
         ended(page)
@@ -95,8 +95,8 @@ def test_stopping_before_the_first_token(visit):
         assert answer(page) == "x"
 
 
-def test_a_failure_is_told_and_what_came_is_kept(visit):
-    with Scripted(["so **far**", Unavailable("overloaded")], ["better", END]) as server:
+def test_an_error_is_shown_below_the_partial_answer(visit):
+    with ScriptedServer(["so **far**", Unavailable("overloaded")], ["better", END]) as server:
         page = visit(server)
         send(page)
         ended(page)
@@ -109,39 +109,39 @@ def test_a_failure_is_told_and_what_came_is_kept(visit):
         assert page.locator("#failure").is_hidden()
 
 
-def test_a_wrong_request_is_told(visit):
-    with Scripted() as server:
+def test_a_wrong_request_is_shown(visit):
+    with ScriptedServer() as server:
         page = visit(server, expected=("400",))
         page.fill("#model", "replay:x")
         send(page)
         page.locator("#failure", has_text="a model that is a file cannot be asked for").wait_for()
 
 
-def test_a_broken_connection_is_told(visit):
-    word = Word()
-    with Scripted(["so far", word]) as server:
+def test_a_broken_connection_is_shown(visit):
+    gate = Gate()
+    with ScriptedServer(["so far", gate]) as server:
         page = visit(server, expected=("ERR_", "Failed"))
         send(page)
         page.locator("#answer", has_text="so far").wait_for()
-        server.on_loop(lambda: [one.transport.abort() for one in list(server.server.server_state.connections)])
+        server.on_loop(lambda: [one.transport.abort() for one in list(server.connections)])
         page.locator("#failure", has_text="server cannot be reached").wait_for()
         assert answer(page) == "so far"
 
 
-def test_an_answer_that_ends_early_says_why(visit):
-    for events, word in [
+def test_the_reason_of_an_early_end_is_shown(visit):
+    for events, reason in [
         ([Finish("length", "length")], "ended at its limit"),
         ([Finish("cancelled", "")], "stop condition met"),
         ([Finish("refusal", "refusal")], "refused by the model"),
     ]:
-        with Scripted(["x", events]) as server:
+        with ScriptedServer(["x", events]) as server:
             page = visit(server)
             send(page)
-            page.locator("#reason", has_text=word).wait_for()
+            page.locator("#reason", has_text=reason).wait_for()
 
 
-def test_a_token_is_asked_for_and_kept_for_the_session(visit):
-    with Scripted(token="sësame", model="m") as server:
+def test_the_page_asks_for_a_token_and_keeps_it_for_the_session(visit):
+    with ScriptedServer(token="sësame", model="m") as server:
         page = visit(server, expected=("401",))
         page.locator("#token-form").wait_for(state="visible")
         page.fill("#token", "wrong")
@@ -162,8 +162,8 @@ def test_a_token_is_asked_for_and_kept_for_the_session(visit):
         ]
 
 
-def test_reasoning_is_folded_away(visit):
-    with Scripted([[Reasoning("hm <b>")], "x", END]) as server:
+def test_reasoning_is_collapsed(visit):
+    with ScriptedServer([[Reasoning("hm <b>")], "x", END]) as server:
         page = visit(server)
         send(page)
         ended(page)
@@ -174,7 +174,7 @@ def test_reasoning_is_folded_away(visit):
 
 def test_copying(visit):
     text = "A\n\n```py\nx = 1\n\ty\n```\n\n*b*"
-    with Scripted([text, END]) as server:
+    with ScriptedServer([text, END]) as server:
         page = visit(server, permissions=["clipboard-read", "clipboard-write"])
         send(page)
         ended(page)
@@ -186,13 +186,13 @@ def test_copying(visit):
         assert page.evaluate("navigator.clipboard.readText()") == text
 
 
-# What the browser is told.
+# What the browser forbids.
 
 
 def test_the_policy_allows_the_page_and_nothing_else():
-    with Scripted() as server:
+    with ScriptedServer() as server:
         status, headers, body = get(server, "/")
-        assert (status, body) == (200, served.read()[0])
+        assert (status, body) == (200, page_module.read()[0])
         policy = headers["content-security-policy"]
         assert policy.startswith("default-src 'none'; script-src 'sha256-")
         assert "unsafe" not in policy
@@ -200,13 +200,13 @@ def test_the_policy_allows_the_page_and_nothing_else():
             assert client.send("HEAD", "/").until(b"\r\n\r\n").startswith(b"HTTP/1.1 200 ")
     text = body.decode()
     assert not [
-        word for word in ("innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval(") if word in text
+        sink for sink in ("innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval(") if sink in text
     ]
     assert re.findall(r"https?://|src=|@import|url\(", text) == []
 
 
 def test_scripts_from_elsewhere_do_not_run(visit):
-    with Scripted() as server:
+    with ScriptedServer() as server:
         page = visit(server, expected=("Content Security Policy", "violates"))
         page.evaluate("""() => {
           const script = document.createElement("script");
@@ -217,49 +217,49 @@ def test_scripts_from_elsewhere_do_not_run(visit):
 
 
 @pytest.mark.parametrize("width", [320, 400, 1200])
-def test_nothing_is_wider_than_the_screen(visit, width):
+def test_nothing_is_wider_than_the_viewport(visit, width):
     text = "x" * 300 + "\n\n```\n" + "y" * 300 + "\n```\n\n|a|b|\n|-|-|\n|" + "z" * 200 + "|q|\n"
-    with Scripted([text, END]) as server:
+    with ScriptedServer([text, END]) as server:
         page = visit(server, viewport={"width": width, "height": 600})
         send(page, "w" * 200)
         ended(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_who_scrolls_back_is_left_there(visit):
-    word = Word()
-    with Scripted(["line\n\n" * 100, word, "line\n\n" * 100, END]) as server:
+def test_a_page_scrolled_back_stays_there(visit):
+    gate = Gate()
+    with ScriptedServer(["line\n\n" * 100, gate, "line\n\n" * 100, END]) as server:
         page = visit(server, viewport={"width": 600, "height": 500})
         send(page)
         page.wait_for_selector("#answer p:nth-child(100)")
         at_end = "innerHeight + scrollY >= document.documentElement.scrollHeight - 48"
         page.wait_for_selector("#answer p:nth-child(99)")
-        assert page.evaluate(f"new Promise((told) => requestAnimationFrame(() => told({at_end})))")
+        assert page.evaluate(f"new Promise((resolve) => requestAnimationFrame(() => resolve({at_end})))")
         page.evaluate("scrollTo(0, 100)")
-        word.give()
+        gate.open()
         ended(page)
         assert page.evaluate("scrollY") == 100
 
 
-def test_typing_while_it_answers(visit):
-    word = Word()
-    with Scripted(["x", word, END]) as server:
+def test_typing_during_an_answer(visit):
+    gate = Gate()
+    with ScriptedServer(["x", gate, END]) as server:
         page = visit(server)
         send(page)
         page.locator("#answer", has_text="x").wait_for()
         page.keyboard.type("next")
         page.keyboard.press("Enter")  # which does not send
         assert page.locator("#prompt").input_value() == "next"
-        word.give()
+        gate.open()
         ended(page)
         assert len(server.generations) == 1
         page.keyboard.press("Enter")
         page.locator("#question", has_text="next").wait_for()
 
 
-def test_motion_is_left_out_for_those_who_want_none(visit):
-    never = Word()
-    with Scripted([[Text("x")], never]) as server:
+def test_reduced_motion_switches_animations_off(visit):
+    never = Gate()
+    with ScriptedServer([[Text("x")], never]) as server:
         page = visit(server, reduced_motion="reduce")
         send(page)
         page.locator("#answer .open").wait_for()

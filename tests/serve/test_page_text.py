@@ -1,4 +1,4 @@
-"""What the page makes of an answer's bytes: frames, Markdown, and text that wants to be more than text."""
+"""How the page renders an answer: parsing of frames, Markdown, and HTML that a model writes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from llmstream.errors import Incomplete
 
 from ..support.browser import send
 from ..support.limits import WAIT_S
-from ..support.serving import END, Scripted
+from ..support.serving import END, ScriptedServer
 
 ATTACKS = [
     "<script>document.title = 'owned'</script>",
@@ -94,7 +94,7 @@ SHAPE = """([text, cuts]) => {
 
 
 @pytest.mark.parametrize(("text", "html"), MARKDOWN)
-def test_markdown_whole_and_at_every_cut(bare, text, html):
+def test_markdown_at_once_and_at_every_cut(bare, text, html):
     whole = bare.evaluate(SHAPE, [text, []])
     if html.endswith("?"):
         assert whole.startswith(html[:-1])
@@ -141,17 +141,17 @@ LINEAR = """(text) => {
         "# a\n",
     ],
 )
-def test_markdown_ends_for_what_would_take_a_careless_parser_for_ever(bare, text):
+def test_markdown_takes_linear_time(bare, text):
     assert bare.evaluate(LINEAR, text) < WAIT_S * 1000
 
 
 FORBIDDEN = ("script", "img", "iframe", "style", "object", "embed", "svg", "[onerror]", "[onmouseover]", "[onload]")
 
 
-def test_what_a_model_writes_is_text(visit):
-    """In an answer, in pieces and whole, in its reasoning and in the failure that ends it; so is a model's name."""
+def test_html_of_a_model_is_shown_as_text(visit):
+    """In an answer, in pieces and at once, in its reasoning, in its error, and in a model's name."""
     scripts = [script for text in ATTACKS for script in ([*text, END], [[Reasoning(text)], text, Incomplete(text)])]
-    with Scripted(*scripts, model=ATTACKS[1], models=tuple(ATTACKS)) as server:
+    with ScriptedServer(*scripts, model=ATTACKS[1], models=tuple(ATTACKS)) as server:
         page = visit(server)
         for number, _ in enumerate(scripts):
             send(page)
@@ -164,7 +164,7 @@ def test_what_a_model_writes_is_text(visit):
             assert not set(links) - {"https:", "http:"}
 
 
-# The reader of Server-Sent Events.
+# The parser of Server-Sent Events.
 
 FRAMES = """([bytes, cuts]) => {
   const found = [];

@@ -1,4 +1,4 @@
-"""POST /chat/stream: the contract, over real sockets."""
+"""POST /chat/stream over real sockets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from llmstream.core.events import Finish, Reasoning, Text, Usage
 from llmstream.core.stop.conditions import from_mapping
 from llmstream.errors import Incomplete, Refused, Unavailable, UsageError
 
-from ..support.serving import END, START, Client, Scripted, Word, ask, frames, get
+from ..support.serving import END, START, Client, Gate, ScriptedServer, ask, frames, get
 
 TAIL = (
     'event: usage\ndata: {"input_tokens": 3, "output_tokens": 2, "cached_tokens": 0, "reasoning_tokens": 0, '
@@ -21,7 +21,7 @@ TAIL = (
 
 
 def test_the_bytes_of_an_answer():
-    with Scripted([START, "Hel", 'lo "wörld"\n', END]) as server:
+    with ScriptedServer([START, "Hel", 'lo "wörld"\n', END]) as server:
         status, headers, body = ask(server)
     assert status == 200
     assert body.decode() == 'data: {"content": "Hel"}\n\ndata: {"content": "lo \\"wörld\\"\\n"}\n\n' + TAIL
@@ -29,33 +29,33 @@ def test_the_bytes_of_an_answer():
     assert headers["cache-control"] == "no-store"
     assert headers["x-accel-buffering"] == "no"
     assert not [name for name in headers if name.startswith("access-control")]
-    assert server.generations[0].whole
+    assert server.generations[0].complete
 
 
-def test_each_piece_is_on_its_way_before_the_next_is_there():
-    second, end = Word(), Word()
-    with Scripted(["one", second, "two", end, END]) as server, Client(server) as client:
+def test_each_text_is_sent_before_the_next_arrives():
+    second, end = Gate(), Gate()
+    with ScriptedServer(["one", second, "two", end, END]) as server, Client(server) as client:
         client.post()
         client.until(b'data: {"content": "one"}\n\n')
-        second.give()
+        second.open()
         client.until(b'data: {"content": "two"}\n\n')
-        assert b"[DONE]" not in client.seen
-        end.give()
+        assert b"[DONE]" not in client.received
+        end.open()
         client.until(b"data: [DONE]\n\n")
 
 
-def test_the_head_is_there_before_the_first_token():
-    word = Word()
-    with Scripted([word, "x", END]) as server, Client(server) as client:
+def test_the_head_is_sent_before_the_first_token():
+    gate = Gate()
+    with ScriptedServer([gate, "x", END]) as server, Client(server) as client:
         assert client.post().until(b"\r\n\r\n").startswith(b"HTTP/1.1 200 ")
-        word.give()
+        gate.open()
         client.until(b"[DONE]")
 
 
-def test_what_arrives_together_is_one_chunk():
-    with Scripted([[Text("a"), Text("b")], END]) as server, Client(server) as client:
+def test_events_that_arrive_together_are_one_chunk():
+    with ScriptedServer([[Text("a"), Text("b")], END]) as server, Client(server) as client:
         client.post().until(b"0\r\n\r\n")
-        assert b'\r\n\r\n30\r\ndata: {"content": "a"}\n\ndata: {"content": "b"}\n\n\r\n' in client.seen
+        assert b'\r\n\r\n30\r\ndata: {"content": "a"}\n\ndata: {"content": "b"}\n\n\r\n' in client.received
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,8 @@ def test_what_arrives_together_is_one_chunk():
         Incomplete("cut"),
     ],
 )
-def test_an_error_ends_it_after_what_came_and_there_is_no_done(error):
-    with Scripted(["so far", error]) as server:
+def test_an_error_ends_the_stream_without_done(error):
+    with ScriptedServer(["so far", error]) as server:
         status, _, body = ask(server)
     assert status == 200
     first, last = frames(body)
@@ -77,8 +77,8 @@ def test_an_error_ends_it_after_what_came_and_there_is_no_done(error):
     assert (last[0], json.loads(last[1])) == ("error", {"status": error.status, "message": message})
 
 
-def test_a_bug_is_told_as_one_and_the_server_goes_on(capfd):
-    with Scripted(["x", ZeroDivisionError("secret")], ["y", END]) as server:
+def test_a_bug_is_reported_and_the_server_continues(capfd):
+    with ScriptedServer(["x", ZeroDivisionError("secret")], ["y", END]) as server:
         _, _, body = ask(server)
         kind, data = frames(body)[-1]
         assert kind == "error"
@@ -88,38 +88,38 @@ def test_a_bug_is_told_as_one_and_the_server_goes_on(capfd):
     assert "ZeroDivisionError: secret" in capfd.readouterr().err
 
 
-def test_a_stop_condition_is_the_reason():
-    with Scripted(["x", [Finish("cancelled", "")]]) as server:
+def test_a_stop_condition_gives_the_reason_cancelled():
+    with ScriptedServer(["x", [Finish("cancelled", "")]]) as server:
         kinds = frames(ask(server)[2])
     assert kinds[1:] == [("finish", '{"reason": "cancelled", "provider_reason": ""}'), ("", "[DONE]")]
 
 
-@pytest.mark.parametrize("wanted", [True, False])
-def test_reasoning_is_sent_if_it_is_asked_for(wanted):
-    with Scripted([[Reasoning("hm")], "x", END]) as server:
-        body = ask(server, body={"prompt": "Hi", "reasoning": wanted})[2]
-    assert (("reasoning", '{"reasoning": "hm"}') in frames(body)) is wanted
+@pytest.mark.parametrize("reasoning", [True, False])
+def test_reasoning_is_sent_only_on_request(reasoning):
+    with ScriptedServer([[Reasoning("hm")], "x", END]) as server:
+        body = ask(server, body={"prompt": "Hi", "reasoning": reasoning})[2]
+    assert (("reasoning", '{"reasoning": "hm"}') in frames(body)) is reasoning
 
 
 def test_a_lone_surrogate_is_a_replacement_character():
-    with Scripted(["a\ud800b", END]) as server:
+    with ScriptedServer(["a\ud800b", END]) as server:
         assert frames(ask(server)[2])[0] == ("", '{"content": "a\ufffdb"}')
 
 
-def test_keep_alive_in_a_silence_of_any_phase():
-    first, second = Word(), Word()
-    with Scripted([first, "x", second, END], keep_alive=0.05) as server, Client(server) as client:
+def test_keep_alives_break_a_silence_in_any_phase():
+    first, second = Gate(), Gate()
+    with ScriptedServer([first, "x", second, END], keep_alive=0.05) as server, Client(server) as client:
         client.post().until(b": keep-alive\n\n")
-        assert b"data" not in client.seen
-        first.give()
+        assert b"data" not in client.received
+        first.open()
         client.until(b'{"content": "x"}')
-        client.seen = b""
+        client.received = b""
         client.until(b": keep-alive\n\n")
-        second.give()
+        second.open()
         client.until(b"data: [DONE]\n\n\r\n0\r\n\r\n")
 
 
-def test_what_is_asked():
+def test_fields_of_the_body_reach_the_generation():
     body = {
         "prompt": "Hi",
         "system": "Be brief.",
@@ -130,7 +130,7 @@ def test_what_is_asked():
         "stop": "X",
         "until": {"code_block": True, "regex": "a+", "count": 2},
     }
-    with Scripted() as server:
+    with ScriptedServer() as server:
         assert ask(server, body=body)[0] == 200
     asked = server.generations[0].asked
     assert asked.prompt == "Hi"
@@ -139,28 +139,28 @@ def test_what_is_asked():
     assert asked.until == {"code_block": True, "regex": "a+", "count": 2}
 
 
-def test_the_conditions_are_those_of_the_commands():
-    with Scripted() as server:
+def test_stop_conditions_are_those_of_the_commands():
+    with ScriptedServer() as server:
         ask(server, body={"prompt": "Hi", "until": {"code_block": True, "fixed": ["a", "b"], "seconds": 2.5}})
         assert ask(server, body={"prompt": "Hi", "until": {"ignore_case": True}})[0] == 400
-    made, mode = from_mapping(server.generations[0].asked.until)
-    assert (len(made), mode) == (4, "inclusive")
+    conditions, mode = from_mapping(server.generations[0].asked.until)
+    assert (len(conditions), mode) == (4, "inclusive")
     assert len(server.generations) == 1
 
 
-def test_a_regular_expression_is_taken_only_where_it_is_allowed():
+def test_regular_expressions_need_permission():
     body = {"prompt": "Hi", "until": {"regex": "(a+)+$"}}
-    with Scripted(regex=False) as server:
-        status, _, told = ask(server, body=body)
+    with ScriptedServer(regex=False) as server:
+        status, _, answer = ask(server, body=body)
         assert (status, server.generations) == (400, [])
-        assert "--allow-regex" in told.decode()
+        assert "--allow-regex" in answer.decode()
         assert ask(server, body={"prompt": "Hi", "until": {"fixed": "a", "ignore_case": True}})[0] == 200
-    with Scripted(regex=True) as server:
+    with ScriptedServer(regex=True) as server:
         assert ask(server, body=body)[0] == 200
 
 
-def test_the_model_of_the_server_is_the_default():
-    with Scripted(model="local") as server:
+def test_the_server_s_model_is_the_default():
+    with ScriptedServer(model="local") as server:
         ask(server)
         ask(server, body={"prompt": "Hi", "model": "default"})
         ask(server, body={"prompt": "Hi", "model": "openai/x"})
@@ -168,8 +168,8 @@ def test_the_model_of_the_server_is_the_default():
 
 
 @pytest.mark.parametrize("model", ["replay:/etc/passwd", "/tmp/x.gguf", "local//tmp/x.gguf"])
-def test_files_are_named_by_who_runs_the_server_only(model):
-    with Scripted() as server:
+def test_clients_cannot_name_model_files(model):
+    with ScriptedServer() as server:
         for path, body in [
             ("/chat/stream", {"prompt": "Hi"}),
             ("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hi"}]}),
@@ -177,7 +177,7 @@ def test_files_are_named_by_who_runs_the_server_only(model):
             status, _, answer = ask(server, path, body | {"model": model})
             assert (status, b"a model that is a file" in answer) == (400, True)
     assert not server.generations
-    with Scripted(model=model) as server:
+    with ScriptedServer(model=model) as server:
         assert ask(server, body={"prompt": "Hi", "model": model})[0] == 200
 
 
@@ -204,18 +204,18 @@ def test_files_are_named_by_who_runs_the_server_only(model):
         (b'{"prompt": "x", "seed": ' + b"9" * 5000 + b"}", 400, "error parsing the body"),
     ],
 )
-def test_a_wrong_body_is_refused_in_one_shape(body, status, message):
-    with Scripted() as server:
-        told, headers, answer = ask(server, body=body)
-    shape = json.loads(answer)
-    assert (told, list(shape), shape["status"]) == (status, ["status", "message"], 2)
-    assert message in shape["message"]
+def test_a_wrong_body_is_rejected_with_a_message(body, status, message):
+    with ScriptedServer() as server:
+        code, headers, answer = ask(server, body=body)
+    error = json.loads(answer)
+    assert (code, list(error), error["status"]) == (status, ["status", "message"], 2)
+    assert message in error["message"]
     assert headers["content-type"] == "application/json"
     assert not server.generations
 
 
 def test_other_methods_and_paths():
-    with Scripted() as server:
+    with ScriptedServer() as server:
         status, headers, body = get(server, "/chat/stream")
         assert (status, headers["allow"], json.loads(body)["status"]) == (405, "POST", 2)
         status, _, body = get(server, "/nowhere")
@@ -226,6 +226,6 @@ def test_other_methods_and_paths():
         assert list(description["paths"]) == ["/healthz", "/chat/stream", "/v1/models", "/v1/chat/completions"]
 
 
-def test_usage_may_come_before_the_end():
-    with Scripted([Usage(3, 1), "x", END]) as server:
+def test_usage_may_arrive_before_the_end():
+    with ScriptedServer([Usage(3, 1), "x", END]) as server:
         assert [kind for kind, _ in frames(ask(server)[2])] == ["usage", "", "usage", "finish", ""]

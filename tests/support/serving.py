@@ -1,11 +1,11 @@
-"""The server on loopback with answers that a test scripts: real sockets, real uvicorn, a generation by the test's word.
+"""The server on loopback with scripted generations: real sockets, real uvicorn, and no provider.
 
-A script is a list of steps, run for each request in turn (the last one for all that follow):
+A script is a list of steps, one script a request (the last one for all further requests):
 
     str, Event, list of events   arrive together
-    Word                         is waited for: the test's word
+    Gate                         the script waits until the test opens it
     Exception                    ends the generation
-    float                        seconds pass, for pictures; no test waits for time
+    float                        seconds to sleep, for screenshots; no test waits for time
 """
 
 from __future__ import annotations
@@ -28,24 +28,26 @@ from .limits import WAIT_S
 START = Start("p", "m", "i")
 END = [Usage(3, 2), Finish("stop", "stop")]
 ASK = {"prompt": "Hi"}
+Reply = tuple[int, dict[str, str], bytes]  # status, headers, body
 
 
-class Word:
-    """What a script waits for; `awaited` says that it does."""
+class Gate:
+    """A step at which a script waits; `reached` is set as soon as it does."""
 
     def __init__(self) -> None:
-        self.awaited = threading.Event()
-        self._given = asyncio.Event()
+        self.reached = threading.Event()
+        self._open = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def wait(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self.awaited.set()
-        await self._given.wait()
+        self.reached.set()
+        await self._open.wait()
 
-    def give(self) -> None:
-        assert self.awaited.wait(WAIT_S)
-        self._loop.call_soon_threadsafe(self._given.set)
+    def open(self) -> None:
+        """Waits until the gate is reached, and lets the script go on."""
+        assert self.reached.wait(WAIT_S)
+        self._loop.call_soon_threadsafe(self._open.set)
 
 
 class Generation:
@@ -53,12 +55,12 @@ class Generation:
 
     def __init__(self, asked: ChatRequest) -> None:
         self.asked = asked
-        self.given = 0  # lists of events that were taken
-        self.closed = threading.Event()  # by the server, at its end or before
-        self.whole = False
+        self.batches = 0  # lists of events that the server has consumed
+        self.closed = threading.Event()  # by the server, at the script's end or earlier
+        self.complete = False
 
 
-class Scripted:
+class ScriptedServer:
     """Serves scripts on 127.0.0.1 until the `with` block ends."""
 
     def __init__(self, *scripts: list, **settings: object) -> None:
@@ -71,13 +73,19 @@ class Scripted:
         self.port = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
 
+    @property
+    def connections(self) -> set:
+        """The open connections, as uvicorn's protocols."""
+        return self.server.server_state.connections
+
     async def generate(self, asked: ChatRequest) -> AsyncGenerator[list[Event], None]:
+        """Runs the next script: the server's Generate."""
         script = self.scripts[min(len(self.generations), len(self.scripts) - 1)]
         generation = Generation(asked)
         self.generations.append(generation)
         try:
             for step in script:
-                if isinstance(step, Word):
+                if isinstance(step, Gate):
                     await step.wait()
                 elif isinstance(step, float):
                     await asyncio.sleep(step)
@@ -85,13 +93,13 @@ class Scripted:
                     raise step
                 else:
                     events = [Text(step)] if isinstance(step, str) else step if isinstance(step, list) else [step]
-                    generation.given += 1
+                    generation.batches += 1
                     yield events
-            generation.whole = True
+            generation.complete = True
         finally:
             generation.closed.set()
 
-    def __enter__(self) -> Scripted:
+    def __enter__(self) -> ScriptedServer:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
         self._thread.start()
@@ -99,7 +107,7 @@ class Scripted:
         return self
 
     async def _run(self) -> None:
-        """Serves, and ends quicker than uvicorn would, which looks around ten times a second."""
+        """Serves, and stops at once: uvicorn itself polls for its end ten times a second."""
         self.loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         running = asyncio.create_task(self.server.serve(sockets=[self._listener]))
         while not self.server.started:
@@ -113,9 +121,9 @@ class Scripted:
         await asyncio.wait([running])
         for server in self.server.servers:
             server.close()
-        for connection in list(self.server.server_state.connections):
+        for connection in list(self.connections):
             connection.transport.abort()
-        while self.server.server_state.connections:
+        while self.connections:
             await asyncio.sleep(0)
 
     def __exit__(self, *exc: object) -> None:
@@ -124,7 +132,7 @@ class Scripted:
         assert not self._thread.is_alive()
 
     def on_loop(self, call) -> object:
-        """What call() returns in the server's thread."""
+        """Runs call() in the server's thread and returns its result."""
 
         async def run() -> object:
             return call()
@@ -132,30 +140,30 @@ class Scripted:
         return asyncio.run_coroutine_threadsafe(run(), self.loop).result(WAIT_S)
 
     def settle(self) -> None:
-        """Until no answer is on its way."""
+        """Waits until no answer is running or queued."""
         done = threading.Event()
 
-        def look() -> None:
+        def check() -> None:
             if self.state.answers:
-                self.loop.call_later(0.005, look)
+                self.loop.call_later(0.005, check)
             else:
                 done.set()
 
-        self.loop.call_soon_threadsafe(look)
+        self.loop.call_soon_threadsafe(check)
         assert done.wait(WAIT_S)
 
 
 class Client:
-    """A raw connection."""
+    """A client's connection; `received` holds the bytes read that no response has consumed."""
 
-    def __init__(self, server: Scripted, receive_buffer: int = 0) -> None:
+    def __init__(self, server: ScriptedServer, receive_buffer: int = 0) -> None:
         self.socket = socket.socket()
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(WAIT_S)
         self.socket.connect(("127.0.0.1", server.port))
         self.host = f"127.0.0.1:{server.port}"
-        self.seen = b""
+        self.received = b""
 
     def __enter__(self) -> Client:
         return self
@@ -177,29 +185,24 @@ class Client:
         return self
 
     def until(self, mark: bytes) -> bytes:
-        """All that has come, up to and with a chunk that holds the mark."""
+        """Reads until `mark` has arrived; returns all bytes received, which may go beyond the mark."""
         start = 0
-        while self.seen.find(mark, start) < 0:
-            start = max(0, len(self.seen) - len(mark))
+        while self.received.find(mark, start) < 0:
+            start = max(0, len(self.received) - len(mark))
             data = self.socket.recv(65536)
-            assert data, self.seen
-            self.seen += data
-        return self.seen
+            assert data, self.received
+            self.received += data
+        return self.received
 
     def rest(self) -> bytes:
-        """All that comes until the server closes."""
+        """Reads until the server closes; returns all bytes received."""
         with contextlib.suppress(ConnectionResetError):
             while data := self.socket.recv(65536):
-                self.seen += data
-        return self.seen
+                self.received += data
+        return self.received
 
-    def reply_after(self, begun: bytes) -> tuple[int, dict[str, str], bytes]:
-        """As `reply`, where a part was read already."""
-        self.seen = begun
-        return self.reply()
-
-    def reply(self) -> tuple[int, dict[str, str], bytes]:
-        """A whole response: status, headers, body."""
+    def reply(self) -> Reply:
+        """Reads a complete response."""
         head, _, body = self.until(b"\r\n\r\n").partition(b"\r\n\r\n")
         line, *fields = head.decode("latin-1").split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
@@ -210,36 +213,38 @@ class Client:
                 data = self.socket.recv(65536)
                 assert data
                 body += data
-        self.seen = b""
+        self.received = b""
         return int(line.split()[1]), headers, body
 
 
 def dechunked(data: bytes) -> bytes:
-    pieces, at = [], 0
+    """Decodes a body in chunked transfer coding."""
+    chunks, at = [], 0
     while at < len(data):
         end = data.index(b"\r\n", at)
         size = int(data[at:end], 16)
-        pieces.append(data[end + 2 : end + 2 + size])
+        chunks.append(data[end + 2 : end + 2 + size])
         at = end + size + 4
-    return b"".join(pieces)
+    return b"".join(chunks)
 
 
-def ask(server: Scripted, path: str = "/chat/stream", body: object = ASK, **headers: str) -> tuple[int, dict, bytes]:
-    """One request on a connection of its own."""
+def ask(server: ScriptedServer, path: str = "/chat/stream", body: object = ASK, **headers: str) -> Reply:
+    """Posts one request on a new connection."""
     with Client(server) as client:
         return client.post(path, body, **headers).reply()
 
 
-def get(server: Scripted, path: str, method: str = "GET", **headers: str) -> tuple[int, dict, bytes]:
+def get(server: ScriptedServer, path: str, method: str = "GET", **headers: str) -> Reply:
+    """Sends one request without a body on a new connection."""
     with Client(server) as client:
         return client.send(method, path, **headers).reply()
 
 
 def frames(body: bytes) -> list[tuple[str, str]]:
-    """The events of a stream, (event, data) each."""
-    found = []
+    """Returns the events of a stream, each as (event, data)."""
+    events = []
     for block in body.decode().removesuffix("\n\n").split("\n\n"):
         lines = [line.partition(": ") for line in block.split("\n")]
         fields = {name: value for name, _, value in lines}
-        found.append((fields.get("event", ""), fields.get("data", "")))
-    return found
+        events.append((fields.get("event", ""), fields.get("data", "")))
+    return events
