@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 
@@ -49,6 +50,23 @@ def test_http_1_0_responses_of_known_length_keep_content_length(path):
 # Pipelined requests.
 
 
+def test_several_requests_on_one_connection():
+    with ScriptedServer() as server, Client(server) as client:
+        for _ in range(3):
+            assert client.post().reply()[0] == 200
+            assert client.send("GET", "/nowhere").reply()[0] == 404
+            assert client.post(body={"prompt": ""}).reply()[0] == 422
+    assert len(server.generations) == 3
+
+
+def test_pipelined_requests():
+    with ScriptedServer() as server, Client(server) as client:
+        client.post().post()
+        while client.received.count(b"[DONE]") < 2:
+            client.received += client.socket.recv(65536)
+    assert len(server.generations) == 2
+
+
 @pytest.mark.parametrize("behind", [1, MAX_PIPELINED])
 def test_a_disconnect_behind_pipelined_requests_is_noticed(behind):
     """The server keeps reading behind a request that is being answered, up to MAX_PIPELINED requests."""
@@ -89,6 +107,52 @@ def test_malformed_bytes_behind_a_request_get_no_response_within_its_answer():
         assert b"400" not in text
         assert b"[DONE]" not in text
         assert server.generations[0].closed.wait(WAIT_S)
+
+
+# Heads.
+
+
+def test_an_incomplete_request_times_out(monkeypatch):
+    from llmstream.serve.connection import Connection
+
+    monkeypatch.setattr(Connection, "head_timeout_s", 0.1)
+    with ScriptedServer(body_timeout=0.1) as server:
+        for begun in (b"", b"POST /chat/stream HTT", b"GET /healthz HTTP/1.1\r\nhost: "):
+            with Client(server) as client:
+                client.socket.sendall(begun)
+                assert client.rest() == b""
+        with Client(server) as client:  # and on a connection that has served a request
+            assert client.send("GET", "/healthz").reply()[0] == 200
+            client.socket.sendall(b"GET /healthz HT")
+            assert client.rest() == b""
+        with Client(server) as client:
+            client.send("POST", "/chat/stream", b"", content_length="10")
+            assert client.reply()[0] == 408
+            assert client.rest() == b""
+        while server.on_loop(lambda: len(server.connections)):
+            pass
+
+
+def test_the_size_of_a_head_is_limited():
+    with ScriptedServer() as server, Client(server) as client:
+        line = b"x: " + b"y" * 1000 + b"\r\n"
+        client.socket.sendall(b"GET /healthz HTTP/1.1\r\n")
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            while sent < 10_000_000:
+                client.socket.sendall(line)
+                sent += len(line)
+        assert sent < 9_000_000  # most of it is in the kernel's buffers
+        assert client.rest() == b""
+
+
+@pytest.mark.parametrize("junk", [b"\0" * 100, b"GET\r\n\r\n", b"GET /\xff HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00"])
+def test_bytes_that_are_not_http(junk):
+    with ScriptedServer() as server:
+        with Client(server) as client:
+            client.socket.sendall(junk)
+            assert client.rest().startswith((b"HTTP/1.1 400 ", b""))
+        assert ask(server)[0] == 200
 
 
 # Bodies.
@@ -149,3 +213,14 @@ def test_the_kernel_s_send_buffer_is_limited():
 def _send_buffer(server: ScriptedServer) -> int:
     connection = next(iter(server.connections))
     return connection.transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+
+
+# Socket options.
+
+
+def test_tcp_keep_alive_is_on():
+    with ScriptedServer() as server, Client(server) as client:
+        client.send("GET", "/healthz").reply()
+        (connection,) = server.connections
+        client_socket = connection.transport.get_extra_info("socket")
+        assert client_socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import socket
 
 import pytest
 
-from llmstream.errors import UsageError
-from llmstream.serve.run import listen, url
+from llmstream.core.events import Text
 
-from ..support.limits import WAIT_S
-from ..support.serving import ASK, END, Client, Gate, ScriptedServer, ask, frames, get
+from ..support.serving import ASK, END, Client, Gate, ScriptedServer, ask, get
 
 SECRET = "sëcret with blanks"
 BEARER = {"authorization": f"Bearer {SECRET}".encode().decode("latin-1")}
@@ -118,28 +115,6 @@ def test_with_the_token():
         assert ask(server, authorization=BEARER["authorization"].replace("Bearer", "Basic"))[0] == 401
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", ""])
-def test_an_address_open_to_others_requires_a_token(host):
-    with pytest.raises(UsageError, match="LLMSTREAM_SERVE_TOKEN"):
-        listen(host, 0, "")
-    with listen(host, 0, "secret") as listener:
-        assert listener.getsockname()[1]
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.5.5.5"])
-def test_a_loopback_address_requires_no_token(host):
-    with listen(host, 0, "") as listener:
-        address, port = listener.getsockname()[:2]
-        assert url(listener) == (f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}")
-
-
-def test_an_address_that_is_not_available():
-    with listen("127.0.0.1", 0, "") as taken, pytest.raises(UsageError, match="choose another port"):
-        listen("127.0.0.1", taken.getsockname()[1], "")
-    with pytest.raises(UsageError, match=r"cannot listen on no\.such\.invalid"):
-        listen("no.such.invalid", 0, "t")
-
-
 # Bodies.
 
 
@@ -206,72 +181,14 @@ def test_content_types_of_html_forms_are_rejected(kind):
         assert ask(server, content_type="Application/JSON; charset=utf-8")[0] == 200
 
 
-# Concurrent requests.
-
-
-def test_beyond_the_queue_is_503():
+def test_new_requests_are_refused_while_the_server_is_closing():
     gate = Gate()
-    script = ["x", gate, END]
-    with ScriptedServer(script, ["second", END], jobs=1, queue=1) as server:
-        with Client(server) as first, Client(server) as second:
-            first.post().until(b'"x"')
-            second.post().until(b"\r\n\r\n")
-            for path, body in [
-                ("/chat/stream", ASK),
-                ("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hi"}]}),
-            ]:
-                status, headers, answer = ask(server, path, body)
-                assert (status, headers["retry-after"]) == (503, "1")
-                assert b"the server is busy" in answer
-            assert len(server.generations) == 1
-            assert get(server, "/healthz")[0] == 200
-            gate.open()
-            assert b"[DONE]" in first.until(b"0\r\n\r\n")
-            assert b"second" in second.until(b"[DONE]")
-        assert ask(server)[0] == 200
-
-
-def test_queued_requests_get_keep_alives_and_run_in_order():
-    gates = [Gate() for _ in range(3)]
-    with ScriptedServer(*(["x", gate, END] for gate in gates), jobs=1, queue=2, keep_alive=0.05) as server:
-        clients = [Client(server).post(body={"prompt": str(number)}) for number in range(3)]
-        clients[2].until(b": keep-alive\n\n")
-        for number, (client, gate) in enumerate(zip(clients, gates, strict=True)):
-            assert gate.reached.wait(WAIT_S)
-            assert server.generations[number].asked.prompt == str(number)
-            gate.open()
-            client.until(b"[DONE]")
-            client.socket.close()
-
-
-def test_a_failed_answer_releases_its_job():
-    with ScriptedServer([ZeroDivisionError()], [UsageError("no")], ["x", END], jobs=1, queue=0) as server:
-        for _ in range(2):
-            ask(server)
-            server.settle()
-        assert frames(ask(server)[2])[-1] == ("", "[DONE]")
-
-
-def test_several_requests_on_one_connection():
-    with ScriptedServer() as server, Client(server) as client:
-        for _ in range(3):
-            assert client.post().reply()[0] == 200
-            assert client.send("GET", "/nowhere").reply()[0] == 404
-            assert client.post(body={"prompt": ""}).reply()[0] == 422
-    assert len(server.generations) == 3
-
-
-def test_pipelined_requests():
-    with ScriptedServer() as server, Client(server) as client:
-        client.post().post()
-        while client.received.count(b"[DONE]") < 2:
-            client.received += client.socket.recv(65536)
-    assert len(server.generations) == 2
-
-
-def test_tcp_keep_alive_is_on():
-    with ScriptedServer() as server, Client(server) as client:
-        client.send("GET", "/healthz").reply()
-        (connection,) = server.connections
-        client_socket = connection.transport.get_extra_info("socket")
-        assert client_socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    with ScriptedServer([Text("x"), gate, END]) as server, Client(server) as first, Client(server) as second:
+        first.post().until(b'"x"')
+        assert second.send("GET", "/healthz").reply()[0] == 200
+        server.on_loop(lambda: setattr(server.state, "closing", True))
+        status, headers, body = second.post().reply()
+        assert (status, headers["connection"], headers["retry-after"]) == (503, "close", "1")
+        assert body == b'{"status": 4, "message": "the server is shutting down"}'
+        gate.open()
+        first.until(b"[DONE]")

@@ -1,0 +1,152 @@
+"""The server's process: its address, its limit of open files, and signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from llmstream.errors import UsageError
+from llmstream.serve.run import MAX_OPEN_FILES, listen, url
+
+from ..conftest import ROOT, environment
+from ..support.limits import WAIT_S
+from ..support.serving import Client
+
+# The address.
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", ""])
+def test_an_address_open_to_others_requires_a_token(host):
+    with pytest.raises(UsageError, match="LLMSTREAM_SERVE_TOKEN"):
+        listen(host, 0, "")
+    with listen(host, 0, "secret") as listener:
+        assert listener.getsockname()[1]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.5.5.5"])
+def test_a_loopback_address_requires_no_token(host):
+    with listen(host, 0, "") as listener:
+        address, port = listener.getsockname()[:2]
+        assert url(listener) == (f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}")
+
+
+def test_an_address_that_is_not_available():
+    with listen("127.0.0.1", 0, "") as taken, pytest.raises(UsageError, match="choose another port"):
+        listen("127.0.0.1", taken.getsockname()[1], "")
+    with pytest.raises(UsageError, match=r"cannot listen on no\.such\.invalid"):
+        listen("no.such.invalid", 0, "t")
+
+
+# Signals.
+
+
+PROGRAM = """
+import asyncio
+from llmstream import __main__, cli, stdio
+from llmstream.core.events import Text
+from llmstream.serve.run import MAX_OPEN_FILES
+from llmstream.serve.app import create
+from llmstream.serve.run import run
+from llmstream.serve.settings import Settings
+
+async def generate(asked):
+    yield [Text("x")]
+    try:
+        while asked.prompt != "quick":
+            await asyncio.sleep(float(asked.prompt))
+            yield [Text("y")]
+            if asked.prompt != "0.05":
+                return
+    finally:
+        stdio.note("test", "closed")
+
+def main(args, *_, **__):
+    run(create(generate, Settings(grace={grace}, keep_alive=0.05)), "127.0.0.1", 0)
+
+cli.cli.main = main
+__main__.main()
+"""
+
+
+@pytest.fixture
+def process():
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(grace: float) -> tuple[subprocess.Popen[bytes], Client]:
+        code = PROGRAM.replace("{grace}", str(grace))
+        process = subprocess.Popen([sys.executable, "-c", code], env=environment(), cwd=ROOT, stderr=subprocess.PIPE)
+        running.append(process)
+        line = process.stderr.readline().decode()
+        assert line.startswith("llmstream serve: listening on http://127.0.0.1:")
+        process.port = int(line.rpartition(":")[2])
+        return process, Client(process)
+
+    yield start
+    for one in running:
+        one.kill()
+        one.wait()
+        one.stderr.close()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_lets_the_running_answers_end(process, signum):
+    program, client = process(grace=10)
+    with client:
+        client.post(body={"prompt": "0.5"}).until(b'"x"')
+        with Client(program) as idle:
+            assert idle.send("GET", "/healthz").reply()[0] == 200
+            program.send_signal(signum)
+            assert idle.rest() == b""
+        assert b"[DONE]" in client.rest()
+    assert program.wait(WAIT_S) == -signum
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", program.port)).close()
+
+
+def test_after_the_grace_period_answers_end_with_an_error(process):
+    program, client = process(grace=0.3)
+    with client:
+        client.post(body={"prompt": "60"}).until(b'"x"')
+        program.send_signal(signal.SIGTERM)
+        text = client.rest()
+    assert b'event: error\ndata: {"status": 4, "message": "the server is shutting down: try again later"}' in text
+    assert text.endswith(b"0\r\n\r\n")
+    assert b"[DONE]" not in text
+    assert program.wait(WAIT_S) == -signal.SIGTERM
+    assert program.stderr.read() == b"llmstream test: closed\n"
+
+
+def test_a_second_signal_does_not_wait(process):
+    program, client = process(grace=60)
+    with client:
+        client.post(body={"prompt": "60"}).until(b'"x"')
+        program.send_signal(signal.SIGTERM)
+        client.until(b": keep-alive")
+        os.kill(program.pid, signal.SIGINT)
+        assert b"shutting down" in client.rest()
+    assert program.wait(WAIT_S) == -signal.SIGTERM
+
+
+def test_a_client_that_does_not_read_cannot_delay_the_end(process):
+    program, client = process(grace=0.1)
+    with client:
+        client.post(body={"prompt": "60"}).until(b'"x"')
+        program.send_signal(signal.SIGTERM)
+        assert program.wait(WAIT_S) == -signal.SIGTERM
+
+
+def test_the_limit_of_open_files_is_raised(process):
+    program, client = process(grace=0)
+    with client:
+        limits = Path(f"/proc/{program.pid}/limits")
+        if not limits.exists():
+            pytest.skip("there is no /proc")
+        line = next(line for line in limits.read_text().splitlines() if line.startswith("Max open files"))
+        soft, hard = line.split()[3:5]
+        assert soft == str(min(int(hard), MAX_OPEN_FILES)) or int(soft) > MAX_OPEN_FILES
