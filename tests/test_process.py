@@ -58,7 +58,7 @@ def test_a_reader_that_leaves_closes_the_connection_though_the_model_is_silent(c
         os.close(writer)
         assert os.read(reader, 100) == b"Hello"
         os.close(reader)
-        assert provider.left.wait(WAIT_S)
+        assert provider.client_left.wait(WAIT_S)
         _, stderr = process.communicate(timeout=WAIT_S)
     assert (stderr, process.returncode) == (b"", 0)
 
@@ -70,9 +70,9 @@ def test_a_reader_that_leaves_before_the_answer_begins(run):
             GEN, stdin=subprocess.DEVNULL, stdout=writer, stderr=subprocess.PIPE, env=at(provider.url)
         )
         os.close(writer)
-        assert provider.asked.wait(WAIT_S)
+        assert provider.first_request.wait(WAIT_S)
         os.close(reader)
-        assert provider.left.wait(WAIT_S)
+        assert provider.client_left.wait(WAIT_S)
         assert process.communicate(timeout=WAIT_S) == (None, b"")
     assert process.returncode == 0
 
@@ -96,7 +96,7 @@ def test_a_signal_ends_it_by_the_signal_and_closes_the_connection(signum):
         )
         assert process.stdout.read(5) == b"Hello"
         process.send_signal(signum)
-        assert provider.left.wait(WAIT_S)
+        assert provider.client_left.wait(WAIT_S)
         _, stderr = process.communicate(timeout=WAIT_S)
     assert process.returncode == -signum
     assert stderr.startswith(b"llmstream gen: openai/m: 5 characters")
@@ -199,13 +199,13 @@ def test_a_while_read_loop_keeps_its_stdin():
 
 
 def test_stopped_and_continued():
-    word = threading.Event()
-    with Provider([head(), chat_text("Hello"), word, *chat(" again")]) as provider:
+    gate = threading.Event()
+    with Provider([head(), chat_text("Hello"), gate, *chat(" again")]) as provider:
         with subprocess.Popen(GEN, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=at(provider.url)) as process:
             assert process.stdout.read(5) == b"Hello"
             process.send_signal(signal.SIGSTOP)  # SIGTSTP would stop nothing where no shell watches the group
             os.waitpid(process.pid, os.WUNTRACED)
-            word.set()
+            gate.set()
             process.send_signal(signal.SIGCONT)
             assert process.stdout.read() == b" again\n"
         assert process.returncode == 0
@@ -222,10 +222,13 @@ def test_under_cron(tmp_path):
     assert (done.stdout, done.stderr, done.returncode) == (b"Hello\n", b"", 0)
 
 
-def test_timeout_ends_it_and_says_so():
-    with silent_after("Hello") as provider:
-        done = shell(f"timeout 1 {' '.join(GEN)}; echo $?", provider.url)
-        assert provider.left.wait(WAIT_S)
+def test_timeout_ends_it_with_status_124():
+    for seconds in (1, 5, 25):  # a busy machine may need more than the first to start the program
+        with silent_after("Hello") as provider:
+            done = shell(f"timeout {seconds} {' '.join(GEN)}; echo $?", provider.url)
+            if done.stdout != b"124\n":
+                assert provider.client_left.wait(WAIT_S)
+                break
     assert done.stdout == b"Hello124\n"
 
 

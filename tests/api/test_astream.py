@@ -228,7 +228,7 @@ def test_a_loop_that_is_closed_under_a_stream_is_not_kept(driver):
         loop.close()  # without asyncio.run's care
         there = weakref.ref(loop)
         stream.close()
-        assert provider.left.wait(WAIT_S)
+        assert provider.client_left.wait(WAIT_S)
         del loop, stream
         gc.collect()
         assert there() is None
@@ -254,7 +254,7 @@ def test_a_stream_has_one_reader(driver):
     async def main(provider: Provider) -> None:
         stream = llmstream.astream("Hi", **at(provider))
         task = asyncio.create_task(stream.read())
-        await asyncio.to_thread(provider.asked.wait, WAIT_S)
+        await asyncio.to_thread(provider.first_request.wait, WAIT_S)
         with pytest.raises(RuntimeError, match="another task is reading"):
             await anext(stream)
         await stream.aclose()
@@ -342,11 +342,11 @@ def test_an_sdk_signs_and_the_programs_logging_is_its_own(driver, monkeypatch):
 def test_a_cancelled_sdk_stream_is_closed(driver, monkeypatch):
     async def main(provider: Provider) -> None:
         task = asyncio.create_task(llmstream.astream("Hi", "azure/m").read())
-        await asyncio.to_thread(provider.asked.wait, WAIT_S)
+        await asyncio.to_thread(provider.first_request.wait, WAIT_S)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert await asyncio.to_thread(provider.left.wait, WAIT_S)
+        assert await asyncio.to_thread(provider.client_left.wait, WAIT_S)
 
     with Provider([head(), responses("a")[0], HOLD]) as provider:
         for name, value in entra(provider.url).items():

@@ -86,18 +86,18 @@ def test_events_text_and_usage_of_each_dialect(driver, api):
 
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_pieces_of_text_come_before_the_next_is_sent(driver):
-    word = threading.Event()
-    with Provider([head(), chat_text("first"), word, *chat("second")]) as provider:
-        options = at(provider, on_text=lambda text: word.set())
+    gate = threading.Event()
+    with Provider([head(), chat_text("first"), gate, *chat("second")]) as provider:
+        options = at(provider, on_text=lambda text: gate.set())
         read = Read(driver, options, "text")
     assert (read.items, read.error) == (["first", "second"], None)
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_batches_hold_what_arrived_together(driver):
-    word = threading.Event()
-    with Provider([head() + chat_text("a") + chat_text("b"), word, *chat("c")]) as provider:
-        read = Read(driver, at(provider, on_text=lambda text: text == "b" and word.set()), "batches")
+    gate = threading.Event()
+    with Provider([head() + chat_text("a") + chat_text("b"), gate, *chat("c")]) as provider:
+        read = Read(driver, at(provider, on_text=lambda text: text == "b" and gate.set()), "batches")
     assert [event.text for event in read.items[0][1:]] == ["a", "b"]
     assert [event for batch in read.items[1:] for event in batch if isinstance(event, Text)] == [Text("c")]
     assert all(read.items)
@@ -272,7 +272,7 @@ def test_time_outs(driver, option):
     begun = [chat_text("a")] if option == "stall_timeout" else []
     with Provider([head(), *begun, HOLD]) as provider:
         read = Read(driver, at(provider, retries=0, **{option: 0.05}), "text")
-        assert provider.left.wait(WAIT_S)
+        assert provider.client_left.wait(WAIT_S)
     assert isinstance(read.error, Incomplete if begun else Unavailable)
     assert read.items == ["a"] * len(begun)
 
@@ -284,7 +284,7 @@ def test_time_outs(driver, option):
 def test_a_condition_ends_the_answer_upstream(driver):
     with Provider([head(), chat_text("one t"), chat_text("wo three"), HOLD]) as provider:
         read = Read(driver, at(provider, until={"regex": "t.o"}))
-        assert provider.left.wait(WAIT_S)
+        assert provider.client_left.wait(WAIT_S)
     assert "".join(event.text for event in read.items if isinstance(event, Text)) == "one two"
     assert read.stream.met
     assert read.stream.finish == Finish("cancelled", "") == read.items[-1]
@@ -294,7 +294,7 @@ def test_a_condition_ends_the_answer_upstream(driver):
 def test_a_condition_of_time_ends_a_silent_answer(driver):
     with Provider([head(), HOLD]) as provider:
         read = Read(driver, at(provider, until={"seconds": 0.05}))
-        assert provider.left.wait(WAIT_S)
+        assert provider.client_left.wait(WAIT_S)
     assert (read.items, read.error) == ([Finish("cancelled", "")], None)
 
 
@@ -311,7 +311,7 @@ def test_a_filter_that_has_enough_ends_the_answer_upstream(driver):
             stream = llmstream.astream("Hi", **at(provider))
             assert run(driver, main(stream.text)) == "x\n"
         assert stream.finish == Finish("cancelled", "")
-        assert provider.left.wait(WAIT_S)
+        assert provider.client_left.wait(WAIT_S)
 
 
 def test_pieces_may_be_taken_in_turns():
@@ -339,7 +339,7 @@ def test_what_a_callback_raises_comes_through_and_closes(driver, callback):
     with Provider(scripts[callback]) as provider:
         read = Read(driver, at(provider, **{callback: fail}))
         if callback != "note":
-            assert provider.left.wait(WAIT_S)
+            assert provider.client_left.wait(WAIT_S)
     assert isinstance(read.error, LookupError)
     assert "text" in [event.type for event in read.items] or callback != "on_finish"
 
@@ -348,7 +348,7 @@ def test_a_callback_may_close_its_stream():
     with Provider([head(), chat_text("a"), HOLD]) as provider:
         stream = llmstream.stream("Hi", **at(provider, on_text=lambda text: stream.close()))
         assert [event for event in stream if event.type != "start"] == [Text("a"), Finish("cancelled", "")]
-        assert provider.left.wait(WAIT_S)
+        assert provider.client_left.wait(WAIT_S)
 
 
 # Closing, in each phase.
@@ -402,12 +402,12 @@ def phase(name: str) -> Iterator[tuple[dict[str, Any], Callable[[], None], Calla
         options = at(provider, on_text=lambda text: here_now.set(), note=lambda note: here_now.set())
 
         def reached() -> None:
-            _must(provider.asked.wait(WAIT_S))
+            _must(provider.first_request.wait(WAIT_S))
             if name in ("silent", "thinking"):
                 here_now.set()
             _must(here_now.wait(WAIT_S))
 
-        yield options, reached, lambda: name == "waiting" or provider.left.wait(WAIT_S)
+        yield options, reached, lambda: name == "waiting" or provider.client_left.wait(WAIT_S)
         if name == "waiting":
             assert len(provider.requests) == 1
 
@@ -492,10 +492,10 @@ def test_what_is_left_in_the_middle_is_closed(driver):
             async with llmstream.astream("Hi", **at(provider)) as stream:
                 async for _ in stream.text:
                     break
-            assert await asyncio.to_thread(provider.left.wait, WAIT_S)
+            assert await asyncio.to_thread(provider.client_left.wait, WAIT_S)
 
         within() if driver == "thread" else run(driver, within_async())
-        assert provider.left.wait(WAIT_S)
+        assert provider.client_left.wait(WAIT_S)
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
@@ -509,10 +509,10 @@ def test_what_is_dropped_is_closed(driver):
         async def drop_async() -> None:
             async for _ in llmstream.astream("Hi", **at(provider)).text:
                 break
-            assert await asyncio.to_thread(provider.left.wait, WAIT_S)
+            assert await asyncio.to_thread(provider.client_left.wait, WAIT_S)
 
         drop() if driver == "thread" else run(driver, drop_async())
-        assert provider.left.wait(WAIT_S)
+        assert provider.client_left.wait(WAIT_S)
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
@@ -591,7 +591,7 @@ def test_a_program_that_leaves_a_stream_open_ends_without_noise(kind, end):
             end,
             "loop.close()",
         )
-        assert provider.left.wait(WAIT_S)
+        assert provider.client_left.wait(WAIT_S)
     assert (done.stdout, done.stderr, done.returncode) == (b"start\n", b"", 0)
 
 
@@ -624,7 +624,7 @@ def test_an_interrupt_ends_the_wait_and_the_stream():
             assert process.stdout.readline() == b"a\n"
             process.send_signal(signal.SIGINT)
             assert process.communicate(timeout=WAIT_S) == (b"interrupted cancelled\n", b"")
-        assert provider.left.wait(WAIT_S)
+        assert provider.client_left.wait(WAIT_S)
 
 
 def test_a_stream_loads_no_asyncio_and_no_commands():

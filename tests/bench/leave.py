@@ -51,9 +51,9 @@ def leave(channel) -> float:
             time.sleep(0.05)  # the process is back in its wait
             gone_at = time.monotonic()
             os.close(reader)
-            assert provider.left.wait(10)
+            assert provider.client_left.wait(10)
         assert process.returncode == 0
-    return (provider.left_at - gone_at) * 1000
+    return (provider.client_left_at - gone_at) * 1000
 
 
 def main() -> None:

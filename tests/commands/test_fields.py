@@ -80,7 +80,7 @@ def test_a_chain_ends_the_generation():
             )
             gen.stdout.close()
         assert (done.stdout, done.returncode, gen.returncode) == (b"Emma\n", 0, 0)
-        assert provider.left.wait(WAIT_S)
+        assert provider.client_left.wait(WAIT_S)
     assert DIALECTS  # the loopback provider is the one of the other tests
 
 

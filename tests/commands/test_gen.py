@@ -44,12 +44,12 @@ def test_each_delta_is_written_before_the_next_is_sent():
 
     from ..conftest import LLMSTREAM
 
-    word = threading.Event()
-    with Provider([head(), chat_text("first"), word, *chat("second")]) as provider:
+    gate = threading.Event()
+    with Provider([head(), chat_text("first"), gate, *chat("second")]) as provider:
         command = [*LLMSTREAM, "gen", "-n", "-m", "openai/m", "Hi"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, env=at(provider.url)) as process:
             assert process.stdout.read(5) == b"first"  # though the provider waits
-            word.set()
+            gate.set()
             assert process.stdout.read() == b"second\n"
 
 
@@ -306,7 +306,7 @@ def test_a_proxy_that_refuses_or_dies(run, script, status, message):
 def test_time_outs(run, script, option, status, message):
     with Provider(script) as provider:
         done = run("gen", option, "0.2", "-m", "openai/m", "Hi", url=provider.url)
-        assert provider.left.wait(WAIT_S)
+        assert provider.client_left.wait(WAIT_S)
     assert (done.stderr.decode(), done.returncode) == (f"llmstream gen: {message}\n", status)
 
 

@@ -23,7 +23,7 @@ def test_ends_at_the_match_and_closes_the_connection(run, api):
     with Provider([head(), *answer(api, *TEXTS), HOLD]) as provider:
         model = "anthropic/m" if api == "messages" else "openai/m"
         done = run("gen", "--api", api, "-m", model, "Hi", "--until-regex", "[0-9]+", url=provider.url)
-        assert provider.left.wait(WAIT_S)
+        assert provider.client_left.wait(WAIT_S)
     assert (done.stdout, done.stderr, done.returncode) == (b"One 12", b"", 0)
 
 
@@ -62,7 +62,7 @@ def test_a_block_of_code_and_a_json_value(invoke):
     ]:
         with Provider([head(), *map(chat_text, text), HOLD]) as provider:
             done = invoke("gen", "-m", "openai/m", "Hi", option, url=provider.url)
-            assert provider.left.wait(WAIT_S)
+            assert provider.client_left.wait(WAIT_S)
         assert (done.stdout, done.returncode) == (output, 0)
 
 
@@ -70,7 +70,7 @@ def test_a_block_of_code_and_a_json_value(invoke):
 def test_times_end_a_silent_generation(run, option):
     with Provider([head(), chat_text("a"), HOLD]) as provider:
         done = run("gen", "-m", "openai/m", "Hi", option, "0.4", url=provider.url)
-        assert provider.left.wait(WAIT_S)
+        assert provider.client_left.wait(WAIT_S)
     assert (done.stdout, done.returncode) == (b"a", 0)
 
 

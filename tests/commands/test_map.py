@@ -157,7 +157,7 @@ def test_a_condition_ends_each_answer_and_its_connection():
             run.end()
             records = lines(run.rest())
             assert run.process.wait(WAIT_S) == 0
-        assert provider.left.wait(WAIT_S)
+        assert provider.client_left.wait(WAIT_S)
         assert [(record["text"], record["finish"]) for record in records] == [("one.", "cancelled")] * 3
 
 

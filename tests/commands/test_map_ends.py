@@ -99,7 +99,7 @@ def test_jobs_are_clamped_to_the_files_that_may_be_open():
     assert done.stderr == (
         b"llmstream map: 32 streams at once, not 100: only 64 files may be open: ulimit -n raises that\n"
     )
-    assert provider.most <= 32
+    assert provider.most_running <= 32
     assert done.returncode == 0
 
 

@@ -38,7 +38,7 @@ def test_never_more_than_so_many_at_once(run, args, most):
         done = run("map", "-q", "-m", "openai/m", *args, input=b"x\n" * 60, url=provider.url)
         assert len(provider.requests) == 60
     assert len(lines(done.stdout)) == 60
-    assert provider.most <= most
+    assert provider.most_running <= most
 
 
 def test_as_many_at_once_as_there_may_be():
@@ -53,7 +53,7 @@ def test_as_many_at_once_as_there_may_be():
         run.give(b"x\n" * 16)
         run.end()
         assert len(lines(run.rest())) == 16
-    assert provider.most == 8
+    assert provider.most_running == 8
 
 
 def test_the_pace_grows_to_the_jobs_that_were_asked_for():
@@ -69,7 +69,7 @@ def test_the_pace_grows_to_the_jobs_that_were_asked_for():
         run.give(b"x\n" * 100 + b"last\n" * 40)
         run.end()
         assert len(lines(run.rest())) == 140
-    assert provider.most == 40
+    assert provider.most_running == 40
 
 
 # Order.
@@ -136,8 +136,8 @@ def test_a_fifo_that_is_written_line_by_line(tmp_path):
 
 def test_a_generator_without_end_is_read_as_slots_free_up():
     """Nothing is answered, so nothing more is read than a pipe and one piece of it."""
-    word = threading.Event()
-    with Provider(lambda request: [head(), word, *chat("x")]) as provider, running("-q", url=provider.url) as run:
+    gate = threading.Event()
+    with Provider(lambda request: [head(), gate, *chat("x")]) as provider, running("-q", url=provider.url) as run:
         written = 0
         os.set_blocking(run.process.stdin.fileno(), False)
         until(lambda: len(provider.requests) == 8 or run.give(b"prompt\n"))
@@ -148,7 +148,7 @@ def test_a_generator_without_end_is_read_as_slots_free_up():
             pass
         assert written < 1 << 18
         assert len(provider.requests) == 8
-        word.set()
+        gate.set()
 
 
 def test_yes_and_head(run):

@@ -173,7 +173,7 @@ def test_each_prompt_has_its_own_time_outs(run, option):
         done = run(
             "map", "-q", option, "0.5", "--retries", "0", "-m", "openai/m", input=b"hangs\nx\n", url=provider.url
         )
-        assert provider.left.wait(WAIT_S)
+        assert provider.client_left.wait(WAIT_S)
     hangs, x = lines(done.stdout)
     assert x["text"] == "x"
     assert hangs["error"]["status"] == (5 if beginning else 4)

@@ -75,16 +75,16 @@ def test_prompts_are_typed_without_progress_on_their_line():
 
 
 def test_progress_is_drawn_on_a_terminal_and_gone_at_the_end():
-    word = threading.Event()
+    gate = threading.Event()
 
     def script(request):
-        return [head(), word, *chat("x")]
+        return [head(), gate, *chat("x")]
 
     with Provider(script) as provider, mapping(provider.url, stdin=subprocess.PIPE) as (process, terminal):
         process.stdin.write(b"a\nb\nc\n")
         process.stdin.close()
         terminal.expect(b"0 done, 3 running")
-        word.set()
+        gate.set()
         assert texts(process.stdout.read()) == ["x"] * 3
         assert process.wait(WAIT_S) == 0
         last = terminal.expect(b"").strip().rpartition(b"\r")[2]

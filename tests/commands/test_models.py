@@ -188,10 +188,10 @@ def test_a_reader_that_leaves_ends_it_while_the_provider_is_silent():
 
     with Provider([HOLD]) as provider:
         process = subprocess.Popen([*LLMSTREAM, "models", "openai"], stdout=subprocess.PIPE, env=at(provider.url))
-        assert provider.asked.wait(WAIT_S)
+        assert provider.first_request.wait(WAIT_S)
         process.stdout.close()
         assert process.wait(WAIT_S) == 0
-        assert provider.left.wait(WAIT_S)
+        assert provider.client_left.wait(WAIT_S)
 
 
 def test_llamacpp(run, llamacpp):

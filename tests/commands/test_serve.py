@@ -89,15 +89,15 @@ def test_each_text_is_passed_on_at_once():
 def test_a_client_that_leaves_ends_the_generation(events):
     with Provider([head(), *events, HOLD]) as provider, serving_through(provider) as server:
         with server.post("/chat/stream", BODY):
-            assert provider.asked.wait(WAIT_S)
+            assert provider.first_request.wait(WAIT_S)
         server.disconnect()
-        assert provider.left.wait(WAIT_S)
+        assert provider.client_left.wait(WAIT_S)
 
 
 def test_a_stop_condition_ends_the_answer_and_closes_the_provider_s_connection():
     with Provider([head(), chat_text("one two three"), HOLD]) as provider, serving_through(provider) as server:
         text = server.post("/chat/stream", {"prompt": "Hi", "until": {"words": 2}}).read().decode()
-        assert provider.left.wait(WAIT_S)
+        assert provider.client_left.wait(WAIT_S)
     assert ("".join(contents(text)), '"reason": "cancelled"' in text) == ("one two", True)
 
 

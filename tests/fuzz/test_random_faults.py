@@ -50,7 +50,7 @@ class Alarm:
         self.due = None
 
 
-class Scripted:
+class ScriptedTransport:
     """A transport that does what the tries say. Silence lasts until the deadline, by a clock that stands otherwise."""
 
     def __init__(self, tries: list[Try], api: str) -> None:
@@ -62,7 +62,7 @@ class Scripted:
         self._transfer = Transfer()
 
     @property
-    def loop(self) -> Scripted:
+    def loop(self) -> ScriptedTransport:
         return self
 
     def now(self) -> float:
@@ -144,7 +144,7 @@ def scripts(draw) -> tuple[str, list[str], list[Try]]:
 
 def generate(api: str, script: list[Try]) -> tuple[bytes, int, int]:
     """stdout, status and requests of a generation."""
-    transport = Scripted(script, api)
+    transport = ScriptedTransport(script, api)
     target = Target("p", "m", api, "http://p", "", {}, "")
     generation = Generation(target, Request("m", "Hi"), Timeouts(), RetryPolicy(RETRIES), transport)
     renderer, out = TextRenderer(), b""

@@ -101,7 +101,7 @@ def test_the_head_is_told_before_any_of_the_body(asking):
         assert transfer.head()[0] == 200
         assert transfer.chunks == []
         asking.curl.end(transfer)
-        assert provider.left.wait(WAIT_S)
+        assert provider.client_left.wait(WAIT_S)
 
 
 def test_held_before_there_is_a_connection(asking):
@@ -168,7 +168,7 @@ def test_held_when_it_ends_early(asking):
         asking.until(lambda: transfer.chunks)
         transfer.hold(True)
         asking.curl.end(transfer)
-        assert provider.left.wait(WAIT_S)
+        assert provider.client_left.wait(WAIT_S)
 
 
 def test_one_ends_another_of_the_same_round(asking):
@@ -236,7 +236,7 @@ def test_a_whole_answer_leaves_its_connection_to_the_next(asking):
         woken = len(asking.woken)
         end.set()
         asking.quiet()
-        assert not provider.left.is_set()
+        assert not provider.client_left.is_set()
         assert len(asking.woken) == woken  # whoever ended it hears no more
         assert asking.curl._transfers == {}
         assert open_sockets() == before + 2  # the client's, which is kept, and the server's
@@ -251,7 +251,7 @@ def test_an_answer_whose_response_does_not_end_is_not_waited_for(asking, monkeyp
         asking.curl.end(transfer)
         asking.quiet()
         assert asking.curl._transfers == {}
-        assert provider.left.wait(WAIT_S)
+        assert provider.client_left.wait(WAIT_S)
 
 
 def test_an_answer_that_is_not_whole_closes_its_connection_at_once(asking):
@@ -259,7 +259,7 @@ def test_an_answer_that_is_not_whole_closes_its_connection_at_once(asking):
         transfer = asking.post(provider.url)
         asking.until(lambda: transfer.chunks)
         asking.curl.end(transfer)
-        assert provider.left.wait(WAIT_S)
+        assert provider.client_left.wait(WAIT_S)
 
 
 def test_nothing_is_left_of_many(asking):

@@ -13,14 +13,14 @@ from llmstream.errors import Incomplete, Refused, Unavailable
 from llmstream.net.resume import of
 
 from ..support.loopback import DONE, chat_end, chat_text
-from ..support.scripted import TARGET, Scripted, started
+from ..support.transport import TARGET, ScriptedTransport, started
 
 BUSY = {"status": 503, "headers": {"content-type": "application/json", "retry-after": "7"}}
 
 
 @pytest.fixture
-def transport() -> Scripted:
-    return Scripted()
+def transport() -> ScriptedTransport:
+    return ScriptedTransport()
 
 
 def texts(generation) -> str:
@@ -32,7 +32,7 @@ def stops(mode: str = "", **conditions: object) -> Stops:
     return Stops(made, mode)
 
 
-def busy(transport: Scripted) -> None:
+def busy(transport: ScriptedTransport) -> None:
     """The last request fails, and asks to be sent again in 7 s."""
     transport.last.arrive(b"{}", **BUSY)
     transport.last.finish()
@@ -312,7 +312,7 @@ def test_more_than_conditions_may_hold_ends_it(transport, monkeypatch):
 # Redirects.
 
 
-def redirected(transport: Scripted, location: str) -> None:
+def redirected(transport: ScriptedTransport, location: str) -> None:
     transport.last.arrive(status=307, headers={"location": location})
 
 
@@ -338,7 +338,7 @@ def test_a_redirect_elsewhere_or_nowhere_is_an_answer(transport, location):
 # Going on after a cut.
 
 
-def going_on(transport: Scripted, **more: object):
+def going_on(transport: ScriptedTransport, **more: object):
     target = TARGET._replace(resume="replay")
     generation = started(transport, target=target, resume=of(target), **more)
     transport.last.arrive(chat_text("Hello"))

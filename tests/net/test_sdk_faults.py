@@ -120,7 +120,7 @@ def test_time_outs(run, option, status, script):
     with Provider(script) as provider:
         limit = "3" if option == "--first-token-timeout" else "0.3"  # the import of the SDK counts
         done = run("gen", option, limit, "-m", "azure/m", "Hi", env=entra(provider.url))
-        assert provider.left.wait(WAIT_S)
+        assert provider.client_left.wait(WAIT_S)
     assert done.returncode == status
     assert option.encode() in done.stderr
 
@@ -133,10 +133,10 @@ def test_when_the_reader_leaves_the_connection_is_closed(text):
             [*LLMSTREAM, "gen", "-m", "azure/m", "Hi"],
             env=entra(provider.url), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
-        assert provider.asked.wait(WAIT_S)
+        assert provider.first_request.wait(WAIT_S)
         assert process.stdout.read(len(text)) == text
         process.stdout.close()
-        assert provider.left.wait(WAIT_S)
+        assert provider.client_left.wait(WAIT_S)
         assert process.wait(WAIT_S) == 0
         assert process.stderr.read() == b""
         process.stderr.close()
@@ -180,9 +180,9 @@ def test_a_transfer_that_is_ended_closes_its_connection_though_the_process_lives
     with Provider([HOLD], tls=context if tls else None) as provider:
         env = entra(provider.url, SSL_CERT_FILE=trusted)
         process = subprocess.Popen([LLMSTREAM[0], "-c", code], env=env, stdin=subprocess.PIPE, text=True, bufsize=1)
-        assert provider.asked.wait(WAIT_S)
+        assert provider.first_request.wait(WAIT_S)
         process.stdin.write("end\n")
-        assert provider.left.wait(WAIT_S)
+        assert provider.client_left.wait(WAIT_S)
         assert process.poll() is None
         process.communicate("leave\n", timeout=WAIT_S)
 
@@ -220,6 +220,6 @@ def test_a_signal_ends_the_command_by_itself():
         )  # fmt: skip
         assert process.stdout.read(5) == b"Hello"
         process.send_signal(signal.SIGINT)
-        assert provider.left.wait(WAIT_S)
+        assert provider.client_left.wait(WAIT_S)
         assert process.communicate(timeout=WAIT_S) == (b"", b"")
         assert process.returncode == -signal.SIGINT

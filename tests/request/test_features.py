@@ -227,13 +227,13 @@ def test_the_beginning_is_part_of_the_answer(folder):
 
 
 def test_the_beginning_as_an_event_comes_after_the_start_and_with_the_first_text(folder):
-    word = threading.Event()
-    with Provider([head(), chat_text(" Rhine"), word, *chat(".")]) as provider:
+    gate = threading.Event()
+    with Provider([head(), chat_text(" Rhine"), gate, *chat(".")]) as provider:
         command = [*LLMSTREAM, "gen", "-n", "--events", "--prefill", "1. The", "-m", "llamacpp/m", "Hi"]
         env = at(provider.url, LLAMACPP_BASE_URL=f"{provider.url}/v1")
         with subprocess.Popen(command, env=env, stdout=subprocess.PIPE) as process:
             events = [json.loads(process.stdout.readline()) for _ in range(3)]
-            word.set()
+            gate.set()
             rest = process.stdout.read()
     assert [event.get("text") for event in events] == [None, "1. The", " Rhine"]
     assert rest.count(b'"text"') == 2  # type and field of one event

@@ -15,14 +15,12 @@ Conventions that the documents keep:
 from __future__ import annotations
 
 import contextlib
-import http.server
 import json
 import os
 import re
 import shlex
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -169,39 +167,24 @@ ANSWERS = (
 MODELS = ("large", "small")  # of every provider of the examples
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        models = json.dumps({"data": [{"id": name} for name in MODELS]}).encode()
-        self.wfile.write(loopback.head("200 OK", "application/json") + models)
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        prompt = json.dumps(json.loads(body), ensure_ascii=False)
-        answer = next(answer for pattern, answer in ANSWERS if re.search(pattern, prompt))
-        ending = self.path.rpartition("/")[2]
-        dialect = loopback.DIALECTS["chat" if ending == "completions" else ending]
-        with contextlib.suppress(OSError):  # the reader may leave
-            self.wfile.write(loopback.head() + b"".join(dialect(*re.findall(r"\s*\S+", answer))))
-
-    def log_message(self, *args: object) -> None:
-        pass
+def _answer(request: loopback.Request) -> list[loopback.Step]:
+    """What the provider of the examples sends: the list of its models, or the answer to the prompt."""
+    if request.line.startswith("GET "):
+        return loopback.reply("200 OK", json.dumps({"data": [{"id": name} for name in MODELS]}).encode())
+    prompt = json.dumps(request.json, ensure_ascii=False)
+    answer = next(answer for pattern, answer in ANSWERS if re.search(pattern, prompt))
+    ending = request.line.split()[1].rpartition("/")[2]
+    dialect = loopback.DIALECTS["chat" if ending == "completions" else ending]
+    return [loopback.head(), b"".join(dialect(*re.findall(r"\s*\S+", answer)))]
 
 
 @contextlib.contextmanager
 def every_provider() -> Iterator[tuple[str, dict[str, str]]]:
-    """A server that stands for all providers: its URL, and the environment of a user who has all keys."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    url = f"http://127.0.0.1:{server.server_port}"
+    """Yields the URL of a server that stands for all providers, and the environment of a user who has all keys."""
     rows = PROVIDERS.values()
-    addresses = {row.url_env: url for row in rows if row.url_env}
-    try:
-        yield url, environment(**addresses, **{name: "test-key" for row in rows for name in row.key_env})
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    keys = {name: "test-key" for row in rows for name in row.key_env}
+    with loopback.Provider(_answer) as provider:
+        yield provider.url, environment(**{row.url_env: provider.url for row in rows if row.url_env}, **keys)
 
 
 def on_path(folder: Path, env: dict[str, str]) -> dict[str, str]:

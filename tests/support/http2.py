@@ -1,4 +1,4 @@
-"""A provider that speaks HTTP/2 over TLS on loopback; what it sends on which stream is the test's word."""
+"""A provider that speaks HTTP/2 over TLS on loopback; the test says what is sent on which stream."""
 
 from __future__ import annotations
 

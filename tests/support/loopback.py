@@ -1,10 +1,10 @@
-"""A provider on loopback that does what a test's script says, byte for byte, and tells what it saw.
+"""A provider on loopback that sends what a test's script says, byte for byte, and records the requests.
 
 A script is a list of steps, run for each connection in turn (the last one for all that follow), or a function that
 makes one of the request:
 
     bytes              are sent as they stand, in one segment where the kernel allows
-    threading.Event    is waited for: the test's word
+    threading.Event    is waited for: a gate that the test opens
     CLOSE, RESET       end the connection by FIN or by RST; without either it ends by FIN after the last step
     HOLD               keeps the connection open until the client leaves
 
@@ -49,16 +49,16 @@ Script = Iterable[Step] | Callable[[Request], Iterable[Step]]
 
 
 class Provider:
-    """Serves scripts on 127.0.0.1 until the `with` block ends. `most` is how many requests were under way at once."""
+    """Serves scripts on 127.0.0.1 until the `with` block ends; `most_running` is the peak of concurrent requests."""
 
     def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None) -> None:
         self.scripts = [script if callable(script) else list(script) for script in scripts]
         self.requests: list[Request] = []
-        self.running = self.most = 0
+        self.running = self.most_running = 0
         self._counting = threading.Lock()
-        self.asked = threading.Event()  # the first request is here
-        self.left = threading.Event()  # a client closed its connection before the script's end
-        self.left_at = 0.0
+        self.first_request = threading.Event()  # the first request is here
+        self.client_left = threading.Event()  # a client closed its connection before the script's end
+        self.client_left_at = 0.0
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self._threads: list[threading.Thread] = []
         self._sockets: list[socket.socket] = []
@@ -108,7 +108,7 @@ class Provider:
             if request is None:
                 return
             self.requests.append(request)
-            self.asked.set()
+            self.first_request.set()
             with self._counted():
                 for step in script(request) if callable(script) else script:
                     self._do(connection, step)
@@ -116,13 +116,13 @@ class Provider:
             if callable(script):  # which may serve more than there may be open files
                 connection.close()
         except OSError:
-            self._note_left()
+            self._note_client_left()
 
     @contextlib.contextmanager
     def _counted(self) -> Iterator[None]:
         with self._counting:
             self.running += 1
-            self.most = max(self.most, self.running)
+            self.most_running = max(self.most_running, self.running)
         try:
             yield
         finally:
@@ -134,22 +134,22 @@ class Provider:
             connection.sendall(step)
         elif isinstance(step, threading.Event):
             if not step.wait(WAIT_S):
-                raise AssertionError("the test never gave its word")
+                raise AssertionError("the test never opened the gate")
         elif step == HOLD:
             connection.settimeout(WAIT_S)
             while connection.recv(65536):
                 pass
-            self._note_left()
+            self._note_client_left()
         elif step == RESET:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             connection.close()
         elif step == CLOSE:
             connection.close()
 
-    def _note_left(self) -> None:
-        if not self.left.is_set():
-            self.left_at = time.monotonic()
-            self.left.set()
+    def _note_client_left(self) -> None:
+        if not self.client_left.is_set():
+            self.client_left_at = time.monotonic()
+            self.client_left.set()
 
 
 def _read_request(connection: socket.socket) -> Request | None:

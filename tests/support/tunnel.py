@@ -1,4 +1,4 @@
-"""An HTTP proxy on loopback that opens tunnels (CONNECT), at the test's word."""
+"""An HTTP proxy on loopback that opens a tunnel (CONNECT) when the test allows it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A transport and its clock, both moved by the test's word."""
+"""A transport without a network and its clock, both driven by the test."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Sent(Transfer):
         self.wake()
 
 
-class Scripted:
+class ScriptedTransport:
     """A Transport, and the Watching that it is on."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class Scripted:
         self.alarms: list[Alarm] = []
 
     @property
-    def loop(self) -> Scripted:
+    def loop(self) -> ScriptedTransport:
         return self
 
     @property
@@ -100,7 +100,7 @@ class Scripted:
 
 
 def started(
-    transport: Scripted,
+    transport: ScriptedTransport,
     timeouts: Timeouts | None = None,
     *,
     target: Target = TARGET,
