@@ -1,34 +1,34 @@
-"""Lines that are finished in any order, put back into the order of the input."""
+"""Puts lines that are finished in any order back into the order of the input."""
 
 from __future__ import annotations
 
 
 class Order:
-    """Holds fewer than `window` lines where nothing is started that `may_start` forbids.
+    """Holds finished lines until all earlier ones are finished, fewer than `window` if callers ask `may_start`.
 
-    `next` is the index of the line that goes out next.
+    `next` is the index of the line that is put out next.
     """
 
     def __init__(self, window: int) -> None:
         self._window = window
-        self._held: dict[int, bytes] = {}
+        self._pending: dict[int, bytes] = {}
         self.next = 0
 
     @property
-    def held(self) -> int:
+    def pending(self) -> int:
         """How many finished lines wait for an earlier one."""
-        return len(self._held)
+        return len(self._pending)
 
     def may_start(self, index: int) -> bool:
-        """Whether the window has room for what index will give."""
+        """Returns whether the window has room for the line of this index."""
         return index < self.next + self._window
 
     def put(self, index: int, line: bytes) -> bytes:
-        """All lines that are now certain, in order; b"" while an earlier one is missing."""
-        assert index >= self.next and index not in self._held, f"line {index} is put twice"
-        self._held[index] = line
+        """Adds a line; returns all lines that are now in order, b"" while an earlier one is missing."""
+        assert index >= self.next and index not in self._pending, f"line {index} is put twice"
+        self._pending[index] = line
         ready = []
-        while (following := self._held.pop(self.next, None)) is not None:
+        while (following := self._pending.pop(self.next, None)) is not None:
             ready.append(following)
             self.next += 1
         return b"".join(ready)

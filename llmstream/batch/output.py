@@ -1,4 +1,4 @@
-"""Lines on stdout: in the order of the prompts where that is wanted, and none before it is in the journal."""
+"""Writes the records to stdout: in the order of the prompts, if asked for, and each only once the journal has it."""
 
 from __future__ import annotations
 
@@ -8,96 +8,100 @@ from typing import TYPE_CHECKING
 from .. import stdio
 from ..core.events import Event
 from ..core.render import EventRenderer
-from . import answer
 from .order import Order
 from .prompts import Job
+from .record_builder import record_head
 from .totals import Totals
 
 if TYPE_CHECKING:
     from .journal import Journal
 
-FLUSH = 1 << 16  # bytes of output that are worth a write of their own
-BATCH = 0.05  # seconds for which finished prompts wait to be put on disk together
+FLUSH_BYTES = 1 << 16  # output that is worth a write of its own
+COMMIT_DELAY_S = 0.05  # for which finished prompts wait to be written to the journal together
 
 
 class Output:
-    """What is certain waits for `flush`. `window` is how far the order may run ahead, None for no order.
+    """Collects lines until `flush` writes them.
 
-    `events`: what arrives is printed, and of a record only the error. `save_at` is when `save` wants to be called.
+    `events`: print events as they arrive, and of a record only its error. `window`: how many prompts may be ahead of
+    the oldest unfinished one, None to print in any order. `commit_at`: when `commit_due` is to be called.
     """
 
     def __init__(self, events: bool, window: int | None, journal: Journal | None, totals: Totals) -> None:
         self._events, self._journal, self._totals = events, journal, totals
         self._order = None if window is None else Order(window)
         self._renderer = EventRenderer(None)
-        self._unsaved: list[Job] = []
+        self._uncommitted: list[Job] = []
         self._lines: list[bytes] = []
-        self._size = 0
-        self.save_at: float | None = None
-        self.before: Callable[[], None] = lambda: None  # a write
+        self._size = 0  # of the lines, in bytes
+        self.commit_at: float | None = None
+        self.before_write: Callable[[], None] = lambda: None
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is left to be saved or written."""
-        return not (self._unsaved or self._lines)
+        """Whether nothing is left to be committed or written."""
+        return not (self._uncommitted or self._lines)
 
     @property
     def full(self) -> bool:
-        """Whether it is time to write."""
-        return self._size >= FLUSH
+        """Whether enough is collected for a write."""
+        return self._size >= FLUSH_BYTES
 
     def may_start(self, index: int) -> bool:
-        """Whether there is room for what a prompt will give."""
+        """Returns whether the window has room for the record of a prompt."""
         return self._order is None or self._order.may_start(index)
 
-    def arrived(self, index: int, events: list[Event]) -> None:
-        """Events of a prompt that is under way."""
+    def add_events(self, index: int, events: list[Event]) -> None:
+        """Adds the events of a running prompt."""
         if self._events and events:
             head = {"index": index}
             self._put(b"".join([self._renderer.line({**head, **event.as_dict()}, 0.0) for event in events]))
 
-    def answered(self, job: Job, now: float) -> None:
-        """A prompt has its record, by this run; one that failed is not kept: the next run tries it again."""
+    def add_answer(self, job: Job, now: float) -> None:
+        """Adds the record of a prompt that this run has sent; an answer goes to the journal first.
+
+        A prompt that failed without an answer is not in the journal, so that the next run sends it again.
+        """
         if self._journal and job.record and "finish" in job.record:
             self._journal.add(job.key, job.digest, job.record)
-            self._unsaved.append(job)
-            self.save_at = self.save_at or now + BATCH
+            self._uncommitted.append(job)
+            self.commit_at = self.commit_at or now + COMMIT_DELAY_S
         else:
-            self.known(job)
+            self.add_record(job)
 
-    def known(self, job: Job) -> None:
-        """A prompt has its record, and nothing of it is to be kept."""
+    def add_record(self, job: Job) -> None:
+        """Counts and adds a record that is in the journal, or that does not belong there."""
         assert job.record is not None
-        self._totals.finished(job.record, job.earlier)
+        self._totals.add_record(job.record, job.earlier)
         line = b""
         if not self._events:
-            line = self._renderer.line({**answer.head(job.row), **job.record}, 0.0)
+            line = self._renderer.line({**record_head(job.row), **job.record}, 0.0)
         elif "error" in job.record:
             line = self._renderer.line({"index": job.row.index, "type": "error", **job.record["error"]}, 0.0)
         self._put(self._order.put(job.row.index, line) if self._order else line)
 
-    def save(self, now: float) -> None:
-        """Puts on disk what has waited for long enough. Raises OutputFailed."""
-        if self.save_at is not None and now >= self.save_at:
-            self.save_all()
-            saved, self._unsaved = self._unsaved, []
-            for job in saved:
-                self.known(job)
+    def commit_due(self, now: float) -> None:
+        """Commits and adds the records that have waited long enough. Raises OutputFailed."""
+        if self.commit_at is not None and now >= self.commit_at:
+            self.commit()
+            jobs, self._uncommitted = self._uncommitted, []
+            for job in jobs:
+                self.add_record(job)
 
-    def save_all(self) -> None:
-        """Puts on disk all that is to be kept. Raises OutputFailed."""
-        self.save_at = None
-        if self._journal and self._unsaved:
+    def commit(self) -> None:
+        """Writes all finished answers to the journal. Raises OutputFailed."""
+        self.commit_at = None
+        if self._journal and self._uncommitted:
             self._journal.commit()
 
     def flush(self) -> None:
-        """Writes what is certain; returns when whoever reads has taken it. Raises ReaderGone, OutputFailed."""
+        """Writes the lines; returns when the reader has taken them. Raises ReaderGone, OutputFailed."""
         if not self._lines:
             return
         data = b"".join(self._lines)
         self._lines.clear()
         self._size = 0
-        self.before()
+        self.before_write()
         stdio.write(data)
 
     def _put(self, data: bytes) -> None:

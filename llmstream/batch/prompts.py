@@ -10,9 +10,8 @@ from ..errors import Error
 from ..net.generation import Generation
 from ..providers.resolve import Target
 from ..request.builder import RequestBuilder
-from . import answer
-from .answer import Answer, Record
 from .learned_rate import InFlight
+from .record_builder import Record, RecordBuilder, error_record
 from .rows import Row
 from .source import Source
 
@@ -28,7 +27,7 @@ class Job:
     target: Target
     request: Request
     tokens: int  # that it may cost
-    answer: Answer
+    builder: RecordBuilder
     generation: Generation
     in_flight: InFlight | None = None  # the attempt that runs now
     key = digest = ""
@@ -61,7 +60,7 @@ class Prompts:
                 raise row.fault
             self._prepare(job)
         except Error as error:
-            job.record = {"error": answer.error(error)}
+            job.record = error_record(error)
         return job
 
     def answered(self, tokens: int) -> None:
@@ -75,7 +74,7 @@ class Prompts:
         else:
             job.target, job.request = self.target, self._request._replace(prompt=row.prompt)
         request = job.request
-        job.answer = Answer(bool(request.max_tokens or any("tokens" in name for name, _ in request.extra)))
+        job.builder = RecordBuilder(bool(request.max_tokens or any("tokens" in name for name, _ in request.extra)))
         job.tokens = request.size() // 4 + (request.max_tokens or int(self._output))
         if self._journal:
             self._look_up(job, self._journal)

@@ -1,8 +1,9 @@
-"""Many prompts, many streams, one loop.
+"""Runs many prompts as many streams on one loop.
 
-One round: start what may start, wait, take what has arrived, print what is certain. A prompt is read only when a stream
-is free for it and the window of the order has room. Whatever is printed is in the journal before. A slow reader of
-stdout stops this process in its write, and so, in the end, the providers.
+One round: start the requests that may start, write what is finished, wait, collect the events that have arrived. A
+prompt is read only when a stream is free for it and the window of the order has room. An answer is in the journal
+before it is printed. A slow reader of stdout blocks this process in its write; TCP back-pressure then reaches the
+providers.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ from ..net.loop import Loop
 from ..net.transports import Routes
 from ..providers.resolve import Target
 from ..request.builder import RequestBuilder
-from . import answer
 from .output import Output
 from .pace import Pace
 from .prompts import Job, Prompts
+from .record_builder import error_record
 from .source import Source
 from .totals import Totals
 
@@ -37,35 +38,41 @@ if TYPE_CHECKING:
     from ..net.resume import Resume
     from .journal import Journal
 
-FAST_DECODER_JOBS = 16  # streams at once that are worth a quicker decoder
-BUSY = 0.5  # seconds of a reader's slowness that count as none of the provider's
+MSGSPEC_STREAMS = 16  # at once, for which a quicker decoder is worth its import
+SLOW_WRITE_S = 0.5  # a write that blocks for longer restarts the clocks of the providers' silence
 
 
-class Options(NamedTuple):
-    """How the prompts are worked on."""
+class RunOptions(NamedTuple):
+    """The options of a run.
+
+    `jobs`: streams at once. `window`: prompts that may be ahead of the oldest unfinished one, where `ordered`.
+    `events`: print events, not records. `rpm`, `tpm`: requests and tokens a minute, None for no cap.
+    `stops`: makes the stop conditions of one prompt. `resume`: returns how a cut answer is continued by a target.
+    `digest`: hashes all that an answer depends on.
+    """
 
     jobs: int
-    window: int  # prompts that may be ahead of the oldest unfinished one
+    window: int
     ordered: bool
     events: bool
     rpm: float | None
     tpm: float | None
     stops: Callable[[], Stops | None]
     resume: Callable[[Target], Resume | None]
-    digest: Callable[[Target, Request], str]  # of all that an answer depends on
+    digest: Callable[[Target, Request], str]
 
 
 class Run:
-    """`run` goes through all prompts; `totals` are what they came to."""
+    """One run of map: `run` sends all prompts of the source, `totals` counts them."""
 
     def __init__(
         self,
         loop: Loop,
         source: Source,
-        asking: RequestBuilder,
+        builder: RequestBuilder,
         timeouts: Timeouts,
         retries: RetryPolicy,
-        options: Options,
+        options: RunOptions,
         totals: Totals,
         journal: Journal | None = None,
     ) -> None:
@@ -73,91 +80,90 @@ class Run:
         self._budget = RetryBudget(retries.limit, options.jobs)
         self._timeouts, self._retries = timeouts, retries._replace(budget=self._budget.use)
         self._routes = Routes(loop, options.jobs)
-        self._prompts = Prompts(source, asking, journal, options.digest)
-        self._routes.to(self._prompts.target, 0)  # what is wrong with it is told before anything is read
+        self._prompts = Prompts(source, builder, journal, options.digest)
+        self._routes.to(self._prompts.target, 0)  # raises what is wrong with it before any input is read
         self.output = Output(options.events, options.window if options.ordered else None, journal, totals)
-        self._paces: dict[str, Pace] = {}  # by address
-        self._next: Job | None = None  # read, and not yet allowed to start
-        self._jobs: set[Job] = set()
-        self._woken: dict[Job, None] = {}
-        self._again: list[tuple[float, int, Job]] = []  # a heap of those that wait to be sent again
-        self._ready: dict[Pace, deque[Job]] = {}  # those whose time has come, while their provider's has not
-        self._start_at: float | None = None
+        self._paces: dict[str, Pace] = {}  # by the provider's URL
+        self._next: Job | None = None  # read, but not yet allowed to start
+        self._jobs: set[Job] = set()  # running, or waiting for a retry
+        self._awake: dict[Job, None] = {}  # whose generation has news; a dict keeps their order
+        self._retry_heap: list[tuple[float, int, Job]] = []  # jobs that wait for a retry, by its time
+        self._retries_due: dict[Pace, deque[Job]] = {}  # jobs whose retry waits only for the pace
+        self._start_at: float | None = None  # when the next request may start
         self.totals = totals
 
     @property
     def running(self) -> int:
-        """Prompts under way."""
+        """How many prompts are running, or waiting for a retry."""
         return len(self._jobs)
 
     @property
     def tokens(self) -> int:
-        """Tokens of output so far; a piece of an answer that still grows is taken for one."""
-        return self.totals.output_tokens + sum([job.answer.pieces for job in self._jobs])
+        """Output tokens so far; each piece of an answer that has not ended counts as one."""
+        return self.totals.output_tokens + sum([job.builder.pieces for job in self._jobs])
 
     @property
     def throttled(self) -> int:
-        """How often a provider spoke of its rate limit."""
+        """How many responses were 429."""
         return sum(pace.throttled for pace in self._paces.values())
 
     def run(self, tick: Callable[[], float | None] = lambda: None) -> None:
-        """Works until the input is at its end and all is done.
+        """Sends all prompts and writes their records.
 
-        `tick` is called once a round, and says when it wants to be called again. However it ends, what is finished is
-        in the journal. Raises ReaderGone, OutputFailed, and what is wrong with the input.
+        `tick` is called once a round, and returns when it is to be called again. However the run ends, the answers
+        that are complete are in the journal. Raises ReaderGone, OutputFailed, and the errors of the input.
         """
         output = self.output
         try:
             while True:
-                output.save(self._loop.now())  # before anything starts: it makes room in the window
-                self._start()
-                full = output.full  # which has kept some from starting
+                output.commit_due(self._loop.now())  # first, because it makes room in the window
+                self._start_jobs()
+                full = output.full  # jobs wait for the flush: the next round starts them at once
                 self._flush()
-                if self._done():
+                if self._all_done():
                     break
-                times = [at for at in (self._start_at, output.save_at, tick()) if at is not None]
+                times = [at for at in (self._start_at, output.commit_at, tick()) if at is not None]
                 self._loop.wait(0.0 if full else min(times, default=None))
-                self._collect()
+                self._collect_events()
         finally:
             self._close()
-        if self._source.fault:
-            raise self._source.fault
+        if self._source.error:
+            raise self._source.error
 
-    def _done(self) -> bool:
-        return self._source.over and self.output.empty and not (self._next or self._jobs)
+    def _all_done(self) -> bool:
+        return self._source.exhausted and self.output.empty and not (self._next or self._jobs)
 
     def _close(self) -> None:
         for job in self._jobs:
             job.generation.close()
         self._routes.close()
-        self.output.save_all()
+        self.output.commit()
 
     def _flush(self) -> None:
         before = self._loop.now()
         self.output.flush()
-        if self._loop.now() - before > BUSY:
+        if self._loop.now() - before > SLOW_WRITE_S:
             for job in self._jobs:
                 job.generation.caught_up()
 
-    # What starts.
+    # Starting requests.
 
-    def _start(self) -> None:
-        """Sends what may be sent now; of one provider's, what was sent before comes first."""
+    def _start_jobs(self) -> None:
+        """Starts all requests that may start now: the retries of a provider before its new prompts."""
         self._start_at = None
-        self._start_again()
+        self._start_retries()
         while len(self._jobs) < self._options.jobs and not self.output.full:
-            following = self._next = self._next or self._prompts.next()
-            if following is None or not self.output.may_start(following.row.index):
+            job = self._next = self._next or self._prompts.next()
+            if job is None or not self.output.may_start(job.row.index):
                 return
-            job = following
             if job.record is None and (reason := self._closed(job)):
-                job.record = {"error": answer.error(Unavailable(reason))}
+                job.record = error_record(Unavailable(reason))
             if job.record is None:
-                if self._ready.get(self._pace(job)) or not self._may_send(job):
+                if self._retries_due.get(self._pace(job)) or not self._may_start(job):
                     return
-                self._begin(job)
+                self._start_job(job)
             else:
-                self.output.known(job)
+                self.output.add_record(job)
             self._next = None
 
     def _pace(self, job: Job) -> Pace:
@@ -169,38 +175,38 @@ class Run:
         return pace
 
     def _closed(self, job: Job) -> str:
-        """Why nothing is sent to its provider any more."""
+        """Returns why the job's provider is given up, "" where it is not."""
         return self._pace(job).closed(self._loop.now())
 
-    def _start_again(self) -> None:
-        """Sends again what may be; one that still waits holds up none but those of its provider whose time has come."""
+    def _start_retries(self) -> None:
+        """Sends the retries that are due, as far as the pace of each provider lets them."""
         now = self._loop.now()
-        while self._again and self._again[0][0] <= now:
-            job = heapq.heappop(self._again)[2]
-            self._ready.setdefault(self._pace(job), deque()).append(job)
-        if self._again:
-            self._start_at = self._again[0][0]
-        for queue in self._ready.values():
+        while self._retry_heap and self._retry_heap[0][0] <= now:
+            job = heapq.heappop(self._retry_heap)[2]
+            self._retries_due.setdefault(self._pace(job), deque()).append(job)
+        if self._retry_heap:
+            self._start_at = self._retry_heap[0][0]
+        for queue in self._retries_due.values():
             while queue:
-                if queue[0] not in self._jobs:  # a condition's time has come while it waited
+                if queue[0] not in self._jobs:  # a stop condition ended it while it waited
                     queue.popleft()
                 elif reason := self._closed(queue[0]):
-                    self._give_up(queue.popleft(), Unavailable(reason))
-                elif self._may_send(queue[0]):
-                    self._send(queue.popleft())
+                    self._fail_retry(queue.popleft(), Unavailable(reason))
+                elif self._may_start(queue[0]):
+                    self._send_retry(queue.popleft())
                 else:
                     break
 
-    def _may_send(self, job: Job) -> bool:
-        """Whether it may go out now; if not, the round ends in time for it."""
+    def _may_start(self, job: Job) -> bool:
+        """Returns whether the job's request may start now; if not, lets the loop wake up in time for it."""
         now = self._loop.now()
         start, _ = self._pace(job).earliest(now, job.tokens)
         if now < start < math.inf:
             self._start_at = start if self._start_at is None else min(start, self._start_at)
         return start <= now
 
-    def _begin(self, job: Job) -> None:
-        options, wake = self._options, partial(self._woken.__setitem__, job, None)
+    def _start_job(self, job: Job) -> None:
+        options, wake = self._options, partial(self._awake.__setitem__, job, None)
         try:
             target, transport = self._routes.to(job.target, job.request.size())
             job.generation = Generation(
@@ -212,44 +218,44 @@ class Run:
                 stops=options.stops(),
                 resume=options.resume(target),
                 wake=wake,
-                later=partial(self._later, job),
+                later=partial(self._schedule_retry, job),
             )
             job.in_flight = self._pace(job).sent(self._loop.now(), job.tokens)
             self._jobs.add(job)
             job.generation.start()
-            if len(self._jobs) == FAST_DECODER_JOBS:
+            if len(self._jobs) == MSGSPEC_STREAMS:
                 values.use_msgspec()
         except Error as error:
-            self._fail(job, error)
+            self._fail_start(job, error)
 
-    def _send(self, job: Job) -> None:
+    def _send_retry(self, job: Job) -> None:
         job.in_flight = self._pace(job).sent(self._loop.now(), job.tokens)
         job.generation.send()
 
-    def _later(self, job: Job, when: float) -> None:
-        """A try has failed, and there is to be another."""
+    def _schedule_retry(self, job: Job, when: float) -> None:
+        """Ends an attempt that failed; the next one is to start at `when`."""
         self.totals.retries += 1
-        self._settle(job)
-        heapq.heappush(self._again, (when, job.row.index, job))
+        self._end_request(job)
+        heapq.heappush(self._retry_heap, (when, job.row.index, job))
 
-    # What arrives.
+    # Collecting answers.
 
-    def _collect(self) -> None:
-        while self._woken:
-            job = next(iter(self._woken))
-            del self._woken[job]
+    def _collect_events(self) -> None:
+        while self._awake:
+            job = next(iter(self._awake))
+            del self._awake[job]
             generation = job.generation
-            self._answered(job)
+            self._tell_pace(job)
             events = generation.take()
-            job.answer.feed(events)
-            self.output.arrived(job.row.index, events)
+            job.builder.feed(events)
+            self.output.add_events(job.row.index, events)
             if generation.over:
-                self._over(job)
+                self._complete(job)
 
-    def _answered(self, job: Job) -> None:
-        """Tells the pace what the head of the response said; of a failure, once its words are there, too.
+    def _tell_pace(self, job: Job) -> None:
+        """Passes the head of a response to the pace, once; that of an error only when its body is complete.
 
-        A quota that is spent is a 429 as well, but no matter of pace.
+        The body tells a rate limit from a spent quota, which is 429 as well, but not a matter of pace.
         """
         exchange, request = job.generation.exchange, job.in_flight
         if request is None or request.answered or not exchange.status or (exchange.status >= 400 and not exchange.over):
@@ -258,39 +264,40 @@ class Run:
         status = 400 if refused else exchange.status
         self._pace(job).answered(request, self._loop.now(), status, {} if refused else exchange.headers, time.time())
 
-    def _settle(self, job: Job) -> None:
-        """A request is over."""
-        self._answered(job)
+    def _end_request(self, job: Job) -> None:
+        """Passes the end of a request, and what it cost, to the pace."""
+        self._tell_pace(job)
         usage = job.generation.exchange.usage
         if job.in_flight is not None:
             tokens = usage.input_tokens + usage.output_tokens if usage else None
             self._pace(job).ended(job.in_flight, self._loop.now(), tokens)
             job.in_flight = None
 
-    def _over(self, job: Job) -> None:
-        self._settle(job)
+    def _complete(self, job: Job) -> None:
+        """Makes the record of a generation that has ended."""
+        self._end_request(job)
         self._jobs.discard(job)
         generation, target = job.generation, job.target
-        if generation.failure is None:  # what fails again and again must not live on its own failures
+        if generation.failure is None:  # failures do not refill the budget of retries
             self._budget.give_back()
         usage = generation.exchange.usage
-        self.totals.used(target.provider, target.model, usage, generation.timing)
+        self.totals.add_generation(target.provider, target.model, usage, generation.timing)
         if usage is not None:
             self._prompts.answered(usage.output_tokens)
-        job.record = job.answer.record(generation)
-        del job.generation, job.answer  # which refer to the job: no garbage collection comes in time
-        self.output.answered(job, self._loop.now())
+        job.record = job.builder.record(generation)
+        del job.generation, job.builder  # a cycle of references: garbage collection would come too late
+        self.output.add_answer(job, self._loop.now())
 
-    def _give_up(self, job: Job, error: Error) -> None:
-        """It is not to be sent again."""
+    def _fail_retry(self, job: Job, error: Error) -> None:
+        """Fails a job that was waiting for a retry."""
         job.generation.close()
         job.generation.failure = error
-        self._over(job)
+        self._complete(job)
 
-    def _fail(self, job: Job, error: Error) -> None:
-        """It could not be sent."""
+    def _fail_start(self, job: Job, error: Error) -> None:
+        """Fails a job that could not start."""
         if job.in_flight is not None:
             self._pace(job).ended(job.in_flight, self._loop.now(), None)
         self._jobs.discard(job)
-        job.record = {"error": answer.error(error)}
-        self.output.known(job)
+        job.record = error_record(error)
+        self.output.add_record(job)

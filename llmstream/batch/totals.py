@@ -1,31 +1,35 @@
-"""What a run of many prompts came to, so far and in the end."""
+"""Counts the prompts, tokens, times and costs of a run of map."""
 
 from __future__ import annotations
 
 from ..core.events import Usage
 from ..core.timing import Timing
-from . import answer
-from .answer import Record
+from .record_builder import Record, exit_status
 
-SAMPLES = 10_000  # of which medians are taken: the last ones
+SAMPLES = 10_000  # the last ones, of which medians are taken
 
 
 class Totals:
-    """Counts of prompts and tokens."""
+    """Counts of prompts and tokens: `done` by this run, `earlier` by another one, whose journal had them, and `failed`.
+
+    `status` is the worst exit status, `failure` the first failed prompt's message.
+    """
 
     def __init__(self) -> None:
         self.done = self.failed = self.earlier = 0
-        self.status = 0  # the worst
-        self.failure = ""  # the first one's message
+        self.status = 0
+        self.failure = ""
         self.input_tokens = self.output_tokens = 0
-        self._sums: dict[tuple[str, str], list[int]] = {}  # by provider and model: answers, and the counts of Usage
+        self._sums: dict[
+            tuple[str, str], list[int]
+        ] = {}  # by provider and model: number of answers, then the fields of Usage
         self.retries = 0
         self._ttfts: list[float] = []
         self._rates: list[float] = []
 
-    def finished(self, record: Record, earlier: bool) -> None:
-        """A prompt has its record, `earlier` by another run."""
-        status = answer.status(record)
+    def add_record(self, record: Record, earlier: bool) -> None:
+        """Counts a prompt that has its record, `earlier` if that comes from another run's journal."""
+        status = exit_status(record)
         self.status = max(self.status, status)
         if status:
             self.failed += 1
@@ -35,8 +39,8 @@ class Totals:
         else:
             self.done += 1
 
-    def used(self, provider: str, model: str, usage: Usage | None, timing: Timing) -> None:
-        """A generation has ended, however it did."""
+    def add_generation(self, provider: str, model: str, usage: Usage | None, timing: Timing) -> None:
+        """Counts the tokens and times of a generation that has ended, complete or not."""
         if timing.ttft is not None:
             self._ttfts.append(timing.ttft)
             del self._ttfts[:-SAMPLES]
@@ -52,7 +56,10 @@ class Totals:
             del self._rates[:-SAMPLES]
 
     def cost(self) -> float | None:
-        """US dollars, as far as prices are known; where they depend on a prompt's length, by the average prompt."""
+        """Returns US dollars for the models whose prices are known, None if none is.
+
+        Where a price depends on the length of a prompt, the average prompt counts.
+        """
         from ..config import prices
 
         costs = []
@@ -62,7 +69,7 @@ class Totals:
         return sum(costs) if costs else None
 
     def summary(self, seconds: float, unfinished: int, priced: bool) -> str:
-        """The line at the end."""
+        """Returns the line at the end of a run of `seconds`, with `unfinished` prompts; `priced`: with its cost."""
         from .progress import summary
 
         return summary(
@@ -77,17 +84,17 @@ class Totals:
         )
 
     def times(self, throttled: int) -> str:
-        """How quick the streams were, and how often one was tried again."""
+        """Returns the line about times to the first text, rates of tokens, retries and 429 responses (`throttled`)."""
         parts = []
         if self._ttfts:
-            half, most = _part(self._ttfts, 0.5), _part(self._ttfts, 0.99)
-            parts.append(f"first after {half:.2f} s (median), {most:.2f} s (99 %)")
+            median, slow = _quantile(self._ttfts, 0.5), _quantile(self._ttfts, 0.99)
+            parts.append(f"first after {median:.2f} s (median), {slow:.2f} s (99 %)")
         if self._rates:
-            parts.append(f"{_part(self._rates, 0.5):.1f} tokens/s a stream (median)")
+            parts.append(f"{_quantile(self._rates, 0.5):.1f} tokens/s a stream (median)")
         plural = "retry" if self.retries == 1 else "retries"
         parts.append(f"{self.retries:,} {plural}" + (f", {throttled:,} rate limits" if throttled else ""))
         return "; ".join(parts)
 
 
-def _part(values: list[float], share: float) -> float:
+def _quantile(values: list[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]

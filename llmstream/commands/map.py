@@ -19,7 +19,7 @@ from . import stop_options as stopping
 
 if TYPE_CHECKING:
     from ..batch.journal import Journal
-    from ..batch.run import Options, Run
+    from ..batch.run import Run, RunOptions
     from ..batch.totals import Totals
     from ..core.request import Request
     from ..net.resume import Resume
@@ -83,7 +83,7 @@ def command(
         raise UsageError("--journal and --events do not go together: events are out before an answer is whole")
     if jsonl and null:
         raise UsageError("--jsonl has an object a line: leave out -0")
-    from ..batch.records import Records
+    from ..batch.record_splitter import RecordSplitter
     from ..batch.rows import Rows
     from ..batch.source import Source
     from ..batch.template import Template
@@ -94,7 +94,7 @@ def command(
         raise UsageError("stdin has the prompts: no option can read it")
     rows = Rows(jsonl, Template(template) if template is not None else None)
     loop = Loop()
-    source = Source(loop, Records(b"\0" if null else b"\n"), rows)
+    source = Source(loop, RecordSplitter(b"\0" if null else b"\n"), rows)
     from ..batch.totals import Totals
 
     totals = Totals()
@@ -123,8 +123,8 @@ def _tell(undecodable: int, changed: int, journal: str | None) -> None:
         stdio.note(NAME, f"{what} to {'another request' if changed == 1 else 'other requests'}: asked again")
 
 
-def _options(given: dict[str, Any], jobs: int) -> Options:
-    from ..batch.run import Options
+def _options(given: dict[str, Any], jobs: int) -> RunOptions:
+    from ..batch.run import RunOptions
 
     until = {name: value for name, value in given.items() if name.startswith("until_")}
     wanted = stopping.stops(dict(given), "until-") is not None  # what is wrong with them is told at once
@@ -137,7 +137,7 @@ def _options(given: dict[str, Any], jobs: int) -> Options:
         begun = request.prefill.text if request.prefill else ""
         return digest([target.provider, target.api, target.url, body, begun, until])
 
-    return Options(
+    return RunOptions(
         jobs=jobs,
         window=given["window"] or max(WINDOW, 4 * jobs),
         ordered=not (given["unordered"] or given["events"]),
@@ -193,7 +193,7 @@ def _explain(loop: Any, source: Any) -> None:
         return
 
     def explain() -> None:
-        if not source.begun:
+        if not source.has_read:
             stdio.note(NAME, "waiting for prompts on stdin")
 
     loop.at(loop.now() + SILENCE, explain)
@@ -205,7 +205,7 @@ def _watched(run: Run, totals: Totals, quiet: bool, usage: bool) -> None:
 
     typed = os.isatty(stdio.STDIN)  # on the line that would be drawn on
     progress = Progress(_total(), quiet or typed)
-    run.output.before = progress.hide
+    run.output.before_write = progress.hide
     started = time.monotonic()
 
     def tick() -> float | None:

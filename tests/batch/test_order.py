@@ -1,4 +1,4 @@
-"""The order of lines: any permutation of the endings gives the order of the input."""
+"""Order: lines finished in any order come out in the order of the input."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ def test_any_permutation_gives_the_order_of_the_input(endings):
     for index in endings:
         out += order.put(index, line(index))
         done.add(index)
-        certain = next(i for i in range(13) if i not in done)
-        assert out == b"".join(map(line, range(certain)))  # all that is certain, at once
-        assert (order.next, order.held) == (certain, len(done) - certain)
+        in_order = next(i for i in range(13) if i not in done)
+        assert out == b"".join(map(line, range(in_order)))  # every line in order, at once
+        assert (order.next, order.pending) == (in_order, len(done) - in_order)
     assert out == b"".join(map(line, range(12)))
 
 
 @given(st.integers(1, 6), st.integers(1, 40), st.data())
-def test_no_more_is_held_than_the_window_where_starts_obey_it(window, count, data):
+def test_fewer_lines_than_the_window_are_pending_where_starts_obey_it(window, count, data):
     order, out, running, started = Order(window), b"", [], 0
     while started < count or running:
         while started < count and order.may_start(started):
             running.append(started)
             started += 1
-        assert 0 < len(running) + order.held <= window
+        assert 0 < len(running) + order.pending <= window
         index = running.pop(data.draw(st.integers(0, len(running) - 1)))
         out += order.put(index, line(index))
-        assert order.held < window
+        assert order.pending < window
     assert out == b"".join(map(line, range(count)))
-    assert order.held == 0
+    assert order.pending == 0
 
 
 @pytest.mark.parametrize(("index", "may"), [(0, True), (2, True), (3, False), (99, False)])
-def test_the_window_begins_at_the_line_that_goes_out_next(index, may):
+def test_the_window_begins_at_the_next_line(index, may):
     assert Order(3).may_start(index) is may
     order = Order(3)
     for i in (1, 0):
@@ -54,10 +54,10 @@ def test_an_empty_line_counts_as_a_line():
     assert [order.put(1, b""), order.put(2, b"c"), order.put(0, b"a"), order.next] == [b"", b"", b"ac", 3]
 
 
-@pytest.mark.parametrize("again", [0, 2])
-def test_nothing_is_put_twice(again):
+@pytest.mark.parametrize("index", [0, 2])
+def test_a_line_that_is_put_twice_is_an_error(index):
     order = Order(3)
     order.put(0, b"a")
     order.put(2, b"c")
-    with pytest.raises(AssertionError, match=f"line {again} is put twice"):
-        order.put(again, b"x")
+    with pytest.raises(AssertionError, match=f"line {index} is put twice"):
+        order.put(index, b"x")

@@ -1,4 +1,4 @@
-"""Records, cut anywhere, against `bytes.split`."""
+"""Splitting input, cut anywhere, compared with `bytes.split`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmstream.batch.records import MAX_RECORD, Records
+from llmstream.batch.record_splitter import MAX_RECORD_BYTES, RecordSplitter
 from llmstream.errors import Incomplete
 
 from ..core.json.test_linear import calls
@@ -17,16 +17,16 @@ from ..support.chunks import chunkings, cut
 LIMIT = 16
 
 
-def outcome(chunks: list[bytes], separator: bytes = b"\n", limit: int = MAX_RECORD) -> tuple[list[bytes], bool]:
-    """The records, and whether one was too long."""
-    records, found = Records(separator, limit), []
+def outcome(chunks: list[bytes], separator: bytes = b"\n", limit: int = MAX_RECORD_BYTES) -> tuple[list[bytes], bool]:
+    """Returns the records, and whether one was too long."""
+    records, complete = RecordSplitter(separator, limit), []
     try:
         for chunk in chunks:
-            found += records.feed(chunk)
-        found += records.close()
+            complete += records.feed(chunk)
+        complete += records.close()
     except Incomplete:
-        return found, True
-    return found, False
+        return complete, True
+    return complete, False
 
 
 CASES = [
@@ -76,17 +76,17 @@ def test_any_input_cut_anywhere(body, places, separator):
     assert outcome(cut(body, places), separator) == (want, False)
 
 
-def test_a_record_is_out_with_its_separator():
-    records = Records()
+def test_a_record_is_returned_with_its_separator():
+    records = RecordSplitter()
     assert [records.feed(chunk) for chunk in (b"a", b"b\n", b"c\nd\ne", b"")] == [[], [b"ab"], [b"c", b"d"], []]
     assert records.close() == [b"e"]
 
 
 @pytest.mark.parametrize("before", [b"", b"a\nb\r\n"], ids=["first", "third"])
-@pytest.mark.parametrize("after", [b"", b"\n", b"\nc\n"], ids=["unfinished", "last", "more"])
+@pytest.mark.parametrize("after", [b"", b"\n", b"\nc\n"], ids=["no newline", "last", "not last"])
 @pytest.mark.parametrize("over", [0, 1])
-@pytest.mark.parametrize("head", [b"", b"\xef\xbb\xbf"], ids=["bare", "mark"])
-def test_the_bound(before, after, over, head):
+@pytest.mark.parametrize("head", [b"", b"\xef\xbb\xbf"], ids=["no BOM", "BOM"])
+def test_a_record_at_the_limit(before, after, over, head):
     body = before + head + b"x" * (LIMIT + over - len(head)) + after
     for chunks in chunkings(body):
         records, failed = outcome(chunks, limit=LIMIT)
@@ -94,29 +94,29 @@ def test_the_bound(before, after, over, head):
         assert records == outcome([before if over else body])[0]
 
 
-def test_what_is_complete_before_a_record_that_is_too_long_comes_first():
-    records = Records(limit=LIMIT)
+def test_complete_records_come_before_the_error_of_a_longer_one():
+    records = RecordSplitter(limit=LIMIT)
     assert records.feed(b"a\n" + b"x" * 17 + b"\nb\n") == [b"a"]
     for call in (lambda: records.feed(b"c\n"), records.close):
         with pytest.raises(Incomplete, match="longer than 16 bytes"):
             call()
 
 
-def test_no_more_than_the_limit_is_held():
-    records = Records(limit=LIMIT)
+def test_the_buffer_holds_no_more_than_the_limit():
+    records = RecordSplitter(limit=LIMIT)
     for size in (LIMIT, 1):
         with contextlib.suppress(Incomplete):
             records.feed(b"x" * size)
-        assert len(records._rest) == (LIMIT if size == LIMIT else 0)
+        assert len(records._partial) == (LIMIT if size == LIMIT else 0)
 
 
 def test_a_record_of_single_bytes_is_not_copied_for_each():
-    """The work in calls, and the buffer, which grows where it is."""
-    work = [calls(Records().feed, [b"x"] * n + [b"\n"]) for n in (5000, 10000)]
+    """Counts calls; the buffer grows in place."""
+    work = [calls(RecordSplitter().feed, [b"x"] * n + [b"\n"]) for n in (5000, 10000)]
     assert work[1] <= 2.1 * work[0]
-    records = Records()
-    rest = records._rest
+    records = RecordSplitter()
+    buffer = records._partial
     for _ in range(1000):
         records.feed(b"x")
-    assert records._rest is rest
-    assert len(rest) == 1000
+    assert records._partial is buffer
+    assert len(buffer) == 1000

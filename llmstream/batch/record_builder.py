@@ -1,4 +1,4 @@
-"""What one prompt of many came to: the record that is printed, and kept."""
+"""The record of one prompt: what map prints for it and keeps in the journal."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ from .rows import Row
 Record = dict[str, Any]
 
 
-class Answer:
-    """Collects a prompt's events. `limited` says that its length was limited on purpose."""
+class RecordBuilder:
+    """Collects the events of one prompt. `limited`: its length is limited on purpose, so a cut at the limit is fine.
+
+    `pieces` counts the texts so far, about one for each token.
+    """
 
     def __init__(self, limited: bool) -> None:
         self._limited = limited
-        self._text = bytearray()  # a list would hold many times as much: pieces are short, and strings are not
-        self._calls: dict[int, list[str]] = {}  # by index: id, name, pieces of arguments
+        self._text = bytearray()  # a list would take many times the memory: the pieces are short
+        self._calls: dict[int, list[str]] = {}  # by index: id, name, pieces of the arguments
         self.pieces = 0
 
     def feed(self, events: list[Event]) -> None:
+        """Adds events."""
         for event in events:
             if isinstance(event, Text):
                 self._text += event.text.encode("utf-8", "surrogatepass")
@@ -32,7 +36,7 @@ class Answer:
                 call.append(event.arguments)
 
     def record(self, generation: Generation) -> Record:
-        """What it came to: `text`, `finish` and `usage`, an `error` with its status, or both."""
+        """Returns the record of a generation that has ended: `text`, `finish` and `usage`, an `error`, or both."""
         exchange, stops, failure = generation.exchange, generation.stops, generation.failure
         record: Record = {}
         if failure is None or self.pieces:
@@ -51,21 +55,21 @@ class Answer:
             if failure is None and stops is not None and not stops.met:
                 failure = NotFound("the answer ended before a condition was met")
         if failure is not None:
-            record["error"] = error(failure)
+            record |= error_record(failure)
         return record
 
 
-def error(failure: Error) -> Record:
-    """A failure as records have it; the advice of several lines goes into one."""
-    return {"status": failure.status, "message": " ".join(f"{failure} {spell(failure.hint)}".split())}
+def error_record(error: Error) -> Record:
+    """Returns the record of a prompt that failed, the lines of its message and hint joined into one."""
+    return {"error": {"status": error.status, "message": " ".join(f"{error} {spell(error.hint)}".split())}}
 
 
-def status(record: Record) -> int:
-    """The exit status that a record stands for."""
-    failure = record.get("error")
-    return int(failure["status"]) if failure else 0
+def exit_status(record: Record) -> int:
+    """Returns the exit status that a record stands for: 0 unless it has an error."""
+    error = record.get("error")
+    return int(error["status"]) if error else 0
 
 
-def head(row: Row) -> Record:
-    """What a record begins with."""
+def record_head(row: Row) -> Record:
+    """Returns the members that each record begins with: the index, and the id if the row has one."""
     return {"index": row.index, "id": row.id} if row.id is not None else {"index": row.index}
