@@ -11,6 +11,7 @@ from llmstream.cli import COMMANDS
 
 from .conftest import ROOT, at, environment
 from .support.loopback import DIALECTS, Provider, head
+from .support.modules import existing
 
 HEAVY = {
     *("openai", "anthropic", "pydantic", "httpx", "httpx2", "httpcore", "httpcore2", "anyio", "xllamacpp", "certifi"),
@@ -48,18 +49,13 @@ def test_version_loads_no_command():
 def test_help_loads_neither_the_wire_nor_another_command(command):
     modules = llmstream(command, "--help")
     assert not modules & HEAVY
-    assert not [name for name in modules if name.startswith(("pycurl", "llmstream.net", "llmstream.serve"))]
-    own = {
-        f"llmstream.commands.{command.replace('-', '_')}",
-        "llmstream.commands.options",
-        "llmstream.commands.settings",
-        "llmstream.commands.stop_options",
-        "llmstream.commands.types",
-    }
-    assert {name for name in modules if name.startswith("llmstream.commands.")} <= own
+    assert not [name for name in modules if name.startswith(("pycurl", *existing("net", "serve")))]
+    own = (command.replace("-", "_"), "options", "settings", "stop_options", "types")
+    allowed = existing(*(f"commands.{name}" for name in own))
+    assert {name for name in modules if name.startswith("llmstream.commands.")} <= allowed
 
 
-FEATURES = {"request.features", "request.attachments", "core.schema", "providers.prefill"}
+FEATURES = existing("request.features", "request.attachments", "core.schema", "providers.prefill")
 
 
 @pytest.mark.parametrize("api", DIALECTS)
@@ -72,8 +68,7 @@ def test_gen_loads_only_the_wire_and_its_dialect(api):
     assert not (modules & HEAVY) - imported("import pycurl")
     dialects = {name.rpartition(".")[2] for name in modules if name.startswith("llmstream.dialects.")}
     assert dialects - {"chat"} == {api} - {"chat"}  # responses leans on chat
-    assert "llmstream.net.embedded" not in modules
-    assert not modules & {f"llmstream.{name}" for name in FEATURES}
+    assert not modules & (FEATURES | existing("net.embedded"))
 
 
 def test_map_loads_what_gen_does_and_its_own_rooms():
@@ -82,26 +77,21 @@ def test_map_loads_what_gen_does_and_its_own_rooms():
         modules = llmstream("map", "--quiet", env=env, input="Hi\n")
         assert len(provider.requests) == 1
     assert not (modules & HEAVY) - imported("import pycurl")
-    assert "llmstream.batch.run" in modules
-    assert not modules & {"tqdm", "llmstream.batch.journal", "hashlib", "llmstream.core.schema", "llmstream.net.aio"}
+    assert existing("batch.run") <= modules
+    assert not modules & ({"tqdm", "hashlib"} | existing("batch.journal", "core.schema", "net.aio"))
 
 
 def test_without_a_configuration_or_a_prompt_file_nothing_that_reads_them_is_loaded(tmp_path):
-    readers = {
-        "tomllib",
-        "llmstream.config.toml",
-        "llmstream.config.keys",
-        "llmstream.request.prompt_file",
-        "llmstream.commands.defaults",
-    }
+    defaults, toml = existing("commands.defaults"), existing("config.toml") | {"tomllib"}
+    readers = toml | defaults | existing("config.keys", "request.prompt_file")
     modules = llmstream("gen", "--dry-run", "Hi", env=environment(LLMSTREAM_MODEL="ollama/m"))
     assert not modules & readers
     path = tmp_path / "config.toml"
     text = 'model = "ollama/m"\n[providers.work]\nbase_url = "https://w.example"\nkey_cmd = "echo k"\n'
-    for more, read in [("", set()), ("defaults = { seed = 1 }", {"llmstream.commands.defaults"})]:
+    for more, read in [("", set()), ("defaults = { seed = 1 }", defaults)]:
         path.write_text(text + more)
         modules = llmstream("gen", "--dry-run", "Hi", env=environment(LLMSTREAM_CONFIG=str(path)))
-        assert readers & modules == {"tomllib", "llmstream.config.toml"} | read
+        assert readers & modules == toml | read
         assert not modules & HEAVY
 
 
@@ -109,6 +99,5 @@ def test_what_is_asked_beyond_a_prompt_loads_its_own_rooms_only():
     with Provider([head(), *DIALECTS["chat"]("Hello")]) as provider:
         env = at(provider.url, LLMSTREAM_MODEL="openai/m")
         modules = llmstream("gen", "--schema", "name", "--attach", str(ROOT / "LICENSE"), "Hi", env=env)
-    used = {name for name in FEATURES if f"llmstream.{name}" in modules}
-    assert used == FEATURES
+    assert modules >= FEATURES
     assert not (modules & HEAVY) - imported("import pycurl")

@@ -11,6 +11,7 @@ import pytest
 
 from ..conftest import LLMSTREAM, environment
 from ..support.limits import WAIT_S
+from ..support.modules import existing
 
 COMMAND = [*LLMSTREAM, "until"]
 
@@ -181,15 +182,6 @@ def test_imports_only_what_it_uses(args, allowed):
     assert not modules & heavy
     ours = {name for name in modules if name.startswith("llmstream.")}
     stop = {f"stop.{name}" for name in ("condition", "conditions", "counts", "until", "held")}
-    core = {"text", "stop", *stop} | allowed
-    expected = {
-        "cli",
-        "errors",
-        "stdio",
-        "core",
-        "commands",
-        "commands.until",
-        "commands.stop_options",
-        "commands.types",
-    }
-    assert ours == {f"llmstream.{name}" for name in expected} | {f"llmstream.core.{name}" for name in core}
+    core = {f"core.{name}" for name in {"text", "stop", *stop} | allowed}
+    commands = {f"commands.{name}" for name in ("until", "stop_options", "types")}
+    assert ours == existing("cli", "errors", "stdio", "core", "commands", *core, *commands)
