@@ -103,7 +103,7 @@ def test_an_error_is_shown_below_the_partial_answer(visit):
         assert answer(page) == "so far"
         assert page.locator("#failure p").inner_text() == "Not available now: overloaded"
         assert page.locator("#reason").inner_text() == "failed"
-        page.click("#again")
+        page.click("#retry")
         page.locator("#reason", has_text="complete").wait_for()
         assert answer(page) == "better"
         assert page.locator("#failure").is_hidden()
@@ -124,13 +124,13 @@ def test_a_broken_connection_is_shown(visit):
         send(page)
         page.locator("#answer", has_text="so far").wait_for()
         server.on_loop(lambda: [one.transport.abort() for one in list(server.connections)])
-        page.locator("#failure", has_text="server cannot be reached").wait_for()
+        page.locator("#failure", has_text="Cannot reach the server").wait_for()
         assert answer(page) == "so far"
 
 
 def test_the_reason_of_an_early_end_is_shown(visit):
     for events, reason in [
-        ([Finish("length", "length")], "ended at its limit"),
+        ([Finish("length", "length")], "cut at the length limit"),
         ([Finish("cancelled", "")], "stop condition met"),
         ([Finish("refusal", "refusal")], "refused by the model"),
     ]:
@@ -152,7 +152,7 @@ def test_the_page_asks_for_a_token_and_keeps_it_for_the_session(visit):
         page.fill("#token", "s\u00ebsame")
         page.keyboard.press("Enter")
         page.locator("#token-form").wait_for(state="hidden")
-        page.click("#again")
+        page.click("#retry")
         page.locator("#reason", has_text="complete").wait_for()
         assert page.locator("#model").get_attribute("placeholder") == "m"
         assert page.evaluate("[Object.keys(sessionStorage), localStorage.length, document.cookie]") == [
@@ -167,9 +167,9 @@ def test_reasoning_is_collapsed(visit):
         page = visit(server)
         send(page)
         ended(page)
-        assert page.locator("#thoughts div").is_hidden()
-        page.locator("#thoughts summary").click()
-        assert page.locator("#thoughts div").inner_text() == "hm <b>"
+        assert page.locator("#reasoning div").is_hidden()
+        page.locator("#reasoning summary").click()
+        assert page.locator("#reasoning div").inner_text() == "hm <b>"
 
 
 def test_copying(visit):

@@ -95,28 +95,28 @@ SHAPE = """([text, cuts]) => {
 
 @pytest.mark.parametrize(("text", "html"), MARKDOWN)
 def test_markdown_at_once_and_at_every_cut(bare, text, html):
-    whole = bare.evaluate(SHAPE, [text, []])
+    expected = bare.evaluate(SHAPE, [text, []])
     if html.endswith("?"):
-        assert whole.startswith(html[:-1])
+        assert expected.startswith(html[:-1])
     else:
-        assert whole == html
-    assert bare.evaluate(SHAPE, [text, list(range(len(text)))]) == whole
+        assert expected == html
+    assert bare.evaluate(SHAPE, [text, list(range(len(text)))]) == expected
     for cut in range(len(text)):
-        assert bare.evaluate(SHAPE, [text, [cut]]) == whole
+        assert bare.evaluate(SHAPE, [text, [cut]]) == expected
 
 
 LINEAR = """(text) => {
-  const took = (n) => {
+  const duration = (n) => {
     const input = text.repeat(n);
     const root = document.createElement("div");
     const markdown = new Markdown(root);
-    const begun = performance.now();
+    const start = performance.now();
     for (let at = 0; at < input.length; at += 50) markdown.feed(input.slice(at, at + 50));
     markdown.close();
-    return performance.now() - begun;
+    return performance.now() - start;
   };
-  took(100);
-  return took(20000);
+  duration(100);
+  return duration(20000);
 }"""
 
 
@@ -166,13 +166,13 @@ def test_html_of_a_model_is_shown_as_text(visit):
 
 # The parser of Server-Sent Events.
 
-FRAMES = """([bytes, cuts]) => {
-  const found = [];
-  const frames = new Frames((event, data) => found.push([event, data]));
+PARSE = """([bytes, cuts]) => {
+  const events = [];
+  const parser = new SseParser((event, data) => events.push([event, data]));
   const all = new Uint8Array(bytes);
   let from = 0;
-  for (const cut of [...cuts, all.length]) { frames.feed(all.slice(from, cut)); from = cut; }
-  return found;
+  for (const cut of [...cuts, all.length]) { parser.feed(all.slice(from, cut)); from = cut; }
+  return events;
 }"""
 
 
@@ -181,8 +181,8 @@ def test_frames_at_every_cut(bare, newline):
     text = ': keep-alive\n\ndata: {"content": "hé🎉"}\n\nevent: x\ndata:a\ndata:  b\nid: 1\n\n\n\n'
     text += "data\n\nevent: y\n\ndata: z\n\n"
     data = list(text.replace("\n", newline).encode())
-    whole = bare.evaluate(FRAMES, [data, []])
-    assert whole == [["message", '{"content": "hé🎉"}'], ["x", "a\n b"], ["message", ""], ["message", "z"]]
-    assert bare.evaluate(FRAMES, [data, list(range(len(data)))]) == whole
+    expected = bare.evaluate(PARSE, [data, []])
+    assert expected == [["message", '{"content": "hé🎉"}'], ["x", "a\n b"], ["message", ""], ["message", "z"]]
+    assert bare.evaluate(PARSE, [data, list(range(len(data)))]) == expected
     for cut in range(len(data)):
-        assert bare.evaluate(FRAMES, [data, [cut]]) == whole
+        assert bare.evaluate(PARSE, [data, [cut]]) == expected
