@@ -205,7 +205,7 @@ def test_the_embedded_model_answers_many(run):
         (["--messages", "-"], "stdin has the prompts: no option can read it"),
         (["-m", "opnai/m"], "unknown provider 'opnai'"),
         (["-m", "groq/m"], "no key for groq: set GROQ_API_KEY"),
-        (["--until-regex", "("], "'(' is no regular expression: missing )"),
+        (["--until-regex", "("], "'(' is not a valid regular expression: missing )"),
         (["--schema", "{"], "the schema is not JSON"),
         (["--tools", "/no/such"], "cannot read /no/such"),
         (["a", "b"], "Got unexpected extra argument (b)"),

@@ -48,7 +48,7 @@ def test_output_and_status(invoke, args, input, output, status):
     ("args", "message"),
     [
         ([], b"no condition: say until when"),
-        (["-e", "(a"], b"'(a' is no regular expression: missing ), unterminated subpattern at character 1"),
+        (["-e", "(a"], b"'(a' is not a valid regular expression: missing ), unterminated subpattern at character 1"),
         (["-e", "a*"], b"'a*' matches the empty text"),
         (["-F", ""], b"the empty text is everywhere"),
         (["-F", "a", "-x", "-o"], b"--exclusive and --only exclude each other"),
@@ -153,6 +153,16 @@ def test_a_used_up_window_is_told(invoke):
     assert b"llmstream until: a match longer than 10 characters was not waited for: --window N" in done.stderr
 
 
+def test_a_python_whose_re_is_unknown_finds_the_same_later_and_one_note_says_so():
+    script = "import re, sys; from llmstream import cli; sys.modules['re._constants'] = None; del re._constants\n"
+    command = [sys.executable, "-c", script + "sys.exit(cli.run(sys.argv[1:]))", "until", "-o", "-e", "b+", "-e", "c"]
+    done = subprocess.run(command, input=b"abbbd", capture_output=True, env=environment())
+    assert (done.stdout, done.returncode) == (b"bbb", 0)
+    assert done.stderr.startswith(b"llmstream until: this Python's re module is unknown here, so a match of")
+    assert done.stderr.endswith(b" or 196608 characters later: --window N makes that shorter\n")
+    assert done.stderr.count(b"\n") == 1
+
+
 def test_a_json_value_that_is_too_long_is_told(invoke):
     done = invoke("until", "-q", "--json", input=b'{"a":"' + b"x" * (64 << 20) + b'"}')
     assert (done.stdout, done.returncode) == (b"", 1)
@@ -170,7 +180,10 @@ def test_a_full_disk_is_status_5():
     )
 
 
-@pytest.mark.parametrize(("args", "allowed"), [(["-F", "x"], set()), (["-e", "x"], {"stop.edge", "stop.search"})])
+SEARCH = {"stop.edge", "stop.search", "stop.regex_errors"}
+
+
+@pytest.mark.parametrize(("args", "allowed"), [(["-F", "x"], set()), (["-e", "x"], SEARCH)])
 def test_imports_only_what_it_uses(args, allowed):
     script = (
         "import sys\nfrom llmstream import cli\nstatus = cli.run(sys.argv[1:])\nprint(*sys.modules, file=sys.stderr)"

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 
+from llmstream.core.stop.late_search import LateSearch
 from llmstream.core.stop.search import Search
 from llmstream.errors import UsageError
 
@@ -22,6 +23,8 @@ PLACES = ("^", "$", "\\b", "\\B", "\\A", "\\Z")
 REPEATS = ("*", "+", "?", "*?", "+?", "??", "*+", "++", "?+", "{2}", "{2,}", "{1,2}", "{1,3}?", "{0,2}+")
 BEHIND = ("a", "ab", "[ab]x", "a|b", "\\b", "a\\b", "a$", "\\Ba", "^a", "(?=a)b", "a\\Z", "(?<!b)a")
 FLAGS = (0, 0, re.I, re.M, re.S, re.I | re.M, re.M | re.S, re.A)
+
+SearchClass = type[Search] | type[LateSearch]
 
 
 class Patterns:
@@ -96,13 +99,13 @@ def cases(count: int, seed: int) -> Iterator[tuple[str, int, str, list[str]]]:
             made += 1
 
 
-def check(pattern: str, flags: int, text: str, pieces: list[str]) -> None:
+def check(pattern: str, flags: int, text: str, pieces: list[str], make: SearchClass = Search) -> None:
     """Raises AssertionError, with the case, where the search is wrong."""
     case = (pattern, flags, pieces)
     compiled = re.compile(pattern, flags)  # whose `search` overlooks what its `match` finds of `(?a:\W)`
     match = next((match for at in range(len(text)) if (match := compiled.match(text, at))), None)
     want = match.span() if match else None
-    search, got, end = Search(pattern, flags), None, 0
+    search, got, end = make(pattern, flags), None, 0
     for piece in pieces:
         got = search.feed(piece)
         end += len(piece)
@@ -116,14 +119,14 @@ def check(pattern: str, flags: int, text: str, pieces: list[str]) -> None:
     assert got == want, (case, got, want)
 
 
-def check_window(pattern: str, flags: int, text: str, window: int) -> None:
+def check_window(pattern: str, flags: int, text: str, window: int, make: SearchClass = Search) -> None:
     """Raises AssertionError if a cut of a text longer than the window changes the span, its decision or the note."""
-    told = set()
+    results = set()
     for pieces in (list(text), *([text[:at], text[at:]] for at in range(len(text)))):
-        search = Search(pattern, flags, window=window)
+        search = make(pattern, flags, window=window)
         fed = next((span for piece in pieces if (span := search.feed(piece))), None)
-        told.add((fed or search.close(), fed and search.decided_at(), search.note))
-    assert len(told) == 1, (pattern, flags, text, window, told)
+        results.add((fed or search.close(), fed and search.decided_at(), search.note))
+    assert len(results) == 1, (pattern, flags, text, window, results)
 
 
 def main(count: int = 100_000, seed: int = 1) -> None:

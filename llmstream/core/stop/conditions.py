@@ -38,9 +38,16 @@ class ConditionOption(NamedTuple):
 
 
 def _regex(pattern: str, settings: Settings) -> Condition:
-    from .search import Search  # with a part of `re` that nothing else needs
+    """Searches early where CPython's private parser of patterns can be read, and late elsewhere."""
+    arguments = pattern, re.IGNORECASE if settings.ignore_case else 0, settings.times, settings.window
+    try:
+        from .search import Search
 
-    return Search(pattern, re.IGNORECASE if settings.ignore_case else 0, settings.times, settings.window)
+        return Search(*arguments)
+    except (ImportError, NotImplementedError):
+        from .late_search import LateSearch
+
+        return LateSearch(*arguments)
 
 
 def _fixed(text: str, settings: Settings) -> Condition:

@@ -15,6 +15,10 @@ ends at the first of the one or the other, and tries nothing behind it.
 Where being exact would be out of proportion, E errs on the side of "more text could change it": the match is found all
 the same, later. That goes for backreferences to groups of more than one character of which REMEMBERED characters agree
 with the text at the edge, for lookaheads inside lookbehinds, and for negative lookaheads of several alternatives.
+
+The parser and the compiler of `re` are private to CPython. To import this module raises ImportError where they are
+missing or of a version that was not tested, and `edge` raises NotImplementedError for a tree with an unknown part;
+`late_search` does without both.
 """
 
 from __future__ import annotations
@@ -25,9 +29,13 @@ from typing import Any, NamedTuple
 
 from re._constants import (  # type: ignore[import-not-found]  # isort: skip
     ANY, ASSERT, ASSERT_NOT, AT, AT_BEGINNING, AT_BEGINNING_STRING, AT_END, AT_END_STRING, ATOMIC_GROUP, BRANCH,
-    FAILURE, GROUPREF, GROUPREF_EXISTS, IN, LITERAL, MAX_REPEAT, MAXREPEAT, MIN_REPEAT, NOT_LITERAL,
-    POSSESSIVE_REPEAT, SUBPATTERN,
+    AT_BOUNDARY, AT_NON_BOUNDARY, FAILURE, GROUPREF, GROUPREF_EXISTS, IN, LITERAL, MAGIC, MAX_REPEAT, MAXREPEAT,
+    MIN_REPEAT, NOT_LITERAL, POSSESSIVE_REPEAT, SUBPATTERN,
 )  # fmt: skip
+
+TESTED = (20220615, 20221023, 20230612)  # versions of the syntax tree: CPython 3.11, 3.12, 3.13 and 3.14
+if MAGIC not in TESTED:
+    raise ImportError(f"version {MAGIC} of the syntax tree of regular expressions is not tested")
 
 Tree = Any  # re's SubPattern: a list of Node
 Node = tuple[Any, Any]
@@ -36,6 +44,9 @@ REMEMBERED = 8
 ATOMS = frozenset((LITERAL, NOT_LITERAL, ANY, IN))
 REPEATS = frozenset((MAX_REPEAT, MIN_REPEAT, POSSESSIVE_REPEAT))
 BEGINNINGS = frozenset((AT_BEGINNING, AT_BEGINNING_STRING))
+PLACES = BEGINNINGS | {AT_END, AT_END_STRING, AT_BOUNDARY, AT_NON_BOUNDARY}
+GROUPS = frozenset((SUBPATTERN, ATOMIC_GROUP, BRANCH, ASSERT, ASSERT_NOT, GROUPREF, GROUPREF_EXISTS))
+NODES = ATOMS | REPEATS | GROUPS | {AT, FAILURE}
 
 
 class Edge(NamedTuple):
@@ -51,8 +62,18 @@ class Edge(NamedTuple):
 
 
 def edge(pattern: str, flags: int, window: int) -> Edge:
-    """The edge of a pattern; raises what `re.compile` does. A distance of `window` and more counts as any."""
+    """Returns the edge of a pattern; a distance of `window` and more counts as any.
+
+    Raises what `re.compile` does, and NotImplementedError where the tree has a part that is unknown here.
+    """
     tree = _parser.parse(pattern, flags)
+    try:
+        return _edge(tree, flags, window)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:  # a node of another shape
+        raise NotImplementedError(f"a syntax tree of an unknown shape: {error}") from error
+
+
+def _edge(tree: Tree, flags: int, window: int) -> Edge:
     shortest, _ = tree.getwidth()
     facts = _Facts(tree)
     reach = facts.reach(tree)
@@ -89,6 +110,8 @@ class _Facts:
 
     def _survey(self, tree: Tree) -> None:
         for op, value in tree:
+            if op not in NODES or (op is AT and value not in PLACES):
+                raise NotImplementedError(f"a syntax tree with an unknown part: {op} {value}")
             looks = op in (ASSERT, ASSERT_NOT) and value[0] > 0
             if looks or (op is AT and value not in BEGINNINGS):
                 self.forward = True

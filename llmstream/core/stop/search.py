@@ -10,57 +10,28 @@ and one more: past the window too, the cost is that of one attempt, over at most
 
 from __future__ import annotations
 
-import functools
 import re
-import warnings
-from collections.abc import Callable
-from typing import Concatenate, ParamSpec, TypeVar
 
-from ...errors import UsageError
 from .condition import Condition, Span
 from .edge import edge
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def _followed(method: Callable[Concatenate[Search, P], R]) -> Callable[Concatenate[Search, P], R]:
-    """CPython loses the captures of a few patterns with possessive repetition, and raises SystemError (gh-106052)."""
-
-    @functools.wraps(method)
-    def tried(self: Search, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return method(self, *args, **kwargs)
-        except SystemError:
-            pattern = self._facts.plain.pattern
-            raise UsageError(
-                f"Python cannot follow the regular expression {pattern!r}: write * for *+, + for ++"
-            ) from None
-
-    return tried
+from .regex_errors import compiling, empty_match, refuse_lost_captures, too_long
 
 
 class Search(Condition):
     """Finds the `count`-th match of a regular expression, each sought from the end of the one before.
 
-    Raises UsageError for a pattern that is none, or that matches the empty text, which is everywhere.
+    Raises UsageError for an invalid pattern, and for one that matches the empty text; ImportError and
+    NotImplementedError where `edge` cannot read the patterns of this Python.
     """
 
     def __init__(self, pattern: str, flags: int = 0, count: int = 1, window: int = 64 * 1024) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about sets that a later Python may read otherwise
-            try:
-                facts = edge(pattern, flags, window)
-            except re.error as error:
-                where = "" if error.pos is None else f" at character {error.pos + 1}"
-                raise UsageError(f"{pattern!r} is no regular expression: {error.msg}{where}") from None
-            except (RecursionError, OverflowError, MemoryError):
-                raise UsageError(f"the regular expression is too large: {pattern[:40]!r}...") from None
+        with compiling(pattern):
+            facts = edge(pattern, flags, window)
         if facts.shortest == 0:
-            raise UsageError(f"{pattern!r} matches the empty text, which is everywhere: say + for * or ?")
+            raise empty_match(pattern)
         self._search, self._edge = facts.plain.search, facts.pattern.search
         self._flag = facts.flag
-        self._facts = facts
+        self.pattern, self._facts = pattern, facts
         self._window = window
         self._context = facts.behind + 1  # kept before the first open start: for lookbehind, \b and ^
         self._left = count
@@ -70,7 +41,7 @@ class Search(Condition):
         self._given_up = 0  # the offset at which a start was given up last: what stands behind it waited until then
         self._found: list[tuple[int, re.Match[str]]] = []  # in _text as it is: (search began at, match)
 
-    @_followed
+    @refuse_lost_captures
     def feed(self, text: str) -> Span | None:
         at = 0
         while at < len(text):
@@ -84,7 +55,7 @@ class Search(Condition):
                     return span
         return None
 
-    @_followed
+    @refuse_lost_captures
     def close(self) -> Span | None:
         while match := self._search(self._text, self._open):
             span = self._take(match)
@@ -97,7 +68,7 @@ class Search(Condition):
         return self._base + self._open
 
     @property
-    @_followed
+    @refuse_lost_captures
     def certain(self) -> int:
         end = len(self._text)
         if self._left > 1 or self._open >= end:
@@ -106,7 +77,7 @@ class Search(Condition):
             return self._base + end
         return self._base + min(end, self._open + self._facts.shortest)
 
-    @_followed
+    @refuse_lost_captures
     def decided_at(self) -> int:
         return max(self._given_up, *(self._base + self._needed(began, match) for began, match in self._found))
 
@@ -129,7 +100,7 @@ class Search(Condition):
                 return None
             start = self._open = self._open + 1
             self._given_up = self._base + end
-            self.note = f"a match longer than {self._window} characters was not waited for: --window N allows more"
+            self.note = too_long(self._window)
         self._open = end
         return None
 

@@ -32,8 +32,8 @@ class Until:
 
     @property
     def notes(self) -> list[str]:
-        """What the user should know about how the conditions were, or were not, met."""
-        return [condition.note for condition in self._conditions if condition.note]
+        """What the user should know about how the conditions were, or were not, met; each note once."""
+        return list(dict.fromkeys(condition.note for condition in self._conditions if condition.note))
 
     def begin(self, now: float) -> None:
         """Reading begins."""

@@ -181,7 +181,7 @@ def test_what_surely_stands_before_the_end_of_the_match_is_certain(pattern, text
 
 
 def test_a_wrong_pattern_says_where():
-    with pytest.raises(UsageError, match=r"'a\(b' is no regular expression: missing \), .* at character 2"):
+    with pytest.raises(UsageError, match=r"'a\(b' is not a valid regular expression: missing \), .* at character 2"):
         Search("a(b")
 
 
@@ -196,7 +196,15 @@ def test_a_set_that_a_later_python_may_read_otherwise_warns_nobody():
 
 
 @pytest.mark.parametrize("text", ["xyz", "xyzz."])
-def test_a_pattern_that_cpython_loses_its_way_in_is_refused_in_a_sentence(text):
+def test_a_pattern_whose_captures_cpython_loses_is_refused_in_a_sentence(text):
+    pattern = "((x)|y|z)++"
+    try:
+        want = re.search(pattern, text).span()
+    except SystemError:  # up to CPython 3.12
+        want = None
     for pieces in ([text], list(text)):
-        with pytest.raises(UsageError, match="Python cannot follow the regular expression"):
-            spans("((x)|y|z)++", pieces)
+        if want:
+            assert spans(pattern, pieces) == want
+        else:
+            with pytest.raises(UsageError, match="Python cannot follow the regular expression"):
+                spans(pattern, pieces)
