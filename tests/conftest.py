@@ -22,6 +22,16 @@ LLMSTREAM = [sys.executable, "-m", "llmstream"]
 settings.register_profile("repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repeatable")
 
+MARKED_BY_FIXTURE = {"chromium": "browser", "llamacpp": "model"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests of the browser and of the model by the fixtures that they use."""
+    for item in items:
+        for fixture, marker in MARKED_BY_FIXTURE.items():
+            if fixture in getattr(item, "fixturenames", ()):
+                item.add_marker(marker)
+
 
 def environment(**more: str) -> dict[str, str]:
     """The environment of a user who has no key and no configuration, plus `more`; the checkout is what is imported."""
@@ -72,7 +82,7 @@ def invoke() -> Run:
 @pytest.fixture(scope="session")
 def llamacpp():
     """The address of llama.cpp's own server with the embedded model: tests/support/llamacpp.py."""
-    pytest.importorskip("xllamacpp", reason="the extra `local` is not installed")
+    pytest.importorskip("xllamacpp", reason="xllamacpp is not installed: pip install '.[local]'")
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.support.llamacpp"],
         cwd=ROOT,

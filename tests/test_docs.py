@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 
@@ -23,7 +22,7 @@ from llmstream.providers.registry import PROVIDERS
 from llmstream.providers.resolve import resolve
 
 from .conftest import ROOT, at, environment
-from .support import docs, examples
+from .support import docs, examples, needs
 from .support.loopback import Provider, reply
 
 COMMANDS = docs.commands()
@@ -134,7 +133,7 @@ def test_the_overview_lists_the_commands():
     assert all(f"llmstream-{item.words[1]} 1" in item.text() for item in items)
 
 
-@pytest.mark.skipif(not shutil.which("mandoc"), reason="mandoc is not installed")
+@needs.program("mandoc")
 @pytest.mark.parametrize("name", PAGES)
 def test_lint(name):
     path = ROOT / "man" / f"{name}.1"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shutil
 import subprocess
@@ -10,13 +9,13 @@ import subprocess
 import pytest
 
 from .conftest import ROOT
-from .support import examples
+from .support import examples, needs
 
 PAGES = sorted(path.stem for path in (ROOT / "man").iterdir())
 README = examples.fenced((ROOT / "README.md").read_text(), "README.md")
 EXAMPLES = [block for name in PAGES for block in examples.of_page(name)]
 SESSIONS = EXAMPLES + [block for block in README if block.kind == "console"]
-needs_bash = pytest.mark.skipif(not shutil.which("bash"), reason="bash is not installed")
+needs_bash = needs.program("bash")
 
 
 @needs_bash
@@ -25,16 +24,18 @@ def test_examples_run(block, tmp_path):
     script = "\n".join(step.command for step in examples.steps(block.text))
     assert not examples.unknown_options(script)
     if "llmstream man" in script and not shutil.which("man") and not shutil.which("mandoc"):
-        pytest.skip("man is not installed")
+        pytest.skip("man is not installed: apt install man-db")
     missing = [name for name in examples.programs(script) if name != "llmstream" and not _is_there(name)]
     if missing:
-        pytest.skip(f"not installed: {', '.join(sorted(missing))}")
-    if re.search(r"-m local\b", script) and not _has_embedded_model():
-        pytest.skip("the embedded model is not installed")
+        pytest.skip(f"{', '.join(sorted(missing))}: not installed")
+    if re.search(r"-m local\b", script) and not needs.has("xllamacpp"):
+        pytest.skip("xllamacpp is not installed: pip install '.[local]'")
     assert examples.mismatches(block.text, tmp_path) == []
 
 
-PROGRAMS = [block for block in README if block.kind == "python" and "spark" not in block.text]  # test_map_beyond's
+PROGRAMS = [
+    block for block in README if block.kind == "python" and "spark" not in block.text
+]  # test_map_clusters has it
 
 
 @pytest.mark.parametrize("block", PROGRAMS, ids=[block.where for block in PROGRAMS])
@@ -45,10 +46,6 @@ def test_programs_of_the_readme_print_what_they_say(block, tmp_path):
 
 def _is_there(program: str) -> bool:
     return subprocess.run(["bash", "-c", 'type "$0" > /dev/null 2>&1', program]).returncode == 0
-
-
-def _has_embedded_model() -> bool:
-    return importlib.util.find_spec("xllamacpp") is not None
 
 
 @needs_bash

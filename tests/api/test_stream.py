@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
 import os
 import signal
 import socket
@@ -22,6 +21,7 @@ from llmstream import Finish, Incomplete, Refused, Text, Unavailable, Usage, Usa
 from llmstream.errors import Error
 
 from ..conftest import environment
+from ..support import needs
 from ..support.limits import RUN_S, WAIT_S
 from ..support.loopback import DIALECTS, HOLD, Provider, chat, chat_end, chat_text, frame, head, reply
 from ..support.streams import DRIVERS, LOOPS, at, be_nobody, run
@@ -595,7 +595,8 @@ def test_a_program_that_leaves_a_stream_open_ends_without_noise(kind, end):
     assert (done.stdout, done.stderr, done.returncode) == (b"start\n", b"", 0)
 
 
-@pytest.mark.skipif(not importlib.util.find_spec("xllamacpp"), reason="the extra `local` is not installed")
+@pytest.mark.model
+@needs.package("xllamacpp", "local")
 def test_all_streams_share_one_embedded_model():
     done = python(
         "import asyncio, llmstream",

@@ -8,9 +8,10 @@ import shutil
 import pytest
 
 from ..conftest import ROOT, environment
+from ..support import needs
 
 
-@pytest.mark.skipif(not shutil.which("man") and not shutil.which("mandoc"), reason="man is not installed")
+@needs.program("man", "mandoc", debian="man-db")
 def test_man_writes_plain_text_into_a_pipe(invoke):
     done = invoke("man", "gen", env=environment(MAN_KEEP_FORMATTING="1", MANPAGER="less", PAGER="less"))
     assert (done.returncode, done.stderr) == (0, b"")

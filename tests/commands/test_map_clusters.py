@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 
 import pytest
 
 from ..conftest import ROOT, at, environment
-from ..support import examples
+from ..support import examples, needs
 from ..support.limits import RUN_S
 from ..support.loopback import Provider, reply
 from ..support.mapping import echo, lines
@@ -41,7 +40,7 @@ class Flaky:
         return echo(request)
 
 
-@pytest.mark.skipif(not shutil.which("parallel"), reason="GNU parallel is not installed")
+@needs.program("parallel")
 def test_gnu_parallel_deals_out_the_lines_and_runs_again_what_failed(tmp_path):
     """The README's command with this machine for the hosts, and 4 lines a run."""
     (tmp_path / "prompts.jsonl").write_text(prompts(12))
@@ -95,7 +94,7 @@ key_cmd = "echo key"
 """
 
 
-@pytest.mark.skipif(not shutil.which("java"), reason="Java is not installed")
+@needs.program("java", debian="default-jre-headless")
 def test_spark_pipes_each_partition_through_a_run(tmp_path):
     """The README's lines, on the local master with fewer partitions; then with a prompt that is refused."""
     pytest.importorskip("pyspark", reason="pyspark is not installed: it has 400 MB")

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from ..conftest import at, environment
+from ..support import needs
 from ..support.clouds import TOKEN, entra
 from ..support.loopback import DONE, Provider, chat, chat_end, head
 from ..support.mapping import echo, lines, mapped, texts
@@ -176,8 +177,9 @@ def test_a_cloud_through_its_sdk(run):
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+@pytest.mark.model
+@needs.package("xllamacpp", "local")
 def test_the_embedded_model_answers_many(run):
-    pytest.importorskip("xllamacpp", reason="the extra `local` is not installed")
     prompts = b"Name three rivers.\nName a colour.\nName a town.\n"
     done = run("map", "-m", "local", "-j", "3", "--max-tokens", "5", "-t", "0", input=prompts)
     records = lines(done.stdout)

@@ -14,24 +14,22 @@ from llmstream.core.events import Usage
 from llmstream.providers.registry import PROVIDERS
 
 from ..conftest import LLMSTREAM, at
+from ..support import needs
 from ..support.limits import WAIT_S
 from ..support.loopback import Provider, chat, frame, head, messages
 
-try:
-    import genai_prices
-except ImportError:
-    genai_prices = None
-
-listed = pytest.mark.skipif(genai_prices is None, reason="the extra `prices` is not installed")
+needs_list = needs.package("genai_prices", "prices")
 MODEL = "claude-sonnet-4-5"
 
 
 def price(**tokens: int) -> float:
     """By the list itself, of tokens that are all of one kind."""
+    import genai_prices
+
     return float(genai_prices.calc_price(genai_prices.Usage(**tokens), MODEL, provider_id="anthropic").total_price)
 
 
-@listed
+@needs_list
 def test_each_kind_of_token_has_its_price():
     found = prices.cost("anthropic", MODEL, Usage(1000, 50, cached_tokens=400, cache_write_tokens=100))
     kinds = [
@@ -44,7 +42,7 @@ def test_each_kind_of_token_has_its_price():
     assert kinds[1] / 400 < kinds[0] / 500 < kinds[2] / 100
 
 
-@listed
+@needs_list
 @pytest.mark.parametrize(
     ("provider", "model"),
     [
@@ -61,7 +59,7 @@ def test_the_list_knows_our_providers(provider, model):
     assert prices.cost(provider, model, Usage(1000, 100)) > 0
 
 
-@listed
+@needs_list
 def test_the_other_names_are_the_lists():
     from genai_prices.data import providers as theirs
 
@@ -86,7 +84,7 @@ def test_what_has_no_price(provider, model, usage):
     assert prices.cost(provider, model, usage) is None
 
 
-@listed
+@needs_list
 def test_the_line_and_the_file_say_it(invoke, tmp_path):
     counts = {"input_tokens": 3, "cache_read_input_tokens": 2000, "cache_creation_input_tokens": 100}
     start, *rest = messages("Hello")

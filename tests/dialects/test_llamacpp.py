@@ -16,7 +16,7 @@ import pytest
 from ..conftest import LLMSTREAM, at
 from ..support.limits import WAIT_S
 
-pytest.importorskip("xllamacpp", reason="the extra `local` is not installed")
+pytestmark = pytest.mark.model
 
 APIS = ("chat", "responses", "messages")
 SOON = 5  # seconds; the generations that are to be stopped would take several times as long

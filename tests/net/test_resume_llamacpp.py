@@ -19,6 +19,8 @@ import pytest
 from ..conftest import LLMSTREAM, ROOT, environment
 from ..support.limits import RUN_S, WAIT_S
 
+pytestmark = pytest.mark.model
+
 APIS = ("chat", "responses", "messages")
 GREEDY = ["-t", "0", "-o", "cache_prompt=false", "--continue", "--max-retry-wait", "0.01"]
 SAMPLES = 6

@@ -15,6 +15,8 @@ from ..support import eventstream
 from ..support.clouds import AWS_KEY, AWS_SECRET, FRAMES, TOKEN, aws, bedrock, entra, identity, vertex
 from ..support.loopback import Provider, chat, head, messages, reply, responses
 
+pytestmark = pytest.mark.clouds
+
 # What arrives, and what it is answered with.
 
 

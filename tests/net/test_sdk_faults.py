@@ -19,6 +19,8 @@ from ..support.clouds import FRAMES, TOKEN, aws, bedrock, entra
 from ..support.limits import WAIT_S
 from ..support.loopback import CLOSE, HOLD, RESET, Provider, head, messages, reply, responses
 
+pytestmark = pytest.mark.clouds
+
 
 @bedrock
 @pytest.mark.parametrize("cut", [0, 10, -10])

@@ -15,9 +15,10 @@ import pytest
 from llmstream.core import schema as schemas
 
 from ..conftest import LLMSTREAM, environment
+from ..support import needs
 from ..support.limits import RUN_S
 
-pytest.importorskip("xllamacpp", reason="the extra `local` is not installed")
+pytestmark = [pytest.mark.model, needs.package("xllamacpp", "local")]
 
 # Texts and lists are bounded: a small model, held to a grammar, finds no end by itself.
 TEXT = {"type": "string", "maxLength": 12}

@@ -62,7 +62,7 @@ def bundle(folder, *authorities, age: float = 0) -> None:
 def by_hash(folder, ca) -> None:
     """Adds a certificate to the directory as c_rehash names it."""
     if not shutil.which("openssl"):
-        pytest.skip("openssl is not installed")
+        pytest.skip("openssl is not installed: apt install openssl")
     ca.cert_pem.write_to_path(folder / "ca.pem")
     command = ["openssl", "x509", "-hash", "-noout", "-in", folder / "ca.pem"]
     name = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

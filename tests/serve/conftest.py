@@ -11,9 +11,9 @@ from ..support.serving import ScriptedServer
 
 @pytest.fixture(scope="module")  # Playwright's event loop keeps running in this thread, and other modules run their own
 def chromium():
-    pytest.importorskip("playwright", reason="playwright is not installed")
+    pytest.importorskip("playwright", reason="playwright is not installed: pip install '.[test]'")
     if not chromiums.CHROMIUM:
-        pytest.skip("chromium is not installed")
+        pytest.skip("chromium is not installed: apt install chromium")
     with chromiums.chromium() as browser:
         yield browser
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
-
-import pytest
 
 from ..conftest import environment
+from . import needs
 from .loopback import head
 
 AWS_KEY, AWS_SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/EXAMPLEKEY"
@@ -15,13 +13,9 @@ FRAMES = head(content_type="application/vnd.amazon.eventstream")
 TOKEN = "eyJ-entra-token"
 
 
-def has(module: str) -> bool:
-    return find_spec(module.partition(".")[0]) is not None and find_spec(module) is not None
-
-
-bedrock = pytest.mark.skipif(not has("boto3"), reason="the extra `bedrock` is not installed")
-vertex = pytest.mark.skipif(not has("google.auth"), reason="the extra `vertex` is not installed")
-identity = pytest.mark.skipif(not has("azure.identity"), reason="the extra `azure` is not installed")
+bedrock = needs.package("boto3", "bedrock")
+vertex = needs.package("google.auth", "vertex")
+identity = needs.package("azure.identity", "azure")
 
 
 def aws(url: str, **more: str) -> dict[str, str]:
