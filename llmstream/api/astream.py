@@ -13,7 +13,8 @@ from typing import Generic, TypeVar, Unpack
 
 from ..core.events import Event, Text
 from ..net import aio
-from ..net import pool as kept
+from ..net.pool import JOBS
+from ..providers.registry import EMBEDDED
 from .base import Answer, Options, PreparedRequest, ask
 
 __all__ = ["AsyncStream", "Options", "astream"]
@@ -55,7 +56,7 @@ class AsyncStream(Answer):
     streams there may be at once, for an embedded model.
     """
 
-    def __init__(self, asked: PreparedRequest, jobs: int = kept.JOBS) -> None:
+    def __init__(self, asked: PreparedRequest, jobs: int = JOBS) -> None:
         super().__init__(asked)
         self._jobs = jobs
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -146,8 +147,10 @@ class AsyncStream(Answer):
     async def _start(self) -> None:
         loop = self._loop = asyncio.get_running_loop()
         target, size = self._asked.target, self._asked.size
-        if not target.url and target.provider != "replay":
-            target = await loop.run_in_executor(None, kept.served, target, size, self._jobs)
+        if target.row.transport == EMBEDDED:  # whose server takes a second or more to start
+            from ..net import embedded
+
+            await loop.run_in_executor(None, embedded.serve, target.model, size, self._jobs)
         if not self._closing:
             routes = await aio.routes(loop)
             self._begin(*routes.to(target, size))

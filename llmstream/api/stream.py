@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Unpack
 
 from ..core.events import Event, Text
-from ..net import pool as kept
+from ..net import pool
 from .base import Answer, Options, PreparedRequest, ask
 
 __all__ = ["Options", "Stream", "stream"]
@@ -37,7 +37,7 @@ class Stream(Answer):
         super().__init__(asked)
         self._reading = threading.Lock()  # whoever has it may touch the generation
         self._leaving = threading.Lock()  # for those who wake a line: it may be another stream's soon
-        self._line: kept.PooledLoop | None = None
+        self._line: pool.PooledLoop | None = None
 
     def __enter__(self) -> Stream:
         return self
@@ -108,10 +108,9 @@ class Stream(Answer):
             self._line.loop.wait()
 
     def _start(self) -> None:
-        line = self._line = kept.take()
+        line = self._line = pool.acquire()
         try:
-            target = kept.served(self._asked.target, self._asked.size)
-            self._begin(*line.routes.to(target, self._asked.size))
+            self._begin(*line.routes.to(self._asked.target, self._asked.size))
         except BaseException:
             self._end()
             raise
@@ -121,7 +120,7 @@ class Stream(Answer):
         with self._leaving:
             line, self._line = self._line, None
         if line:
-            kept.release(line)
+            pool.release(line)
 
 
 class _Pieces(Iterator[str]):

@@ -16,9 +16,8 @@ from ..core import report
 from ..core.events import Event, Finish, Reasoning
 from ..core.render import EventRenderer, TextRenderer
 from ..core.text import encode
-from ..dialects import dialect
 from ..errors import Error, NotFound, OutputFailed, ReaderGone, Signalled, UsageError
-from ..providers.registry import Catalogue
+from ..providers.registry import REPLAY, Catalogue
 from ..providers.resolve import Target, shown
 from ..request import prompt as prompts
 from ..request.builder import RequestBuilder, network
@@ -94,16 +93,18 @@ def command(
         text = prompts.read(NAME, prompt, alone, required=not asking.conversation)
     target, request = asking.request(text)
     if dry_run:
-        if target.provider == "replay":
+        if target.row.transport == REPLAY:
             raise UsageError("a recording is played, not asked: --dry-run has nothing to show")
         stdio.write(encode(_describe(target, request, go_on)))
         return
     from ..net.loop import Loop
-    from ..net.transports import find
+    from ..net.transports import Routes, recorded
 
     answer = _Answer(request, given, stops)  # opens the stats file before anything is paid for
     loop = Loop()
-    route = find(target, loop, request.size(), record=record, speed=speed, progress=os.isatty(stdio.STDERR))
+    route = Routes(loop, speed=speed, progress=os.isatty(stdio.STDERR)).to(target, request.size())
+    if record is not None:
+        route = recorded(route, record)
     try:
         answer.run(route, loop, *network(given), go_on)
     finally:
@@ -224,7 +225,7 @@ def _open_stats(path: str | None) -> int | None:
 def _describe(target: Target, request: Request, go_on: bool) -> str:
     """The request as it would go out, its key hidden."""
     headers = target.hidden().headers()
-    body = dialect(target.api).body(request, target.fields)
+    body = target.body(request)
     if go_on and (resume := _resume(target)):
         resume.prepare(body)
         body.update(request.extra)

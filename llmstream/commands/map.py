@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import stdio
-from ..dialects import dialect
 from ..errors import ReaderGone, UsageError
 from ..providers.registry import Catalogue
 from ..providers.resolve import Target
@@ -133,7 +132,7 @@ def _options(given: dict[str, Any], jobs: int) -> RunOptions:
     def digest(target: Target, request: Request) -> str:
         from ..batch.journal import digest
 
-        body = dialect(target.api).body(request, target.fields)
+        body = target.body(request)
         begun = request.prefill.text if request.prefill else ""
         return digest([target.provider, target.api, target.url, body, begun, until])
 

@@ -13,7 +13,7 @@ from .. import stdio
 from ..config import file as config
 from ..config import keys
 from ..errors import Error, NotFound, UsageError, nearest
-from ..providers.registry import BUILT_IN, SDK, Catalogue
+from ..providers.registry import BUILT_IN, SCHEMES, SDK, Catalogue
 from ..providers.resolve import Target, list_url, named, reach
 
 PAGES = 100  # of a list; who sends more is going round in circles
@@ -79,14 +79,14 @@ def _record(name: str, kind: str, provider: str, model: str, catalogue: Catalogu
 
 def _full(provider: str, model: str) -> str | None:
     """A model's name in full, None where the provider has no default one."""
-    if provider == "replay":
-        return f"replay:{model}"
+    if provider in SCHEMES:
+        return f"{provider}:{model}"
     return model if model.endswith(".gguf") else f"{provider}/{model}" if model else None
 
 
 def _key(provider: str, catalogue: Catalogue) -> tuple[bool | None, str]:
     """Whether a provider's key is there, None where none is needed, and the same in words. No command is run for it."""
-    row = catalogue.providers.get(provider, catalogue.providers["local"])
+    row = catalogue.row(provider)
     for name in row.key_env:
         if os.environ.get(name):
             return True, f"key found ({name})"
@@ -98,7 +98,7 @@ def _key(provider: str, catalogue: Catalogue) -> tuple[bool | None, str]:
         except UsageError as error:
             return False, f"key not found ({error.message})"
         return True, "key found (key_file)"
-    if row.transport:
+    if row.may_use_sdk:
         return None, "the SDK finds credentials"
     if not row.key_env:
         return None, "no key needed"
@@ -123,11 +123,12 @@ def _models(provider: str, catalogue: Catalogue) -> list[Record]:
         near = nearest(provider, catalogue.providers)
         hint = f"did you mean {near}?" if near else f"it is one of {', '.join(catalogue.providers)}"
         raise UsageError(f"unknown provider {provider!r}: {hint}")
-    if provider == "local":
-        items: list[Any] = [{"id": catalogue.providers[provider].model}]
+    row = catalogue.providers[provider]
+    if not row.has_address:
+        items: list[Any] = [{"id": row.model}]
     else:
         target = reach(provider, "", None, os.environ, catalogue)
-        if target.transport == SDK:
+        if target.row.transport == SDK:
             raise UsageError(f"the models of {provider} are listed by the cloud's own tools")
         items = _listed(target)
     named = {}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..dialects import APIS
 from ..errors import UsageError, nearest
-from ..providers.registry import BUILT_IN, PROVIDERS, SDK, Catalogue, Provider, at_other_address
+from ..providers.registry import BUILT_IN, PROVIDERS, SCHEMES, SDK, Catalogue, Provider, at_other_address
 from ..providers.resolve import named
 
 if TYPE_CHECKING:
@@ -127,10 +127,10 @@ class _Reader:
 
     def _provider(self, name: str, entry: dict[str, Any]) -> None:
         document, at = self._document, ("providers", name)
-        if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii() or name == "replay":
+        if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii() or name in SCHEMES:
             raise document.error(at, "the name of a provider is of letters, digits, - and _, and not replay")
         document.check_names(at, entry, PROVIDER)
-        if name == "local":
+        if name in PROVIDERS and not PROVIDERS[name].has_address:
             for key in [key for key in ADDRESS if key in entry]:
                 raise document.error((*at, key), "the embedded model has no address: leave it out")
         if name in PROVIDERS and PROVIDERS[name].transport == SDK:
@@ -150,7 +150,7 @@ class _Reader:
         """A provider's row after the entry; what the entry does not say stays as it is."""
         document = self._document
         if "base_url" in entry and (url := self._url((*at, "base_url"), entry["base_url"], row)) != row.base_url:
-            row = at_other_address(row)._replace(base_url=url, resume_base="", keyless="key_env" not in entry)
+            row = at_other_address(row)._replace(base_url=url, keyless="key_env" not in entry)
         if "api" in entry:
             api = document.string((*at, "api"), entry["api"])
             if api not in APIS:

@@ -55,7 +55,7 @@ def _checked(data: bytes, source: str) -> str:
     """The key in what was read: all but one newline at its end."""
     key = data.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8", "replace")
     if not key:
-        raise UsageError(f"{source} is no key: it is empty")
+        raise UsageError(f"{source} is not a valid key: it is empty")
     return checked_key(key, source)
 
 

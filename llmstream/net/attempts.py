@@ -13,7 +13,7 @@ from ..core.retry import Backoff, RetryPolicy
 from ..core.timing import Timeouts, Timing
 from ..dialects import dialect
 from ..errors import Error, Incomplete, Unavailable
-from ..providers.registry import PROVIDERS
+from ..providers.registry import CURL
 from ..providers.resolve import Target, shown
 from .transfer import HttpRequest, Transfer
 
@@ -43,7 +43,7 @@ class Attempts:
         self._timeouts = timeouts
         self._backoff = Backoff(policy)
         self._dialect = dialect(target.api)
-        self._body: dict[str, Any] = self._dialect.body(request, target.fields)
+        self._body: dict[str, Any] = target.body(request)
         self._resume = resume
         self._continued = False
         if resume:
@@ -147,9 +147,9 @@ class Attempts:
         return error if told == message else type(error)(told, max_retries=error.max_retries)
 
     def _which_key(self) -> str:
-        row = PROVIDERS.get(self._target.provider)
-        names = row.key_env if row else ()
-        if names and not self._target.key and not self._target.transport:
+        row = self._target.row
+        names = row.key_env
+        if names and not self._target.key and row.transport == CURL:
             return f"no key was sent: set {' or '.join(names)}"
         source = next((name for name in names if os.environ.get(name) == self._target.key), "")
         return WHICH_KEY.replace("the key", f"the key in {source}", 1) if source else WHICH_KEY

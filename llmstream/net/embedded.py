@@ -12,6 +12,7 @@ import os
 import secrets
 import subprocess
 import sys
+import threading
 from typing import Any
 
 from ..errors import Unavailable, UsageError
@@ -25,8 +26,10 @@ SMALL_CONTEXT = 4096  # tokens; the load time grows with the context, so a short
 SLOTS = 8  # each takes its share of memory, and beyond some number none adds speed
 SHORT = 6000  # bytes of a prompt that surely leaves room in it
 
-# Never taken down: a server's destructor can wait for its own threads for ever; they end with the process.
-_kept: list[Any] = []
+# Servers with their addresses and keys, by process, model and size of context. A server lives as long as the process:
+# its destructor may wait for its own threads forever.
+_servers: dict[tuple[int, str, bool], tuple[Any, str, str]] = {}
+_starting = threading.Lock()
 
 NOT_INSTALLED = "the embedded model is not installed, and it is what is meant where no key is set: one of these helps:"
 ADVICE = (
@@ -35,12 +38,24 @@ ADVICE = (
 )
 
 
-def start(model: str, prompt_size: int, progress: bool, jobs: int = 1) -> tuple[Any, str, str]:
-    """Loads the model (a .gguf path, or else the default one) and serves it on loopback.
+def serve(model: str, prompt_size: int, jobs: int, progress: bool = False) -> tuple[str, str]:
+    """Serves a model on loopback, and returns the server's URL and key.
 
-    Returns the server, which lives as long as it is referred to, its URL and its key. `prompt_size` is in bytes,
-    `jobs` is how many requests it is to answer at once: that many slots, up to SLOTS, but one for long prompts.
+    `model` is the path of a .gguf file, or else means the default model; `prompt_size` is in bytes; `jobs` is how many
+    requests the server answers at once, up to SLOTS, or one for long prompts; `progress` shows a download on stderr.
+    Each process has one server for a model's short prompts and one for its long ones: the first call starts it, which
+    takes a second or more, and decides on `jobs`. Raises UsageError and Unavailable.
     """
+    short = prompt_size <= SHORT
+    with _starting:
+        key = (os.getpid(), model, short)
+        if key not in _servers:
+            _servers[key] = _start(model, short, jobs, progress)
+        _, url, secret = _servers[key]
+    return url, secret
+
+
+def _start(model: str, short: bool, jobs: int, progress: bool) -> tuple[Any, str, str]:
     try:
         import xllamacpp
     except ImportError:
@@ -54,7 +69,6 @@ def start(model: str, prompt_size: int, progress: bool, jobs: int = 1) -> tuple[
     params.hostnames = ["127.0.0.1"]
     params.port = 0
     params.api_keys = [key]
-    short = prompt_size <= SHORT
     slots = min(jobs, SLOTS) if short else 1  # they share the context, and a long prompt needs all of it
     params.n_parallel = slots
     params.n_ctx = SMALL_CONTEXT * slots if short else 0  # 0: all that the model was trained for
@@ -71,7 +85,6 @@ def start(model: str, prompt_size: int, progress: bool, jobs: int = 1) -> tuple[
         server = xllamacpp.Server(params)
     except Exception as error:
         raise UsageError(f"cannot load {path}: {error}") from None
-    _kept.append(server)
     return server, server.listening_address, key
 
 

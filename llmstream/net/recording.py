@@ -134,11 +134,12 @@ class Player:
     Raises UsageError where the file is no recording.
     """
 
-    def __init__(self, path: str, speed: float, loop: Watching) -> None:
+    def __init__(self, target: Target, speed: float, loop: Watching) -> None:
+        path = target.model
         self._speed = speed
         self.loop = loop
         self._records, head = _read(path)
-        self.target = Target(head["provider"], head["model"], head["api"], f"replay:{path}", "", {}, "")
+        self.target = Target(head["provider"], head["model"], head["api"], f"replay:{path}", "", target.row)
         self._next = 0
         self._offset = 0.0  # the clock's time at the recording's time 0
         self._transfer: Transfer | None = None

@@ -15,7 +15,8 @@ from ..core.decoder import Decoder
 from ..core.events import Event, Reasoning, Start, Text, ToolCall
 from ..core.exchange import Exchange
 from ..dialects import dialect
-from ..providers import prefill
+from ..providers.prefill import continues
+from ..providers.registry import BACKGROUND, OFFSET, PrefillStyle
 from ..providers.resolve import Target
 from .transfer import HttpRequest
 
@@ -40,11 +41,11 @@ class Resume(Protocol):
 
 def of(target: Target) -> Resume | None:
     """The way of a target, if it has one."""
-    if target.resume == "replay":
+    if target.row.resume == OFFSET:
         return Replay(target)
-    if target.resume == "background" and target.api == "responses":
+    if target.row.resume == BACKGROUND and target.api == "responses":
         return Background(target)
-    return Prefill(target) if prefill.takes(target) else None
+    return Prefill(target) if continues(target) else None
 
 
 class Replay:
@@ -132,13 +133,12 @@ class Prefill:
             asked = asked[:-1]
         said = begun + said
         sent = said.rstrip() if target.api == "messages" else said  # it refuses blanks at the end
-        message, more = prefill.STYLES[target.resume]
-        messages = [*asked, {"role": "assistant", "content": sent, **message}]
+        style = target.row.prefill or PrefillStyle()
+        messages = [*asked, {"role": "assistant", "content": sent, **style.message}]
         decoder = dialect(target.api).Decoder(target.provider, target.model)
-        again = said if target.resume == "repeated_prefix" else ""
+        again = said if style.repeats else ""
         exchange.reopen(now, same_bytes=False, decoder=Rest(decoder, again, said[len(sent) :]))
-        url = target.resume_url or target.url
-        return HttpRequest("POST", url, target.headers(), body | {"messages": messages} | more)
+        return HttpRequest("POST", target.prefill_url, target.headers(), body | {"messages": messages} | style.body)
 
     def cancel(self) -> HttpRequest | None:
         return None

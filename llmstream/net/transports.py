@@ -1,98 +1,98 @@
-"""The way that a request goes: over the network, through an SDK, to the model in this process, or into a recording."""
+"""Opens transports: the network, an SDK, a recording, or the model in this process.
+
+TRANSPORTS has a function for each transport that a provider's row can name.
+"""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
-from ..providers.registry import SDK
+from ..providers.registry import CURL, EMBEDDED, REPLAY, SDK
 from ..providers.resolve import Target, endpoint
 from .loop import Watching
 from .transfer import Transport
 
 
 class Route(NamedTuple):
-    """`server` is the embedded model's, which lives as long as it is referred to; None for all others."""
+    """A target as it is reached, and the transport that carries its requests."""
 
     target: Target
     transport: Transport
-    server: Any = None
-
-
-def find(
-    target: Target,
-    loop: Watching,
-    prompt_size: int,
-    *,
-    record: str | None = None,
-    speed: float = 1.0,
-    progress: bool = False,
-    jobs: int = 1,
-) -> Route:
-    """The route to a target, for `jobs` requests at once.
-
-    `prompt_size` is in bytes, `speed` a replay's, 0 for at once. Raises what Player, Recorder and the embedded model
-    raise.
-    """
-    if target.provider == "replay":
-        from .recording import Player
-
-        player = Player(target.model, speed, loop)
-        return Route(player.target, _recorded(player, record, player.target))
-    server = None
-    if not target.url:
-        from . import embedded
-
-        server, url, key = embedded.start(target.model, prompt_size, progress, jobs)
-        target = target._replace(url=endpoint(f"{url}/v1", target.api), key=key)
-    return Route(target, _recorded(_transport(target, loop), record, target), server)
-
-
-def _transport(target: Target, loop: Watching) -> Transport:
-    if target.transport == SDK:
-        from .sdk import Sdk
-
-        return Sdk(target, loop)
-    from .curl import Curl
-
-    return Curl(loop)
-
-
-def _recorded(transport: Transport, path: str | None, target: Target) -> Transport:
-    if path is None:
-        return transport
-    from .recording import Recorder
-
-    return Recorder(transport, path, target)
 
 
 class Routes:
-    """The routes of many requests at once, `jobs` at most: those to one server share its connections."""
+    """The routes of many requests on one loop; requests to one server share its connections.
 
-    def __init__(self, loop: Watching, jobs: int, progress: bool = False) -> None:
-        self._loop, self._jobs, self._progress = loop, jobs, progress
-        self._shared: dict[tuple[str, ...], Route] = {}
+    `jobs` is how many requests the embedded model is to answer at once. `speed` is that of recordings, 0 for at once.
+    `progress` shows the download of the embedded model on stderr.
+    """
 
-    def to(self, target: Target, prompt_size: int) -> tuple[Target, Transport]:
-        """The target as it is reached, and by what. Raises as `find` does."""
-        if target.provider == "replay":  # each plays from the beginning
-            return find(target, self._loop, prompt_size)[:2]
-        embedded = not target.url
-        sdk = (target.provider, target.url, target.key) if target.transport else ()
-        key = ("embedded", target.model) if embedded else (target.transport, *sdk)
-        route = self._shared.get(key)
-        if route is None:
-            route = find(target, self._loop, prompt_size, progress=self._progress, jobs=self._jobs)
-            self._shared[key] = route
-        if embedded:
-            target = target._replace(url=route.target.url, key=route.target.key)
-        return target, route.transport
+    def __init__(self, loop: Watching, jobs: int = 1, *, speed: float = 1.0, progress: bool = False) -> None:
+        self.loop, self.jobs, self.speed, self.progress = loop, jobs, speed, progress
+        self.shared: dict[tuple[str, ...], Transport] = {}
+
+    def to(self, target: Target, prompt_size: int) -> Route:
+        """Returns the route to a target; `prompt_size` is in bytes.
+
+        Raises what Player and embedded.serve raise. Where it starts the embedded model, it blocks for a second or more.
+        """
+        return TRANSPORTS[target.row.transport](self, target, prompt_size)
 
     def settle(self) -> None:
-        """Nobody waits in the loop for a time."""
-        for route in self._shared.values():
-            route.transport.settle()
+        """Ends what lingers, before the loop goes idle."""
+        for transport in self.shared.values():
+            transport.settle()
 
     def close(self) -> None:
-        """Ends all that is under way."""
-        for route in self._shared.values():
-            route.transport.close()
+        """Ends all requests."""
+        for transport in self.shared.values():
+            transport.close()
+
+
+def _curl(routes: Routes, target: Target, prompt_size: int) -> Route:
+    transport = routes.shared.get((CURL,))
+    if transport is None:
+        from .curl import Curl
+
+        transport = routes.shared[CURL,] = Curl(routes.loop)
+    return Route(target, transport)
+
+
+def _sdk(routes: Routes, target: Target, prompt_size: int) -> Route:
+    key = (SDK, target.provider, target.url, target.key)
+    transport = routes.shared.get(key)
+    if transport is None:
+        from .sdk import Sdk
+
+        transport = routes.shared[key] = Sdk(target, routes.loop)
+    return Route(target, transport)
+
+
+def _replay(routes: Routes, target: Target, prompt_size: int) -> Route:
+    from .recording import Player
+
+    player = Player(target, routes.speed, routes.loop)  # not shared: each plays from the beginning
+    return Route(player.target, player)
+
+
+def _embedded(routes: Routes, target: Target, prompt_size: int) -> Route:
+    from . import embedded
+
+    url, key = embedded.serve(target.model, prompt_size, routes.jobs, routes.progress)
+    return _curl(routes, target._replace(url=endpoint(f"{url}/v1", target.api), key=key), prompt_size)
+
+
+TRANSPORTS: dict[str, Callable[[Routes, Target, int], Route]] = {
+    CURL: _curl,
+    SDK: _sdk,
+    REPLAY: _replay,
+    EMBEDDED: _embedded,
+}
+
+
+def recorded(route: Route, path: str) -> Route:
+    """Returns the route with its traffic recorded in a file. Raises UsageError where the file cannot be written."""
+    from .recording import Recorder
+
+    return Route(route.target, Recorder(route.transport, path, route.target))

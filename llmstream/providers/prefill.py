@@ -1,40 +1,34 @@
-"""Which servers go on with a last message of the assistant's, and what each wants beside it."""
+"""Prefill: whether a target continues a last message of the assistant's."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from ..core.request import Prefill
 from ..errors import UsageError, option
+from .registry import PROVIDERS
 from .resolve import Target
 
-STYLES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # fields of the message, fields of the body
-    "assistant": ({}, {}),
-    "prefix": ({"prefix": True}, {}),
-    "repeated_prefix": ({"prefix": True}, {}),  # the answer begins with the message again
-    "continue_final_message": ({}, {"continue_final_message": True, "add_generation_prompt": False}),
-}
-LLAMA_CPP = "replay"  # its way to go on after a cut is another; a last message of the assistant's it takes as well
-CLAUDE = re.compile(r"claude-(haiku|sonnet|opus)-4-5\b")  # newer ones refuse, older ones are gone
+
+def continues(target: Target) -> bool:
+    """Returns whether a target continues a last message of the assistant's."""
+    style = target.row.prefill
+    return style is not None and target.api == style.api and bool(re.match(style.models, target.model))
 
 
-def takes(target: Target) -> bool:
-    """Whether a target goes on with a last message of the assistant's."""
-    if target.api == "messages" and target.resume == "assistant":
-        return bool(CLAUDE.match(target.model))
-    return target.api == "chat" and (target.resume in STYLES or target.resume == LLAMA_CPP)
+def prefilled(target: Target, text: str) -> tuple[Target, Prefill]:
+    """Returns the target for prefilled requests, and the beginning of its answer. Raises UsageError where it has none.
 
-
-def of(target: Target, text: str) -> tuple[Target, Prefill]:
-    """The beginning of an answer, and the target that takes it. Raises UsageError where there is none."""
-    if not takes(target):
-        who = f"{target.provider}/{target.model}" if target.api == "messages" else f"{target.provider} ({target.api})"
+    A target that cannot continue is refused, and so is a text that its API does.
+    """
+    style = target.row.prefill
+    if style is None or not continues(target):
+        name = f"{target.provider}/{target.model}" if target.api == "messages" else f"{target.provider} ({target.api})"
+        others = ", ".join(name for name, row in PROVIDERS.items() if row.prefill and not row.prefill.models)
         raise UsageError(
-            f"{who} takes no {option('prefill')}: llamacpp, local, vllm, ollama, mistral, groq and deepseek do, "
-            f"and Claude's 4.5 models; {option('schema')} says what the answer is to look like"
+            f"{name} takes no {option('prefill')}: {others} do, and Claude 4.5; "
+            f"{option('schema')} describes the answer as well"
         )
     if text != text.rstrip() and target.api == "messages":
         raise UsageError(f"the Messages API takes no {option('prefill')} that ends with a blank")
-    message, body = STYLES.get(target.resume, ({}, {}))
-    return target._replace(url=target.resume_url or target.url), Prefill(text, message, body)
+    return target._replace(url=target.prefill_url), Prefill(text, style.message, style.body)

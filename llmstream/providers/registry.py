@@ -1,58 +1,97 @@
-"""The registry: which providers there are, and how to reach them.
+"""The registry of providers: a row each, which says how to reach it and what its servers can do.
 
-A compatible server is one row. What the user's configuration adds and changes comes as a Catalogue.
+A compatible server is one row. A configuration adds and changes rows, and hands them on as a Catalogue.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..dialects import CHAT, MESSAGES, RESPONSES
 
-SDK, SDK_WITHOUT_KEY = "sdk", "sdk without key"  # who signs and sends, where it is not our own wire: net/sdk
+# Transports, by the names that net/transports opens them by.
+CURL, SDK, REPLAY, EMBEDDED = "curl", "sdk", "replay", "embedded"
+SDK_WITHOUT_KEY = "sdk without key"  # the SDK where there is no key, else curl
 SDK_FINDS_IT = "sdk:"  # in place of an address
+
+OFFSET, BACKGROUND = "offset", "background"  # ways to resume an answer: see net/resume
+
+
+class PrefillStyle(NamedTuple):
+    """How a server is asked to continue a last message of the assistant's."""
+
+    message: dict[str, Any] = {}  # noqa: RUF012 - further fields of that message
+    body: dict[str, Any] = {}  # noqa: RUF012 - further fields of the body
+    repeats: bool = False  # the answer begins with that message again
+    api: str = CHAT  # the only dialect in which it does
+    models: str = ""  # a regular expression for the models that do, "" for all
+
+
+ASSISTANT = PrefillStyle()
+PREFIX = PrefillStyle({"prefix": True})
+REPEATED_PREFIX = PrefillStyle({"prefix": True}, repeats=True)
+CONTINUE_FINAL = PrefillStyle(body={"continue_final_message": True, "add_generation_prompt": False})
+CLAUDE_4_5 = PrefillStyle(api=MESSAGES, models=r"claude-(haiku|sonnet|opus)-4-5\b")  # newer models refuse it
 
 
 class Provider(NamedTuple):
-    """A row. `base_url` goes up to where the dialect's PATH begins; `url_env` may replace it."""
+    """A row of the registry: how a provider is reached, and what its servers can do.
 
-    base_url: str
+    `base_url` ends where the dialect's PATH begins; the environment variable `url_env` may replace it.
+    """
+
+    base_url: str = ""
     api: str = CHAT
-    key_env: tuple[str, ...] = ()  # () needs no key
+    key_env: tuple[str, ...] = ()  # environment variables that may hold the key; () where no key is needed
     url_env: str = ""
-    model: str = ""  # the default, where the provider has one that stays
-    prefixes: tuple[str, ...] = ()  # of bare model names that are plainly this provider's
-    fields: dict[str, str] = {}  # noqa: RUF012 - our body fields by the server's names, "" to leave out
-    key_header: str = ""  # where the key does not go in the dialect's own header
-    url_path: str = ""  # what the value of url_env still lacks
-    resume: str = ""  # how an answer that was cut can go on: see net/resume
-    resume_base: str = ""  # where, if not at base_url
-    compatible_api: str = ""  # the dialect at any other address, where that is not surely the same
-    transport: str = ""  # SDK or SDK_WITHOUT_KEY
-    token_env: str = ""  # a token that the SDK sends where there is no key
-    # What only a configuration has:
+    model: str = ""  # the default model, where the provider has one that stays
+    prefixes: tuple[str, ...] = ()  # prefixes of model names that mean this provider
+    field_names: dict[str, str] = {}  # noqa: RUF012 - the server's names of body fields, "" to leave a field out
+    key_header: str = ""  # the header of the key, where it is not the dialect's
+    url_path: str = ""  # what is appended to the value of url_env
+    resume: str = ""  # OFFSET or BACKGROUND, if an answer that was cut can go on so
+    prefill: PrefillStyle | None = None
+    prefill_base: str = ""  # the base URL for prefilled requests, where it is not base_url
+    schema_api: str = ""  # the only dialect in which the server obeys a schema, "" for all
+    text_only: bool = False  # the models take no images and no sound
+    compatible_api: str = ""  # the dialect that servers at other addresses speak, where it may differ
+    transport: str = CURL
+    token_env: str = ""  # the environment variable of a token that the SDK sends where there is no key
+    # Set by a configuration only:
     key_file: str = ""  # a file that holds the key
-    key_cmd: tuple[str, ...] = ()  # a command that prints it
-    keyless: bool = False  # the key may be missing, whatever key_env says
+    key_cmd: tuple[str, ...] = ()  # a command that prints the key
+    keyless: bool = False  # the key may be missing, although key_env names one
     headers: tuple[str, ...] = ()  # further HTTP header lines
+
+    @property
+    def has_address(self) -> bool:
+        """Whether its servers have a URL, unlike recordings and the embedded model."""
+        return self.transport not in (REPLAY, EMBEDDED)
+
+    @property
+    def may_use_sdk(self) -> bool:
+        """Whether an SDK finds the credentials where no key is set."""
+        return self.transport in (SDK, SDK_WITHOUT_KEY)
 
 
 # The names of body fields where they differ from the dialect's own.
 COMPLETION_TOKENS = {"max_tokens": "max_completion_tokens"}
 
+LOCAL = "local"  # the embedded model: what .gguf files mean, and the default where no key is set
+
 PROVIDERS: dict[str, Provider] = {
     "openai": Provider(
         "https://api.openai.com/v1", RESPONSES, ("OPENAI_API_KEY",), "OPENAI_BASE_URL", "gpt-5.5",
-        ("gpt-", "chatgpt-", "o1", "o3", "o4", "codex-"), COMPLETION_TOKENS, compatible_api=CHAT, resume="background",
+        ("gpt-", "chatgpt-", "o1", "o3", "o4", "codex-"), COMPLETION_TOKENS, compatible_api=CHAT, resume=BACKGROUND,
     ),
     "anthropic": Provider(
         "https://api.anthropic.com", MESSAGES, ("ANTHROPIC_API_KEY",), "ANTHROPIC_BASE_URL", "claude-sonnet-5-5",
-        ("claude-",), resume="assistant",
+        ("claude-",), prefill=CLAUDE_4_5,
     ),
     "azure": Provider(
         "", RESPONSES, ("AZURE_OPENAI_API_KEY",), "AZURE_OPENAI_ENDPOINT",
-        fields=COMPLETION_TOKENS, key_header="api-key", url_path="/openai/v1", resume="background",
+        field_names=COMPLETION_TOKENS, key_header="api-key", url_path="/openai/v1", resume=BACKGROUND,
         transport=SDK_WITHOUT_KEY, token_env="AZURE_OPENAI_AD_TOKEN",
     ),
     "gemini": Provider(
@@ -62,15 +101,15 @@ PROVIDERS: dict[str, Provider] = {
     "mistral": Provider(
         "https://api.mistral.ai/v1", CHAT, ("MISTRAL_API_KEY",), "MISTRAL_BASE_URL", "mistral-small-latest",
         ("mistral-", "magistral-", "ministral-", "codestral-", "devstral-", "pixtral-"),
-        {"seed": "random_seed", "stream_options": ""}, resume="repeated_prefix",
+        {"seed": "random_seed", "stream_options": ""}, prefill=REPEATED_PREFIX,
     ),
-    "groq": Provider("https://api.groq.com/openai/v1", CHAT, ("GROQ_API_KEY",), "GROQ_BASE_URL", resume="assistant"),
+    "groq": Provider("https://api.groq.com/openai/v1", CHAT, ("GROQ_API_KEY",), "GROQ_BASE_URL", prefill=ASSISTANT),
     "openrouter": Provider(
         "https://openrouter.ai/api/v1", CHAT, ("OPENROUTER_API_KEY",), "OPENROUTER_BASE_URL", "openrouter/auto"
     ),
     "deepseek": Provider(
         "https://api.deepseek.com", CHAT, ("DEEPSEEK_API_KEY",), "DEEPSEEK_BASE_URL", "deepseek-chat", ("deepseek-",),
-        resume="prefix", resume_base="https://api.deepseek.com/beta",
+        prefill=PREFIX, prefill_base="https://api.deepseek.com/beta",
     ),
     "xai": Provider("https://api.x.ai/v1", CHAT, ("XAI_API_KEY",), "XAI_BASE_URL", "", ("grok-",)),
     "together": Provider("https://api.together.xyz/v1", CHAT, ("TOGETHER_API_KEY",), "TOGETHER_BASE_URL"),
@@ -90,26 +129,43 @@ PROVIDERS: dict[str, Provider] = {
     "foundry": Provider(
         "", MESSAGES, ("ANTHROPIC_FOUNDRY_API_KEY",), "ANTHROPIC_FOUNDRY_BASE_URL", transport=SDK_WITHOUT_KEY
     ),
-    "ollama": Provider("http://127.0.0.1:11434/v1", CHAT, (), "OLLAMA_HOST", url_path="/v1", resume="assistant"),
-    "llamacpp": Provider("http://127.0.0.1:8080/v1", CHAT, (), "LLAMACPP_BASE_URL", resume="replay"),
-    "vllm": Provider("http://127.0.0.1:8000/v1", CHAT, (), "VLLM_BASE_URL", resume="continue_final_message"),
+    "ollama": Provider("http://127.0.0.1:11434/v1", CHAT, (), "OLLAMA_HOST", url_path="/v1", prefill=ASSISTANT),
+    "llamacpp": Provider(
+        "http://127.0.0.1:8080/v1", CHAT, (), "LLAMACPP_BASE_URL",
+        resume=OFFSET, prefill=ASSISTANT, schema_api=CHAT,
+    ),
+    "vllm": Provider("http://127.0.0.1:8000/v1", CHAT, (), "VLLM_BASE_URL", prefill=CONTINUE_FINAL),
     "lmstudio": Provider("http://127.0.0.1:1234/v1", CHAT, (), "LMSTUDIO_BASE_URL"),
-    "local": Provider("", CHAT, (), model="smollm2-135m", resume="replay"),
+    LOCAL: Provider(
+        model="smollm2-135m", resume=OFFSET, prefill=ASSISTANT, schema_api=CHAT, text_only=True, transport=EMBEDDED
+    ),
 }  # fmt: skip
 
 
+SCHEMES = {"replay": Provider(transport=REPLAY)}  # rows that a model's name means by SCHEME:REST
+
+
 class Catalogue(NamedTuple):
-    """What a model's name can mean: `model` is what no name means, `read_key` reads a row's key_file or key_cmd."""
+    """The providers and aliases that a model's name is looked up in.
+
+    `model` is the default model's name, "" to choose one by the keys that are set; `read_key` returns the key that a
+    row's key_file or key_cmd holds.
+    """
 
     providers: Mapping[str, Provider] = PROVIDERS
     aliases: Mapping[str, str] = {}
     model: str = ""
     read_key: Callable[[str, Provider], str] = lambda provider, row: ""
 
+    def row(self, provider: str) -> Provider:
+        """Returns the row of a provider or scheme."""
+        return SCHEMES[provider] if provider in SCHEMES else self.providers[provider]
+
 
 BUILT_IN = Catalogue()
 
 
 def at_other_address(row: Provider) -> Provider:
-    """The row of a provider whose address is not its own: what answers there need not be what its own server is."""
-    return row._replace(api=row.compatible_api, fields={}, resume="") if row.compatible_api else row
+    """Returns the row as used at another base URL: a compatible dialect, and no extras of the provider's servers."""
+    row = row._replace(prefill_base="", headers=())
+    return row._replace(api=row.compatible_api, field_names={}, resume="") if row.compatible_api else row

@@ -1,72 +1,95 @@
-"""From a model's name to a Target: which provider it means, at which address, with which key.
+"""Resolves a model's name to a Target: the provider, its address and its key.
 
-Keys and addresses are looked up in the environment that is passed in.
+Keys and addresses are looked up in the environment that the caller passes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from ..dialects import CHAT, dialect
+from ..core.request import Request
+from ..dialects import dialect
 from ..errors import UsageError, nearest, option
-from .registry import BUILT_IN, SDK, Catalogue, Provider, at_other_address
+from .registry import BUILT_IN, CURL, LOCAL, SCHEMES, SDK, Catalogue, Provider, at_other_address
 
 
 class Target(NamedTuple):
-    """Where a request goes. `url` is "" for the embedded model, whose server is yet to be started."""
+    """Where a request goes, and as which provider's.
+
+    `url` is that of the dialect's endpoint, "" for the embedded model until its server is started. `row` is the
+    provider's row as it holds at this address.
+    """
 
     provider: str
     model: str
     api: str
     url: str
     key: str
-    fields: dict[str, str]
-    key_header: str
-    resume: str = ""
-    resume_url: str = ""
-    more: tuple[str, ...] = ()  # header lines of the user's, which replace ours of the same name
-    transport: str = ""  # SDK, or our own wire
+    row: Provider = Provider()
+
+    @property
+    def prefill_url(self) -> str:
+        """The URL for prefilled requests."""
+        return endpoint(self.row.prefill_base, self.api) if self.row.prefill_base else self.url
+
+    def body(self, request: Request) -> dict[str, Any]:
+        """Returns the JSON body of a request, with the field names of this provider's servers."""
+        body: dict[str, Any] = dialect(self.api).body(request, self.row.field_names)
+        return body
 
     def headers(self) -> list[str]:
-        """HTTP header lines: those that carry the key, where no SDK adds them, and the user's own."""
-        replaced = {_field(line) for line in self.more}
-        return [*(line for line in self._key_lines() if _field(line) not in replaced), *self.more]
+        """Returns the HTTP header lines: the key, where no SDK adds it, and the user's, which replace ours."""
+        names = {_field_name(line) for line in self.row.headers}
+        return [*(line for line in self._key_lines() if _field_name(line) not in names), *self.row.headers]
 
     def hidden(self) -> Target:
-        """The same for people to see: without the key, and without the values of headers, which may be secrets too."""
-        more = tuple(f"{line.partition(':')[0]}: [hidden]" for line in self.more)
-        return self._replace(key=self.key and "[key]", more=more)
+        """Returns the target as it may be shown: no key, and no values of headers, which may be secrets too."""
+        headers = tuple(f"{line.partition(':')[0]}: [hidden]" for line in self.row.headers)
+        return self._replace(key=self.key and "[key]", row=self.row._replace(headers=headers))
 
     def _key_lines(self) -> list[str]:
-        if self.transport == SDK:
+        if self.row.transport == SDK:
             return []
-        if self.key_header:
-            return [f"{self.key_header}: {self.key}"]
+        if self.row.key_header and self.key:
+            return [f"{self.row.key_header}: {self.key}"]
         lines: list[str] = dialect(self.api).headers(self.key)
         return lines
 
 
 def shown(url: str) -> str:
-    """A URL for people to see: without a password."""
+    """Returns a URL as it may be shown: without the user and password in it."""
     scheme, _, rest = url.partition("://")
     host, slash, path = rest.partition("/")
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
 
 
-def resolve(name: str | None, api: str | None, env: Mapping[str, str], catalogue: Catalogue = BUILT_IN) -> Target:
-    """The target that a model's name means. Raises UsageError for unknown names and missing keys."""
+def resolve(
+    name: str | None,
+    api: str | None,
+    env: Mapping[str, str],
+    catalogue: Catalogue = BUILT_IN,
+    *,
+    key: str | None = None,
+    url: str | None = None,
+) -> Target:
+    """Returns the target that a model's name means. Raises UsageError for unknown names and missing keys.
+
+    `api` is the dialect, where it is not to be the provider's own. `key` and `url` are as `reach` has them.
+    """
     provider, model = named(name, env, catalogue)
-    if provider == "replay":
-        return Target(provider, model, api or CHAT, "", "", {}, "")
     if not model:
-        raise UsageError(f"{provider} has no default model: use {option('model', f'{provider}/MODEL')}")
-    return reach(provider, model, api, env, catalogue)
+        use = option("model", f"{provider}/MODEL")
+        raise UsageError(f"{provider} has no default model: use {use}")
+    return reach(provider, model, api, env, catalogue, key=key, url=url)
 
 
 def named(name: str | None, env: Mapping[str, str], catalogue: Catalogue = BUILT_IN) -> tuple[str, str]:
-    """The provider and the model that a name means; without a name, those that are meant then."""
-    if name == "":  # what asked for one was cancelled, maybe; the default is not meant
+    """Returns the provider and the model that a name means, "" where the provider has no default model.
+
+    Without a name it is LLMSTREAM_MODEL's, the configuration's, or the first provider's whose key is set.
+    """
+    if name == "":  # a command that prints a name was cancelled, perhaps: the default is not meant
         raise UsageError(f"the model's name is empty: leave {option('model')} out for the default model")
     name = name or env.get("LLMSTREAM_MODEL") or catalogue.model or _with_key(env, catalogue)
     followed = []
@@ -75,61 +98,82 @@ def named(name: str | None, env: Mapping[str, str], catalogue: Catalogue = BUILT
         name = catalogue.aliases[name]
     if name in followed:
         raise UsageError(f"the alias {name!r} leads back to itself")
-    scheme, _, recording = name.partition(":")
-    if scheme == "replay":
-        if not recording:
-            raise UsageError(f"replay: names no recording: use {option('model', 'replay:FILE')}")
-        return "replay", recording
+    scheme, _, rest = name.partition(":")
+    if scheme in SCHEMES:
+        if not rest:
+            raise UsageError(f"{scheme}: names no recording: use {option('model', f'{scheme}:FILE')}")
+        return scheme, rest
     provider, model = _split(name, catalogue)
     return provider, model or catalogue.providers[provider].model
 
 
 def reach(
-    provider: str, model: str, api: str | None, env: Mapping[str, str], catalogue: Catalogue = BUILT_IN
+    provider: str,
+    model: str,
+    api: str | None,
+    env: Mapping[str, str],
+    catalogue: Catalogue = BUILT_IN,
+    *,
+    key: str | None = None,
+    url: str | None = None,
 ) -> Target:
-    """The target that a provider's model is. Raises UsageError for a missing key."""
-    row = catalogue.providers[provider]
-    if provider == "local":
-        return Target(provider, model, api or row.api, "", "", row.fields, "", row.resume)
-    base_url = _base_url(provider, row, env)
-    own = base_url == row.base_url or not row.base_url
-    more = row.headers if own else ()
-    key = "" if row.transport == SDK else _key(provider, row, env, own, catalogue)
-    if row.transport and not key:
+    """Returns the target of a provider's model. Raises UsageError, for example for a missing key.
+
+    `key` and `url`, where a program passes them, replace those of the environment and the configuration. A `url` gets
+    only the `key` beside it: no key and no headers that are meant for another address.
+    """
+    row = catalogue.row(provider)
+    if not row.has_address:
+        if key is not None or url is not None:
+            raise UsageError(f"{provider} takes neither api_key nor base_url: leave them out")
+        return Target(provider, model, api or row.api, "", "", row)
+    if (key is not None or url is not None) and (row.transport == SDK or (row.may_use_sdk and key is None)):
+        raise UsageError(f"the SDK of {provider} finds key and address: leave api_key and base_url out")
+    base_url = _base_url(provider, row, env, url)
+    is_default_url = base_url == row.base_url or not row.base_url
+    if key is not None:
+        found = checked_key(key, "api_key")
+        if not found and is_default_url and row.key_env:
+            raise UsageError(f"api_key is empty: pass the key of {provider}")
+    elif row.transport == SDK or url is not None:
+        found = ""
+    else:
+        found = _key(provider, row, env, is_default_url, catalogue)
+    if row.may_use_sdk and not found:
         if row.transport == SDK and api not in (None, row.api):
             raise UsageError(f"{provider} has no {option('api', api)}: it speaks {row.api}")
-        token = env.get(row.token_env, "")  # the SDK adds its own paths to the base
-        return Target(provider, model, api or row.api, base_url, token, row.fields, "", more=more, transport=SDK)
-    if row.compatible_api and not own:
+        token = env.get(row.token_env, "")
+        row = row._replace(transport=SDK, headers=row.headers if is_default_url else ())
+        return Target(provider, model, api or row.api, base_url, token, row)  # the SDK appends its own paths
+    row = row._replace(transport=CURL)
+    if not is_default_url:
         row = at_other_address(row)
+    if url is not None:
+        row = row._replace(headers=())
     api = api or row.api
-    resume_url = endpoint(row.resume_base, api) if row.resume_base and own else ""
-    key_header = row.key_header if key else ""
-    return Target(
-        provider, model, api, endpoint(base_url, api), key, row.fields, key_header, row.resume, resume_url, more
-    )
+    return Target(provider, model, api, endpoint(base_url, api), found, row)
 
 
 def endpoint(base_url: str, api: str) -> str:
-    """The address of a dialect; whether the base has the /v1 that one dialect wants and another has itself or not."""
+    """Returns the URL of a dialect's endpoint. Either the base URL or the dialect's path has the /v1, or both."""
     path: str = dialect(api).PATH
     return (base_url.removesuffix("/v1") if path.startswith("/v1/") else base_url) + path
 
 
 def list_url(target: Target) -> str:
-    """The address of the list of a provider's models."""
+    """Returns the URL of the list of a provider's models."""
     path: str = dialect(target.api).PATH
     return target.url.removesuffix(path) + ("/v1/models" if path.startswith("/v1/") else "/models")
 
 
-def _field(line: str) -> str:
+def _field_name(line: str) -> str:
     return line.partition(":")[0].lower()
 
 
 def _split(name: str, catalogue: Catalogue) -> tuple[str, str]:
-    """Provider and model ("" for its default) of a model's name."""
+    """Returns provider and model ("" for its default) of a model's name."""
     if name.endswith(".gguf"):
-        return "local", name.removeprefix("local/")
+        return LOCAL, name.removeprefix(f"{LOCAL}/")
     rows = catalogue.providers
     head, slash, model = name.partition("/")
     if head in rows and (model or not slash):
@@ -139,7 +183,7 @@ def _split(name: str, catalogue: Catalogue) -> tuple[str, str]:
             if name.startswith(row.prefixes or ("/",)):
                 return provider, name
     if slash and head in ("", ".", "..", "~"):
-        raise UsageError(f"{name} names no model: the file of one ends in .gguf")
+        raise UsageError(f"{name} is not a model: a model file's name ends in .gguf")
     near = nearest(head, rows if slash else [*catalogue.aliases, *rows])
     meant = near if near in catalogue.aliases else f"{near}/{model or 'MODEL'}"
     hint = f"did you mean {meant}?" if near else f"PROVIDER is one of {', '.join(rows)}"
@@ -148,42 +192,49 @@ def _split(name: str, catalogue: Catalogue) -> tuple[str, str]:
 
 
 def _with_key(env: Mapping[str, str], catalogue: Catalogue) -> str:
-    """The first provider whose key is set, else the embedded model."""
+    """Returns the first provider whose key is set, else the embedded model's."""
     for name, row in catalogue.providers.items():
         if any(env.get(k) for k in row.key_env) or ((row.key_file or row.key_cmd) and row.model):
             return name
-    return "local"
+    return LOCAL
 
 
-def _base_url(provider: str, row: Provider, env: Mapping[str, str]) -> str:
-    url = env.get(row.url_env, "").rstrip("/")
-    if not url:
+def _base_url(provider: str, row: Provider, env: Mapping[str, str], argument: str | None) -> str:
+    """Returns the base URL: a program's argument, the environment's, or the row's."""
+    source, url = row.url_env, env.get(row.url_env, "").rstrip("/")
+    if argument is not None:
+        source, url = "base_url", argument.rstrip("/")
+        if not url:  # the program's source of it was empty, perhaps: the provider's address is not meant
+            raise UsageError("base_url is empty: leave it out for the provider's own address")
+    elif not url:
         if not row.base_url:
             raise UsageError(f"{provider} needs an address: set {row.url_env}")
         return row.base_url
-    if "://" not in url and not row.key_env:  # OLLAMA_HOST is a mere host; a key never goes out in clear by default
+    if "://" not in url and not row.key_env:  # OLLAMA_HOST is a host alone; a key never goes out in clear by default
         url = f"http://{url}"
     if not url.startswith(("http://", "https://")):
-        raise UsageError(f"{row.url_env} is not a URL: it begins with https:// or http://")
+        raise UsageError(f"{source} is not a URL: it must begin with https:// or http://")
     if "?" in url or "#" in url:
-        raise UsageError(f"{row.url_env} is no base URL: paths are added to it, so it has no ? and no #")
+        raise UsageError(f"{source} is not a base URL: paths are appended to it, so it must have no ? and no #")
     return url if url.endswith(row.url_path) else url + row.url_path
 
 
-def _key(provider: str, row: Provider, env: Mapping[str, str], own: bool, catalogue: Catalogue) -> str:
-    """The key; that of a file or a command goes to the address that the configuration has it for, and to no other."""
+def _key(provider: str, row: Provider, env: Mapping[str, str], is_default_url: bool, catalogue: Catalogue) -> str:
+    """Returns the key, "" where there is none. A key of a file or a command goes to the row's own address only."""
     for name in row.key_env:
         if key := env.get(name):
             return checked_key(key, name)
-    if own and (row.key_file or row.key_cmd):
+    if is_default_url and (row.key_file or row.key_cmd):
         return catalogue.read_key(provider, row)
-    if own and row.key_env and not row.keyless and not row.transport:
+    if is_default_url and row.key_env and not row.keyless and not row.may_use_sdk:
         raise UsageError(f"no key for {provider}: set {' or '.join(row.key_env)}")
     return ""
 
 
 def checked_key(key: str, source: str) -> str:
-    """The key. Raises UsageError, which does not show it, where it cannot be one: it would break the header."""
+    """Returns the key. Raises UsageError, which does not show it, where it would break the header."""
     if not (key.isascii() and key.isprintable()) or " " in key:
-        raise UsageError(f"{source} is no key: it holds a line end, a blank or a character that is not ASCII")
+        raise UsageError(
+            f"{source} is not a valid key: it contains a line end, a blank or a character that is not ASCII"
+        )
     return key

@@ -43,7 +43,6 @@ WORDS = {
     "audio": "audio (WAV, MP3)",
     "text": "text (UTF-8)",
 }
-ONLY_TEXT = ("local",)  # the embedded model neither sees nor hears
 
 
 def load(command: str, sources: tuple[str, ...], target: Target) -> tuple[Attachment, ...]:
@@ -52,7 +51,7 @@ def load(command: str, sources: tuple[str, ...], target: Target) -> tuple[Attach
     Raises UsageError for what cannot be read, is of a kind that the target does not take, or is too large for it.
     """
     module = dialect(target.api)
-    takes: tuple[str, ...] = ("text",) if target.provider in ONLY_TEXT else module.TAKES
+    takes: tuple[str, ...] = ("text",) if target.row.text_only else module.TAKES
     limit: int = module.LIMIT
     files = tuple(_load(command, source, takes, limit, target) for source in sources)
     size = sum(len(file.data) for file in files)

@@ -8,9 +8,8 @@ from typing import Any
 from ..core.request import Request
 from ..core.retry import RetryPolicy
 from ..core.timing import Timeouts
-from ..errors import UsageError
-from ..providers.registry import BUILT_IN, SDK, Catalogue
-from ..providers.resolve import Target, named, resolve
+from ..providers.registry import BUILT_IN, Catalogue
+from ..providers.resolve import Target, resolve
 
 PLAIN = ("system", "max_tokens", "temperature", "seed", "stop", "extra")
 FEATURES = ("json", "schema", "schema_multi", "attach", "messages", "prefill", "effort", "tools", "cache")
@@ -36,7 +35,8 @@ class RequestBuilder:
         self._plain = {name: options[name] for name in PLAIN if options.get(name) is not None}
         self._features = {name: options[name] for name in FEATURES if options.get(name) not in NONE}
         self._named = {name: options.get(name) for name in NAMED}
-        self.target = _target(options, env, catalogue)
+        name, api, key, url = self._named.values()
+        self.target = resolve(name, api, env, catalogue, key=key, url=url)
 
     @property
     def conversation(self) -> bool:
@@ -63,35 +63,6 @@ class RequestBuilder:
         mine: dict[str, Any] = {**self._plain, **self._features, **options}
         mine["extra"] = (*self._plain.get("extra", ()), *options.get("extra", ()))
         return RequestBuilder(self._command, {**self._named, **mine}, self._env, self._known, self._events)
-
-
-def _target(options: Mapping[str, Any], env: Mapping[str, str], catalogue: Catalogue) -> Target:
-    """Whom the options name.
-
-    An address that a program gives gets the key that it gives beside it, and nothing that is meant for another: no key
-    of the environment or the configuration, no headers.
-    """
-    name, api, key, url = (options.get(name) for name in NAMED)
-    if key is None and url is None:
-        return resolve(name, api, env, catalogue)
-    provider, model = named(name, env, catalogue)
-    if provider in ("replay", "local"):
-        raise UsageError(f"{provider} takes neither api_key nor base_url: leave them out")
-    row = catalogue.providers[provider]
-    if row.transport == SDK or (row.transport and key is None):
-        raise UsageError(f"the SDK of {provider} finds key and address: leave api_key and base_url out")
-    given = dict(env)
-    if url == "":  # what asked for one came to nothing, maybe; the provider's own address is not meant
-        raise UsageError("base_url is empty: leave it out for the provider's own address")
-    if url is not None:
-        row = row._replace(url_env="base_url", key_env=(), headers=())
-        given["base_url"] = url
-    if key is not None:
-        row = row._replace(key_env=("api_key",))
-        given["api_key"] = key
-    row = row._replace(key_file="", key_cmd=())
-    rows = catalogue._replace(providers={**catalogue.providers, provider: row}, aliases={})
-    return resolve(f"{provider}/{model}", api, given, rows)
 
 
 def network(options: Mapping[str, Any]) -> tuple[Timeouts, RetryPolicy]:

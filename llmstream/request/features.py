@@ -13,12 +13,10 @@ from typing import Any
 from ..core import schema as schemas
 from ..core.request import Message, Request, Tool
 from ..core.values import loads_strict
-from ..errors import UsageError
-from ..providers import prefill
+from ..errors import UsageError, option
+from ..providers.prefill import prefilled
 from ..providers.resolve import Target
 from .prompt import read_bytes
-
-GRAMMAR_IN_CHAT = ("local", "llamacpp")  # llama.cpp leaves a schema unread in its other dialects
 
 
 def add(command: str, target: Target, request: Request, given: dict[str, Any], events: bool) -> tuple[Target, Request]:
@@ -41,7 +39,7 @@ def add(command: str, target: Target, request: Request, given: dict[str, Any], e
 
         request = request._replace(attachments=load(command, given["attach"], target))
     if "prefill" in given:
-        target, begun = prefill.of(target, given["prefill"])
+        target, begun = prefilled(target, given["prefill"])
         request = request._replace(prefill=begun)
     return target, request._replace(
         json="json" in given and request.schema is None, effort=given.get("effort"), cache="cache" in given
@@ -55,8 +53,8 @@ def _refuse(target: Target, given: dict[str, Any], events: bool) -> None:
         raise UsageError("--schema is for one answer, --schema-multi for a list of them: not both")
     if shaped and "prefill" in given:
         raise UsageError("--prefill and a schema do not go together: the schema begins anew after it")
-    if shaped and target.provider in GRAMMAR_IN_CHAT and target.api != "chat":
-        raise UsageError(f"llama.cpp does not obey a schema in {target.api}: leave --api out")
+    if shaped and target.row.schema_api not in ("", target.api):
+        raise UsageError(f"{target.provider} does not obey a schema in {target.api}: leave {option('api')} out")
     if "tools" in given and not events:
         raise UsageError("--tools needs --events: a call is an event, not text")
     sources = [given.get("messages"), given.get("tools"), *given.get("attach", ())]

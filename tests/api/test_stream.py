@@ -159,7 +159,12 @@ def test_a_schema_and_tools_are_values():
         ("", {}, UsageError, "the prompt is empty: give one"),
         ("Hi", {"model": "nobody/x"}, UsageError, "unknown provider 'nobody'"),
         ("Hi", {"model": "openai/m"}, UsageError, "no key for openai: set OPENAI_API_KEY"),
-        ("Hi", {"model": "openai/m", "api_key": "a b"}, UsageError, "api_key is no key: it holds a line end, a blank"),
+        (
+            "Hi",
+            {"model": "openai/m", "api_key": "a b"},
+            UsageError,
+            "api_key is not a valid key: it contains a line end, a blank",
+        ),
         ("Hi", {"model": "openai/m", "base_url": "ftp://x", "api_key": "k"}, UsageError, "base_url is not a URL"),
         ("Hi", {"model": "openai/m", "base_url": ""}, UsageError, "base_url is empty"),
         ("Hi", {"model": "bedrock/m", "api_key": "k"}, UsageError, "the SDK of bedrock finds key and address"),
@@ -600,12 +605,12 @@ def test_a_program_that_leaves_a_stream_open_ends_without_noise(kind, end):
 def test_all_streams_share_one_embedded_model():
     done = python(
         "import asyncio, llmstream",
-        "from llmstream.net import pool as kept",
+        "from llmstream.net import embedded",
         "asked = 'Name three rivers.', 'local'",
         "async def main():",
         "    return await asyncio.gather(*(llmstream.astream(*asked, max_tokens=3).read() for _ in range(3)))",
         "texts = [llmstream.stream(*asked, max_tokens=3).read(), *asyncio.run(main())]",
-        "print(len(texts), len({*texts}), len(kept._served))",
+        "print(len(texts), len({*texts}), len(embedded._servers))",
     )
     assert (done.stdout, done.stderr, done.returncode) == (b"4 1 1\n", b"", 0)
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from llmstream.config import file as config
 from llmstream.config import keys
 from llmstream.errors import UsageError
-from llmstream.providers.registry import SDK
+from llmstream.providers.registry import CURL, SDK
 from llmstream.providers.resolve import Target, resolve
 
 from ..conftest import ROOT, environment
@@ -143,7 +143,7 @@ def test_a_provider_of_ones_own(invoke, configured, key_file):
 def test_a_known_provider_elsewhere_speaks_what_is_spoken_there(configured):
     env = configured('[providers.openai]\nbase_url = "https://llm.example/v1"', OPENAI_API_KEY="k")
     assert target(env, "openai/m")[:5] == ("openai", "m", "chat", "https://llm.example/v1/chat/completions", "k")
-    assert target(env, "openai/m").fields == {}
+    assert target(env, "openai/m").row.field_names == {}
     env = configured('[providers.openai]\nbase_url = "https://llm.example/v1"\napi = "responses"')
     assert target(env, "openai/m")[:5] == ("openai", "m", "responses", "https://llm.example/v1/responses", "")
 
@@ -157,16 +157,16 @@ def test_azure_gets_its_path_as_from_the_environment(configured):
 def test_azure_elsewhere_and_without_a_key_asks_through_its_sdk(configured):
     text = '[providers.azure]\nbase_url = "https://x.openai.azure.com"\nheaders = { X-Team = "blue" }\n'
     found = target(configured(text, AZURE_OPENAI_AD_TOKEN="t"), "azure/m")
-    assert (found.transport, found.url, found.key) == (SDK, "https://x.openai.azure.com/openai/v1", "t")
+    assert (found.row.transport, found.url, found.key) == (SDK, "https://x.openai.azure.com/openai/v1", "t")
     assert found.headers() == ["X-Team: blue"]
     found = target(configured(text + 'key_cmd = "echo k"', AZURE_OPENAI_AD_TOKEN="t"), "azure/m")
-    assert (found.transport, found.headers()) == ("", ["api-key: k", "X-Team: blue"])
+    assert (found.row.transport, found.headers()) == (CURL, ["api-key: k", "X-Team: blue"])
 
 
 def test_what_an_sdk_signs_has_an_address_and_headers_but_no_key(configured):
     text = '[providers.bedrock]\nbase_url = "https://b.example"\nheaders = { X-Team = "blue" }\nmodel = "m"\n'
     found = target(configured(text), "bedrock")
-    assert (found.transport, found.url, found.headers()) == (SDK, "https://b.example", ["X-Team: blue"])
+    assert (found.row.transport, found.url, found.headers()) == (SDK, "https://b.example", ["X-Team: blue"])
     for key in ("key_file", "key_cmd", "key_env", "key_header", "api"):
         assert refusal(configured(f'{text}{key} = "chat"'), "bedrock").startswith(":5: providers.bedrock.")
 
@@ -281,8 +281,8 @@ def test_a_key_file_that_others_may_open_is_refused(configured, key_file, mode):
 BAD_KEYS = {
     b"": "is empty",
     b"\n": "is empty",
-    b"geheim\ngeheim\n": "it holds a line end, a blank or a character that is not ASCII",
-    b"geheim\n\n": "it holds a line end",
+    b"geheim\ngeheim\n": "it contains a line end, a blank or a character that is not ASCII",
+    b"geheim\n\n": "it contains a line end",
     b"geheim geheim": "a blank",
     "gehéim".encode(): "not ASCII",
     b"gehe\xffim": "not ASCII",
@@ -310,7 +310,7 @@ def test_what_is_no_key_is_refused_and_not_shown(configured, key_file, monkeypat
     variable = {"key_env": "MINE", "own variable": "GROQ_API_KEY"}.get(source)
     env = configured(SOURCES[source], **({variable: os.fsdecode(data)} if variable else {}))
     told = refusal(env, "groq/m")
-    assert " is no key: " in told
+    assert " is not a valid key: " in told
     assert BAD_KEYS[data] in told or data == b"\n"
     assert "geh" not in told
 

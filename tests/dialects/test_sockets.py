@@ -29,7 +29,7 @@ def response(transcript: Transcript) -> bytes:
 def test_over_a_socket(transcript):
     with Provider([response(transcript), transcript.body]) as provider:
         url = provider.url + dialect(transcript.api).PATH
-        target = Target("openai", "m", transcript.api, url, "sk-test-key", {}, "")
+        target = Target("openai", "m", transcript.api, url, "sk-test-key")
         loop = Loop()
         generation = Generation(target, Request("m", "Hi"), Timeouts(grace=0.1), RetryPolicy(0), Curl(loop))
         generation.start()

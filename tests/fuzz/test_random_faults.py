@@ -145,7 +145,7 @@ def scripts(draw) -> tuple[str, list[str], list[Try]]:
 def generate(api: str, script: list[Try]) -> tuple[bytes, int, int]:
     """stdout, status and requests of a generation."""
     transport = ScriptedTransport(script, api)
-    target = Target("p", "m", api, "http://p", "", {}, "")
+    target = Target("p", "m", api, "http://p", "")
     generation = Generation(target, Request("m", "Hi"), Timeouts(), RetryPolicy(RETRIES), transport)
     renderer, out = TextRenderer(), b""
     generation.start()

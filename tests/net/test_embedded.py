@@ -40,7 +40,7 @@ def test_a_gguf_file_by_its_path(run, tmp_path):
 PROPS = """
 import json, sys, urllib.request
 from llmstream.net import embedded
-_, url, key = embedded.start("", int(sys.argv[1]), progress=False, jobs=int(sys.argv[2]))
+url, key = embedded.serve("", int(sys.argv[1]), int(sys.argv[2]))
 request = urllib.request.Request(f"{url}/props", headers={"Authorization": f"Bearer {key}"})
 with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as answer:
     props = json.load(answer)

@@ -11,7 +11,7 @@ from llmstream.net.generation import Generation
 from llmstream.net.transfer import HttpRequest, Transfer
 from llmstream.providers.resolve import Target
 
-TARGET = Target("p", "m", "chat", "http://p/v1/chat/completions", "", {}, "")
+TARGET = Target("p", "m", "chat", "http://p/v1/chat/completions", "")
 STREAM = {"content-type": "text/event-stream"}
 
 
