@@ -1,11 +1,11 @@
-"""The filters for Python programs, over any stream of text, whoever made it.
+"""The filters for Python programs, over any stream of text.
 
 Each takes chunks of str or bytes (UTF-8), from an iterable or an async iterable, and returns a generator or an async
-generator: what is certain comes out before the next chunk is asked for. How the text was cut makes no difference.
+generator: what is certain comes out before the next chunk is read. How the text was cut makes no difference.
 
-When a filter has enough, or is closed, it closes its source (`close` or `aclose`, where there is one), so that whoever
-writes can stop. What was wrong is raised at the end, behind all that was good, as errors.Incomplete. That nothing was
-found is no error. A byte that is not UTF-8 comes out as a lone surrogate (PEP 383).
+When a filter needs no more, or is closed, it closes its source (by its `close` or `aclose`, if it has one), so that the
+producer can stop. Malformed or unfinished input raises errors.Incomplete at the end, after all that was good. To find
+nothing is not an error. A byte that is not UTF-8 comes out as a lone surrogate (PEP 383).
 """
 
 from __future__ import annotations
@@ -13,12 +13,21 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable
 from typing import Any, TypedDict, TypeVar, Unpack, overload
 
-from ..core.filters import Block, Blocks, Copied, Field, Filter, Followed, ParsedFields, ParsedObjects, Reports, Told
+from ..core.filters import (
+    Block,
+    CodeBlocks,
+    Field,
+    Filter,
+    FollowedString,
+    ParsedFields,
+    ParsedObjects,
+    ReportCallback,
+    Reports,
+    TextFilter,
+)
 from ..core.json.documents import MAX_SIZE
-from ..core.json.extract import parsed
-from ..core.json.fenced import FencedObjects
+from ..core.json.extract import parse_json
 from ..core.json.fields import Fields
-from ..core.json.objects import Objects
 from ..core.json.path import compile_path
 from ..core.markdown.code import Code
 from ..core.stop.conditions import UntilOptions, from_mapping
@@ -39,7 +48,7 @@ class ObjectsOptions(TypedDict, total=False):
     partial: bool
     fenced: bool
     max_size: int
-    malformed: Told | None
+    malformed: ReportCallback | None
 
 
 @overload
@@ -55,23 +64,22 @@ def json_objects(
 def json_objects(
     chunks: Chunks | AsyncChunks,
     *,
-    parse: Callable[[str], Any] = parsed,
+    parse: Callable[[str], Any] = parse_json,
     repair: bool = False,
     partial: bool = False,
     fenced: bool = False,
     max_size: int = MAX_SIZE,
-    malformed: Told | None = None,
+    malformed: ReportCallback | None = None,
 ) -> Generator[Any] | AsyncGenerator[Any]:
-    """Each complete top-level JSON object in the text, at the moment its last brace arrives.
+    """Yields each complete top-level JSON object in the text, at the moment its last brace arrives.
 
     `parse` makes a value of an object's text, by default a dict as Python's json does; `parse=str` keeps the text, with
-    the digits of its numbers and duplicate keys, less the white space between tokens. What it raises comes through.
-    `fenced` looks only into fenced code blocks. `repair` mends malformed objects, `partial` closes one that the end
-    cuts and gives it as well. `max_size` bounds one object, in characters. What is not whole is skipped, and told to
-    `malformed`, a sentence each, or else raised at the end.
+    the digits of its numbers and duplicate keys, without the white space between tokens. Exceptions of `parse` come
+    through. `fenced` looks only into fenced code blocks. `repair` repairs malformed objects; `partial` closes one that
+    the end cuts, and yields it as well. `max_size` bounds one object, in characters. Other objects that are malformed
+    or cut are skipped: `malformed` is called with a sentence for each, or else Incomplete is raised at the end.
     """
-    core = FencedObjects(max_size, loose=repair) if fenced else Objects(max_size, loose=repair)
-    return _drive(chunks, ParsedObjects(core, parse, repair, partial, Reports(malformed)))
+    return _drive(chunks, ParsedObjects(parse, max_size, fenced, repair, partial, Reports(malformed)))
 
 
 @overload
@@ -81,7 +89,7 @@ def fields(
     *,
     first: bool = ...,
     max_size: int = ...,
-    malformed: Told | None = ...,
+    malformed: ReportCallback | None = ...,
 ) -> Generator[Field]: ...
 @overload
 def fields(
@@ -90,7 +98,7 @@ def fields(
     *,
     first: bool = ...,
     max_size: int = ...,
-    malformed: Told | None = ...,
+    malformed: ReportCallback | None = ...,
 ) -> AsyncGenerator[Field]: ...
 def fields(
     chunks: Chunks | AsyncChunks,
@@ -98,13 +106,13 @@ def fields(
     *,
     first: bool = False,
     max_size: int = MAX_SIZE,
-    malformed: Told | None = None,
+    malformed: ReportCallback | None = None,
 ) -> Generator[Field] | AsyncGenerator[Field]:
-    """The fields at the paths in the JSON documents of the text, each as soon as it is complete.
+    """Yields the fields at the paths in the JSON documents of the text, each as soon as it is complete.
 
-    A path is JSONPath (RFC 9535); `title` and `items[*].name` are short for `$.title` and `$.items[*].name`. `first`
-    gives the first value of each path, and ends with the last of these. `max_size` bounds one value, in characters;
-    `malformed` is as in json_objects. Raises UsageError for a path that is none.
+    A path is JSONPath (RFC 9535); `title` and `items[*].name` are short for `$.title` and `$.items[*].name`. With
+    `first`, only the first value of each path is yielded, and the generator ends when each path has one. `max_size`
+    bounds one value, in characters; `malformed` is as in json_objects. Raises UsageError for an invalid path.
     """
     compiled = [compile_path(path) for path in ((paths,) if isinstance(paths, str) else paths)]
     core = Fields(compiled, max_size)
@@ -116,11 +124,11 @@ def follow(chunks: Chunks, path: str) -> Generator[str]: ...
 @overload
 def follow(chunks: AsyncChunks, path: str) -> AsyncGenerator[str]: ...
 def follow(chunks: Chunks | AsyncChunks, path: str) -> Generator[str] | AsyncGenerator[str]:
-    """The first string at the path, unescaped, piece by piece while it arrives. It ends with the string.
+    """Yields the first string at the path, unescaped, piece by piece while it arrives; ends with the string.
 
-    A value that is no string comes as its JSON, when it is complete.
+    A value of another type is yielded as its JSON, when it is complete. Raises UsageError for an invalid path.
     """
-    return _drive(chunks, Followed(Fields([compile_path(path)], follow=True), Reports(None)))
+    return _drive(chunks, FollowedString(Fields([compile_path(path)], follow=True), Reports(None)))
 
 
 @overload
@@ -130,10 +138,13 @@ def code(chunks: AsyncChunks, *, language: str | None = ..., count: int = ...) -
 def code(
     chunks: Chunks | AsyncChunks, *, language: str | None = None, count: int = 1
 ) -> Generator[str] | AsyncGenerator[str]:
-    """What stands inside the `count`-th fenced code block (in the language), piece by piece. It ends with the block."""
+    """Yields the content of the `count`-th fenced code block, piece by piece; ends with the block.
+
+    With `language`, only blocks in that language count; `py` and `python` are the same, and so on.
+    """
     if count < 1:
-        raise UsageError(f"count is to be 1 or more, not {count}")
-    return _drive(chunks, Copied(Code(language, count)))
+        raise UsageError(f"count must be at least 1, not {count}")
+    return _drive(chunks, TextFilter(Code(language, count)))
 
 
 @overload
@@ -143,67 +154,70 @@ def code_blocks(chunks: AsyncChunks, *, language: str | None = ..., max_size: in
 def code_blocks(
     chunks: Chunks | AsyncChunks, *, language: str | None = None, max_size: int = MAX_SIZE
 ) -> Generator[Block] | AsyncGenerator[Block]:
-    """Each fenced code block (in the language), whole, when its closing fence arrives."""
-    return _drive(chunks, Blocks(language, max_size, Reports(None)))
+    """Yields each fenced code block, when its closing fence arrives; with `language`, only those in that language.
+
+    `max_size` bounds one block, in characters.
+    """
+    return _drive(chunks, CodeBlocks(language, max_size, Reports(None)))
 
 
 @overload
-def until(chunks: Chunks, **conditions: Unpack[UntilOptions]) -> Generator[str]: ...
+def until(chunks: Chunks, **options: Unpack[UntilOptions]) -> Generator[str]: ...
 @overload
-def until(chunks: AsyncChunks, **conditions: Unpack[UntilOptions]) -> AsyncGenerator[str]: ...
-def until(chunks: Chunks | AsyncChunks, **conditions: Unpack[UntilOptions]) -> Generator[str] | AsyncGenerator[str]:
-    """The text up to and including the first match of a condition, or all of it, piece by piece.
+def until(chunks: AsyncChunks, **options: Unpack[UntilOptions]) -> AsyncGenerator[str]: ...
+def until(chunks: Chunks | AsyncChunks, **options: Unpack[UntilOptions]) -> Generator[str] | AsyncGenerator[str]:
+    """Yields the text up to and including the first match of a condition, or all of it, piece by piece.
 
     The conditions are those of the command: regex, fixed, code_block, json, lines, words, chars and bytes, with
-    ignore_case, count, window, exclusive and only. Raises UsageError for what is none, and for seconds and idle, which
-    cannot be kept while the source is waited for.
+    ignore_case, count, window, exclusive and only. Raises UsageError for others, and for seconds and idle, which cannot
+    be measured while the source blocks.
     """
-    made, mode = from_mapping(conditions)
-    if conditions.get("seconds") or conditions.get("idle"):
-        raise UsageError("seconds and idle cannot be kept while the source is waited for: set its own time-out")
-    if not made:
-        raise UsageError("no condition: say until when, for example lines=1")
-    return _drive(chunks, Copied(Until(made, mode)))
+    stop_conditions, mode = from_mapping(options)
+    if options.get("seconds") or options.get("idle"):
+        raise UsageError("seconds and idle do not work over a source that blocks: set a time-out on the source")
+    if not stop_conditions:
+        raise UsageError("no condition: pass one, for example lines=1")
+    return _drive(chunks, TextFilter(Until(stop_conditions, mode)))
 
 
-# The two ways to be driven.
+# Drivers: for iterables, and for async iterables.
 
 
-def _drive(chunks: Chunks | AsyncChunks, core: Filter[T]) -> Generator[T] | AsyncGenerator[T]:
+def _drive(chunks: Chunks | AsyncChunks, filter: Filter[T]) -> Generator[T] | AsyncGenerator[T]:
     if isinstance(chunks, str | bytes):
-        return _sync((chunks,), core)
-    return _sync(chunks, core) if isinstance(chunks, Iterable) else _async(chunks, core)
+        return _sync((chunks,), filter)
+    return _sync(chunks, filter) if isinstance(chunks, Iterable) else _async(chunks, filter)
 
 
-def _sync(chunks: Iterable[str | bytes], core: Filter[T]) -> Generator[T]:
+def _sync(chunks: Iterable[str | bytes], filter: Filter[T]) -> Generator[T]:
     iterator = iter(chunks)
     try:
         for chunk in iterator:
-            values = core.feed(chunk)
-            if core.done:
+            values = filter.feed(chunk)
+            if filter.done:
                 break
             yield from values
         else:
-            values = core.close()
+            values = filter.close()
     finally:
         for source in _sources(iterator, chunks):
             if hasattr(source, "close"):
                 source.close()
     yield from values
-    core.judge()
+    filter.judge()
 
 
-async def _async(chunks: AsyncIterable[str | bytes], core: Filter[T]) -> AsyncGenerator[T]:
+async def _async(chunks: AsyncIterable[str | bytes], filter: Filter[T]) -> AsyncGenerator[T]:
     iterator = aiter(chunks)
     try:
         async for chunk in iterator:
-            values = core.feed(chunk)
-            if core.done:
+            values = filter.feed(chunk)
+            if filter.done:
                 break
             for value in values:
                 yield value
         else:
-            values = core.close()
+            values = filter.close()
     finally:
         for source in _sources(iterator, chunks):
             if close := getattr(source, "aclose", None) or getattr(source, "close", None):
@@ -212,9 +226,9 @@ async def _async(chunks: AsyncIterable[str | bytes], core: Filter[T]) -> AsyncGe
                     await closing
     for value in values:
         yield value
-    core.judge()
+    filter.judge()
 
 
 def _sources(iterator: object, chunks: object) -> list[Any]:
-    """What is to be closed: an iterator, and what it was made of."""
+    """Returns what must be closed: the iterator, and the object that it iterates over."""
     return [iterator] if iterator is chunks else [iterator, chunks]

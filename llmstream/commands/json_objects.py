@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
 
 import click
 
 from .. import stdio
 from ..core.json.documents import UNFINISHED, Fault
-from ..core.json.objects import Objects
+from ..core.json.objects_filter import CLOSED, REPAIRED, ObjectsFilter
 from ..core.text import Decoder, encode, looks_like_utf16
 from ..errors import Incomplete, NotFound, ReaderGone
 from .types import size
-
-if TYPE_CHECKING:
-    from ..core.json.fenced import FencedObjects
 
 NAME = "json-objects"
 
@@ -25,7 +24,7 @@ NAME = "json-objects"
 @click.option("--last", is_flag=True, help="Print the last object only, at the end.")
 @click.option("--fenced", is_flag=True, help="Look only inside fenced code blocks.")
 @click.option("--partial", is_flag=True, help="Print an object that the end of input cuts, closed.")
-@click.option("--repair", is_flag=True, help="Mend malformed objects instead of skipping them.")
+@click.option("--repair", is_flag=True, help="Repair malformed objects instead of skipping them.")
 @click.option("--max-size", default="64M", metavar="SIZE", callback=size, help="Bound on one object (64M).")
 def command(files: tuple[str, ...], **options: Any) -> int:
     """Print each complete JSON object in FILEs or stdin as one line, the moment its last brace arrives.
@@ -41,20 +40,21 @@ def command(files: tuple[str, ...], **options: Any) -> int:
 
 
 class _Run:
-    """Prints what the core finds, counts it, and tells what was wrong."""
+    """Prints and counts the objects, and reports the broken ones."""
 
     def __init__(self, options: dict[str, Any]) -> None:
         self._options = options
-        self._left = options["count"]  # None: no end
+        self._left: int | None = options["count"]  # objects still to print; None: no limit
         self._found = self._faulty = False
         self._last = ""
-        self._utf16 = False
+        self._notes: list[str] = []
 
     def over(self, files: tuple[str, ...]) -> int:
         """Reads the inputs; returns the exit status."""
+        head = b""
         try:
             for name, source in zip(files or ("-",), stdio.open_operands(files), strict=True):
-                self._read("" if len(files) < 2 else f"{name}: ", source)
+                head = self._read("" if len(files) < 2 else f"{name}: ", source)
                 if self._left == 0:
                     break
             if self._last:
@@ -64,64 +64,46 @@ class _Run:
         if self._faulty:
             return Incomplete.status
         if not self._found:
-            hint = "it looks like UTF-16: iconv -f UTF-16 -t UTF-8 converts it"
-            raise NotFound("no JSON object in the input" + (f": {hint}" if self._utf16 else ""))
+            hint = ": it looks like UTF-16: iconv -f UTF-16 -t UTF-8 converts it" if looks_like_utf16(head) else ""
+            raise NotFound(f"no JSON object in the input{hint}")
         return 0
 
-    def _read(self, place: str, source: stdio.Input) -> None:
-        options, decoder = self._options, Decoder()
-        objects = _core(options)
-        first = True
+    def _read(self, place: str, source: stdio.Input) -> bytes:
+        """Reads one input; returns its first bytes. `place` begins the notes."""
+        options, decoder, head = self._options, Decoder(), b""
+        objects = ObjectsFilter(
+            options["max_size"],
+            options["fenced"],
+            options["repair"],
+            options["partial"],
+            lambda fault, outcome: self._note(place, fault, outcome),
+        )
         while chunk := source.read():
-            if first:
-                self._utf16, first = looks_like_utf16(chunk), False
-            if items := objects.feed(decoder.feed(chunk)):
-                self._take(place, items)
-                if self._left == 0:
-                    return
-        self._take(place, objects.close())  # a character cut by the end of input is no fault of its own
+            head = head or chunk[:2]
+            self._print(objects.feed(decoder.feed(chunk)))
+            if self._left == 0:
+                return head
+        self._print(objects.close())  # the decoder may hold part of a character: the cut object is fault enough
+        return head
 
-    def _take(self, place: str, items: list[str | Fault]) -> None:
-        lines: list[str] = []
-        notes: list[str] = []
-        for item in items:
-            line = item if isinstance(item, str) else self._judge(place, item, notes)
-            if line:
-                lines.append(line)
-                if self._left is not None:
-                    self._left -= 1
-                    if not self._left:
-                        break
+    def _print(self, texts: Iterator[str]) -> None:
+        lines = list(texts if self._left is None else islice(texts, self._left))
         if lines:
             self._found = True
+            if self._left is not None:
+                self._left -= len(lines)
             if self._options["last"]:
                 self._last = lines[-1]
             else:
                 stdio.write(encode("\n".join(lines) + "\n"))
-        for note in notes:
+        for note in self._notes:
             stdio.note(NAME, note)
+        self._notes.clear()
 
-    def _judge(self, place: str, fault: Fault, notes: list[str]) -> str:
-        """What can be printed for an object that is not whole; else it is reported."""
-        from ..core.json.mend import closed, mended
-
-        what = f"{place}line {fault.line}: {fault.kind} object: {fault.why}"
-        if fault.kind == UNFINISHED and self._options["partial"]:
-            self._faulty = True
-            notes.append(f"{what}: printed closed")
-            return closed(fault.text)
-        if self._options["repair"] and (line := mended(fault.text)):
-            notes.append(f"{what}: mended")
-            return line
-        self._faulty = True
-        way = "--partial prints it closed" if fault.kind == UNFINISHED else "--repair mends what it can"
-        notes.append(f"{what}: skipped" + ("" if self._options["repair"] else f", {way}"))
-        return ""
-
-
-def _core(options: dict[str, Any]) -> Objects | FencedObjects:
-    if not options["fenced"]:
-        return Objects(options["max_size"], loose=options["repair"])
-    from ..core.json.fenced import FencedObjects
-
-    return FencedObjects(options["max_size"], loose=options["repair"])
+    def _note(self, place: str, fault: Fault, outcome: str) -> None:
+        self._faulty = self._faulty or outcome != REPAIRED
+        if outcome == CLOSED:
+            outcome = "printed closed"
+        elif outcome != REPAIRED and not self._options["repair"]:
+            outcome += ", --partial prints it closed" if fault.kind == UNFINISHED else ", --repair repairs what it can"
+        self._notes.append(f"{place}{fault.report('object')}: {outcome}")

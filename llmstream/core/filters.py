@@ -1,7 +1,6 @@
-"""The filters' cores as Python programs see them: chunks of str or bytes in, values out.
+"""The filters of the library: they take chunks of str or bytes and return values.
 
-`feed` and `close` return what is certain, in order; it is to be taken before the next call. `judge` raises, behind all
-that, what was wrong. Once `done` is true nothing more is wanted.
+`api.filters` drives them over a source; Filter says how.
 """
 
 from __future__ import annotations
@@ -12,11 +11,10 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from ..errors import Incomplete, NotFound
 from .json.documents import UNFINISHED, Fault
-from .json.extract import Match, Piece, normalized, parsed
-from .json.fenced import FencedObjects
+from .json.extract import Match, Piece, normalized_path, parse_json
 from .json.fields import Fields
-from .json.objects import Objects
-from .json.strings import Unescaper, unescaped
+from .json.fields_filter import FieldsFilter, plain_text
+from .json.objects_filter import REPAIRED, SKIPPED, ObjectsFilter
 from .markdown.code import Code, language
 from .markdown.fences import FenceEvent, Fences, Opened
 from .stop.until import Until
@@ -26,200 +24,196 @@ from .text import Decoder, original
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 Chunk = str | bytes
-Told = Callable[[str], object]
+ReportCallback = Callable[[str], object]  # is called with one sentence
 
 
 class Filter(Protocol[T_co]):
+    """A filter without I/O: chunks in, values out.
+
+    A driver calls `feed` with each chunk until the source ends or `done` is true, at a source's end `close`, and then
+    `judge`. It takes the values that a call returns before it makes the next call, since they may be computed lazily.
+    """
+
     @property
-    def done(self) -> bool: ...
+    def done(self) -> bool:
+        """Whether the filter needs no more chunks; the driver then closes the source and calls `judge`."""
 
-    def feed(self, chunk: Chunk) -> Iterable[T_co]: ...
+    def feed(self, chunk: Chunk) -> Iterable[T_co]:
+        """Takes a chunk; returns, in order, the values that are certain now. Raises TypeError for other types."""
 
-    def close(self) -> Iterable[T_co]: ...
+    def close(self) -> Iterable[T_co]:
+        """Ends the input; returns the values that its end makes certain."""
 
-    def judge(self) -> None: ...
+    def judge(self) -> None:
+        """Raises Incomplete if a part of the input was malformed, unfinished or too long."""
 
 
 class Field(NamedTuple):
-    """A value, and where it stands: its normalized path (RFC 9535, section 2.7)."""
+    """A value in a JSON document, and its place.
+
+    `path` is the normalized path (RFC 9535, section 2.7), such as `$['items'][0]['name']`. `value` is what json.loads
+    makes of the text: a str, int, float, bool, None, list or dict. An integer of 4000 or more digits is a float.
+    """
 
     path: str
     value: Any
 
 
 class Block(NamedTuple):
-    """What a fenced code block holds. The language is in lower case, `py` being python; "" where none is named."""
+    """A fenced code block. `language` is in lower case, aliases such as `py` spelled out; "" if none is named."""
 
     language: str
     text: str
 
 
-class Chunks:
-    """Joins what cuts have parted: bytes of a character, halves of a pair of surrogates."""
+class ChunkDecoder:
+    """Makes text, or bytes, of chunks; joins the parts of a character, or of a surrogate pair, that was cut."""
 
     def __init__(self) -> None:
         self._decoder, self._joiner = Decoder(), Joiner()
 
     def text(self, chunk: Chunk) -> str:
+        """Returns the characters that chunk completes."""
         if isinstance(chunk, str):
             return self._joiner.feed(0, chunk)
         if not isinstance(chunk, bytes | bytearray | memoryview):
-            raise TypeError(f"a chunk is to be str or bytes, not {type(chunk).__name__}")
+            raise TypeError(f"a chunk must be str or bytes, not {type(chunk).__name__}")
         return self._decoder.feed(bytes(chunk))
 
     def data(self, chunk: Chunk) -> bytes:
+        """Returns the bytes of chunk, those of a cut character excepted."""
         return chunk if isinstance(chunk, bytes) else original(self.text(chunk))
 
     def close(self) -> str:
-        """What half a character at the end leaves."""
+        """Returns what stands for half a character at the end."""
         return REPLACEMENT if self._joiner.close() else self._decoder.close()
 
 
 class Reports:
-    """What was not whole: told one by one to who wants it, else raised at the end."""
+    """Passes each report to the callback if there is one, else raises the first at the end, with the others' number."""
 
-    def __init__(self, tell: Told | None) -> None:
-        self._tell = tell
+    def __init__(self, callback: ReportCallback | None) -> None:
+        self._callback = callback
         self._first = ""
-        self._more = 0
+        self._others = 0
 
     def add(self, report: str) -> None:
-        if self._tell is not None:
-            self._tell(report)
+        """Takes a report of one sentence."""
+        if self._callback is not None:
+            self._callback(report)
         elif self._first:
-            self._more += 1
+            self._others += 1
         else:
             self._first = report
 
     def judge(self) -> None:
+        """Raises Incomplete with what was reported."""
         if self._first:
-            raise Incomplete(self._first + (f" (and {self._more} more)" if self._more else ""))
+            raise Incomplete(self._first + (f" (and {self._others} more)" if self._others else ""))
 
 
-class ParsedObjects(Generic[T]):
-    """JSON objects, each as `parse` makes it of its text."""
+class _ReportingFilter:
+    """Base of the filters that report what was wrong."""
 
-    done = False
-
-    def __init__(
-        self, core: Objects | FencedObjects, parse: Callable[[str], T], repair: bool, partial: bool, reports: Reports
-    ) -> None:
-        self._core, self._parse, self._reports = core, parse, reports
-        self._repairs, self._closes = repair, partial
-        self._chunks = Chunks()
-
-    def feed(self, chunk: Chunk) -> Iterator[T]:
-        return self._values(self._core.feed(self._chunks.text(chunk)))
-
-    def close(self) -> Iterator[T]:
-        return self._values(self._core.close())
-
-    def judge(self) -> None:
-        self._reports.judge()
-
-    def _values(self, items: list[str | Fault]) -> Iterator[T]:
-        for item in items:
-            if text := item if isinstance(item, str) else self._judged(item):
-                try:
-                    yield self._parse(text)
-                except RecursionError:
-                    self._reports.add(f"an object is nested too deeply to be parsed: {text[:40]}")
-
-    def _judged(self, fault: Fault) -> str:
-        """What can be given for an object that is not whole; else it is reported."""
-        from .json.mend import closed, mended
-
-        what = f"line {fault.line}: {fault.kind} object: {fault.why}"
-        if fault.kind == UNFINISHED and self._closes:
-            self._reports.add(what)
-            return closed(fault.text)
-        if self._repairs and (text := mended(fault.text)):
-            return text
-        way = "partial=True gives it closed" if fault.kind == UNFINISHED else "repair=True mends what it can"
-        self._reports.add(what if self._repairs else f"{what}: {way}")
-        return ""
-
-
-class ParsedFields:
-    """Fields; with `first`, the first one of each path."""
-
-    def __init__(self, core: Fields, paths: int, first: bool, reports: Reports) -> None:
-        self._core, self._first, self._reports = core, first, reports
-        self._missing = set(range(paths))
-        self._chunks = Chunks()
+    def __init__(self, reports: Reports) -> None:
+        self._chunks, self._reports = ChunkDecoder(), reports
 
     @property
     def done(self) -> bool:
-        return self._first and not self._missing
-
-    def feed(self, chunk: Chunk) -> list[Field]:
-        return self._take(self._core.feed(self._chunks.text(chunk)))
-
-    def close(self) -> list[Field]:
-        return self._take(self._core.close())
+        return False
 
     def judge(self) -> None:
         self._reports.judge()
 
-    def _take(self, found: list[Match | Piece | Fault]) -> list[Field]:
+
+class ParsedObjects(_ReportingFilter, Generic[T]):
+    """JSON objects, each as `parse` makes it of its text; the options are those of ObjectsFilter."""
+
+    def __init__(
+        self, parse: Callable[[str], T], max_size: int, fenced: bool, repair: bool, partial: bool, reports: Reports
+    ) -> None:
+        super().__init__(reports)
+        self._parse, self._repair = parse, repair
+        self._filter = ObjectsFilter(max_size, fenced, repair, partial, self._report)
+
+    def feed(self, chunk: Chunk) -> Iterator[T]:
+        return self._values(self._filter.feed(self._chunks.text(chunk)))
+
+    def close(self) -> Iterator[T]:
+        return self._values(self._filter.close())
+
+    def _values(self, texts: Iterator[str]) -> Iterator[T]:
+        for text in texts:
+            try:
+                yield self._parse(text)
+            except RecursionError:
+                self._reports.add(f"an object is nested too deeply to be parsed: {text[:40]}")
+
+    def _report(self, fault: Fault, outcome: str) -> None:
+        if outcome == REPAIRED:
+            return
+        hint = ""
+        if outcome == SKIPPED and not self._repair:
+            hint = ": partial=True closes it" if fault.kind == UNFINISHED else ": repair=True repairs what it can"
+        self._reports.add(fault.report("object") + hint)
+
+
+class _SelectedValues(_ReportingFilter):
+    """Base of the filters over Fields."""
+
+    def __init__(self, core: Fields, paths: int, first: bool, reports: Reports) -> None:
+        super().__init__(reports)
+        self._filter = FieldsFilter(core, paths, first, lambda fault: reports.add(fault.report("document")))
+
+    @property
+    def done(self) -> bool:
+        return self._filter.done
+
+
+class ParsedFields(_SelectedValues):
+    """The values at the core's paths; with `first`, the first one of each path."""
+
+    def feed(self, chunk: Chunk) -> list[Field]:
+        return self._fields(self._filter.feed(self._chunks.text(chunk)))
+
+    def close(self) -> list[Field]:
+        return self._fields(self._filter.close())
+
+    def _fields(self, items: list[Match | Piece]) -> list[Field]:
         fields: list[Field] = []
-        for item in found:
-            if self.done:
-                break
-            if isinstance(item, Fault):
-                self._reports.add(f"line {item.line}: {item.kind} document: {item.why}")
-            elif isinstance(item, tuple) and not (self._first and item[0] not in self._missing):
-                self._missing.discard(item[0])
-                path = item[1] if isinstance(item[1], str) else normalized(item[1])
-                try:
-                    fields.append(Field(path, parsed(item[2])))
-                except RecursionError:
-                    self._reports.add(f"the value at {path[:200]} is nested too deeply to be parsed")
+        for item in items:
+            assert isinstance(item, tuple)  # the core does not follow
+            path = normalized_path(item[1])
+            try:
+                fields.append(Field(path, parse_json(item[2])))
+            except RecursionError:
+                self._reports.add(f"the value at {path[:200]} is nested too deeply to be parsed")
         return fields
 
 
-class Followed:
-    """The first string at a path, piece by piece; a value that is none comes as its JSON."""
+class FollowedString(_SelectedValues):
+    """The first string at the core's path, piece by piece; a value of another type as its JSON."""
 
     def __init__(self, core: Fields, reports: Reports) -> None:
-        self._core, self._reports = core, reports
-        self._unescaper = Unescaper()
-        self._chunks = Chunks()
-        self._begun = self.done = False
+        super().__init__(core, 1, True, reports)
 
     def feed(self, chunk: Chunk) -> list[str]:
-        return self._take(self._core.feed(self._chunks.text(chunk)))
+        return self._texts(self._filter.feed(self._chunks.text(chunk)))
 
     def close(self) -> list[str]:
-        return self._take(self._core.close())
+        return self._texts(self._filter.close())
 
-    def judge(self) -> None:
-        self._reports.judge()
-
-    def _take(self, found: list[Match | Piece | Fault]) -> list[str]:
-        pieces: list[str] = []
-        for item in found:
-            if self.done:
-                break
-            if isinstance(item, Fault):
-                self._reports.add(f"line {item.line}: {item.kind} document: {item.why}")
-                self.done = self._begun
-            elif isinstance(item, Piece):
-                self._begun, self.done = True, item.ends
-                pieces.append(self._unescaper.feed(item.text) + (self._unescaper.close() if item.ends else ""))
-            else:
-                self.done = True
-                value = item[2]
-                pieces.append(unescaped(value[1:-1]) if value[0] == '"' else value)
-        return [piece for piece in pieces if piece]
+    def _texts(self, items: list[Match | Piece]) -> list[str]:
+        texts = [item.text if isinstance(item, Piece) else plain_text(item[2]) for item in items]
+        return [text for text in texts if text]
 
 
-class Copied:
-    """The pieces of text that a core of bytes lets through."""
+class TextFilter:
+    """The text that a core of bytes lets through."""
 
     def __init__(self, core: Code | Until) -> None:
         self._core = core
-        self._chunks, self._decoder = Chunks(), Decoder()
+        self._chunks, self._decoder = ChunkDecoder(), Decoder()
 
     @property
     def done(self) -> bool:
@@ -234,49 +228,45 @@ class Copied:
 
     def judge(self) -> None:
         if isinstance(self._core, Code):
-            with suppress(NotFound):  # who gets nothing sees that
+            with suppress(NotFound):  # the caller sees that there is no text
                 self._core.judge()
 
     def _pieces(self, text: str) -> list[str]:
         return [text] if text else []
 
 
-class Blocks:
-    """Fenced code blocks, whole; `limit` bounds one in characters."""
+class CodeBlocks(_ReportingFilter):
+    """Complete fenced code blocks, in a language or any (None); `max_size` bounds one, in characters."""
 
-    done = False
-
-    def __init__(self, wanted: str | None, limit: int, reports: Reports) -> None:
-        self._wanted = None if wanted is None else language(wanted)
-        self._limit, self._reports = limit, reports
-        self._chunks, self._fences = Chunks(), Fences()
+    def __init__(self, name: str | None, max_size: int, reports: Reports) -> None:
+        super().__init__(reports)
+        self._only = None if name is None else language(name)
+        self._max_size = max_size
+        self._fences = Fences()
         self._language = ""
-        self._content: list[str] | None = None  # of the block that is open, where it is wanted
-        self._size = 0
+        self._content: list[str] | None = None  # of the open block; None outside of blocks and in others
+        self._size = 0  # characters in it
 
     def feed(self, chunk: Chunk) -> list[Block]:
-        return self._take(self._fences.feed(self._chunks.text(chunk)))
+        return self._blocks(self._fences.feed(self._chunks.text(chunk)))
 
     def close(self) -> list[Block]:
-        return self._take(self._fences.feed(self._chunks.close()) + self._fences.close())
+        return self._blocks(self._fences.feed(self._chunks.close()) + self._fences.close())
 
-    def judge(self) -> None:
-        self._reports.judge()
-
-    def _take(self, events: list[FenceEvent]) -> list[Block]:
+    def _blocks(self, events: list[FenceEvent]) -> list[Block]:
         blocks: list[Block] = []
         for event in events:
             if isinstance(event, Opened):
                 self._language = language(event.info)
-                self._content, self._size = [] if self._wanted in (None, self._language) else None, 0
+                self._content, self._size = [] if self._only in (None, self._language) else None, 0
             elif self._content is None:
                 continue
             elif isinstance(event, str):
                 self._content.append(event)
                 self._size += len(event)
-                if self._size > self._limit:
+                if self._size > self._max_size:
                     self._content = None
-                    self._reports.add(f"a code block is longer than {self._limit} characters")
+                    self._reports.add(f"a code block is longer than {self._max_size} characters")
             else:
                 if event.whole:
                     blocks.append(Block(self._language, "".join(self._content)))

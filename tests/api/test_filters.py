@@ -101,7 +101,7 @@ VALUES = {  # a filter, its text, what comes out
     "no object": (llmstream.json_objects, "none", []),
     "broken objects": (
         llmstream.json_objects, BROKEN,
-        [{"b": 2}, f"line 1: malformed object: {COLON}: repair=True mends what it can (and 1 more)"],
+        [{"b": 2}, f"line 1: malformed object: {COLON}: repair=True repairs what it can (and 1 more)"],
     ),
     "repair": (
         lambda c: llmstream.json_objects(c, repair=True), "{'a': 1,} {\"c\": [1, 2", [{"a": 1}, {"c": [1, 2]}]
@@ -113,7 +113,10 @@ VALUES = {  # a filter, its text, what comes out
     "fenced": (lambda c: llmstream.json_objects(c, fenced=True), '{"a":1}\n> ```\n> {"b":2}\n> ```\n', [{"b": 2}]),
     "max_size": (
         lambda c: llmstream.json_objects(c, max_size=9), '{"a":"long"} {"b":1}',
-        [{"b": 1}, "line 1: malformed object: it is longer than 9 characters in line 1: repair=True mends what it can"],
+        [
+            {"b": 1},
+            "line 1: malformed object: it is longer than 9 characters in line 1: repair=True repairs what it can",
+        ],
     ),
     "fields": (
         llmstream.fields, '{"a": 1.50, "b": {"c": null}} tail', [("$['a']", 1.5), ("$['b']", {"c": None})]
@@ -151,7 +154,7 @@ PIECES = {  # the same, where the pieces depend on the cut
     ),
     "follow, but not from one document into another": (
         lambda c: llmstream.follow(c, "a"), '{"a":"te\n{"a":"xt"}', "te",
-        "line 1: malformed document: a control character or a byte that is not UTF-8 stands in a string in line 1",
+        "line 1: malformed document: a string has a control character or a byte that is not UTF-8 in line 1",
     ),
     "code": (llmstream.code, FENCE, "print('é')\n", ""),
     "code in a language": (lambda c: llmstream.code(c, language="sh"), FENCE, "ls\n", ""),
@@ -314,10 +317,10 @@ def test_what_is_malformed_is_told_when_it_is_met_to_who_wants_it():
     said = []
     objects = llmstream.json_objects(['{"a" 1}\n', '{"b":2}', '{"c":'], malformed=said.append)
     assert (next(objects), said) == (
-        {"b": 2}, ["line 1: malformed object: a colon is missing in line 1: repair=True mends what it can"]
+        {"b": 2}, ["line 1: malformed object: a colon is missing in line 1: repair=True repairs what it can"]
     )  # fmt: skip
     assert (list(objects), said[1:]) == (
-        [], ["line 2: unfinished object: the input ends inside of it: partial=True gives it closed"]
+        [], ["line 2: unfinished object: the input ends inside of it: partial=True closes it"]
     )  # fmt: skip
     said.clear()
     assert list(llmstream.fields(['{"a" 1}'], malformed=said.append)) == []
@@ -347,7 +350,7 @@ def test_a_text_is_a_chunk_and_other_things_are_none():
         assert list(llmstream.json_objects(text)) == [{"a": 1}]
         assert "".join(llmstream.until(text, chars=3)) == '{"a'
     for filter in (llmstream.json_objects, llmstream.code, llmstream.code_blocks):
-        with pytest.raises(TypeError, match="a chunk is to be str or bytes, not NoneType"):
+        with pytest.raises(TypeError, match="a chunk must be str or bytes, not NoneType"):
             list(filter([None]))
 
 
@@ -356,10 +359,10 @@ def test_a_text_is_a_chunk_and_other_things_are_none():
     [
         (lambda c: llmstream.fields(c, "a["), "not a JSONPath: a["),
         (lambda c: llmstream.follow(c, "$["), "not a JSONPath"),
-        (lambda c: llmstream.code(c, count=0), "count is to be 1 or more"),
-        (llmstream.until, "no condition: say until when, for example lines=1"),
+        (lambda c: llmstream.code(c, count=0), "count must be at least 1"),
+        (llmstream.until, "no condition: pass one, for example lines=1"),
         (lambda c: llmstream.until(c, line=1), "no such condition: line: did you mean lines?"),
-        (lambda c: llmstream.until(c, lines=1, idle=3.0), "seconds and idle cannot be kept"),
+        (lambda c: llmstream.until(c, lines=1, idle=3.0), "seconds and idle do not work over a source that blocks"),
     ],
 )
 def test_usage_errors_are_raised_by_the_call(call, message):

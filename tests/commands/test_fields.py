@@ -100,7 +100,7 @@ def test_a_chain_ends_the_generation():
         (["a"], '{"a":1}'.encode("utf-16"), b"", 1, b"UTF-16"),
         (["--max-size", "9", "-r", "a"], b'{"a":"0123456789"} {"a":1}', b"1\n", 5, b"longer than 9"),
         (["--ng", "a"], b'{"b":1}', b"", 1, b"not in the input: a"),
-        (["--ng", 'a[?(@ =~ "(")]'], b'{"a":["x"]}', b"", 5, b"line 1: unjudged document: error: missing )"),
+        (["--ng", 'a[?(@ =~ "(")]'], b'{"a":["x"]}', b"", 5, b"line 1: unevaluated document: error: missing )"),
         (["-r", "$[?@.a==1].b"], b'[{"a":1,"b":2},{"a":1', b"2\n", 5, b"unfinished"),
     ],
 )
@@ -135,20 +135,20 @@ def test_bad_usage_is_told_before_stdin_is_read(args):
 @pytest.mark.parametrize(
     ("args", "status", "said"),
     [
-        (["./order.json"], 2, "./order.json is a file, not a JSONPath: say llmstream fields PATH < ./order.json"),
+        (["./order.json"], 2, "./order.json is a file, not a JSONPath: use llmstream fields PATH < ./order.json"),
         (
             ["--ng", "a", "./order.json"],
             2,
-            "./order.json is a file, not a JSONPath: say llmstream fields PATH < ./order.json",
+            "./order.json is a file, not a JSONPath: use llmstream fields PATH < ./order.json",
         ),
         (
             ["a", "order.json"],
             1,
-            "not in the input: order.json: order.json is a file: say llmstream fields PATH < order.json",
+            "not in the input: order.json: order.json is a file: use llmstream fields PATH < order.json",
         ),
         (["./other.json"], 2, "not a JSONPath: ./other.json: unexpected shorthand selector '/', line 1, column 2"),
-        ([""], 2, "the empty path selects nothing: say $ for the whole document"),
-        (["--ng", ""], 2, "the empty path selects nothing: say $ for the whole document"),
+        ([""], 2, "the empty path selects nothing: use $ for the whole document"),
+        (["--ng", ""], 2, "the empty path selects nothing: use $ for the whole document"),
     ],
 )
 def test_a_file_is_no_path(invoke, tmp_path, args, status, said):

@@ -60,9 +60,9 @@ def test_count_ends_it_while_stdin_stays_open():
         (["--fenced"], MESSY, b'{"a":1.10}\n', 0, b""),
         (["--max-size", "10"], b'{"a":"123456789"} {"b":1}', b'{"b":1}\n', 5, b"longer than 10 characters"),
         (["--partial"], b'{"a":"te', b'{"a":"te"}\n', 5, b"printed closed"),
-        (["--repair"], b"{'a': True, b: [1,],} // x", b'{"a":true,"b":[1]}\n', 0, b"mended"),
-        (["--repair"], b'{"a": {"b": [1', b'{"a":{"b":[1]}}\n', 0, b"mended"),
-        (["--repair"], b'{"a" "b" "c"}{"d":1}', None, 0, b"mended"),
+        (["--repair"], b"{'a': True, b: [1,],} // x", b'{"a":true,"b":[1]}\n', 0, b"repaired"),
+        (["--repair"], b'{"a": {"b": [1', b'{"a":{"b":[1]}}\n', 0, b"repaired"),
+        (["--repair"], b'{"a" "b" "c"}{"d":1}', None, 0, b"repaired"),
     ],
 )
 def test_what_is_not_whole(invoke, args, text, out, status, said):

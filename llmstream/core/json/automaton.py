@@ -1,33 +1,33 @@
 """Several JSONPaths as one automaton over the keys and indices on the way down a document.
 
-A node says what is selected where it stands: a bag of items (path, segments done), as a bag because RFC 9535 selects a
-value as often as its selectors name it. Nodes are made when a document first leads there, and kept: the keys that no
-selector names share one child, so a node has few, and a step is one look-up.
+A node says what the paths select at a place: a bag of items (path, segments done), as a bag because RFC 9535 selects a
+value as often as its selectors name it. A node is made when a document first leads there, and then kept. All keys that
+no selector names share one child, so a node has few children, and a step down is one look-up.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
-from .bulk import Names
+from .bulk import BulkValues
 from .grammar import Step, elements_run, members_run
 from .path import Path, Segment
 
 Item = tuple[int, int]  # (number of the path, segments done)
-Bag = dict[Item, int]  # how often
+Bag = dict[Item, int]  # item: how often
 Tests = dict[tuple[Item, int], int]  # (item that a filter of its segment leads to, number of the filter): how often
 
-ASKED = 8  # times that a node is asked before the pattern for its members is worth compiling
-
-
-class _Runs:
-    """Compiled when it is asked for."""
-
-    scalars: Step | None = None
+COMPILE_AFTER = 8  # calls of `skip_members` after which compiling a pattern for the node's members pays
 
 
 class Node:
-    """Where the paths stand at a value."""
+    """What the paths select at one place of a document, and below it.
+
+    `accepts` lists (path, how often) for the paths that select the value itself. `tests` are the filters to apply to
+    it. `selects`: either is there. `moves`: a path goes on below. `from_end`: an array's length decides what a path
+    selects in it. `rooted` is the bag of paths that wait for the whole document, because a filter looks at its root.
+    """
 
     def __init__(self, automaton: Automaton, bag: Bag, tests: Tests) -> None:
         self._automaton = automaton
@@ -41,18 +41,14 @@ class Node:
         ]
         segments = [segment for _, _, segment in self._active]
         self.moves = bool(segments)
-        self.selects = bool(self.accepts or tests)  # a value here may be wanted, whatever it is
-        self.rooted: Bag = {}  # what waits for the whole document
+        self.selects = bool(self.accepts or tests)
+        self.rooted: Bag = {}
         self.from_end = any(segment.from_end for segment in segments)
         self._names = {name for segment in segments for name in segment.names}
         self._descends = any(segment.descends for segment in segments)
         self._by_index = any(segment.indices or segment.slices for segment in segments)
         self._members: dict[str, Node | None] = {}
-        self._others: Node | None = None  # the child for all other keys
-        self._has_others = False
-        self._bulk: Names | None = None
-        self._has_bulk = False
-        self._asked = 0
+        self._calls = 0  # of skip_members
         self._run: Step | None = None
 
     def _child(self, key: str | int) -> Node | None:
@@ -70,68 +66,66 @@ class Node:
         return self._automaton.node(bag, tests)
 
     def member(self, name: str) -> Node | None:
-        """The node at the member of that name; None if nothing can be selected there or below."""
+        """Returns the node at the member of that name, or None if no path can select anything there or below."""
         if name not in self._names:
-            return self._other()
+            return self._others
         if name not in self._members:
             self._members[name] = self._child(name)
         return self._members[name]
 
     def element(self, index: int) -> Node | None:
-        """The node at the element of that index."""
-        return self._child(index) if self._by_index else self._other()
-
-    def _other(self) -> Node | None:
-        if not self._has_others:
-            self._others, self._has_others = self._child(-1), True  # -1: no name, and no index that is selected
-        return self._others
-
-    def skip(self, text: str, i: int, n: int) -> int:
-        """Skips the members that no path can select."""
-        if self._run is None:
-            self._asked += 1
-            others = self._other()
-            if self._asked < ASKED or (others is not None and others.selects):
-                return i
-            self._run = members_run(tuple(self._names), flat=others is None)
-        return self._run(text, i, n)
-
-    def skip_scalars(self, text: str, i: int, n: int) -> int:
-        """Skips all elements of an array here, if they are scalars and none can be selected; i if not."""
-        child = self.elements()
-        if child is None or child.selects or self.from_end:
-            return i
-        if _Runs.scalars is None:
-            _Runs.scalars = elements_run(flat=False)
-        stop = _Runs.scalars(text, i, n)
-        return stop if stop > i and text[stop - 1] != "," else i
-
-    def names(self) -> Names | None:
-        """The quick way to all that is selected below an object here; None if it has to be walked."""
-        if not self._has_bulk:
-            self._has_bulk = True
-            plain = not (self.selects or self.rooted or self._descends)
-            rests = [self._automaton.paths[path].names(done) for (path, done), _, _ in self._active]
-            if plain and all(rests) and all(count == 1 for _, count, _ in self._active):
-                self._bulk = Names.of(rests, [path for (path, _), _, _ in self._active])
-        return self._bulk
+        """Returns the node at the element of that index, or None if no path can select anything there or below."""
+        return self._child(index) if self._by_index else self._others
 
     def elements(self) -> Node | None:
-        """The node at each element, if it is one and the same."""
-        return None if self._by_index else self._other()
+        """Returns the node at each element if it is the same for all, else None."""
+        return None if self._by_index else self._others
 
-    def counted(self, length: int) -> Elements:
-        """The node at an array, now that its length is known, for what its length decides."""
+    @cached_property
+    def _others(self) -> Node | None:
+        """The node at all keys that no selector names."""
+        return self._child(-1)  # no name, and no index that is selected
+
+    def at_length(self, length: int) -> Elements:
+        """Returns the node at a complete array, for what its length decides."""
         elements: dict[int, Bag] = {}
         for (path, done), count, segment in self._active:
-            for index in segment.counted(length):
+            for index in segment.indices_from_end(length):
                 bag = elements.setdefault(index, {})
                 bag[path, done + 1] = bag.get((path, done + 1), 0) + count
         return Elements(self._automaton, elements)
 
+    # Fast paths: see the package's docstring.
+
+    def skip_members(self, text: str, i: int, n: int) -> int:
+        """Skips members that no path can select; returns the index behind them."""
+        if self._run is None:
+            self._calls += 1
+            others = self._others
+            if self._calls < COMPILE_AFTER or (others is not None and others.selects):
+                return i
+            self._run = members_run(tuple(self._names), others is None)
+        return self._run(text, i, n)
+
+    def skip_scalars(self, text: str, i: int, n: int) -> int:
+        """Skips all elements of an array if they are scalars and no path can select one; returns i if not."""
+        child = self.elements()
+        if child is None or child.selects or self.from_end:
+            return i
+        stop = elements_run(False)(text, i, n)
+        return stop if stop > i and text[stop - 1] != "," else i
+
+    @cached_property
+    def bulk_values(self) -> BulkValues | None:
+        """Takes all that is selected below an object here; None if not all paths are plain names from here on."""
+        if self.selects or self.rooted or self._descends or any(count > 1 for _, count, _ in self._active):
+            return None
+        rests = [self._automaton.paths[path].names(done) for (path, done), _, _ in self._active]
+        return BulkValues.of(rests, [path for (path, _), _, _ in self._active])
+
 
 class Elements(Node):
-    """A node at an array of which the selected indices are known."""
+    """A node at a complete array: the indices that paths select are numbers from its start."""
 
     def __init__(self, automaton: Automaton, elements: dict[int, Bag]) -> None:
         super().__init__(automaton, {}, {})
@@ -153,15 +147,15 @@ class Automaton:
         self.root.rooted = {(i, 0): 1 for i, path in enumerate(paths) if path.rooted}
 
     def node(self, bag: Bag, tests: Tests) -> Node | None:
-        """The node for a bag and tests; None if both are empty."""
+        """Returns the node for a bag and tests, or None if both are empty."""
         if not bag and not tests:
             return None
-        name = (frozenset(bag.items()), frozenset(tests.items()))
-        if name not in self._nodes:
-            self._nodes[name] = Node(self, bag, tests)
-        return self._nodes[name]
+        key = (frozenset(bag.items()), frozenset(tests.items()))
+        if key not in self._nodes:
+            self._nodes[key] = Node(self, bag, tests)
+        return self._nodes[key]
 
     def expression(self, test: tuple[Item, int]) -> Any:
-        """The filter's expression that a test asks."""
+        """Returns the filter expression of a test."""
         (path, done), number = test
         return self.paths[path].segments[done - 1].filters[number]

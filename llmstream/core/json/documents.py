@@ -1,10 +1,10 @@
 """JSON documents in any text: where they begin, where they end, which are broken.
 
-Text is prose until an opening bracket that JSON can go on from: `{` and then a quote or `}`; `[`, for those who want
-arrays. From there the scanner judges each character. A broken object is skipped, and nothing in it is tried again: that
-keeps the time linear whatever the input, and keeps its inside from being passed off as a document of its own.
+Text is prose until an opening bracket that can begin JSON: `{` followed by a quote or `}`; with `arrays` also `[`. From
+there the scanner checks each character. A broken object is skipped, and no part of it is tried again: the time stays
+linear whatever the input, and what is nested in the broken object does not come out as a document.
 
-A subclass captures what it wants between `started` and `ended`, and reports what it finds in `found`.
+A subclass captures text between `on_start` and `on_end`, and reports broken documents from `on_skipped` and `on_cut`.
 """
 
 from __future__ import annotations
@@ -12,27 +12,37 @@ from __future__ import annotations
 import re
 
 from .grammar import Step, end, space
+from .recovery import Recovery
 from .scanner import Scanner
-from .skip import Skip
 
-MAX_SIZE = 64 * 1024 * 1024
-BULK = 512  # characters from which on a document may be taken whole
-
-
-MALFORMED, UNFINISHED = "malformed", "unfinished"
+MAX_SIZE = 64 * 1024 * 1024  # characters
+BULK = 512  # characters that must be left of a chunk before `take_whole` is tried
+MALFORMED, UNFINISHED, UNEVALUATED = "malformed", "unfinished", "unevaluated"
 
 
 class Fault:
-    """A document that is not whole: the line where it begins, what is wrong, and, where kept, its text."""
+    """A document that did not come out whole.
 
-    __slots__ = ("line", "why", "kind", "text")
+    `line` is where it begins, `reason` what is wrong with it, `kind` MALFORMED, UNFINISHED (the input ended) or
+    UNEVALUATED (a filter or function failed on it), `text` its source where the core keeps that, else "".
+    """
 
-    def __init__(self, line: int, why: str, kind: str = MALFORMED, text: str = "") -> None:
-        self.line, self.why, self.kind, self.text = line, why, kind, text
+    __slots__ = ("line", "reason", "kind", "text")
+
+    def __init__(self, line: int, reason: str, kind: str = MALFORMED, text: str = "") -> None:
+        self.line, self.reason, self.kind, self.text = line, reason, kind, text
+
+    def report(self, noun: str) -> str:
+        """Returns a sentence for the user, in which the document is called `noun`."""
+        return f"line {self.line}: {self.kind} {noun}: {self.reason}"
 
 
 class Documents:
-    """Feeds the scanner with the documents in a text that arrives in chunks."""
+    """Feeds the scanner with the documents in a text that arrives in chunks.
+
+    `limit` bounds one document, in characters. `arrays` makes arrays documents, too. `loose` is for text that is to be
+    repaired: a single quote may begin a string. `line` is the number of the first line.
+    """
 
     def __init__(
         self,
@@ -44,110 +54,112 @@ class Documents:
         line: int = 1,
     ) -> None:
         self.scanner = scanner
-        self.skip = Skip(loose=loose)
-        self._limit = limit  # characters of one document
+        self.recovery = Recovery(loose=loose)
+        self._limit = limit
         self._starts = re.compile(r"[{[]" if arrays else r"\{").search
         self._mode: Step = self._prose
         self._base = 0  # characters before this chunk
-        self._line = line  # the line at text[_counted] of this chunk
-        self._counted = 0
-        self._last = "\n"  # the character before it
-        self._start = self._start_line = 0
-        self._why = ""
+        self._line = line  # the number of the line at text[_counted_to] of this chunk
+        self._counted_to = 0
+        self._last = "\n"  # the character before this chunk
+        self._start = self._start_line = 0  # of the last document: its character's number from 0, its line
+        self._reason = ""
 
-    def take(self, text: str) -> None:
-        """Takes the next characters; what others do is called on the way."""
+    def scan(self, text: str) -> None:
+        """Takes the next chunk, and calls the hooks on the way."""
         i, n = 0, len(text)
         while i < n:
             i = self._mode(text, i, n)
         self._base += n
         self.line_of(text, n)
-        self._counted = 0
+        self._counted_to = 0
         self._last = text[-1:] or self._last
 
-    def end(self, whole: str = "input") -> None:
-        """The input, or what `whole` says, ended: `cut` or `skipped` is called for what is open."""
+    def end(self, source: str = "input") -> None:
+        """Ends the input, or what `source` names: calls `on_cut` or `on_skipped` for a document that is open."""
         mode, self._mode = self._mode, self._prose
         if mode == self._inside and self.scanner.has_members:
-            self.cut(f"the {whole} ends inside of it")
+            self.on_cut(f"the {source} ends inside of it")
         elif mode == self._skipping:
-            self.skipped("", 0, self._why)
+            self.on_skipped("", 0, self._reason)
 
-    # What others do.
+    # Hooks for subclasses.
 
-    def prose(self, text: str, i: int, n: int) -> None:
+    def on_prose(self, text: str, i: int, n: int) -> None:
         """text[i:n] belongs to no document."""
 
-    def no_object(self, text: str, i: int) -> int:
-        """Behind a `{` and white space, text[i] begins no object; where to go on."""
+    def on_no_object(self, text: str, i: int) -> int:
+        """text[i], behind a `{` and white space, begins no object; returns the index where to go on."""
         return i
 
-    def started(self, text: str, i: int, lead: str) -> None:
-        """A document begins: `lead`, then text[i]."""
+    def on_start(self, text: str, i: int, lead: str) -> None:
+        """A document begins with the characters `lead` and goes on at text[i]."""
 
-    def ended(self, text: str, i: int) -> None:
-        """It ended before text[i]."""
+    def on_end(self, text: str, i: int) -> None:
+        """The document has ended before text[i]."""
 
-    def broke(self, text: str, i: int) -> None:
-        """It cannot be JSON, for text[i]; what is skipped begins there."""
+    def on_broken(self, text: str, i: int) -> None:
+        """The document is not JSON because of text[i]; its rest, from there on, will be skipped."""
 
-    def skipped(self, text: str, i: int, why: str) -> None:
-        """The broken document ended before text[i]; with the input if text is empty."""
+    def on_skipped(self, text: str, i: int, reason: str) -> None:
+        """The broken document has ended before text[i], or with the input if text is empty."""
 
-    def cut(self, why: str) -> None:
-        """The input ended inside of it."""
+    def on_cut(self, reason: str) -> None:
+        """The input has ended inside of the document."""
 
-    def whole(self, text: str, i: int, n: int) -> int:
-        """Takes a document that stands whole in text from i on, by a quicker way; its end, or i where there is none."""
+    def take_whole(self, text: str, i: int, n: int) -> int:
+        """Takes documents that stand whole in text from i on, by a fast path; returns their end, or i for none."""
         return i
 
-    def begin_broken(self, text: str, i: int, lead: str, quote: str, why: str) -> None:
-        """Starts an object that is known not to be JSON: `lead`, then text[i], inside of a string if `quote`."""
-        self.started(text, i, lead)
-        self._why = f"{why} in line {self.line_of(text, i)}"
+    # For subclasses.
+
+    def start_document(self, text: str, i: int, lead: str) -> None:
+        """Starts a document whose first characters, `lead`, stand before text[i]."""
+        self._mode = self._inside
+        self.scanner.start()
+        self.on_start(text, i, lead)
+        self.scanner.feed(lead, 0, len(lead))
+
+    def start_broken(self, text: str, i: int, lead: str, quote: str, reason: str) -> None:
+        """Starts an object that is not JSON for `reason`: `lead`, then text[i], inside of a string if `quote`."""
+        self.on_start(text, i, lead)
+        self._reason = f"{reason} in line {self.line_of(text, i)}"
         self._mode = self._skipping
-        self.skip.start(1, quote)
+        self.recovery.start(1, quote)
+
+    def line_of(self, text: str, i: int) -> int:
+        """Returns the line of text[i]; i must not be less than in the call before."""
+        self._line += text.count("\n", self._counted_to, i)
+        self._counted_to = i
+        return self._line
 
     # Modes.
 
-    def line_of(self, text: str, i: int) -> int:
-        """The line of text[i], which is never before the one that was asked for last."""
-        self._line += text.count("\n", self._counted, i)
-        self._counted = i
-        return self._line
-
     def _prose(self, text: str, i: int, n: int) -> int:
-        found = self._starts(text, i, n)
-        self.prose(text, i, found.start() if found else n)
-        if found is None:
+        bracket = self._starts(text, i, n)
+        self.on_prose(text, i, bracket.start() if bracket else n)
+        if bracket is None:
             return n
-        i = found.start()
-        if n - i > BULK and text[i] == "{" and (stop := self.whole(text, i, n)) > i:
+        i = bracket.start()
+        if n - i > BULK and text[i] == "{" and (stop := self.take_whole(text, i, n)) > i:
             return stop
         self._start, self._start_line = self._base + i, self.line_of(text, i)
         if text[i] == "[":
-            self.begin(text, i, "")
+            self.start_document(text, i, "")
             return i
         self._mode = self._opening
         return i + 1
 
     def _opening(self, text: str, i: int, n: int) -> int:
-        """Behind a `{`: an object only if a quote or `}` follows."""
+        """Behind a `{`: an object begins only if a quote or `}` follows."""
         i = end(space(text, i, n))
         if i == n:
             return n
         if text[i] not in '"}':
             self._mode = self._prose
-            return self.no_object(text, i)
-        self.begin(text, i, "{")
+            return self.on_no_object(text, i)
+        self.start_document(text, i, "{")
         return i
-
-    def begin(self, text: str, i: int, lead: str) -> None:
-        """Starts a document whose first characters, `lead`, stand before text[i]."""
-        self._mode = self._inside
-        self.scanner.start()
-        self.started(text, i, lead)
-        self.scanner.feed(lead, 0, len(lead))
 
     def _inside(self, text: str, i: int, n: int) -> int:
         scanner = self.scanner
@@ -155,28 +167,28 @@ class Documents:
         i = scanner.feed(text, i, min(n, room))
         if scanner.done:
             self._mode = self._prose
-            self.ended(text, i)
-        elif scanner.fault or i >= room:
-            self._fail(text, i, scanner.fault or f"it is longer than {self._limit} characters")
+            self.on_end(text, i)
+        elif scanner.error or i >= room:
+            self._fail(text, i, scanner.error or f"it is longer than {self._limit} characters")
         return i
 
-    def _fail(self, text: str, i: int, why: str) -> None:
+    def _fail(self, text: str, i: int, reason: str) -> None:
         scanner = self.scanner
-        self._why = f"{why} in line {self.line_of(text, i)}"
+        self._reason = f"{reason} in line {self.line_of(text, i)}"
         depth = scanner.stack.count("}")
-        self.broke(text, i)
+        self.on_broken(text, i)
         if not scanner.has_members:  # `[see below]` was not meant to be JSON
             self._mode = self._prose
         elif depth:
             self._mode = self._skipping
-            self.skip.start(depth, '"' if scanner.in_string else "", scanner.in_escape)
+            self.recovery.start(depth, '"' if scanner.in_string else "", scanner.in_escape)
         else:
             self._mode = self._prose
-            self.skipped(text, i, self._why)
+            self.on_skipped(text, i, self._reason)
 
     def _skipping(self, text: str, i: int, n: int) -> int:
-        i = self.skip.feed(text, i, n, self._last)
-        if self.skip.done:
+        i = self.recovery.feed(text, i, n, self._last)
+        if self.recovery.done:
             self._mode = self._prose
-            self.skipped(text, i, self._why)
+            self.on_skipped(text, i, self._reason)
         return i

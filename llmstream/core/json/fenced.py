@@ -8,40 +8,40 @@ from .objects import Objects
 
 
 class FencedObjects:
-    """As `Objects`, for what the blocks hold. Lines are counted in the whole text."""
+    """As `Objects`, for the content of the blocks. Lines are counted in the whole text."""
 
     def __init__(self, limit: int = MAX_SIZE, *, loose: bool = False) -> None:
         self._limit, self._is_loose = limit, loose
         self._fences = Fences()
-        self._objects = Objects()  # of the block that is open
-        self._line = 1  # the line that the next chunk goes on with
+        self._objects = Objects()  # of the open block
+        self._line = 1  # the number of the line with which the next chunk goes on
 
     def feed(self, text: str) -> list[str | Fault]:
-        """The objects and faults that text completes."""
+        """Returns the objects and faults that text completes."""
         base = self._fences.end
         return self._take(self._fences.feed(text), text, base)
 
     def close(self) -> list[str | Fault]:
-        """What the end of the input leaves, as `Objects` has it; the end of a block leaves the same."""
+        """Ends the input; an object in the open block is UNFINISHED, as it is at a block's end."""
         return self._take(self._fences.close(), "", self._fences.end)
 
     def _take(self, events: list[FenceEvent], text: str, base: int) -> list[str | Fault]:
-        found: list[str | Fault] = []
+        results: list[str | Fault] = []
         content: list[str] = []
-        counted = 0
+        counted_to = 0
         for event in events:
             if isinstance(event, str):
                 content.append(event)
             elif isinstance(event, Opened):
                 start = max(0, event.start - base)  # a fence that began in an earlier chunk stands in the first line
-                self._line += text.count("\n", counted, start)
-                counted = start
+                self._line += text.count("\n", counted_to, start)
+                counted_to = start
                 self._objects = Objects(self._limit, loose=self._is_loose, line=self._line + 1)
             else:
-                found += self._objects.feed("".join(content))
-                found += self._objects.close("block" if event.whole else "input")
+                results += self._objects.feed("".join(content))
+                results += self._objects.close("block" if event.whole else "input")
                 content.clear()
-        self._line += text.count("\n", counted)
+        self._line += text.count("\n", counted_to)
         if content:
-            found += self._objects.feed("".join(content))
-        return found
+            results += self._objects.feed("".join(content))
+        return results

@@ -1,7 +1,7 @@
-"""Chosen fields of the JSON documents in any text, each as soon as it is complete, while its document still grows.
+"""The values at JSONPaths in the JSON documents of any text, each as soon as it is complete.
 
 A document is an object or an array anywhere in the text; where a path selects the document itself, a line that
-holds nothing but a JSON scalar is one, too.
+contains nothing but a JSON scalar is one, too.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 
 from .automaton import Automaton
 from .documents import MAX_SIZE, UNFINISHED, Documents, Fault
-from .extract import Extraction, Found, Match, Piece
+from .extract import Extraction, Match, Piece, Results
 from .grammar import SCALAR
 from .path import Path
 
@@ -20,70 +20,70 @@ _scalar = re.compile(rf"[ \t\r]*+({SCALAR})[ \t\r]*+").fullmatch
 
 
 class Fields(Documents):
-    """`feed` returns what a chunk completes, in the order of completion: matches, pieces of a followed string, faults.
+    """Text in; out come, in the order of completion, Matches, Pieces of a followed string, and Faults.
 
-    `limit` bounds what must be held, in characters: one selected value, or one that a filter or an index from the end
-    makes wait.
+    `limit` bounds each value that must be held, in characters: a selected one, or one that a filter or an index from
+    the end makes wait. With `follow`, a selected string comes in Pieces while it grows.
     """
 
     def __init__(self, paths: list[Path], limit: int = MAX_SIZE, *, follow: bool = False) -> None:
         self._automaton = Automaton(paths)
-        self._found: Found = []
-        self._extraction = Extraction(self._automaton, self._found, limit, follow=follow)
+        self._results: Results = []
+        self._extraction = Extraction(self._automaton, self._results, limit, follow=follow)
         super().__init__(self._extraction, 1 << 62, arrays=True)
-        self._names = None if follow else self._automaton.root.names()
-        self._scalars = bool(self._automaton.root.accepts)
+        self._bulk = None if follow else self._automaton.root.bulk_values
+        self._selects_scalars = bool(self._automaton.root.accepts)
         self._value_limit = limit
-        self._prose_line: list[str] | None = []  # the pieces of the line at hand while it may be a scalar
-        self._prose_size = 0
+        self._line_parts: list[str] | None = []  # the parts of the line so far while it may be a scalar
+        self._line_size = 0  # characters in them
 
-    def feed(self, text: str) -> Found:
-        """What text completes."""
-        self.take(text)
+    def feed(self, text: str) -> Results:
+        """Returns the results that text completes."""
+        self.scan(text)
         return self._drain()
 
-    def close(self) -> Found:
-        """What the end of the input completes, or cuts."""
-        if self._scalars:
+    def close(self) -> Results:
+        """Ends the input; returns the results that its end completes, and a Fault for a document that it cuts."""
+        if self._selects_scalars:
             self._end_line()
         self.end()
         return self._drain()
 
-    def _drain(self) -> Found:
-        found = self._found[:]
-        self._found.clear()
-        return found
+    def _drain(self) -> Results:
+        results = self._results[:]  # a copy, since the extraction appends to the list
+        self._results.clear()
+        return results
 
-    def started(self, text: str, i: int, lead: str) -> None:
+    def on_start(self, text: str, i: int, lead: str) -> None:
         self._extraction.line = self._start_line
-        self._prose_line = None
+        self._line_parts = None
 
-    def skipped(self, text: str, i: int, why: str) -> None:
-        self._found.append(Fault(self._start_line, why))
+    def on_skipped(self, text: str, i: int, reason: str) -> None:
+        self._results.append(Fault(self._start_line, reason))
 
-    def cut(self, why: str) -> None:
-        self._found.append(Fault(self._start_line, why, UNFINISHED))
+    def on_cut(self, reason: str) -> None:
+        self._results.append(Fault(self._start_line, reason, UNFINISHED))
 
-    def whole(self, text: str, i: int, n: int) -> int:
+    def take_whole(self, text: str, i: int, n: int) -> int:
         """Takes one object after another while the guesses hold."""
-        names, taken = self._names, i
-        while names is not None and i >= 0:
-            end, matches = names.take_lines(text, i, n) if n - i <= self._value_limit else (i, [])
+        bulk, taken_to = self._bulk, i
+        while bulk is not None and i >= 0:
+            end, selections = bulk.decode_lines(text, i, n) if n - i <= self._value_limit else (i, [])
             if end == i:
-                end, matches = names.take(text, i, n)
-            if end == i or end - i > self._value_limit:  # a value in it may be too long: the scanner tells
+                end, selections = bulk.decode(text, i, n)
+            if end == i or end - i > self._value_limit:  # a value may be too long, which the extraction reports
                 break
-            self._found += matches
-            taken = end
+            self._results += selections
+            taken_to = end
             i = text.find("{", end, n)
             if text.find("[", end, i if i >= 0 else n) >= 0:
                 break
-        return taken
+        return taken_to
 
     # Scalars as documents.
 
-    def prose(self, text: str, i: int, n: int) -> None:
-        if not self._scalars:
+    def on_prose(self, text: str, i: int, n: int) -> None:
+        if not self._selects_scalars:
             return
         while (end := text.find("\n", i, n)) >= 0:
             self._add(text[i:end])
@@ -91,14 +91,14 @@ class Fields(Documents):
             i = end + 1
         self._add(text[i:n])
 
-    def _add(self, piece: str) -> None:
-        if self._prose_line is not None and piece:
-            self._prose_line.append(piece)
-            self._prose_size += len(piece)
-            if self._prose_size > self._value_limit:
-                self._prose_line = None
+    def _add(self, part: str) -> None:
+        if self._line_parts is not None and part:
+            self._line_parts.append(part)
+            self._line_size += len(part)
+            if self._line_size > self._value_limit:
+                self._line_parts = None
 
     def _end_line(self) -> None:
-        if self._prose_line and (match := _scalar("".join(self._prose_line))):
+        if self._line_parts and (match := _scalar("".join(self._line_parts))):
             self._extraction.scalar(match[1])
-        self._prose_line, self._prose_size = [], 0
+        self._line_parts, self._line_size = [], 0

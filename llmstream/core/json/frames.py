@@ -1,6 +1,7 @@
 """A stream of JSON objects, as the frames that a dialect's decoder takes.
 
-Lines of JSON, an array that grows, one answer in many lines: an object is a frame at its last brace.
+The stream may be lines of JSON, an array that grows, or one answer in many lines: an object is a frame at its last
+brace.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ class Parser:
         self._objects = Objects(limit)
 
     def feed(self, chunk: bytes) -> list[Frame]:
-        """The frames that chunk completes."""
-        found = self._objects.feed(self._decoder.feed(chunk))
-        return [("", (data if isinstance(data, str) else data.why).encode()) for data in found]
+        """Returns the frames that chunk completes."""
+        results = self._objects.feed(self._decoder.feed(chunk))
+        return [("", (item if isinstance(item, str) else item.reason).encode()) for item in results]
 
     def close(self) -> list[Frame]:
-        """Nothing: an object that has not ended is cut."""
+        """Returns no frame: an object that is open at the end is incomplete."""
         return []

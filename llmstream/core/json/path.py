@@ -1,18 +1,19 @@
-"""JSONPath (RFC 9535) as steps that can be taken while a document streams.
+"""JSONPath (RFC 9535) as segments that can be followed while a document streams.
 
-`jsonpath-rfc9535` parses, judges, and evaluates filters. Plain paths, of names, indices and wildcards, are read here:
-most paths are, and need no import then. A path without its `$` is short for the one with it.
+`jsonpath-rfc9535` parses paths, rejects invalid ones, and evaluates filters. Plain paths, of names, indices and
+wildcards, are parsed here: most paths are plain, and then need no import. A path may lack its `$`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 from ...errors import UsageError
 
-MAX_DEPTH = 300  # levels below a value that a filter's `..` looks at
+MAX_DEPTH = 300  # levels below a value to which a filter's `..` goes
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _DOTTED = rf"(?P<dots>\.\.?)(?:(?P<name>{_NAME})|\*)"
@@ -24,43 +25,48 @@ _is_plain = re.compile(rf"\$(?:{re.sub(r'[?]P<[a-z]+>', '?:', _SEGMENT)})*").ful
 
 
 class Segment:
-    """What one step selects of a value's children; with `descends`, of all its descendants' children as well."""
+    """What one segment selects of a value's children; with `descends`, of all its descendants' children as well.
+
+    `names`, `indices` and `slices` are decided on the way down; `wilds` counts wildcards, since `[*,*]` selects each
+    child twice. `from_end` are the indices and slices that an array's length decides. `filters` are expressions of
+    jsonpath-rfc9535.
+    """
 
     __slots__ = ("descends", "names", "wilds", "indices", "slices", "from_end", "filters")
 
     def __init__(self, descends: bool = False) -> None:
         self.descends = descends
         self.names: list[str] = []
-        self.wilds = 0  # how often all children are selected: `[*,*]` is twice
+        self.wilds = 0
         self.indices: list[int] = []
         self.slices: list[range] = []
-        self.from_end: list[int | slice] = []  # what the array's length decides
-        self.filters: list[Any] = []  # expressions of jsonpath-rfc9535
+        self.from_end: list[int | slice] = []
+        self.filters: list[Any] = []
 
     def name(self) -> str:
-        """The one name that it selects; "" if it selects anything else."""
+        """Returns the name that the segment selects, or "" if it selects anything else."""
         others = self.descends or self.wilds or self.indices or self.slices or self.from_end or self.filters
         return "" if others or len(self.names) != 1 else self.names[0]
 
     def count(self, key: str | int) -> int:
-        """How often the child at key is selected, filters and what counts from the end aside."""
+        """Counts how often the child at key is selected, by anything but filters and `from_end`."""
         if isinstance(key, str):
             return self.wilds + self.names.count(key)
         return self.wilds + self.indices.count(key) + sum(key in part for part in self.slices)
 
-    def counted(self, length: int) -> list[int]:
-        """The indices that `from_end` selects in an array of that length."""
-        found: list[int] = []
+    def indices_from_end(self, length: int) -> list[int]:
+        """Returns the indices that `from_end` selects in an array of that length."""
+        indices: list[int] = []
         for part in self.from_end:
             if isinstance(part, slice):
-                found += range(*part.indices(length)) if part.step != 0 else ()
+                indices += range(*part.indices(length)) if part.step != 0 else ()
             elif part + length >= 0:
-                found.append(part + length)
-        return found
+                indices.append(part + length)
+        return indices
 
 
 class Path:
-    """A compiled path. `rooted`: a filter looks at the whole document."""
+    """A compiled path. `rooted`: one of its filters refers to the whole document by `$`."""
 
     __slots__ = ("text", "segments", "rooted")
 
@@ -68,23 +74,23 @@ class Path:
         self.text, self.segments, self.rooted = text, segments, rooted
 
     def names(self, done: int) -> tuple[str, ...]:
-        """The names that are left after so many segments, if these are plain names only; else nothing."""
+        """Returns the names of the segments after the first `done`, or () if one of them is not a plain name."""
         names = [segment.name() for segment in self.segments[done:]]
         return tuple(names) if all(map(_is_name, names)) else ()
 
 
-def full(path: str) -> str:
-    """The path with its `$`: `title`, `.title` and `[0]` are short for `$.title` and `$[0]`."""
+def with_root(path: str) -> str:
+    """Adds the `$` that a path may lack: `title`, `.title` and `[0]` are short for `$.title` and `$[0]`."""
     if path.startswith("$"):
         return path
     return f"${path}" if path.startswith((".", "[")) else f"$.{path}"
 
 
 def compile_path(path: str) -> Path:
-    """Compiles a path; raises UsageError for one that RFC 9535 does not allow."""
+    """Compiles a path, with or without its `$`; raises UsageError for one that RFC 9535 does not allow."""
     if not path:
-        raise UsageError("the empty path selects nothing: say $ for the whole document")
-    text = full(path)
+        raise UsageError("the empty path selects nothing: use $ for the whole document")
+    text = with_root(path)
     if _is_plain(text):
         return Path(text, [_plain(match) for match in _segments(text, 1)])
     import jsonpath_rfc9535 as rfc
@@ -175,26 +181,24 @@ def _correct(part: Any) -> None:
             setattr(part, name, NullLiteral(operand.token, None))  # which the library takes for true
 
 
-class _Filters:
-    """The library's evaluation of filters, loaded when the first one is asked."""
+@cache
+def _evaluator() -> tuple[Callable[[Any, object, object], object], type[Exception]]:
+    """Loads the library's evaluation, which only filters need; returns a function and what that may raise."""
+    import jsonpath_rfc9535 as rfc
+    from jsonpath_rfc9535.filter_expressions import FilterContext
 
-    context: Any = None
-    environment: Any = None
-    error: type[Exception] = Exception
+    environment = rfc.JSONPathEnvironment()
+
+    def evaluate(expression: Any, value: object, root: Any) -> object:
+        return expression.evaluate(FilterContext(env=environment, current=value, root=root))
+
+    return evaluate, rfc.JSONPathError
 
 
 def holds(expression: Any, value: object, root: object) -> bool:
-    """Whether a filter's expression holds for a value of a document; RecursionError where that is nested too deeply."""
-    if _Filters.context is None:
-        import jsonpath_rfc9535 as rfc
-        from jsonpath_rfc9535.filter_expressions import FilterContext
-
-        _Filters.context, _Filters.environment, _Filters.error = (
-            FilterContext,
-            rfc.JSONPathEnvironment(),
-            rfc.JSONPathError,
-        )
+    """Whether a filter selects a value of the document `root`; raises RecursionError if it is nested too deeply."""
+    evaluate, error_type = _evaluator()
     try:
-        return bool(expression.evaluate(_Filters.context(env=_Filters.environment, current=value, root=root)))
-    except _Filters.error as error:
+        return bool(evaluate(expression, value, root))
+    except error_type as error:
         raise RecursionError from error

@@ -1,108 +1,104 @@
-"""One JSON value, recognised as it streams: RFC 8259 to the letter, cut at any character.
+"""One JSON value, checked as it streams: RFC 8259 to the letter, cut at any character.
 
-A state is a method that takes the text from an index on, says how far it came and sets the next state. What is open
-stands on a list, so depth is data. Each character is looked at by one state; runs of members, of elements and of
-string characters are matched by possessive regular expressions, that is in C and without backtracking.
+A state is a method that takes the text from an index on, returns the index behind what it took, and sets the next
+state. Open brackets are kept in a list, so depth costs no recursion. Each character is looked at by one state; runs of
+members, of elements and of string characters are matched by possessive regular expressions, that is in C and without
+backtracking.
 
-`live` makes the same machine useful to those who look inside: values whose depth is `live` are told to
-`on_begin` and `on_end`, all others are only checked. It is -1 here: nothing is told.
+A subclass that looks inside sets `watched_depth`: values at that depth are reported to `on_value` and `on_value_end`,
+all others are only checked. -1 reports nothing.
 
-Text is what `core.text` decodes: a byte that is not UTF-8 is a lone surrogate and breaks the grammar.
+Text is what `core.text` decodes: a byte that is not UTF-8 is a lone surrogate and is not valid JSON.
 """
 
 from __future__ import annotations
 
-from .grammar import Step, body, elements_run, end, members_run, number, number_run, space, whole_key
+from .grammar import Step, elements_run, end, members_run, number, number_run, space, string_body, whole_key
 
-RUN = 128  # characters from which on a run is tried
-MAX_DEPTH = 200_000  # what is open costs memory, even where all else is let go
-ESCAPED = '"\\/bfnrt'
+RUN = 128  # characters that must be left of a chunk before a run is tried
+MAX_DEPTH = 200_000  # open brackets: they are what stays in memory of a document whose text is not kept
+ESCAPES = '"\\/bfnrt'
 HEX = "0123456789ABCDEFabcdef"
 LITERALS = {"t": "true", "f": "false", "n": "null"}
 
 
-class _Runs:
-    """The matchers, compiled when bulk input asks for them (milliseconds that a short stream never pays)."""
-
-    members: Step | None = None
-    elements: Step | None = None
-    plain: Step | None = None  # elements that are no objects
-
-
 class Scanner:
-    """Checks one object or array. After `feed`: `done`, or `fault` says why it cannot be JSON, or it wants more."""
+    """Checks one object or array.
+
+    After `feed`, `done` is true, or `error` says why the text is not JSON, or both are falsy and the value goes on.
+    """
 
     def __init__(self) -> None:
         self._starts: dict[str, Step] = {'"': self._open_string, "{": self._open_object, "[": self._open_array}
         self._starts |= dict.fromkeys("-0123456789", self._open_number)
         self._starts |= dict.fromkeys(LITERALS, self._open_literal)
-        self.stack: list[str] = []  # the closing brackets awaited
-        self.live = -1
+        self.stack: list[str] = []  # the closing brackets that are still to come
+        self.watched_depth = -1
         self.start()
 
     def start(self) -> None:
-        """Forgets what was, and awaits a value."""
+        """Resets the scanner for the next value."""
         self.stack.clear()
         self.done = False
-        self.fault = ""
-        self.has_members = False  # an object with a key was met: this is meant to be JSON
-        self._held: list[str] = []  # the pieces of a key or number that a chunk's end has cut
-        self._held_size = 0
-        self._token_from = -1  # where in this chunk it begins or goes on
+        self.error = ""
+        self.has_members = False  # an object had a key: this text was meant to be JSON
+        self._token_parts: list[str] = []  # of a key or number that goes on in the next chunk
+        self._token_size = 0  # characters in them
+        self._token_start = -1  # index in this chunk where the key or number begins or goes on; -1: there is no token
         self._is_key = False
-        self._hex = 0
-        self._rest = ""
+        self._hex_digits = 0  # that a \u escape still lacks
+        self._literal_rest = ""
         self._step: Step = self._value
 
     def feed(self, text: str, i: int, n: int) -> int:
-        """Scans text[i:n]; returns where it stopped: n, or behind the value, or at the character that broke it."""
-        if self._token_from >= 0:
-            self._token_from = i
+        """Scans text[i:n]; returns the index where it stopped: n, behind the value, or at the first wrong character."""
+        if self._token_start >= 0:
+            self._token_start = i
         while i < n:
             i = self._step(text, i, n)
-            if self.done or self.fault:
+            if self.done or self.error:
                 return i
-        if self._token_from >= 0:
-            self._held.append(text[self._token_from : n])
-            self._held_size += n - self._token_from
+        if self._token_start >= 0:
+            self._token_parts.append(text[self._token_start : n])
+            self._token_size += n - self._token_start
         return i
 
     @property
     def in_string(self) -> bool:
-        """Whether it stopped inside a string."""
+        """Whether the scanner stopped inside a string."""
         return self._step in (self._string, self._escape)
 
     @property
     def in_escape(self) -> bool:
-        """Whether it stopped right behind a backslash."""
-        return self._step == self._escape and not self._hex and not self.fault
+        """Whether the scanner stopped right behind a backslash."""
+        return self._step == self._escape and not self._hex_digits and not self.error
 
-    # What others look at.
+    # Hooks for subclasses.
 
-    def on_begin(self, text: str, i: int) -> None:
-        """A value at depth `live` begins at text[i]."""
+    def on_value(self, text: str, i: int) -> None:
+        """A value at the watched depth begins at text[i]."""
 
     def on_key(self, key: str) -> None:
-        """The source text of a key at depth `live`, without its quotes."""
+        """A key at the watched depth has ended; `key` is its source text without the quotes."""
 
-    def on_end(self, text: str, i: int) -> None:
-        """It ended before text[i]."""
+    def on_value_end(self, text: str, i: int) -> None:
+        """The value at the watched depth has ended before text[i]."""
 
-    def on_leave(self) -> None:
-        """The container that holds the values at depth `live` ends."""
+    def on_container_end(self) -> None:
+        """The container of the values at the watched depth has ended."""
 
     def skip_elements(self, text: str, i: int, n: int) -> int:
-        """Takes elements at depth `live` by a quicker way, each with its comma or last in its array."""
+        """Takes elements at the watched depth by a fast path, each with its comma or last in its array."""
         return i
 
     def skip_members(self, text: str, i: int, n: int) -> int:
-        """Skips members at depth `live` that matter to nobody."""
+        """Skips members at the watched depth that no path selects, each with its comma or last in its object."""
         return i
 
     # States.
 
-    def _break(self, i: int, why: str) -> int:
-        self.fault = why
+    def _fail(self, i: int, reason: str) -> int:
+        self.error = reason
         return i
 
     def _value(self, text: str, i: int, n: int) -> int:
@@ -111,15 +107,15 @@ class Scanner:
             return n
         start = self._starts.get(text[i])
         if start is None:
-            return self._break(i, "a value is missing")
-        if len(self.stack) == self.live:
-            self.on_begin(text, i)
+            return self._fail(i, "a value is missing")
+        if len(self.stack) == self.watched_depth:
+            self.on_value(text, i)
         return start(text, i, n)
 
     def _element(self, text: str, i: int, n: int) -> int:
         if n - i > RUN:
-            i, begun = self._skip_elements(text, i, n), i
-            if i > begun and text[i - 1] != ",":
+            i, start = self._skip_elements(text, i, n), i
+            if i > start and text[i - 1] != ",":
                 self._step = self._next
                 return i
         self._step = self._value
@@ -145,49 +141,42 @@ class Scanner:
 
     def _key(self, text: str, i: int, n: int) -> int:
         if n - i > RUN:
-            i, begun = self._skip_members(text, i, n), i
-            if i > begun and text[i - 1] != ",":
+            i, start = self._skip_members(text, i, n), i
+            if i > start and text[i - 1] != ",":
                 self._step = self._next
                 return i
         i = end(space(text, i, n))
         if i == n:
             return n
         if text[i] != '"':
-            return self._break(i, "a key in double quotes is missing")
+            return self._fail(i, "a key in double quotes is missing")
         if (key := whole_key(text, i, n)) and key.end() < n:
-            if len(self.stack) == self.live:
+            if len(self.stack) == self.watched_depth:
                 self.on_key(key[1])
             return self._value(text, key.end(), n)
         self._is_key = True
-        if len(self.stack) == self.live:
-            self._token_from = i + 1
+        if len(self.stack) == self.watched_depth:
+            self._token_start = i + 1
         self._step = self._string
         return i + 1
 
     def _skip_elements(self, text: str, i: int, n: int) -> int:
-        if len(self.stack) == self.live:
+        if len(self.stack) == self.watched_depth:
             return self.skip_elements(text, i, n)
-        if not self.has_members:  # a run would not tell that it has met a key: the first object goes by states
-            if _Runs.plain is None:
-                _Runs.plain = elements_run(objects=False)
-            return _Runs.plain(text, i, n)
-        if _Runs.elements is None:
-            _Runs.elements = elements_run()
-        return _Runs.elements(text, i, n)
+        # A run does not report that it met a key, so the states take the first object.
+        return elements_run(True, self.has_members)(text, i, n)
 
     def _skip_members(self, text: str, i: int, n: int) -> int:
-        if len(self.stack) == self.live:
+        if len(self.stack) == self.watched_depth:
             return self.skip_members(text, i, n)
-        if _Runs.members is None:
-            _Runs.members = members_run()
-        return _Runs.members(text, i, n)
+        return members_run()(text, i, n)
 
     def _colon(self, text: str, i: int, n: int) -> int:
         i = end(space(text, i, n))
         if i == n:
             return n
         if text[i] != ":":
-            return self._break(i, "a colon is missing")
+            return self._fail(i, "a colon is missing")
         self._step = self._value
         return i + 1
 
@@ -199,7 +188,7 @@ class Scanner:
         if text[i] == close:
             return self._close(text, i)
         if text[i] != ",":
-            return self._break(i, f"a comma or {close} is missing")
+            return self._fail(i, f"a comma or {close} is missing")
         self._step = self._key if close == "}" else self._element
         return i + 1
 
@@ -211,20 +200,20 @@ class Scanner:
 
     def _open(self, i: int, close: str, step: Step) -> int:
         if len(self.stack) == MAX_DEPTH:
-            return self._break(i, f"it is nested deeper than {MAX_DEPTH}")
+            return self._fail(i, f"it is nested deeper than {MAX_DEPTH}")
         self.stack.append(close)
         self._step = step
         return i + 1
 
     def _close(self, text: str, i: int) -> int:
         self.stack.pop()
-        if len(self.stack) == self.live - 1:
-            self.on_leave()
-        return self._ended(text, i + 1)
+        if len(self.stack) == self.watched_depth - 1:
+            self.on_container_end()
+        return self._end_value(text, i + 1)
 
-    def _ended(self, text: str, i: int) -> int:
-        if len(self.stack) == self.live:
-            self.on_end(text, i)
+    def _end_value(self, text: str, i: int) -> int:
+        if len(self.stack) == self.watched_depth:
+            self.on_value_end(text, i)
         self._step = self._next
         self.done = not self.stack
         return i
@@ -235,37 +224,37 @@ class Scanner:
         return self._string(text, i + 1, n) if i + 1 < n else n
 
     def _string(self, text: str, i: int, n: int) -> int:
-        i = end(body(text, i, n))
+        i = end(string_body(text, i, n))
         if i == n:
             return n
         if text[i] == "\\":
             self._step = self._escape
             return i + 1
         if text[i] != '"':
-            return self._break(i, "a control character or a byte that is not UTF-8 stands in a string")
+            return self._fail(i, "a string has a control character or a byte that is not UTF-8")
         if not self._is_key:
-            return self._ended(text, i + 1)
-        if self._token_from >= 0:
+            return self._end_value(text, i + 1)
+        if self._token_start >= 0:
             self.on_key(self._token(text, i))
         self._step = self._colon
         return i + 1
 
     def _escape(self, text: str, i: int, n: int) -> int:
-        """An escape that the pattern refused: cut by the chunk's end, or wrong."""
-        if self._hex:
+        """Takes one character of an escape that the pattern refused: the chunk's end cuts it, or it is wrong."""
+        if self._hex_digits:
             if text[i] not in HEX:
-                return self._break(i, "\\u wants four hexadecimal digits")
-            self._hex -= 1
+                return self._fail(i, "\\u lacks its four hexadecimal digits")
+            self._hex_digits -= 1
         elif text[i] == "u":
-            self._hex = 4
-        elif text[i] not in ESCAPED:
-            return self._break(i, "an escape that JSON does not have stands in a string")
-        if not self._hex:
+            self._hex_digits = 4
+        elif text[i] not in ESCAPES:
+            return self._fail(i, "a string has an invalid escape")
+        if not self._hex_digits:
             self._step = self._string
         return i + 1
 
     def _open_number(self, text: str, i: int, n: int) -> int:
-        self._token_from = i
+        self._token_start = i
         self._step = self._in_number
         return self._in_number(text, i, n)
 
@@ -274,25 +263,25 @@ class Scanner:
         if i == n:
             return n
         if number(self._token(text, i)) is None:
-            return self._break(i, "a number is malformed")
-        return self._ended(text, i)
+            return self._fail(i, "a number is malformed")
+        return self._end_value(text, i)
 
     def _token(self, text: str, i: int) -> str:
-        token = text[self._token_from : i]
-        if self._held:
-            token = "".join((*self._held, token))
-            self._held.clear()
-            self._held_size = 0
-        self._token_from = -1
+        token = text[self._token_start : i]
+        if self._token_parts:
+            token = "".join((*self._token_parts, token))
+            self._token_parts.clear()
+            self._token_size = 0
+        self._token_start = -1
         return token
 
     def _open_literal(self, text: str, i: int, n: int) -> int:
-        self._rest = LITERALS[text[i]][1:]
+        self._literal_rest = LITERALS[text[i]][1:]
         self._step = self._literal
         return i + 1
 
     def _literal(self, text: str, i: int, n: int) -> int:
-        if text[i] != self._rest[0]:
-            return self._break(i, "a word that JSON does not have stands for a value")
-        self._rest = self._rest[1:]
-        return i + 1 if self._rest else self._ended(text, i + 1)
+        if text[i] != self._literal_rest[0]:
+            return self._fail(i, "a word is neither true, false nor null")
+        self._literal_rest = self._literal_rest[1:]
+        return i + 1 if self._literal_rest else self._end_value(text, i + 1)

@@ -1,25 +1,25 @@
-"""JSON string bodies as text: whole, and as they stream."""
+"""JSON string bodies as text: whole, and as they stream. A body is what stands between the quotes."""
 
 from __future__ import annotations
 
 import re
 
 _escape = re.compile(r'\\(?:u([0-9A-Fa-f]{4})|(["\\/bfnrt]))')
-_PLAIN = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _pair = re.compile("[\ud800-\udbff][\udc00-\udfff]").sub
 _unfinished = re.compile(r"(?:\\u[dD][89abAB][0-9A-Fa-f]{2})?+(?:\\(?:u[0-9A-Fa-f]{0,3}+)?+)?+").match
 
 
-def unescaped(body: str) -> str:
-    """The text of a string's body (what stands between its quotes, valid). Lone surrogates stay as they are."""
+def unescape(body: str) -> str:
+    """Returns the text of a valid body. Lone surrogates stay as they are."""
     if "\\" not in body:
         return body
-    return _pair(_join, _escape.sub(_decoded, body))
+    return _pair(_join, _escape.sub(_decode, body))
 
 
-def _decoded(match: re.Match[str]) -> str:
+def _decode(match: re.Match[str]) -> str:
     code, letter = match.groups()
-    return chr(int(code, 16)) if code else _PLAIN.get(letter, letter)
+    return chr(int(code, 16)) if code else _CONTROLS.get(letter, letter)
 
 
 def _join(match: re.Match[str]) -> str:
@@ -34,23 +34,23 @@ class Unescaper:
         self._rest = ""
 
     def feed(self, piece: str) -> str:
-        """The text that piece completes."""
+        """Returns the text that piece completes."""
         body = self._rest + piece
         self._rest = ""
         if "\\" not in body:
             return body
         cut = _cut(body)
         self._rest = body[cut:]
-        return unescaped(body[:cut])
+        return unescape(body[:cut])
 
     def close(self) -> str:
-        """The string ended: a high surrogate that waited for its pair."""
+        """Ends the string; returns the high surrogate that waited for the other half of its pair."""
         rest, self._rest = self._rest, ""
-        return unescaped(rest)
+        return unescape(rest)
 
 
 def _cut(body: str) -> int:
-    """Where the tail that must wait begins: the half of an escape, and of a surrogate pair."""
+    """Returns where the tail begins that must wait: part of an escape, or the first half of a surrogate pair."""
     for start in range(max(0, len(body) - 12), len(body)):
         if body[start] == "\\" and not _backslashes(body, start) % 2:
             match = _unfinished(body, start)
@@ -60,7 +60,7 @@ def _cut(body: str) -> int:
 
 
 def _backslashes(body: str, end: int) -> int:
-    """How many backslashes stand right before end."""
+    """Counts the backslashes right before end."""
     count = 0
     while count < end and body[end - count - 1] == "\\":
         count += 1

@@ -15,11 +15,11 @@ class _Spans(Documents):
         self.found: list[Span] = []
         self.too_long = False  # one was
 
-    def ended(self, text: str, i: int) -> None:
+    def on_end(self, text: str, i: int) -> None:
         self.found.append((self._start, self._base + i))
 
-    def broke(self, text: str, i: int) -> None:
-        self.too_long = self.too_long or not self.scanner.fault
+    def on_broken(self, text: str, i: int) -> None:
+        self.too_long = self.too_long or not self.scanner.error
 
     @property
     def reached(self) -> int:
@@ -45,7 +45,7 @@ class JsonValue(Condition):
 
     def feed(self, text: str) -> Span | None:
         spans = self._spans
-        spans.take(text)
+        spans.scan(text)
         if spans.too_long and not self.note:
             self.note = f"a JSON value longer than {self._limit} characters was not waited for"
         if len(spans.found) < self._left:

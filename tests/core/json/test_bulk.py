@@ -5,47 +5,53 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from llmstream.core.json.bulk import Bulk, Names
-from llmstream.core.json.extract import normalized
+from llmstream.core.json.bulk import BulkObjects, BulkValues
+from llmstream.core.json.extract import normalized_path
 from llmstream.core.json.fields import Fields
 from llmstream.core.json.path import compile_path
 
 from .test_scanner import BROKEN, VALID
 
 
-def taken(bulk: Bulk, text: str) -> bool:
-    return bulk.take(text + "\n", 0, len(text) + 1)[0] > 0
+def taken(bulk: BulkObjects, text: str) -> bool:
+    return bulk.decode(text + "\n", 0, len(text) + 1)[0] > 0
 
 
 @pytest.mark.parametrize("text", [text for text in BROKEN if text[0] == "{"])
 def test_what_is_not_json_is_refused(text):
     wrapped = '{"z":' + text + "}"
     for candidate in (text, wrapped):
-        assert not taken(Bulk(), candidate)
-        assert not taken(Names.of([("q",)], [0]), candidate)
-        assert not taken(Names.of([("z",)], [0]), candidate)
-        assert not taken(Names.of([("z", "q")], [0]), candidate)
+        assert not taken(BulkObjects(), candidate)
+        assert not taken(BulkValues.of([("q",)], [0]), candidate)
+        assert not taken(BulkValues.of([("z",)], [0]), candidate)
+        assert not taken(BulkValues.of([("z", "q")], [0]), candidate)
 
 
 @pytest.mark.parametrize("text", [text for text in VALID if text[0] == "{"])
 def test_what_is_taken_is_whole(text):
-    bulk = Bulk()
-    end, minified = bulk.take(text + "\n", 0, len(text) + 1)
+    bulk = BulkObjects()
+    end, minified = bulk.decode(text + "\n", 0, len(text) + 1)
     assert (end, minified) in ((len(text), msgspec.json.format(text, indent=-1)), (0, None))
 
 
 def test_a_failed_guess_is_not_made_twice():
     text = '{"a" 1} {"b":2}\n'
-    tried = []
-    bulk = Bulk(lambda text: tried.append(text) or msgspec.json.decode(text))
-    assert bulk.take(text, 0, len(text)) == (0, None)
-    assert bulk.take(text, 8, len(text)) == (8, None)
-    assert tried == [text[:-1]]
+    attempts = []
+
+    class Counting(BulkObjects):
+        def _decode_object(self, text: str) -> object:
+            attempts.append(text)
+            return super()._decode_object(text)
+
+    bulk = Counting()
+    assert bulk.decode(text, 0, len(text)) == (0, None)
+    assert bulk.decode(text, 8, len(text)) == (8, None)
+    assert attempts == [text[:-1]]
 
 
 @pytest.mark.parametrize("paths", [[()], [("a",), ("a", "b")], [("a", "b"), ("a",)], [("a",), ("a",)]])
 def test_paths_that_cross_are_not_for_names(paths):
-    assert Names.of(paths, [0, 1]) is None
+    assert BulkValues.of(paths, [0, 1]) is None
 
 
 @pytest.mark.parametrize(
@@ -62,7 +68,7 @@ def test_paths_that_cross_are_not_for_names(paths):
     ],
 )
 def test_names(text, found):
-    assert Names.of([("a",), ("b", "c")], [0, 1]).take(text + "\n", 0, len(text) + 1)[1] == found
+    assert BulkValues.of([("a",), ("b", "c")], [0, 1]).decode(text + "\n", 0, len(text) + 1)[1] == found
 
 
 LINES = '{"a":{"b":1},"c":[1, 2]}\n{"x":0}\n{"c":"\\u00e9"}\n'
@@ -71,8 +77,8 @@ UNUSUAL += ['{"c":1}{"c":2}', '{"c":1}, {"c":2}', '12 {"a":1}', '{"a":[{"b":1}]}
 
 
 def test_lines_are_taken_at_once():
-    names = Names.of([("c",)], [7])
-    end, found = names.take_lines(LINES + '{"c":', 0, len(LINES) + 5)
+    names = BulkValues.of([("c",)], [7])
+    end, found = names.decode_lines(LINES + '{"c":', 0, len(LINES) + 5)
     assert (end, found) == (len(LINES) - 1, [(7, ("c",), "[1,2]"), (7, ("c",), '"\\u00e9"')])
 
 
@@ -84,6 +90,8 @@ def test_lines_agree_with_single_steps(line, path):
     def found(chunks: list[str]) -> list[object]:
         core = Fields([compile_path(path)])
         items = [item for chunk in chunks for item in core.feed(chunk)] + core.close()
-        return [(item[0], normalized(item[1]), item[2]) if isinstance(item, tuple) else item.line for item in items]
+        return [
+            (item[0], normalized_path(item[1]), item[2]) if isinstance(item, tuple) else item.line for item in items
+        ]
 
     assert found([text]) == found(list(text))

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmstream.core.json.extract import normalized
+from llmstream.core.json.extract import normalized_path
 from llmstream.core.json.fields import Fault, Fields
-from llmstream.core.json.path import compile_path, full
-from llmstream.core.json.strings import Unescaper, unescaped
+from llmstream.core.json.path import compile_path, with_root
+from llmstream.core.json.strings import Unescaper, unescape
 from llmstream.errors import UsageError
 
 from ...support.chunks import FEW, same
@@ -26,7 +26,7 @@ def fields(chunks: list[str], *paths: str, **options: object) -> list[object]:
     found, unescaper = [], Unescaper()
     for item in [item for chunk in chunks for item in core.feed(chunk)] + core.close():
         if isinstance(item, tuple):
-            found.append((normalized(item[1]), item[2]))
+            found.append((normalized_path(item[1]), item[2]))
         elif isinstance(item, Fault):
             found.append(item.line)
         else:
@@ -50,7 +50,7 @@ def bag(pairs: list[tuple[str, object]]) -> Counter:
     ["title", "meta.score", "items[*].name", ".a", "[0]", "a..b", "_x9", "a[0][1].*", "['a'].b", "ключ", "[?@.a]"],
 )
 def test_short_paths(short):
-    text = full(short)
+    text = with_root(short)
     jsonpath_rfc9535.compile(text)
     assert text.startswith("$")
     assert repr_of(compile_path(short)) == repr_of(compile_path(text))
@@ -189,7 +189,7 @@ def test_what_is_open_is_bounded(opening):
     for _ in range(16):
         found += core.feed(opening * 50_000)
         assert len(core.scanner.stack) <= 200_000
-    assert [item.why[:26] for item in found + core.close()][:1] == ["it is nested deeper than 2"] * (opening != "[")
+    assert [item.reason[:26] for item in found + core.close()][:1] == ["it is nested deeper than 2"] * (opening != "[")
 
 
 def test_keys_and_numbers_are_bounded():
@@ -257,6 +257,6 @@ def test_bulk_and_single_steps_agree(value):
 def test_strings_are_unescaped_as_json_does(value):
     for text in (json.dumps(json.dumps(value)), json.dumps(json.dumps(value), ensure_ascii=False)):
         body = text[1:-1]
-        assert unescaped(body) == json.loads(text)
+        assert unescape(body) == json.loads(text)
         unescaper = Unescaper()
         assert "".join(map(unescaper.feed, body)) + unescaper.close() == json.loads(text)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmstream.core.json.extract import normalized
+from llmstream.core.json.extract import normalized_path
 from llmstream.core.json.fields import Fault, Fields
 from llmstream.core.json.objects import Objects
 from llmstream.core.json.path import compile_path
@@ -20,9 +20,9 @@ PATHS = ["[*].a", "a", "..a", "[*][*].a", "[0].a", "[-1].a", "[*].b.a", "b[*].a"
 def told(found: list[object]) -> list[object]:
     """Matches with their paths, objects as they are, faults as what the user reads of them."""
     return [
-        (item.line, item.kind, item.why)
+        (item.line, item.kind, item.reason)
         if isinstance(item, Fault)
-        else (item[0], normalized(item[1]), item[2])
+        else (item[0], normalized_path(item[1]), item[2])
         if isinstance(item, tuple)
         else item
         for item in found

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from llmstream.core.json.extract import normalized
+from llmstream.core.json.extract import normalized_path
 from llmstream.core.json.fenced import FencedObjects
 from llmstream.core.json.fields import Fields
 from llmstream.core.json.objects import Objects
@@ -72,5 +72,5 @@ def test_a_match_costs_the_same_at_any_depth():
             held[id(at)] = len(at)
             at = at[0] if isinstance(at[0], tuple) else ()
     assert (len(found), sum(held.values()) <= 6 * depth) == (depth, True)
-    assert normalized(found[2][1]) == "$['b']['b']['a']"
-    assert normalized(core.feed("}")[0][1]) == "$" + "['b']" * depth + "[0]" * depth + "['a']"
+    assert normalized_path(found[2][1]) == "$['b']['b']['a']"
+    assert normalized_path(core.feed("}")[0][1]) == "$" + "['b']" * depth + "[0]" * depth + "['a']"

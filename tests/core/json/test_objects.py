@@ -20,7 +20,7 @@ def objects(chunks: list[str], fenced: bool = False, **options: object) -> list[
     """The objects as text, the faults as (line, reason, text)."""
     core = (FencedObjects if fenced else Objects)(**options)
     found = [item for chunk in chunks for item in core.feed(chunk)] + core.close()
-    return [item if isinstance(item, str) else (item.line, item.why, item.text, item.kind) for item in found]
+    return [item if isinstance(item, str) else (item.line, item.reason, item.text, item.kind) for item in found]
 
 
 def found(text: str, **options: object) -> list[str]:

@@ -12,7 +12,7 @@ import re
 import pytest
 
 from llmstream.core.json.documents import BULK
-from llmstream.core.json.extract import normalized
+from llmstream.core.json.extract import normalized_path
 from llmstream.core.json.fields import Fields
 from llmstream.core.json.path import compile_path
 from llmstream.errors import UsageError
@@ -380,7 +380,7 @@ def test_normalized_paths(name):
     text = json.dumps([{name: [None, 1]}])
     assert every_cut(text, "$[*].*[1]") == [(path, "1")]
     assert every_cut(text, path) == [(path, "1")]  # a normalized path is a query for its own place
-    assert normalized(Fields([compile_path("$[*].*[1]")]).feed(text)[0][1]) == path
+    assert normalized_path(Fields([compile_path("$[*].*[1]")]).feed(text)[0][1]) == path
 
 
 INVALID = [

@@ -20,8 +20,8 @@ def scan(chunks: list[str]) -> tuple[str, int]:
     for chunk in chunks:
         i = scanner.feed(chunk, 0, len(chunk))
         taken += i
-        if scanner.fault:
-            return scanner.fault, taken
+        if scanner.error:
+            return scanner.error, taken
         if scanner.done:
             return "done", taken
     return "more", taken

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmstream.core.json.mend import closed, mended
+from llmstream.core.json.repair import close_object, repair_object
 
 from .test_scanner import dump, styles, values
 
@@ -42,7 +42,7 @@ from .test_scanner import dump, styles, values
     ],
 )
 def test_closed(text, wanted):
-    assert closed(text) == wanted
+    assert close_object(text) == wanted
 
 
 def is_within(part: object, whole: object) -> bool:
@@ -62,7 +62,7 @@ def test_each_start_of_an_object_can_be_closed(value, style):
     value = json.loads(text)
     for end in range(2, len(text), len(text) // 50 + 1):
         if text[:end].strip(" \n") != "{":
-            assert is_within(json.loads(closed(text[:end])), value)
+            assert is_within(json.loads(close_object(text[:end])), value)
 
 
 @pytest.mark.parametrize(
@@ -86,4 +86,4 @@ def test_each_start_of_an_object_can_be_closed(value, style):
     ],
 )
 def test_mended(text, wanted):
-    assert mended(text) == wanted
+    assert repair_object(text) == wanted

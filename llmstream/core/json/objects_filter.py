@@ -1,0 +1,64 @@
+"""The JSON objects of a text as commands and library share them: as text, and broken ones with what became of them.
+
+A command prints the text, the library parses it; each words its own reports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from .documents import UNFINISHED, Fault
+from .objects import Objects
+
+if TYPE_CHECKING:
+    from .fenced import FencedObjects
+
+SKIPPED, CLOSED, REPAIRED = "skipped", "closed", "repaired"
+
+
+class ObjectsFilter:
+    """Text in, the text of each object out.
+
+    `max_size` bounds one object, in characters. `fenced` looks only into fenced code blocks. `partial` closes an object
+    that the end cuts, `repair` repairs malformed ones. For each broken object, `on_fault` is called in its place with
+    the Fault and CLOSED, REPAIRED or SKIPPED.
+    """
+
+    def __init__(
+        self, max_size: int, fenced: bool, repair: bool, partial: bool, on_fault: Callable[[Fault, str], object]
+    ) -> None:
+        self._core = _core(max_size, fenced, repair)
+        self._repair, self._partial, self._on_fault = repair, partial, on_fault
+
+    def feed(self, text: str) -> Iterator[str]:
+        """Returns the objects that text completes; take them before the next call."""
+        return self._texts(self._core.feed(text))
+
+    def close(self) -> Iterator[str]:
+        """Ends the input; returns what its end leaves."""
+        return self._texts(self._core.close())
+
+    def _texts(self, results: list[str | Fault]) -> Iterator[str]:
+        for item in results:
+            if text := item if isinstance(item, str) else self._fixed(item):
+                yield text
+
+    def _fixed(self, fault: Fault) -> str:
+        from .repair import close_object, repair_object
+
+        text, outcome = "", SKIPPED
+        if fault.kind == UNFINISHED and self._partial:
+            text, outcome = close_object(fault.text), CLOSED
+        elif self._repair and (text := repair_object(fault.text)):
+            outcome = REPAIRED
+        self._on_fault(fault, outcome)
+        return text
+
+
+def _core(max_size: int, fenced: bool, loose: bool) -> Objects | FencedObjects:
+    if not fenced:
+        return Objects(max_size, loose=loose)
+    from .fenced import FencedObjects
+
+    return FencedObjects(max_size, loose=loose)
