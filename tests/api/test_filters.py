@@ -389,7 +389,7 @@ def test_over_the_openai_sdk():
             books = llmstream.json_objects(pieces)
             assert [next(books)["title"], next(books)["title"]] == ["Emma", "Persuasion"]
             books.close()
-        assert it.left.wait(WAIT_S)
+        assert it.client_left.wait(WAIT_S)
 
 
 def test_over_the_openai_sdk_asynchronously_down_to_the_connection():
@@ -409,7 +409,7 @@ def test_over_the_openai_sdk_asynchronously_down_to_the_connection():
                 model="m", stream=True, messages=[{"role": "user", "content": "Code"}]
             )
             assert [piece async for piece in llmstream.code(Texts(stream))] == ["x = 1\n"]
-            assert await asyncio.to_thread(it.left.wait, 20)
+            assert await asyncio.to_thread(it.client_left.wait, 20)
 
     with Provider([head(), *map(chat_text, ["```\n", "x = 1\n", "```\n"]), "hold"]) as it:
         asyncio.run(run(it.url))
@@ -425,7 +425,7 @@ def test_over_the_anthropic_sdk():
             client.messages.stream(model="m", max_tokens=9, messages=[{"role": "user", "content": "Count"}]) as stream,
         ):
             assert "".join(llmstream.until(stream.text_stream, words=3)) == "One two three"
-        assert it.left.wait(WAIT_S)
+        assert it.client_left.wait(WAIT_S)
 
 
 # The package's face.
