@@ -1,13 +1,13 @@
-"""The journal: what is finished, on disk before anybody is told, so that a second run does only what is missing.
+"""The journal of map: answers are on disk before they are printed, so that a second run sends only what is missing.
 
-It is NDJSON, a head and then one line a finished prompt:
+It is NDJSON, a head and then one line for each finished prompt:
 
     {"journal": 1}
     {"key": "...", "digest": "...", "record": {...}}
 
-Lines are only ever added, and of two with one key the later counts. Those of one commit are written at the end of
-the whole lines that are known to be on disk, so that a write which broke off, by a full disk, a crash or a signal,
-leaves at most a torn end: it is cut off at once or else by the next run, and writing it again is harmless.
+Lines are only appended; of two lines with one key the later counts. Each commit writes behind the complete lines that
+are on disk. So a write that is interrupted, by a full disk, a crash or a signal, leaves at most an incomplete line at
+the end: it is cut off at once or by the next run, and writing it again is harmless.
 """
 
 from __future__ import annotations
@@ -25,51 +25,50 @@ from .. import stdio
 from ..errors import OutputFailed, UsageError
 
 HEAD = b'{"journal": 1}\n'
-BLOCK = 1 << 16  # bytes read at once
-# An answer is named in the index by a hash of this size: with fewer than 16 bytes the object is a quarter smaller.
-SIZE = 15
-SYNC = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
+READ_BYTES = 1 << 16  # at once
+HASH_BYTES = 15  # of a key in the index; from 16 bytes on the object is a quarter larger
+fdatasync = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
 
 
 def digest(parts: object) -> str:
-    """What makes a request, any JSON, as 32 hexadecimal digits: the order of the members of an object means nothing."""
+    """Returns a hash of a JSON value: 32 hexadecimal digits that do not depend on the order of members."""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 class Journal:
-    """The journal at `path`, which is created where there is none, for this process alone.
+    """The journal at `path`, created if missing, and locked for this process alone.
 
-    `torn` is how many bytes of a torn last line were cut off, `changed` how many keys `find` knew with another
-    digest. Memory: about 130 bytes an earlier line, the longest line, and what is pending.
+    `torn_bytes` counts the bytes of an incomplete last line that were cut off, `changed` the keys that `find` has found
+    with another digest. Memory: about 130 bytes for each line of earlier runs, the longest line, and the pending lines.
 
-    Raises UsageError where the file is no journal (it is left as it is), cannot be opened, or is at work already;
-    OutputFailed where a new one cannot be begun.
+    Raises UsageError if the file is not a journal (it is left as it is), cannot be opened, or is in use; OutputFailed
+    if the head of a new one cannot be written.
     """
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._pending: list[bytes] = []
-        self.changed = self.torn = 0
+        self.changed = self.torn_bytes = 0
         try:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
         except OSError as error:
             raise UsageError(f"cannot write {path}: {error.strerror}") from None
         try:
             self._require_file(fd)
-            self._file = open(fd, "rb", buffering=BLOCK)  # noqa: SIM115 - the journal is the context
+            self._file = open(fd, "rb", buffering=READ_BYTES)  # noqa: SIM115 - closed by close()
         except BaseException:
             os.close(fd)
             raise
         try:
-            self._begin()
+            self._lock_and_init()
             self._index, self._end = self._read()
         except BaseException:
             self._file.close()
             raise
 
     def find(self, key: str, digest: str) -> dict[str, Any] | None:
-        """The record that an earlier run has kept; None where it has none, or one of another request."""
+        """Returns the record of an earlier run; None if there is none, or only one with another digest."""
         name = _hash(key)
         offset = self._index.get(name)
         if offset is None:
@@ -79,7 +78,7 @@ class Journal:
             entry = _entry(self._file.readline())
         except OSError as error:
             raise UsageError(f"cannot read {self._path}: {error.strerror}") from None
-        if entry is None or _hash(entry.key) != name:  # overwritten by somebody else meanwhile
+        if entry is None or _hash(entry.key) != name:  # another program has written to the file meanwhile
             return None
         if entry.digest != digest:
             self.changed += 1
@@ -87,41 +86,43 @@ class Journal:
         return entry.record
 
     def add(self, key: str, digest: str, record: dict[str, Any]) -> None:
-        """Notes a finished prompt, to be written by the next commit."""
+        """Adds a finished prompt, to be written by the next commit."""
         self._pending.append(json.dumps({"key": key, "digest": digest, "record": record}).encode() + b"\n")
 
     @property
     def pending(self) -> int:
-        """How many prompts the next commit will write."""
+        """How many prompts the next commit writes."""
         return len(self._pending)
 
     def commit(self) -> None:
-        """Puts all that is pending on disk; raises OutputFailed where it does not fit, and it stays pending."""
+        """Writes the pending prompts to the disk. Raises OutputFailed if that fails; they stay pending then."""
         if self._pending:
             self._end = self._write(b"".join(self._pending), self._end)
             self._pending.clear()
 
     def close(self) -> None:
-        """Leaves the file to others. What is pending is lost: commit comes first."""
+        """Unlocks and closes the file. Pending prompts are lost: commit first."""
         self._file.close()
 
     def _require_file(self, fd: int) -> None:
-        """Raises UsageError for what cannot be cut, and for the file that the output goes to."""
+        """Raises UsageError for anything but a regular file, and for the file that stdout or stderr goes to."""
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
-            raise UsageError(f"the journal {self._path} is not a regular file: name one")
+            raise UsageError(f"the journal {self._path} is not a regular file: name a regular file")
         for number, name in ((stdio.STDOUT, "stdout"), (stdio.STDERR, "stderr")):
             with contextlib.suppress(OSError):
                 if os.path.samestat(status, os.fstat(number)):
-                    raise UsageError(f"the journal {self._path} is the file that {name} goes to: name another one")
+                    raise UsageError(f"the journal {self._path} is the file that {name} goes to: name another file")
 
-    def _begin(self) -> None:
-        """Locks the file, and gives it its head where it is new."""
+    def _lock_and_init(self) -> None:
+        """Locks the file, and writes the head of a new one."""
         fd = self._file.fileno()
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UsageError(f"another llmstream map is at work on {self._path}") from None
+            raise UsageError(
+                f"another llmstream map uses {self._path}: wait for its end, or name another file"
+            ) from None
         except OSError as error:
             raise UsageError(f"cannot lock {self._path}: {error.strerror}") from None
         try:
@@ -133,7 +134,7 @@ class Journal:
         if not HEAD.startswith(head):
             raise UsageError(f"{self._path}:1 is not a journal of map: name another file")
         self._write(HEAD, 0)
-        # The name is on disk as well only when the directory is; where that cannot be done, nothing is lost but that.
+        # The file's name is on disk only once the directory is. Not all file systems allow that; then go on without.
         with contextlib.suppress(OSError):
             directory = os.open(os.path.dirname(os.path.realpath(self._path)), os.O_RDONLY | os.O_CLOEXEC)
             try:
@@ -142,19 +143,19 @@ class Journal:
                 os.close(directory)
 
     def _read(self) -> tuple[dict[bytes, int], int]:
-        """Where each key's last line begins, and where the whole lines end; cuts off what follows them."""
+        """Returns the offset of each key's last line, and the end of the complete lines; cuts off the rest."""
         index: dict[bytes, int] = {}
         try:
             end = self._file.seek(len(HEAD))
             for number, line in enumerate(self._file, 2):
                 if not line.endswith(b"\n"):
-                    self.torn = len(line)
+                    self.torn_bytes = len(line)
                     os.ftruncate(self._file.fileno(), end)
                     break
                 entry = _entry(line)
                 if entry is None:
-                    what = f"{self._path}:{number} is not a line of a journal of map"
-                    raise UsageError(f"{what}: name another file, or delete the line")
+                    message = f"{self._path}:{number} is not a line of a journal of map"
+                    raise UsageError(f"{message}: name another file, or delete the line")
                 index[_hash(entry.key)] = end
                 end += len(line)
         except OSError as error:
@@ -162,19 +163,19 @@ class Journal:
         return index, end
 
     def _write(self, data: bytes, offset: int) -> int:
-        """Writes at the offset, onto the disk; returns where the next write goes."""
+        """Writes data at the offset, and through to the disk; returns the offset behind it. Raises OutputFailed."""
         fd, view = self._file.fileno(), memoryview(data)
         end = offset
         try:
             while view:
                 size = os.pwrite(fd, view, end)
                 view, end = view[size:], end + size
-            SYNC(fd)
+            fdatasync(fd)
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.ftruncate(fd, offset)
-            what = f"cannot write {self._path}: {os.strerror(error.errno or errno.EIO)}"
-            raise OutputFailed(f"{what}: run the same again when it can be written, it goes on from there") from None
+            message = f"cannot write {self._path}: {os.strerror(error.errno or errno.EIO)}"
+            raise OutputFailed(f"{message}: make room, then run the same command again; it continues there") from None
         return end
 
 
@@ -185,7 +186,7 @@ class _Entry(NamedTuple):
 
 
 def _entry(line: bytes) -> _Entry | None:
-    """What a line says, None where it is not one of ours."""
+    """Parses a line; returns None if it is not a line of a journal."""
     try:
         entry = json.loads(line)
         key, digest, record = entry["key"], entry["digest"], entry["record"]
@@ -197,5 +198,5 @@ def _entry(line: bytes) -> _Entry | None:
 
 
 def _hash(key: str) -> bytes:
-    # In UTF-16 a character and its two surrogates are one, as they are after JSON.
-    return hashlib.blake2b(key.encode("utf-16-le", "surrogatepass"), digest_size=SIZE).digest()
+    # JSON joins two surrogates to one character, and so does UTF-16: a key hashes alike before and after the file.
+    return hashlib.blake2b(key.encode("utf-16-le", "surrogatepass"), digest_size=HASH_BYTES).digest()

@@ -1,7 +1,7 @@
-"""How far it is: a line on the terminal that is drawn again and again, and the one line at the end.
+"""Shows the progress of a run: a line on the terminal that is redrawn, and a summary line at the end.
 
-tqdm draws: it fits the line to a width, clears it, and reckons the time left. It is imported at the first
-draw, and only on a terminal: that costs 60 ms.
+tqdm draws: it fits the line to the width, clears it, and estimates the time left. It is imported at the first draw,
+and only on a terminal, because the import takes 60 ms.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any
 from .. import stdio
 from ..core.report import dollars
 
-INTERVAL = 0.1  # seconds between two draws
-SMOOTHING = 0.1  # the time left goes by the last twenty draws or so: what an earlier run has done comes in a rush
+REDRAW_S = 0.1
+SMOOTHING = 0.1  # of the time left, over about twenty draws: the answers of an earlier run come all at once
 
 
 class Progress:
-    """Progress on stderr, where that is a terminal which can draw and `quiet` does not forbid it; else nothing.
+    """The progress line on stderr; `shown` is whether that is a terminal that can draw, and not `quiet`.
 
-    `total` is how many prompts there are, None where nobody knows yet. No colours are used.
+    `total` is the number of prompts, None where it is unknown. There are no colours.
     """
 
     def __init__(self, total: int | None, quiet: bool) -> None:
@@ -30,17 +30,17 @@ class Progress:
         self._bar: Any = None
         self._on_screen = False
         self._started = self._due = float("-inf")
-        self._tokens = 0  # at the start
+        self._first_tokens = 0  # at the first draw
 
     def update(self, done: int, failed: int, running: int, tokens: int, cost: float | None, now: float) -> None:
-        """Draws, unless it did less than INTERVAL ago. `cost` is in US dollars, `now` in seconds of any clock."""
+        """Draws, at most once in REDRAW_S. `cost` is in US dollars, `now` in seconds of any clock."""
         if not self.due(now):
             return
-        self._due = now + INTERVAL
+        self._due = now + REDRAW_S
         if self._bar is None:
-            self._started, self._tokens = now, tokens
+            self._started, self._first_tokens = now, tokens
         seconds = now - self._started
-        rate = (tokens - self._tokens) / seconds if seconds else None
+        rate = (tokens - self._first_tokens) / seconds if seconds else None
         text = _state(self._total, done, failed, running, tokens, rate, cost)
         if self._bar is None:
             self._bar = _open(self._total, done + failed, text)
@@ -48,30 +48,30 @@ class Progress:
             self._bar.ncols = _width()
             self._bar.set_description_str(text, refresh=False)
             step = done + failed - self._bar.n
-            if step:  # a step of none would spoil the reckoning
+            if step:  # a step of 0 would spoil the estimate of the time left
                 self._bar.update(step)
             else:
                 self._bar.refresh()
         self._on_screen = True
 
     def due(self, now: float) -> bool:
-        """Whether an update would draw."""
+        """Returns whether an update would draw."""
         return self.shown and now >= self._due
 
     def hide(self) -> None:
-        """Leaves an empty line to whatever is written next; the next update that is due draws again."""
+        """Clears the line for other output; the next update draws again."""
         if self._on_screen:
             self._bar.clear()
             self._on_screen = False
 
     def close(self) -> None:
-        """Ends it, the line empty; later updates do nothing."""
+        """Clears the line for good; later updates do nothing."""
         self.hide()
         self.shown = False
 
 
 class _Terminal:
-    """stderr as tqdm's file: one that is full or gone is no reason to fail."""
+    """stderr as tqdm's file; failed writes are ignored."""
 
     encoding = getattr(sys.stderr, "encoding", "ascii")
 
@@ -90,8 +90,8 @@ def _open(total: int | None, finished: int, text: str) -> Any:
 
     from tqdm import tqdm
 
-    tqdm.monitor_interval = 0  # no thread that draws by itself
-    tqdm.set_lock(RLock())  # not one that is shared with other processes, which costs a semaphore
+    tqdm.monitor_interval = 0  # no thread of tqdm's that draws
+    tqdm.set_lock(RLock())  # tqdm's default is shared with other processes and costs a semaphore
     return tqdm(
         total=total,
         initial=finished,
@@ -107,10 +107,10 @@ def _open(total: int | None, finished: int, text: str) -> Any:
 
 
 def _width() -> int:
-    """The columns to fill; the last stays empty. tqdm's own way cuts the end off where the terminal says 0."""
+    """Returns the columns to fill, all but the last. tqdm's own choice cuts the end off where the terminal says 0."""
     try:
         columns = os.get_terminal_size(stdio.STDERR).columns
-    except OSError:  # it is gone
+    except OSError:  # the terminal is gone
         columns = 0
     return max(1, (columns or 80) - 1)
 
@@ -146,10 +146,10 @@ def summary(
     cost: float | None = None,
     seconds: float | None = None,
 ) -> str:
-    """The whole run as one line; what is None is unknown and left out.
+    """Returns the summary of a run as one line; values that are None are unknown and left out.
 
-    `earlier` counts the prompts that an earlier run has done, which are not in `done`, `unfinished` those that were
-    under way when it was ended; `cost` is in US dollars.
+    `earlier` counts the prompts that an earlier run has done, which are not in `done`; `unfinished` those that were
+    running when this one ended; `cost` is in US dollars.
     """
     count = done + failed + earlier + unfinished
     prompts = f"{done:,} done{f', {earlier:,} done earlier' if earlier else ''}, {failed:,} failed"

@@ -1,10 +1,10 @@
-"""What the rate-limit headers of a response say.
+"""Parses the rate-limit headers of a response.
 
 OpenAI: `x-ratelimit-{limit,remaining,reset}-{requests,tokens}`, resets as Go durations (`12ms`, `6m0s`); Groq alike.
-Cerebras: the same with `-day`, `-hour` or `-minute` behind, resets in seconds. OpenRouter: `x-ratelimit-*` without a
-unit (requests), resets in milliseconds of Unix time; others in seconds of it, or from now. Anthropic:
+Cerebras: the same with the suffix `-day`, `-hour` or `-minute`, resets in seconds. OpenRouter: `x-ratelimit-*` without
+a unit (requests), resets in milliseconds of Unix time; others in its seconds, or in seconds from now. Anthropic:
 `anthropic-ratelimit-{requests,tokens,input-tokens,output-tokens}-{limit,remaining,reset}`, resets in RFC 3339.
-Azure sends -1 and 0 where it has nothing to say. What cannot be read is taken for absent.
+Azure sends -1 and 0 for unknown values. A header that cannot be parsed is ignored.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 
 class Limit(NamedTuple):
-    """`remaining` of `limit` (None: not said) requests or tokens; in `reset` seconds all of them are there again."""
+    """`remaining` of `limit` (None: unknown) requests or tokens; in `reset` seconds all are available again."""
 
     unit: str  # "requests" or "tokens"
     limit: float | None
@@ -24,15 +24,15 @@ class Limit(NamedTuple):
 
 
 _SPANS = ("", "-minute", "-hour", "-day")
-# Each row: the unit, and what its three headers are called with "limit", "remaining" and "reset" for {}.
+# Each row: the unit, and the name of its three headers, with "limit", "remaining" and "reset" for {}.
 _NAMES = (
     ("requests", "x-ratelimit-{}"),
     *((unit, "x-ratelimit-{}-" + unit + span) for unit in ("requests", "tokens") for span in _SPANS),
     ("requests", "anthropic-ratelimit-requests-{}"),
     *(("tokens", f"anthropic-ratelimit-{kind}tokens-" + "{}") for kind in ("", "input-", "output-")),
 )
-_ROWS = tuple((unit, *(name.format(what) for what in ("limit", "remaining", "reset"))) for unit, name in _NAMES)
-_GO = re.compile(
+_ROWS = tuple((unit, *(name.format(part) for part in ("limit", "remaining", "reset"))) for unit, name in _NAMES)
+_GO_DURATION = re.compile(
     r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?(?:\d+(?:\.\d+)?[uµn]s)?"
 )
 _RFC3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d(?:\.\d+)?)(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII)
@@ -40,21 +40,21 @@ _NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,15})?", re.ASCII)
 
 
 def limits_of(headers: Mapping[str, str], wall: float) -> list[Limit]:
-    """The limits that a response tells of, those alone whose remainder and reset can be read.
+    """Returns the limits in a response's headers whose remainder and reset can be parsed.
 
-    Names are lower case; `wall` is the time of day in Unix seconds.
+    Header names are in lower case; `wall` is the Unix time in seconds.
     """
-    found = []
+    limits = []
     for unit, limit, remaining, reset in _ROWS:
         if remaining not in headers:
             continue
         left, seconds = _count(headers[remaining]), _reset(headers.get(reset, ""), wall)
         most = _count(headers[limit]) if limit in headers else None
-        # A limit that is no limit makes the rest of its row meaningless too.
+        # A limit of 0, or one that cannot be parsed, makes the rest of its row meaningless too.
         if left is None or seconds is None or (limit in headers and not most):
             continue
-        found.append(Limit(unit, most, left, seconds))
-    return found
+        limits.append(Limit(unit, most, left, seconds))
+    return limits
 
 
 def _count(text: str) -> float | None:
@@ -63,7 +63,7 @@ def _count(text: str) -> float | None:
 
 
 def _reset(text: str, wall: float) -> float | None:
-    """Seconds from now, never negative; None where the text says nothing."""
+    """Parses a time: returns seconds from now, never negative; None if the text is not one of the formats."""
     text = text.strip()
     if _NUMBER.fullmatch(text):
         number = float(text)
@@ -72,7 +72,7 @@ def _reset(text: str, wall: float) -> float | None:
         elif number >= 1e9:
             number -= wall
         return max(0.0, number)
-    if text and (match := _GO.fullmatch(text)):
+    if text and (match := _GO_DURATION.fullmatch(text)):
         days, hours, minutes, seconds, milliseconds = (float(part or 0) for part in match.groups())
         return days * 86400 + hours * 3600 + minutes * 60 + seconds + milliseconds / 1000
     if match := _RFC3339.fullmatch(text):

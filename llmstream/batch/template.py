@@ -1,4 +1,4 @@
-"""A prompt with places that each record fills: `{}` for the record itself, `{name}` for a field of it."""
+"""Prompts with placeholders that each record fills: `{}` is the record itself, `{name}` a field of it."""
 
 from __future__ import annotations
 
@@ -9,59 +9,60 @@ from typing import Any
 
 from ..errors import UsageError, nearest
 
-# Any other brace is text; a backslash makes any brace text, and goes.
-PLACE = re.compile(r"\\\{|\{([\w-]+(?:\.[\w-]+)*)?\}")
-ESCAPED = "\\{"
+# Any other brace is text. A backslash makes any opening brace text, and is removed.
+PLACEHOLDER = re.compile(r"\\\{|\{([\w-]+(?:\.[\w-]+)*)?\}")
+ESCAPED_BRACE = "\\{"
 
 to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Template:
-    """A template without any place gets one: the record follows after an empty line.
+    """A prompt's template. Without any placeholder in it the record follows after an empty line.
 
-    `names` are the fields that it uses, as they stand between the braces; `whole`: it uses the record itself.
+    `names` are the fields that it uses, as they stand between the braces; `uses_record`: it uses the record itself.
     """
 
     def __init__(self, text: str) -> None:
-        places = [found[1] for found in PLACE.finditer(text) if found[0] != ESCAPED]
-        if not places:
-            text, places = f"{text}\n\n{{}}" if text else "{}", [None]
+        placeholders = [match[1] for match in PLACEHOLDER.finditer(text) if match[0] != ESCAPED_BRACE]
+        if not placeholders:
+            text, placeholders = f"{text}\n\n{{}}" if text else "{}", [None]
         self._text = text
-        self.names = {name for name in places if name}
-        self.whole = None in places
+        self.names = {name for name in placeholders if name}
+        self.uses_record = None in placeholders
 
     def fill(self, prompt: str | None, fields: Mapping[str, object]) -> str:
-        """The text for one record. What fills a place is not searched for places.
+        """Returns the prompt for one record. Values are not searched for placeholders.
 
-        A string goes in as it is, any other value as JSON; a dot leads into an object. Raises UsageError for a place
-        that nothing fills.
+        A string goes in as it is, any other value as JSON; a dot leads into an object. Raises UsageError for a
+        placeholder that has no value.
         """
 
-        def fill(found: re.Match[str]) -> str:
-            if found[0] == ESCAPED:
+        def value_of(match: re.Match[str]) -> str:
+            if match[0] == ESCAPED_BRACE:
                 return "{"
-            if name := found[1]:
+            if name := match[1]:
                 value = _find(name, fields)
                 return value if isinstance(value, str) else to_json(value)
             if prompt is None:
                 raise _missing("prompt", fields, "give one, or name the field to use as {name}")
             return prompt
 
-        return PLACE.sub(fill, self._text)
+        return PLACEHOLDER.sub(value_of, self._text)
 
 
 def _find(name: str, fields: Mapping[str, object]) -> object:
+    """Returns the value of a field, by its name with dots."""
     value: Any = fields
-    above = ""
+    prefix = ""
     for part in name.split("."):
-        known = value if isinstance(value, Mapping) else ()
-        if part not in known:
-            raise _missing(name, [above + key for key in known], f"\\{{{name}}} would be text")
+        members = value if isinstance(value, Mapping) else ()
+        if part not in members:
+            raise _missing(name, [prefix + key for key in members], f"\\{{{name}}} would be text")
         value = value[part]
-        above += f"{part}."
+        prefix += f"{part}."
     return value
 
 
-def _missing(name: str, known: Iterable[str], hint: str) -> UsageError:
-    near = nearest(name, known)
+def _missing(name: str, names: Iterable[str], hint: str) -> UsageError:
+    near = nearest(name, names)
     return UsageError(f"there is no field {name}: {f'did you mean {near}?' if near else hint}")

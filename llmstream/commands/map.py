@@ -161,7 +161,7 @@ def _open(path: str | None) -> Journal | None:
     from ..batch.journal import Journal
 
     journal = Journal(path)
-    if journal.torn:
+    if journal.torn_bytes:
         stdio.note(NAME, f"{path} ended within a line, which is left out: its prompt is asked again")
     return journal
 

@@ -78,7 +78,7 @@ def test_pending_is_in_memory_only_and_one_commit_is_one_write(tmp_path, monkeyp
 def test_it_is_synced_before_commit_returns(tmp_path, monkeypatch):
     path, synced = tmp_path / "journal", []
     with opened(path) as journal:
-        monkeypatch.setattr(module, "SYNC", lambda fd: synced.append(os.fstat(fd).st_size))
+        monkeypatch.setattr(module, "fdatasync", lambda fd: synced.append(os.fstat(fd).st_size))
         journal.add("a", "1", record(1))
         journal.commit()
     assert synced == [path.stat().st_size]
@@ -127,7 +127,7 @@ def test_whatever_is_cut_off_the_last_two_lines(tmp_path):
         path.write_bytes(whole[:size])
         end = max(end for end in (*ends, len(whole)) if end <= size)
         with opened(path) as journal:
-            assert journal.torn == size - end
+            assert journal.torn_bytes == size - end
             assert path.read_bytes() == whole[:end]
             journal.add("d", "digest of d", record(9))
             journal.commit()
@@ -176,7 +176,7 @@ def test_what_is_no_journal_is_left_as_it_is(content, tmp_path):
 
 def test_what_is_no_regular_file(tmp_path):
     os.mkfifo(tmp_path / "fifo")
-    with pytest.raises(UsageError, match=r"the journal .*/fifo is not a regular file: name one"):
+    with pytest.raises(UsageError, match=r"the journal .*/fifo is not a regular file: name a regular file"):
         Journal(str(tmp_path / "fifo"))
     with pytest.raises(UsageError, match=r"cannot write .*: Is a directory"):
         Journal(str(tmp_path))
@@ -196,7 +196,7 @@ def test_it_is_not_the_file_that_the_output_goes_to(stream, tmp_path):
     with path.open("wb") as file:
         done = subprocess.run([sys.executable, "-c", code, path], env=environment(), **{stream: file})
     assert done.returncode == 0
-    assert path.read_text() == f"the journal {path} is the file that {stream} goes to: name another one\n"
+    assert path.read_text() == f"the journal {path} is the file that {stream} goes to: name another file\n"
 
 
 COUNT = 30
@@ -264,8 +264,8 @@ def test_kill_9_within_a_write(tmp_path):
         size = path.stat().st_size
         with opened(path) as journal:
             records = [journal.find(key, f"digest of {key}") for key in "abcd"]
-            torn += journal.torn > 0
-            assert path.stat().st_size == max(size - journal.torn, len(HEAD))
+            torn += journal.torn_bytes > 0
+            assert path.stat().st_size == max(size - journal.torn_bytes, len(HEAD))
         told = said.replace(".", "").replace("!", "")
         found = "".join(chr(entry["index"]) for entry in records if entry)
         assert "abcd".startswith(found) and found.startswith(told)
@@ -281,7 +281,7 @@ def test_two_processes_on_one_journal_are_refused_and_the_death_of_one_frees_it(
         assert process.stdout.readline() == b"here\n"
         with pytest.raises(UsageError) as raised:
             Journal(str(path))
-        assert str(raised.value) == f"another llmstream map is at work on {path}"
+        assert str(raised.value) == f"another llmstream map uses {path}: wait for its end, or name another file"
         process.kill()
     fill(path, "a")
     assert kept(path, "a") == [0]
@@ -298,7 +298,7 @@ def limit(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-ADVICE = "run the same again when it can be written, it goes on from there"
+ADVICE = "make room, then run the same command again; it continues there"
 
 
 def test_a_full_disk_leaves_the_journal_whole_and_what_was_pending_pending(tmp_path):
@@ -338,7 +338,7 @@ def test_a_disk_that_fails_to_sync(tmp_path, monkeypatch):
     with opened(path) as journal:
         journal.add("a", "digest of a", record(1))
         with monkeypatch.context() as patch:
-            patch.setattr(module, "SYNC", lambda fd: (_ for _ in ()).throw(OSError(errno.EIO, "")))
+            patch.setattr(module, "fdatasync", lambda fd: (_ for _ in ()).throw(OSError(errno.EIO, "")))
             with pytest.raises(OutputFailed, match="Input/output error"):
                 journal.commit()
         assert (path.read_bytes(), journal.pending) == (HEAD, 1)
@@ -376,7 +376,7 @@ def test_a_file_system_that_is_full(tmp_path):
                     journal.add(str(number), "d", record(number, 1000))
                     journal.commit()
         with opened(path) as journal:
-            assert journal.torn == 0
+            assert journal.torn_bytes == 0
             found = [number for number in range(20) if journal.find(str(number), "d")]
         assert found == list(range(len(found))) and 5 < len(found) < 20
     finally:
@@ -399,7 +399,7 @@ def test_the_records_are_not_in_memory(tmp_path):
     finally:
         tracemalloc.stop()
     assert path.stat().st_size > 4_000_000
-    assert size < 200 * 2 * count + module.BLOCK
+    assert size < 200 * 2 * count + module.READ_BYTES
     assert peak < 800_000
 
 
@@ -456,4 +456,4 @@ def test_whatever_is_added_is_found(runs, tmp_path_factory):
     with opened(path) as journal:
         for key, word, data in model.values():
             assert journal.find(key, word) == data
-        assert (journal.changed, journal.torn) == (0, 0)
+        assert (journal.changed, journal.torn_bytes) == (0, 0)

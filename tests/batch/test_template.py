@@ -63,7 +63,7 @@ def test_filled(text, want):
 
 
 @pytest.mark.parametrize(
-    ("text", "names", "whole"),
+    ("text", "names", "uses_record"),
     [
         ("{}", set(), True),
         ("{a} {b.c} {a}", {"a", "b.c"}, False),
@@ -72,9 +72,9 @@ def test_filled(text, want):
         ("no place", set(), True),
     ],
 )
-def test_what_it_uses(text, names, whole):
+def test_what_it_uses(text, names, uses_record):
     template = Template(text)
-    assert (template.names, template.whole) == (names, whole)
+    assert (template.names, template.uses_record) == (names, uses_record)
 
 
 @pytest.mark.parametrize(

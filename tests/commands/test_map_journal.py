@@ -129,7 +129,8 @@ def test_two_runs_on_one_journal_are_refused(world):
         assert first.line()["text"] == "a"
         _, asked, status, stderr = world(b"b\n")
         assert (asked, status) == ([], 2)
-        assert stderr == f"llmstream map: another llmstream map is at work on {world.path}\n".encode()
+        message = f"another llmstream map uses {world.path}: wait for its end, or name another file"
+        assert stderr.decode() == f"llmstream map: {message}\n"
         first.give(b"c\n")
         assert first.line()["text"] == "c"
         first.end()
@@ -165,7 +166,7 @@ def test_a_full_disk_ends_it_and_what_was_printed_is_kept(world):
         ["bash", "-c", command], input=stdin, capture_output=True, env=at(world.provider.url), timeout=RUN_S
     )
     assert done.returncode == 5
-    full = f"llmstream map: cannot write {world.path}: File too large: run the same again when it can be written"
+    full = f"llmstream map: cannot write {world.path}: File too large: make room, then run the same command again"
     assert done.stderr.decode().startswith(full)
     assert done.stderr.count(b"\n") == 1
     printed = texts(done.stdout)

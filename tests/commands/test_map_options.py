@@ -203,7 +203,7 @@ def test_the_embedded_model_answers_many(run):
         (["--tpm", "inf"], "inf is no number of requests or tokens"),
         (["--window", "x"], "'x' is not a valid integer range"),
         (["--journal", "/"], "cannot write /: Is a directory"),
-        (["--journal", "/dev/null"], "the journal /dev/null is not a regular file: name one"),
+        (["--journal", "/dev/null"], "the journal /dev/null is not a regular file: name a regular file"),
         (["--messages", "-"], "stdin has the prompts: no option can read it"),
         (["-m", "opnai/m"], "unknown provider 'opnai'"),
         (["-m", "groq/m"], "no key for groq: set GROQ_API_KEY"),
