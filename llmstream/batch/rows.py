@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from ..core import values
+from ..core import json_codec
 from ..core.request import EFFORTS, Request
 from ..core.surrogates import scrub
 from ..errors import Error, UsageError
@@ -95,7 +95,7 @@ class Rows:
 def _read(text: str, what: str = "this") -> dict[str, Any]:
     """A JSON object, to the letter of RFC 8259; `what` begins the message of the UsageError for any other text."""
     try:
-        data = _clean(values.loads_strict(text), MAX_DEPTH)
+        data = _clean(json_codec.loads_strict(text), MAX_DEPTH)
     except RecursionError:
         raise UsageError(f"{what} is nested deeper than {MAX_DEPTH} levels") from None
     except json.JSONDecodeError as error:

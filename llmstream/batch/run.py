@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..core import values
+from ..core import json_codec
 from ..core.request import Request
 from ..core.retry import RetryBudget, RetryPolicy
 from ..core.timing import Timeouts
@@ -224,7 +224,7 @@ class Run:
             self._jobs.add(job)
             job.generation.start()
             if len(self._jobs) == MSGSPEC_STREAMS:
-                values.use_msgspec()
+                json_codec.use_msgspec()
         except Error as error:
             self._fail_start(job, error)
 

@@ -13,7 +13,7 @@ from ..core.json.extract import Match, Piece, normalized_path
 from ..core.json.fields import Fault, Fields
 from ..core.json.fields_filter import FieldsFilter, plain_text
 from ..core.json.path import compile_path
-from ..core.text import Decoder, encode, looks_like_utf16
+from ..core.text import Utf8Decoder, encode, looks_like_utf16
 from ..errors import Incomplete, NotFound, ReaderGone, UsageError
 from .types import size
 
@@ -62,7 +62,7 @@ class _Run:
 
     def over(self, source: stdio.Input) -> int:
         """Reads the input; returns the exit status."""
-        decoder, head = Decoder(), b""
+        decoder, head = Utf8Decoder(), b""
         try:
             while not self._filter.done and (chunk := source.read()):
                 head = head or chunk[:2]

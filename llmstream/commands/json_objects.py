@@ -11,7 +11,7 @@ import click
 from .. import stdio
 from ..core.json.documents import UNFINISHED, Fault
 from ..core.json.objects_filter import CLOSED, REPAIRED, ObjectsFilter
-from ..core.text import Decoder, encode, looks_like_utf16
+from ..core.text import Utf8Decoder, encode, looks_like_utf16
 from ..errors import Incomplete, NotFound, ReaderGone
 from .types import size
 
@@ -70,7 +70,7 @@ class _Run:
 
     def _read(self, place: str, source: stdio.Input) -> bytes:
         """Reads one input; returns its first bytes. `place` begins the notes."""
-        options, decoder, head = self._options, Decoder(), b""
+        options, decoder, head = self._options, Utf8Decoder(), b""
         objects = ObjectsFilter(
             options["max_size"],
             options["fenced"],

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import click
 
 from ..config import file as config
+from ..core.json_codec import loads_strict
 from ..core.request import EFFORTS
-from ..core.values import loads_strict
 from ..dialects import APIS
 from ..errors import Error
 from ..providers.registry import BUILT_IN

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import UNLIMITED, Error, Incomplete, Unavailable, option
-from . import faults, sse, values
+from . import json_codec, provider_errors, sse
 from .decoder import Decoder
 from .events import Event, Finish, Reasoning, Start, Text, ToolCall, Usage
 from .surrogates import REPLACEMENT, Joiner, scrub
@@ -218,9 +218,9 @@ class Exchange:
                 except (ValueError, RecursionError):
                     if at_end:  # half an event: cut
                         break
-                    error = faults.in_event(data.decode("utf-8", "replace"), name) or self._not_json(data)
+                    error = provider_errors.in_event(data.decode("utf-8", "replace"), name) or self._not_json(data)
                     return self._mark(events, now) + self._fail(error)
-                fault = faults.in_event(value, name) if decoder.tells_faults else None
+                fault = provider_errors.in_event(value, name) if decoder.tells_faults else None
                 if fault is None and isinstance(value, dict):
                     if name != "ping" and value.get("type") != "ping":  # a sign of life, but none of progress
                         self._life = now
@@ -235,7 +235,7 @@ class Exchange:
 
     def _load(self, data: bytes) -> Any:
         try:
-            return values.load(data)
+            return json_codec.load(data)
         except UnicodeDecodeError:
             value = json.loads(data.decode("utf-8", "replace"))
             self.warning = "the provider sent invalid UTF-8: replaced by U+FFFD"
@@ -284,12 +284,12 @@ class Exchange:
     def _whole(self, now: float) -> list[Event]:
         body = b"".join(self._body or ())
         if self.status != 200:
-            return self._fail(faults.of_response(self.status, self.headers, body, self._url))
+            return self._fail(provider_errors.of_response(self.status, self.headers, body, self._url))
         try:
             data = json.loads(body)
         except (ValueError, RecursionError):
             data = None
-        fault = faults.in_event(data, "")
+        fault = provider_errors.in_event(data, "")
         if fault is not None:
             return self._fail(fault)
         events = self._decoder.answer(data) if isinstance(data, dict) else []

@@ -19,7 +19,7 @@ from .markdown.code import Code, language
 from .markdown.fences import FenceEvent, Fences, Opened
 from .stop.until import Until
 from .surrogates import REPLACEMENT, Joiner
-from .text import Decoder, original
+from .text import Utf8Decoder, original
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -70,7 +70,7 @@ class ChunkDecoder:
     """Makes text, or bytes, of chunks; joins the parts of a character, or of a surrogate pair, that was cut."""
 
     def __init__(self) -> None:
-        self._decoder, self._joiner = Decoder(), Joiner()
+        self._decoder, self._joiner = Utf8Decoder(), Joiner()
 
     def text(self, chunk: Chunk) -> str:
         """Returns the characters that chunk completes."""
@@ -213,7 +213,7 @@ class TextFilter:
 
     def __init__(self, core: Code | Until) -> None:
         self._core = core
-        self._chunks, self._decoder = ChunkDecoder(), Decoder()
+        self._chunks, self._decoder = ChunkDecoder(), Utf8Decoder()
 
     @property
     def done(self) -> bool:

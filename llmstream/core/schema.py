@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from ..errors import UsageError
-from .values import loads_strict
+from .json_codec import loads_strict
 
 TYPES = ("string", "number", "integer", "boolean", "array", "object", "null")
 SHORT_TYPES = {"str": "string", "string": "string", "int": "integer", "float": "number", "bool": "boolean"}

@@ -14,7 +14,7 @@ _lone = re.compile("[\ud800-\udfff]").sub
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
-class Decoder:
+class Utf8Decoder:
     """UTF-8 in, text out. Holds at most the three bytes of an unfinished character."""
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Decoder:
 
 
 def original(text: str) -> bytes:
-    """The very bytes that `Decoder` made text of."""
+    """The very bytes that `Utf8Decoder` made text of."""
     return text.encode("utf-8", "surrogateescape")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ..core import faults, sse
+from ..core import provider_errors, sse
 from ..core.decoder import Decoder
 from ..core.events import Event
 from ..core.exchange import Exchange
@@ -44,7 +44,7 @@ def recognise(name: str, data: Any) -> Decoder | None:
         return _decoder("ollama")
     if kind == "error" and "status" in data:
         return _decoder("events")
-    return _decoder("chat") if faults.in_event(data, name) else None
+    return _decoder("chat") if provider_errors.in_event(data, name) else None
 
 
 def _decoder(module: str, name: str = "Decoder") -> Decoder:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core import decoder, faults
+from ..core import decoder, provider_errors
 from ..core.decoder import items, member, number, string
 from ..core.events import Event, Finish, Reasoning, Text, ToolCall, Usage
 from ..core.request import Attachment, Request
@@ -147,7 +147,7 @@ class Decoder(decoder.Decoder):
             self.finish = self._reason(kind, response)
             self.over = True
         elif kind in ("response.failed", "response.cancelled"):
-            fault = faults.in_event({"error": member(response, "error") or kind}, "")
+            fault = provider_errors.in_event({"error": member(response, "error") or kind}, "")
             self.failure = fault or Refused(kind)
         return events
 

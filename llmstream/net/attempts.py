@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core.exchange import Exchange
-from ..core.faults import WHICH_KEY
+from ..core.provider_errors import WHICH_KEY
 from ..core.request import Request
 from ..core.retry import Backoff, RetryPolicy
 from ..core.timing import Timeouts, Timing

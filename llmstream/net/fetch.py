@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ..core import faults
+from ..core import provider_errors
 from ..errors import Error, Incomplete, Unavailable, UsageError
 from ..providers.resolve import Target, shown
 from .curl import Curl
@@ -69,7 +69,7 @@ class Fetcher:
         if reason:
             raise Unavailable(reason)
         if status != 200:
-            raise faults.of_response(status, headers, body, shown(url))
+            raise provider_errors.of_response(status, headers, body, shown(url))
         try:
             return json.loads(body)
         except (ValueError, RecursionError):

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..core import schema as schemas
 from ..core.request import Message, Request, Tool
-from ..core.values import loads_strict
+from ..core.json_codec import loads_strict
 from ..errors import UsageError, option
 from ..providers.prefill import prefilled
 from ..providers.resolve import Target

@@ -21,7 +21,7 @@ import uvloop
 from fastapi import FastAPI
 
 from .. import stdio
-from ..core import values
+from ..core import json_codec
 from ..errors import Signalled, UsageError, option
 from .answer_response import ServerState
 from .connection import Connection
@@ -46,7 +46,7 @@ def run(app: FastAPI, host: str, port: int) -> None:
     server = Server(app)
     _raise_limit()
     stdio.note(NAME, f"listening on {url(listener)}")
-    values.use_msgspec()
+    json_codec.use_msgspec()
     gc.collect()
     gc.freeze()  # the objects of the start live as long as the process
     gc.set_threshold(*GC_THRESHOLDS)

@@ -24,7 +24,7 @@ from pathlib import Path
 from llmstream.core.json.fields import Fields
 from llmstream.core.json.objects import Objects
 from llmstream.core.json.path import compile_path
-from llmstream.core.text import Decoder
+from llmstream.core.text import Utf8Decoder
 
 from ..support.shapes import shapes
 
@@ -132,7 +132,7 @@ def cut(text: str, size: int) -> list[str]:
 def small_chunks() -> None:
     text = "".join(json.dumps(record, indent=1) + "\n" for record in records(SIZE // 20))
     chunks = cut(text, 4)
-    decoder, encoded = Decoder(), [chunk.encode() for chunk in chunks]
+    decoder, encoded = Utf8Decoder(), [chunk.encode() for chunk in chunks]
     rows = [("objects", objects), ("fields title", fields("title")), ("fields $..n", fields("$..n"))]
     for name, make in [*rows, ("fields -f body", fields("body", follow=True))]:
         print(f"{'chunks of 4 characters':24} {name:16} {seconds(make, chunks) / len(chunks) * 1e6:6.2f} us a chunk")

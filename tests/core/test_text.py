@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmstream.core.text import Decoder, encode, looks_like_utf16
+from llmstream.core.text import Utf8Decoder, encode, looks_like_utf16
 
 from ..support.chunks import FEW, same
 
 
 def decode(chunks: list[bytes]) -> str:
-    decoder = Decoder()
+    decoder = Utf8Decoder()
     return "".join(map(decoder.feed, chunks)) + decoder.close()
 
 
@@ -22,7 +22,7 @@ def test_nothing_is_lost_however_it_is_cut(data):
 
 
 def test_a_character_is_out_with_its_last_byte():
-    decoder = Decoder()
+    decoder = Utf8Decoder()
     assert [decoder.feed(bytes([byte])) for byte in "é☺".encode()] == ["", "é", "", "", "☺"]
 
 

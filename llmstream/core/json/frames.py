@@ -7,7 +7,7 @@ brace.
 from __future__ import annotations
 
 from ..sse import MAX_EVENT, Frame
-from ..text import Decoder
+from ..text import Utf8Decoder
 from .objects import Objects
 
 
@@ -15,7 +15,7 @@ class Parser:
     """Like `sse.Parser`; frames have no names. A malformed or too large object is a frame that says what is wrong."""
 
     def __init__(self, limit: int = MAX_EVENT) -> None:
-        self._decoder = Decoder()
+        self._decoder = Utf8Decoder()
         self._objects = Objects(limit)
 
     def feed(self, chunk: bytes) -> list[Frame]:

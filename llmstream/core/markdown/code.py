@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...errors import Incomplete, NotFound
-from ..text import Decoder, original
+from ..text import Utf8Decoder, original
 from .fences import Closed, FenceEvent, Fences, Opened
 
 ALIASES = {
@@ -30,7 +30,7 @@ class Code:
         self._wanted = None if wanted is None else language(wanted)
         self._to_skip = 0 if every else number - 1
         self._every = every
-        self._decoder = Decoder()
+        self._decoder = Utf8Decoder()
         self._fences = Fences()
         self._printing = False
         self._found = False

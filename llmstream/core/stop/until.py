@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...errors import Incomplete
-from ..text import Decoder, original
+from ..text import Utf8Decoder, original
 from .condition import EXCLUSIVE, INCLUSIVE, ONLY, QUIET, Condition, Span
 from .counts import Bytes, Timed
 from .held import Held
@@ -26,7 +26,7 @@ class Until:
         self._timed = [condition for condition in conditions if isinstance(condition, Timed)]
         sizes = [condition.left for condition in conditions if isinstance(condition, Bytes)]
         self._left = min(sizes, default=None)  # bytes that may still come
-        self._decoder = Decoder()
+        self._decoder = Utf8Decoder()
         self._held = Held()
         self.met = False
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from llmstream.core import faults
+from llmstream.core import provider_errors
 from llmstream.errors import Incomplete, Refused, Unavailable
 
 URL = "https://host/v1/chat/completions"
@@ -39,7 +39,7 @@ URL = "https://host/v1/chat/completions"
     ],
 )
 def test_in_a_stream(kind, event, data, message):
-    error = faults.in_event(data, event)
+    error = provider_errors.in_event(data, event)
     assert type(error) is kind
     assert f"the provider says: {message}" in str(error)
 
@@ -49,7 +49,7 @@ def test_in_a_stream(kind, event, data, message):
     [None, 1, "text", [], {}, {"error": None}, {"error": {}}, {"error": ""}, {"object": "chat.completion.chunk"}],
 )
 def test_what_is_no_error(data):
-    assert faults.in_event(data, "") is None
+    assert provider_errors.in_event(data, "") is None
 
 
 OPENAI = {"error": {"message": "Said so.", "type": "x", "code": None}}
@@ -95,7 +95,7 @@ OPENAI = {"error": {"message": "Said so.", "type": "x", "code": None}}
     ],
 )
 def test_instead_of_a_stream(status, body, kind, message):
-    error = faults.of_response(status, {}, body if isinstance(body, bytes) else json.dumps(body).encode(), URL)
+    error = provider_errors.of_response(status, {}, body if isinstance(body, bytes) else json.dumps(body).encode(), URL)
     assert type(error) is kind
     assert message in str(error)
     assert "<html>" not in str(error)
@@ -103,10 +103,10 @@ def test_instead_of_a_stream(status, body, kind, message):
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_that_is_not_followed(status):
-    error = faults.of_response(status, {"location": "https://login.example.org/"}, b"<html>", URL)
+    error = provider_errors.of_response(status, {"location": "https://login.example.org/"}, b"<html>", URL)
     assert type(error) is Refused
     assert "redirects to https://login.example.org/" in str(error)
 
 
 def test_a_long_message_is_cut():
-    assert len(str(faults.in_event({"error": {"message": "x" * 100_000}}, ""))) < 2100
+    assert len(str(provider_errors.in_event({"error": {"message": "x" * 100_000}}, ""))) < 2100
