@@ -11,7 +11,7 @@ from .. import stdio
 from ..core import report
 from ..core.events import Event
 from ..core.render import EventRenderer, TextRenderer
-from ..dialects.detect import Raw
+from ..dialects.detect import StreamReader
 from ..errors import Error, OutputFailed
 
 NAME = "text"
@@ -36,46 +36,46 @@ def command(file: tuple[str, ...], events: bool, no_newline: bool) -> None:
     """
     stdio.require_stdout()
     for source in stdio.open_operands(file):
-        raw = Raw(GRACE)
+        reader = StreamReader(GRACE)
         if events:
-            _write_events(source, raw)
+            _write_events(source, reader)
         else:
-            _write_text(source, raw, TextRenderer(not no_newline))
-        if raw.exchange is not None:
-            if raw.exchange.warning:
-                stdio.note(NAME, raw.exchange.warning)
-            if wrong := report.verdict(raw.exchange.finish, limited=False):
+            _write_text(source, reader, TextRenderer(not no_newline))
+        if reader.exchange is not None:
+            if reader.exchange.warning:
+                stdio.note(NAME, reader.exchange.warning)
+            if wrong := report.verdict(reader.exchange.finish, limited=False):
                 raise wrong
 
 
-def _batches(source: stdio.Input, raw: Raw) -> Iterator[list[Event]]:
+def _batches(source: stdio.Input, reader: StreamReader) -> Iterator[list[Event]]:
     """The events, a list per arrival; raises what kept the answer from being whole."""
-    while not raw.over:
-        deadline = raw.deadline()
+    while not reader.over:
+        deadline = reader.deadline()
         chunk = source.read(None if deadline is None else max(0.0, deadline - time.monotonic()))
         now = time.monotonic()
         if chunk is None:
-            events = raw.expire(now)
+            events = reader.expire(now)
         elif chunk:
-            events = raw.feed(chunk, now)
+            events = reader.feed(chunk, now)
         else:
-            events = raw.close(now)
+            events = reader.close(now)
         if events:
             yield events
-    if raw.failure is not None:
-        raise raw.failure
+    if reader.failure is not None:
+        raise reader.failure
 
 
-def _write_text(source: stdio.Input, raw: Raw, renderer: TextRenderer) -> None:
-    for batch in _batches(source, raw):
+def _write_text(source: stdio.Input, reader: StreamReader, renderer: TextRenderer) -> None:
+    for batch in _batches(source, reader):
         stdio.write(renderer.feed(batch))
     stdio.write(renderer.close())
 
 
-def _write_events(source: stdio.Input, raw: Raw) -> None:
+def _write_events(source: stdio.Input, reader: StreamReader) -> None:
     renderer = EventRenderer(None)
     try:
-        for batch in _batches(source, raw):
+        for batch in _batches(source, reader):
             stdio.write(renderer.feed(batch, 0.0))
     except OutputFailed:
         raise

@@ -18,7 +18,7 @@ class Decoder:
     this server's word for it ends no wait. `tells_faults` says that what looks like an error in a frame is one.
     """
 
-    tells_faults = True
+    reports_errors = True
 
     def __init__(self, provider: str, model: str) -> None:
         self.provider, self.model = provider, model
@@ -34,11 +34,11 @@ class Decoder:
         """The events of one frame: its SSE event type ("" if unnamed) and its data."""
         raise NotImplementedError
 
-    def answer(self, data: dict[str, Any]) -> list[Event]:
+    def feed_answer(self, data: dict[str, Any]) -> list[Event]:
         """The events of an answer that was sent whole; none if data is no answer."""
         raise NotImplementedError
 
-    def done(self) -> list[Event]:
+    def feed_done(self) -> list[Event]:
         """The events of the frame `[DONE]`: an end mark in chat, a proxy's habit elsewhere."""
         self.over = self.finish is not None
         return []

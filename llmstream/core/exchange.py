@@ -18,8 +18,8 @@ from .events import Event, Finish, Reasoning, Start, Text, ToolCall, Usage
 from .surrogates import REPLACEMENT, Joiner, scrub
 from .timing import Timeouts, Timing
 
-MAX_FAULT = 64 * 1024  # of a body that is no stream
-MAX_ANSWER = sse.MAX_EVENT  # of an answer sent whole, as JSON
+MAX_ERROR_BYTES = 64 * 1024  # of a body that is no stream
+MAX_ANSWER_BYTES = sse.MAX_EVENT_BYTES  # of an answer sent whole, as JSON
 
 
 class Exchange:
@@ -46,10 +46,10 @@ class Exchange:
         self._parser: sse.Frames = frames or sse.Parser()
         self.headers: Mapping[str, str] = {}
         self._body: list[bytes] | None = None  # of a response that is no event stream
-        self.status = self._held = self._frames = self.characters = 0
+        self.status = self._body_bytes = self._frame_count = self.characters = 0
         self._joiner = Joiner()
-        self._asked = now
-        self._life = now  # when the last frame came that moved the answer on
+        self._requested_at = now
+        self._last_progress = now  # when the last frame came that moved the answer on
         self.timing = timing
         self.over = self._suspended = False
         self.failure: Error | None = None
@@ -74,12 +74,12 @@ class Exchange:
         if self.over:
             return []
         if self._body is not None:
-            return self._collect(chunk, now)
+            return self._feed_body(chunk, now)
         try:
             frames = self._parser.feed(chunk)
         except Incomplete as error:
             return self._fail(error)
-        return self._decode(frames, now) if frames else []
+        return self._feed_frames(frames, now) if frames else []
 
     def close(self, now: float, reason: str = "", max_retries: int = UNLIMITED) -> list[Event]:
         """The connection has ended, by itself or for `reason`: the last events, and the verdict.
@@ -93,21 +93,21 @@ class Exchange:
                 Unavailable(reason or "the connection closed before an answer came", max_retries=max_retries)
             )
         if self._body is not None and (self.status != 200 or not reason):
-            return self._whole(now)
+            return self._read_body(now)
         try:
-            events = self._decode(self._parser.close(), now, at_end=True)
+            events = self._feed_frames(self._parser.close(), now, at_end=True)
         except Incomplete as error:
             return self._fail(error)
         if self.over:
             return events
         if self._decoder.finish:
             return events + self._end()
-        return events + self._break(reason or "the stream ended before its end mark")
+        return events + self._fail_cut(reason or "the stream ended before its end mark")
 
-    def cut(self, now: float, ended: bool) -> bool:
+    def is_cut(self, now: float, ended: bool) -> bool:
         """Whether an answer under way stands cut: the connection `ended`, or nothing has come for too long."""
         stall = self._timeouts.stall
-        broken = ended or (stall is not None and not self._suspended and now >= self._life + stall)
+        broken = ended or (stall is not None and not self._suspended and now >= self._last_progress + stall)
         begun = self.timing.first is not None and self._body is None
         return broken and begun and not self.over and not self._decoder.finish
 
@@ -116,9 +116,9 @@ class Exchange:
 
         `same_bytes`: exactly where the last one broke off, and not with a frame; `decoder`: in words of its own.
         """
-        self.over, self.failure, self._body, self._held = False, None, None, 0
+        self.over, self.failure, self._body, self._body_bytes = False, None, None, 0
         self.status, self.headers = 0, {}
-        self._asked = self._life = now
+        self._requested_at = self._last_progress = now
         if not same_bytes:
             self._parser = sse.Parser()
         if decoder is not None:
@@ -145,10 +145,10 @@ class Exchange:
             if self.timing.first is None:
                 late = f"no token within {self._timeouts.first_token:g} s ({option('first_token_timeout')})"
                 return self._fail(Unavailable(late, max_retries=0))
-            return self._break(f"nothing new for {self._timeouts.stall:g} s ({option('stall_timeout')})")
+            return self._fail_cut(f"nothing new for {self._timeouts.stall:g} s ({option('stall_timeout')})")
         if total is not None and now >= total:
             late = f"not done within {self._timeouts.total:g} s ({option('timeout')})"
-            return self._fail(Unavailable(late, max_retries=0)) if self.timing.first is None else self._break(late)
+            return self._fail(Unavailable(late, max_retries=0)) if self.timing.first is None else self._fail_cut(late)
         return []
 
     def suspend(self) -> None:
@@ -157,18 +157,18 @@ class Exchange:
 
     def resume(self, now: float) -> None:
         """It is asked now, or the caller was busy, with a slow reader maybe: the provider's silence counts from now."""
-        self._asked = self._life = now
+        self._requested_at = self._last_progress = now
         self._suspended = False
 
     def _progress_deadline(self) -> float | None:
         if self._suspended:
             return None
         if self._decoder.finish and not self._decoder.premature:
-            return self._life + self._timeouts.grace
+            return self._last_progress + self._timeouts.grace
         if self.timing.first is None:
             limit = self._timeouts.first_token
-            return None if limit is None else self._asked + limit
-        return None if self._timeouts.stall is None else self._life + self._timeouts.stall
+            return None if limit is None else self._requested_at + limit
+        return None if self._timeouts.stall is None else self._last_progress + self._timeouts.stall
 
     def _total_deadline(self) -> float | None:
         return None if self._timeouts.total is None else self.timing.started + self._timeouts.total
@@ -184,7 +184,7 @@ class Exchange:
         if decoder.finish is None:
             decoder.finish = Finish("stop", "")
         decoder.finish.provider_reason = scrub(decoder.finish.provider_reason)
-        events = self._halves()
+        events = self._close_texts()
         if decoder.usage is not None:
             events.append(decoder.usage)
         events.append(decoder.finish)
@@ -193,10 +193,10 @@ class Exchange:
     def _fail(self, error: Error) -> list[Event]:
         self.over = True
         self.failure = error
-        return self._halves()
+        return self._close_texts()
 
-    def _break(self, why: str) -> list[Event]:
-        events = self._halves()  # they count
+    def _fail_cut(self, why: str) -> list[Event]:
+        events = self._close_texts()  # they count
         if self.timing.first is None:
             return events + self._fail(Incomplete(f"{why}: no output came", max_retries=UNLIMITED))
         plural = "" if self.characters == 1 else "s"
@@ -205,47 +205,51 @@ class Exchange:
 
     # An event stream.
 
-    def _decode(self, frames: list[sse.Frame], now: float, at_end: bool = False) -> list[Event]:
+    def _feed_frames(self, frames: list[sse.Frame], now: float, at_end: bool = False) -> list[Event]:
         decoder = self._decoder
         events: list[Event] = []
         for name, data in frames:
-            self._frames += 1
+            self._frame_count += 1
             if data[:6] == b"[DONE]":
-                events += decoder.done()
+                events += decoder.feed_done()
             else:
                 try:
-                    value = self._load(data) if data else None
+                    value = self._decode_json(data) if data else None
                 except (ValueError, RecursionError):
                     if at_end:  # half an event: cut
                         break
-                    error = provider_errors.in_event(data.decode("utf-8", "replace"), name) or self._not_json(data)
-                    return self._mark(events, now) + self._fail(error)
-                fault = provider_errors.in_event(value, name) if decoder.tells_faults else None
+                    error = provider_errors.in_event(data.decode("utf-8", "replace"), name) or self._not_json_error(
+                        data
+                    )
+                    return self._record(events, now) + self._fail(error)
+                fault = provider_errors.in_event(value, name) if decoder.reports_errors else None
                 if fault is None and isinstance(value, dict):
                     if name != "ping" and value.get("type") != "ping":  # a sign of life, but none of progress
-                        self._life = now
+                        self._last_progress = now
                     events += decoder.feed(name, value)
                     fault = decoder.failure
                 if fault is not None:
-                    return self._mark(events, now) + self._fail(fault)
+                    return self._record(events, now) + self._fail(fault)
             if decoder.over:
                 break
-        self._mark(events, now)
+        self._record(events, now)
         return events + self._end() if decoder.over else events
 
-    def _load(self, data: bytes) -> Any:
+    def _decode_json(self, data: bytes) -> Any:
         try:
-            return json_codec.load(data)
+            return json_codec.decode(data)
         except UnicodeDecodeError:
             value = json.loads(data.decode("utf-8", "replace"))
             self.warning = "the provider sent invalid UTF-8: replaced by U+FFFD"
             return value
 
-    def _not_json(self, data: bytes) -> Error:
+    def _not_json_error(self, data: bytes) -> Error:
         excerpt = data[:80].decode("utf-8", "replace")
-        return Incomplete(f"event {self._frames} of the stream is not JSON ({excerpt}): the answer breaks off there")
+        return Incomplete(
+            f"event {self._frame_count} of the stream is not JSON ({excerpt}): the answer breaks off there"
+        )
 
-    def _mark(self, events: list[Event], now: float) -> list[Event]:
+    def _record(self, events: list[Event], now: float) -> list[Event]:
         """Takes the time, counts, and mends characters that were cut in two."""
         for event in events:
             if isinstance(event, Text):
@@ -262,9 +266,9 @@ class Exchange:
             self.timing.mark(now)
         return events
 
-    def _halves(self) -> list[Event]:
+    def _close_texts(self) -> list[Event]:
         """What the ends of the texts lack, where they end in half a character."""
-        events = self._mark(self._decoder.close(), self._life)
+        events = self._record(self._decoder.close(), self._last_progress)
         for key in self._joiner.close():
             if isinstance(key, int):
                 events.append(ToolCall(key, "", "", REPLACEMENT))
@@ -274,14 +278,15 @@ class Exchange:
 
     # Anything else: an error, a login page, or an answer sent whole by a server that cannot stream.
 
-    def _collect(self, chunk: bytes, now: float) -> list[Event]:
+    def _feed_body(self, chunk: bytes, now: float) -> list[Event]:
         assert self._body is not None
         self._body.append(chunk)
-        self._held += len(chunk)
-        answer = self.status == 200 and self._content_type() == "application/json"
-        return self._whole(now) if self._held > (MAX_ANSWER if answer else MAX_FAULT) else []
+        self._body_bytes += len(chunk)
+        is_answer = self.status == 200 and self._content_type() == "application/json"
+        limit = MAX_ANSWER_BYTES if is_answer else MAX_ERROR_BYTES
+        return self._read_body(now) if self._body_bytes > limit else []
 
-    def _whole(self, now: float) -> list[Event]:
+    def _read_body(self, now: float) -> list[Event]:
         body = b"".join(self._body or ())
         if self.status != 200:
             return self._fail(provider_errors.of_response(self.status, self.headers, body, self._url))
@@ -292,11 +297,11 @@ class Exchange:
         fault = provider_errors.in_event(data, "")
         if fault is not None:
             return self._fail(fault)
-        events = self._decoder.answer(data) if isinstance(data, dict) else []
+        events = self._decoder.feed_answer(data) if isinstance(data, dict) else []
         if self._decoder.failure is not None:
-            return self._mark(events, now) + self._fail(self._decoder.failure)
+            return self._record(events, now) + self._fail(self._decoder.failure)
         if len(events) < 2 and self._decoder.finish is None:  # a start at most
             kind = self._content_type() or "no content type"
             wrong = f"{self._url} answered {kind}, not an event stream: is the base URL that of an API?"
             return self._fail(Incomplete(wrong))
-        return self._mark(events, now) + self._end()
+        return self._record(events, now) + self._end()

@@ -9,25 +9,28 @@ import json
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-_quick: Callable[[bytes], Any] | None = None
-_errors: tuple[type[Exception], ...] = ()
+_msgspec_decode: Callable[[bytes], Any] | None = None
+_msgspec_errors: tuple[type[Exception], ...] = ()
 
 
 def use_msgspec() -> None:
     """Many thousands of events are to come."""
-    global _quick, _errors
-    if _quick is None:
+    global _msgspec_decode, _msgspec_errors
+    if _msgspec_decode is None:
         import msgspec
 
-        _quick, _errors = msgspec.json.Decoder().decode, (msgspec.MsgspecError, ValueError, RecursionError)
+        _msgspec_decode, _msgspec_errors = (
+            msgspec.json.Decoder().decode,
+            (msgspec.MsgspecError, ValueError, RecursionError),
+        )
 
 
-def load(data: bytes) -> Any:
+def decode(data: bytes) -> Any:
     """The value. Raises ValueError or RecursionError where there is none; UnicodeDecodeError is a ValueError."""
-    if _quick is not None:
+    if _msgspec_decode is not None:
         try:
-            return _quick(data)
-        except _errors:  # it may only be stricter: on lone surrogates, say
+            return _msgspec_decode(data)
+        except _msgspec_errors:  # it may only be stricter: on lone surrogates, say
             pass
     return json.loads(data.decode())
 
@@ -35,20 +38,20 @@ def load(data: bytes) -> Any:
 def loads_strict(text: str) -> Any:
     """The value of a text that is to go out again. Raises ValueError also for what only Python takes for JSON, NaN and
     Infinity, and for a number that would become one."""
-    return _portable(text)
+    return _decode_strict(text)
 
 
-def _constant(word: str) -> NoReturn:
+def _reject_constant(word: str) -> NoReturn:
     raise ValueError(f"JSON has no {word}")
 
 
-def _finite(digits: str) -> float:
+def _finite_float(digits: str) -> float:
     value = float(digits)
     if abs(value) == float("inf"):
         raise ValueError(f"{digits[:20]} is too large a number")
     return value
 
 
-_portable = json.JSONDecoder(
-    parse_constant=_constant, parse_float=_finite
+_decode_strict = json.JSONDecoder(
+    parse_constant=_reject_constant, parse_float=_finite_float
 ).decode  # json.loads would make one each time

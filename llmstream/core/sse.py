@@ -10,7 +10,7 @@ from typing import Protocol
 
 from ..errors import Incomplete
 
-MAX_EVENT = 16 * 1024 * 1024
+MAX_EVENT_BYTES = 16 * 1024 * 1024
 BOM = b"\xef\xbb\xbf"
 
 Frame = tuple[str, bytes]  # (event type, "" if unnamed; data)
@@ -27,7 +27,7 @@ class Frames(Protocol):
 class Parser:
     """Splits an event stream, cut anywhere, into frames. Holds one unfinished event of at most `limit` bytes."""
 
-    def __init__(self, limit: int = MAX_EVENT) -> None:
+    def __init__(self, limit: int = MAX_EVENT_BYTES) -> None:
         self._limit = limit
         self._line: list[bytes] = []  # the pieces of the unfinished line
         self.held = 0  # bytes in _line and _data

@@ -16,7 +16,7 @@ from . import messages
 
 
 class _Agent(decoder.Decoder):
-    tells_faults = False  # agents recover from errors; the one that counts is in the last event
+    reports_errors = False  # agents recover from errors; the one that counts is in the last event
 
     def __init__(self, provider: str, model: str) -> None:
         super().__init__(provider, model)

@@ -134,10 +134,10 @@ class Decoder(decoder.Decoder):
             self._read_reason(reason)
         return events
 
-    def answer(self, data: dict[str, Any]) -> list[Event]:
+    def feed_answer(self, data: dict[str, Any]) -> list[Event]:
         return self.feed("", data) if isinstance(data.get("choices"), list) else []
 
-    def done(self) -> list[Event]:
+    def feed_done(self) -> list[Event]:
         if self.finish is None:
             self._read_reason("")
         self.over = True

@@ -14,7 +14,7 @@ from ..core.timing import Timeouts, Timing
 from ..errors import Error, Incomplete
 
 FIELDS = (b"data", b"event", b"id", b"retry", b"")  # of an event stream's lines, before the colon
-MAX_HEAD = sse.MAX_EVENT  # bytes until the first event that tells
+MAX_HEAD_BYTES = sse.MAX_EVENT_BYTES  # bytes until the first event that tells
 WHOLE = ("chat.completion", "response", "message")  # what kind of object an answer is that was not streamed
 OWN = ("start", "text", "reasoning", "tool_call", "usage", "finish")
 AGENT = ("system", "assistant", "user", "stream_event", "result")
@@ -54,7 +54,7 @@ def _decoder(module: str, name: str = "Decoder") -> Decoder:
     return made
 
 
-class Raw:
+class StreamReader:
     """Bytes in, events out, as an Exchange has them: once `over` is true, `failure` is why the answer is not whole."""
 
     def __init__(self, grace: float) -> None:
@@ -99,7 +99,7 @@ class Raw:
             return []
         if decoder is not None:
             return self._begin(decoder, now)
-        if self._held > MAX_HEAD:
+        if self._held > MAX_HEAD_BYTES:
             self._failure = self._unknown()
         return []
 

@@ -15,7 +15,7 @@ KINDS = {status.status: status for status in STATUSES}
 class Decoder(decoder.Decoder):
     """Reads them back, `error` too: with the status that it had."""
 
-    tells_faults = False  # but `error` does
+    reports_errors = False  # but `error` does
 
     def feed(self, event: str, data: dict[str, Any]) -> list[Event]:
         kind = data.get("type")

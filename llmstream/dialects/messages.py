@@ -166,7 +166,7 @@ class Decoder(decoder.Decoder):
             self.over = True
         return []
 
-    def answer(self, data: dict[str, Any]) -> list[Event]:
+    def feed_answer(self, data: dict[str, Any]) -> list[Event]:
         if data.get("type") != "message":
             return []
         events: list[Event] = [self.start(data)]

@@ -100,7 +100,7 @@ class Decoder(decoder.Decoder):
             return self._read_response(kind, response if isinstance(response, dict) else {})
         return []
 
-    def answer(self, data: dict[str, Any]) -> list[Event]:
+    def feed_answer(self, data: dict[str, Any]) -> list[Event]:
         if data.get("object") != "response":
             return []
         events: list[Event] = [self.start(data)]

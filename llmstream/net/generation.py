@@ -172,7 +172,7 @@ class Generation:
     def _settle(self, transfer: Transfer, now: float) -> list[Event]:
         """Lets the exchange judge; asks for the rest where the answer can go on."""
         exchange, tries = self.exchange, self._tries
-        if exchange.cut(now, transfer.ended) and (continuation := tries.continuation(exchange, transfer, now)):
+        if exchange.is_cut(now, transfer.ended) and (continuation := tries.continuation(exchange, transfer, now)):
             self._plan(continuation)
             return []
         if not transfer.ended:  # also where something came: the whole answer has its limit

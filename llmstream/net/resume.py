@@ -160,11 +160,11 @@ class Rest(Decoder):
     def feed(self, event: str, data: dict[str, Any]) -> list[Event]:
         return self._follow(self._inner.feed(event, data))
 
-    def answer(self, data: dict[str, Any]) -> list[Event]:
-        return self._follow(self._inner.answer(data))
+    def feed_answer(self, data: dict[str, Any]) -> list[Event]:
+        return self._follow(self._inner.feed_answer(data))
 
-    def done(self) -> list[Event]:
-        return self._follow(self._inner.done())
+    def feed_done(self) -> list[Event]:
+        return self._follow(self._inner.feed_done())
 
     def close(self) -> list[Event]:
         held, self._held = self._held, ""

@@ -206,14 +206,14 @@ def test_a_body_that_is_no_answer(headers, body):
 
 def test_no_more_is_read_of_what_is_no_answer_than_an_error_takes():
     exchange = begin(headers={"content-type": "text/html"})
-    exchange.feed(b"x" * module.MAX_FAULT, 101)
+    exchange.feed(b"x" * module.MAX_ERROR_BYTES, 101)
     assert not exchange.over
     exchange.feed(b"x", 101)
     assert type(exchange.failure) is Incomplete
 
 
 def test_an_answer_sent_whole_is_bounded(monkeypatch):
-    monkeypatch.setattr(module, "MAX_ANSWER", 100)
+    monkeypatch.setattr(module, "MAX_ANSWER_BYTES", 100)
     exchange = begin(headers=JSON)
     exchange.feed(b" " * 100, 101)
     assert not exchange.over

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from llmstream.core.events import Finish, Reasoning, Text, ToolCall, Usage
-from llmstream.dialects.detect import MAX_HEAD, Raw
+from llmstream.dialects.detect import MAX_HEAD_BYTES, StreamReader
 from llmstream.errors import Incomplete, Refused, Unavailable
 
 from ..support import loopback
@@ -113,14 +113,14 @@ STREAMS = {
 
 
 def read(pieces):
-    raw = Raw(2.0)
+    reader = StreamReader(2.0)
     events = []
     for piece in pieces:
-        events += raw.feed(piece, 0.0)
-    if not raw.over:
-        events += raw.close(0.0)
-    assert raw.over
-    return events, raw
+        events += reader.feed(piece, 0.0)
+    if not reader.over:
+        events += reader.close(0.0)
+    assert reader.over
+    return events, reader
 
 
 def joined(events):
@@ -131,9 +131,9 @@ def joined(events):
 def test_each_kind_is_recognised_at_every_cut(name):
     stream = STREAMS[name]
     for pieces in chunkings(stream) if len(stream) < 600 else ([stream], [bytes([byte]) for byte in stream]):
-        events, raw = read(pieces)
-        assert (joined(events), raw.failure) == ("Hello, wörld", None)
-        assert raw.exchange.finish.reason == "stop"
+        events, reader = read(pieces)
+        assert (joined(events), reader.failure) == ("Hello, wörld", None)
+        assert reader.exchange.finish.reason == "stop"
 
 
 @pytest.mark.parametrize("name", STREAMS)
@@ -142,14 +142,14 @@ def test_a_stream_that_is_cut_anywhere_is_never_whole(name):
     stream = STREAMS[name].strip()
     ended = False
     for end in range(len(stream)):
-        events, raw = read([stream[:end]])
-        ended = ended or raw.failure is None
-        assert ended == (raw.failure is None)
+        events, reader = read([stream[:end]])
+        ended = ended or reader.failure is None
+        assert ended == (reader.failure is None)
         assert "Hello, wörld".startswith(joined(events))
-        if raw.failure is None:
+        if reader.failure is None:
             assert joined(events) == "Hello, wörld"
         else:
-            assert isinstance(raw.failure, Incomplete)
+            assert isinstance(reader.failure, Incomplete)
 
 
 def test_what_gemini_tells_beside_text():
@@ -245,21 +245,21 @@ def test_messages_of_an_agent_stand_in_lines_of_their_own():
 )
 def test_errors_have_the_statuses_of_gen(stream, kind, message):
     for pieces in chunkings(stream):
-        _, raw = read(pieces)
-        assert type(raw.failure) is kind
-        assert message in str(raw.failure)
+        _, reader = read(pieces)
+        assert type(reader.failure) is kind
+        assert message in str(reader.failure)
 
 
 def test_the_wait_for_something_known_is_bounded():
-    raw = Raw(2.0)
-    for _ in range(MAX_HEAD // 100_000 + 2):
-        raw.feed(b": comment" + b"x" * 99_990 + b"\n", 0.0)
-    assert isinstance(raw.failure, Incomplete)
+    reader = StreamReader(2.0)
+    for _ in range(MAX_HEAD_BYTES // 100_000 + 2):
+        reader.feed(b": comment" + b"x" * 99_990 + b"\n", 0.0)
+    assert isinstance(reader.failure, Incomplete)
 
 
 def test_the_end_is_not_waited_for():
-    raw = Raw(2.0)
-    raw.feed(loopback.chat_text("a") + loopback.chat_end(usage=False), 10.0)
-    assert (raw.over, raw.deadline()) == (False, 12.0)
-    raw.expire(12.0)
-    assert (raw.over, raw.failure) == (True, None)
+    reader = StreamReader(2.0)
+    reader.feed(loopback.chat_text("a") + loopback.chat_end(usage=False), 10.0)
+    assert (reader.over, reader.deadline()) == (False, 12.0)
+    reader.expire(12.0)
+    assert (reader.over, reader.failure) == (True, None)

@@ -6,7 +6,7 @@ brace.
 
 from __future__ import annotations
 
-from ..sse import MAX_EVENT, Frame
+from ..sse import MAX_EVENT_BYTES, Frame
 from ..text import Utf8Decoder
 from .objects import Objects
 
@@ -14,7 +14,7 @@ from .objects import Objects
 class Parser:
     """Like `sse.Parser`; frames have no names. A malformed or too large object is a frame that says what is wrong."""
 
-    def __init__(self, limit: int = MAX_EVENT) -> None:
+    def __init__(self, limit: int = MAX_EVENT_BYTES) -> None:
         self._decoder = Utf8Decoder()
         self._objects = Objects(limit)
 
