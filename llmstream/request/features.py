@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..core import schema as schemas
-from ..core.request import Message, Request, Tool
 from ..core.json_codec import loads_strict
+from ..core.request import Message, Request, Tool
 from ..errors import UsageError, option
 from ..providers.prefill import prefilled
 from ..providers.resolve import Target
