@@ -144,20 +144,20 @@ def test_connections_are_used_again(driver, server):
         for _ in range(5):
             assert await on(server).read() == " the river runs down to"
 
-    crowd.seen(server, anew=True)
+    crowd.stats(server, reset=True)
     run(driver, main())
-    seen = crowd.seen(server)
-    assert (seen["whole"], seen["connections"]) == (5, 2)  # this question's one of them
+    seen = crowd.stats(server)
+    assert (seen["completed"], seen["connections"]) == (5, 2)  # this question's one of them
 
 
 def test_threads_use_connections_again_too(server):
     options = {"api": "chat", "base_url": f"{server}/v1", "api_key": "k"}
     llmstream.stream("Hi", "openai/5", **options).read()
-    crowd.seen(server, anew=True)
+    crowd.stats(server, reset=True)
     for _ in range(5):
         assert llmstream.stream("Hi", "openai/5", **options).read() == " the river runs down to"
-    seen = crowd.seen(server)
-    assert (seen["whole"], seen["connections"]) == (5, 1)
+    seen = crowd.stats(server)
+    assert (seen["completed"], seen["connections"]) == (5, 1)
 
 
 @both
@@ -168,10 +168,10 @@ def test_200_at_once(driver, server):
             assert len({*texts}) == 1
             assert len(texts[0].split()) == 18  # 20 chunks, of which some are commas
 
-    crowd.seen(server, anew=True)
+    crowd.stats(server, reset=True)
     run(driver, main())
-    seen = crowd.seen(server)
-    assert (seen["whole"], seen["left"]) == (400, [])
+    seen = crowd.stats(server)
+    assert (seen["completed"], seen["disconnected"]) == (400, [])
     assert seen["connections"] <= 201
 
 
@@ -190,11 +190,11 @@ def test_200_are_cancelled(driver, server):
         for task in tasks:
             task.cancel()
         assert {type(end) for end in await asyncio.gather(*tasks, return_exceptions=True)} == {asyncio.CancelledError}
-        assert await asyncio.to_thread(_until, lambda: len(crowd.seen(server)["left"]) == 200)
+        assert await asyncio.to_thread(_until, lambda: len(crowd.stats(server)["disconnected"]) == 200)
 
-    crowd.seen(server, anew=True)
+    crowd.stats(server, reset=True)
     run(driver, main())
-    assert crowd.seen(server)["under_way"] == 0
+    assert crowd.stats(server)["under_way"] == 0
 
 
 def _until(true: Any) -> bool:
@@ -208,14 +208,14 @@ def _until(true: Any) -> bool:
 
 @both
 def test_idle_connections_end_with_the_loop(driver, server):
-    before = crowd.seen(server)["open"]
+    before = crowd.stats(server)["open"]
 
     async def main() -> None:
         await asyncio.gather(*(on(server).read() for _ in range(5)))
-        assert crowd.seen(server)["open"] > before
+        assert crowd.stats(server)["open"] > before
 
     run(driver, main())
-    assert _until(lambda: crowd.seen(server)["open"] <= before)
+    assert _until(lambda: crowd.stats(server)["open"] <= before)
 
 
 @both

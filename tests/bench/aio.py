@@ -131,9 +131,9 @@ def cancelling(url: str, runs: int, streams: int) -> None:
     for turn in range(runs):
         for name in CLIENTS:
             progress(f"{turn}/{runs} {name}")
-            crowd.seen(url, anew=True)
+            crowd.stats(url, reset=True)
             found = child(name, url, ENDLESS, streams)
-            left = [at - found["at"] for at in crowd.seen(url)["left"]]
+            left = [at - found["at"] for at in crowd.stats(url)["disconnected"]]
             assert len(left) == streams
             rows[name].append((statistics.median(left), max(left), found["ended"] - found["at"]))
     progress("")
@@ -154,9 +154,9 @@ def costs(url: str, runs: int, streams: int) -> None:
         for turn in range(runs):
             for name in CLIENTS:
                 progress(f"{turn}/{runs} {title}: {name}")
-                crowd.seen(url, anew=True)
+                crowd.stats(url, reset=True)
                 found[name].append(child(name, url, model, streams))
-                late[name] = max(late[name], crowd.seen(url)["late"])
+                late[name] = max(late[name], crowd.stats(url)["late"])
         progress("")
         print(f"\n{streams} streams of {CHUNKS} chunks, {title}; medians")
         print(f"{'':26}{'wall s':>9}{'µs CPU/chunk':>14}{'first p50 ms':>14}{'p99 ms':>9}{'peak MB':>9}{'late ms':>9}")

@@ -64,7 +64,7 @@ def xargs(url: str, prompts: Path, jobs: int, folder: str) -> Outcome:
     argv = ["xargs", "-P", str(jobs), "-d", "\n", "-n", "1", "sh", "-c", script, "sh"]
     # The first makes llm's database, at which several at once would fail.
     subprocess.run(argv, input="first\n", capture_output=True, text=True, env=env, check=True)
-    crowd.seen(url, anew=True)
+    crowd.stats(url, reset=True)
     started = time.perf_counter()
     with prompts.open() as stdin:
         done = subprocess.run(argv, stdin=stdin, capture_output=True, text=True, env=env, check=True)
@@ -73,7 +73,7 @@ def xargs(url: str, prompts: Path, jobs: int, folder: str) -> Outcome:
 
 
 def _outcome(url: str, seconds: float, failed: int) -> Outcome:
-    seen = crowd.seen(url)
+    seen = crowd.stats(url)
     return Outcome(seconds, failed, seen["requests"], seen["limited"])
 
 

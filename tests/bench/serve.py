@@ -1,15 +1,16 @@
-"""A thousand clients at once: `llmstream serve` beside the server that a tutorial writes.
+"""A thousand clients at once: `llmstream serve` compared with the server of a tutorial.
 
     python -m tests.bench.serve [CLIENTS [RUNS]]
 
-Three processes: the provider (tests/bench/crowd.py), the server, and the clients, which are this one: raw sockets and
-an epoll. The server has a core of its own, the others share one, where there are two. The clients begin within RAMP
-seconds. Each text is the time at which the provider sent it, so a client sees by how much it is late: what is late
-without a server between, `nothing`, is what the provider and the clients themselves add. First tokens are counted from
-the request: a server that is behind lets new requests wait, and what it streams looks well. `over` is by how many
-seconds the last answer ended after it might have. A token is lost where an answer ends before it.
+Three processes: the provider (tests/bench/crowd.py), the server, and this one with all clients: raw sockets and an
+epoll. On two cores the server has one, and the others share the other. The clients start within RAMP_S seconds.
 
-Then all clients vanish in mid-answer: how long until the provider saw each connection close.
+Each text is the time at which the provider sent it, so a client sees the delay of each token. The row `nothing`, without
+a server between, shows what the provider and the clients add. First tokens are timed from the request, since an
+overloaded server delays new requests while its running streams look good. `over` is the time by which the last answer
+ended late, in seconds. A token is lost if its answer ends before it.
+
+Then all clients disconnect in the middle of their answers: how long until the provider sees each connection close.
 
 Linux only: it reads /proc.
 """
@@ -37,13 +38,13 @@ from typing import NamedTuple
 from . import crowd
 from .measure import environment, machine, pin, progress
 
-SECONDS = 6  # of an answer
+ANSWER_S = 6
 RATES = (4, 10)  # tokens a second, for each client
-RAMP = 2.0
-STUCK = 30.0  # seconds after the ramp: what has not come is lost
+RAMP_S = 2.0
+TIMEOUT_S = 30.0  # after the ramp; a token that has not arrived by then is lost
 ENDLESS = "1000@4!"
 STAMP = re.compile(rb'"(\d+\.\d{6}) "')
-LONGEST = 64  # bytes of a stamp's text, and of what ends an answer
+TAIL_BYTES = 64  # kept between reads: more than a stamp's text or the end of an answer
 LISTENING = re.compile(r"http://127\.0\.0\.1:(\d+)")
 SERVERS = {
     "nothing": None,
@@ -52,8 +53,8 @@ SERVERS = {
 }
 
 
-class Server:
-    """A server under test, as seen from without; pid 0 is none."""
+class ServerUnderTest:
+    """A server's address, and its costs as /proc has them; a pid of 0 is the provider, without a server between."""
 
     def __init__(self, port: int, pid: int, path: str, model: str) -> None:
         self.port, self.pid, self.path, self.model = port, pid, path, model
@@ -68,7 +69,7 @@ class Server:
         return f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data
 
     def cpu(self) -> float:
-        """Seconds of user and system time so far."""
+        """Returns the seconds of user and system time so far."""
         if not self.pid:
             return 0.0
         with open(f"/proc/{self.pid}/stat") as file:
@@ -76,7 +77,7 @@ class Server:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def peak(self) -> float:
-        """Megabytes that it had at most."""
+        """Returns the peak of resident memory in megabytes."""
         if not self.pid:
             return 0.0
         with open(f"/proc/{self.pid}/status") as file:
@@ -87,43 +88,45 @@ class Server:
 
 
 @contextmanager
-def serving(name: str, url: str, clients: int) -> Iterator[Server]:
+def serving(name: str, url: str, clients: int) -> Iterator[ServerUnderTest]:
     command = SERVERS[name]
     if command is None:
-        yield Server(int(url.rpartition(":")[2]), 0, "/v1/chat/completions", "")
+        yield ServerUnderTest(int(url.rpartition(":")[2]), 0, "/v1/chat/completions", "")
         return
     argv = [sys.executable, "-m", *(word.format(clients=clients) for word in command)]
     env = environment(OPENAI_BASE_URL=f"{url}/v1", OPENAI_API_KEY="k")
     with (
-        tempfile.NamedTemporaryFile("r") as said,  # not a pipe: nobody would read it
-        open(said.name, "w") as stderr,
+        tempfile.NamedTemporaryFile("r") as log,  # a pipe would have to be read
+        open(log.name, "w") as stderr,
         subprocess.Popen(argv, env=env, stdout=subprocess.DEVNULL, stderr=stderr) as process,
     ):
         with contextlib.suppress(AttributeError, OSError):
             os.sched_setaffinity(process.pid, {0})
         try:
-            while not (found := LISTENING.search(said.read())):
-                said.seek(0)
+            while not (address := LISTENING.search(log.read())):
+                log.seek(0)
                 time.sleep(0.05)
-            ours = command[0] != "uvicorn"
-            yield Server(int(found[1]), process.pid, "/chat/stream", "openai/" if ours else "")
+            is_llmstream = command[0] != "uvicorn"
+            yield ServerUnderTest(int(address[1]), process.pid, "/chat/stream", "openai/" if is_llmstream else "")
         finally:
             process.kill()
 
 
 class Client:
-    __slots__ = ("asked", "count", "done", "socket", "tail")
+    """A client with one request; `count` is its tokens so far."""
+
+    __slots__ = ("count", "done", "sent_at", "socket", "tail")
 
     def __init__(self, port: int, request: bytes) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port))
-        self.asked = time.monotonic()
+        self.sent_at = time.monotonic()
         self.socket.sendall(request)
         self.socket.setblocking(False)
         self.tail = b""
         self.count, self.done = 0, False
 
     def read(self, late: array[float], first: array[float]) -> None:
-        """Notes what the tokens that are there are late by, in seconds."""
+        """Reads what has arrived; appends the delay of each token, or the time of the first one, in seconds."""
         try:
             data = self.socket.recv(1 << 16)
         except BlockingIOError:
@@ -131,37 +134,37 @@ class Client:
         except OSError:
             data = b""
         now = time.monotonic()
-        held, end = self.tail + data, 0
-        for stamp in STAMP.finditer(held):
+        received, end = self.tail + data, 0
+        for stamp in STAMP.finditer(received):
             if self.count:
                 late.append(now - float(stamp[1]))
             else:
-                first.append(now - self.asked)
+                first.append(now - self.sent_at)
             self.count += 1
             end = stamp.end()
-        self.tail = held[end:][-LONGEST:]
-        self.done = not data or b"[DONE]" in held
+        self.tail = received[end:][-TAIL_BYTES:]
+        self.done = not data or b"[DONE]" in received
 
 
-class Crowd:
-    """Clients that ask all the same."""
+class Clients:
+    """Clients that send the same request, one after the other within RAMP_S seconds."""
 
-    def __init__(self, server: Server, model: str, clients: int) -> None:
+    def __init__(self, server: ServerUnderTest, model: str, clients: int) -> None:
         self.late, self.first = array("d"), array("d")
         self.clients: list[Client] = []
         self._epoll = select.epoll()
         self._open: dict[int, Client] = {}
-        request, begun = server.request(model), time.monotonic()
+        request, start = server.request(model), time.monotonic()
         for number in range(clients):
-            self._read_until(begun + number * RAMP / clients)
+            self._read_until(start + number * RAMP_S / clients)
             client = Client(server.port, request)
             self.clients.append(client)
             self._open[client.socket.fileno()] = client
             self._epoll.register(client.socket, select.EPOLLIN)
 
     def _read_until(self, when: float) -> None:
-        while (left := when - time.monotonic()) > 0 and (self._open or len(self.clients) == 0):
-            for fd, _ in self._epoll.poll(left):
+        while (rest := when - time.monotonic()) > 0 and (self._open or not self.clients):
+            for fd, _ in self._epoll.poll(rest):
                 client = self._open[fd]
                 client.read(self.late, self.first)
                 if client.done:
@@ -169,12 +172,12 @@ class Crowd:
                     del self._open[fd]
 
     def read(self) -> None:
-        """Until all answers have ended."""
-        self._read_until(time.monotonic() + STUCK)
+        """Reads until all answers have ended."""
+        self._read_until(time.monotonic() + TIMEOUT_S)
 
-    def read_all_begun(self) -> None:
-        """Until each has had a token."""
-        deadline = time.monotonic() + STUCK
+    def read_first_tokens(self) -> None:
+        """Reads until each client has a token."""
+        deadline = time.monotonic() + TIMEOUT_S
         while min(client.count for client in self.clients) == 0 and time.monotonic() < deadline:
             self._read_until(time.monotonic() + 0.1)
 
@@ -185,73 +188,76 @@ class Crowd:
 
 
 class Figures(NamedTuple):
-    """Milliseconds, of first tokens and of others; seconds; megabytes."""
+    """The figures of one run."""
 
-    first_p50: float
+    first_p50: float  # milliseconds from a request to its first token
     first_p99: float
-    p50: float
+    p50: float  # milliseconds that a later token is late
     p99: float
     worst: float
-    over: float
-    lost: int
-    cpu: float
-    peak: float
-    provider: float  # by how much the provider itself was behind, at most
+    over: float  # seconds by which the last answer ended late
+    lost: int  # tokens
+    cpu: float  # of the server, percent of a core
+    peak: float  # memory of the server, megabytes
+    provider: float  # milliseconds that the provider itself was late, at most
 
 
 def answers(name: str, url: str, clients: int, rate: int) -> Figures:
-    """All of them to their ends."""
-    count = rate * SECONDS
+    """Lets all clients read their answers to the end."""
+    count = rate * ANSWER_S
     with serving(name, url, clients) as server:
-        warm = Crowd(server, "1!", 1)  # what is imported or built at the first use is
+        warm = Clients(server, "1!", 1)  # the first request imports and builds what all use
         warm.read()
         warm.close()
-        crowd.seen(url, anew=True)
-        cpu, begun = server.cpu(), time.monotonic()
+        crowd.stats(url, reset=True)
+        cpu, start = server.cpu(), time.monotonic()
         gc.collect()
         gc.disable()
-        asked = Crowd(server, f"{count}@{rate}!", clients)
-        asked.read()
+        group = Clients(server, f"{count}@{rate}!", clients)
+        group.read()
         gc.enable()
-        asked.close()
-        cpu, wall = server.cpu() - cpu, time.monotonic() - begun
+        group.close()
+        cpu, wall = server.cpu() - cpu, time.monotonic() - start
         peak = server.peak()
-    first = statistics.quantiles(asked.first, n=100)
-    late = statistics.quantiles(asked.late, n=100)
-    lost = sum(count - client.count for client in asked.clients)
-    times = [first[49], first[98], late[49], late[98], max(asked.late)]
+    first = statistics.quantiles(group.first, n=100)
+    late = statistics.quantiles(group.late, n=100)
+    lost = sum(count - client.count for client in group.clients)
+    times = [first[49], first[98], late[49], late[98], max(group.late)]
     return Figures(
         *(1000 * value for value in times),
-        wall - RAMP - SECONDS,
+        wall - RAMP_S - ANSWER_S,
         lost,
         100 * cpu / wall,
         peak,
-        1000 * crowd.seen(url)["late"],
+        1000 * crowd.stats(url)["late"],
     )
 
 
-def vanishing(name: str, url: str, clients: int) -> tuple[list[float], int, int]:
-    """Milliseconds after the first close of each close that the provider has seen; descriptors left over; tokens."""
+def disconnect_all(name: str, url: str, clients: int) -> tuple[list[float], int, int]:
+    """Closes all clients at once.
+
+    Returns the milliseconds until the provider saw each close, the descriptors left open, and the clients with a token.
+    """
     with serving(name, url, clients) as server:
-        warm = Crowd(server, "1!", 1)
+        warm = Clients(server, "1!", 1)
         warm.read()
         warm.close()
-        crowd.seen(url, anew=True)
+        crowd.stats(url, reset=True)
         before = server.descriptors() if server.pid else 0
-        asked = Crowd(server, ENDLESS, clients)
-        asked.read_all_begun()
+        group = Clients(server, ENDLESS, clients)
+        group.read_first_tokens()
         at = time.monotonic()
-        asked.close()
-        while len(left := crowd.seen(url)["left"]) < clients and time.monotonic() < at + 20:
+        group.close()
+        while len(closes := crowd.stats(url)["disconnected"]) < clients and time.monotonic() < at + 20:
             time.sleep(0.1)
         leftover = server.descriptors() - before if server.pid else 0
-    return [1000 * (when - at) for when in left], leftover, len(asked.first)
+    return [1000 * (when - at) for when in closes], leftover, len(group.first)
 
 
 def main(clients: int = 1000, runs: int = 3) -> None:
     print(machine())
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     print(f"server, and provider with clients, {pin(1)}")
     with crowd.running() as url:
         for rate in RATES:
@@ -261,22 +267,22 @@ def main(clients: int = 1000, runs: int = 3) -> None:
                     progress(f"{run}/{runs} {rate} a second: {name}")
                     rows[name].append(answers(name, url, clients, rate))
             progress("")
-            print(f"\n{clients} clients, {rate} a second each, {SECONDS} s; ms that a token is late: medians of {runs}")
+            print(f"\n{clients} clients, {rate} a second each, {ANSWER_S} s; ms a token is late: medians of {runs}")
             print(
                 f"{'between':18}{'first p50':>10}{'p99':>8}{'p50':>9}{'p99':>9}{'max':>9}{'over s':>8}{'lost':>7}"
                 f"{'CPU %':>7}{'peak MB':>9}{'provider':>10}"
             )
-            for name, found in rows.items():
-                one = Figures(*map(statistics.median, zip(*found, strict=True)))
+            for name, figures in rows.items():
+                one = Figures(*map(statistics.median, zip(*figures, strict=True)))
                 print(
                     f"{name:18}{one.first_p50:10.1f}{one.first_p99:8.1f}{one.p50:9.2f}{one.p99:9.2f}{one.worst:9.1f}{one.over:8.1f}"
                     f"{one.lost:7.0f}{one.cpu:7.0f}{one.peak:9.0f}{one.provider:10.1f}"
                 )
-        print(f"\nall {clients} clients vanish: ms until the provider saw the close")
-        print(f"{'':18}{'begun':>7}{'seen':>7}{'median':>9}{'max':>9}{'descriptors left':>18}")
+        print(f"\nall {clients} clients disconnect: ms until the provider saw the close")
+        print(f"{'':18}{'open':>7}{'closed':>8}{'median':>9}{'max':>9}{'descriptors left':>18}")
         for name in SERVERS:
-            left, leftover, begun = vanishing(name, url, clients)
-            print(f"{name:18}{begun:7}{len(left):7}{statistics.median(left):9.1f}{max(left):9.1f}{leftover:18}")
+            closed, leftover, opened = disconnect_all(name, url, clients)
+            print(f"{name:18}{opened:7}{len(closed):8}{statistics.median(closed):9.1f}{max(closed):9.1f}{leftover:18}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The server that a tutorial writes: FastAPI, AsyncOpenAI, an async generator. tests/bench/serve.py compares with it.
+"""The server of a tutorial: FastAPI, AsyncOpenAI and an async generator. tests/bench/serve.py compares with it.
 
 OPENAI_BASE_URL=... OPENAI_API_KEY=... python -m uvicorn tests.bench.tutorial:app --port 8000
 """
@@ -24,7 +24,7 @@ class Question(BaseModel):
 
 @app.post("/chat/stream")
 async def chat(question: Question) -> StreamingResponse:
-    async def pieces() -> AsyncIterator[str]:
+    async def frames() -> AsyncIterator[str]:
         stream = await client.chat.completions.create(
             model=question.model,
             messages=[{"role": "user", "content": question.prompt}],
@@ -35,4 +35,4 @@ async def chat(question: Question) -> StreamingResponse:
                 yield f"data: {json.dumps({'content': chunk.choices[0].delta.content})}\n\n"
         yield "data: [DONE]\n\n"
 
-    return StreamingResponse(pieces(), media_type="text/event-stream")
+    return StreamingResponse(frames(), media_type="text/event-stream")

@@ -58,11 +58,11 @@ class Series:
         self.journal = journal or folder / "journal"
         self._input.write_text("".join(json.dumps(_record(n)) + "\n" for n in range(prompts)))
         self._stopped, self._kept, self._again, self._unkept = 0, list[int](), list[str](), list[int]()
-        crowd.seen(url, anew=True)
+        crowd.stats(url, reset=True)
 
     def run(self, disturb: Callable[[subprocess.Popen[bytes]], object], **limits: object) -> tuple[int, bytes, bytes]:
         """One run; returns its status, stdout and stderr."""
-        kept, asked = self._in_journal(), crowd.seen(self._url, prompts=True)["prompts"]
+        kept, asked = self._in_journal(), crowd.stats(self._url, prompts=True)["prompts"]
         self._kept.append(len(kept))
         argv = [*LLMSTREAM, "map", "--jsonl", "-j", "16", "--journal", str(self.journal)]
         with (
@@ -75,7 +75,7 @@ class Series:
             disturb(process)
             err = process.communicate(timeout=WAIT_S)[1]
         out = self._output.read_bytes()
-        now = crowd.seen(self._url, prompts=True)["prompts"]
+        now = crowd.stats(self._url, prompts=True)["prompts"]
         self._again += [prompt for n in kept if now.get(prompt := f"prompt {n}", 0) != asked.get(prompt, 0)]
         if process.returncode:
             self._stopped += 1
@@ -92,7 +92,7 @@ class Series:
         if [record["id"] for record in records] != list(range(self._prompts)):
             faults.append("the output is not every prompt once, in order")
         faults += [f"the answer of {one['id']} is wrong" for one in records if one.get("text") != _text(one["id"])]
-        requests = crowd.seen(self._url)["requests"]
+        requests = crowd.stats(self._url)["requests"]
         return Outcome(self._prompts, self._stopped, self._kept, requests, self._again, self._unkept, faults, status)
 
     def _in_journal(self) -> set[int]:

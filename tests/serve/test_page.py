@@ -10,7 +10,7 @@ from llmstream.core.events import Finish, Reasoning, Text
 from llmstream.errors import Unavailable
 from llmstream.serve import page as page_module
 
-from ..support.browser import answer, ended, send
+from ..support.browser import answer, send, wait_for_end
 from ..support.limits import WAIT_S
 from ..support.serving import END, Client, Gate, ScriptedServer, get
 
@@ -30,7 +30,7 @@ def test_an_answer_grows_on_the_page(visit):
         assert page.locator("#first").inner_text().startswith("first token ")
         assert not server.generations[0].closed.is_set()
         gates[1].open()
-        ended(page)
+        wait_for_end(page)
         assert answer(page) == "The Rhine, the Rhône"
         assert page.locator("#reason").inner_text() == "complete"
         assert page.locator("#count").inner_text() == "3 tokens in, 2 out"
@@ -51,7 +51,7 @@ def test_the_form_s_fields_reach_the_server(visit):
         page.keyboard.press("Shift+Enter")
         page.keyboard.type("Two")
         page.click("#send")
-        ended(page)
+        wait_for_end(page)
     asked = server.generations[0].asked
     assert (asked.prompt, asked.system, asked.model) == ("One\nTwo", "Be brief.", "openai/x")
     assert asked.until == {"code_block": True}
@@ -74,7 +74,7 @@ def test_stopping_ends_the_generation_on_the_server(visit, how):
         server.settle()
         assert not server.generations[0].complete
         if how != "navigation":
-            ended(page)
+            wait_for_end(page)
             assert answer(page) == "so far"
             assert page.locator("#reason").inner_text() == "stopped by you"
             assert page.locator("#failure").is_hidden()
@@ -89,7 +89,7 @@ def test_stopping_before_the_first_token(visit):
         assert never.reached.wait(WAIT_S)
         page.keyboard.press("Escape")
         assert server.generations[0].closed.wait(WAIT_S)
-        ended(page)
+        wait_for_end(page)
         send(page)
         page.locator("#reason", has_text="complete").wait_for()
         assert answer(page) == "x"
@@ -99,7 +99,7 @@ def test_an_error_is_shown_below_the_partial_answer(visit):
     with ScriptedServer(["so **far**", Unavailable("overloaded")], ["better", END]) as server:
         page = visit(server)
         send(page)
-        ended(page)
+        wait_for_end(page)
         assert answer(page) == "so far"
         assert page.locator("#failure p").inner_text() == "Not available now: overloaded"
         assert page.locator("#reason").inner_text() == "failed"
@@ -166,7 +166,7 @@ def test_reasoning_is_collapsed(visit):
     with ScriptedServer([[Reasoning("hm <b>")], "x", END]) as server:
         page = visit(server)
         send(page)
-        ended(page)
+        wait_for_end(page)
         assert page.locator("#reasoning div").is_hidden()
         page.locator("#reasoning summary").click()
         assert page.locator("#reasoning div").inner_text() == "hm <b>"
@@ -177,7 +177,7 @@ def test_copying(visit):
     with ScriptedServer([text, END]) as server:
         page = visit(server, permissions=["clipboard-read", "clipboard-write"])
         send(page)
-        ended(page)
+        wait_for_end(page)
         page.click("figcaption button")
         page.locator("figcaption button", has_text="Copied").wait_for()
         assert page.evaluate("navigator.clipboard.readText()") == "x = 1\n\ty"
@@ -222,7 +222,7 @@ def test_nothing_is_wider_than_the_viewport(visit, width):
     with ScriptedServer([text, END]) as server:
         page = visit(server, viewport={"width": width, "height": 600})
         send(page, "w" * 200)
-        ended(page)
+        wait_for_end(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
@@ -237,7 +237,7 @@ def test_a_page_scrolled_back_stays_there(visit):
         assert page.evaluate(f"new Promise((resolve) => requestAnimationFrame(() => resolve({at_end})))")
         page.evaluate("scrollTo(0, 100)")
         gate.open()
-        ended(page)
+        wait_for_end(page)
         assert page.evaluate("scrollY") == 100
 
 
@@ -251,7 +251,7 @@ def test_typing_during_an_answer(visit):
         page.keyboard.press("Enter")  # which does not send
         assert page.locator("#prompt").input_value() == "next"
         gate.open()
-        ended(page)
+        wait_for_end(page)
         assert len(server.generations) == 1
         page.keyboard.press("Enter")
         page.locator("#question", has_text="next").wait_for()

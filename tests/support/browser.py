@@ -1,4 +1,4 @@
-"""Chromium for the page's tests and pictures: Debian's, driven by Playwright."""
+"""Chromium of the distribution, driven by Playwright, for the tests and screenshots of the page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FLAGS = [
 
 @contextmanager
 def chromium() -> Iterator[Any]:
-    """A browser."""
+    """Starts Chromium; yields Playwright's browser."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -25,17 +25,20 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
-# What a visitor does.
+# A visitor's actions.
 
 
 def send(page, text: str = "Hi") -> None:
+    """Types a prompt and sends it."""
     page.locator("#prompt").press_sequentially(text)
     page.keyboard.press("Enter")
 
 
 def answer(page) -> str:
+    """Returns the answer's text."""
     return page.locator("#answer").inner_text()
 
 
-def ended(page) -> None:
+def wait_for_end(page) -> None:
+    """Waits for the end of the answer."""
     page.locator("#send").wait_for(state="visible")
