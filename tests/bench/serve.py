@@ -5,8 +5,8 @@
 Three processes: the provider (tests/bench/crowd.py), the server, and this one with all clients: raw sockets and an
 epoll. On two cores the server has one, and the others share the other. The clients start within RAMP_S seconds.
 
-Each text is the time at which the provider sent it, so a client sees the delay of each token. The row `nothing`, without
-a server between, shows what the provider and the clients add. First tokens are timed from the request, since an
+Each text is the time at which the provider sent it, so a client sees the delay of each token. The row `nothing`, with
+no server between, shows what the provider and the clients add. First tokens are timed from the request, since an
 overloaded server delays new requests while its running streams look good. `over` is the time by which the last answer
 ended late, in seconds. A token is lost if its answer ends before it.
 
