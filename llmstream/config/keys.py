@@ -9,6 +9,7 @@ import os
 import stat
 import time
 
+from ..core.secrets import Secrets
 from ..errors import UsageError
 from ..providers.registry import Provider
 from ..providers.resolve import checked_key
@@ -89,9 +90,8 @@ def _ended(status: int) -> str:
 
 
 def _last_line(said: bytes, out: bytes) -> str:
-    """The last line of stderr, for the message; what stdout had, the key maybe, is taken out."""
+    """Returns the last line of stderr, for the message, without the words on stdout, which may be the key."""
     lines = said.decode("utf-8", "replace").split("\n")
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-    for secret in out.decode("utf-8", "replace").split():
-        last = last.replace(secret, "[key]")
+    last = Secrets(out.decode("utf-8", "replace").split()).hide_credential(last)
     return f": {last[:300]}" if last else ""

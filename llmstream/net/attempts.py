@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from .resume import Resume
 
 MAX_REDIRECTS = 5
-SECRET = 6  # characters at least of a key that is worth hiding; shorter ones stand within words
 
 
 class NextAttempt(NamedTuple):
@@ -139,12 +138,10 @@ class Attempts:
 
     def redacted(self, error: Error) -> Error:
         """Servers quote the key that they refuse, or say nothing, and then it is told where the key is from."""
-        key, message = self._target.key, error.message
-        said = message.removesuffix(WHICH_KEY)
-        told = said.replace(key, "[key]") if len(key) >= SECRET else said
-        if said != message:
-            told += self._which_key()
-        return error if told == message else type(error)(told, max_retries=error.max_retries)
+        if error.message.endswith(WHICH_KEY):
+            message = error.message.removesuffix(WHICH_KEY) + self._which_key()
+            error = type(error)(message, max_retries=error.max_retries, hint=error.hint)
+        return self._target.secrets.hide_in_error(error)
 
     def _which_key(self) -> str:
         row = self._target.row

@@ -33,9 +33,7 @@ class Fetcher:
         try:
             return self._json(target, url)
         except Error as error:  # servers quote the key that they refuse
-            if target.key and target.key in error.message:
-                raise type(error)(error.message.replace(target.key, "[key]")) from None
-            raise
+            raise target.secrets.hide_in_error(error) from None
 
     def file(self, url: str, limit: int) -> bytes:
         """What stands at a URL. Redirects are followed anywhere, since no key is sent.

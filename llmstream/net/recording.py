@@ -26,8 +26,6 @@ from ..providers.resolve import Target, shown
 from .loop import Watching
 from .transfer import HttpRequest, Transfer, Transport
 
-HIDDEN = b"[key]"
-
 
 class Recorder:
     """A transport that writes down what another one carries.
@@ -36,11 +34,12 @@ class Recorder:
     """
 
     def __init__(self, inner: Transport, path: str, target: Target) -> None:
-        self._inner, self._path, self._key = inner, path, target.key.encode()
+        self._inner, self._path = inner, path
+        self._secrets = target.secrets
+        self._stream = self._secrets.stream()
         self.loop = inner.loop
         self._transfer = Transfer()
         self._headed = self._ended = False
-        self._held = b""  # the end of the data so far, if the key may begin there
         self._started: float | None = None
         try:
             self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -51,7 +50,9 @@ class Recorder:
     def send(self, ask: HttpRequest, connect_timeout: float | None, wake: Callable[[], object]) -> Transfer:
         now = self.loop.now()
         self._started = now if self._started is None else self._started
-        self._line(now, request={"method": ask.method, "url": shown(ask.url), "body": ask.body})
+        self._line(
+            now, request={"method": ask.method, "url": shown(ask.url), "body": self._secrets.hide_values(ask.body)}
+        )
         self._headed = self._ended = False
 
         def note() -> None:
@@ -69,10 +70,12 @@ class Recorder:
         now = self.loop.now()
         if not self._headed and (head := transfer.head()) is not None:
             self._headed = True
-            kept = {name: value for name, value in head[1].items() if name != "set-cookie"}
-            self._line(now, status=head[0], headers=kept)
+            headers = {
+                name: self._secrets.hide_credential(value) for name, value in head[1].items() if name != "set-cookie"
+            }
+            self._line(now, status=head[0], headers=headers)
         if transfer.chunks:
-            self._data(b"".join(transfer.chunks), now)
+            self._data(self._stream.feed(b"".join(transfer.chunks)), now)
         if transfer.ended:
             self._end(transfer.reason, now)
 
@@ -88,28 +91,16 @@ class Recorder:
         self._inner.close()
         os.close(self._fd)
 
-    def _data(self, chunk: bytes, now: float) -> None:
-        """Writes a chunk, the key replaced, though it be cut in two."""
-        if self._key:
-            chunk = (self._held + chunk).replace(self._key, HIDDEN)
-            self._held = b""
-            for size in range(min(len(self._key) - 1, len(chunk)), 0, -1):
-                if chunk.endswith(self._key[:size]):
-                    chunk, self._held = chunk[:-size], chunk[-size:]
-                    break
-        if chunk:
-            self._bytes(chunk, now)
-
     def _end(self, reason: str, now: float) -> None:
         if self._ended:
             return
         self._ended = True
-        if self._held:
-            self._bytes(self._held, now)
-            self._held = b""
-        self._line(now, end=reason)
+        self._data(self._stream.close(), now)
+        self._line(now, end=self._secrets.hide(reason))
 
-    def _bytes(self, chunk: bytes, now: float) -> None:
+    def _data(self, chunk: bytes, now: float) -> None:
+        if not chunk:
+            return
         try:
             self._line(now, data=chunk.decode())
         except UnicodeDecodeError:
@@ -119,8 +110,7 @@ class Recorder:
         self._write({"t": round(now - (self._started or now), 6), **what})
 
     def _write(self, record: dict[str, object]) -> None:
-        line = json.dumps(record, ensure_ascii=False).encode("utf-8", "replace")
-        data = (line.replace(self._key, HIDDEN) if self._key else line) + b"\n"
+        data = json.dumps(record, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
         try:
             while data:
                 data = data[os.write(self._fd, data) :]

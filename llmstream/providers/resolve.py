@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ..core.request import Request
+from ..core.secrets import HIDDEN, Secrets
 from ..dialects import dialect
 from ..errors import UsageError, nearest, option
 from .registry import BUILT_IN, CURL, LOCAL, SCHEMES, SDK, Catalogue, Provider, at_other_address
@@ -43,10 +44,15 @@ class Target(NamedTuple):
         names = {_field_name(line) for line in self.row.headers}
         return [*(line for line in self._key_lines() if _field_name(line) not in names), *self.row.headers]
 
+    @property
+    def secrets(self) -> Secrets:
+        """The key, to be hidden in what is shown."""
+        return Secrets([self.key])
+
     def hidden(self) -> Target:
         """Returns the target as it may be shown: no key, and no values of headers, which may be secrets too."""
         headers = tuple(f"{line.partition(':')[0]}: [hidden]" for line in self.row.headers)
-        return self._replace(key=self.key and "[key]", row=self.row._replace(headers=headers))
+        return self._replace(key=self.key and HIDDEN, row=self.row._replace(headers=headers))
 
     def _key_lines(self) -> list[str]:
         if self.row.transport == SDK:

@@ -1,0 +1,78 @@
+"""Hides secrets, such as keys, in what is shown or written to a file.
+
+A secret of SHORTEST characters or more is hidden wherever it stands, within a longer word too. A shorter one, such as
+the "x" that a local server is happy with, may be part of any text by chance: it is hidden only where a credential
+stands, as a whole word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ..errors import Error
+
+HIDDEN = "[key]"
+SHORTEST = 6  # characters
+
+
+class Secrets:
+    """Secrets, and the ways to hide them."""
+
+    def __init__(self, values: Iterable[str]) -> None:
+        self._values = {value for value in values if value}
+        self._long = sorted((value for value in self._values if len(value) >= SHORTEST), key=len, reverse=True)
+
+    def hide(self, text: str) -> str:
+        """Returns a text without the secrets."""
+        for value in self._long:
+            text = text.replace(value, HIDDEN)
+        return text
+
+    def hide_credential(self, text: str) -> str:
+        """Returns a text that may be a credential, such as a header's value, without the secrets: short ones, too."""
+        return " ".join(HIDDEN if word in self._values else word for word in self.hide(text).split(" "))
+
+    def hide_values(self, value: Any) -> Any:
+        """Returns a JSON value with the secrets hidden in all strings but the names."""
+        if isinstance(value, str):
+            return self.hide(value)
+        if isinstance(value, dict):
+            return {name: self.hide_values(item) for name, item in value.items()}
+        return [self.hide_values(item) for item in value] if isinstance(value, list | tuple) else value
+
+    def hide_in_error(self, error: Error) -> Error:
+        """Returns the error, or another of its class without the secrets in the message."""
+        message = self.hide(error.message)
+        if message == error.message:
+            return error
+        return type(error)(message, max_retries=error.max_retries, hint=error.hint)
+
+    def stream(self) -> SecretStream:
+        """Returns what hides the secrets in bytes that arrive in chunks."""
+        return SecretStream([value.encode() for value in self._long])
+
+
+class SecretStream:
+    """Hides secrets in bytes that arrive in chunks, though a secret be cut in two."""
+
+    def __init__(self, secrets: list[bytes]) -> None:
+        self._secrets = secrets
+        self._beginning = b""  # of a secret, perhaps: the end of what came
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Returns what is certain to be no part of a secret, and HIDDEN for each secret."""
+        chunk, self._beginning = self._beginning + chunk, b""
+        for secret in self._secrets:
+            chunk = chunk.replace(secret, HIDDEN.encode())
+        for size in range(min(max(map(len, self._secrets), default=0) - 1, len(chunk)), 0, -1):
+            end = chunk[-size:]
+            if any(secret.startswith(end) for secret in self._secrets):
+                self._beginning = end
+                return chunk[:-size]
+        return chunk
+
+    def close(self) -> bytes:
+        """Returns what `feed` has kept back."""
+        rest, self._beginning = self._beginning, b""
+        return rest
