@@ -1,4 +1,4 @@
-"""How tests run the program: as a process, as its users do. Property tests find the same cases in each run."""
+"""Fixtures that run the program, the environment in which it runs, and the settings of property tests."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment of a user who has no key and no configuration, plus `more`; the checkout is what is imported."""
+    """Returns the environment of a user without a key or a configuration, plus `more`; this checkout is imported."""
     env = {k: v for k, v in os.environ.items() if k not in HIDES_FAULTS and not k.endswith(("_API_KEY", "_BASE_URL"))}
     env = {k: v for k, v in env.items() if not k.startswith("LLMSTREAM_")}
     return env | {"PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8", "XDG_CONFIG_HOME": os.devnull} | more
 
 
 def at(url: str, **more: str) -> dict[str, str]:
-    """The environment in which openai/... and anthropic/... are the server at `url`."""
+    """Returns the environment in which openai/... and anthropic/... are the server at `url`."""
     keys = {"OPENAI_API_KEY": "sk-test-key", "ANTHROPIC_API_KEY": "sk-ant-test"}
     return environment(OPENAI_BASE_URL=f"{url}/v1", ANTHROPIC_BASE_URL=url, **keys, **more)
 
@@ -51,7 +51,7 @@ Run = Callable[..., subprocess.CompletedProcess[bytes]]
 
 @pytest.fixture
 def run() -> Run:
-    """run(*args, url=..., input=..., env=...): llmstream as a process, to its end; stdout and stderr as bytes."""
+    """Runs llmstream as a process to its end: run(*args, url=..., input=..., env=...)."""
 
     def run(
         *args: str, url: str = "", input: bytes | None = None, env: dict[str, str] | None = None, **more: object
@@ -65,7 +65,7 @@ def run() -> Run:
 
 @pytest.fixture
 def invoke() -> Run:
-    """invoke(*args, url=..., input=..., env=..., cwd=...): as `run`, but inside the test's process, and so quicker.
+    """Runs llmstream inside the test's process, which is quicker: invoke(*args, url=..., input=..., env=..., cwd=...).
 
     For usage, help, precedence, configuration and messages: where no pipe, signal, terminal or descriptor plays a part.
     """
@@ -81,7 +81,7 @@ def invoke() -> Run:
 
 @pytest.fixture(scope="session")
 def llamacpp():
-    """The address of llama.cpp's own server with the embedded model: tests/support/llamacpp.py."""
+    """Starts llama.cpp's own server with the embedded model (tests/support/llamacpp.py); gives its address."""
     pytest.importorskip("xllamacpp", reason="xllamacpp is not installed: pip install '.[local]'")
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.support.llamacpp"],

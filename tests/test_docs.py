@@ -135,7 +135,7 @@ def test_the_overview_lists_the_commands():
 
 @needs.program("mandoc")
 @pytest.mark.parametrize("name", PAGES)
-def test_lint(name):
+def test_mandoc_finds_nothing_to_warn_of(name):
     path = ROOT / "man" / f"{name}.1"
     done = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", path], capture_output=True, text=True)
     assert (done.stdout, done.returncode) == ("", 0)
@@ -144,20 +144,20 @@ def test_lint(name):
 # What pages copy from the code.
 
 
-def test_exit_statuses():
+def test_the_overview_lists_all_exit_statuses():
     listed = {item.words[0]: item.body[0] for item in docs.page("llmstream").items("EXIT STATUS")}
     assert listed.pop("0") == "done; found; the reader had enough"
     assert listed == {str(error.status): error.description for error in errors.STATUSES}
 
 
 @each_command
-def test_statuses_of_a_command_are_some_of_them(name):
+def test_a_page_lists_only_statuses_of_the_overview(name):
     listed = [item.words[0] for item in docs.page(name).items("EXIT STATUS")]
     assert listed == [status for status in "012345" if status in listed]
 
 
 def rows(name: str, section: str) -> dict[str, list[list[str]]]:
-    """The table of providers in a page, its head left out."""
+    """Returns the rows of the table of providers in a page, by provider."""
     table = [item.cells() for item in docs.page(name).items(section) if "Ta" in item.words]
     return {first[0]: rest for first, *rest in table[1:]}
 
@@ -205,21 +205,21 @@ def test_the_configuration_has_these_keys():
 
 
 def tomls() -> list[tuple[str, str]]:
-    """The configurations that documents show."""
+    """Returns the configurations that the documents show, each with its place."""
     (page,) = docs.page("llmstream").displays("CONFIGURATION")
     readme = examples.fenced((ROOT / "README.md").read_text(), "README.md")
     return [("llmstream.1", page), *((block.where, block.text) for block in readme if block.kind == "toml")]
 
 
 @pytest.mark.parametrize(("where", "text"), tomls())
-def test_a_configuration_that_is_shown_is_right(invoke, tmp_path, where, text):
+def test_each_configuration_in_the_documents_is_valid(invoke, tmp_path, where, text):
     path = tmp_path / "config.toml"
     path.write_text(text)
     done = invoke("gen", "--dry-run", "-m", "ollama/m", "Hi", env=environment(LLMSTREAM_CONFIG=str(path)))
     assert (done.returncode, done.stderr) == (0, b""), where
 
 
-def test_the_prompt_file_that_is_shown_is_right(invoke, tmp_path):
+def test_the_prompt_file_in_the_page_is_valid(invoke, tmp_path):
     (text,) = docs.page("llmstream-gen").displays("PROMPT FILES")
     (tmp_path / "p.md").write_text(text)
     done = invoke("gen", "--dry-run", "-f", "p.md", url="http://127.0.0.1:9", input=b"Tag", cwd=tmp_path)
@@ -238,7 +238,7 @@ def test_the_objects_of_models_have_these_fields(invoke, number):
 
 
 def records(name: str, section: str) -> list[dict[str, object]]:
-    """The sample records of a section; a record goes on in lines that begin with a blank."""
+    """Returns the sample records of a section; a line that begins with a blank continues its record."""
     return [
         json.loads(line) for text in docs.page(name).displays(section) for line in re.split(r"\n(?! )", text.strip())
     ]

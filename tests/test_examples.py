@@ -35,11 +35,11 @@ def test_examples_run(block, tmp_path):
 
 PROGRAMS = [
     block for block in README if block.kind == "python" and "spark" not in block.text
-]  # test_map_clusters has it
+]  # that is test_map_clusters'
 
 
 @pytest.mark.parametrize("block", PROGRAMS, ids=[block.where for block in PROGRAMS])
-def test_programs_of_the_readme_print_what_they_say(block, tmp_path):
+def test_programs_of_the_readme_print_what_their_comments_say(block, tmp_path):
     assert "# -> " in block.text
     assert examples.wrong_output(block.text, tmp_path) == ""
 
@@ -89,7 +89,7 @@ def test_every_page_has_examples():
         ("$ exit 3\n", False),
     ],
 )
-def test_a_session_is_compared(session, right, tmp_path):
+def test_the_output_of_a_session_is_compared(session, right, tmp_path):
     assert (examples.mismatches(session, tmp_path) == []) is right
 
 

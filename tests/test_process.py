@@ -25,7 +25,7 @@ GEN = [*LLMSTREAM, "gen", "-n", "-m", "openai/m", "Hi"]
 
 @contextlib.contextmanager
 def silent_after(text: str) -> Iterator[Provider]:
-    """A provider that says `text` and then nothing more."""
+    """Starts a provider that sends `text` and is then silent."""
     with Provider([head(), chat_text(text), HOLD]) as provider:
         yield provider
 
@@ -49,7 +49,7 @@ def socketpair(tmp_path):
 
 
 @pytest.mark.parametrize("channel", [pipe, fifo, socketpair])
-def test_a_reader_that_leaves_closes_the_connection_though_the_model_is_silent(channel, tmp_path):
+def test_when_the_reader_leaves_the_connection_is_closed_though_the_model_is_silent(channel, tmp_path):
     reader, writer = channel(tmp_path)
     with silent_after("Hello") as provider:
         process = subprocess.Popen(
@@ -63,7 +63,7 @@ def test_a_reader_that_leaves_closes_the_connection_though_the_model_is_silent(c
     assert (stderr, process.returncode) == (b"", 0)
 
 
-def test_a_reader_that_leaves_before_the_answer_begins(run):
+def test_the_reader_leaves_before_the_answer_begins(run):
     reader, writer = os.pipe()
     with Provider([HOLD]) as provider:
         process = subprocess.Popen(
@@ -77,7 +77,7 @@ def test_a_reader_that_leaves_before_the_answer_begins(run):
     assert process.returncode == 0
 
 
-def test_a_reader_that_leaves_while_the_prompt_is_awaited():
+def test_the_reader_leaves_before_the_prompt_has_come():
     reader, writer = os.pipe()
     process = subprocess.Popen(
         [*LLMSTREAM, "gen", "-m", "openai/m"], stdin=subprocess.PIPE, stdout=writer, env=at("http://127.0.0.1:9")
@@ -89,7 +89,7 @@ def test_a_reader_that_leaves_while_the_prompt_is_awaited():
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_it_by_the_signal_and_closes_the_connection(signum):
+def test_a_signal_ends_the_process_and_closes_the_connection(signum):
     with silent_after("Hello") as provider:
         process = subprocess.Popen(
             [*GEN, "-u"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=at(provider.url)
@@ -156,7 +156,7 @@ def test_other_descriptors_may_be_closed_or_full(closed):
 @pytest.mark.parametrize(
     "what", ["--help", "gen --help", "--version", "completion bash", "man gen", "gen --dry-run Hi"]
 )
-def test_whatever_prints_keeps_the_same_rules(what):
+def test_all_that_prints_handles_a_full_or_closed_stdout_alike(what):
     command = f"{' '.join(LLMSTREAM)} {what}"
     assert shell(f"{command} > /dev/full", "http://127.0.0.1:9").returncode == 5
     gone = shell(f"{command} | true; echo ${{PIPESTATUS[0]}}", "http://127.0.0.1:9")
@@ -212,7 +212,7 @@ def test_stopped_and_continued():
 
 
 def test_under_cron(tmp_path):
-    """No terminal, no HOME, no PATH to speak of, stdin closed."""
+    """Runs without a terminal, without HOME, with a minimal PATH and with stdin closed."""
     with Provider([head(), *chat("Hello")]) as provider:
         kept = ("PYTHONPATH", "OPENAI_API_KEY", "OPENAI_BASE_URL")
         env = {k: v for k, v in at(provider.url).items() if k in kept} | {"PATH": "/usr/bin:/bin", "LANG": "C"}
@@ -222,7 +222,7 @@ def test_under_cron(tmp_path):
     assert (done.stdout, done.stderr, done.returncode) == (b"Hello\n", b"", 0)
 
 
-def test_timeout_ends_it_with_status_124():
+def test_the_timeout_command_gives_status_124():
     for seconds in (1, 5, 25):  # a busy machine may need more than the first to start the program
         with silent_after("Hello") as provider:
             done = shell(f"timeout {seconds} {' '.join(GEN)}; echo $?", provider.url)
@@ -247,7 +247,7 @@ def test_one_signal_stops_a_shell_s_loop():
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_the_modules_load_is_no_traceback(signum, tmp_path):
-    """A module that is imported on the way sends it."""
+    """The signal is sent by a module that is imported during the start."""
     (tmp_path / "click.py").write_text(f"import os\nos.kill(os.getpid(), {int(signum)})\nraise AssertionError\n")
     env = environment()
     env["PYTHONPATH"] = f"{tmp_path}:{env['PYTHONPATH']}"
@@ -255,7 +255,7 @@ def test_a_signal_while_the_modules_load_is_no_traceback(signum, tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (-signum, b"", b"")
 
 
-def test_a_second_signal_kills_though_the_first_is_cleaned_up_after():
+def test_a_second_signal_kills_during_the_cleanup_after_the_first():
     with silent_after("Hello") as provider:
         process = subprocess.Popen(GEN, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=at(provider.url))
         assert process.stdout.read(5) == b"Hello"
@@ -266,7 +266,7 @@ def test_a_second_signal_kills_though_the_first_is_cleaned_up_after():
 
 
 def test_a_full_file_system_is_status_5_and_the_text_that_fitted_is_kept(tmp_path):
-    """A limit on the size of files stands for the disk."""
+    """Simulates the full disk by a limit on the size of files."""
     out = tmp_path / "out"
     with Provider([head(), chat_text("x" * 3000), *chat("y" * 3000)]) as provider:
         done = shell(f"trap '' XFSZ; ulimit -f 4; gen -n Hi > {out}", provider.url)

@@ -27,7 +27,7 @@ RUN = "import llmstream.__main__; from llmstream.cli import run; assert run(sys.
 
 
 def imported(code: str, *args: str, env: dict[str, str] | None = None, input: str = "") -> set[str]:
-    """The modules that are there after code has run, in a Python of its own."""
+    """Runs code in a new interpreter; returns the modules that are loaded at its end."""
     command = [sys.executable, "-c", f"import sys; {code}; print(*sys.modules, file=sys.stderr)", *args]
     done = subprocess.run(command, input=input, capture_output=True, text=True, env=env or environment())
     assert done.returncode == 0, done.stderr
@@ -35,7 +35,7 @@ def imported(code: str, *args: str, env: dict[str, str] | None = None, input: st
 
 
 def llmstream(*args: str, env: dict[str, str] | None = None, input: str = "") -> set[str]:
-    """Those that are there for llmstream's sake."""
+    """Returns the modules that a run of llmstream loads beyond those of click."""
     return imported(RUN, *args, env=env, input=input) - imported("import click")
 
 
@@ -46,7 +46,7 @@ def test_version_loads_no_command():
 
 
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name != "man"])  # which runs another program
-def test_help_loads_neither_the_wire_nor_another_command(command):
+def test_help_loads_neither_the_network_nor_another_command(command):
     modules = llmstream(command, "--help")
     assert not modules & HEAVY
     assert not [name for name in modules if name.startswith(("pycurl", *existing("net", "serve")))]
@@ -59,7 +59,7 @@ FEATURES = existing("request.features", "request.attachments", "core.schema", "p
 
 
 @pytest.mark.parametrize("api", DIALECTS)
-def test_gen_loads_only_the_wire_and_its_dialect(api):
+def test_gen_loads_only_the_network_and_its_dialect(api):
     provider_name = "anthropic" if api == "messages" else "openai"
     with Provider([head(), *DIALECTS[api]("Hello")]) as provider:
         # By the environment: for a short option, such as -m, click tries the long ones first, with difflib.
@@ -71,7 +71,7 @@ def test_gen_loads_only_the_wire_and_its_dialect(api):
     assert not modules & (FEATURES | existing("net.embedded"))
 
 
-def test_map_loads_what_gen_does_and_its_own_rooms():
+def test_map_loads_the_modules_of_gen_and_of_batch():
     with Provider([head(), *DIALECTS["chat"]("Hello")]) as provider:
         env = at(provider.url, LLMSTREAM_MODEL="openai/m")
         modules = llmstream("map", "--quiet", env=env, input="Hi\n")
@@ -81,7 +81,7 @@ def test_map_loads_what_gen_does_and_its_own_rooms():
     assert not modules & ({"tqdm", "hashlib"} | existing("batch.journal", "core.schema", "net.aio"))
 
 
-def test_without_a_configuration_or_a_prompt_file_nothing_that_reads_them_is_loaded(tmp_path):
+def test_readers_of_configurations_and_prompt_files_are_loaded_only_for_them(tmp_path):
     defaults, toml = existing("commands.defaults"), existing("config.toml") | {"tomllib"}
     readers = toml | defaults | existing("config.keys", "request.prompt_file")
     modules = llmstream("gen", "--dry-run", "Hi", env=environment(LLMSTREAM_MODEL="ollama/m"))
@@ -95,7 +95,7 @@ def test_without_a_configuration_or_a_prompt_file_nothing_that_reads_them_is_loa
         assert not modules & HEAVY
 
 
-def test_what_is_asked_beyond_a_prompt_loads_its_own_rooms_only():
+def test_features_of_a_request_load_their_own_modules_only():
     with Provider([head(), *DIALECTS["chat"]("Hello")]) as provider:
         env = at(provider.url, LLMSTREAM_MODEL="openai/m")
         modules = llmstream("gen", "--schema", "name", "--attach", str(ROOT / "LICENSE"), "Hi", env=env)

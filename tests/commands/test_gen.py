@@ -1,4 +1,4 @@
-"""`gen` as its users run it: a process, a provider on loopback."""
+"""`gen` against a provider on loopback: answers, failures, time-outs, the prompt, the request, usage errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MODELS = {"chat": "openai/m", "responses": "openai/m", "messages": "anthropic/m"
 
 
 def sent(provider: Provider) -> dict:
-    """The body of the only request."""
+    """Returns the body of the only request."""
     [request] = provider.requests
     return request.json
 
@@ -31,7 +31,7 @@ def test_streams_text_from_each_dialect(run, api):
 
 
 @pytest.mark.parametrize(("api", "missing"), [("chat", 1), ("responses", 1), ("messages", 2)])
-def test_a_cut_stream_is_status_5_with_its_text_kept(run, api, missing):
+def test_a_truncated_stream_is_status_5_and_keeps_its_text(run, api, missing):
     with Provider([head(), *DIALECTS[api]("Hello, ", "wörld")[:-missing]]) as provider:
         done = run("gen", "--api", api, "-m", MODELS[api], "Hi", url=provider.url)
     assert (done.stdout, done.returncode) == ("Hello, wörld".encode(), 5)
@@ -53,7 +53,7 @@ def test_each_delta_is_written_before_the_next_is_sent():
             assert process.stdout.read() == b"second\n"
 
 
-def test_ends_at_the_end_mark_though_the_connection_stays_open(run):
+def test_the_end_mark_ends_the_run_though_the_connection_stays_open(run):
     with Provider([head(), *chat("Hello"), HOLD]) as provider:
         assert run("gen", "-m", "openai/m", "Hi", url=provider.url).stdout == b"Hello\n"
 
@@ -98,7 +98,7 @@ def test_events_of_a_failure_end_with_the_error(invoke):
     assert done.returncode == 4
 
 
-def test_reasoning_goes_to_stderr_if_asked_for_and_never_to_stdout(invoke):
+def test_reasoning_goes_to_stderr_with_its_option_and_never_to_stdout(invoke):
     thought = frame({"choices": [{"index": 0, "delta": {"reasoning_content": "hmm"}}]})
     with Provider([head(), thought, *chat("a")]) as provider:
         assert invoke("gen", "-m", "openai/m", "Hi", url=provider.url).stderr == b""
@@ -207,7 +207,7 @@ def test_refusals_and_failures(invoke, script, status, message):
         ("vllm/m", {}, "is the key right, and that of this server?"),
     ],
 )
-def test_a_bare_401_names_the_variable_that_holds_the_key(invoke, model, env, told):
+def test_a_401_without_a_message_names_the_variable_of_the_key(invoke, model, env, told):
     with Provider(reply("401 No", b"", "text/plain")) as provider:
         urls = {"GEMINI_BASE_URL": f"{provider.url}/v1", "VLLM_BASE_URL": f"{provider.url}/v1"}
         done = invoke("gen", "-n", "-m", model, "Hi", env=environment(**urls, **env))
@@ -215,7 +215,7 @@ def test_a_bare_401_names_the_variable_that_holds_the_key(invoke, model, env, to
     assert done.stderr.decode().strip().endswith(f"HTTP 401 (Unauthorized): {told}")
 
 
-def test_an_answer_without_content_is_not_asked_for_again(invoke):
+def test_status_204_is_not_retried(invoke):
     with Provider([b"HTTP/1.1 204 No Content\r\n\r\n"]) as provider:
         done = invoke("gen", "-m", "openai/m", "Hi", url=provider.url)
         assert len(provider.requests) == 1
@@ -256,7 +256,7 @@ def test_other_hosts_go_through_the_proxy(invoke, host):
 
 
 @pytest.mark.parametrize("excepted", ["*", "invalid", "other.example, .invalid"])
-def test_what_no_proxy_excepts_goes_through_none(invoke, excepted):
+def test_hosts_in_no_proxy_go_through_no_proxy(invoke, excepted):
     with Provider([head(), *chat("Hello")]) as proxy:
         env = at("http://llm.invalid", http_proxy=proxy.url, no_proxy=excepted)
         done = invoke("gen", "-m", "openai/m", "Hi", env=env)
@@ -310,7 +310,7 @@ def test_time_outs(run, script, option, status, message):
     assert (done.stderr.decode(), done.returncode) == (f"llmstream gen: {message}\n", status)
 
 
-def test_a_finish_reason_without_an_end_mark_is_waited_on_only_for_a_while(run):
+def test_after_a_finish_reason_the_end_mark_is_awaited_for_two_seconds(run):
     with Provider([head(), chat_text("a"), chat_end(usage=False), HOLD]) as provider:
         done = run("gen", "--stall-timeout", "0", "-m", "openai/m", "Hi", url=provider.url)
     assert (done.stdout, done.returncode) == (b"a\n", 0)
@@ -461,7 +461,7 @@ def test_a_server_writes_no_escapes_to_the_terminal(invoke):
     assert json.loads(done.stdout)["message"] == "the provider says: bad\n\x1b]0;x\x07\ufffdred (HTTP 400)"
 
 
-def test_a_failure_is_told_though_the_statistics_are_full(invoke):
+def test_a_failure_is_reported_though_the_statistics_file_is_full(invoke):
     with Provider(reply("401 No", b'{"error": {"message": "bad key"}}')) as provider:
         done = invoke("gen", "--stats-file", "/dev/full", "-m", "openai/m", "Hi", url=provider.url)
     assert done.returncode == 3
@@ -469,14 +469,14 @@ def test_a_failure_is_told_though_the_statistics_are_full(invoke):
     assert b"cannot write /dev/full" in done.stderr
 
 
-def test_where_there_is_no_going_on_it_is_told(invoke):
+def test_continue_warns_where_the_provider_cannot_resume(invoke):
     with Provider([head(), *chat("a")]) as provider:
         done = invoke("gen", "--continue", "-m", "openai/m", "Hi", url=provider.url)
     assert (done.stdout, done.returncode) == (b"a\n", 0)
     assert b"openai/m cannot go on after a cut: --continue does nothing here" in done.stderr
 
 
-def test_a_key_that_the_server_quotes_is_hidden(invoke):
+def test_a_key_in_the_provider_s_message_is_hidden(invoke):
     quoted = reply("401 No", b'{"error": {"message": "wrong key sk-test-key given"}}')
     with Provider(quoted) as provider:
         done = invoke("gen", "-m", "openai/m", "Hi", url=provider.url)

@@ -1,4 +1,4 @@
-"""`gen --until-...`: enough is enough, in process."""
+"""`gen --until-...`: stop conditions end the generation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TEXTS = ("One ", "1", "2", " two\n", "three")
 
 
 def answer(api: str, *texts: str) -> list[bytes]:
-    """The frames of an answer that has not ended."""
+    """Returns the frames of an answer that has not ended."""
     frames = DIALECTS[api](*texts)
     return frames[: {"chat": -1, "responses": -1, "messages": -3}[api]]
 
@@ -74,7 +74,7 @@ def test_times_end_a_silent_generation(run, option):
     assert (done.stdout, done.returncode) == (b"a", 0)
 
 
-def test_usage_tells_what_was_received(invoke, tmp_path):
+def test_usage_counts_what_was_received(invoke, tmp_path):
     stats = tmp_path / "stats"
     with Provider([head(), *map(chat_text, TEXTS[:3]), HOLD]) as provider:
         options = ["-u", "--stats-file", str(stats), "--until-fixed", "12"]
@@ -94,7 +94,7 @@ def test_events_end_with_the_match(invoke):
     assert events[-1] == {"type": "finish", "reason": "cancelled", "provider_reason": ""}
 
 
-def test_what_is_held_comes_out_before_the_end_of_the_events(invoke):
+def test_withheld_text_comes_out_before_the_last_events(invoke):
     with Provider([head(), *chat("One ", "12")]) as provider:
         done = invoke("gen", "-m", "openai/m", "Hi", "--events", "--until-regex", "[0-9]+", url=provider.url)
     events = [json.loads(line) for line in done.stdout.splitlines()]
@@ -103,14 +103,14 @@ def test_what_is_held_comes_out_before_the_end_of_the_events(invoke):
     assert done.returncode == 0
 
 
-def test_a_cut_answer_keeps_what_was_held_and_is_status_5(invoke):
+def test_a_truncated_answer_includes_withheld_text_and_is_status_5(invoke):
     with Provider([head(), chat_text("One 12")]) as provider:
         done = invoke("gen", "-m", "openai/m", "Hi", "--until-regex", "[0-9]+x", "--until-exclusive", url=provider.url)
     assert (done.stdout, done.returncode) == (b"One 12", 5)
 
 
 @pytest.mark.parametrize("frames", [chat, responses, messages])
-def test_a_whole_answer_in_one_piece_ends_at_the_match(invoke, frames):
+def test_an_answer_in_one_piece_ends_at_the_match(invoke, frames):
     model, api = ("anthropic/m", "messages") if frames is messages else ("openai/m", frames.__name__)
     with Provider([head() + b"".join(frames(*TEXTS))]) as provider:
         done = invoke("gen", "--api", api, "-m", model, "Hi", "--until-regex", "[0-9]+", url=provider.url)

@@ -1,4 +1,4 @@
-"""The configuration file: what it adds and changes, what comes before it, and what is said of a wrong one."""
+"""The configuration file: its place, its values, their precedence, keys, and messages about invalid files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SECRET = "sk-geheim"
 
 @pytest.fixture
 def configured(tmp_path):
-    """configured(text, **variables): the environment in which this is the configuration."""
+    """Writes a configuration: configured(text, **variables) returns the environment in which it is used."""
 
     def configured(text: str, **variables: str) -> dict[str, str]:
         path = tmp_path / "config.toml"
@@ -38,7 +38,7 @@ def configured(tmp_path):
 
 @pytest.fixture
 def key_file(tmp_path):
-    """key_file(data, mode): the path of a file that holds a key."""
+    """Writes a file with a key: key_file(data, mode) returns its path."""
 
     def key_file(data: bytes = SECRET.encode() + b"\n", mode: int = 0o600) -> str:
         path = tmp_path / "key"
@@ -54,7 +54,7 @@ def target(env: dict[str, str], name: str | None = None, api: str | None = None)
 
 
 def refusal(env: dict[str, str], name: str | None = None) -> str:
-    """What is said of a configuration that is refused, its path left out."""
+    """Returns the message about an invalid configuration, without the path."""
     with pytest.raises(UsageError) as caught:
         target(env, name)
     return str(caught.value).removeprefix(env["LLMSTREAM_CONFIG"])
@@ -77,7 +77,7 @@ def test_place(variables, path):
     assert config.path_of(variables) == path
 
 
-def test_none_is_read_from_the_working_directory(invoke, tmp_path):
+def test_no_configuration_is_read_from_the_working_directory(invoke, tmp_path):
     for name in ("config.toml", "llmstream.toml", "llmstream/config.toml", ".config/llmstream/config.toml"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("wrong")
@@ -87,14 +87,14 @@ def test_none_is_read_from_the_working_directory(invoke, tmp_path):
         assert (done.returncode, done.stderr) == (0, b"")
 
 
-def test_a_missing_file_matters_only_if_it_was_named(invoke, tmp_path):
+def test_a_missing_file_is_an_error_only_if_a_variable_names_it(invoke, tmp_path):
     assert config.read({"XDG_CONFIG_HOME": str(tmp_path)}) == config.Config()
     done = invoke("gen", "-m", "ollama/m", "Hi", env=environment(LLMSTREAM_CONFIG="/no/such"))
     told = b"llmstream gen: cannot read the configuration /no/such: No such file or directory\n"
     assert (done.returncode, done.stderr) == (2, told)
 
 
-def test_without_a_file_nothing_is_parsed_and_one_file_is_looked_for(tmp_path):
+def test_without_a_file_only_one_place_is_tried_and_tomllib_is_not_loaded(tmp_path):
     import subprocess
 
     code = (
@@ -109,7 +109,7 @@ def test_without_a_file_nothing_is_parsed_and_one_file_is_looked_for(tmp_path):
 # What it adds and changes.
 
 
-def test_a_provider_of_ones_own(invoke, configured, key_file):
+def test_a_provider_that_the_configuration_adds(invoke, configured, key_file):
     with Provider([head(), *messages("Hello")]) as provider:
         env = configured(f"""
             [aliases]
@@ -140,7 +140,7 @@ def test_a_provider_of_ones_own(invoke, configured, key_file):
     }  # fmt: skip
 
 
-def test_a_known_provider_elsewhere_speaks_what_is_spoken_there(configured):
+def test_a_built_in_provider_at_another_address_uses_the_generic_dialect(configured):
     env = configured('[providers.openai]\nbase_url = "https://llm.example/v1"', OPENAI_API_KEY="k")
     assert target(env, "openai/m")[:5] == ("openai", "m", "chat", "https://llm.example/v1/chat/completions", "k")
     assert target(env, "openai/m").row.field_names == {}
@@ -148,13 +148,13 @@ def test_a_known_provider_elsewhere_speaks_what_is_spoken_there(configured):
     assert target(env, "openai/m")[:5] == ("openai", "m", "responses", "https://llm.example/v1/responses", "")
 
 
-def test_azure_gets_its_path_as_from_the_environment(configured):
+def test_the_address_of_azure_is_completed_as_from_the_environment(configured):
     env = configured('[providers.azure]\nbase_url = "https://x.openai.azure.com"', AZURE_OPENAI_API_KEY="k")
     assert target(env, "azure/m").url == "https://x.openai.azure.com/openai/v1/responses"
     assert target(env, "azure/m").headers() == ["api-key: k"]
 
 
-def test_azure_elsewhere_and_without_a_key_asks_through_its_sdk(configured):
+def test_azure_at_another_address_without_a_key_uses_its_sdk(configured):
     text = '[providers.azure]\nbase_url = "https://x.openai.azure.com"\nheaders = { X-Team = "blue" }\n'
     found = target(configured(text, AZURE_OPENAI_AD_TOKEN="t"), "azure/m")
     assert (found.row.transport, found.url, found.key) == (SDK, "https://x.openai.azure.com/openai/v1", "t")
@@ -163,7 +163,7 @@ def test_azure_elsewhere_and_without_a_key_asks_through_its_sdk(configured):
     assert (found.row.transport, found.headers()) == (CURL, ["api-key: k", "X-Team: blue"])
 
 
-def test_what_an_sdk_signs_has_an_address_and_headers_but_no_key(configured):
+def test_a_provider_through_an_sdk_takes_an_address_and_headers_but_no_key(configured):
     text = '[providers.bedrock]\nbase_url = "https://b.example"\nheaders = { X-Team = "blue" }\nmodel = "m"\n'
     found = target(configured(text), "bedrock")
     assert (found.row.transport, found.url, found.headers()) == (SDK, "https://b.example", ["X-Team: blue"])
@@ -178,7 +178,7 @@ def test_key_header(configured, key_file):
     assert target(env, "w").headers() == [f"X-Key: {SECRET}"]
 
 
-def test_relative_paths_start_at_its_folder(configured, key_file, tmp_path):
+def test_relative_paths_start_at_the_folder_of_the_configuration(configured, key_file, tmp_path):
     key_file()
     env = configured('model = "local/m.gguf"\naliases = { r = "replay:r.rec" }\n[providers.groq]\nkey_file = "key"')
     assert target(env)[:2] == ("local", str(tmp_path / "m.gguf"))
@@ -248,7 +248,7 @@ def test_precedence_of_the_key(configured, key_file, source, variable):
     assert target(env, "groq/m").key == ("by-variable" if variable and source != "key_env" else SECRET)
 
 
-def test_the_provider_that_has_a_key_is_the_default_also_by_the_configuration(configured, key_file):
+def test_a_provider_with_a_key_in_the_configuration_is_the_default(configured, key_file):
     assert target(configured(f'[providers.mistral]\nkey_file = "{key_file()}"'))[0] == "mistral"
     assert target(configured('[providers.groq]\nkey_cmd = "echo x"'))[0] == "local"  # no model of its own
 
@@ -256,7 +256,7 @@ def test_the_provider_that_has_a_key_is_the_default_also_by_the_configuration(co
 # Keys.
 
 
-def test_a_key_goes_to_no_other_host_than_it_is_for(invoke, configured, key_file):
+def test_a_key_is_sent_to_no_other_host(invoke, configured, key_file):
     text = f"""
         [providers.openai]
         key_file = "{key_file()}"
@@ -305,7 +305,7 @@ IN_VARIABLES = [data for data in BAD_KEYS if data and b"\0" not in data]
     ("source", "data"),
     [*product(("key_file", "key_cmd"), BAD_KEYS), *product(("key_env", "own variable"), IN_VARIABLES)],
 )
-def test_what_is_no_key_is_refused_and_not_shown(configured, key_file, monkeypatch, source, data):
+def test_an_invalid_key_is_refused_and_not_shown(configured, key_file, monkeypatch, source, data):
     monkeypatch.setenv("KEY_FILE", key_file(data))
     variable = {"key_env": "MINE", "own variable": "GROQ_API_KEY"}.get(source)
     env = configured(SOURCES[source], **({variable: os.fsdecode(data)} if variable else {}))
@@ -316,11 +316,11 @@ def test_what_is_no_key_is_refused_and_not_shown(configured, key_file, monkeypat
 
 
 @pytest.mark.parametrize(("data", "key"), [(b"k", "k"), (b"k\n", "k"), (b"k\r\n", "k")])
-def test_one_newline_at_the_end_is_no_part_of_a_key(configured, key_file, data, key):
+def test_one_newline_at_the_end_of_a_key_is_removed(configured, key_file, data, key):
     assert target(configured(f'[providers.groq]\nkey_file = "{key_file(data)}"'), "groq/m").key == key
 
 
-def test_other_files_that_hold_no_key(configured, tmp_path):
+def test_other_files_without_a_key(configured, tmp_path):
     os.mkfifo(tmp_path / "fifo", 0o600)
     for name, told in [
         ("none", f"cannot read the key_file {tmp_path}/none: No such file or directory"),
@@ -340,20 +340,20 @@ def test_other_files_that_hold_no_key(configured, tmp_path):
         ("no-such-program-at-all 2> /dev/null", "failed with status 127"),
     ],
 )  # fmt: skip
-def test_a_command_that_fails_is_one_line_without_the_key(invoke, configured, command, told):
+def test_a_key_command_that_fails_is_reported_in_one_line_without_the_key(invoke, configured, command, told):
     env = configured(f"[providers.groq]\nkey_cmd = {json.dumps(command)}")
     done = invoke("gen", "-m", "groq/m", "Hi", env=env)
     assert (done.returncode, done.stderr.decode()) == (2, f"llmstream gen: the key_cmd of groq {told}\n")
 
 
-def test_a_command_that_is_an_array_needs_no_shell(configured):
+def test_a_key_command_in_an_array_runs_without_a_shell(configured):
     env = configured(f'[providers.groq]\nkey_cmd = ["{sys.executable}", "-c", "print(\'$x\')"]')
     assert target(env, "groq/m").key == "$x"
     told = refusal(configured('[providers.groq]\nkey_cmd = ["/no/such"]'), "groq/m")
     assert told == "cannot run the key_cmd of groq: /no/such: No such file or directory"
 
 
-def test_a_command_leaves_the_prompt_alone(invoke, configured):
+def test_a_key_command_does_not_read_the_prompt(invoke, configured):
     with Provider([head(), *chat("Hello")]) as provider:
         env = configured('[providers.w]\nbase_url = "' + provider.url + '"\nkey_cmd = "cat; echo key"')
         done = invoke("gen", "-m", "w/m", env=env, input=b"the prompt")
@@ -363,7 +363,7 @@ def test_a_command_leaves_the_prompt_alone(invoke, configured):
     assert request.headers["authorization"] == "Bearer key"
 
 
-def test_a_command_that_hangs_is_given_up(configured, monkeypatch):
+def test_a_key_command_that_hangs_is_killed(configured, monkeypatch):
     monkeypatch.setattr(keys, "PATIENCE", 0.2)
     env = configured('[providers.groq]\nkey_cmd = "sleep 60 | cat"')  # cat holds the pipe when the shell is gone
     began = time.monotonic()
@@ -371,13 +371,13 @@ def test_a_command_that_hangs_is_given_up(configured, monkeypatch):
     assert time.monotonic() - began < 10
 
 
-def test_a_command_runs_only_for_its_provider(configured, tmp_path):
+def test_a_key_command_runs_only_for_its_provider(configured, tmp_path):
     env = configured(f'[providers.groq]\nkey_cmd = "touch {tmp_path}/ran"')
     target(env, "ollama/m")
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_key_that_the_server_quotes_is_hidden_wherever_it_came_from(invoke, configured):
+def test_a_configured_key_in_the_provider_s_message_is_hidden(invoke, configured):
     with Provider(reply("401 No", b'{"error": {"message": "wrong key geheim given"}}')) as provider:
         env = configured(f'[providers.w]\nbase_url = "{provider.url}"\nkey_cmd = "echo geheim"')
         done = invoke("gen", "-m", "w/m", "Hi", env=env)
@@ -442,7 +442,7 @@ W = '[providers.w]\nbase_url = "https://w.example"\n'
         (f"{W}[providers.w.defaults]\nsystem = '@no/such'", ":4: providers.w.defaults.system: cannot read /"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_told_with_its_place(invoke, configured, text, told):
+def test_an_error_names_its_line_and_key(invoke, configured, text, told):
     env = configured(text)
     done = invoke("gen", "-m", "w/m" if "providers.w" in text else "ollama/m", "Hi", env=env)
     assert done.stderr.decode().startswith(f"llmstream gen: {env['LLMSTREAM_CONFIG']}{told}")
@@ -450,14 +450,14 @@ def test_what_is_wrong_is_told_with_its_place(invoke, configured, text, told):
     assert b"geh" not in done.stderr
 
 
-def test_what_is_not_utf8(invoke, tmp_path):
+def test_invalid_utf8_is_reported_with_its_position(invoke, tmp_path):
     path = tmp_path / "config.toml"
     path.write_bytes(b"\xef\xbb\xbf# a\n# \xff\n")
     done = invoke("gen", "-m", "ollama/m", "Hi", env=environment(LLMSTREAM_CONFIG=str(path)))
     assert (done.returncode, done.stderr.decode()) == (2, f"llmstream gen: {path}:2: this is not UTF-8\n")
 
 
-def test_a_mark_of_byte_order_and_the_ends_of_lines_of_windows(configured):
+def test_a_byte_order_mark_and_crlf_are_accepted(configured):
     assert target(configured('\ufeffmodel = "ollama/m"\r\n'))[:2] == ("ollama", "m")
 
 

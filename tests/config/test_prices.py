@@ -1,4 +1,4 @@
-"""What an answer cost: in the line of --usage, in the file of --stats-file, and only after the answer."""
+"""The price of an answer in --usage and --stats-file, computed after the answer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MODEL = "claude-sonnet-4-5"
 
 
 def price(**tokens: int) -> float:
-    """By the list itself, of tokens that are all of one kind."""
+    """Returns the price of tokens of one kind, by genai_prices itself."""
     import genai_prices
 
     return float(genai_prices.calc_price(genai_prices.Usage(**tokens), MODEL, provider_id="anthropic").total_price)
@@ -55,12 +55,12 @@ def test_each_kind_of_token_has_its_price():
         ("xai", "grok-4"),
     ],
 )
-def test_the_list_knows_our_providers(provider, model):
+def test_genai_prices_has_our_providers(provider, model):
     assert prices.cost(provider, model, Usage(1000, 100)) > 0
 
 
 @needs_list
-def test_the_other_names_are_the_lists():
+def test_provider_names_that_differ_exist_in_genai_prices():
     from genai_prices.data import providers as theirs
 
     ids = {provider.id for provider in theirs}
@@ -80,12 +80,12 @@ def test_the_other_names_are_the_lists():
         ("a-name-of-a-configuration", "m", Usage(10, 10)),
     ],
 )
-def test_what_has_no_price(provider, model, usage):
+def test_answers_without_a_price(provider, model, usage):
     assert prices.cost(provider, model, usage) is None
 
 
 @needs_list
-def test_the_line_and_the_file_say_it(invoke, tmp_path):
+def test_usage_and_statistics_show_the_price(invoke, tmp_path):
     counts = {"input_tokens": 3, "cache_read_input_tokens": 2000, "cache_creation_input_tokens": 100}
     start, *rest = messages("Hello")
     start = frame({"type": "message_start", "message": {"id": "m1", "model": "m", "usage": counts}})
@@ -100,8 +100,8 @@ def test_the_line_and_the_file_say_it(invoke, tmp_path):
 
 
 @pytest.mark.parametrize("model", ["openai/m", "openai/gpt-5.5"])
-def test_without_a_price_there_is_none(run, tmp_path, model):
-    """The second model's would be known, but the extra is missing here."""
+def test_without_genai_prices_no_price_is_shown(run, tmp_path, model):
+    """The second model has a price, but the package that knows it cannot be imported."""
     (tmp_path / "genai_prices.py").write_text("raise ImportError\n")
     with Provider([head(), *chat("Hello")]) as provider:
         env = at(provider.url)
@@ -113,7 +113,7 @@ def test_without_a_price_there_is_none(run, tmp_path, model):
 
 
 def test_the_answer_does_not_wait_for_its_price(tmp_path):
-    """The list is read when all text is out; here, not before the test's word."""
+    """The prices are loaded after all text is out; here the import blocks until the test ends it."""
     word = tmp_path / "word"
     os.mkfifo(word)
     (tmp_path / "genai_prices.py").write_text(f"open({str(word)!r}).read()\nraise ImportError\n")

@@ -33,7 +33,7 @@ RETRIES = 2
 
 
 class Try(NamedTuple):
-    """What one request gets: the bytes, where they are cut into arrivals, and how it ends."""
+    """The response to one request: its bytes, the places of the cuts, and its end."""
 
     sent: bytes
     cuts: list[int]
@@ -143,7 +143,7 @@ def scripts(draw) -> tuple[str, list[str], list[Try]]:
 
 
 def generate(api: str, script: list[Try]) -> tuple[bytes, int, int]:
-    """stdout, status and requests of a generation."""
+    """Runs a generation; returns its stdout, its status and the number of requests."""
     transport = ScriptedTransport(script, api)
     target = Target("p", "m", api, "http://p", "")
     generation = Generation(target, Request("m", "Hi"), Timeouts(), RetryPolicy(RETRIES), transport)
@@ -158,7 +158,7 @@ def generate(api: str, script: list[Try]) -> tuple[bytes, int, int]:
 
 
 def expected(texts: list[str], script: list[Try]) -> tuple[str, bool, int]:
-    """The text, whether it is whole, and the requests: the first try with output is the last."""
+    """Returns the expected text, its completeness, and the number of requests: no retry follows output."""
     for number in range(RETRIES + 1):
         attempt = script[min(number, len(script) - 1)]
         timed_out = attempt.ending == "stall" and not attempt.complete

@@ -1,4 +1,4 @@
-"""What may be asked beyond a prompt, as users ask it: attachments, conversations, tools; and what is refused."""
+"""Features of a request beyond the prompt: attachments, conversations, prefill, tools, and their errors."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("options", "model", "message"), REFUSED, ids=[" ".join(row[0]) + row[1] for row in REFUSED])
-def test_is_refused_before_anything_is_sent(invoke, folder, options, model, message):
+def test_an_invalid_feature_is_refused_before_anything_is_sent(invoke, folder, options, model, message):
     with Provider([head(), *chat("Hello")]) as provider:
         env = at(provider.url, LLAMACPP_BASE_URL=f"{provider.url}/v1")
         done = invoke("gen", "-n", "-m", model, *options, "Hi", env=env, cwd=folder)
@@ -130,7 +130,7 @@ def test_stdin_is_the_attachment_and_not_the_prompt(folder):
     assert text == {"type": "text", "text": "What is it?"}
 
 
-def test_text_says_where_it_is_from_and_loses_its_mark(folder):
+def test_an_attached_text_names_its_file_and_loses_its_byte_order_mark(folder):
     (folder / "marked.txt").write_bytes(b"\xef\xbb\xbfGr\xc3\xbcezi")
     with Provider([head(), *chat("Hello")]) as provider:
         ask(provider, folder, "-n", "-a", "marked.txt", "Hi")
@@ -150,7 +150,7 @@ def test_attachments_of_a_conversation_that_ends_with_the_question(folder):
 # Attachments by URL. The first connection is the file's, the second the model's.
 
 
-def test_a_url_is_fetched_here(folder):
+def test_the_client_fetches_the_url_of_an_attachment(folder):
     file = reply("200 OK", FILES["river.pdf"], "text/html")  # whatever the server calls it
     with Provider(file, [head(), *messages("Hello")]) as provider:
         done = ask(provider, folder, "-n", "-a", f"{provider.url}/a/river.pdf?key=1", "Hi", model="anthropic/m")
@@ -205,7 +205,7 @@ def test_the_prompt_may_be_left_out_after_a_question(folder, given):
     assert [turn["content"] for turn in body(provider)["messages"]] == ["Hello?", "And now?"][: 1 + bool(given)]
 
 
-def test_it_may_not_after_an_answer(invoke, folder):
+def test_the_prompt_is_required_after_an_answer(invoke, folder):
     done = invoke("gen", "--messages", "messages.ndjson", "-m", "local", cwd=folder)
     assert done.returncode == 2
     assert b"does not end with a user's message: give a prompt" in done.stderr
@@ -220,13 +220,13 @@ def test_a_conversation_on_stdin(folder):
 # Prefilled answers.
 
 
-def test_the_beginning_is_part_of_the_answer(folder):
+def test_a_prefill_is_part_of_the_answer(folder):
     with Provider([head(), *chat(" Rhine", ".")]) as provider:
         done = ask(provider, folder, "-n", "--prefill", "1. The", "Hi", model="llamacpp/m")
     assert done.stdout == b"1. The Rhine.\n"
 
 
-def test_the_beginning_as_an_event_comes_after_the_start_and_with_the_first_text(folder):
+def test_the_event_of_a_prefill_comes_between_start_and_first_text(folder):
     gate = threading.Event()
     with Provider([head(), chat_text(" Rhine"), gate, *chat(".")]) as provider:
         command = [*LLMSTREAM, "gen", "-n", "--events", "--prefill", "1. The", "-m", "llamacpp/m", "Hi"]
@@ -239,12 +239,12 @@ def test_the_beginning_as_an_event_comes_after_the_start_and_with_the_first_text
     assert rest.count(b'"text"') == 2  # type and field of one event
 
 
-def test_the_beginning_stands_though_nothing_follows(folder):
+def test_a_prefill_is_printed_though_no_text_follows(folder):
     with Provider([head(), *chat()]) as provider:
         assert ask(provider, folder, "-n", "--prefill", "Yes", "Hi", model="llamacpp/m").stdout == b"Yes\n"
 
 
-def test_a_prefilled_answer_goes_on_after_a_cut(folder):
+def test_a_truncated_prefilled_answer_is_resumed(folder):
     with Provider([head(), chat_text(" Rhine")], [head(), *chat(" is long.")]) as provider:
         env = at(provider.url, VLLM_BASE_URL=f"{provider.url}/v1")
         done = invoke(["gen", "-n", "--continue", "--prefill", "The", "-m", "vllm/m", "Hi"], env)
@@ -257,7 +257,7 @@ def test_a_prefilled_answer_goes_on_after_a_cut(folder):
 # Tools.
 
 
-def test_calls_come_out_as_events_and_nothing_else_happens(folder):
+def test_tool_calls_come_out_as_events(folder):
     def delta(**more: object) -> bytes:
         return frame({"id": "c", "choices": [{"index": 0, "delta": {}} | more]})
 
@@ -277,7 +277,7 @@ def test_calls_come_out_as_events_and_nothing_else_happens(folder):
     assert (events[-1]["reason"], done.returncode) == ("tool_calls", 0)
 
 
-def test_dry_run_shows_it_all(invoke, folder):
+def test_dry_run_shows_schema_and_attachment(invoke, folder):
     done = invoke("gen", "-n", "--dry-run", "--schema", "name", "-a", "river.txt", "-m", "local", "Hi", cwd=folder)
     shown = json.loads(done.stdout.partition(b"\n\n")[2])
     assert shown["response_format"]["type"] == "json_schema"

@@ -1,4 +1,4 @@
-"""What options put into the body of a request: the table of the manual page, and the SDKs' own word on each body."""
+"""What options put into the body of a request: the table of the manual page, and each body against the SDKs' types."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def sent(tmp_path_factory):
     return options.every_option(tmp_path_factory.mktemp("options"))
 
 
-def test_the_table_of_the_page_is_what_went_over_the_wire(sent):
+def test_the_table_of_the_page_equals_the_bodies_sent(sent):
     page = [line for line in docs.page("llmstream-gen").sections["PROTOCOLS"] if line.startswith(".It ")]
     assert page[1:] == options.mdoc(options.table(sent))
 
 
 @pytest.mark.parametrize("api", APIS)
 @pytest.mark.parametrize("row", ["", *OPTIONS])
-def test_the_sdk_accepts_each_body_whole(sent, row, api):
+def test_the_sdk_s_types_describe_each_body(sent, row, api):
     found = sent[row][api]
     if found.body is None:  # told before anything was sent, in one line
         assert (found.status, found.stderr.count("\n")) == (2, 1)
@@ -45,14 +45,14 @@ def test_the_sdk_accepts_each_body_whole(sent, row, api):
         ({"temperature": "hot"}, "temperature"),
     ],
 )
-def test_the_sdk_notices_what_is_wrong(sent, api, wrong, field):
+def test_the_sdk_s_types_reject_a_wrong_field(sent, api, wrong, field):
     body = sent[""][api].body
     assert unlike(api, body) == []
     assert unlike(api, body | wrong) == [field]
     assert unlike(api, {key: value for key, value in body.items() if key != "stream"}) == [""]
 
 
-def test_closed_and_strict_where_it_can_be(sent):
+def test_schemas_are_closed_and_strict_where_possible(sent):
     schema = json.loads(options.SCHEMA) | {"additionalProperties": False}
     shape = {"type": "json_schema", "strict": True, "name": "river", "schema": schema}
     assert sent["--schema"]["responses"].body["text"] == {"format": shape}
@@ -61,7 +61,7 @@ def test_closed_and_strict_where_it_can_be(sent):
     assert described == {"strict": True, "name": "river", "schema": schema}
 
 
-def test_what_has_optional_fields_is_not_called_strict(tmp_path):
+def test_a_schema_with_optional_fields_is_not_strict(tmp_path):
     optional = '{"type":"object","properties":{"a":{"type":"string"},"b":{"type":"string"}},"required":["a"]}'
     found = send("responses", ["--schema", optional], tmp_path)
     assert found.body["text"]["format"]["strict"] is False
@@ -84,7 +84,7 @@ def test_multi_is_a_list_in_an_object(sent):
         ("claude-sonnet-4-5-20250929", "max", {"thinking": {"type": "enabled", "budget_tokens": 31999}}),
     ],
 )
-def test_effort_is_a_word_or_a_budget(tmp_path, model, effort, expected):
+def test_effort_is_a_level_or_a_budget_of_tokens(tmp_path, model, effort, expected):
     body = send("messages", ["--effort", effort], tmp_path, f"anthropic/{model}").body
     assert {key: body[key] for key in ("thinking", "output_config") if key in body} == expected
     assert unlike("messages", body) == []
@@ -114,7 +114,7 @@ def test_cache_of_tools_alone(tmp_path):
 
 
 @pytest.mark.parametrize("api", APIS)
-def test_tools_in_every_shape_are_one(tmp_path, api):
+def test_each_shape_of_tools_gives_the_same_body(tmp_path, api):
     bare = {"name": "f", "description": "d", "parameters": options.PARAMETERS}
     schema = {"name": "f", "description": "d"}
     shapes = [
@@ -147,6 +147,6 @@ def test_a_conversation_as_an_array_or_a_line_each(tmp_path, api):
     assert unlike(api, array) == []
 
 
-def test_a_prefilled_model(tmp_path):
+def test_prefill_is_the_last_message(tmp_path):
     body = send("messages", ["--prefill", "1. The"], tmp_path, PREFILLED["messages"]).body
     assert body["messages"][-1] == {"role": "assistant", "content": "1. The"}

@@ -1,4 +1,4 @@
-"""Prompt files: what is sent for them, and a script that is one."""
+"""Prompt files: the requests they make, their errors, and a prompt file as a script."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HEAD = '+++\nmodel = "ollama/m"\n+++\n'
 
 @pytest.fixture
 def sent(invoke, tmp_path):
-    """sent(text, *args, input=...): the body that would be sent for a prompt file, or the one line that is said."""
+    """Runs a prompt file dry: sent(text, *args, input=...) returns the body, or the error line."""
 
     def sent(text: str | bytes, *args: str, input: bytes | None = None) -> dict | str:
         path = tmp_path / "p.md"
@@ -75,7 +75,7 @@ def test_prompt(sent, text, args, stdin, expected, first):
     assert prompt(sent(text, *args, input=stdin)) == expected
 
 
-def test_a_file_needs_no_head(sent):
+def test_the_header_may_be_missing(sent):
     assert prompt(sent("Hi {{x}}", "-v", "x=1", "-m", "ollama/m")) == "Hi 1"
 
 
@@ -87,7 +87,7 @@ def test_a_prompt_file_from_stdin(invoke):
 # The head.
 
 
-def test_all_that_a_head_can_say(sent):
+def test_each_key_of_a_header(sent):
     text = """+++
 model = "ollama/m"          # overridden by -m
 system = "Be brief."
@@ -113,7 +113,7 @@ plain = true
     }  # fmt: skip
 
 
-def test_a_path_in_the_head_starts_at_the_file(sent, tmp_path):
+def test_a_path_in_the_header_is_relative_to_the_file(sent, tmp_path):
     (tmp_path / "style.txt").write_text("Be kind.")
     body = sent('+++\nmodel = "ollama/m"\nsystem = "@style.txt"\n+++\nHi')
     assert body["messages"][0] == {"role": "system", "content": "Be kind."}
@@ -171,7 +171,7 @@ def test_which_values_are_paths(tmp_path, metavar, value, placed):
         ("", [], ": the prompt is empty"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_told_with_its_place(sent, text, args, told):
+def test_an_error_names_its_line(sent, text, args, told):
     assert prompt(sent(text, "-m", "ollama/m", *args)).startswith(told)
 
 
@@ -221,7 +221,7 @@ Into {{language}}:
 
 
 @given(st.text(st.sampled_from("+{}\\a \n#![=]'"), max_size=80))
-def test_any_file_is_filled_or_refused(tmp_path_factory, text):
+def test_any_file_makes_a_prompt_or_an_error(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "any.md"
     path.write_text(text)
     try:
@@ -231,7 +231,7 @@ def test_any_file_is_filled_or_refused(tmp_path_factory, text):
 
 
 @given(st.text(max_size=50).filter(lambda text: text.strip()))
-def test_any_value_arrives_as_it_is(tmp_path_factory, value):
+def test_any_value_arrives_unchanged(tmp_path_factory, value):
     path = tmp_path_factory.getbasetemp() / "value.md"
     path.write_text("<{{x}}>")
     assert PromptFile(str(path), "gen").prompt((), True, {"x": value}) == f"<{value}>"
@@ -240,7 +240,7 @@ def test_any_value_arrives_as_it_is(tmp_path_factory, value):
 # What is asked beyond a prompt.
 
 
-def test_a_schema_and_other_features_in_the_head(sent, tmp_path):
+def test_a_schema_and_other_features_in_the_header(sent, tmp_path):
     (tmp_path / "s.json").write_text('{"title": "river", "type": "object", "properties": {"name": {"type": "string"}}}')
     (tmp_path / "t.txt").write_text("Basel")
     head = '+++\nmodel = "ollama/m"\nschema = "s.json"\n[options]\nattach = ["t.txt"]\neffort = "low"\n+++\n'
@@ -264,18 +264,18 @@ LIST, ONE = {"items"}, {"a"}  # the properties of a list of answers, and of one
         ('options.schema_multi = "b"', [], LIST),
     ],
 )
-def test_a_schema_of_the_command_line_is_the_only_one(sent, head, args, properties):
+def test_a_schema_of_the_command_line_replaces_the_header_s(sent, head, args, properties):
     body = sent(f'+++\nmodel = "ollama/m"\n{head}\n+++\nHi', *args)
     assert isinstance(body, dict)
     assert body["response_format"]["json_schema"]["schema"]["properties"].keys() == properties
 
 
-def test_two_schemas_in_one_head_exclude_each_other(sent):
+def test_two_schemas_in_one_header_are_an_error(sent):
     told = prompt(sent('+++\nmodel = "ollama/m"\nschema = "a"\noptions.schema_multi = "b"\n+++\nHi'))
     assert told == "--schema is for one answer, --schema-multi for a list of them: not both"
 
 
-def test_a_head_alone_goes_with_a_conversation(sent, tmp_path):
+def test_a_header_without_a_prompt_works_with_a_conversation(sent, tmp_path):
     talk = tmp_path / "talk.json"
     talk.write_text('[{"role": "user", "content": "Which river?"}]')
     assert prompt(sent(HEAD, "--messages", str(talk))) == "Which river?"
@@ -284,7 +284,7 @@ def test_a_head_alone_goes_with_a_conversation(sent, tmp_path):
     assert prompt(sent(HEAD, "--messages", str(talk))).endswith("does not end with a user's message: give a prompt")
 
 
-def test_stdin_is_read_once(invoke, sent):
+def test_two_readers_of_stdin_are_an_error(invoke, sent):
     body = sent("Which lies at the Rhine?", "-m", "ollama/m", "-a", "-", input=b"Basel")
     assert json.dumps(body).count("Basel") == 1
     assert "leave out -n, or what else reads stdin" in prompt(

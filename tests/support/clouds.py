@@ -1,4 +1,4 @@
-"""The clouds on loopback: the environments in which they are found there."""
+"""Environments in which the clouds' SDKs reach servers on loopback."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ identity = needs.package("azure.identity", "azure")
 
 
 def aws(url: str, **more: str) -> dict[str, str]:
-    """The environment in which Bedrock is the server at `url`, and nothing of AWS's is found elsewhere."""
+    """Returns the environment in which Bedrock is the server at `url`, without any other AWS configuration."""
     keys = {"AWS_ACCESS_KEY_ID": AWS_KEY, "AWS_SECRET_ACCESS_KEY": AWS_SECRET, "AWS_REGION": "eu-west-1"}
     files = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     addresses = {"ANTHROPIC_BEDROCK_BASE_URL": url, "ANTHROPIC_BEDROCK_MANTLE_BASE_URL": url}

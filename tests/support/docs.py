@@ -20,7 +20,7 @@ from ..conftest import ROOT
 
 
 def commands() -> dict[str, click.Context]:
-    """Every command by the name of its manual page."""
+    """Returns every command by the name of its manual page."""
     root = click.Context(cli, info_name="llmstream", **cli.context_settings)
     found, queue = {}, [("llmstream", root)]
     for page, ctx in queue:
@@ -67,7 +67,7 @@ class Item(NamedTuple):
         return unescape(" ".join(self.body))
 
     def cells(self) -> list[list[str]]:
-        """Of a row of a table: the words of each cell."""
+        """Returns the words of each cell of a table's row."""
         cells: list[list[str]] = [[]]
         for word in self.words:
             if word == "Ta":
@@ -97,7 +97,7 @@ class Page:
         return found
 
     def flags(self, section: str = "") -> set[str]:
-        """All options that a section, or the page, names anywhere."""
+        """Returns all options that a section, or the page, names anywhere."""
         lines = self.sections[section] if section else self.lines
         return {word for line in lines for macro, word in arguments(line[1:].split()) if macro == "Fl"}
 
@@ -111,7 +111,7 @@ def page(name: str) -> Page:
 
 
 def arguments(words: list[str]) -> Iterator[tuple[str, str]]:
-    """The words of a macro line, each with the macro that it belongs to; options with their first hyphen."""
+    """Yields the words of a macro line, each with its macro; options with their first hyphen."""
     macro = ""
     for word in words:
         if MACRO.fullmatch(word):
@@ -123,7 +123,7 @@ def arguments(words: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def metavars(text: str) -> list[str]:
-    """The names in a metavar, in their order."""
+    """Returns the names in a metavar, in their order."""
     return list(dict.fromkeys(re.findall("[a-z]+", text.lower())))
 
 

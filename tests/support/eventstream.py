@@ -12,19 +12,19 @@ from zlib import crc32
 
 
 def wrapped(event: dict) -> bytes:
-    """An event of the Messages API as Bedrock sends it."""
+    """Makes the frame of an event of the Messages API, as Bedrock sends it."""
     payload = json.dumps({"bytes": base64.b64encode(json.dumps(event).encode()).decode()}).encode()
     return _frame({":event-type": "chunk", ":content-type": "application/json", ":message-type": "event"}, payload)
 
 
 def exception(kind: str, message: str) -> bytes:
-    """An error in the midst of a stream."""
+    """Makes the frame of an error inside a stream."""
     headers = {":exception-type": kind, ":content-type": "application/json", ":message-type": "exception"}
     return _frame(headers, json.dumps({"message": message}).encode())
 
 
 def of_sse(frames: list[bytes]) -> list[bytes]:
-    """A stream of loopback's as Bedrock would send it."""
+    """Converts SSE frames to the frames that Bedrock would send."""
     return [wrapped(json.loads(frame.partition(b"data: ")[2])) for frame in frames]
 
 

@@ -50,7 +50,7 @@ def fenced(text: str, where: str) -> list[Block]:
 
 
 def of_page(name: str) -> list[Block]:
-    """Of a manual page: sessions, and scripts, which are run as sessions of one command without output."""
+    """Returns the examples of a manual page; a script becomes a session of one command without output."""
     return [
         Block(f"{name}.1:{number}", "console", text if text.startswith("$ ") else _as_session(text))
         for number, text in enumerate(docs.page(name).displays("EXAMPLES"), 1)
@@ -85,7 +85,7 @@ KEYWORDS = {"do", "done", "then", "if", "else", "fi", "while", "for", "case", "e
 
 
 def words(script: str) -> list[str]:
-    """The script's words and separators; comments are left out."""
+    """Splits a script into words and separators, without comments."""
     lines = [line for line in script.replace("\\\n", " ").splitlines() if not line.lstrip().startswith("#")]
     lexer = shlex.shlex("\n".join(lines), posix=True, punctuation_chars=SEPARATORS)
     lexer.whitespace, lexer.whitespace_split, lexer.commenters = " \t", True, ""
@@ -97,7 +97,7 @@ def is_separator(word: str) -> bool:
 
 
 def invocations(script: str) -> Iterator[tuple[click.Context, list[str]]]:
-    """Each llmstream command in the script, with the words after its name."""
+    """Yields each llmstream command in the script, with the words after its name."""
     known, found = docs.commands(), words(script)
     for i, word in enumerate(found):
         if word.rpartition("/")[2] != "llmstream":
@@ -109,7 +109,7 @@ def invocations(script: str) -> Iterator[tuple[click.Context, list[str]]]:
 
 
 def programs(script: str) -> set[str]:
-    """The programs that a script needs, as far as they begin a part of it."""
+    """Returns the programs that a script calls."""
     found = set()
     begins = True
     for word in words(script):
@@ -122,7 +122,7 @@ def programs(script: str) -> set[str]:
 
 
 def unknown_options(script: str) -> list[str]:
-    """Options in the script that the commands do not have."""
+    """Returns the options in the script that the commands do not have."""
     unknown = []
     for ctx, given in invocations(script):
         by_name = {name: option for option in docs.options(ctx) for name in option.opts + option.secondary_opts}
@@ -168,7 +168,7 @@ MODELS = ("large", "small")  # of every provider of the examples
 
 
 def _answer(request: loopback.Request) -> list[loopback.Step]:
-    """What the provider of the examples sends: the list of its models, or the answer to the prompt."""
+    """Makes the response of the examples' provider: its list of models, or the answer to the prompt."""
     if request.line.startswith("GET "):
         return loopback.reply("200 OK", json.dumps({"data": [{"id": name} for name in MODELS]}).encode())
     prompt = json.dumps(request.json, ensure_ascii=False)
@@ -188,7 +188,7 @@ def every_provider() -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def on_path(folder: Path, env: dict[str, str]) -> dict[str, str]:
-    """The environment in which `llmstream` is this checkout's."""
+    """Returns the environment in which the command `llmstream` is this checkout's."""
     folder.mkdir()
     wrapper = folder / "llmstream"
     wrapper.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m llmstream "$@"\n')
@@ -211,7 +211,7 @@ MARK = "\x1e"
 
 
 def mismatches(session: str, folder: Path) -> list[str]:
-    """Runs the session in the folder; what went otherwise than it says."""
+    """Runs the session in the folder; returns the differences from what it shows."""
     home = folder / "home"
     home.mkdir()
     for name, text in FILES.items():
@@ -236,7 +236,7 @@ def mismatches(session: str, folder: Path) -> list[str]:
 
 
 def wrong_output(program: str, folder: Path) -> str:
-    """Runs a program in the folder; what it printed, or said, where that is not what it shows."""
+    """Runs a program in the folder; returns its output and errors if they differ from what it shows, else ""."""
     expected = "\n".join(re.findall(r"^# -> (.*)$", program, re.M))
     with every_provider() as (_, env):
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, cwd=folder, env=env, timeout=RUN_S)
@@ -262,5 +262,5 @@ def _compare(todo: list[Step], outputs: list[str], statuses: list[str]) -> Itera
 
 
 def _pattern(line: str) -> str:
-    """What fits a line of expected output: "..." any lines, or anything within one."""
+    """Makes the pattern of a line of expected output: "..." fits any lines, or any text within a line."""
     return r"(?:.*\n)*?" if line == "..." else ".*".join(map(re.escape, line.split("..."))) + r"\n"

@@ -35,7 +35,7 @@ ERRORS = {  # the dialects' own ways to report trouble inside a stream
 
 
 class Fault(NamedTuple):
-    """A row: what the provider does, one script a request, and what comes of it."""
+    """A row: the provider's script of each request, and the expected outcome."""
 
     name: str
     api: str
@@ -48,7 +48,7 @@ class Fault(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What came of a row."""
+    """The outcome of a row's run."""
 
     stdout: str
     status: int
@@ -64,7 +64,7 @@ def rows() -> Iterator[Fault]:
 
 
 def stream_rows(api: str) -> Iterator[Fault]:
-    """Faults of a stream, in each dialect."""
+    """Yields the faults of a stream in a dialect."""
     good = [head(), *DIALECTS[api](*TEXT)]
     cut = good[: -END_MARKS[api]]
     early = [head(), DIALECTS[api](*TEXT)[0]] if api != "chat" else [head()]
@@ -159,7 +159,7 @@ def stream_rows(api: str) -> Iterator[Fault]:
 
 
 def response_rows() -> Iterator[Fault]:
-    """Faults of the response as a whole; the dialect plays no part."""
+    """Yields the faults of the response as a whole, which do not depend on the dialect."""
     good = [head(), *DIALECTS["chat"](*TEXT)]
 
     def row(name: str, *scripts: list[Step], **expected: object) -> Fault:
@@ -265,7 +265,7 @@ def response_rows() -> Iterator[Fault]:
 
 
 def quoting(words: str) -> Iterator[tuple[str, list[Step]]]:
-    """Ways in which a server can quote what it was sent."""
+    """Yields the ways in which a server can quote the request in its answer."""
     error = {"error": {"message": words}}
     yield "in a 401", reply("401 Unauthorized", json.dumps(error).encode())
     yield "in a 401 as text", reply("401 Unauthorized", json.dumps({"detail": words}).encode())
@@ -283,7 +283,7 @@ def chunk(data: bytes) -> bytes:
 
 
 def run(fault: Fault) -> Outcome:
-    """The row for real."""
+    """Runs a row in a process."""
     with Provider(*fault.scripts) as provider:
         command = [*LLMSTREAM, "gen", "-n", "--api", fault.api, "-m", MODELS[fault.api], *fault.args, "Hi"]
         started = time.monotonic()
@@ -296,7 +296,7 @@ def run(fault: Fault) -> Outcome:
 
 
 def differences(fault: Fault, outcome: Outcome) -> list[str]:
-    """What came out otherwise than the row says."""
+    """Compares an outcome with its row; returns the differences."""
     wrong = []
     if outcome.stdout != fault.stdout:
         wrong.append(f"stdout {outcome.stdout[:60]!r}, not {fault.stdout!r}")

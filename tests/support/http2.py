@@ -16,7 +16,7 @@ HEAD = [(":status", "200"), ("content-type", "text/event-stream")]
 
 
 class Http2:
-    """`streams` are those that were asked for, in order; `reset` those that the client gave up."""
+    """Collects the ids of the requested `streams`, in order, and of those that the client `reset`."""
 
     def __init__(self, tls: ssl.SSLContext) -> None:
         tls.set_alpn_protocols(["h2"])
@@ -41,7 +41,7 @@ class Http2:
             each.close()
 
     def send(self, stream: int, data: bytes, *, end: bool = False, flush: bool = True) -> None:
-        """Sends data on the stream, its head before it."""
+        """Sends data on the stream, after its head if that was not sent yet."""
         with self._lock:
             if stream not in self._headed:
                 self._headed.add(stream)

@@ -1,4 +1,4 @@
-"""Runs the command line inside the test's process: quicker by the start of an interpreter.
+"""Runs the command line inside the test's process, which saves the start of an interpreter.
 
 For what needs neither pipes that the test holds, nor signals, terminals or closed descriptors, nor a fresh interpreter.
 """
@@ -23,7 +23,7 @@ COMMAND = ["llmstream"]
 
 
 class _Program(click.Command):
-    """What `llmstream.__main__` does between the set-up of the process and its end."""
+    """The command line as `llmstream.__main__` runs it, without its changes to the process."""
 
     def main(self, args: Sequence[str], **more: object) -> int:  # type: ignore[override]
         click.formatting.FORCED_WIDTH = None  # like sys.stdout, it is CliRunner's, who restores it at the end
@@ -45,7 +45,7 @@ def invoke(
 
 @contextmanager
 def _stdin(data: bytes | None) -> Iterator[None]:
-    """Makes data what descriptor 0 reads."""
+    """Redirects descriptor 0 to the data, or to /dev/null."""
     with tempfile.TemporaryFile() if data is not None else open(os.devnull, "rb") as source:
         if data is not None:
             source.write(data)

@@ -29,7 +29,7 @@ Step = bytes | threading.Event | str
 
 
 class Request:
-    """What a client sent."""
+    """A client's request."""
 
     def __init__(self, line: str, headers: dict[str, str], body: bytes) -> None:
         self.line, self.headers, self.body = line, headers, body
@@ -41,7 +41,7 @@ class Request:
 
     @property
     def prompt(self) -> str:
-        """What a request in the chat dialect ends with."""
+        """The content of the last message, in the chat dialect."""
         return self.json["messages"][-1]["content"]
 
 
@@ -56,8 +56,8 @@ class Provider:
         self.requests: list[Request] = []
         self.running = self.most_running = 0
         self._counting = threading.Lock()
-        self.first_request = threading.Event()  # the first request is here
-        self.client_left = threading.Event()  # a client closed its connection before the script's end
+        self.first_request = threading.Event()  # set when the first request has arrived
+        self.client_left = threading.Event()  # set when a client closes its connection before the script's end
         self.client_left_at = 0.0
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self._threads: list[threading.Thread] = []
@@ -176,18 +176,18 @@ def _read_request(connection: socket.socket) -> Request | None:
 
 
 def head(status: str = "200 OK", content_type: str = "text/event-stream", *more: str) -> bytes:
-    """A head whose body ends with the connection."""
+    """Makes a response head; the body ends with the connection."""
     lines = [f"HTTP/1.1 {status}", f"Content-Type: {content_type}", "Connection: close", *more]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
 def reply(status: str, body: bytes, content_type: str = "application/json", *more: str) -> list[Step]:
-    """A whole response."""
+    """Makes a complete response."""
     return [head(status, content_type, f"Content-Length: {len(body)}", *more) + body]
 
 
 def frame(data: object, event: str = "") -> bytes:
-    """One frame of an event stream; data that is no string is sent as JSON."""
+    """Makes one frame of an event stream; data other than a string is sent as JSON."""
     text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
     return (f"event: {event}\n" if event else "").encode() + f"data: {text}\n\n".encode()
 

@@ -1,4 +1,4 @@
-"""`map` under test: providers whose answers tell the prompts, and a run whose stdin and stdout the test holds."""
+"""Runs of `map`: a provider that echoes the prompts, and a process whose stdin and stdout the test holds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAP = [*LLMSTREAM, "map", "-m", "openai/m"]
 
 
 def echo(request: Request) -> list[Step]:
-    """Answers with the prompt, in the dialect of the path."""
+    """Makes the answer that repeats the prompt, in the dialect of the request's path."""
     if "/chat/" in request.line:
         return [head(), *chat(request.prompt)]
     if "/responses" in request.line:
@@ -28,7 +28,7 @@ def echo(request: Request) -> list[Step]:
 
 
 def lines(data: bytes) -> list[dict]:
-    """The records in an output, which ends with a whole line."""
+    """Parses the records of an output, which has to end with a complete line."""
     assert not data or data.endswith(b"\n")
     return [json.loads(line) for line in data.splitlines()]
 
@@ -38,7 +38,7 @@ def texts(data: bytes) -> list[str]:
 
 
 def until(true: Callable[[], object]) -> None:
-    """Waits for what nobody tells."""
+    """Waits until true() holds, by polling: for conditions that no event signals."""
     patience = threading.Event()
     for _ in range(int(WAIT_S * 100)):
         if true():
@@ -50,7 +50,7 @@ def until(true: Callable[[], object]) -> None:
 def mapped(
     run: Run, *args: str, input: bytes, script: Script = echo
 ) -> tuple[subprocess.CompletedProcess[bytes], list[Request]]:
-    """A run against a provider of its own, and the requests that came, in the order of their prompts."""
+    """Runs map against a new provider; returns the result and the requests, sorted by their bodies."""
     with Provider(script) as provider:
         done = run("map", "-m", "openai/m", *args, input=input, url=provider.url)
     return done, sorted(provider.requests, key=lambda request: request.body)
@@ -72,7 +72,7 @@ class Running:
         self.process.stdin.close()
 
     def line(self) -> dict:
-        """The next line; fails where none comes for WAIT_S seconds."""
+        """Reads the next record; fails after WAIT_S seconds of silence."""
         assert self.process.stdout is not None
         fd = self.process.stdout.fileno()
         while b"\n" not in self._held:
@@ -85,23 +85,23 @@ class Running:
 
     @property
     def state(self) -> str:
-        """The kernel's word for what it does: R runs, S sleeps."""
+        """The state of the process in /proc: R running, S sleeping."""
         return Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0]
 
     def rest(self) -> bytes:
-        """All that is still to come."""
+        """Reads stdout to its end."""
         assert self.process.stdout is not None
         return self._held + self.process.stdout.read()
 
     def stderr(self) -> bytes:
-        """All of it, once the process has ended."""
+        """Reads stderr to its end, which is the end of the process."""
         assert self.process.stderr is not None
         return self.process.stderr.read()
 
 
 @contextmanager
 def running(*args: str, url: str, **more: object) -> Iterator[Running]:
-    """llmstream map ARGS on pipes; killed if the test leaves it running."""
+    """Starts `llmstream map ARGS` on pipes; kills it at the end of the block."""
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE) | more
     env = at(url) if url else environment()
     with subprocess.Popen([*MAP, *args], env=env, bufsize=0, **pipes) as process:

@@ -56,7 +56,7 @@ PREFILLED = {"messages": "anthropic/claude-sonnet-4-5"}
 
 
 class Sent(NamedTuple):
-    """What came of an option in a dialect: the body that went out, or why there was none."""
+    """The outcome of an option in a dialect: the request body, or None and the error."""
 
     body: dict[str, Any] | None
     status: int
@@ -75,7 +75,7 @@ def send(api: str, options: list[str], folder: Path, model: str = "") -> Sent:
 
 
 def every_option(folder: Path) -> dict[str, dict[str, Sent]]:
-    """All of them, by row and dialect; the row "" is a request without options."""
+    """Sends every option in every dialect; the row "" is a request without options."""
     return {
         row: {api: send(api, options, folder, PREFILLED.get(api, "") if row == "--prefill" else "") for api in APIS}
         for row, options in ({"": []} | OPTIONS).items()
@@ -83,7 +83,7 @@ def every_option(folder: Path) -> dict[str, dict[str, Sent]]:
 
 
 def cell(plain: Sent, sent: Sent) -> str:
-    """The fields that an option changed in the body, or "none"."""
+    """Returns the fields that an option changed in the body, or "none"."""
     if sent.body is None:
         return "none"
     assert plain.body is not None
@@ -104,7 +104,7 @@ def table(sent: dict[str, dict[str, Sent]]) -> dict[str, list[str]]:
 
 
 def mdoc(rows: dict[str, list[str]]) -> list[str]:
-    """The lines of the manual page."""
+    """Returns the lines of the manual page."""
     lines = []
     for name, cells in rows.items():
         flag, _, kind = name.partition(" ")

@@ -1,4 +1,4 @@
-"""A running filter whose stdin the test holds: what it writes before it is given more."""
+"""A running filter whose stdin the test holds open, to see what it writes before more input arrives."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Filter:
         self.process.stdin.flush()
 
     def take(self, size: int) -> bytes:
-        """The next `size` bytes; fewer if it ends or is silent for WAIT_S seconds."""
+        """Reads `size` bytes; fewer if the filter ends or is silent for WAIT_S seconds."""
         assert self.process.stdout is not None
         data, fd = b"", self.process.stdout.fileno()
         while len(data) < size and select.select([fd], [], [], WAIT_S)[0]:
@@ -40,7 +40,7 @@ class Filter:
 
 @contextmanager
 def filter(*args: str) -> Iterator[Filter]:
-    """llmstream ARGS with pipes; killed if the test leaves it running."""
+    """Starts `llmstream ARGS` on pipes; kills it at the end of the block."""
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     with subprocess.Popen([*LLMSTREAM, *args], env=environment(), bufsize=0, **pipes) as process:
         try:

@@ -1,4 +1,4 @@
-"""Whether the SDKs' own request types describe a body, wholly: the types are walked, key by key.
+"""Compares request bodies with the SDKs' own types, key by key.
 
 pydantic is no judge here: it drops unknown keys of a TypedDict, and reads an Iterable in a Union only once, to lose it.
 """
@@ -23,7 +23,7 @@ REQUESTS = {
 
 
 def unlike(api: str, body: dict[str, Any]) -> list[str]:
-    """The fields of a body that are not as the SDK's type has them; "" stands for one that is missing."""
+    """Returns the fields of a body that do not fit the SDK's type; "" stands for missing fields."""
     hints, required = fields(REQUESTS[api])
     wrong = [key for key, value in body.items() if key not in hints or not fits(value, hints[key])]
     return wrong + [""] * bool(required - body.keys())
@@ -31,7 +31,7 @@ def unlike(api: str, body: dict[str, Any]) -> list[str]:
 
 @cache
 def fields(kind: Any) -> tuple[dict[str, Any], frozenset[str]]:
-    """The keys of a TypedDict with their types, and those that it requires."""
+    """Returns the types of a TypedDict's keys, and the keys that it requires."""
     hints = get_type_hints(kind, include_extras=True)
     return hints, frozenset(kind.__required_keys__)
 

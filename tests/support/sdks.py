@@ -20,7 +20,7 @@ HELLO: Any = [{"role": "user", "content": "Hello"}]
 
 
 class Reading:
-    """What a caller of an SDK ends up with."""
+    """The result that a caller of an SDK gets."""
 
     def __init__(self) -> None:
         self.text: list[str] = []
@@ -60,7 +60,7 @@ def _transport(transcript: Transcript) -> httpx2.Client:
 
 
 def read(transcript: Transcript) -> Reading:
-    """The raw stream of the SDK of the transcript's dialect."""
+    """Reads a transcript through the raw stream of its dialect's SDK."""
     reading = Reading()
     try:
         READERS[transcript.api](transcript, reading)
@@ -186,7 +186,7 @@ READERS = {"chat": _read_chat, "responses": _read_responses, "messages": _read_m
 
 
 def final_message(transcript: Transcript) -> Reading:
-    """The Anthropic SDK's accumulated message."""
+    """Reads a transcript through the Anthropic SDK's accumulated message."""
     reading = Reading()
     with (
         _anthropic(transcript) as client,

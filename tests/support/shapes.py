@@ -1,4 +1,4 @@
-"""Inputs that are dear to those who look at a character twice."""
+"""Inputs on which a parser that looks at characters twice becomes slow."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 
 def shapes(n: int) -> dict[str, str]:
-    """Adversarial texts of about n characters, by name."""
+    """Returns adversarial texts of about n characters, by name."""
     inner = json.dumps({"a": {"b": 'x "y"'}})
     return {
         "nested openings": '{"a":' * (n // 5),

@@ -1,4 +1,4 @@
-"""What the tests of streams in Python programs have in common: whom they ask, and what drives them."""
+"""Providers and event loops for the tests of the Python API."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DRIVERS = ("thread", *LOOPS)
 
 
 def be_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment of a user who has no key and no configuration."""
+    """Removes all keys and the configuration from the environment."""
     for name in os.environ:
         if name.endswith(("_API_KEY", "_BASE_URL")) or name.startswith("LLMSTREAM_"):
             monkeypatch.delenv(name)

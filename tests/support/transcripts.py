@@ -1,4 +1,4 @@
-"""What providers send, and what it means: one folder a server.
+"""Transcripts of providers' responses and their meaning: one folder a server.
 
 A transcript is a body as it comes off the wire, `NAME.sse` (an event stream) or `NAME.json` (anything else). Its entry
 in the folder's `expected.toml` says what a reader must make of it:
@@ -32,7 +32,7 @@ FOLDER = Path(__file__).parent.parent / "wire"
 
 
 class Transcript:
-    """One body and its meaning."""
+    """A response body and its meaning."""
 
     def __init__(self, path: Path, expected: dict[str, Any]) -> None:
         self.name = f"{path.parent.name}/{path.stem}"
@@ -66,7 +66,7 @@ class Transcript:
         return "text/event-stream" if self.is_stream else "application/json"
 
     def exchange(self) -> Exchange:
-        """A reader of this body, its head already read."""
+        """Makes an exchange that has read the head of this response."""
         decoder = dialect(self.api).Decoder("p", "m")
         exchange = Exchange(decoder, Timeouts(), Timing(0.0), 0.0, "http://host/path")
         exchange.head(self.http, {"content-type": self.content_type})
@@ -74,7 +74,7 @@ class Transcript:
 
 
 def load() -> list[Transcript]:
-    """All of them; a body without an entry, or an entry without a body, is a KeyError."""
+    """Loads all transcripts. Raises KeyError for a body without an entry or an entry without a body."""
     found = []
     for table in sorted(FOLDER.glob("*/expected.toml")):
         entries = tomllib.loads(table.read_text())
@@ -89,13 +89,13 @@ TRANSCRIPTS = load()
 
 
 def read(exchange: Exchange, chunks: Iterable[bytes]) -> list[Event]:
-    """All events of a body that arrives in these chunks and then ends."""
+    """Feeds the chunks and the end of a body; returns all events."""
     events = [event for chunk in chunks for event in exchange.feed(chunk, 1.0)]
     return events + exchange.close(2.0)
 
 
 def meaning(exchange: Exchange, events: list[Event]) -> dict[str, Any]:
-    """What the events amount to, in the words of `expected.toml`."""
+    """Sums events up in the terms of `expected.toml`."""
     calls: dict[int, list[str]] = {}
     for event in events:
         if isinstance(event, ToolCall):

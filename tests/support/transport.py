@@ -24,7 +24,7 @@ class Alarm:
 
 
 class Sent(Transfer):
-    """A request that went out; `arrive` and `finish` are what comes of it."""
+    """A request on its way; the test answers it with `arrive` and `finish`."""
 
     def __init__(self, ask: HttpRequest, wake: Callable[[], object]) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class ScriptedTransport:
         return self.alarms[-1]
 
     def until(self, time: float) -> None:
-        """Lets time go by, and the alarms ring in it."""
+        """Advances the clock, and calls the alarms that are due by then."""
         while due := [alarm for alarm in self.alarms if alarm.due and alarm.when <= time]:
             alarm = min(due, key=lambda alarm: alarm.when)
             self.alarms.remove(alarm)
@@ -107,7 +107,7 @@ def started(
     retries: int = 4,
     **more: object,
 ) -> Generation:
-    """A generation whose request is out."""
+    """Starts a generation, which sends its request."""
     generation = Generation(target, Request("m", "Hi"), timeouts or Timeouts(), RetryPolicy(retries), transport, **more)
     generation.start()
     return generation

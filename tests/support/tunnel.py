@@ -8,7 +8,7 @@ import threading
 
 
 class Tunnel:
-    """Whatever host is asked for, the tunnel leads to `port`. Nothing goes through it before `opened` is set."""
+    """Leads each tunnel to `port`, whatever host the client names; nothing passes before `opened` is set."""
 
     def __init__(self, port: int) -> None:
         self._port = port
