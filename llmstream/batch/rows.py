@@ -15,7 +15,7 @@ from ..core import json_codec
 from ..core.request import EFFORTS, Request
 from ..core.surrogates import scrub
 from ..errors import Error, UsageError
-from .template import Template, to_json
+from .template import Template
 
 MAX_DEPTH = 100  # of a record: far more than data has, and far less than Python's recursion allows
 ITSELF = Template("{}")
@@ -133,7 +133,7 @@ def _wrong(name: str, value: Any, wanted: str) -> UsageError:
 
 def _shown(value: Any) -> str:
     """A value, or how it begins."""
-    text = to_json(value)
+    text = json_codec.to_compact_json(value)
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..core.json_codec import to_compact_json
 from ..errors import UsageError, nearest
 
 # Any other brace is text. A backslash makes any opening brace text, and is removed.
 PLACEHOLDER = re.compile(r"\\\{|\{([\w-]+(?:\.[\w-]+)*)?\}")
 ESCAPED_BRACE = "\\{"
-
-to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Template:
@@ -42,7 +40,7 @@ class Template:
                 return "{"
             if name := match[1]:
                 value = _find(name, fields)
-                return value if isinstance(value, str) else to_json(value)
+                return value if isinstance(value, str) else to_compact_json(value)
             if prompt is None:
                 raise _missing("prompt", fields, "give one, or name the field to use as {name}")
             return prompt

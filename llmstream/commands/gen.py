@@ -14,6 +14,7 @@ import click
 from .. import stdio
 from ..core import report
 from ..core.events import Event, Finish, Reasoning
+from ..core.json_codec import to_json
 from ..core.render import EventRenderer, TextRenderer
 from ..core.text import encode
 from ..errors import Error, NotFound, OutputFailed, ReaderGone, Signalled, UsageError
@@ -193,7 +194,7 @@ class _Answer:
         if self._output["usage"]:
             stdio.note(NAME, report.line(record))
         if self._stats is not None:
-            line = json.dumps({"time": round(time.time(), 3), **record}, ensure_ascii=False) + "\n"
+            line = to_json({"time": round(time.time(), 3), **record}) + "\n"
             try:
                 os.write(self._stats, line.encode("utf-8", "replace"))  # one write to a file for appending is atomic
             except OSError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +11,7 @@ import click
 from .. import stdio
 from ..config import file as config
 from ..config import keys
+from ..core.json_codec import to_json
 from ..errors import Error, NotFound, UsageError, nearest
 from ..providers.registry import BUILT_IN, SCHEMES, SDK, Catalogue
 from ..providers.resolve import Target, list_url, named, reach
@@ -49,7 +49,7 @@ def command(provider: str | None, as_json: bool) -> None:
         records = _models(provider, catalogue)
         lines = [record["name"] for record in records]
     if as_json:
-        lines = [json.dumps(record, ensure_ascii=False) for record in records]
+        lines = [to_json(record) for record in records]
     stdio.write("".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
 
 

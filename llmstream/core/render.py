@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 from ..errors import Error
 from .events import Event, Reasoning, Text
+from .json_codec import to_compact_json
 from .text import encode
-
-_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class TextRenderer:
@@ -45,7 +42,7 @@ class EventRenderer:
         """Any record, a line like the events'."""
         if self._started is not None:
             data["t"] = round(now - self._started, 6)
-        return encode(f"{_to_json(data)}\n")
+        return encode(f"{to_compact_json(data)}\n")
 
     def error(self, error: Error, now: float) -> bytes:
         """The record that ends the events of an answer that is not whole."""

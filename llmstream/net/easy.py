@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 import pycurl
 
 from .. import __version__
+from ..core.json_codec import to_json
 from ..errors import UsageError
 from ..providers.resolve import shown
 from .transfer import HttpRequest
-
-to_json = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make another for each request
 
 LOOPBACK = "localhost,127.0.0.0/8,::1"  # through no proxy
 UPLOAD = 16384  # bytes of a buffer that libcurl keeps as long as the stream runs; its own default is four times that

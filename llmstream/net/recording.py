@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from ..core.json_codec import to_json
 from ..dialects import APIS
 from ..errors import UNLIMITED, OutputFailed, UsageError, option
 from ..providers.resolve import Target, shown
@@ -110,7 +111,7 @@ class Recorder:
         self._write({"t": round(now - (self._started or now), 6), **what})
 
     def _write(self, record: dict[str, object]) -> None:
-        data = json.dumps(record, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+        data = to_json(record).encode("utf-8", "replace") + b"\n"
         try:
             while data:
                 data = data[os.write(self._fd, data) :]

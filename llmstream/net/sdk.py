@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from .. import stdio
+from ..core.json_codec import to_json
 from ..dialects import dialect
 from ..errors import UNLIMITED, Error, UsageError
 from ..providers.resolve import Target
@@ -152,7 +153,7 @@ class Sdk:
                 self._sdk, self._client = build(self._target, self._mark)
         timeout = self._sdk.Timeout(None, connect=connect_timeout)
         headers = {name: value.strip() for name, _, value in (line.partition(":") for line in ask.headers)}
-        body = json.loads(json.dumps(ask.body, ensure_ascii=False).encode("utf-8", "replace"))
+        body = json.loads(to_json(ask.body).encode("utf-8", "replace"))
         if sent.left:
             raise BrokenPipeError
         options = {"headers": headers | RAW, "timeout": timeout, "max_retries": 0, "follow_redirects": False}

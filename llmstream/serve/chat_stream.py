@@ -10,14 +10,11 @@ event: error       data: {"status": n, "message": "..."}      the answer is inco
 
 from __future__ import annotations
 
-import json
-
 from ..core.events import Event, Finish, Reasoning, Text, Usage
+from ..core.json_codec import to_json
 from ..core.text import encode
 from ..errors import Error
 from .error_responses import message_with_hint
-
-_json = json.JSONEncoder(ensure_ascii=False).encode
 
 DONE = "data: [DONE]\n\n"
 
@@ -37,7 +34,7 @@ class ChatStreamEncoder:
 
     def _frame(self, event: Event) -> str:
         if isinstance(event, Text):
-            return f'data: {{"content": {_json(event.text)}}}\n\n'
+            return f'data: {{"content": {to_json(event.text)}}}\n\n'
         if isinstance(event, Reasoning):
             return _named("reasoning", {"reasoning": event.text}) if self._reasoning else ""
         if isinstance(event, Usage | Finish):
@@ -53,4 +50,4 @@ class ChatStreamEncoder:
 
 def _named(name: str, data: dict[str, object]) -> str:
     """Returns a frame with an event name."""
-    return f"event: {name}\ndata: {_json(data)}\n\n"
+    return f"event: {name}\ndata: {to_json(data)}\n\n"

@@ -5,17 +5,15 @@ https://platform.openai.com/docs/api-reference/chat/object and .../chat-streamin
 
 from __future__ import annotations
 
-import json
 import uuid
 from typing import Any
 
 from ..core.events import Event, Finish, Reasoning, Start, Text, ToolCall, Usage
+from ..core.json_codec import to_json
 from ..core.text import encode
 from ..errors import Error
 from .chat_stream import DONE
 from .error_responses import message_with_hint, openai_error
-
-_json = json.JSONEncoder(ensure_ascii=False).encode
 
 OPENAI_REASONS = {"cancelled": "stop", "refusal": "content_filter"}  # all others have the same names
 
@@ -80,7 +78,7 @@ class ChunkEncoder(_Completion):
         if isinstance(event, Text):
             # All chunks of text after the first are the same but for the text: only the text is encoded.
             if self._around_text:
-                return f"{self._around_text[0]}{_json(event.text)}{self._around_text[1]}"
+                return f"{self._around_text[0]}{to_json(event.text)}{self._around_text[1]}"
             first = self._chunk({"content": event.text})
             before, after = self._chunk({"content": ""}).rsplit('"content": ""', 1)
             self._around_text = f'{before}"content": ', after
@@ -143,14 +141,14 @@ class CompletionEncoder(_Completion):
         if self._calls:
             message["tool_calls"] = [_tool_call(deltas) for deltas in self._calls.values()]
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self._finish_reason()}
-        return encode(_json(self._object(choices=[choice], usage=self._openai_usage())))
+        return encode(to_json(self._object(choices=[choice], usage=self._openai_usage())))
 
     def error(self, error: Error) -> bytes:
         raise AssertionError("the head goes out with the complete object, so an error has a response of its own")
 
 
 def _frame(value: dict[str, object]) -> str:
-    return f"data: {_json(value)}\n\n"
+    return f"data: {to_json(value)}\n\n"
 
 
 def _tool_call_delta(delta: ToolCall) -> dict[str, object]:

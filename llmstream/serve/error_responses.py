@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import traceback
 from collections.abc import Mapping
 
 from starlette.responses import Response
 
 from .. import stdio
+from ..core.json_codec import to_json
 from ..core.text import encode
 from ..errors import Error, Incomplete, Refused, Unavailable, UsageError, spell
 
@@ -39,7 +39,7 @@ def error_response(
     else:
         body = {"status": exit_status or _EXIT_STATUS.get(http_status, UsageError.status), "message": message}
     headers = {"cache-control": "no-store", "x-content-type-options": "nosniff", **(headers or {})}
-    return Response(encode(json.dumps(body, ensure_ascii=False)), http_status, headers, "application/json")
+    return Response(encode(to_json(body)), http_status, headers, "application/json")
 
 
 def openai_error(http_status: int, message: str) -> dict[str, object]:

@@ -5,10 +5,10 @@ The dialect computes, so the results are Python's values written as JSON: 1.10 b
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from ...errors import UsageError
+from ..json_codec import to_compact_json
 from .automaton import Automaton
 from .documents import MAX_SIZE, UNEVALUATED, UNFINISHED, Documents, Fault
 from .extract import Extraction, Match, Results, parse_json
@@ -61,7 +61,7 @@ class NgFields(Documents):
             value = parse_json(document[2])
             for number, path in enumerate(self._paths):
                 for datum in path.find(value):
-                    text = json.dumps(datum.value, ensure_ascii=False, separators=(",", ":"))
+                    text = to_compact_json(datum.value)
                     self._results.append((number, str(datum.full_path), text))
         except Exception as error:  # the dialect's functions raise whatever their operands make Python raise
             self._results.append(Fault(self._start_line, f"{type(error).__name__}: {error}", UNEVALUATED))

@@ -79,14 +79,14 @@ def repair_object(text: str) -> str:
     Numbers pass through Python's: 1.10 becomes 1.1. NaN, Infinity, undefined and the beginning of a literal at the
     very end become null.
     """
-    import json
-
     from json_repair import repair_json
+
+    from ..json_codec import to_compact_json
 
     try:
         value = repair_json(_unknown(_null, text), return_objects=True, skip_json_loads=True)
         if not isinstance(value, dict) or not value:
             return ""
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        return to_compact_json(value)
     except (ValueError, RecursionError):
         return ""
