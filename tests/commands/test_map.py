@@ -1,4 +1,4 @@
-"""`map` as its users run it: prompts in, lines out, whatever is asked of whom."""
+"""`map`: prompts in, records out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from ..conftest import environment
 from ..support.limits import WAIT_S
 from ..support.loopback import DONE, HOLD, Provider, chat, chat_end, chat_text, head, reply
-from ..support.mapping import echo, lines, mapped, running, texts
+from ..support.mapping import echo, records_of, run_map, running, texts_of
 
 USAGE = {
     "input_tokens": 3,
@@ -23,9 +23,9 @@ USAGE = {
 # Prompts.
 
 
-def test_a_line_is_a_prompt_and_an_answer_is_a_line(invoke):
-    done, _ = mapped(invoke, input=b"a\nb\n")
-    assert lines(done.stdout) == [
+def test_each_line_is_a_prompt_and_each_answer_is_a_line(invoke):
+    done, _ = run_map(invoke, input=b"a\nb\n")
+    assert records_of(done.stdout) == [
         {"index": 0, "text": "a", "finish": "stop", "usage": USAGE},
         {"index": 1, "text": "b", "finish": "stop", "usage": USAGE},
     ]
@@ -55,16 +55,16 @@ def test_a_line_is_a_prompt_and_an_answer_is_a_line(invoke):
     ],
 )
 def test_prompts(invoke, args, stdin, prompts):
-    done, requests = mapped(invoke, "-q", *args, input=stdin)
+    done, requests = run_map(invoke, "-q", *args, input=stdin)
     assert (done.returncode, done.stderr) == (0, b"")
-    assert texts(done.stdout) == prompts
-    assert [record["index"] for record in lines(done.stdout)] == list(range(len(prompts)))
+    assert texts_of(done.stdout) == prompts
+    assert [record["index"] for record in records_of(done.stdout)] == list(range(len(prompts)))
     assert len(requests) == len(prompts)
 
 
-def test_what_is_not_utf8_is_told_once(invoke):
-    done, _ = mapped(invoke, "-q", input=b"a\xff\nb\n\xfe\n")
-    assert texts(done.stdout) == ["a\ufffd", "b", "\ufffd"]
+def test_prompts_that_are_not_utf8_are_noted_once(invoke):
+    done, _ = run_map(invoke, "-q", input=b"a\xff\nb\n\xfe\n")
+    assert texts_of(done.stdout) == ["a\ufffd", "b", "\ufffd"]
     assert done.stderr == b"llmstream map: 2 prompts were not UTF-8: what was not is U+FFFD\n"
     assert done.returncode == 0
 
@@ -72,7 +72,7 @@ def test_what_is_not_utf8_is_told_once(invoke):
 # Answers.
 
 
-def test_a_prompt_that_fails_stops_none_and_the_status_is_the_worst(invoke):
+def test_a_failed_prompt_stops_no_other_and_the_worst_status_counts(invoke):
     def script(request):
         if request.prompt == "refused":
             return reply("400 No", b'{"error": {"message": "bad"}}')
@@ -85,8 +85,8 @@ def test_a_prompt_that_fails_stops_none_and_the_status_is_the_worst(invoke):
         return echo(request)
 
     def records(*prompts):
-        done, _ = mapped(invoke, "-q", "--retries", "0", input="\n".join(prompts).encode(), script=script)
-        return done.returncode, lines(done.stdout)
+        done, _ = run_map(invoke, "-q", "--retries", "0", input="\n".join(prompts).encode(), script=script)
+        return done.returncode, records_of(done.stdout)
 
     status, (fine, refused) = records("fine", "refused")
     assert (status, fine["text"]) == (3, "fine")
@@ -100,13 +100,13 @@ def test_a_prompt_that_fails_stops_none_and_the_status_is_the_worst(invoke):
     assert cut["error"]["message"].endswith("the answer breaks off after 4 characters")
     assert (long["text"], long["finish"], long["error"]["status"]) == ("long", "length", 5)
     assert fine["text"] == "fine"
-    assert mapped(invoke, "--max-tokens", "9", input=b"long", script=script)[0].returncode == 0
+    assert run_map(invoke, "--max-tokens", "9", input=b"long", script=script)[0].returncode == 0
 
 
 def test_events_of_all_streams_have_their_index(invoke):
-    done, _ = mapped(invoke, "--events", "-q", "--retries", "0", input=b"a\nb\n")
+    done, _ = run_map(invoke, "--events", "-q", "--retries", "0", input=b"a\nb\n")
     assert done.returncode == 0
-    events = lines(done.stdout)
+    events = records_of(done.stdout)
     for index, text in enumerate("ab"):
         mine = [{k: v for k, v in event.items() if k != "index"} for event in events if event["index"] == index]
         assert mine == [
@@ -124,51 +124,51 @@ def test_events_come_as_they_arrive_and_interleave():
         return [head(), chat_text("1"), words[request.prompt], *chat("2")]
 
     with Provider(script) as provider, running("--events", "-q", url=provider.url) as run:
-        run.give(b"a\nb\n")
-        first = [run.line() for _ in range(4)]
+        run.write(b"a\nb\n")
+        first = [run.read_record() for _ in range(4)]
         assert sorted((event["index"], event["type"]) for event in first) == [
             (0, "start"), (0, "text"), (1, "start"), (1, "text"),
         ]  # fmt: skip
         words["b"].set()
-        assert [run.line()["index"] for _ in range(3)] == [1, 1, 1]
+        assert [run.read_record()["index"] for _ in range(3)] == [1, 1, 1]
         words["a"].set()
-        run.end()
-        assert {event["index"] for event in lines(run.rest())} == {0}
+        run.close_stdin()
+        assert {event["index"] for event in records_of(run.read_rest())} == {0}
 
 
 def test_an_error_is_an_event(invoke):
-    done, _ = mapped(invoke, "--events", "-q", input=b"a", script=reply("400 No", b'{"error": {"message": "bad"}}'))
+    done, _ = run_map(invoke, "--events", "-q", input=b"a", script=reply("400 No", b'{"error": {"message": "bad"}}'))
     error = {"index": 0, "type": "error", "status": 3, "message": "the provider says: bad (HTTP 400)"}
-    assert lines(done.stdout) == [error]
+    assert records_of(done.stdout) == [error]
     assert done.returncode == 3
 
 
-def test_reasoning_is_in_no_line(invoke):
+def test_reasoning_is_not_in_the_record(invoke):
     thought = b'data: {"choices": [{"index": 0, "delta": {"reasoning_content": "hmm"}}]}\n\n'
-    done, _ = mapped(invoke, "-q", input=b"a", script=[head(), thought, *chat("a")])
-    assert texts(done.stdout) == ["a"]
+    done, _ = run_map(invoke, "-q", input=b"a", script=[head(), thought, *chat("a")])
+    assert texts_of(done.stdout) == ["a"]
     assert b"hmm" not in done.stdout + done.stderr
 
 
 def test_a_condition_ends_each_answer_and_its_connection():
     with Provider([head(), chat_text("one. two"), HOLD]) as provider:  # which would go on for ever
         with running("--until-regex", r"\.", "-q", url=provider.url) as run:
-            run.give(b"a\nb\nc\n")
-            run.end()
-            records = lines(run.rest())
+            run.write(b"a\nb\nc\n")
+            run.close_stdin()
+            records = records_of(run.read_rest())
             assert run.process.wait(WAIT_S) == 0
         assert provider.client_left.wait(WAIT_S)
         assert [(record["text"], record["finish"]) for record in records] == [("one.", "cancelled")] * 3
 
 
-def test_a_condition_that_is_not_met_is_status_1(invoke):
-    done, _ = mapped(invoke, "-q", "--until-fixed", "b", input=b"abc\nxyz\n")
-    met, missed = lines(done.stdout)
+def test_an_unmet_condition_is_status_1(invoke):
+    done, _ = run_map(invoke, "-q", "--until-fixed", "b", input=b"abc\nxyz\n")
+    met, missed = records_of(done.stdout)
     assert (met["text"], missed["text"], missed["error"]["status"]) == ("ab", "xyz", 1)
     assert done.returncode == 1
 
 
-def test_a_cut_answer_goes_on_where_the_provider_can(run):
+def test_continue_resumes_a_cut_answer(run):
     def script(request):
         last = request.json["messages"][-1]
         return [head(), *chat("lo")] if last["role"] == "assistant" else [head(), chat_text("Hel")]
@@ -176,17 +176,17 @@ def test_a_cut_answer_goes_on_where_the_provider_can(run):
     with Provider(script) as provider:
         env = environment(VLLM_BASE_URL=f"{provider.url}/v1")
         done = run("map", "-q", "--continue", "-m", "vllm/m", input=b"a\nb\n", env=env)
-    assert texts(done.stdout) == ["Hello", "Hello"]
+    assert texts_of(done.stdout) == ["Hello", "Hello"]
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-def test_usage_tells_times_and_retries(invoke):
+def test_usage_prints_times_and_retries(invoke):
     failed = iter([True])
 
     def script(request):
         return reply("500 Oops", b"") if next(failed, False) else echo(request)
 
-    done, _ = mapped(invoke, "-u", input=b"a\n", script=script)
+    done, _ = run_map(invoke, "-u", input=b"a\n", script=script)
     summary, times = done.stderr.decode().splitlines()
     assert summary.startswith("llmstream map: 1 prompt: 1 done, 0 failed; 3 tokens in, 2 out, ")
     assert re.fullmatch(r"llmstream map: first after \S+ s \(median\), \S+ s \(99 %\);.* 1 retry", times)

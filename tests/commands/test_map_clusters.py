@@ -1,4 +1,4 @@
-"""`map` under engines that run it on many machines: GNU parallel and Spark, here on one."""
+"""`map` under GNU parallel and Spark, which run it on many machines; here on one."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ..conftest import ROOT, at, environment
 from ..support import examples, needs
 from ..support.limits import RUN_S
 from ..support.loopback import Provider, reply
-from ..support.mapping import echo, lines
+from ..support.mapping import echo, records_of
 
 README = examples.fenced((ROOT / "README.md").read_text(), "README.md")
 
 
 def block(word: str) -> str:
-    """The README's only block with that word."""
-    (found,) = [block.text for block in README if word in block.text]
-    return found
+    """Returns the README's only block that contains a word."""
+    (text,) = [block.text for block in README if word in block.text]
+    return text
 
 
 def prompts(count: int) -> str:
@@ -41,8 +41,8 @@ class Flaky:
 
 
 @needs.program("parallel")
-def test_gnu_parallel_deals_out_the_lines_and_runs_again_what_failed(tmp_path):
-    """The README's command with this machine for the hosts, and 4 lines a run."""
+def test_gnu_parallel_runs_blocks_of_lines_and_retries_failed_ones(tmp_path):
+    """Runs the README's command on this machine, with 4 lines a run."""
     (tmp_path / "prompts.jsonl").write_text(prompts(12))
     command = block("parallel --pipe").replace("host1,host2", ":").replace("-N200", "-N4")
     with Provider(Flaky()) as provider:
@@ -52,25 +52,25 @@ def test_gnu_parallel_deals_out_the_lines_and_runs_again_what_failed(tmp_path):
         def run(command: str) -> tuple[int, list[dict], list[str]]:
             before = len(provider.requests)
             done = subprocess.run(["bash", "-c", command], cwd=tmp_path, env=env, capture_output=True, timeout=RUN_S)
-            asked = sorted(request.prompt for request in provider.requests[before:])
-            return done.returncode, lines((tmp_path / "answers.ndjson").read_bytes()), asked
+            sent_prompts = sorted(request.prompt for request in provider.requests[before:])
+            return done.returncode, records_of((tmp_path / "answers.ndjson").read_bytes()), sent_prompts
 
-        status, answers, asked = run(command)
+        status, answers, sent_prompts = run(command)
         assert [answer["id"] for answer in answers] == [f"q{number}" for number in range(12)]
         assert [answer["id"] for answer in answers if "error" in answer] == ["q5"]
-        assert (status, len(asked)) == (1, 12)  # the number of runs that failed
-        assert logged(tmp_path / "run.log") == {1: 0, 2: 3, 3: 0}
-        status, answers, asked = run(command.replace("--joblog", "--resume-failed --joblog"))
+        assert (status, len(sent_prompts)) == (1, 12)  # the number of runs that failed
+        assert statuses_of(tmp_path / "run.log") == {1: 0, 2: 3, 3: 0}
+        status, answers, sent_prompts = run(command.replace("--joblog", "--resume-failed --joblog"))
         assert [answer["text"] for answer in answers] == ["p4", "p5", "p6", "p7"]
-        assert (status, asked) == (0, ["p5"])  # the journal has the others
-        assert logged(tmp_path / "run.log") == {1: 0, 2: 0, 3: 0}
-        status, answers, asked = run(command.replace("run.log", "new.log"))
+        assert (status, sent_prompts) == (0, ["p5"])  # the journal has the others
+        assert statuses_of(tmp_path / "run.log") == {1: 0, 2: 0, 3: 0}
+        status, answers, sent_prompts = run(command.replace("run.log", "new.log"))
         assert [answer["text"] for answer in answers] == [f"p{number}" for number in range(12)]
-        assert (status, asked) == (0, [])
+        assert (status, sent_prompts) == (0, [])
 
 
-def logged(path) -> dict[int, int]:
-    """The last status of each run in a joblog."""
+def statuses_of(path) -> dict[int, int]:
+    """Returns the last status of each run in a joblog."""
     rows = [line.split("\t") for line in path.read_text().splitlines()[1:]]
     return {int(row[0]): int(row[6]) for row in rows}
 
@@ -96,7 +96,7 @@ key_cmd = "echo key"
 
 @needs.program("java", debian="default-jre-headless")
 def test_spark_pipes_each_partition_through_a_run(tmp_path):
-    """The README's lines, on the local master with fewer partitions; then with a prompt that is refused."""
+    """Runs the README's lines on the local master with fewer partitions; then with a prompt that is refused."""
     pytest.importorskip("pyspark", reason="pyspark is not installed: it has 400 MB")
     (tmp_path / "prompts.jsonl").write_text(prompts(40))
     (tmp_path / "bad.jsonl").write_text('{"prompt": "bad"}\n')
@@ -109,9 +109,9 @@ def test_spark_pipes_each_partition_through_a_run(tmp_path):
 
     with Provider(script) as provider:
         done = spark(tmp_path, provider.url)
-        asked = [request.prompt for request in provider.requests]
+        sent_prompts = [request.prompt for request in provider.requests]
     assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr
-    assert (asked.count("bad"), len(asked)) == (1, 41)  # the local master tries a task once
+    assert (sent_prompts.count("bad"), len(sent_prompts)) == (1, 41)  # the local master tries a task once
     parts = sorted((tmp_path / "answers").glob("part-*"))
     assert len(parts) >= 4
     answers = [json.loads(line) for part in parts for line in part.read_text().splitlines()]
@@ -119,7 +119,7 @@ def test_spark_pipes_each_partition_through_a_run(tmp_path):
 
 
 def spark(folder, url: str) -> subprocess.CompletedProcess[str]:
-    """Runs job.py in the folder; each run of llmstream finds its provider by the configuration, as on other hosts."""
+    """Runs job.py in the folder; llmstream finds its provider by the configuration, as on other hosts."""
     config = folder / ".config" / "llmstream" / "config.toml"
     config.parent.mkdir(parents=True, exist_ok=True)
     config.write_text(CONFIG.replace("URL", url))

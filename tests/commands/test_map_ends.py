@@ -1,4 +1,4 @@
-"""How `map` ends: its reader leaves, its output is full, a signal comes, files are few."""
+"""How `map` ends: a reader that leaves, a full output, signals, few descriptors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from ..conftest import at
 from ..support.limits import RUN_S, WAIT_S
 from ..support.loopback import HOLD, Provider, chat, chat_text, head, reply
-from ..support.mapping import MAP, echo, lines, running, texts, until
+from ..support.mapping import MAP, echo, records_of, running, texts_of, wait_until
 
 
 def test_a_reader_that_leaves_ends_all_streams_at_once():
@@ -22,13 +22,13 @@ def test_a_reader_that_leaves_ends_all_streams_at_once():
     reader, writer = os.pipe()
     with Provider(script) as provider, running(url=provider.url, stdout=writer) as run:
         os.close(writer)
-        run.give(b"first\n" + b"x\n" * 7)
+        run.write(b"first\n" + b"x\n" * 7)
         assert json.loads(os.read(reader, 65536))["text"] == "first"
-        until(lambda: len(provider.requests) == 8)
+        wait_until(lambda: len(provider.requests) == 8)
         os.close(reader)
         assert run.process.wait(WAIT_S) == 0  # though all providers are silent, and stdin is open
         assert run.stderr() == b""
-        until(lambda: provider.running == 0)
+        wait_until(lambda: provider.running == 0)
 
 
 def test_a_reader_that_leaves_after_a_failure_gets_its_status():
@@ -38,7 +38,7 @@ def test_a_reader_that_leaves_after_a_failure_gets_its_status():
     reader, writer = os.pipe()
     with Provider(script) as provider, running(url=provider.url, stdout=writer) as run:
         os.close(writer)
-        run.give(b"bad\nx\n")
+        run.write(b"bad\nx\n")
         assert json.loads(os.read(reader, 65536))["error"]["status"] == 3
         os.close(reader)
         assert run.process.wait(WAIT_S) == 3
@@ -58,23 +58,23 @@ def test_an_output_that_cannot_be_written_is_status_5(target, message):
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_all_keeps_the_journal_and_tells_the_summary(signum, tmp_path):
+def test_a_signal_ends_all_streams_commits_the_journal_and_prints_the_summary(signum, tmp_path):
     journal = tmp_path / "j"
     script = lambda request: echo(request) if request.prompt == "done" else [head(), chat_text("part"), HOLD]  # noqa: E731
     with Provider(script) as provider, running("--journal", str(journal), url=provider.url) as run:
-        run.give(b"done\nx\ny\n")
-        assert run.line()["text"] == "done"
-        until(lambda: len(provider.requests) == 3)
+        run.write(b"done\nx\ny\n")
+        assert run.read_record()["text"] == "done"
+        wait_until(lambda: len(provider.requests) == 3)
         run.process.send_signal(signum)
         assert run.process.wait(WAIT_S) == -signum
         assert run.stderr().startswith(b"llmstream map: 3 prompts: 1 done, 0 failed, 2 unfinished; ")
-        until(lambda: provider.running == 0)
+        wait_until(lambda: provider.running == 0)
     assert [json.loads(line)["record"]["text"] for line in journal.read_text().splitlines()[1:]] == ["done"]
 
 
 def test_a_signal_gets_through_while_stdout_is_full():
     with Provider(lambda request: [head(), *chat("x" * 1_000_000)]) as provider, running(url=provider.url) as run:
-        run.give(b"a\nb\n")
+        run.write(b"a\nb\n")
         assert run.process.stdout.read(1) == b"{"  # the rest fills the pipe
         run.process.send_signal(signal.SIGTERM)
         assert run.process.wait(WAIT_S) == -signal.SIGTERM
@@ -91,11 +91,11 @@ def test_a_signal_before_any_prompt():
 # Descriptors.
 
 
-def test_jobs_are_clamped_to_the_files_that_may_be_open():
+def test_jobs_are_limited_by_the_open_file_limit():
     with Provider(echo) as provider:
         command = f"ulimit -n 64; seq 100 | {' '.join(MAP)} -q -j 100"
         done = subprocess.run(["bash", "-c", command], capture_output=True, env=at(provider.url), timeout=RUN_S)
-    assert texts(done.stdout) == [str(number) for number in range(1, 101)]
+    assert texts_of(done.stdout) == [str(number) for number in range(1, 101)]
     assert done.stderr == (
         b"llmstream map: 32 streams at once, not 100: only 64 files may be open: ulimit -n raises that\n"
     )
@@ -103,8 +103,8 @@ def test_jobs_are_clamped_to_the_files_that_may_be_open():
     assert done.returncode == 0
 
 
-def test_the_soft_limit_is_raised_to_the_hard_one():
+def test_the_soft_limit_of_open_files_is_raised_to_the_hard_one():
     with Provider(echo) as provider:
         command = f"ulimit -Sn 64; seq 100 | {' '.join(MAP)} -q -j 100"
         done = subprocess.run(["bash", "-c", command], capture_output=True, env=at(provider.url), timeout=RUN_S)
-    assert (len(lines(done.stdout)), done.stderr, done.returncode) == (100, b"", 0)
+    assert (len(records_of(done.stdout)), done.stderr, done.returncode) == (100, b"", 0)

@@ -1,4 +1,4 @@
-"""`map` as a link of a chain: what is read and held when, who leaves, what ends it."""
+"""`map` in a pipeline: concurrency, order, when input is read and output written."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import pytest
 from ..conftest import at
 from ..support.limits import RUN_S, WAIT_S
 from ..support.loopback import Provider, chat, head
-from ..support.mapping import MAP, echo, lines, running, texts, until
+from ..support.mapping import MAP, echo, records_of, running, texts_of, wait_until
 
 
 class Gate:
-    """Prompts answer when the test says so. `opened` says for which; all others are answered at once."""
+    """A script that holds the answers to some prompts until the test sets their event in `opened`."""
 
     def __init__(self, *closed: str) -> None:
         self.opened = {prompt: threading.Event() for prompt in closed}
@@ -33,16 +33,16 @@ class Gate:
 
 
 @pytest.mark.parametrize(("args", "most"), [([], 8), (["-j", "1"], 1), (["-j3"], 3)])
-def test_never_more_than_so_many_at_once(run, args, most):
+def test_at_most_jobs_requests_run_at_once(run, args, most):
     with Provider(echo) as provider:
         done = run("map", "-q", "-m", "openai/m", *args, input=b"x\n" * 60, url=provider.url)
         assert len(provider.requests) == 60
-    assert len(lines(done.stdout)) == 60
+    assert len(records_of(done.stdout)) == 60
     assert provider.most_running <= most
 
 
-def test_as_many_at_once_as_there_may_be():
-    """All have arrived before the first is answered: 8 is where the pace of any provider begins."""
+def test_eight_requests_run_at_once_by_default():
+    """No request is answered before all eight have arrived: the pace begins with eight."""
     everyone = threading.Barrier(8)
 
     def script(request):
@@ -50,14 +50,14 @@ def test_as_many_at_once_as_there_may_be():
         return echo(request)
 
     with Provider(script) as provider, running("-q", url=provider.url) as run:
-        run.give(b"x\n" * 16)
-        run.end()
-        assert len(lines(run.rest())) == 16
+        run.write(b"x\n" * 16)
+        run.close_stdin()
+        assert len(records_of(run.read_rest())) == 16
     assert provider.most_running == 8
 
 
-def test_the_pace_grows_to_the_jobs_that_were_asked_for():
-    """From 8 on, each answer makes room for one more; the last forty must all be under way at once."""
+def test_concurrency_grows_to_jobs():
+    """The last forty requests are answered only when all of them run at once."""
     last = threading.Barrier(40)
 
     def script(request):
@@ -66,58 +66,58 @@ def test_the_pace_grows_to_the_jobs_that_were_asked_for():
         return echo(request)
 
     with Provider(script) as provider, running("-q", "-j", "40", url=provider.url) as run:
-        run.give(b"x\n" * 100 + b"last\n" * 40)
-        run.end()
-        assert len(lines(run.rest())) == 140
+        run.write(b"x\n" * 100 + b"last\n" * 40)
+        run.close_stdin()
+        assert len(records_of(run.read_rest())) == 140
     assert provider.most_running == 40
 
 
 # Order.
 
 
-def test_lines_are_in_the_order_of_the_prompts_however_they_end():
+def test_records_are_in_the_order_of_the_prompts():
     gate = Gate("a")
     with Provider(gate) as provider, running("-q", url=provider.url) as run:
-        run.give(b"a\nb\nc\n")
-        run.end()
-        until(lambda: len(provider.requests) == 3 and provider.running == 1)
+        run.write(b"a\nb\nc\n")
+        run.close_stdin()
+        wait_until(lambda: len(provider.requests) == 3 and provider.running == 1)
         gate.opened["a"].set()
-        assert texts(run.rest()) == ["a", "b", "c"]
+        assert texts_of(run.read_rest()) == ["a", "b", "c"]
 
 
-def test_unordered_lines_come_as_they_end():
+def test_unordered_records_come_as_their_answers_end():
     gate = Gate("a")
     with Provider(gate) as provider, running("-q", "--unordered", url=provider.url) as run:
-        run.give(b"a\nb\nc\n")
-        run.end()
-        assert {run.line()["index"], run.line()["index"]} == {1, 2}  # though the first still runs
+        run.write(b"a\nb\nc\n")
+        run.close_stdin()
+        assert {run.read_record()["index"], run.read_record()["index"]} == {1, 2}  # though the first still runs
         gate.opened["a"].set()
-        assert lines(run.rest())[0]["index"] == 0
+        assert records_of(run.read_rest())[0]["index"] == 0
 
 
-def test_the_window_bounds_what_waits_for_an_earlier_answer():
-    """While the first is under way, no more than four prompts are asked; then all are."""
+def test_the_window_bounds_the_answers_that_wait_for_an_earlier_one():
+    """While the first prompt runs, four prompts are sent; then all are."""
     gate = Gate("0")
     prompts = [str(number) for number in range(100)]
     with Provider(gate) as provider, running("-q", "--window", "4", url=provider.url) as run:
-        run.give("\n".join(prompts).encode() + b"\n")
-        run.end()
-        until(lambda: len(provider.requests) == 4 and provider.running == 1 and run.state == "S")
+        run.write("\n".join(prompts).encode() + b"\n")
+        run.close_stdin()
+        wait_until(lambda: len(provider.requests) == 4 and provider.running == 1 and run.state == "S")
         assert sorted(request.prompt for request in provider.requests) == prompts[:4]
         gate.opened["0"].set()
-        assert texts(run.rest()) == prompts
+        assert texts_of(run.read_rest()) == prompts
 
 
 # Input.
 
 
-def test_an_answer_is_out_before_the_next_prompt_is_written():
+def test_an_answer_is_printed_before_the_next_prompt_is_written():
     with Provider(echo) as provider, running("-q", url=provider.url) as run:
         for number in range(5):
-            run.give(f"p{number}\n".encode())
-            assert run.line()["text"] == f"p{number}"
-        run.end()
-        assert run.rest() == b""
+            run.write(f"p{number}\n".encode())
+            assert run.read_record()["text"] == f"p{number}"
+        run.close_stdin()
+        assert run.read_rest() == b""
         assert run.process.wait(WAIT_S) == 0
 
 
@@ -129,18 +129,18 @@ def test_a_fifo_that_is_written_line_by_line(tmp_path):
         os.close(reader)
         for number in range(3):
             fifo.write(f"p{number}\n".encode())
-            assert run.line()["text"] == f"p{number}"
+            assert run.read_record()["text"] == f"p{number}"
         fifo.close()
         assert run.process.wait(WAIT_S) == 0
 
 
-def test_a_generator_without_end_is_read_as_slots_free_up():
-    """Nothing is answered, so nothing more is read than a pipe and one piece of it."""
+def test_endless_input_is_read_as_streams_become_free():
+    """No request is answered, so no more is read than a pipe and one chunk."""
     gate = threading.Event()
     with Provider(lambda request: [head(), gate, *chat("x")]) as provider, running("-q", url=provider.url) as run:
         written = 0
         os.set_blocking(run.process.stdin.fileno(), False)
-        until(lambda: len(provider.requests) == 8 or run.give(b"prompt\n"))
+        wait_until(lambda: len(provider.requests) == 8 or run.write(b"prompt\n"))
         try:
             while True:
                 written += os.write(run.process.stdin.fileno(), b"prompt\n" * 1000)
@@ -173,17 +173,17 @@ def test_yes_and_head(run):
         ("0> other", [], 2),
     ],
 )
-def test_whatever_stdin_is(redirect, prompts, status, tmp_path):
+def test_every_kind_of_stdin(redirect, prompts, status, tmp_path):
     (tmp_path / "prompts").write_bytes(b"a\nb\n")
     done = shell(f"{' '.join(MAP)} -q {redirect}", tmp_path)
-    assert (texts(done.stdout), done.returncode) == (prompts, status)
+    assert (texts_of(done.stdout), done.returncode) == (prompts, status)
     assert done.stderr == (b"llmstream map: cannot read the input: Bad file descriptor\n" if status else b"")
 
 
-def test_a_file_is_read_from_where_it_stands(tmp_path):
+def test_a_file_is_read_from_its_offset(tmp_path):
     (tmp_path / "prompts").write_bytes(b"a\nb\n")
     done = shell(f"{{ read -r line; {' '.join(MAP)} -q; }} < prompts", tmp_path)
-    assert texts(done.stdout) == ["b"]
+    assert texts_of(done.stdout) == ["b"]
 
 
 def shell(command, cwd):
@@ -196,36 +196,36 @@ def shell(command, cwd):
 def test_a_silent_stdin_is_explained():
     with Provider(echo) as provider, running("-q", url=provider.url) as run:
         assert run.process.stderr.readline() == b"llmstream map: waiting for prompts on stdin\n"
-        run.give(b"a\n")
-        assert run.line()["text"] == "a"
+        run.write(b"a\n")
+        assert run.read_record()["text"] == "a"
 
 
-def test_a_record_beyond_all_bounds_ends_the_input_and_keeps_what_came(run):
+def test_a_record_longer_than_the_limit_ends_the_input(run):
     with Provider(echo) as provider:
         done = run("map", "-q", "-m", "openai/m", url=provider.url, input=b"a\n" + b"x" * (64 * 1024 * 1024 + 1))
-    assert texts(done.stdout) == ["a"]
+    assert texts_of(done.stdout) == ["a"]
     assert done.returncode == 5
-    assert done.stderr == b"llmstream map: a record of the input is longer than 67108864 bytes: divide it\n"
+    assert done.stderr == b"llmstream map: a record of the input is longer than 67108864 bytes: split it\n"
 
 
 # Output.
 
 
-def test_a_slow_reader_slows_the_streams_and_not_the_memory():
-    """There are 40 MB of answers; while the reader takes nothing, most of them are not even asked for."""
+def test_a_slow_reader_slows_the_streams_and_takes_no_memory():
+    """There are 40 MB of answers; while the reader reads nothing, most of the prompts are not sent."""
     size, count = 100_000, 400
     with Provider(lambda request: [head(), *chat("x" * size)]) as provider, running(url=provider.url) as run:
-        run.give(b"x\n" * count)
-        assert run.line()["index"] == 0
-        until(lambda: run.state == "S" and _waiting(run.process.stdout) >= 60_000)
+        run.write(b"x\n" * count)
+        assert run.read_record()["index"] == 0
+        wait_until(lambda: run.state == "S" and _waiting(run.process.stdout) >= 60_000)
         assert len(provider.requests) < 50
-        assert [run.line()["index"] for _ in range(count - 1)] == list(range(1, count))
+        assert [run.read_record()["index"] for _ in range(count - 1)] == list(range(1, count))
         peak = Path(f"/proc/{run.process.pid}/status").read_text().partition("VmHWM:")[2].split()[0]
         assert int(peak) < 45_000  # KiB; the interpreter and libcurl are 25,000
 
 
 def _waiting(pipe) -> int:
-    """The bytes that a pipe holds."""
+    """Returns the number of bytes in a pipe."""
     count = array("i", [0])
     fcntl.ioctl(pipe, termios.FIONREAD, count)
     return count[0]

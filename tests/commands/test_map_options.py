@@ -1,4 +1,4 @@
-"""What `map` asks, and whom: options, lines of JSON, providers; what is wrong with them."""
+"""Options of `map`, fields of its records, its providers, and bad usage."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ..conftest import at, environment
 from ..support import needs
 from ..support.clouds import TOKEN, entra
 from ..support.loopback import DONE, Provider, chat, chat_end, head
-from ..support.mapping import echo, lines, mapped, texts
+from ..support.mapping import echo, records_of, run_map, texts_of
 
 # Lines of JSON.
 
 
-def test_a_line_of_jsonl_overrides_the_options(invoke):
+def test_fields_of_a_record_override_the_options(invoke):
     row = {
         "prompt": "p",
         "id": "x1",
@@ -29,12 +29,12 @@ def test_a_line_of_jsonl_overrides_the_options(invoke):
         "schema": "name, age int",
     }
     args = ["--jsonl", "-s", "all", "--max-tokens", "1", "-t", "1", "-o", "n=1", "-o", 'user="all"']
-    done, (first, second) = mapped(invoke, *args, input=json.dumps(row).encode() + b'\n{"prompt": "q", "id": 2}\n')
+    done, (first, second) = run_map(invoke, *args, input=json.dumps(row).encode() + b'\n{"prompt": "q", "id": 2}\n')
     by_prompt = {request.prompt: request.json for request in (first, second)}
-    plain, asked = by_prompt["q"], by_prompt["p"]
-    assert [record["id"] for record in lines(done.stdout)] == ["x1", 2]
-    assert asked.pop("response_format")["json_schema"]["schema"]["required"] == ["name", "age"]
-    assert asked == {
+    plain, body = by_prompt["q"], by_prompt["p"]
+    assert [record["id"] for record in records_of(done.stdout)] == ["x1", 2]
+    assert body.pop("response_format")["json_schema"]["schema"]["required"] == ["name", "age"]
+    assert body == {
         "model": "other",
         "messages": [{"role": "system", "content": "row"}, {"role": "user", "content": "p"}],
         "max_tokens": 7,
@@ -59,33 +59,34 @@ def test_a_line_of_jsonl_overrides_the_options(invoke):
     }
 
 
-def test_a_line_of_jsonl_may_hold_a_conversation(invoke):
+def test_a_record_may_have_messages(invoke):
     talk = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]
     rows = [{"messages": talk}, {"messages": talk[:2], "prompt": "d"}, {"prompt": "e", "json": True, "effort": "low"}]
-    done, requests = mapped(invoke, "-q", "--jsonl", input="\n".join(map(json.dumps, rows)).encode())
-    assert texts(done.stdout) == ["c", "d", "e"]
-    sent = {request.prompt: request.json for request in requests}
-    assert sent["c"]["messages"] == talk
-    assert sent["d"]["messages"] == [*talk[:2], {"role": "user", "content": "d"}]
-    assert (sent["e"]["response_format"], sent["e"]["reasoning_effort"]) == ({"type": "json_object"}, "low")
+    done, requests = run_map(invoke, "-q", "--jsonl", input="\n".join(map(json.dumps, rows)).encode())
+    assert texts_of(done.stdout) == ["c", "d", "e"]
+    bodies = {request.prompt: request.json for request in requests}
+    assert bodies["c"]["messages"] == talk
+    assert bodies["d"]["messages"] == [*talk[:2], {"role": "user", "content": "d"}]
+    assert bodies["e"]["response_format"] == {"type": "json_object"}
+    assert bodies["e"]["reasoning_effort"] == "low"
 
 
-def test_a_row_that_is_wrong_is_its_own_fault(invoke):
+def test_an_invalid_record_fails_alone(invoke):
     stdin = b'{"prompt": "a"}\nnonsense\n\n{"prompt": 1, "id": "x"}\n{"prompt": "b", "model": "no/m"}\n{"id": 9}\n'
-    done, requests = mapped(invoke, "-q", "--jsonl", input=stdin)
-    records = lines(done.stdout)
+    done, requests = run_map(invoke, "-q", "--jsonl", input=stdin)
+    records = records_of(done.stdout)
     assert [record.get("text") for record in records] == ["a", None, None, None, None]
     assert [record.get("id") for record in records] == [None, None, "x", None, 9]
-    told = [record["error"]["message"] for record in records[1:]]
-    assert told[0] == "line 2: this is not JSON: Expecting value at character 1"
-    assert told[1] == "line 4: prompt is 1: a string is wanted"
-    assert told[2].startswith("unknown provider 'no'")
-    assert told[3].startswith("line 6: there is no field prompt: ")
+    messages = [record["error"]["message"] for record in records[1:]]
+    assert messages[0] == "line 2: this is not JSON: Expecting value at character 1"
+    assert messages[1] == "line 4: prompt is 1: a string is wanted"
+    assert messages[2].startswith("unknown provider 'no'")
+    assert messages[3].startswith("line 6: there is no field prompt: ")
     assert {record["error"]["status"] for record in records[1:]} == {2}
     assert (done.returncode, len(requests)) == (2, 1)
 
 
-def test_a_command_prints_the_key_once_for_all_rows(invoke, tmp_path):
+def test_key_cmd_runs_once_for_all_records(invoke, tmp_path):
     printed = tmp_path / "printed"
     rows = [{"prompt": "a", "system": str(n)} for n in range(5)] + [{"prompt": "b", "model": "work/b"}] * 5
     with Provider(echo) as provider:
@@ -99,11 +100,11 @@ def test_a_command_prints_the_key_once_for_all_rows(invoke, tmp_path):
         assert {request.headers["authorization"] for request in provider.requests} == {"Bearer key"}
         assert {request.json["max_tokens"] for request in provider.requests} == {7}
         assert sorted(request.json["model"] for request in provider.requests) == ["b"] * 5 + ["m"] * 5
-    assert texts(done.stdout) == ["a"] * 5 + ["b"] * 5
+    assert texts_of(done.stdout) == ["a"] * 5 + ["b"] * 5
     assert printed.read_text() == "x\n"
 
 
-# What is asked, by options.
+# Options in requests.
 
 
 @pytest.mark.parametrize(
@@ -115,22 +116,22 @@ def test_a_command_prints_the_key_once_for_all_rows(invoke, tmp_path):
         (["-o", "top_p=0.5"], {"top_p": 0.5}),
     ],
 )
-def test_options_are_in_every_body(invoke, args, body):
-    _, requests = mapped(invoke, *args, input=b"a\nb\n")
+def test_options_are_in_every_request(invoke, args, body):
+    _, requests = run_map(invoke, *args, input=b"a\nb\n")
     assert [request.prompt for request in requests] == ["a", "b"]
     assert all(request.json.items() >= body.items() for request in requests)
 
 
-def test_a_schema_and_an_attachment_are_in_every_body(invoke, tmp_path):
+def test_a_schema_and_an_attachment_are_in_every_request(invoke, tmp_path):
     (tmp_path / "note.txt").write_text("a note")
-    _, requests = mapped(invoke, "--schema", "name", "-a", str(tmp_path / "note.txt"), input=b"a\nb\n")
+    _, requests = run_map(invoke, "--schema", "name", "-a", str(tmp_path / "note.txt"), input=b"a\nb\n")
     assert len(requests) == 2
     for request in requests:
         assert request.json["response_format"]["json_schema"]["schema"]["required"] == ["name"]
         assert "a note" in json.dumps(request.json["messages"])
 
 
-def test_tool_calls_are_in_the_line(invoke):
+def test_tool_calls_are_in_the_record(invoke):
     call = {"index": 0, "id": "t1", "function": {"name": "f", "arguments": '{"a"'}}
     more = {"index": 0, "function": {"arguments": ": 1}"}}
     pieces = [
@@ -139,12 +140,12 @@ def test_tool_calls_are_in_the_line(invoke):
     ]
     with Provider([head(), *pieces, chat_end("tool_calls"), DONE]) as provider:
         done = invoke("map", "-m", "openai/m", input=b"a\n", url=provider.url)
-    (record,) = lines(done.stdout)
+    (record,) = records_of(done.stdout)
     assert record["tool_calls"] == [{"id": "t1", "name": "f", "arguments": '{"a": 1}'}]
     assert record["finish"] == "tool_calls"
 
 
-# Whom.
+# Providers.
 
 
 def test_many_providers_and_dialects_in_one_run(invoke):
@@ -154,10 +155,10 @@ def test_many_providers_and_dialects_in_one_run(invoke):
         env = at(provider.url, OLLAMA_HOST=provider.url)
         done = invoke("map", "-q", "--jsonl", input="\n".join(map(json.dumps, rows)).encode(), env=env)
         paths = {request.line.split()[1] for request in provider.requests}
-    assert texts(done.stdout) == models * 3
+    assert texts_of(done.stdout) == models * 3
     assert paths == {"/v1/chat/completions", "/v1/messages"}
-    done, (request,) = mapped(invoke, "-q", "--api", "responses", input=b"a")
-    assert (texts(done.stdout), request.line) == (["a"], "POST /v1/responses HTTP/1.1")
+    done, (request,) = run_map(invoke, "-q", "--api", "responses", input=b"a")
+    assert (texts_of(done.stdout), request.line) == (["a"], "POST /v1/responses HTTP/1.1")
 
 
 def test_a_recording_plays_for_each_prompt(invoke, tmp_path):
@@ -165,7 +166,7 @@ def test_a_recording_plays_for_each_prompt(invoke, tmp_path):
     with Provider([head(), *chat("Hel", "lo")]) as provider:
         invoke("gen", "-m", "openai/m", "--record", record, "Hi", url=provider.url)
     done = invoke("map", "-q", "-m", f"replay:{record}", input=b"a\nb\nc\n")
-    assert texts(done.stdout) == ["Hello"] * 3
+    assert texts_of(done.stdout) == ["Hello"] * 3
     assert done.returncode == 0
 
 
@@ -173,7 +174,7 @@ def test_a_cloud_through_its_sdk(run):
     with Provider([head(), *chat("Hello")]) as provider:
         done = run("map", "-q", "-m", "azure/m", "--api", "chat", input=b"a\nb\nc\n", env=entra(provider.url))
         assert [request.headers["authorization"] for request in provider.requests] == [f"Bearer {TOKEN}"] * 3
-    assert texts(done.stdout) == ["Hello"] * 3
+    assert texts_of(done.stdout) == ["Hello"] * 3
     assert (done.returncode, done.stderr) == (0, b"")
 
 
@@ -182,7 +183,7 @@ def test_a_cloud_through_its_sdk(run):
 def test_the_embedded_model_answers_many(run):
     prompts = b"Name three rivers.\nName a colour.\nName a town.\n"
     done = run("map", "-m", "local", "-j", "3", "--max-tokens", "5", "-t", "0", input=prompts)
-    records = lines(done.stdout)
+    records = records_of(done.stdout)
     assert [(record["index"], record["usage"]["output_tokens"]) for record in records] == [(0, 5), (1, 5), (2, 5)]
     assert all(record["text"] for record in records)
     assert done.returncode == 0, done.stderr

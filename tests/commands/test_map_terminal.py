@@ -1,4 +1,4 @@
-"""`map` on a terminal: what is typed, and what is drawn."""
+"""`map` on a terminal: prompts that are typed, and the progress line."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from ..conftest import at
 from ..support.limits import WAIT_S
 from ..support.loopback import Provider, chat, head
-from ..support.mapping import MAP, echo, texts
+from ..support.mapping import MAP, echo, texts_of
 
 
 class Terminal:
-    """A pseudo-terminal; `inner` is the end for a process, which is closed when that has it."""
+    """A pseudo-terminal; `inner` is the process's end, to be closed once the process has it."""
 
     def __init__(self) -> None:
         self._outer, self.inner = pty.openpty()
@@ -28,7 +28,7 @@ class Terminal:
         os.write(self._outer, text)
 
     def expect(self, text: bytes) -> bytes:
-        """All that was shown so far, once the text is there; at the end whatever there is."""
+        """Reads until the text has come, or the terminal's end; returns all output so far."""
         while not text or text not in self._seen:
             ready, _, _ = select.select([self._outer], [], [], WAIT_S)
             assert ready, f"no {text!r} in {self._seen!r}"
@@ -44,7 +44,7 @@ class Terminal:
 
 @contextmanager
 def mapping(url: str, *, stdin: int | None = None) -> Iterator[tuple[subprocess.Popen[bytes], Terminal]]:
-    """A run of map with a terminal for its stderr, and for its stdin where that is no pipe."""
+    """Runs map with a terminal as stderr, and as stdin unless one is passed."""
     terminal = Terminal()
     process = subprocess.Popen(
         MAP,
@@ -74,7 +74,7 @@ def test_prompts_are_typed_without_progress_on_their_line():
     assert b"running" not in seen
 
 
-def test_progress_is_drawn_on_a_terminal_and_gone_at_the_end():
+def test_progress_is_drawn_on_a_terminal_and_cleared_at_the_end():
     gate = threading.Event()
 
     def script(request):
@@ -85,7 +85,7 @@ def test_progress_is_drawn_on_a_terminal_and_gone_at_the_end():
         process.stdin.close()
         terminal.expect(b"0 done, 3 running")
         gate.set()
-        assert texts(process.stdout.read()) == ["x"] * 3
+        assert texts_of(process.stdout.read()) == ["x"] * 3
         assert process.wait(WAIT_S) == 0
         last = terminal.expect(b"").strip().rpartition(b"\r")[2]
     assert last.startswith(b"llmstream map: 3 prompts: 3 done, 0 failed; ")
