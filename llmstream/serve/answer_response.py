@@ -52,6 +52,7 @@ class ServerState:
 
     @property
     def full(self) -> bool:
+        """Whether all jobs and all places in the queue are occupied."""
         return len(self.answers) >= self.settings.jobs + self.settings.queue
 
     def cut(self) -> None:

@@ -27,6 +27,7 @@ def internal_error(error: Exception) -> Incomplete:
 
 
 def message_with_hint(error: Error) -> str:
+    """Returns an error's message and, on lines of their own, its hint."""
     return f"{error}\n{spell(error.hint)}" if error.hint else str(error)
 
 

@@ -134,5 +134,6 @@ def listen(host: str, port: int, token: str) -> socket.socket:
 
 
 def url(listener: socket.socket) -> str:
+    """Returns the URL of a listening socket."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -80,7 +80,7 @@ class PacedAnswer:
 
     __slots__ = ("connection", "due", "frames", "gap", "next", "stamped")
 
-    def __init__(self, connection: Client, frames: list[bytes], gap: float, due: float, stamped: bool) -> None:
+    def __init__(self, connection: Peer, frames: list[bytes], gap: float, due: float, stamped: bool) -> None:
         self.connection, self.frames, self.gap, self.due, self.stamped = connection, frames, gap, due, stamped
         self.next = 0
 
@@ -98,7 +98,7 @@ class PacedAnswer:
         return data + LAST if self.next == len(frames) else data
 
 
-class Client:
+class Peer:
     """A client's connection and its buffers; `endless` is the block that an endless answer repeats."""
 
     __slots__ = ("answer", "endless", "out", "received", "socket")
@@ -118,7 +118,7 @@ class CrowdProvider:
         self._listener, self._first, self._hint = listener, first, hint
         self._limit, self._burst = limit, burst
         self._epoll = select.epoll()
-        self._connections: dict[int, Client] = {}
+        self._connections: dict[int, Peer] = {}
         self._due: list[tuple[float, int, PacedAnswer]] = []
         self._number = 0
         self._frames_cache: dict[tuple[str, str], list[bytes]] = {}  # building them would delay the other clients
@@ -160,11 +160,11 @@ class CrowdProvider:
                 client, _ = self._listener.accept()
                 client.setblocking(False)
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._connections[client.fileno()] = Client(client)
+                self._connections[client.fileno()] = Peer(client)
                 self._epoll.register(client, select.EPOLLIN | select.EPOLLRDHUP)
                 self._counts["connections"] += 1
 
-    def _serve(self, connection: Client, mask: int) -> None:
+    def _serve(self, connection: Peer, mask: int) -> None:
         if mask & select.EPOLLOUT:
             self._send(connection, connection.endless if len(connection.out) < ENDLESS_BYTES else b"", ready=True)
         if mask & ~select.EPOLLOUT:
@@ -176,7 +176,7 @@ class CrowdProvider:
             while self._request(connection):
                 pass
 
-    def _request(self, connection: Client) -> bool:
+    def _request(self, connection: Peer) -> bool:
         """Answers the next request if it is complete and the one before has been answered; returns whether it did."""
         head, end, rest = connection.received.partition(b"\r\n\r\n")
         if not end or connection.answer or connection.endless:
@@ -193,7 +193,7 @@ class CrowdProvider:
             self._send_stats(connection, method, path)
         return True
 
-    def _send_stats(self, connection: Client, method: str, path: str) -> None:
+    def _send_stats(self, connection: Peer, method: str, path: str) -> None:
         under_way = sum(1 for one in self._connections.values() if one.answer or one.endless)
         names = ("requests", "limited", "completed", "connections", "chunks")
         stats: dict[str, Any] = {name: self._counts[name] for name in names}
@@ -205,12 +205,12 @@ class CrowdProvider:
         if method == "DELETE":
             self._reset()
 
-    def _send_json(self, connection: Client, status: str, value: object, *headers: str) -> None:
+    def _send_json(self, connection: Peer, status: str, value: object, *headers: str) -> None:
         body = json.dumps(value).encode()
         lines = [f"HTTP/1.1 {status}", "Content-Type: application/json", f"Content-Length: {len(body)}", *headers]
         self._send(connection, "\r\n".join([*lines, "\r\n"]).encode() + body)
 
-    def _answer(self, connection: Client, path: str, body: dict[str, Any]) -> None:
+    def _answer(self, connection: Peer, path: str, body: dict[str, Any]) -> None:
         now = time.monotonic()
         self._counts["requests"] += 1
         self._prompts[_prompt(body)] += 1
@@ -255,7 +255,7 @@ class CrowdProvider:
             self._frames_cache[path, model] = templates if stamped else list(map(in_chunk, pieces))
         return self._frames_cache[path, model]
 
-    def _continue(self, connection: Client, answer: PacedAnswer, now: float) -> None:
+    def _continue(self, connection: Peer, answer: PacedAnswer, now: float) -> None:
         before = answer.next
         data = answer.due_bytes(now)
         self._counts["chunks"] += answer.next - before
@@ -270,7 +270,7 @@ class CrowdProvider:
         self._number += 1
         heapq.heappush(self._due, (answer.due, self._number, answer))
 
-    def _send(self, connection: Client, data: bytes, ready: bool = False) -> None:
+    def _send(self, connection: Peer, data: bytes, ready: bool = False) -> None:
         blocked = bool(connection.out)
         connection.out += data
         if connection.out and (ready or not blocked):
@@ -281,7 +281,7 @@ class CrowdProvider:
             mask = select.EPOLLIN | select.EPOLLRDHUP | (select.EPOLLOUT if waits else 0)
             self._epoll.modify(connection.socket, mask)
 
-    def _close(self, connection: Client) -> None:
+    def _close(self, connection: Peer) -> None:
         if connection.answer or connection.endless or connection.out:
             self._disconnected.append(time.monotonic())
         connection.answer, connection.endless = None, b""

@@ -112,7 +112,7 @@ def serving(name: str, url: str, clients: int) -> Iterator[ServerUnderTest]:
             process.kill()
 
 
-class Client:
+class TimedClient:
     """A client with one request; `count` is its tokens so far."""
 
     __slots__ = ("count", "done", "sent_at", "socket", "tail")
@@ -151,13 +151,13 @@ class Clients:
 
     def __init__(self, server: ServerUnderTest, model: str, clients: int) -> None:
         self.late, self.first = array("d"), array("d")
-        self.clients: list[Client] = []
+        self.clients: list[TimedClient] = []
         self._epoll = select.epoll()
-        self._open: dict[int, Client] = {}
+        self._open: dict[int, TimedClient] = {}
         request, start = server.request(model), time.monotonic()
         for number in range(clients):
             self._read_until(start + number * RAMP_S / clients)
-            client = Client(server.port, request)
+            client = TimedClient(server.port, request)
             self.clients.append(client)
             self._open[client.socket.fileno()] = client
             self._epoll.register(client.socket, select.EPOLLIN)
