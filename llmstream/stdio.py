@@ -7,6 +7,7 @@ a terminal POLLHUP) the moment its reader leaves, without a write. Nothing is bu
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
@@ -74,6 +75,29 @@ def take_stdout() -> None:
     global _ours
     _ours = True
     sys.stdout = io.TextIOWrapper(_Stdout(), encoding="utf-8", write_through=True)
+
+
+OPEN_FILES = 65536  # more than any number of streams needs that one process carries
+OPEN_MAX = 10240  # macOS: what it allows where it says that there is no limit
+
+
+def raise_open_files(count: int = OPEN_FILES) -> int:
+    """Lets the process open `count` files, or as many as the system allows; returns how many, at most `count`.
+
+    A stream takes one to three descriptors, and the usual limit is 1024 or, on macOS, 256.
+    """
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= count:
+        return count
+    allowed = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    for limit in (allowed, min(allowed, OPEN_MAX)):
+        if limit > soft:
+            with contextlib.suppress(OSError, ValueError):
+                resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+                return limit
+    return soft
 
 
 # Signals. The handler raises, so that a blocked read, write or poll ends at once; but inside libcurl, which would

@@ -167,20 +167,12 @@ def _open(path: str | None) -> Journal | None:
 
 
 def _clamped(jobs: int) -> int:
-    """As many streams as there may be descriptors for, the limit raised as far as the system lets it."""
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-            soft = hard
-        except (OSError, ValueError):  # macOS: no more than its own bound
-            pass
-    if soft == resource.RLIM_INFINITY or jobs <= soft - SPARE:
+    """Returns the number of streams that the limit of open files allows, at most `jobs`; the limit is raised."""
+    limit = stdio.raise_open_files(max(stdio.OPEN_FILES, jobs + SPARE))
+    most = max(1, limit - SPARE)
+    if jobs <= most:
         return jobs
-    most = max(1, soft - SPARE)
-    stdio.note(NAME, f"{most} streams at once, not {jobs}: only {soft} files may be open: ulimit -n raises that")
+    stdio.note(NAME, f"limited to {most} streams: the limit of open files is {limit} (raise it with ulimit -n)")
     return most
 
 

@@ -15,12 +15,11 @@ from ..dialects import dialect
 from ..errors import Error, Incomplete, Unavailable
 from ..providers.registry import CURL
 from ..providers.resolve import Target, shown
+from .redirects import Redirects
 from .transfer import HttpRequest, Transfer
 
 if TYPE_CHECKING:
     from .resume import Resume
-
-MAX_REDIRECTS = 5
 
 
 class NextAttempt(NamedTuple):
@@ -38,7 +37,6 @@ class Attempts:
         self, target: Target, request: Request, timeouts: Timeouts, policy: RetryPolicy, resume: Resume | None = None
     ) -> None:
         self._target = target
-        self._url = target.url
         self._timeouts = timeouts
         self._backoff = Backoff(policy)
         self._dialect = dialect(target.api)
@@ -48,37 +46,21 @@ class Attempts:
         if resume:
             resume.prepare(self._body)
             self._body.update(request.extra)
-        self._redirects = 0
+        self._redirects = Redirects(target.url, same_origin=True)
 
     def ask(self) -> HttpRequest:
         """The request."""
         more = self._resume.headers if self._resume else []
-        return HttpRequest("POST", self._url, [*self._target.headers(), *more], self._body)
+        return HttpRequest("POST", self._redirects.url, [*self._target.headers(), *more], self._body)
 
     def exchange(self, timing: Timing, begun: float) -> Exchange:
         """What reads the answer to a request that goes out at `begun`."""
         decoder = self._dialect.Decoder(self._target.provider, self._target.model)
-        return Exchange(decoder, self._timeouts, timing, begun, shown(self._url))
+        return Exchange(decoder, self._timeouts, timing, begun, shown(self._redirects.url))
 
     def follow(self, location: str | None) -> bool:
-        """Takes a redirect that keeps the method, within the same origin: the key is sent to no other.
-
-        Not where the rest of an answer is asked for: what follows sends the first request again.
-        """
-        from urllib.parse import urljoin, urlsplit
-
-        if not location or not location.isascii() or self._continued or self._redirects >= MAX_REDIRECTS:
-            return False
-        try:
-            url = urljoin(self._url, location)
-            old, new = urlsplit(self._url), urlsplit(url)
-        except ValueError:  # half an IPv6 address
-            return False
-        if (old.scheme, old.netloc) != (new.scheme, new.netloc):
-            return False
-        self._redirects += 1
-        self._url = url
-        return True
+        """Follows a redirect that keeps the method; not of a request for the rest, since it would begin again."""
+        return not self._continued and self._redirects.follow(location)
 
     def once_more(self, exchange: Exchange, now: float) -> NextAttempt | None:
         """Another try after a failure before the first output, if it is worth one."""

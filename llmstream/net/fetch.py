@@ -10,11 +10,11 @@ from ..errors import Error, Incomplete, Unavailable, UsageError
 from ..providers.resolve import Target, shown
 from .curl import Curl
 from .loop import Loop
+from .redirects import MAX_REDIRECTS, Redirects
 from .transfer import HttpRequest
 
 CONNECT_TIMEOUT, TIMEOUT = 10.0, 60.0  # seconds
 LARGEST = 64 << 20  # bytes
-MAX_REDIRECTS = 5
 
 
 class Fetcher:
@@ -41,8 +41,9 @@ class Fetcher:
         Raises UsageError for what is not there or is more than `limit` bytes, Unavailable for what cannot be reached.
         """
         name = url.partition("?")[0]  # what follows may be a signature
-        for _ in range(MAX_REDIRECTS + 1):
-            response = self._get(HttpRequest("GET", url, ["Accept: */*"]), limit)
+        redirects = Redirects(url, same_origin=False)
+        while True:
+            response = self._get(HttpRequest("GET", redirects.url, ["Accept: */*"]), limit)
             if response is None:
                 raise UsageError(f"{name} is too large: more than {limit / 1e6:g} MB")
             status, headers, data, reason = response
@@ -50,14 +51,13 @@ class Fetcher:
                 raise Unavailable(f"cannot fetch {name}: {reason}")
             if status == 200:
                 return data
-            if status // 100 == 3 and (location := headers.get("location")):
-                from urllib.parse import urljoin
-
-                url = urljoin(url, location)
-                continue
+            if status // 100 == 3:
+                if redirects.follow(headers.get("location")):
+                    continue
+                if redirects.exhausted:
+                    raise UsageError(f"cannot fetch {name}: more than {MAX_REDIRECTS} redirects")
             kind = Unavailable if status >= 500 or status == 429 else UsageError
             raise kind(f"cannot fetch {name}: HTTP {status}")
-        raise UsageError(f"cannot fetch {name}: more than {MAX_REDIRECTS} redirects")
 
     def _json(self, target: Target, url: str) -> Any:
         response = self._get(HttpRequest("GET", url, target.headers()), LARGEST)

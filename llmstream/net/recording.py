@@ -51,9 +51,8 @@ class Recorder:
     def send(self, ask: HttpRequest, connect_timeout: float | None, wake: Callable[[], object]) -> Transfer:
         now = self.loop.now()
         self._started = now if self._started is None else self._started
-        self._line(
-            now, request={"method": ask.method, "url": shown(ask.url), "body": self._secrets.hide_values(ask.body)}
-        )
+        request = {"method": ask.method, "url": shown(ask.url), "body": ask.body}
+        self._line(now, request=self._secrets.hide_values(request))
         self._headed = self._ended = False
 
         def note() -> None:

@@ -11,7 +11,6 @@ import contextlib
 import gc
 import ipaddress
 import math
-import resource
 import signal
 import socket
 from collections.abc import Iterator
@@ -44,7 +43,7 @@ def run(app: FastAPI, host: str, port: int) -> None:
     state: ServerState = app.state.server
     listener = listen(host, port, state.settings.token)
     server = Server(app)
-    _raise_limit()
+    stdio.raise_open_files()
     stdio.note(NAME, f"listening on {url(listener)}")
     json_codec.use_msgspec()
     gc.collect()
@@ -99,14 +98,6 @@ async def _serve(server: Server, state: ServerState, listener: socket.socket) ->
             loop.add_signal_handler(signum, on_signal, signum)
     await server.serve(sockets=[listener])
     return signals[0]
-
-
-def _raise_limit() -> None:
-    """Lets the process have as many descriptors as it may: an answer takes two, and the usual limit is 1024."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    limit = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
-    if soft != resource.RLIM_INFINITY and soft < limit:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def listen(host: str, port: int, token: str) -> socket.socket:

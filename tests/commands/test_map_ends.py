@@ -97,7 +97,7 @@ def test_jobs_are_limited_by_the_open_file_limit():
         done = subprocess.run(["bash", "-c", command], capture_output=True, env=at(provider.url), timeout=RUN_S)
     assert texts_of(done.stdout) == [str(number) for number in range(1, 101)]
     assert done.stderr == (
-        b"llmstream map: 32 streams at once, not 100: only 64 files may be open: ulimit -n raises that\n"
+        b"llmstream map: limited to 32 streams: the limit of open files is 64 (raise it with ulimit -n)\n"
     )
     assert provider.most_running <= 32
     assert done.returncode == 0

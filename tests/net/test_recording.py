@@ -132,6 +132,21 @@ def test_a_recording_holds_no_key_however_it_is_cut(tmp_path, cut):
     assert records[-1]["end"] == "the client closed the connection"
 
 
+@pytest.mark.parametrize("key", ["t", "data", "k", "x"])
+def test_a_short_key_is_hidden_as_a_header_s_value_and_leaves_the_recording_whole(tmp_path, key):
+    inner, path = Inner(), tmp_path / "recording"
+    inner.transfer.head = lambda: (200, {"echo": f"Bearer {key}"})
+    recorder = Recorder(inner, str(path), Target("p", "m", "chat", "u", key))
+    transfer = recorder.send(HttpRequest("POST", "u", [], {"prompt": "the data"}), 0, lambda: None)
+    transfer.chunks.append(b"data: extra\n\n")
+    inner.wake()
+    recorder.close()
+    _, request, answer, data = [json.loads(line) for line in path.read_text().splitlines()]
+    assert request["request"]["body"] == {"prompt": "the data"}
+    assert answer["headers"] == {"echo": "Bearer [key]"}
+    assert data["data"] == "data: extra\n\n"
+
+
 def test_a_recording_that_fills_the_disk_is_status_5():
     with Provider([head(), *DIALECTS["chat"]("Hello")]) as provider:
         command = [*LLMSTREAM, "gen", "-n", "-m", "openai/m", "--record", "/dev/full", "Hi"]
