@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import AsyncGenerator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import __version__, stdio
-from .errors import Error, Incomplete, ReaderGone, command_line, spell
+from .errors import Error, Incomplete, ReaderGone, UsageError, command_line, spell
+
+if TYPE_CHECKING:
+    from .config.file import Config
+    from .core.events import Event
 
 COMMANDS = ("gen", "map", "until", "code", "json-objects", "fields", "text", "serve", "models", "completion", "man")
 
@@ -36,11 +42,36 @@ def cli() -> None:
     """
 
 
+def serve(host: str, port: int, config: Config, network: Mapping[str, Any], **settings: Any) -> None:
+    """Runs the HTTP server over the library's streams. `settings` are serve.settings.Settings by name.
+
+    Doors do not import each other, so they meet here. Raises UsageError without the extra `serve`.
+    """
+    try:
+        from .serve import app, run
+        from .serve.request import ChatRequest
+        from .serve.settings import Settings
+    except ModuleNotFoundError as error:
+        raise UsageError(f"serve needs {error.name}: pip install 'llmstream-cli[serve]'") from None
+    from .api.astream import AsyncStream
+    from .api.base import prepare
+
+    bounds = Settings(**settings)
+
+    async def generate(request: ChatRequest) -> AsyncGenerator[list[Event], None]:
+        prepared = prepare(request.prompt, {**request.options, **network}, config)
+        async with AsyncStream(prepared, bounds.jobs) as stream:
+            async for batch in stream.batches():
+                yield batch
+
+    run.run(app.create(generate, bounds), host, port)
+
+
 def run(args: list[str]) -> int:
     """Runs the command line; returns the exit status. Raises Signalled."""
     name = next((arg for arg in args if arg in COMMANDS), "")
     try:
-        status = cli.main(args, "llmstream", standalone_mode=False)
+        status = cli.main(args, "llmstream", standalone_mode=False, obj=serve)
         return status if isinstance(status, int) else 0
     except ReaderGone:
         return 0

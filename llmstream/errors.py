@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 
 UNLIMITED = 1000
 OPTION_START, OPTION_END = "\x0e", "\x0f"  # control characters, which no message holds for itself
-SHORT_OPTIONS = {"model": "-m", "extra": "-o"}  # known best by these names
+SHORT_OPTIONS = {"model": "-m", "options": "-o"}  # known best by these names
 
 
 def option(name: str, value: object = "") -> str:

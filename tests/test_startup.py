@@ -50,12 +50,12 @@ def test_help_loads_neither_the_network_nor_another_command(command):
     modules = llmstream(command, "--help")
     assert not modules & HEAVY
     assert not [name for name in modules if name.startswith(("pycurl", *existing("net", "serve")))]
-    own = (command.replace("-", "_"), "options", "settings", "stop_options", "types")
+    own = (command.replace("-", "_"), "options", "request_command", "stop_options", "types")
     allowed = existing(*(f"commands.{name}" for name in own))
     assert {name for name in modules if name.startswith("llmstream.commands.")} <= allowed
 
 
-FEATURES = existing("request.features", "request.attachments", "core.schema", "providers.prefill")
+FEATURES = existing("request.conversation", "request.tools", "request.attachments", "core.schema", "providers.prefill")
 
 
 @pytest.mark.parametrize("api", DIALECTS)
@@ -82,7 +82,7 @@ def test_map_loads_the_modules_of_gen_and_of_batch():
 
 
 def test_readers_of_configurations_and_prompt_files_are_loaded_only_for_them(tmp_path):
-    defaults, toml = existing("commands.defaults"), existing("config.toml") | {"tomllib"}
+    defaults, toml = existing("request.layers"), existing("config.toml") | {"tomllib"}
     readers = toml | defaults | existing("config.keys", "request.prompt_file")
     modules = llmstream("gen", "--dry-run", "Hi", env=environment(LLMSTREAM_MODEL="ollama/m"))
     assert not modules & readers
@@ -99,5 +99,5 @@ def test_features_of_a_request_load_their_own_modules_only():
     with Provider([head(), *DIALECTS["chat"]("Hello")]) as provider:
         env = at(provider.url, LLMSTREAM_MODEL="openai/m")
         modules = llmstream("gen", "--schema", "name", "--attach", str(ROOT / "LICENSE"), "Hi", env=env)
-    assert modules >= FEATURES
+    assert modules & FEATURES == existing("core.schema", "request.attachments")
     assert not (modules & HEAVY) - imported("import pycurl")

@@ -15,24 +15,25 @@ from ..core.events import Event, Text
 from ..net import aio
 from ..net.pool import JOBS
 from ..providers.registry import EMBEDDED
-from .base import Answer, Options, PreparedRequest, ask
+from .base import BaseStream, PreparedRequest, prepare
+from .options import Options
 
 __all__ = ["AsyncStream", "Options", "astream"]
 
 T = TypeVar("T")
-HELD = 64 * 1024  # of what has arrived and is not taken: beyond it the server has to wait
-EVENT = 128  # for an event beside its text
+MAX_BUFFERED_BYTES = 64 * 1024  # beyond it the server is paused
+EVENT_BYTES = 128  # bookkeeping per event, beside its text
 
 
 def astream(prompt: str = "", model: str | None = None, **options: Unpack[Options]) -> AsyncStream:
-    """As `stream`, to be read in a loop of asyncio."""
-    return AsyncStream(ask(prompt, {**options, "model": model}))
+    """Streams as `stream` does, for asyncio."""
+    return AsyncStream(prepare(prompt, {**options, "model": model}))
 
 
 class _Each(AsyncIterator[T], Generic[T]):
-    """What a function gives until it raises StopAsyncIteration. To close it is to close the stream.
+    """Async iterator over `step()`. Closing it closes the stream.
 
-    An async generator would not end with the `for` that reads it, but some time after, and keep the stream open.
+    An async generator would not end with the `for` that reads it, but some time later, and keep the stream open.
     """
 
     def __init__(self, step: Callable[[], Awaitable[T]], aclose: Callable[[], Awaitable[None]]) -> None:
@@ -49,20 +50,20 @@ def _running() -> asyncio.AbstractEventLoop | None:
         return None
 
 
-class AsyncStream(Answer):
-    """An async iterator of events, to be read once, by one task. A task that is cancelled while it reads closes it.
+class AsyncStream(BaseStream):
+    """Iterates over the events of one answer, for one task. A task that is cancelled while it reads closes the stream.
 
-    Read more slowly than the answer comes, it holds the server back: what waits here is bounded. `jobs` is how many
-    streams there may be at once, for an embedded model.
+    A slow reader slows the server: the buffer is bounded. `jobs` is how many streams an embedded model is to serve at
+    once.
     """
 
-    def __init__(self, asked: PreparedRequest, jobs: int = JOBS) -> None:
-        super().__init__(asked)
+    def __init__(self, prepared: PreparedRequest, jobs: int = JOBS) -> None:
+        super().__init__(prepared)
         self._jobs = jobs
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._reading = False
-        self._held = 0
+        self._buffered = 0
 
     async def __aenter__(self) -> AsyncStream:
         return self
@@ -70,7 +71,7 @@ class AsyncStream(Answer):
     async def __aexit__(self, *exc: object) -> None:
         self.close()
 
-    def __del__(self) -> None:  # in any thread, and maybe in the middle of something of the loop's
+    def __del__(self) -> None:  # in any thread, at any point of the loop's own code
         if self._generation is not None and not self._ended and self._loop:
             self._from_outside(self._loop)
 
@@ -81,16 +82,16 @@ class AsyncStream(Answer):
         return (await self._take(1))[0]
 
     def batches(self) -> AsyncIterator[list[Event]]:
-        """The events that arrived together, in lists."""
+        """Yields the events that arrived together, in lists that are never empty."""
         return _Each(self._take, self.aclose)
 
     @property
     def text(self) -> AsyncIterator[str]:
-        """The text alone, piece by piece as it arrives. A filter over it that has enough closes the stream."""
+        """The text alone, piece by piece as it arrives. A filter over it that ends early closes the stream."""
         return _Each(self._piece, self.aclose)
 
     async def read(self) -> str:
-        """Reads to the end: the text from here on. A callback sees it while it comes."""
+        """Reads to the end, and returns the text from here on. Callbacks get it while it comes."""
         return "".join([piece async for piece in self.text])
 
     async def aclose(self) -> None:
@@ -98,7 +99,7 @@ class AsyncStream(Answer):
         self.close()
 
     def close(self) -> None:
-        """Ends the answer at once, if it is not over: `finish` is then "cancelled". For any thread, at any time."""
+        """Ends the answer at once, if it is not over: `finish.reason` is then "cancelled". Any thread may call it."""
         self._closing = True
         if self._loop is None or self._loop is _running():
             self._cancel()
@@ -109,7 +110,7 @@ class AsyncStream(Answer):
     def _from_outside(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
             loop.call_soon_threadsafe(self.close)
-        except RuntimeError:  # it is closed: nobody reads any more
+        except RuntimeError:  # the loop is closed: there is no reader
             self._cancel()
 
     async def _piece(self) -> str:
@@ -120,8 +121,8 @@ class AsyncStream(Answer):
 
     async def _take(self, most: int | None = None) -> list[Event]:
         await self._wait()
-        if batch := self._taken(most):
-            return self._tell(batch)
+        if batch := self._pop(most):
+            return self._run_callbacks(batch)
         raise StopAsyncIteration
 
     async def _wait(self) -> None:
@@ -133,8 +134,8 @@ class AsyncStream(Answer):
                 await self._start()
             while self._advance() is None:
                 assert self._loop
-                if self._held and self._generation:  # all of it is taken
-                    self._held = 0
+                if self._buffered and self._generation:  # the queue is empty
+                    self._buffered = 0
                     self._generation.pause(False)
                 self._waiter = self._loop.create_future()
                 await self._waiter
@@ -146,8 +147,8 @@ class AsyncStream(Answer):
 
     async def _start(self) -> None:
         loop = self._loop = asyncio.get_running_loop()
-        target, size = self._asked.target, self._asked.size
-        if target.row.transport == EMBEDDED:  # whose server takes a second or more to start
+        target, size = self._prepared.target, self._prepared.size
+        if target.row.transport == EMBEDDED:  # its server takes a second or more to start
             from ..net import embedded
 
             await loop.run_in_executor(None, embedded.serve, target.model, size, self._jobs)
@@ -156,13 +157,15 @@ class AsyncStream(Answer):
             self._begin(*routes.to(target, size))
 
     def _wake(self) -> None:
-        """Something has arrived, or it is over."""
+        """Buffers new events, and wakes the reader."""
         generation = self._generation
         if generation and not self._ended:
             batch = generation.take()
             self._queue += batch
-            self._held += sum(EVENT + len(getattr(event, "text", getattr(event, "arguments", ""))) for event in batch)
-            if self._held > HELD:
+            self._buffered += sum(
+                EVENT_BYTES + len(getattr(event, "text", getattr(event, "arguments", ""))) for event in batch
+            )
+            if self._buffered > MAX_BUFFERED_BYTES:
                 generation.pause(True)
         if self._waiter and not self._waiter.done():
             self._waiter.set_result(None)

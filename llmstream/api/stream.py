@@ -15,29 +15,30 @@ from typing import Unpack
 
 from ..core.events import Event, Text
 from ..net import pool
-from .base import Answer, Options, PreparedRequest, ask
+from .base import BaseStream, PreparedRequest, prepare
+from .options import Options
 
 __all__ = ["Options", "Stream", "stream"]
 
 
 def stream(prompt: str = "", model: str | None = None, **options: Unpack[Options]) -> Stream:
-    """The answer of a model to a prompt. Nothing is sent before it is first read.
+    """Streams a model's answer to a prompt. Nothing is sent before the stream is first read.
 
-    Raises UsageError for what cannot be asked. Options are those of gen, see Options. While it is read, there may come
-    Refused, Unavailable, or Incomplete for an answer that was cut, each after all that came before it. A limit or a
-    refusal that ends the answer is no error: `finish` has the reason.
+    Raises UsageError for what cannot be asked, and TypeError for options that are not of Options. Reading raises
+    Refused, Unavailable, or, for an answer that was cut, Incomplete, each after all events that came before. A limit
+    or a refusal that ends the answer is no error: `finish` has the reason.
     """
-    return Stream(ask(prompt, {**options, "model": model}))
+    return Stream(prepare(prompt, {**options, "model": model}))
 
 
-class Stream(Answer):
-    """An iterator of events, to be read once. It may be closed by any thread, and moved between them."""
+class Stream(BaseStream):
+    """Iterates over the events of one answer. Any thread may read it, one at a time, and any may close it."""
 
-    def __init__(self, asked: PreparedRequest) -> None:
-        super().__init__(asked)
-        self._reading = threading.Lock()  # whoever has it may touch the generation
-        self._leaving = threading.Lock()  # for those who wake a line: it may be another stream's soon
-        self._line: pool.PooledLoop | None = None
+    def __init__(self, prepared: PreparedRequest) -> None:
+        super().__init__(prepared)
+        self._reading = threading.Lock()  # guards the generation
+        self._releasing = threading.Lock()  # guards `_pooled`: a released loop may already belong to another stream
+        self._pooled: pool.PooledLoop | None = None
 
     def __enter__(self) -> Stream:
         return self
@@ -46,7 +47,7 @@ class Stream(Answer):
         self.close()
 
     def __del__(self) -> None:
-        if self._line is not None:
+        if self._pooled is not None:
             self.close()
 
     def __iter__(self) -> Iterator[Event]:
@@ -58,73 +59,73 @@ class Stream(Answer):
         return batch[0]
 
     def batches(self) -> Iterator[list[Event]]:
-        """The events that arrived together, in lists."""
+        """Yields the events that arrived together, in lists that are never empty."""
         while batch := self._take():
             yield batch
 
     @property
     def text(self) -> Iterator[str]:
-        """The text alone, piece by piece as it arrives. A filter over it that has enough closes the stream."""
+        """The text alone, piece by piece as it arrives. A filter over it that ends early closes the stream."""
         return _Pieces(self)
 
     def read(self) -> str:
-        """Reads to the end: the text from here on. A callback sees it while it comes."""
+        """Reads to the end, and returns the text from here on. Callbacks get it while it comes."""
         return "".join(self.text)
 
     def close(self) -> None:
-        """Ends the answer at once, if it is not over: `finish` is then "cancelled". For any thread, at any time."""
+        """Ends the answer at once, if it is not over: `finish.reason` is then "cancelled". Any thread may call it."""
         self._closing = True
         self._settle()
 
     def _settle(self) -> None:
-        """Closes, unless a thread is reading: that one is woken, and sees to it."""
+        """Closes the stream, or wakes the thread that is reading, which then closes it."""
         if self._reading.acquire(blocking=False):
             try:
                 self._cancel()
             finally:
                 self._reading.release()
         else:
-            with self._leaving:
-                if self._line:
-                    self._line.wake()
+            with self._releasing:
+                if self._pooled:
+                    self._pooled.wake()
 
     def _take(self, most: int | None = None) -> list[Event]:
         try:
             with self._reading:
                 self._wait()
-                batch = self._taken(most)
+                batch = self._pop(most)
         finally:
             if self._closing:
-                self._settle()  # somebody may have called while the lock was held
-        return self._tell(batch)
+                self._settle()  # `close` may have been called while the lock was held
+        return self._run_callbacks(batch)
 
     def _wait(self) -> None:
-        if self._line is None and not self._closing and not self._ended:
+        if self._pooled is None and not self._closing and not self._ended:
             self._start()
         elif self._generation and not self._queue:
             self._generation.caught_up()
         while self._advance() is None:
-            assert self._line
-            self._line.loop.wait()
+            assert self._pooled
+            self._pooled.loop.wait()
 
     def _start(self) -> None:
-        line = self._line = pool.acquire()
+        pooled = self._pooled = pool.acquire()
         try:
-            self._begin(*line.routes.to(self._asked.target, self._asked.size))
+            self._begin(*pooled.routes.to(self._prepared.target, self._prepared.size))
         except BaseException:
             self._end()
             raise
 
     def _end(self) -> None:
         super()._end()
-        with self._leaving:
-            line, self._line = self._line, None
-        if line:
-            pool.release(line)
+        with self._releasing:
+            pooled, self._pooled = self._pooled, None
+        if pooled:
+            pool.release(pooled)
 
 
 class _Pieces(Iterator[str]):
-    """The texts among the events. To close it is to close the stream, to drop it is not."""
+    """The texts among the events. Closing it closes the stream; dropping it does not."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..core.request import Request
 from ..errors import Error
@@ -39,13 +39,13 @@ class Job:
 
 
 class Prompts:
-    """The jobs of a source. `target` is asked where a row names no other. Raises UsageError as Asking.request does."""
+    """The jobs of a source. `target` is the one of rows that name no other. Raises UsageError."""
 
     def __init__(
-        self, source: Source, asking: RequestBuilder, journal: Journal | None, digest: Callable[[Target, Request], str]
+        self, source: Source, builder: RequestBuilder, journal: Journal | None, digest: Callable[[Target, Request], str]
     ) -> None:
-        self._source, self._asking, self._journal, self._digest = source, asking, journal, digest
-        self.target, self._request = asking.request("-")  # of every row that asks for nothing else
+        self._source, self._builder, self._journal, self._digest = source, builder, journal, digest
+        self.target, self._request = builder.request("-")  # of every row without options of its own
         self._seen: dict[str, int] = {}  # how often a name in the journal has come up
         self._output = float(OUTPUT)
 
@@ -56,8 +56,8 @@ class Prompts:
             return None
         job = Job(row)
         try:
-            if row.fault:
-                raise row.fault
+            if row.error:
+                raise row.error
             self._prepare(job)
         except Error as error:
             job.record = error_record(error)
@@ -69,8 +69,8 @@ class Prompts:
 
     def _prepare(self, job: Job) -> None:
         row = job.row
-        if row.fields:
-            job.target, job.request = self._asking.with_overrides(_as_options(row)).request(row.prompt)
+        if row.options:
+            job.target, job.request = self._builder.with_overrides(row.options).request(row.prompt)
         else:
             job.target, job.request = self.target, self._request._replace(prompt=row.prompt)
         request = job.request
@@ -87,13 +87,3 @@ class Prompts:
         job.key = name if times == 1 else f"{name} {times}"
         job.record = journal.find(job.key, job.digest)
         job.earlier = job.record is not None
-
-
-def _as_options(row: Row) -> dict[str, Any]:
-    """A row's fields by the names of the options."""
-    options = dict(row.fields)
-    if "options" in options:
-        options["extra"] = tuple(options.pop("options").items())
-    if "messages" in options:
-        options["messages"] = [message._asdict() for message in options["messages"]]
-    return options

@@ -17,13 +17,14 @@ from ..core.events import Event, Finish, Reasoning
 from ..core.json_codec import to_json
 from ..core.render import EventRenderer, TextRenderer
 from ..core.text import encode
-from ..errors import Error, NotFound, OutputFailed, ReaderGone, Signalled, UsageError
+from ..errors import Error, NotFound, OutputFailed, ReaderGone, Signalled, UsageError, option
 from ..providers.registry import REPLAY, Catalogue
 from ..providers.resolve import Target, shown
 from ..request import prompt as prompts
 from ..request.builder import RequestBuilder, network
-from . import options, settings
-from . import stop_options as stopping
+from ..request.options import MODEL, NETWORK, PROMPT
+from . import options, stop_options
+from .request_command import RequestCommand, prompt_file
 
 if TYPE_CHECKING:
     from ..core.request import Request
@@ -39,41 +40,43 @@ if TYPE_CHECKING:
 NAME = "gen"
 
 
-@stopping.options("until-")
-@click.command(NAME, cls=settings.Command)
+@stop_options.options("until-")
+@click.command(NAME, cls=RequestCommand)
 @click.argument("prompt", nargs=-1)
-@settings.prompt_file
-@options.request
-@options.features
+@prompt_file
+@options.of_request(PROMPT, MODEL)
 @click.option("-n", "--no-stdin", is_flag=True, help="Leave stdin alone.")
 @click.option("--events", is_flag=True, help="Write NDJSON events instead of text.")
-@click.option("--timing", is_flag=True, help='As --events, each with "t": seconds since the request.')
+@click.option("--timing", is_flag=True, help='Write events, each with "t": seconds since the request.')
 @click.option("--reasoning", is_flag=True, help="Write the model's reasoning to stderr.")
 @click.option("-u", "--usage", is_flag=True, help="At the end, write tokens and times to stderr.")
-@click.option("--stats-file", type=click.Path(dir_okay=False), metavar="FILE", help="Append the same to FILE as JSON.")
+@click.option(
+    "--stats-file", type=click.Path(dir_okay=False), metavar="FILE", help="Append tokens, times, cost to FILE as JSON."
+)
 @click.option("--no-newline", is_flag=True, help="Add no final newline.")
 @click.option("--record", metavar="FILE", help="Write the wire's bytes and times to FILE; -m replay:FILE plays them.")
 @click.option(
-    "--speed", type=click.FloatRange(min=0), default=1.0, metavar="X", help="Replay X times as fast, or at once (1)."
+    "--speed", type=click.FloatRange(min=0), default=1.0, metavar="X", help="Replay X times as fast; 0: at once (1)."
 )
 @click.option("--dry-run", is_flag=True, help="Print the request, its key hidden, and send nothing.")
-@click.option("--continue", "go_on", is_flag=True, help="Ask for the rest of an answer that was cut.")
-@options.network
+@click.option("--continue", "resume", is_flag=True, help="Resume an answer that was cut, where the provider can.")
+@options.of_request(NETWORK)
 def command(
     prompt: tuple[str, ...],
     file: PromptFile | None,
     variables: dict[str, str],
+    options: dict[str, Any],
     catalogue: Catalogue,
     no_stdin: bool,
     record: str | None,
     speed: float,
     dry_run: bool,
-    go_on: bool,
-    **given: Any,
+    resume: bool,
+    **output: Any,
 ) -> None:
     """Stream a model's answer to PROMPT, or to what stdin holds.
 
-    With PROMPT and a pipe or a file as stdin, stdin follows the prompt after an empty line. A time-out of 0 is none.
+    With PROMPT and a pipe or a file as stdin, stdin follows the prompt after an empty line. 0 turns a time-out off.
 
     \b
     llmstream gen 'Name three rivers.'
@@ -83,49 +86,53 @@ def command(
     llmstream gen --events 'Count to ten.' | jq -r 'select(.type=="text").text'
     """
     stdio.require_stdout()
-    stops = stopping.stops(given, "until-")
-    asking = RequestBuilder(NAME, given, os.environ, catalogue, events=given["events"] or given["timing"])
-    if asking.takes_stdin and file and file.from_stdin:
+    stops = stop_options.stops(output, "until-")
+    if "tools" in options and not (output["events"] or output["timing"]):
+        raise UsageError(f"{option('tools')} needs --events: a call is an event, not text")
+    builder = RequestBuilder(NAME, options, os.environ, catalogue)
+    if builder.reads_stdin and file and file.from_stdin:
         raise UsageError("only one option can read stdin")
-    alone = no_stdin or asking.takes_stdin
+    no_stdin = no_stdin or builder.reads_stdin
+    required = not builder.has_conversation
     if file:
-        text = file.prompt(prompt, alone, variables, required=not asking.conversation)
+        text = file.prompt(prompt, no_stdin, variables, required)
     else:
-        text = prompts.read(NAME, prompt, alone, required=not asking.conversation)
-    target, request = asking.request(text)
+        text = prompts.read(NAME, prompt, no_stdin, required)
+    target, request = builder.request(text)
     if dry_run:
         if target.row.transport == REPLAY:
             raise UsageError("a recording is played, not asked: --dry-run has nothing to show")
-        stdio.write(encode(_describe(target, request, go_on)))
+        stdio.write(encode(_describe(target, request, resume)))
         return
     from ..net.loop import Loop
     from ..net.transports import Routes, recorded
 
-    answer = _Answer(request, given, stops)  # opens the stats file before anything is paid for
+    answer = _Printer(request, output, stops)  # opens the stats file before anything is paid for
     loop = Loop()
     route = Routes(loop, speed=speed, progress=os.isatty(stdio.STDERR)).to(target, request.size())
     if record is not None:
         route = recorded(route, record)
     try:
-        answer.run(route, loop, *network(given), go_on)
+        answer.run(route, loop, *network(options), resume)
     finally:
         route.transport.close()
 
 
-class _Answer:
-    """Runs a request and renders what comes; at the end, however it comes, the report."""
+class _Printer:
+    """Runs a request, prints its events, and reports tokens and times at the end, however it ends."""
 
     def __init__(self, request: Request, output: dict[str, Any], stops: Stops | None) -> None:
         self._request, self._output, self._stops = request, output, stops
         self._stats = _open_stats(output["stats_file"])
 
-    def run(self, route: Route, loop: Loop, timeouts: Timeouts, retries: RetryPolicy, go_on: bool) -> None:
+    def run(self, route: Route, loop: Loop, timeouts: Timeouts, retries: RetryPolicy, resume: bool) -> None:
+        """Streams the answer to stdout; raises the error that ended it."""
         from ..net.generation import Generation, events
 
-        target, tell = route.target, partial(stdio.note, NAME)
-        resume = _resume(target) if go_on else None
+        target, note = route.target, partial(stdio.note, NAME)
+        strategy = _resume(target) if resume else None
         generation = Generation(
-            target, self._request, timeouts, retries, route.transport, stops=self._stops, resume=resume, note=tell
+            target, self._request, timeouts, retries, route.transport, stops=self._stops, resume=strategy, note=note
         )
         try:
             generation.start()
@@ -173,13 +180,13 @@ class _Answer:
 
     def _judge(self, finish: Finish | None) -> None:
         limited = self._request.max_tokens or any("tokens" in name for name, _ in self._request.extra)
-        if wrong := report.verdict(finish, bool(limited)):
-            raise wrong
+        if error := report.verdict(finish, bool(limited)):
+            raise error
         if self._stops and not self._stops.met:
             raise NotFound("the answer ended before a condition was met")
 
     def _report(self, generation: Generation, target: Target, status: int, reason: str, failed: bool = False) -> None:
-        """Tells what the generation came to. `failed`: something else is to be told, too, and counts for more."""
+        """Writes notes, the usage line and the statistics. `failed`: another error already ends the command."""
         exchange, now = generation.exchange, time.monotonic()
         for note in [exchange.warning, *(self._stops.notes if self._stops else [])]:
             if note:
@@ -205,13 +212,13 @@ class _Answer:
 
 
 def _resume(target: Target) -> Resume | None:
-    """The way in which --continue goes on with the target's answers."""
+    """Returns the strategy of --continue for a target, or None, with a note, where it has none."""
     from ..net import resume
 
-    way = resume.of(target)
-    if way is None:
-        stdio.note(NAME, f"{target.provider}/{target.model} cannot go on after a cut: --continue does nothing here")
-    return way
+    strategy = resume.of(target)
+    if strategy is None:
+        stdio.note(NAME, f"{target.provider}/{target.model} cannot resume a cut answer: --continue does nothing here")
+    return strategy
 
 
 def _open_stats(path: str | None) -> int | None:
@@ -223,13 +230,13 @@ def _open_stats(path: str | None) -> int | None:
         raise UsageError(f"cannot write {path}: {error.strerror}") from None
 
 
-def _describe(target: Target, request: Request, go_on: bool) -> str:
-    """The request as it would go out, its key hidden."""
+def _describe(target: Target, request: Request, resume: bool) -> str:
+    """Returns the request as it would be sent, its key hidden."""
     headers = target.hidden().headers()
     body = target.body(request)
-    if go_on and (resume := _resume(target)):
-        resume.prepare(body)
+    if resume and (strategy := _resume(target)):
+        strategy.prepare(body)
         body.update(request.extra)
-        headers += resume.headers
+        headers += strategy.headers
     url = shown(target.url) if target.url else "the embedded model"
     return "\n".join([f"POST {url}", *headers, "", json.dumps(body, ensure_ascii=False, indent=2), ""])

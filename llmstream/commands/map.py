@@ -13,8 +13,9 @@ from ..errors import ReaderGone, UsageError
 from ..providers.registry import Catalogue
 from ..providers.resolve import Target
 from ..request.builder import RequestBuilder, network
-from . import options, settings
-from . import stop_options as stopping
+from ..request.options import MODEL, NETWORK, PROMPT
+from . import options, stop_options
+from .request_command import RequestCommand
 
 if TYPE_CHECKING:
     from ..batch.journal import Journal
@@ -38,8 +39,8 @@ def _finite(ctx: click.Context, param: click.Parameter, value: float | None) -> 
     return value
 
 
-@stopping.options("until-")
-@click.command(NAME, cls=settings.Command)
+@stop_options.options("until-")
+@click.command(NAME, cls=RequestCommand)
 @click.argument("template", required=False)
 @click.option("-j", "--jobs", type=COUNT, default=8, metavar="N", help="Streams at once (8).")
 @click.option("--jsonl", is_flag=True, help="Each line is a JSON object: prompt, system, model, id, ...")
@@ -52,12 +53,12 @@ def _finite(ctx: click.Context, param: click.Parameter, value: float | None) -> 
 @click.option("--tpm", type=RATE, callback=_finite, metavar="N", help="At most N tokens a minute.")
 @click.option("-u", "--usage", is_flag=True, help="At the end, tell costs, times and retries, too.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, and no line at the end.")
-@options.request
-@options.features
-@click.option("--continue", "go_on", is_flag=True, help="Ask for the rest of an answer that was cut.")
-@options.network
+@options.of_request(PROMPT, MODEL)
+@click.option("--continue", "resume", is_flag=True, help="Resume an answer that was cut, where the provider can.")
+@options.of_request(NETWORK)
 def command(
     template: str | None,
+    options: dict[str, Any],
     catalogue: Catalogue,
     jobs: int,
     jsonl: bool,
@@ -65,11 +66,11 @@ def command(
     journal: str | None,
     usage: bool,
     quiet: bool,
-    **given: Any,
+    **params: Any,
 ) -> int:
     """Answer many prompts, one a line of stdin, many at once; print a line of JSON for each.
 
-    TEMPLATE is the prompt, with {} for the line, or {name} for a field of a --jsonl line. A time-out of 0 is none.
+    TEMPLATE is the prompt, with {} for the line, or {name} for a field of a --jsonl line. 0 turns a time-out off.
 
     \b
     llmstream map < prompts.txt > answers.ndjson
@@ -78,7 +79,7 @@ def command(
     find . -name '*.md' -print0 | llmstream map -0 --unordered 'What may {} be about?'
     """
     stdio.require_stdout()
-    if journal is not None and given["events"]:
+    if journal is not None and params["events"]:
         raise UsageError("--journal and --events do not go together: events are out before an answer is whole")
     if jsonl and null:
         raise UsageError("--jsonl has an object a line: leave out -0")
@@ -88,8 +89,8 @@ def command(
     from ..batch.template import Template
     from ..net.loop import Loop
 
-    asking = RequestBuilder(NAME, given, os.environ, catalogue, events=True)
-    if asking.takes_stdin:
+    builder = RequestBuilder(NAME, options, os.environ, catalogue)
+    if builder.reads_stdin:
         raise UsageError("stdin has the prompts: no option can read it")
     rows = Rows(jsonl, Template(template) if template is not None else None)
     loop = Loop()
@@ -98,10 +99,10 @@ def command(
 
     totals = Totals()
     kept = _open(journal)
-    how = _options(given, _clamped(jobs))
+    run_options = _run_options(params, _clamped(jobs))
     from ..batch.run import Run
 
-    run = Run(loop, source, asking, *network(given), how, totals, kept)
+    run = Run(loop, source, builder, *network(options), run_options, totals, kept)
     _explain(loop, source)
     try:
         _watched(run, totals, quiet, usage)
@@ -122,12 +123,12 @@ def _tell(undecodable: int, changed: int, journal: str | None) -> None:
         stdio.note(NAME, f"{what} to {'another request' if changed == 1 else 'other requests'}: asked again")
 
 
-def _options(given: dict[str, Any], jobs: int) -> RunOptions:
+def _run_options(params: dict[str, Any], jobs: int) -> RunOptions:
     from ..batch.run import RunOptions
 
-    until = {name: value for name, value in given.items() if name.startswith("until_")}
-    wanted = stopping.stops(dict(given), "until-") is not None  # what is wrong with them is told at once
-    resume = _resume if given["go_on"] else lambda target: None
+    until = {name: value for name, value in params.items() if name.startswith("until_")}
+    wanted = stop_options.stops(dict(params), "until-") is not None  # a wrong condition is an error at once
+    resume = _resume if params["resume"] else lambda target: None
 
     def digest(target: Target, request: Request) -> str:
         from ..batch.journal import digest
@@ -138,12 +139,12 @@ def _options(given: dict[str, Any], jobs: int) -> RunOptions:
 
     return RunOptions(
         jobs=jobs,
-        window=given["window"] or max(WINDOW, 4 * jobs),
-        ordered=not (given["unordered"] or given["events"]),
-        events=given["events"],
-        rpm=given["rpm"],
-        tpm=given["tpm"],
-        stops=lambda: stopping.stops(dict(given), "until-") if wanted else None,
+        window=params["window"] or max(WINDOW, 4 * jobs),
+        ordered=not (params["unordered"] or params["events"]),
+        events=params["events"],
+        rpm=params["rpm"],
+        tpm=params["tpm"],
+        stops=lambda: stop_options.stops(dict(params), "until-") if wanted else None,
         resume=resume,
         digest=digest,
     )

@@ -1,4 +1,4 @@
-"""Options that several commands share: what is asked of a model, and how patiently."""
+"""Click's side of the table of options: its rows as options of a command, and its kinds as click's types."""
 
 from __future__ import annotations
 
@@ -7,147 +7,75 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
-from ..config import file as config
-from ..core.json_codec import loads_strict
-from ..core.request import EFFORTS
-from ..dialects import APIS
+from ..config import file as config_file
 from ..errors import Error
 from ..providers.registry import BUILT_IN
-from .types import Seconds
+from ..request.kinds import Kind
+from ..request.options import COMMAND, OPTIONS, Option, at
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-SECONDS = Seconds(or_none=True)
+class Value(click.ParamType):  # type: ignore[type-arg] # generic since click 8.5 only
+    """A kind of the table as a type of click."""
 
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self.name = kind.wanted
 
-def _extra(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, Any], ...]:
-    fields = []
-    for value in values:
-        name, equals, text = value.partition("=")
-        if not (name and equals):
-            raise click.BadParameter(f"{value!r} is not KEY=JSON")
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         try:
-            fields.append((name, loads_strict(text)))
-        except (ValueError, RecursionError):
-            raise click.BadParameter(f"{text[:60]!r} is not JSON: a string is {name}='\"...\"'") from None
-    return tuple(fields)
+            return self.kind.read(value)
+        except ValueError as error:
+            name = "/".join(param.opts) if param else "the value"
+            raise click.UsageError(f"{name} {error}", ctx) from None
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        words = _models() if param.name == "model" else self.kind.choices
+        items = [CompletionItem(word) for word in words if word.startswith(incomplete)]
+        return [*items, CompletionItem(incomplete, type="file")] if self.kind.is_path else items
 
 
-def _finite(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
-    if value is not None and not abs(value) < float("inf"):
-        raise click.BadParameter(f"{value} is not a number that JSON has")
-    return value
+def of_request(*groups: str) -> Callable[[F], F]:
+    """Decorates a command's function with the options of a request, in the table's order; of all groups by default."""
+    rows = [row for row in at(COMMAND) if row.group in groups or not groups]
 
-
-def _system(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    if value is None or not value.startswith("@"):
-        return value
-    try:
-        with open(value[1:], encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError as error:
-        raise click.BadParameter(f"cannot read {value[1:]}: {error.strerror}") from None
-
-
-def _complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    try:
-        catalogue = config.read(os.environ).catalogue
-    except Error:  # the command itself will say so
-        catalogue = BUILT_IN
-    names = [*catalogue.aliases, *(f"{name}/{row.model}" for name, row in catalogue.providers.items() if row.model)]
-    return [name for name in names if name.startswith(incomplete)]
-
-
-def _all(*options: Callable[[F], F]) -> Callable[[F], F]:
-    """One decorator of many, in the order of --help."""
-
-    def decorate(command: F) -> F:
-        for option in reversed(options):
-            command = option(command)
-        return command
+    def decorate(function: F) -> F:
+        for row in reversed(rows):
+            function = option(row)(function)
+        return function
 
     return decorate
 
 
-def _patience(name: str, default: float, words: str) -> Callable[[F], F]:
-    told = f"{default:g}" if default else "none"
-    return click.option(name, type=SECONDS, default=default, metavar="S", help=f"{words} ({told}).")
+def option(row: Option) -> Callable[[F], F]:
+    """Returns a row as an option of click. Its default is "not set", so that a lower layer may set it."""
+    names = [*([f"-{row.short}"] if row.short else []), f"--{row.long}", row.name]
+    kind = row.kind
+    if kind.is_flag:
+        return click.option(*names, is_flag=True, default=None, help=row.help)
+    metavar = row.metavar or f"[{'|'.join(kind.choices)}]"
+    help = row.help.removesuffix(".") + " (repeatable)." if kind.repeatable else row.help
+    return click.option(*names, type=Value(kind), metavar=metavar, multiple=kind.repeatable, help=help)
 
 
-model = click.option(
-    "-m",
-    "--model",
-    metavar="MODEL",
-    shell_complete=_complete_model,
-    help="provider/model, a plain model name, an alias, or the path of a .gguf file.",
-)
-
-request = _all(
-    model,
-    click.option("--api", type=click.Choice(APIS), help="The dialect, where not the provider's own."),
-    click.option(
-        "-s",
-        "--system",
-        metavar="TEXT|@FILE",
-        callback=_system,
-        help="The system prompt, or the file that holds it.",
-    ),
-    click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="At most N tokens of output."),
-    click.option("-t", "--temperature", type=float, metavar="X", callback=_finite, help="Sampling temperature."),
-    click.option("--seed", type=int, metavar="N", help="Sampling seed."),
-    click.option("--stop", multiple=True, metavar="TEXT", help="Stop before TEXT (repeatable)."),
-    click.option(
-        "-o",
-        "--option",
-        "extra",
-        multiple=True,
-        metavar="KEY=JSON",
-        callback=_extra,
-        help="Any field of the request's body (repeatable).",
-    ),
-)
-
-PATH = click.Path()  # for the shell, which completes it; what it is, is looked at later
-
-features = _all(
-    click.option("--json", is_flag=True, help="Let the answer be a JSON object."),
-    click.option(
-        "--schema", type=PATH, metavar="FILE|JSON|FIELDS", help="Let it be JSON of this schema: 'name, age int'."
-    ),
-    click.option(
-        "--schema-multi", type=PATH, metavar="FILE|JSON|FIELDS", help='Let it be a list of such, {"items": [...]}.'
-    ),
-    click.option(
-        "-a", "--attach", multiple=True, type=PATH, metavar="FILE|URL", help="Attach an image, PDF, text or sound."
-    ),
-    click.option("--messages", type=PATH, metavar="FILE", help="The conversation before the prompt, as JSON."),
-    click.option("--prefill", metavar="TEXT", help="Let the answer begin with TEXT."),
-    click.option("--effort", type=click.Choice(EFFORTS), help="How hard the model is to think."),
-    click.option(
-        "--tools", type=PATH, metavar="FILE", help="Tools that the model may call, as JSON; calls are --events."
-    ),
-    click.option("--cache", is_flag=True, help="Let Anthropic keep the system prompt and attachments for later."),
-)
-network = _all(
-    click.option(
-        "--retries", type=click.IntRange(min=0), default=4, metavar="N", help="Try again at most N times (4)."
-    ),
-    _patience("--max-retry-wait", 60.0, "Give up when a try is to wait more than S seconds"),
-    _patience("--connect-timeout", 10.0, "Give up connecting after S seconds"),
-    _patience("--first-token-timeout", 120.0, "Give up when no output has come after S seconds"),
-    _patience("--stall-timeout", 60.0, "Give up when the answer has not grown for S seconds"),
-    _patience("--timeout", 0.0, "Give up on the whole answer after S seconds"),
-)
+def take(params: dict[str, Any]) -> dict[str, Any]:
+    """Removes the options of a request from a command's parameters, and returns those that are set, by name."""
+    values = {}
+    for name in params.keys() & OPTIONS.keys():
+        value = params.pop(name)
+        if value not in (None, ()):
+            kind = OPTIONS[name].kind
+            values[name] = kind.join(value) if kind.repeatable else value
+    return values
 
 
-def settable() -> set[str]:
-    """The names of the parameters that a prompt file or the configuration may set: what is asked, how patiently."""
-
-    @request
-    @features
-    @network
-    def asking() -> None: ...
-
-    return {param.name for param in asking.__click_params__}  # type: ignore[attr-defined]
+def _models() -> list[str]:
+    """Aliases, and the default models of the providers."""
+    try:
+        catalogue = config_file.read(os.environ).catalogue
+    except Error:  # the command itself reports it
+        catalogue = BUILT_IN
+    return [*catalogue.aliases, *(f"{name}/{row.model}" for name, row in catalogue.providers.items() if row.model)]

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import click
 
-from ..config import file as config
+from ..config import file as config_file
 from ..errors import UsageError
 from ..providers.registry import Catalogue
 from ..providers.resolve import resolve
-from . import options
+from ..request.kinds import Seconds
+from ..request.options import NETWORK, OPTIONS
+from .options import Value, of_request, option, take
 from .types import size
 
 
 @click.command("serve")
 @click.option("--host", default="127.0.0.1", metavar="ADDRESS", help="Listen on ADDRESS (127.0.0.1).")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, metavar="N", help="Listen on port N (8000).")
-@options.model
+@option(OPTIONS["model"])
 @click.option("--jobs", type=click.IntRange(min=1), default=100, metavar="N", help="Answer N requests at once (100).")
 @click.option("--queue", type=click.IntRange(min=0), default=100, metavar="N", help="Let N more wait (100).")
 @click.option("--max-body", default="16M", metavar="SIZE", callback=size, help="Bound on a request (16M).")
 @click.option(
     "--grace",
-    type=options.SECONDS,
+    type=Value(Seconds()),
     default=10.0,
     metavar="S",
     help="After a signal, let answers end for S seconds (10).",
@@ -34,11 +37,13 @@ from .types import size
 )
 @click.option("--allow-host", multiple=True, metavar="NAME", help="Answer to NAME as the host, too (repeatable).")
 @click.option("--allow-regex", is_flag=True, help="Take until.regex from those who have the token, too.")
-@options.network
+@of_request(NETWORK)
+@click.pass_obj
 def command(
+    start: Callable[..., None],
+    /,
     host: str,
     port: int,
-    model: str | None,
     jobs: int,
     queue: int,
     max_body: int,
@@ -58,19 +63,19 @@ def command(
     """
     for origin in allow_origin:
         if origin != "*" and "://" not in origin:
-            raise UsageError(f"--allow-origin {origin} is no site: it is like https://example.com, or * for all")
-    configured = config.read(os.environ)
+            raise UsageError(f"--allow-origin {origin} is not an origin, such as https://example.com, or * for all")
+    config = config_file.read(os.environ)
+    catalogue = config.catalogue
+    options = take(network)
+    model = options.pop("model", None)
     if model is not None:
-        resolve(model, None, os.environ, configured.catalogue)  # what is wrong with it is told now
-    try:
-        from ..serve.app import create
-        from ..serve.generation import generation
-        from ..serve.run import run
-        from ..serve.settings import Settings
-    except ModuleNotFoundError as error:
-        raise UsageError(f"serve needs {error.name}: pip install 'llmstream-cli[serve]'") from None
+        resolve(model, None, os.environ, catalogue)  # a wrong name is an error before the server starts
     token = os.environ.get("LLMSTREAM_SERVE_TOKEN", "")
-    settings = Settings(
+    start(
+        host,
+        port,
+        config,
+        options,
         jobs=jobs,
         queue=queue,
         max_body=max_body,
@@ -79,10 +84,9 @@ def command(
         hosts=(host, *allow_host),
         allow_origin=allow_origin,
         regex=allow_regex or not token,
-        model=model or os.environ.get("LLMSTREAM_MODEL") or configured.catalogue.model or None,
-        models=_offered(configured.catalogue),
+        model=model or os.environ.get("LLMSTREAM_MODEL") or catalogue.model or None,
+        models=_offered(catalogue),
     )
-    run(create(generation(configured, network, jobs), settings), host, port)
 
 
 def _offered(catalogue: Catalogue) -> tuple[str, ...]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..core.stop import conditions
-from ..core.stop.condition import EXCLUSIVE, ONLY, Condition
-from ..core.stop.conditions import ConditionOption
+from ..core.stop.condition import Condition
+from ..core.stop.conditions import ConditionOption, Setting
 from ..errors import UsageError
 from .types import Seconds
 
@@ -23,8 +23,6 @@ TYPES: dict[type, Any] = {
     bool: bool,
 }
 
-MODES = ((EXCLUSIVE, "x", "End before the match."), (ONLY, "o", "Print the match alone."))
-
 
 def options(prefix: str = "") -> Callable[[click.Command], click.Command]:
     """Decorates a command with the options, as its first ones; with a prefix, the last, with long names only."""
@@ -33,7 +31,7 @@ def options(prefix: str = "") -> Callable[[click.Command], click.Command]:
         rows = [_option(row, prefix) for row in conditions.CONDITIONS]
         arguments = [param for param in command.params if isinstance(param, click.Argument)]
         place = len(command.params) if prefix else len(arguments)
-        command.params[place:place] = [*rows, *_settings(prefix)]
+        command.params[place:place] = [*rows, *(_setting(row, prefix) for row in conditions.SETTINGS)]
         return command
 
     return decorate
@@ -52,18 +50,11 @@ def _option(row: ConditionOption, prefix: str) -> click.Option:
     return click.Option(names, type=TYPES[row.kind], metavar=row.metavar, multiple=row.repeatable, help=help)
 
 
-def _settings(prefix: str) -> list[click.Option]:
-    window = f"Characters that a match of a PATTERN may span ({conditions.WINDOW})."
-    return [
-        click.Option(_names("ignore-case", "i", prefix), is_flag=True, help="Letters match in either case."),
-        click.Option(
-            _names("count", "k", prefix), type=TYPES[int], default=1, metavar="N", help="Wait for the N-th time (1)."
-        ),
-        click.Option(
-            _names("window", "", prefix), type=TYPES[int], default=conditions.WINDOW, metavar="N", help=window
-        ),
-        *(click.Option(_names(name, short, prefix), is_flag=True, help=help) for name, short, help in MODES),
-    ]
+def _setting(row: Setting, prefix: str) -> click.Option:
+    names = _names(row.name, row.short, prefix)
+    if row.kind is bool:
+        return click.Option(names, is_flag=True, help=row.help)
+    return click.Option(names, type=TYPES[row.kind], default=row.default, metavar=row.metavar, help=row.help)
 
 
 def take(params: dict[str, Any], prefix: str = "") -> tuple[list[Condition], str]:
@@ -80,10 +71,8 @@ def take(params: dict[str, Any], prefix: str = "") -> tuple[list[Condition], str
 
 def stops(params: dict[str, Any], prefix: str) -> Stops | None:
     """As `take`: what ends a generation, if anything does. Raises UsageError for settings without a condition."""
-    defaults = conditions.Settings()
-    given = {"count": defaults.times, "ignore-case": defaults.ignore_case, "window": defaults.window}
-    given |= dict.fromkeys(conditions.MODES, False)
-    lonely = [name for name, value in given.items() if params[f"{prefix}{name}".replace("-", "_")] != value]
+    rows = conditions.SETTINGS
+    lonely = [row.name for row in rows if params[f"{prefix}{row.name}".replace("-", "_")] != row.default]
     made, mode = take(params, prefix)
     if not made:
         if lonely:

@@ -14,6 +14,7 @@ from ..dialects import APIS
 from ..errors import UsageError, nearest
 from ..providers.registry import BUILT_IN, PROVIDERS, SCHEMES, SDK, Catalogue, Provider, at_other_address
 from ..providers.resolve import named
+from .textfile import read_text
 
 if TYPE_CHECKING:
     from .toml import Document, Keys
@@ -49,23 +50,17 @@ def path_of(env: Mapping[str, str]) -> tuple[str, bool]:
 
 def read(env: Mapping[str, str]) -> Config:
     """The configuration. Raises UsageError, which names file, line and key."""
-    path, wanted = path_of(env)
+    path, required = path_of(env)
     if not path:
         return Config()
     try:
-        with open(path, "rb") as file:
-            data = file.read().removeprefix(b"\xef\xbb\xbf")
-    except OSError as error:
-        if not wanted and isinstance(error, FileNotFoundError | NotADirectoryError):
+        text = read_text(path, "the configuration ")
+    except UsageError as error:
+        if not required and isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
             return Config()
-        raise UsageError(f"cannot read the configuration {path}: {error.strerror}") from None
+        raise
     from .toml import Document
 
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise UsageError(f"{path}:{line}: this is not UTF-8") from None
     return _Reader(Document(text, path), os.path.dirname(os.path.abspath(path))).config()
 
 

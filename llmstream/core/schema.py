@@ -48,7 +48,7 @@ def many(schema: dict[str, Any]) -> dict[str, Any]:
 
 def check(schema: Any, path: str = "$", depth: int = 0) -> None:
     """Raises UsageError, naming the place, where a keyword has a value that it cannot have."""
-    if depth > MAX_DEPTH:
+    if depth > MAX_DEPTH or (not depth and _is_deep(schema, MAX_DEPTH)):
         raise UsageError("the schema is nested too deeply")
     if isinstance(schema, bool) and path != "$":
         return
@@ -65,6 +65,12 @@ def check(schema: Any, path: str = "$", depth: int = 0) -> None:
         raise UsageError(f"the schema is wrong at {path}.enum: not an array")
     for key, value in schema.items():
         _check_keyword(key, value, f"{path}.{key}", depth + 1)
+
+
+def _is_deep(value: Any, room: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    return not room or any(_is_deep(item, room - 1) for item in (value.values() if isinstance(value, dict) else value))
 
 
 def _check_keyword(key: str, value: Any, path: str, depth: int) -> None:

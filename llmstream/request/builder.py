@@ -1,4 +1,4 @@
-"""What is asked of a model beside the prompt, and of whom: the options that `gen`, `map` and the library share."""
+"""Builds requests, and resolves their target, from options by name. `gen`, `map` and the library share it."""
 
 from __future__ import annotations
 
@@ -8,73 +8,130 @@ from typing import Any
 from ..core.request import Request
 from ..core.retry import RetryPolicy
 from ..core.timing import Timeouts
+from ..errors import UsageError, option
 from ..providers.registry import BUILT_IN, Catalogue
 from ..providers.resolve import Target, resolve
+from .options import OPTIONS
 
-PLAIN = ("system", "max_tokens", "temperature", "seed", "stop", "extra")
-FEATURES = ("json", "schema", "schema_multi", "attach", "messages", "prefill", "effort", "tools", "cache")
-NAMED = ("model", "api", "api_key", "base_url")  # the last two in Python only
-NONE: tuple[object, ...] = (None, (), [], False)  # what an option is that is not given
+COMPOSED = {"json", "schema", "schema_multi", "messages", "attach", "tools", "prefill"}  # need more than a copy
+SHAPES = {"json", "schema", "schema_multi"}
 
 
 class RequestBuilder:
-    """The values of options, by their names; those that are missing are not given.
+    """Builds requests for one target. `options` are values by option name, parsed; missing names are unset.
 
-    `command` is for notes, `events` says whether tool calls can be told. Raises UsageError, as resolve does.
+    `command` is the prefix of notes. Raises UsageError, as providers.resolve does.
     """
 
     def __init__(
-        self,
-        command: str,
-        options: Mapping[str, Any],
-        env: Mapping[str, str],
-        catalogue: Catalogue = BUILT_IN,
-        events: bool = False,
+        self, command: str, options: Mapping[str, Any], env: Mapping[str, str], catalogue: Catalogue = BUILT_IN
     ) -> None:
-        self._command, self._env, self._known, self._events = command, env, catalogue, events
-        self._plain = {name: options[name] for name in PLAIN if options.get(name) is not None}
-        self._features = {name: options[name] for name in FEATURES if options.get(name) not in NONE}
-        self._named = {name: options.get(name) for name in NAMED}
-        name, api, key, url = self._named.values()
-        self.target = resolve(name, api, env, catalogue, key=key, url=url)
+        self._command, self._env, self._catalogue = command, env, catalogue
+        self._options = {name: value for name, value in options.items() if _is_set(value)}
+        self._items: dict[str, list[Any]] = {}  # what the named files hold, by path
+        model, api, key, url = (options.get(name) for name in ("model", "api", "api_key", "base_url"))
+        self.target = resolve(model, api, env, catalogue, key=key, url=url)
 
     @property
-    def conversation(self) -> bool:
-        """Whether messages are given, which can do without a prompt."""
-        return "messages" in self._features
+    def has_conversation(self) -> bool:
+        """Whether there are messages, which can do without a prompt."""
+        return "messages" in self._options
 
     @property
-    def takes_stdin(self) -> bool:
+    def reads_stdin(self) -> bool:
         """Whether an option is what stdin holds."""
-        files = self._features
-        return "-" in (files.get("messages"), files.get("tools"), *files.get("attach", ()))
+        return "-" in self._sources()
 
     def request(self, prompt: str) -> tuple[Target, Request]:
-        """The request, and the target as it is to be asked. Raises UsageError for what cannot be asked."""
-        request = Request(self.target.model, prompt, **self._plain)
-        if not self._features:
-            return self.target, request
-        from . import features
-
-        return features.add(self._command, self.target, request, self._features, self._events)
+        """Returns the request for a prompt, and the target to send it to. Raises UsageError."""
+        options = self._options
+        fields = {name: options[name] for name in options.keys() & set(Request._fields) - COMPOSED - {"model"}}
+        request = Request(self.target.model, prompt, extra=tuple(options.get("options", {}).items()), **fields)
+        return self._compose(request) if options.keys() & COMPOSED else (self.target, request)
 
     def with_overrides(self, options: Mapping[str, Any]) -> RequestBuilder:
-        """The same with other values of some options; `extra` adds to what there is."""
-        mine: dict[str, Any] = {**self._plain, **self._features, **options}
-        mine["extra"] = (*self._plain.get("extra", ()), *options.get("extra", ()))
-        return RequestBuilder(self._command, {**self._named, **mine}, self._env, self._known, self._events)
+        """Returns a builder with other values of some options; body fields are added to those there are."""
+        merged = {**self._options, **options}
+        if "options" in options:
+            merged["options"] = {**self._options.get("options", {}), **options["options"]}
+        builder = RequestBuilder(self._command, merged, self._env, self._catalogue)
+        builder._items = self._items
+        return builder
+
+    def _compose(self, request: Request) -> tuple[Target, Request]:
+        """Adds what is read, checked, or depends on the target."""
+        options, target = self._options, self.target
+        self._check_combination()
+        schema = options.get("schema")
+        if "schema_multi" in options:
+            from ..core.schema import many
+
+            schema = many(dict(options["schema_multi"]))
+        request = request._replace(schema=schema, json="json" in options and schema is None)
+        if "messages" in options:
+            from .conversation import converse
+
+            request = converse(request, *self._read("messages"))
+        if "tools" in options:
+            from .tools import parse_tools
+
+            request = request._replace(tools=parse_tools(*self._read("tools")))
+        if "attach" in options:
+            from .attachments import load
+
+            request = request._replace(attachments=load(self._command, options["attach"], target))
+        if "prefill" in options:
+            from ..providers.prefill import prefilled
+
+            target, prefill = prefilled(target, options["prefill"])
+            request = request._replace(prefill=prefill)
+        return target, request
+
+    def _read(self, name: str) -> tuple[list[Any], str]:
+        """Returns the items of an option, and their source for messages. A file is read once."""
+        value = self._options[name]
+        if not isinstance(value, str):
+            return value, name
+        if value not in self._items:
+            from .conversation import read_items
+
+            self._items[value] = read_items(self._command, value)
+        return self._items[value], value
+
+    def _sources(self) -> list[object]:
+        options = self._options
+        return [options.get("messages"), options.get("tools"), *options.get("attach", ())]
+
+    def _check_combination(self) -> None:
+        """Raises UsageError for options that exclude each other."""
+        shapes = self._options.keys() & SHAPES
+        if {"schema", "schema_multi"} <= shapes:
+            raise UsageError(
+                f"{option('schema')} is for one answer, {option('schema_multi')} for a list: leave one out"
+            )
+        if shapes and "prefill" in self._options:
+            raise UsageError(f"{option('prefill')} and a schema exclude each other: the schema begins anew after it")
+        target = self.target
+        if shapes and target.row.schema_api not in ("", target.api):
+            raise UsageError(f"{target.provider} does not obey a schema in {target.api}: leave {option('api')} out")
+        if self._sources().count("-") > 1:
+            raise UsageError("only one option can read stdin")
+
+
+def _is_set(value: object) -> bool:
+    return value is not None and value is not False and value not in ((), [])  # 0 is a value
 
 
 def network(options: Mapping[str, Any]) -> tuple[Timeouts, RetryPolicy]:
-    """Returns the time-outs and the retry policy that the options say; a time-out of 0 is no limit."""
-    timeouts, policy = Timeouts(), RetryPolicy()
+    """Returns the time-outs and the retry policy of the options; a time-out of 0 is no limit."""
 
-    def limit(name: str, default: float | None) -> float | None:
-        return options.get(name, default) or None
+    def value(name: str) -> Any:
+        return options.get(name, OPTIONS[name].default)
 
-    return Timeouts(
-        limit("first_token_timeout", timeouts.first_token),
-        limit("stall_timeout", timeouts.stall),
-        limit("timeout", timeouts.total),
-        limit("connect_timeout", timeouts.connect),
-    ), RetryPolicy(options.get("retries", policy.limit), options.get("max_retry_wait", policy.max_wait))
+    timeouts = Timeouts(
+        first_token=value("first_token_timeout") or None,
+        stall=value("stall_timeout") or None,
+        total=value("timeout") or None,
+        connect=value("connect_timeout") or None,
+    )
+    return timeouts, RetryPolicy(value("retries"), value("max_retry_wait"))

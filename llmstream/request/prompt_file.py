@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import stdio
+from ..config.textfile import read_text
 from ..config.toml import Document, kind
 from ..errors import UsageError, nearest
 from . import prompt as prompts
@@ -33,7 +34,7 @@ class PromptFile:
         self.from_stdin = path == "-"
         self.path = "stdin" if self.from_stdin else path
         self.folder = os.path.dirname(os.path.abspath(path))
-        lines = [line.removesuffix("\r") for line in self._read(path).removeprefix("\ufeff").split("\n")]
+        lines = [line.removesuffix("\r") for line in self._read(path).split("\n")]
         begin = 1 if lines[0].startswith("#!") else 0
         head, end = "", begin
         if begin < len(lines) and lines[begin].rstrip() == FENCE:
@@ -79,16 +80,7 @@ class PromptFile:
     def _read(self, path: str) -> str:
         if self.from_stdin:
             return prompts.read_stdin(self._command)
-        try:
-            with open(path, "rb") as file:
-                data = file.read()
-        except OSError as error:
-            raise UsageError(f"cannot read {path}: {error.strerror}") from None
-        try:
-            return data.decode()
-        except UnicodeDecodeError as error:
-            line = data.count(b"\n", 0, error.start) + 1
-            raise UsageError(f"{path}:{line}: this is not UTF-8") from None
+        return read_text(path)
 
     def _variables(self) -> dict[str, str]:
         """The defaults of variables, as texts."""

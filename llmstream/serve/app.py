@@ -118,7 +118,7 @@ def _add_native_api(app: FastAPI, state: ServerState) -> None:
     )
     async def chat_stream(prompt: Prompt) -> Response:
         """Answers one prompt with Server-Sent Events."""
-        return AnswerResponse(state, prompt.asked(state.settings), ChatStreamEncoder(prompt.reasoning))
+        return AnswerResponse(state, prompt.request(state.settings), ChatStreamEncoder(prompt.reasoning))
 
 
 def _add_openai_api(app: FastAPI, state: ServerState) -> None:
@@ -140,7 +140,7 @@ def _add_openai_api(app: FastAPI, state: ServerState) -> None:
     )
     async def completions(conversation: Conversation) -> Response:
         """OpenAI's Chat Completions, as one object or as a stream of chunks."""
-        request = conversation.asked(settings)
+        request = conversation.request(settings)
         now, model = int(time.time()), conversation.model or default_model
         if not conversation.stream:
             return AnswerResponse(state, request, CompletionEncoder(now, model))
@@ -174,4 +174,6 @@ def _problem(problem: dict[str, Any]) -> str:
     if problem["type"] == "json_invalid":
         return f"the body is not JSON: {problem['ctx']['error']} at character {problem['loc'][-1]}"
     path = ".".join(str(part) for part in problem["loc"][1:])
+    if problem["type"] == "value_error":  # from the table of options
+        return f"{path} {problem['ctx']['error']}"
     return f"{path or 'the body'}: {problem['msg']}"

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmstream.batch.rows import FIELDS, Row, Rows
+from llmstream.batch.rows import Row, Rows
 from llmstream.batch.template import Template
-from llmstream.commands import options
-from llmstream.core.request import Message
 from llmstream.errors import UsageError
+from llmstream.request.options import RECORD, at
 
+NAMES = sorted(row.name for row in at(RECORD))
 USER, SYSTEM = {"role": "user", "content": "Why?"}, {"role": "system", "content": "Be kind."}
 ANSWER = {"role": "assistant", "content": "So."}
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": False}
@@ -29,9 +29,9 @@ def one(record: object, template: str | None = None, rows: Rows | None = None) -
 
 def fault(record: object, template: str | None = None) -> str:
     row = one(record, template)
-    assert isinstance(row.fault, UsageError)
-    assert (row.index, row.prompt, row.fields) == (0, "", {})
-    told = str(row.fault)
+    assert isinstance(row.error, UsageError)
+    assert (row.index, row.prompt, row.options) == (0, "", {})
+    told = str(row.error)
     assert told.startswith("line 1: ")
     assert "\n" not in told
     return told.removeprefix("line 1: ")
@@ -65,10 +65,10 @@ def test_a_blank_record_has_no_prompt_and_no_index(blank, jsonl):
 
 def test_a_fault_tells_the_line_of_the_input_and_counts_as_a_record():
     rows = Rows(True, None)
-    told = [row and str(row.fault or row.prompt) for row in map(rows.row, (b"", b'{"prompt":"a"}', b"", b"[]", b"{"))]
+    told = [row and str(row.error or row.prompt) for row in map(rows.row, (b"", b'{"prompt":"a"}', b"", b"[]", b"{"))]
     assert told[:3] == [None, "a", None]
-    assert told[3].startswith("line 4: this is []: ")
-    assert told[4].startswith("line 5: this is not JSON: ")
+    assert told[3].startswith("line 4: must be an object")
+    assert told[4].startswith("line 5: invalid JSON: ")
 
 
 @pytest.mark.parametrize("jsonl", [False, True])
@@ -116,7 +116,7 @@ def test_lines_have_no_fields_and_that_is_told_at_once():
 )
 def test_the_prompt_of_an_object(record, template, prompt):
     row = one(record, template)
-    assert (row.fault, row.prompt) == (None, prompt)
+    assert (row.error, row.prompt) == (None, prompt)
 
 
 @pytest.mark.parametrize("name", ["a", "", 0, -1, 2**70])
@@ -145,8 +145,8 @@ GOOD = [
     ("stop", "END", ("END",)),
     ("stop", ["a", "b"], ("a", "b")),
     ("stop", [], ()),
-    ("messages", [USER, ANSWER], (Message("user", "Why?"), Message("assistant", "So."))),
-    ("messages", [], ()),
+    ("messages", [USER, ANSWER], [USER, ANSWER]),
+    ("messages", [], []),
     ("json", True, True),
     ("json", False, False),
     ("schema", SCHEMA, SCHEMA),
@@ -160,47 +160,47 @@ GOOD = [
 LISTED = 'not an object {"role": ..., "content": text}'
 # (field, value, what is told)
 BAD = [
-    *((name, 5, f"{name} is 5: a string is wanted") for name in ("system", "model", "prefill", "prompt")),
-    ("system", ["a"], 'system is ["a"]: a string is wanted'),
-    ("prompt", {"a": 1}, 'prompt is {"a":1}: a string is wanted'),
-    ("model", ["x" * 99], f'model is ["{"x" * 35}...: a string is wanted'),
-    ("max_tokens", 0, "max_tokens is 0: a whole number from 1 is wanted"),
-    ("max_tokens", True, "max_tokens is true: a whole number from 1"),
-    ("max_tokens", 5.0, "max_tokens is 5.0: a whole number from 1"),
-    ("max_tokens", "5", 'max_tokens is "5": a whole number from 1'),
-    ("temperature", "hot", 'temperature is "hot": a number is wanted'),
-    ("temperature", False, "temperature is false: a number is wanted"),
-    ("temperature", 10**400, "temperature is 1000000000000000000000000000000000000...: a number is wanted"),
-    ("seed", 1.5, "seed is 1.5: a whole number is wanted"),
-    ("seed", True, "seed is true: a whole number is wanted"),
-    ("stop", 5, "stop is 5: a string or an array of strings is wanted"),
-    ("stop", ["a", 5], 'stop is ["a",5]: a string or an array'),
-    ("stop", {"a": 1}, 'stop is {"a":1}: a string or an array'),
-    ("messages", "talk.json", 'messages is "talk.json": an array is wanted'),
-    ("messages", {"role": "user", "content": "a"}, "messages is {"),
+    *((name, 5, f"{name} must be a string, not 5") for name in ("system", "model", "prefill", "prompt")),
+    ("system", ["a"], 'system must be a string, not ["a"]'),
+    ("prompt", {"a": 1}, 'prompt must be a string, not {"a":1}'),
+    ("model", ["x" * 99], f'model must be a string, not ["{"x" * 35}...'),
+    ("max_tokens", 0, "max_tokens must be a whole number of at least 1, not 0"),
+    ("max_tokens", True, "max_tokens must be a whole number of at least 1"),
+    ("max_tokens", 5.0, "max_tokens must be a whole number of at least 1"),
+    ("max_tokens", "5", "max_tokens must be a whole number of at least 1"),
+    ("temperature", "hot", 'temperature must be a number, not "hot"'),
+    ("temperature", False, "temperature must be a number, not false"),
+    ("temperature", 10**400, "temperature must be a number, not 1000000000000000000000000000000000000..."),
+    ("seed", 1.5, "seed must be a whole number, not 1.5"),
+    ("seed", True, "seed must be a whole number, not true"),
+    ("stop", 5, "stop must be a string or an array of strings, not 5"),
+    ("stop", ["a", 5], "stop must be a string or an array"),
+    ("stop", {"a": 1}, "stop must be a string or an array"),
+    ("messages", "talk.json", 'messages must be an array, not "talk.json"'),
+    ("messages", {"role": "user", "content": "a"}, "messages must be an array, not {"),
     ("messages", ["a"], f"messages, message 1: {LISTED}"),
     ("messages", [USER, {"role": "user"}], f"messages, message 2: {LISTED}"),
     ("messages", [{"role": "user", "content": ["a"]}], f"messages, message 1: {LISTED}"),
     ("messages", [USER, SYSTEM], "messages, message 2: the role 'system' is not"),
     ("messages", [{"role": "to\nol", "content": ""}], "messages, message 1: the role 'to\\nol' is not"),
-    ("json", 1, "json is 1: true or false is wanted"),
-    ("json", "yes", 'json is "yes": true or false is wanted'),
-    ("schema", 5, "schema is 5: an object, or fields such as 'name, age int', is wanted"),
-    ("schema", [], "schema is []: an object"),
+    ("json", 1, "json must be true or false, not 1"),
+    ("json", "yes", 'json must be true or false, not "yes"'),
+    ("schema", 5, "schema must be an object or fields such as 'name, age int', not 5"),
+    ("schema", [], "schema must be an object"),
     ("schema", {"type": "text"}, "the schema is wrong at $.type: 'text' is none of"),
     ("schema", "a whole lot of text", "the schema is neither a file, nor JSON, nor fields"),
     ("schema", "", "the schema is empty"),
-    ("schema", "{", "schema is not JSON: "),
-    ("schema", '{"const": NaN}', "schema is not JSON: JSON has no NaN"),
-    ("schema", '{"const": ' + "[" * 500 + "]" * 500 + "}", "schema is nested deeper than 100 levels"),
+    ("schema", "{", "the schema is not JSON: "),
+    ("schema", '{"const": NaN}', "the schema is not JSON: JSON has no NaN"),
+    ("schema", '{"const": ' + "[" * 500 + "]" * 500 + "}", "the schema is nested too deeply"),
     ("schema", "[" * 100_000, "the schema is nested too deeply"),
-    ("effort", "hihg", 'effort is "hihg": one of none, minimal, low, medium, high, xhigh, max is wanted'),
-    ("effort", 3, "effort is 3: one of none"),
-    ("options", [], "options is []: an object of body fields is wanted"),
-    ("options", "a=1", 'options is "a=1": an object of body fields is wanted'),
-    ("id", 1.5, "id is 1.5: a string or a whole number is wanted"),
-    ("id", True, "id is true: a string or a whole number"),
-    ("id", {}, "id is {}: a string or a whole number"),
+    ("effort", "hihg", 'effort must be one of none, minimal, low, medium, high, xhigh, max, not "hihg"'),
+    ("effort", 3, "effort must be one of none"),
+    ("options", [], "options must be an object of body fields, not []"),
+    ("options", "a=1", 'options must be an object of body fields, not "a=1"'),
+    ("id", 1.5, "id must be a string or a whole number, not 1.5"),
+    ("id", True, "id must be a string or a whole number"),
+    ("id", {}, "id must be a string or a whole number"),
 ]
 
 
@@ -208,7 +208,7 @@ BAD = [
 def test_a_field_that_overrides(name, value, want):
     row = one({"prompt": "a", name: value})
     assert row == (0, None, "a", {name: want}, None)
-    assert type(row.fields[name]) is type(want)
+    assert type(row.options[name]) is type(want)
 
 
 @pytest.mark.parametrize(("name", "value", "told"), BAD)
@@ -217,23 +217,18 @@ def test_a_field_of_the_wrong_kind(name, value, told):
 
 
 def test_the_tables_above_have_every_field():
-    assert {name for name, *_ in GOOD} == set(FIELDS)
-    assert {name for name, *_ in BAD} == {*FIELDS, "prompt", "id"}
+    assert {name for name, *_ in GOOD} == set(NAMES)
+    assert {name for name, *_ in BAD} == {*NAMES, "prompt", "id"}
 
 
-def test_the_fields_are_the_options_of_the_command_line():
-    """By the same names, but for `options`, which are -o."""
-    assert set(FIELDS) - {"options"} < options.settable()
-
-
-@pytest.mark.parametrize("name", sorted(FIELDS))
+@pytest.mark.parametrize("name", NAMES)
 def test_null_is_as_good_as_nothing(name):
     assert one({"prompt": "a", name: None}) == (0, None, "a", {}, None)
 
 
 def test_a_system_message_is_the_system_prompt():
     row = one({"messages": [SYSTEM, USER]})
-    assert row.fields == {"system": "Be kind.", "messages": (Message("user", "Why?"),)}
+    assert row.options == {"system": "Be kind.", "messages": [USER]}
     told = fault({"messages": [SYSTEM, USER], "system": "Be brief."})
     assert told == "there is a system prompt in messages, and another in system"
 
@@ -241,20 +236,20 @@ def test_a_system_message_is_the_system_prompt():
 DEEP = 100_000
 # (record, template, what is told)
 FAULTS = [
-    (b"{", None, "this is not JSON: Expecting property name enclosed in double quotes at character 2"),
-    (b"hello", None, "this is not JSON: Expecting value at character 1"),
-    (b'{"prompt": "a"} {}', None, "this is not JSON: Extra data at character 17"),
-    (b'{"prompt": "a\nb"}', None, "this is not JSON: Invalid control character at at character 14"),
-    (b'"a"', None, 'this is "a": an object {"prompt": ...} is wanted'),
-    (b"null", None, "this is null: an object"),
-    (b'{"prompt": "a", "x": NaN}', None, "this is not JSON: JSON has no NaN"),
-    (b'{"prompt": "a", "temperature": -Infinity}', None, "this is not JSON: JSON has no -Infinity"),
-    (b'{"prompt": "a", "temperature": 1e999}', None, "this is not JSON: 1e999 is too large a number"),
-    (b'{"prompt": "a", "x": ' + b"9" * 5000 + b"}", None, "this is not JSON: Exceeds the limit (4300 digits)"),
-    (b"[" * DEEP, None, "this is nested deeper than 100 levels"),
-    (b'{"prompt": "a", "x": ' + b'{"a":' * DEEP, None, "this is nested deeper than 100 levels"),
-    (b'{"prompt": "a", "x": ' + b"[" * 100 + b"]" * 100 + b"}", "{x}", "this is nested deeper than 100 levels"),
-    (b'{"prompt": "a", "options": ' + b"[" * 100 + b"]" * 100 + b"}", None, "this is nested deeper than 100 levels"),
+    (b"{", None, "invalid JSON: Expecting property name enclosed in double quotes at character 2"),
+    (b"hello", None, "invalid JSON: Expecting value at character 1"),
+    (b'{"prompt": "a"} {}', None, "invalid JSON: Extra data at character 17"),
+    (b'{"prompt": "a\nb"}', None, "invalid JSON: Invalid control character at at character 14"),
+    (b'"a"', None, 'must be an object {"prompt": ...}, not "a"'),
+    (b"null", None, "must be an object"),
+    (b'{"prompt": "a", "x": NaN}', None, "invalid JSON: JSON has no NaN"),
+    (b'{"prompt": "a", "temperature": -Infinity}', None, "invalid JSON: JSON has no -Infinity"),
+    (b'{"prompt": "a", "temperature": 1e999}', None, "invalid JSON: 1e999 is too large a number"),
+    (b'{"prompt": "a", "x": ' + b"9" * 5000 + b"}", None, "invalid JSON: Exceeds the limit (4300 digits)"),
+    (b"[" * DEEP, None, "nested deeper than 100 levels"),
+    (b'{"prompt": "a", "x": ' + b'{"a":' * DEEP, None, "nested deeper than 100 levels"),
+    (b'{"prompt": "a", "x": ' + b"[" * 100 + b"]" * 100 + b"}", "{x}", "nested deeper than 100 levels"),
+    (b'{"prompt": "a", "options": ' + b"[" * 100 + b"]" * 100 + b"}", None, "nested deeper than 100 levels"),
     ({}, None, "there is no field prompt: give one"),
     ({"promt": "a"}, None, "there is no field prompt: did you mean promt?"),
     ({"pro\nmpt": "a"}, None, "there is no field prompt: did you mean pro mpt?"),
@@ -283,7 +278,7 @@ def test_as_deep_as_a_record_may_be():
 def test_a_fault_is_none_of_the_next_record_s():
     rows = Rows(True, None)
     records = (b"{", {"prompt": "a"}, b"[" * DEEP, {"prompt": "b"})
-    assert [bool(one(record, rows=rows).fault) for record in records] == [True, False, True, False]
+    assert [bool(one(record, rows=rows).error) for record in records] == [True, False, True, False]
 
 
 VALUES = st.recursive(
@@ -291,19 +286,19 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
-NAMES = st.sampled_from([*FIELDS, "prompt", "id", "x"])
+FIELDS = st.sampled_from([*NAMES, "prompt", "id", "x"])
 
 
 @given(
-    st.dictionaries(NAMES, VALUES | st.lists(st.sampled_from([USER, ANSWER, SYSTEM]))),
+    st.dictionaries(FIELDS, VALUES | st.lists(st.sampled_from([USER, ANSWER, SYSTEM]))),
     st.sampled_from([None, "{x} {}"]),
 )
 def test_no_object_is_an_exception_and_what_is_taken_can_be_sent(record, template):
     row = one(record, template)
-    assert bool(row.fault) == (not row.prompt and not row.fields.get("messages"))
-    assert row.fields.keys() <= FIELDS.keys()
-    json.dumps([row.prompt, row.fields], ensure_ascii=False, allow_nan=False).encode()
-    assert "\n" not in str(row.fault)
+    assert bool(row.error) == (not row.prompt and not row.options.get("messages"))
+    assert row.options.keys() <= set(NAMES)
+    json.dumps([row.prompt, row.options], ensure_ascii=False, allow_nan=False).encode()
+    assert "\n" not in str(row.error)
 
 
 @given(st.binary(max_size=60) | st.text('{}[]":,\\ue1.0-NaN prompt\n', max_size=60).map(str.encode))

@@ -426,11 +426,11 @@ def test_dry_run_hides_the_key_and_sends_nothing(invoke):
         (["-m", "replay"], {}, "replay: names no recording: use -m replay:FILE"),
         (["-m", "/no/such.gguf"], {}, "no such model file: /no/such.gguf"),
         (["--modle", "m"], {}, "No such option '--modle'"),
-        (["-o", "x"], {}, "'x' is not KEY=JSON"),
-        (["-o", "x=y"], {}, "'y' is not JSON"),
+        (["-o", "x"], {}, "must be KEY=JSON"),
+        (["-o", "x=y"], {}, "is not JSON: 'y'"),
         (["-m", "replay:x", "--dry-run"], {}, "a recording is played, not asked: --dry-run has nothing to show"),
-        (["-o", "x=NaN"], {}, "'NaN' is not JSON"),
-        (["-o", "x=1e999"], {}, "'1e999' is not JSON"),
+        (["-o", "x=NaN"], {}, "is not JSON: 'NaN'"),
+        (["-o", "x=1e999"], {}, "is not JSON: '1e999'"),
         (["-s", "@/no/such"], {}, "cannot read /no/such: No such file or directory"),
         (["-n"], {}, "the prompt is empty"),
         (["-m", "openai/m", "--api", "responses", "--seed", "1"], {"OPENAI_API_KEY": "x"}, "the Responses API has"),
@@ -473,7 +473,7 @@ def test_continue_warns_where_the_provider_cannot_resume(invoke):
     with Provider([head(), *chat("a")]) as provider:
         done = invoke("gen", "--continue", "-m", "openai/m", "Hi", url=provider.url)
     assert (done.stdout, done.returncode) == (b"a\n", 0)
-    assert b"openai/m cannot go on after a cut: --continue does nothing here" in done.stderr
+    assert b"openai/m cannot resume a cut answer: --continue does nothing here" in done.stderr
 
 
 def test_a_key_in_the_provider_s_message_is_hidden(invoke):

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 
-import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmstream.commands.defaults import _placed
 from llmstream.errors import UsageError
+from llmstream.request.options import OPTIONS
 from llmstream.request.prompt_file import PromptFile
 
 from ..conftest import at
@@ -120,26 +119,26 @@ def test_a_path_in_the_header_is_relative_to_the_file(sent, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("metavar", "value", "placed"),
+    ("name", "value", "placed"),
     [
-        ("TEXT|@FILE", "@here", "@FOLDER/here"),
-        ("TEXT|@FILE", "@not-here", "@FOLDER/not-here"),
-        ("TEXT|@FILE", "here", "here"),
-        ("TEXT|@FILE", "@/abs", "@/abs"),
-        ("FILE|JSON", "here", "FOLDER/here"),
-        ("FILE|JSON", "not-here", "not-here"),
-        ("FILE|JSON", '{"a": 1}', '{"a": 1}'),
-        ("FILE", ["here", "-"], ["FOLDER/here", "-"]),
-        ("FILE", {"a": 1}, {"a": 1}),
-        ("MODEL", "m.gguf", "FOLDER/m.gguf"),
-        ("MODEL", "openai/m", "openai/m"),
-        ("TEXT", "here", "here"),
-        (None, "here", "here"),
+        ("system", "@here", "@FOLDER/here"),
+        ("system", "@not-here", "@FOLDER/not-here"),
+        ("system", "here", "here"),
+        ("system", "@/abs", "@/abs"),
+        ("schema", "here", "FOLDER/here"),
+        ("schema", "not-here", "not-here"),
+        ("schema", '{"a": 1}', '{"a": 1}'),
+        ("attach", ["here", "-"], ["FOLDER/here", "-"]),
+        ("messages", {"a": 1}, {"a": 1}),
+        ("model", "m.gguf", "FOLDER/m.gguf"),
+        ("model", "openai/m", "openai/m"),
+        ("prefill", "here", "here"),
+        ("effort", "here", "here"),
     ],
 )
-def test_which_values_are_paths(tmp_path, metavar, value, placed):
+def test_which_values_are_paths(tmp_path, name, value, placed):
     (tmp_path / "here").touch()
-    found = _placed(click.Option(["--x"], metavar=metavar), value, str(tmp_path))
+    found = OPTIONS[name].kind.place(value, str(tmp_path))
     assert json.loads(json.dumps(found).replace(str(tmp_path), "FOLDER")) == placed
 
 
@@ -161,12 +160,12 @@ def test_which_values_are_paths(tmp_path, metavar, value, placed):
         ("+++\n[options]\ntemp = 1\n+++\nHi", [], ":3: options.temp: there is no such key"),
         ("+++\n[options]\nusage = true\n+++\nHi", [], ":3: options.usage: there is no such key"),
         ("+++\n[options]\nstats-file = 'x'\n+++\nHi", [], ":3: options.stats-file: there is no such key"),
-        ("+++\n[options]\nseed = 'x'\n+++\nHi", [], ":3: options.seed: 'x' is not a valid int"),
-        ("+++\n[options]\napi = 'x'\n+++\nHi", [], ":3: options.api: 'x' is not one of 'chat'"),
+        ("+++\n[options]\nseed = 'x'\n+++\nHi", [], ":3: options.seed: must be a whole number, not"),
+        ("+++\n[options]\napi = 'x'\n+++\nHi", [], ":3: options.api: must be one of chat"),
         ("+++\noptions = 1\n+++\nHi", [], ":2: options: this is an integer: a table is wanted"),
         ("+++\nsystem = '@none'\n+++\nHi", [], ":2: system: cannot read "),
-        (b"+++\n+++\nHi\n\xff", [], ":4: this is not UTF-8"),
-        ("+++\n[options]\nstop = { a = 1 }\n+++\nHi", [], ":3: options.stop: this is a table"),
+        (b"+++\n+++\nHi\n\xff", [], ":4: invalid UTF-8"),
+        ("+++\n[options]\nstop = { a = 1 }\n+++\nHi", [], ":3: options.stop: must be a string or an array"),
         (f"{HEAD}", [], ": the prompt is empty: write one below the head, or give operands"),
         ("", [], ": the prompt is empty"),
     ],
@@ -184,7 +183,7 @@ def test_files_that_cannot_be_read(invoke, tmp_path):
 def test_variables_without_a_file(invoke):
     done = invoke("gen", "-v", "x=1", "Hi")
     assert done.returncode == 2
-    assert done.stderr == b"llmstream gen: -v fills the places of a prompt file: name one with -f\n"
+    assert done.stderr == b"llmstream gen: -v sets the variables of a prompt file: name one with -f\n"
 
 
 # A script.
@@ -272,7 +271,7 @@ def test_a_schema_of_the_command_line_replaces_the_header_s(sent, head, args, pr
 
 def test_two_schemas_in_one_header_are_an_error(sent):
     told = prompt(sent('+++\nmodel = "ollama/m"\nschema = "a"\noptions.schema_multi = "b"\n+++\nHi'))
-    assert told == "--schema is for one answer, --schema-multi for a list of them: not both"
+    assert told == "--schema is for one answer, --schema-multi for a list: leave one out"
 
 
 def test_a_header_without_a_prompt_works_with_a_conversation(sent, tmp_path):

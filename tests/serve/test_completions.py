@@ -9,7 +9,6 @@ import openai
 import pytest
 
 from llmstream.core.events import Finish, Reasoning, Text, ToolCall, Usage
-from llmstream.core.request import Message
 from llmstream.errors import Incomplete, Refused, Unavailable, UsageError
 
 from ..support.limits import WAIT_S
@@ -119,8 +118,7 @@ def test_tool_calls(stream):
     assert (choice.finish_reason, choice.message.content) == ("tool_calls", None)
     calls = [(call.id, call.function.name, call.function.arguments) for call in choice.message.tool_calls]
     assert calls == [("c1", "weather", '{"city":"Kiel"}'), ("c2", "time", "{}")]
-    (tool,) = server.generations[0].asked.tools
-    assert tool.name == "weather"
+    assert server.generations[0].asked.options["tools"] == [TOOL]
 
 
 def test_reasoning_has_a_field_of_its_own():
@@ -211,17 +209,17 @@ WRONG = [
     ({"messages": []}, "messages: "),
     ({"messages": [{"role": "robot", "content": "x"}]}, "messages.0.role: "),
     ({"messages": [{"role": "user"}]}, "messages[0]: no content"),
-    ({"messages": [{"role": "system", "content": "x"}]}, "the last one is to be the user's"),
-    ({"messages": [*HELLO, {"role": "assistant", "content": "x"}]}, "the last one is to be the user's"),
-    ({"messages": [*HELLO, {"role": "tool", "content": "x", "tool_call_id": "c"}]}, "messages[1]: calls of tools"),
-    ({"messages": [{"role": "assistant", "tool_calls": [{}]}, *HELLO]}, "messages[0]: calls of tools"),
-    ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "only parts of the type text"),
-    ({"messages": [{"role": "user", "content": [{"type": "text", "text": 1}]}]}, "only parts of the type text"),
+    ({"messages": [{"role": "system", "content": "x"}]}, "the last one must be the user's"),
+    ({"messages": [*HELLO, {"role": "assistant", "content": "x"}]}, "the last one must be the user's"),
+    ({"messages": [*HELLO, {"role": "tool", "content": "x", "tool_call_id": "c"}]}, "messages[1]: tool calls"),
+    ({"messages": [{"role": "assistant", "tool_calls": [{}]}, *HELLO]}, "messages[0]: tool calls"),
+    ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "only parts of type text"),
+    ({"messages": [{"role": "user", "content": [{"type": "text", "text": 1}]}]}, "only parts of type text"),
     ({"messages": HELLO, "n": 2}, "n: "),
     ({"messages": HELLO, "tools": [{}]}, "tools, tool 1: "),
-    ({"messages": HELLO, "response_format": {"type": "xml"}}, "response_format is neither"),
-    ({"messages": HELLO, "response_format": {"type": "json_schema"}}, "response_format is neither"),
-    ({"messages": HELLO, "temperature": "hot"}, "temperature: "),
+    ({"messages": HELLO, "response_format": {"type": "xml"}}, "response_format must be"),
+    ({"messages": HELLO, "response_format": {"type": "json_schema"}}, "response_format must be"),
+    ({"messages": HELLO, "temperature": "hot"}, "temperature must be a number"),
 ]
 
 
@@ -267,12 +265,22 @@ def test_fields_of_the_body_reach_the_generation():
         assert ask(server, PATH, body)[0] == 200
         assert ask(server, PATH, {"messages": HELLO, "response_format": {"type": "json_object"}})[0] == 200
     asked, second = (generation.asked for generation in server.generations)
-    assert (asked.system, asked.prompt, asked.model) == ("Be brief.\n\nAnd kind.", "", None)
-    assert asked.messages == (Message("user", "1"), Message("assistant", "2"), Message("user", "3"))
-    assert (asked.max_tokens, asked.temperature, asked.seed, asked.stop) == (9, 0.5, 1, ("a", "b"))
-    assert (asked.schema, asked.json, asked.effort) == (schema, False, "low")
-    assert asked.extra == (("top_p", 0.5), ("user", "me"))
-    assert (second.json, second.schema) == (True, None)
+    turns = zip(("user", "assistant", "user"), "123", strict=True)
+    assert asked == (
+        "",
+        {
+            "system": "Be brief.\n\nAnd kind.",
+            "messages": [{"role": role, "content": content} for role, content in turns],
+            "max_tokens": 9,
+            "temperature": 0.5,
+            "seed": 1,
+            "stop": ("a", "b"),
+            "schema": schema,
+            "effort": "low",
+            "options": {"top_p": 0.5, "user": "me"},
+        },
+    )
+    assert second.options == {"messages": HELLO, "json": True}
 
 
 def test_the_bytes_of_a_stream():

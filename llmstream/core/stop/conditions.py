@@ -20,7 +20,7 @@ WINDOW = 64 * 1024
 class Settings(NamedTuple):
     """What the conditions have in common."""
 
-    times: int = 1  # the occurrence that is waited for
+    times: int = 1  # which match counts
     ignore_case: bool = False
     window: int = WINDOW  # characters that a possible match of a regular expression may span
 
@@ -81,6 +81,26 @@ CONDITIONS = (
 MODES = (EXCLUSIVE, ONLY)
 
 
+class Setting(NamedTuple):
+    """A row of what the conditions have in common. `default` is what it is when it is not set."""
+
+    name: str
+    short: str
+    metavar: str
+    kind: type
+    help: str
+    default: Any = False
+
+
+SETTINGS = (
+    Setting("ignore-case", "i", "", bool, "Letters match in either case."),
+    Setting("count", "k", "N", int, "Wait for the N-th match (1).", 1),
+    Setting("window", "", "N", int, f"Characters that a match of a PATTERN may span ({WINDOW}).", WINDOW),
+    Setting(EXCLUSIVE, "x", "", bool, "End before the match."),
+    Setting(ONLY, "o", "", bool, "Print the match alone."),
+)
+
+
 class UntilOptions(TypedDict, total=False):
     """The options by name. None is as good as left out, and so is False."""
 
@@ -101,8 +121,7 @@ class UntilOptions(TypedDict, total=False):
     only: bool | None
 
 
-KINDS: dict[str, type] = {row.name.replace("-", "_"): row.kind for row in CONDITIONS}
-KINDS |= {"ignore_case": bool, "count": int, "window": int, EXCLUSIVE: bool, ONLY: bool}
+KINDS: dict[str, type] = {row.name.replace("-", "_"): row.kind for row in (*CONDITIONS, *SETTINGS)}
 WORDS = {str: "text", int: "a whole number above 0", float: "a number of seconds above 0", bool: "true or false"}
 
 

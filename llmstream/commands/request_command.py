@@ -1,0 +1,82 @@
+"""The base of commands that send requests: their options come from the command line, prompt files and configuration.
+
+Where there is neither prompt file nor configuration, the modules that read them are not loaded.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ..config import file as config_file
+from ..errors import UsageError
+from . import options
+
+if TYPE_CHECKING:
+    from ..request.prompt_file import PromptFile
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _variables(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """The callback of `--var`."""
+    variables = {}
+    for value in values:
+        name, equals, text = value.partition("=")
+        if not (name and equals):
+            raise click.BadParameter(f"{value!r} is not NAME=VALUE")
+        variables[name] = text
+    return variables
+
+
+def prompt_file(function: F) -> F:
+    """Decorates a command's function with the options of prompt files."""
+    file = click.option(
+        "-f", "--file", metavar="FILE", help="Read the prompt, its model and options from a prompt file."
+    )
+    variable = click.option(
+        "-v",
+        "--var",
+        "variables",
+        multiple=True,
+        metavar="NAME=VALUE",
+        callback=_variables,
+        help="Fill {{NAME}} in the prompt file (repeatable).",
+    )
+    return file(variable(function))
+
+
+class RequestCommand(click.Command):
+    """A command that sends requests.
+
+    Its callback gets the options of the request as `options`, by name and without the table's defaults, the Catalogue
+    as `catalogue`, and, if the command has prompt files, as `file` the PromptFile or None.
+    """
+
+    def invoke(self, ctx: click.Context) -> Any:
+        params = ctx.params
+        config = config_file.read(os.environ)
+        values = options.take(params)
+        file = self._prompt_file(params.get("file"))
+        if params.get("variables") and not file:
+            raise UsageError("-v sets the variables of a prompt file: name one with -f")
+        if file or config.defaults or config.by_model:
+            from ..request.layers import add_defaults, add_prompt_file
+
+            if file:
+                add_prompt_file(values, file)
+            add_defaults(values, config, os.environ)
+        params |= {"options": values, "catalogue": config.catalogue}
+        if "file" in params:
+            params["file"] = file
+        return super().invoke(ctx)
+
+    def _prompt_file(self, path: str | None) -> PromptFile | None:
+        if path is None:
+            return None
+        from ..request.prompt_file import PromptFile
+
+        return PromptFile(path, self.name or "")

@@ -1,0 +1,162 @@
+"""Writes what is derived from tables: the options in the manual pages and in api/options.py, the tables of providers.
+
+    python -m tests.support.generate [--check]
+
+A block stands between two markers, and the rest of its file is written by hand. With --check nothing is written; the
+status is 1 if a block is stale, and the blocks are named.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from llmstream.core.stop.conditions import CONDITIONS, SETTINGS
+from llmstream.providers.registry import PROVIDERS
+from llmstream.request.options import COMMAND, MODEL, NETWORK, OPTIONS, PROMPT, PYTHON, Option, at
+
+ROOT = Path(__file__).parent.parent.parent
+MARK = re.compile(r'^( *)(\.\\"|#) begin: (.+)\n(?:.*\n)*?\1\2 end: \3\n', re.M)
+MARKUP = re.compile(r"``([^`]+)``|`([^`]+)`|\*(\w+)\*|(?<=see )([A-Z ]{4,})\b(?=[.,;])")
+PUNCTUATION = re.compile(r"[.,;:)]+(?= |$)")
+
+
+def escaped(text: str) -> str:
+    """Text as roff wants it."""
+    return text.replace("\\", r"\e").replace("'", r"\(aq").replace('"', r"\(dq")
+
+
+def prose(text: str) -> Iterator[str]:
+    """The mdoc lines of sentences, one a line: ``--option``, `literal` and *argument* become macros."""
+    for sentence in text.split("\n"):
+        if not sentence:
+            yield ".Pp"
+        rest = sentence
+        while rest:
+            match = MARKUP.search(rest)
+            if not match:
+                yield escaped(rest.strip())
+                break
+            if before := rest[: match.start()].strip():
+                yield escaped(before)
+            rest = rest[match.end() :]
+            flag, literal, argument, section = match.groups()
+            words = re.sub(r"(?<!\S)--?(?=\w)", "", flag) if flag else ""
+            double = "-" if flag and flag.startswith("--") else ""
+            macro = (
+                f"Fl {double}{words}"
+                if flag
+                else f"Ar {argument}"
+                if argument
+                else f"Sx {section}"
+                if section
+                else f"Cm {literal}"
+                if literal.isalnum()
+                else f"Ql {escaped(literal)}"
+            )
+            after = PUNCTUATION.match(rest)
+            yield f".{macro}" + (f" {' '.join(after[0])}" if after else "")
+            rest = rest[after.end() :].lstrip() if after else rest.lstrip()
+
+
+def value(metavar: str, kind_choices: tuple[str, ...]) -> str:
+    """The macros of an option's value."""
+    if kind_choices:
+        return "Cm " + " | ".join(kind_choices)
+    parts = re.split(r"(=|\||@)", metavar.lower())
+    return "Ar " + "".join({"=": " Ns = Ns Ar ", "|": " | ", "@": "Pf @ Ar "}.get(part, part) for part in parts)
+
+
+def item(short: str, long: str, operand: str) -> str:
+    names = [f"Fl {short}"] if short else []
+    return ".It " + " , ".join(f"{name} {operand}".rstrip() for name in [*names, f"Fl -{long}"])
+
+
+def options(rows: list[Option], brief: bool = False) -> Iterator[str]:
+    """The items of a list of options; brief ones say no more than --help does."""
+    for row in rows:
+        operand = "" if row.kind.is_flag else value(row.metavar, row.kind.choices)
+        yield item(row.short, row.long, operand)
+        help = re.sub(r" \([^)]*\)\.$", ".", row.help)
+        help = re.sub(rf"\b{row.metavar}\b", f"*{row.metavar.lower()}*", help) if len(row.metavar) == 1 else help
+        yield from prose(help if brief or not row.text else row.text)
+        if row.kind.repeatable:
+            yield "May be given more than once."
+        if row.default is not None:
+            yield f"The default is {f'{row.default:g}' if row.default else 'none'}."
+
+
+def conditions(prefix: str = "") -> Iterator[str]:
+    """The options of stop conditions in one paragraph."""
+    rows = [*CONDITIONS, *SETTINGS]
+    for row in rows:
+        operand = f" Ar {row.metavar.lower()}" if row.metavar else ""
+        yield f".Fl -{prefix}{row.name}{operand} {',' if row is not rows[-1] else '.'}"
+
+
+def providers() -> Iterator[str]:
+    for name, row in PROVIDERS.items():
+        yield f".It {name} Ta {row.api} Ta {row.model or 'none'}"
+
+
+def addresses() -> Iterator[str]:
+    for name, row in PROVIDERS.items():
+        keys = " , ".join(f"Ev {key}" for key in row.key_env) or "none"
+        url = f"Ev {row.url_env}" if row.url_env else "none"
+        yield f".It {name} Ta {keys} Ta {url}"
+
+
+def typed() -> Iterator[str]:
+    for row in at(PYTHON):
+        if row.name != "model":
+            yield f"    {row.name}: {row.kind.annotation} | None"
+
+
+BLOCKS: dict[str, Callable[[], Iterator[str]]] = {
+    "options": typed,
+    "request options": lambda: options([row for row in at(COMMAND) if row.group in (PROMPT, MODEL)]),
+    "request options, brief": lambda: options([row for row in at(COMMAND) if row.group in (PROMPT, MODEL)], brief=True),
+    "network options": lambda: options(at(COMMAND, NETWORK)),
+    "network options, brief": lambda: options(at(COMMAND, NETWORK), brief=True),
+    "model option": lambda: options([OPTIONS["model"]], brief=True),
+    "conditions": lambda: conditions("until-"),
+    "providers": providers,
+    "addresses": addresses,
+}
+
+
+def files() -> list[Path]:
+    """The files with blocks."""
+    paths = [*sorted((ROOT / "man").iterdir()), ROOT / "llmstream" / "api" / "options.py"]
+    return [path for path in paths if MARK.search(path.read_text())]
+
+
+def written(text: str) -> str:
+    """The text with its blocks as they should be."""
+
+    def block(match: re.Match[str]) -> str:
+        indent, comment, name = match.groups()
+        lines = "".join(f"{line}\n" for line in BLOCKS[name]())
+        return f"{indent}{comment} begin: {name}\n{lines}{indent}{comment} end: {name}\n"
+
+    return MARK.sub(block, text)
+
+
+def stale() -> list[Path]:
+    """The files with a stale block."""
+    return [path for path in files() if written(path.read_text()) != path.read_text()]
+
+
+def main() -> int:
+    paths = stale()
+    for path in paths:
+        print(path.relative_to(ROOT))
+        if "--check" not in sys.argv:
+            path.write_text(written(path.read_text()))
+    return int(bool(paths) and "--check" in sys.argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
