@@ -20,9 +20,10 @@ from llmstream.dialects import dialect
 from llmstream.net import embedded
 from llmstream.providers.registry import PROVIDERS
 from llmstream.providers.resolve import resolve
+from llmstream.request.options import OPTIONS
 
 from .conftest import ROOT, at, environment
-from .support import docs, examples, needs
+from .support import docs, examples, generate, needs
 from .support.loopback import Provider, reply
 
 COMMANDS = docs.commands()
@@ -32,7 +33,11 @@ each_command = pytest.mark.parametrize("name", COMMANDS)
 
 
 def option_items(name: str) -> list[docs.Item]:
-    return [item for item in docs.page(name).items("DESCRIPTION") if item.words[0] == "Fl"]
+    """The options of a page: the items of its lists, and those of the paragraph of conditions, a line each."""
+    page = docs.page(name)
+    items = [item for item in page.items("DESCRIPTION") if item.words[0] == "Fl"]
+    paragraph = [line[1:].split() for line in page.sections["DESCRIPTION"] if line.startswith(".Fl -until-")]
+    return items + [docs.Item(words, []) for words in paragraph]
 
 
 # Pages and commands.
@@ -62,10 +67,11 @@ def test_names_of_one_option_stand_together(name):
 
 
 @each_command
-def test_the_synopsis_has_every_option_by_one_of_its_names(name):
+def test_the_synopsis_has_every_option_or_says_options(name):
     shown = docs.page(name).flags("SYNOPSIS")
     assert not shown - docs.names(COMMANDS[name])
-    assert not [option.opts for option in docs.options(COMMANDS[name]) if not shown & set(option.opts)]
+    if ".Op Ar options" not in docs.page(name).sections["SYNOPSIS"]:
+        assert not [option.opts for option in docs.options(COMMANDS[name]) if not shown & set(option.opts)]
 
 
 @each_command
@@ -90,6 +96,8 @@ def test_the_synopsis_has_the_operands(name):
     ctx = COMMANDS[name]
     lines = [line for line in docs.page(name).sections["SYNOPSIS"] if re.search(r"^\.(Op )?Ar ", line)]
     words = [docs.metavars(" ".join(w for m, w in docs.arguments(line[1:].split()) if m == "Ar")) for line in lines]
+    if words[:1] == [["options"]]:
+        lines, words = lines[1:], words[1:]
     if isinstance(ctx.command, click.Group):
         assert words == [["command"], ["argument"]]
         return
@@ -104,13 +112,15 @@ def test_page_and_help_state_the_defaults(name):
     items = option_items(name)
     stated = {flag: re.findall(r"The default is (\S+)\.", item.text()) for item in items for flag in item.flags()}
     for option in docs.options(COMMANDS[name]):
-        default = option.default if docs.takes_value(option) else None
+        row = OPTIONS.get(option.name or "")
+        default = row.default if row else option.default if docs.takes_value(option) else None
         if not isinstance(default, int | float | str):  # None, (), click's own "unset"
             assert stated[option.opts[0]] == [], option.opts
             continue
         word = f"{default:g}" if isinstance(default, float) else str(default)
         word = "none" if word == "0" else word
-        assert stated[option.opts[0]] == [word], option.opts
+        if not option.opts[0].startswith("--until-"):  # which the page of until explains
+            assert stated[option.opts[0]] == [word], option.opts
         assert f"({word})" in (option.help or ""), option.opts
 
 
@@ -131,6 +141,19 @@ def test_the_overview_lists_the_commands():
     items = docs.page("llmstream").items("COMMANDS")
     assert [f"llmstream-{item.words[1]}" for item in items] == [name for name in COMMANDS if name != "llmstream"]
     assert all(f"llmstream-{item.words[1]} 1" in item.text() for item in items)
+
+
+def test_what_is_written_from_tables_is_fresh():
+    assert generate.stale() == [], "run python -m tests.support.generate"
+
+
+def test_see_also_names_pages_that_exist_in_their_order():
+    for name in PAGES:
+        named = re.findall(r"^\.Xr (\S+) (\d)", "\n".join(docs.page(name).sections["SEE ALSO"]), re.M)
+        ours = [page for page, _ in named if page.startswith("llmstream")]
+        assert ours == sorted(ours), name
+        assert set(ours) <= set(PAGES) - {name}, name
+        assert name != "llmstream" or set(ours) == {*PAGES} - {name}
 
 
 @needs.program("mandoc")

@@ -79,7 +79,7 @@ def test_an_invalid_record_fails_alone(invoke):
     assert [record.get("id") for record in records] == [None, None, "x", None, 9]
     messages = [record["error"]["message"] for record in records[1:]]
     assert messages[0] == "line 2: invalid JSON: Expecting value at character 1"
-    assert messages[1] == "line 4: prompt is 1: a string is wanted"
+    assert messages[1] == "line 4: prompt must be a string, not 1"
     assert messages[2].startswith("unknown provider 'no'")
     assert messages[3].startswith("line 6: there is no field prompt: ")
     assert {record["error"]["status"] for record in records[1:]} == {2}

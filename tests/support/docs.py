@@ -79,7 +79,7 @@ class Item(NamedTuple):
 
 class Page:
     def __init__(self, text: str) -> None:
-        self.lines = text.splitlines()
+        self.lines = [line for line in text.splitlines() if not line.startswith('.\\"')]
         self.sections: dict[str, list[str]] = {}
         for line in self.lines:
             if line.startswith(".Sh "):
