@@ -15,7 +15,7 @@ from ..support.mapping import MAP, echo, records_of, running, texts_of, wait_unt
 
 
 @pytest.fixture
-def world(run, tmp_path):
+def world(invoke, tmp_path):
     """world(stdin, *args) runs map with a journal; returns its records, the prompts sent, its status, its stderr.
 
     All runs of a test have one provider, because a journal's answers belong to its address.
@@ -29,7 +29,7 @@ def world(run, tmp_path):
         def world(stdin: bytes, *args: str, quiet: bool = True):
             flags = ["-q"] if quiet else []
             before = len(provider.requests)
-            done = run("map", *flags, "-m", "openai/m", "--journal", str(path), *args, input=stdin, url=provider.url)
+            done = invoke("map", *flags, "-m", "openai/m", "--journal", str(path), *args, input=stdin, url=provider.url)
             sent_prompts = sorted(request.prompt for request in provider.requests[before:])
             return records_of(done.stdout), sent_prompts, done.returncode, done.stderr
 

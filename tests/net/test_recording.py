@@ -22,56 +22,56 @@ MODELS = {"chat": "openai/m", "responses": "openai/m", "messages": "anthropic/m"
 
 
 @pytest.mark.parametrize("api", DIALECTS)
-def test_plays_back_what_was_sent(run, tmp_path, api):
+def test_plays_back_what_was_sent(invoke, tmp_path, api):
     path = str(tmp_path / "recording")
     with Provider([head(), *DIALECTS[api]("Hello, ", "wörld")]) as provider:
-        first = run("gen", "--events", "--api", api, "-m", MODELS[api], "--record", path, "Hi", url=provider.url)
-    again = run("gen", "--events", "-m", f"replay:{path}", "Hi", "--speed", "0")
+        first = invoke("gen", "--events", "--api", api, "-m", MODELS[api], "--record", path, "Hi", url=provider.url)
+    again = invoke("gen", "--events", "-m", f"replay:{path}", "Hi", "--speed", "0")
     assert (again.stdout, again.stderr, again.returncode) == (first.stdout, b"", 0)
     assert len(first.stdout.splitlines()) >= 4
 
 
-def test_the_model_can_come_from_the_environment(run, tmp_path):
+def test_the_model_can_come_from_the_environment(invoke, tmp_path):
     path = str(tmp_path / "recording")
     with Provider([head(), *DIALECTS["chat"]("Hello")]) as provider:
-        run("gen", "-m", "openai/m", "--record", path, "Hi", url=provider.url)
-    assert run("gen", input=b"Hi", env=environment(LLMSTREAM_MODEL=f"replay:{path}")).stdout == b"Hello\n"
+        invoke("gen", "-m", "openai/m", "--record", path, "Hi", url=provider.url)
+    assert invoke("gen", input=b"Hi", env=environment(LLMSTREAM_MODEL=f"replay:{path}")).stdout == b"Hello\n"
 
 
-def test_failures_and_tries_play_back_too(run, tmp_path):
+def test_failures_and_tries_play_back_too(invoke, tmp_path):
     path = str(tmp_path / "recording")
     busy = reply("503 Busy", b'{"error": "later"}')
     with Provider(busy, [RESET], [head(), *DIALECTS["chat"]("Hello")[:-1]]) as provider:
         args = ["--max-retry-wait", "0.01", "Hi"]
-        first = run("gen", "-m", "openai/m", "--record", path, *args, url=provider.url)
-    again = run("gen", "-m", f"replay:{path}", "--speed", "0", *args)
+        first = invoke("gen", "-m", "openai/m", "--record", path, *args, url=provider.url)
+    again = invoke("gen", "-m", f"replay:{path}", "--speed", "0", *args)
     assert first.returncode == again.returncode == 5
     assert first.stdout == again.stdout == b"Hello"
     assert len(first.stderr.splitlines()) == len(again.stderr.splitlines()) == 3
 
 
-def test_every_cut_of_a_recording_plays_back_to_there(run, tmp_path):
+def test_every_cut_of_a_recording_plays_back_to_there(invoke, tmp_path):
     path, cut = tmp_path / "recording", tmp_path / "cut"
     with Provider([head(), *DIALECTS["chat"]("Hello")]) as provider:
-        run("gen", "-m", "openai/m", "--record", str(path), "Hi", url=provider.url)
+        invoke("gen", "-m", "openai/m", "--record", str(path), "Hi", url=provider.url)
     lines = path.read_bytes().splitlines(keepends=True)
     whole = b"".join(lines)
     done_at = whole.index(b"\n", whole.index(b"[DONE]"))  # the end of the record that has it
     for size in range(len(lines[0]) + 5, len(whole), 40):
         cut.write_bytes(whole[:size])
-        played = run("gen", "-m", f"replay:{cut}", "--speed", "0", "Hi")
+        played = invoke("gen", "-m", f"replay:{cut}", "--speed", "0", "Hi")
         assert b"Hello\n".startswith(played.stdout)
         assert (played.returncode == 0) == (size >= done_at)
 
 
-def test_a_file_that_is_no_recording(run, tmp_path):
+def test_a_file_that_is_no_recording(invoke, tmp_path):
     (tmp_path / "text").write_text("hello\n")
-    done = run("gen", "-m", f"replay:{tmp_path}/text", "Hi")
+    done = invoke("gen", "-m", f"replay:{tmp_path}/text", "Hi")
     assert (done.returncode, done.stderr) == (
         2,
         f"llmstream gen: {tmp_path}/text is not a recording of --record\n".encode(),
     )
-    assert run("gen", "-m", "replay:/no/such", "Hi").stderr == (
+    assert invoke("gen", "-m", "replay:/no/such", "Hi").stderr == (
         b"llmstream gen: cannot read /no/such: No such file or directory\n"
     )
 

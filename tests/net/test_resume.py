@@ -24,11 +24,11 @@ def background(*texts: str, first: int = 0) -> list[bytes]:
 
 @pytest.mark.parametrize("ending", [[], [RESET], [b'data: {"type": "resp']])
 @pytest.mark.parametrize("seen", range(2, len(TEXTS) + 2))
-def test_a_background_response_goes_on_after_the_last_event_seen(run, seen, ending):
+def test_a_background_response_goes_on_after_the_last_event_seen(invoke, seen, ending):
     broken, rest = [head(), *background()[:seen], *ending], [head(), *background(first=seen)]
     with Provider(broken, rest) as provider:
         env = environment(AZURE_OPENAI_ENDPOINT=provider.url, AZURE_OPENAI_API_KEY="k")
-        done = run("gen", "-m", "azure/m", *AGAIN, "Hi", env=env)
+        done = invoke("gen", "-m", "azure/m", *AGAIN, "Hi", env=env)
         first, second = provider.requests
     assert (done.stdout.decode(), done.returncode) == (SAID + "\n", 0)
     assert b": asking for the rest in 0.0 s\n" in done.stderr
@@ -37,16 +37,16 @@ def test_a_background_response_goes_on_after_the_last_event_seen(run, seen, endi
     assert second.headers["api-key"] == "k"
 
 
-def test_a_background_response_replayed_too_early_repeats_nothing(run):
+def test_a_background_response_replayed_too_early_repeats_nothing(invoke):
     with Provider([head(), *background()[:4]], [head(), *background(first=1)]) as provider:
         env = environment(AZURE_OPENAI_ENDPOINT=provider.url, AZURE_OPENAI_API_KEY="k")
-        assert run("gen", "-m", "azure/m", *AGAIN, "Hi", env=env).stdout.decode() == SAID + "\n"
+        assert invoke("gen", "-m", "azure/m", *AGAIN, "Hi", env=env).stdout.decode() == SAID + "\n"
 
 
-def test_a_background_response_is_cancelled_when_we_leave(run):
+def test_a_background_response_is_cancelled_when_we_leave(invoke):
     with Provider([head(), *background()[:4], HOLD], reply("200 OK", b"{}")) as provider:
         env = environment(AZURE_OPENAI_ENDPOINT=provider.url, AZURE_OPENAI_API_KEY="k")
-        done = run("gen", "-m", "azure/m", *AGAIN, "--stall-timeout=0.1", "--retries=0", "Hi", env=env)
+        done = invoke("gen", "-m", "azure/m", *AGAIN, "--stall-timeout=0.1", "--retries=0", "Hi", env=env)
         lines = [request.line for request in provider.requests]
     assert done.returncode == 5
     assert lines[1:] == ["POST /openai/v1/responses/resp_1/cancel HTTP/1.1"]
@@ -61,10 +61,10 @@ def test_a_background_response_is_cancelled_when_we_leave(run):
         ("vllm/m", "VLLM_BASE_URL", {}, {"continue_final_message": True, "add_generation_prompt": False}),
     ],
 )
-def test_a_prefilled_message_goes_on(run, model, variable, message, more):
+def test_a_prefilled_message_goes_on(invoke, model, variable, message, more):
     with Provider([head(), *map(chat_text, TEXTS[:3])], [head(), *chat(*TEXTS[3:])]) as provider:
         key = {"GROQ_API_KEY": "k", "MISTRAL_API_KEY": "k"}
-        done = run("gen", "-m", model, *AGAIN, "Hi", env=environment(**{variable: provider.url}, **key))
+        done = invoke("gen", "-m", model, *AGAIN, "Hi", env=environment(**{variable: provider.url}, **key))
         first, second = provider.requests
     assert (done.stdout.decode(), done.returncode) == (SAID + "\n", 0), done.stderr
     said = {"role": "assistant", "content": "".join(TEXTS[:3]), **message}
@@ -79,57 +79,58 @@ def mistral(url: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("rest", [[SAID], [*TEXTS], ["Hello, wörld" + TEXTS[3], *TEXTS[4:]], [*TEXTS[3:]]])
-def test_what_mistral_says_again_is_left_out(run, rest):
+def test_what_mistral_says_again_is_left_out(invoke, rest):
     with Provider([head(), *map(chat_text, TEXTS[:3])], [head(), *chat(*rest)]) as provider:
-        assert run(*MISTRAL, env=mistral(provider.url)).stdout.decode() == SAID + "\n"
+        assert invoke(*MISTRAL, env=mistral(provider.url)).stdout.decode() == SAID + "\n"
 
 
-def test_what_was_held_at_the_seam_is_not_lost(run):
+def test_what_was_held_at_the_seam_is_not_lost(invoke):
     with Provider([head(), chat_text("Hello")], [head(), chat_text("Hel")]) as provider:
-        done = run(*MISTRAL, "--retries=1", env=mistral(provider.url))
+        done = invoke(*MISTRAL, "--retries=1", env=mistral(provider.url))
     assert (done.stdout, done.returncode) == (b"HelloHel", 5)
     assert b"after 8 characters" in done.stderr
 
 
-def test_words_that_come_twice_stay(run):
+def test_words_that_come_twice_stay(invoke):
     with Provider([head(), chat_text("ha")], [head(), *chat("ha", "!")]) as provider:
         assert (
-            run("gen", "-m", "ollama/m", *AGAIN, "Hi", env=environment(OLLAMA_HOST=provider.url)).stdout == b"haha!\n"
+            invoke("gen", "-m", "ollama/m", *AGAIN, "Hi", env=environment(OLLAMA_HOST=provider.url)).stdout
+            == b"haha!\n"
         )
 
 
-def test_a_busy_server_is_asked_for_the_rest_again(run):
+def test_a_busy_server_is_asked_for_the_rest_again(invoke):
     busy = reply("503 Busy", b"{}", "application/json", "Retry-After: 0")
     with Provider([head(), chat_text("Hello, ")], busy, busy, [head(), *chat("you")]) as provider:
-        done = run("gen", "-m", "ollama/m", *AGAIN, "Hi", env=environment(OLLAMA_HOST=provider.url))
+        done = invoke("gen", "-m", "ollama/m", *AGAIN, "Hi", env=environment(OLLAMA_HOST=provider.url))
     assert (done.stdout, done.returncode) == (b"Hello, you\n", 0), done.stderr
 
 
-def test_the_user_s_own_fields_count_for_more(run):
+def test_the_user_s_own_fields_count_for_more(invoke):
     with Provider([head(), *background()]) as provider:
         env = environment(AZURE_OPENAI_ENDPOINT=provider.url, AZURE_OPENAI_API_KEY="k")
         args = ["gen", "-m", "azure/m", *AGAIN, "-o", "store=false", "Hi"]
-        shown = run(*args, "--dry-run", env=env).stdout.decode()
-        run(*args, env=env)
+        shown = invoke(*args, "--dry-run", env=env).stdout.decode()
+        invoke(*args, env=env)
         assert provider.requests[0].json["store"] is False
     assert '"store": false' in shown
     assert '"background": true' in shown
 
 
 @pytest.mark.parametrize("rest", [["  more"], [" ", " more"], ["more"], [" more"]])
-def test_blanks_at_the_seam_are_there_once(run, rest):
+def test_blanks_at_the_seam_are_there_once(invoke, rest):
     """Claude takes no blanks at the end of a prefilled message; they may or may not come again."""
     with Provider([head(), *messages("Hello  ")[:3]], [head(), *messages(*rest)]) as provider:
         env = environment(ANTHROPIC_BASE_URL=provider.url, ANTHROPIC_API_KEY="k")
-        done = run("gen", "-m", "claude-haiku-4-5", *AGAIN, "Hi", env=env)
+        done = invoke("gen", "-m", "claude-haiku-4-5", *AGAIN, "Hi", env=env)
         assert provider.requests[1].json["messages"][-1] == {"role": "assistant", "content": "Hello"}
     assert (done.stdout, done.returncode) == (b"Hello  more\n", 0)
 
 
-def test_several_cuts(run):
+def test_several_cuts(invoke):
     scripts = [[head(), chat_text(text)] for text in TEXTS]
     with Provider(*scripts[:-1], [head(), *chat(TEXTS[-1])]) as provider:
-        done = run("gen", "-m", "ollama/m", *AGAIN, "Hi", env=environment(OLLAMA_HOST=provider.url))
+        done = invoke("gen", "-m", "ollama/m", *AGAIN, "Hi", env=environment(OLLAMA_HOST=provider.url))
     assert (done.stdout.decode(), done.returncode) == (SAID + "\n", 0)
 
 
@@ -141,10 +142,10 @@ def test_several_cuts(run):
         ([HOLD], "nothing new for 0.2 s (--stall-timeout): the answer breaks off"),
     ],
 )
-def test_a_rest_that_does_not_come_is_a_cut(run, second, message):
+def test_a_rest_that_does_not_come_is_a_cut(invoke, second, message):
     with Provider([head(), chat_text("Hello")], second) as provider:
         args = [*AGAIN, "--retries=1", "--stall-timeout=0.2"]
-        done = run("gen", "-m", "ollama/m", *args, "Hi", env=environment(OLLAMA_HOST=provider.url))
+        done = invoke("gen", "-m", "ollama/m", *args, "Hi", env=environment(OLLAMA_HOST=provider.url))
     assert (done.stdout, done.returncode) == (b"Hello", 5)
     assert done.stderr.decode().splitlines()[-1] == f"llmstream gen: {message} after 5 characters"
 
@@ -159,11 +160,11 @@ def test_a_rest_that_does_not_come_is_a_cut(run, second, message):
         (["-m", "together/m"], [chat_text("Hello")]),
     ],
 )
-def test_where_there_is_no_going_on_exactly_the_answer_is_cut(run, args, first):
+def test_where_there_is_no_going_on_exactly_the_answer_is_cut(invoke, args, first):
     with Provider([head(), *first], reply("404 Not Found", b"{}")) as provider:
         bases = dict.fromkeys(
             ("ANTHROPIC_BASE_URL", "OLLAMA_HOST", "TOGETHER_BASE_URL", "LLAMACPP_BASE_URL"), provider.url
         )
-        done = run("gen", *args, *AGAIN, "Hi", env=environment(ANTHROPIC_API_KEY="k", TOGETHER_API_KEY="k", **bases))
+        done = invoke("gen", *args, *AGAIN, "Hi", env=environment(ANTHROPIC_API_KEY="k", TOGETHER_API_KEY="k", **bases))
         again = [request.line for request in provider.requests[1:] if request.line.startswith("POST")]
     assert (done.stdout, done.returncode, again) == (b"Hello", 5, [])

@@ -21,10 +21,10 @@ pytestmark = pytest.mark.clouds
 
 
 @bedrock
-def test_bedrock_is_asked_with_a_signature_and_answers_in_frames_of_its_own(run):
+def test_bedrock_is_asked_with_a_signature_and_answers_in_frames_of_its_own(invoke):
     with Provider([FRAMES, *eventstream.of_sse(messages("Hé", "llo"))]) as provider:
         model = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0"
-        done = run("gen", "-m", f"bedrock/{model}", "-s", "Be brief.", "Hi", env=aws(provider.url))
+        done = invoke("gen", "-m", f"bedrock/{model}", "-s", "Be brief.", "Hi", env=aws(provider.url))
     assert (done.stdout.decode(), done.stderr, done.returncode) == ("Héllo\n", b"", 0)
     (request,) = provider.requests
     assert request.line == f"POST /model/{model}/invoke-with-response-stream HTTP/1.1"
@@ -41,10 +41,10 @@ def test_bedrock_is_asked_with_a_signature_and_answers_in_frames_of_its_own(run)
 
 
 @bedrock
-def test_the_signature_is_one_that_aws_would_accept(run):
+def test_the_signature_is_one_that_aws_would_accept(invoke):
     """Made once more from what arrived, by botocore, it is the same."""
     with Provider([FRAMES, *eventstream.of_sse(messages("Hello"))]) as provider:
-        run("gen", "-m", "bedrock/m", "Grüße", env=aws(provider.url))
+        invoke("gen", "-m", "bedrock/m", "Grüße", env=aws(provider.url))
     (request,) = provider.requests
     from botocore.auth import SigV4Auth
     from botocore.awsrequest import AWSRequest
@@ -60,17 +60,17 @@ def test_the_signature_is_one_that_aws_would_accept(run):
 
 
 @bedrock
-def test_a_bearer_token_of_bedrocks_needs_no_signature(run):
+def test_a_bearer_token_of_bedrocks_needs_no_signature(invoke):
     with Provider([FRAMES, *eventstream.of_sse(messages("Hello"))]) as provider:
-        done = run("gen", "-m", "bedrock/m", "Hi", env=aws(provider.url, AWS_BEARER_TOKEN_BEDROCK="bedrock-token"))
+        done = invoke("gen", "-m", "bedrock/m", "Hi", env=aws(provider.url, AWS_BEARER_TOKEN_BEDROCK="bedrock-token"))
     assert done.stdout == b"Hello\n"
     assert provider.requests[0].headers["authorization"] == "Bearer bedrock-token"
 
 
 @bedrock
-def test_bedrock_mantle_speaks_the_messages_api_itself(run):
+def test_bedrock_mantle_speaks_the_messages_api_itself(invoke):
     with Provider([head(), *messages("Hello")]) as provider:
-        done = run("gen", "-m", "bedrock-mantle/anthropic.claude-sonnet-4-5", "Hi", env=aws(provider.url))
+        done = invoke("gen", "-m", "bedrock-mantle/anthropic.claude-sonnet-4-5", "Hi", env=aws(provider.url))
     assert (done.stdout, done.stderr, done.returncode) == (b"Hello\n", b"", 0)
     (request,) = provider.requests
     assert request.line == "POST /v1/messages HTTP/1.1"
@@ -79,7 +79,7 @@ def test_bedrock_mantle_speaks_the_messages_api_itself(run):
 
 
 @bedrock
-def test_what_is_configured_and_what_is_asked_beyond_a_prompt_go_through_the_sdk(run, tmp_path):
+def test_what_is_configured_and_what_is_asked_beyond_a_prompt_go_through_the_sdk(invoke, tmp_path):
     with Provider([FRAMES, *eventstream.of_sse(messages('{"name":"Rhine"}'))]) as provider:
         path = tmp_path / "config.toml"
         path.write_text(f"""
@@ -89,7 +89,7 @@ def test_what_is_configured_and_what_is_asked_beyond_a_prompt_go_through_the_sdk
             headers = {{ X-Team = "blue" }}
             defaults = {{ schema = "name", effort = "low" }}
         """)
-        done = run("gen", "-m", "river", "Hi", env=aws("", LLMSTREAM_CONFIG=str(path)))
+        done = invoke("gen", "-m", "river", "Hi", env=aws("", LLMSTREAM_CONFIG=str(path)))
     assert (done.stdout, done.stderr, done.returncode) == (b'{"name":"Rhine"}\n', b"", 0)
     (request,) = provider.requests
     assert request.headers["x-team"] == "blue"
@@ -120,14 +120,14 @@ def service_account(tmp_path):
 
 
 @vertex
-def test_vertex_is_asked_with_a_token_of_googles(run, service_account):
+def test_vertex_is_asked_with_a_token_of_googles(invoke, service_account):
     token = reply("200 OK", json.dumps({"access_token": "ya29.google", "expires_in": 3600}).encode())
     with Provider(token, [head(), *messages("Hello")]) as provider:
         env = environment(
             GOOGLE_APPLICATION_CREDENTIALS=service_account(provider.url), CLOUD_ML_REGION="europe-west1",
             ANTHROPIC_VERTEX_PROJECT_ID="rivers", ANTHROPIC_VERTEX_BASE_URL=f"{provider.url}/v1",
         )  # fmt: skip
-        done = run("gen", "-m", "vertex/claude-sonnet-4-5@20250929", "Hi", env=env)
+        done = invoke("gen", "-m", "vertex/claude-sonnet-4-5@20250929", "Hi", env=env)
     assert (done.stdout, done.stderr, done.returncode) == (b"Hello\n", b"", 0)
     asked, request = provider.requests
     assert asked.line == "POST /token HTTP/1.1"
@@ -139,9 +139,9 @@ def test_vertex_is_asked_with_a_token_of_googles(run, service_account):
 
 
 @pytest.mark.parametrize(("api", "answer"), [("responses", responses), ("chat", chat)])
-def test_azure_without_a_key_is_asked_with_a_token_of_entras(run, api, answer):
+def test_azure_without_a_key_is_asked_with_a_token_of_entras(invoke, api, answer):
     with Provider([head(), *answer("Hello")]) as provider:
-        done = run("gen", "-m", "azure/gpt-5.5", "--api", api, "--max-tokens", "9", "Hi", env=entra(provider.url))
+        done = invoke("gen", "-m", "azure/gpt-5.5", "--api", api, "--max-tokens", "9", "Hi", env=entra(provider.url))
     assert (done.stdout, done.stderr, done.returncode) == (b"Hello\n", b"", 0)
     (request,) = provider.requests
     path = "/openai/v1/chat/completions" if api == "chat" else "/openai/v1/responses"
@@ -152,13 +152,13 @@ def test_azure_without_a_key_is_asked_with_a_token_of_entras(run, api, answer):
 
 
 @pytest.mark.parametrize("api", ["responses", "chat"])
-def test_the_sdk_sends_the_body_that_our_own_wire_would(run, api):
+def test_the_sdk_sends_the_body_that_our_own_wire_would(invoke, api):
     """And azure with a key goes over our own wire: the SDK is not even imported."""
     answer = responses("Hello") if api == "responses" else chat("Hello")
     args = ("gen", "-m", "azure/m", "--api", api, "-s", "Be brief.", "-o", "metadata={}", "Grüße \U0001f600")
     with Provider([head(), *answer]) as provider:
-        run(*args, env=entra(provider.url))
-        run(*args, env=entra(provider.url, AZURE_OPENAI_API_KEY="azure-key"))
+        invoke(*args, env=entra(provider.url))
+        invoke(*args, env=entra(provider.url, AZURE_OPENAI_API_KEY="azure-key"))
     by_sdk, by_wire = provider.requests
     assert by_sdk.json == by_wire.json
     assert (by_wire.headers["api-key"], by_wire.headers["user-agent"][:9]) == ("azure-key", "llmstream")
@@ -166,7 +166,7 @@ def test_the_sdk_sends_the_body_that_our_own_wire_would(run, api):
 
 @identity
 @pytest.mark.parametrize("name", ["azure", "foundry"])
-def test_without_a_key_and_a_token_azures_own_tools_find_one(run, name):
+def test_without_a_key_and_a_token_azures_own_tools_find_one(invoke, name):
     """Here a managed identity's, which a machine of Azure's asks its own server for."""
     token = {"access_token": "identity-token", "expires_on": "9999999999", "resource": "r", "token_type": "Bearer"}
     answer = responses("Hello") if name == "azure" else messages("Hello")
@@ -175,29 +175,29 @@ def test_without_a_key_and_a_token_azures_own_tools_find_one(run, name):
             IDENTITY_ENDPOINT=f"{provider.url}/identity", IDENTITY_HEADER="secret", AZURE_OPENAI_ENDPOINT=provider.url,
             AZURE_TOKEN_CREDENTIALS="ManagedIdentityCredential", ANTHROPIC_FOUNDRY_BASE_URL=provider.url,
         )  # fmt: skip
-        done = run("gen", "-m", f"{name}/m", "Hi", env=env)
+        done = invoke("gen", "-m", f"{name}/m", "Hi", env=env)
     assert (done.stdout, done.stderr, done.returncode) == (b"Hello\n", b"", 0)
     assert provider.requests[1].headers["authorization"] == "Bearer identity-token"
 
 
-def test_foundry_with_a_key_needs_no_sdk(run):
+def test_foundry_with_a_key_needs_no_sdk(invoke):
     with Provider([head(), *messages("Hello")]) as provider:
         env = environment(ANTHROPIC_FOUNDRY_BASE_URL=f"{provider.url}/anthropic", ANTHROPIC_FOUNDRY_API_KEY="key")
-        done = run("gen", "-m", "foundry/claude-sonnet-4-5", "Hi", env=env)
+        done = invoke("gen", "-m", "foundry/claude-sonnet-4-5", "Hi", env=env)
     assert (done.stdout, done.returncode) == (b"Hello\n", 0)
     assert provider.requests[0].line == "POST /anthropic/v1/messages HTTP/1.1"
     assert provider.requests[0].headers["x-api-key"] == "key"
 
 
 @bedrock
-def test_events_and_recordings_are_those_of_any_other_provider(run, tmp_path):
+def test_events_and_recordings_are_those_of_any_other_provider(invoke, tmp_path):
     recording = str(tmp_path / "recording")
     with Provider([FRAMES, *eventstream.of_sse(messages("Hé", "llo"))]) as provider:
         env = aws(provider.url)
-        done = run("gen", "--events", "--record", recording, "-m", "bedrock/m", "Hi", env=env)
+        done = invoke("gen", "--events", "--record", recording, "-m", "bedrock/m", "Hi", env=env)
     kinds = [json.loads(line)["type"] for line in done.stdout.splitlines()]
     assert kinds[0] == "start" and set(kinds[1:-2]) == {"text"} and kinds[-2:] == ["usage", "finish"]
-    again = run("gen", "--events", "--speed", "0", "-m", f"replay:{recording}", "Hi")
+    again = invoke("gen", "--events", "--speed", "0", "-m", f"replay:{recording}", "Hi")
     assert again.stdout == done.stdout
     assert AWS_SECRET.encode() not in (tmp_path / "recording").read_bytes()
 
@@ -230,12 +230,12 @@ def test_without_the_extra_one_line_says_what_to_install(run, tmp_path, model, m
 @pytest.mark.parametrize(
     ("missing", "says"), [("AWS_REGION", "No AWS region"), ("AWS_SECRET_ACCESS_KEY", "credentials")]
 )
-def test_what_the_sdk_does_not_find(run, missing, says):
+def test_what_the_sdk_does_not_find(invoke, missing, says):
     env = aws("http://127.0.0.1:9")
     del env[missing]
     if missing == "AWS_SECRET_ACCESS_KEY":
         del env["AWS_ACCESS_KEY_ID"]
-    done = run("gen", "-m", "bedrock/m", "Hi", env=env)
+    done = invoke("gen", "-m", "bedrock/m", "Hi", env=env)
     assert done.returncode == 2
     assert done.stderr.startswith(b"llmstream gen: cannot sign for bedrock (")
     assert says in done.stderr.decode()
@@ -243,15 +243,15 @@ def test_what_the_sdk_does_not_find(run, missing, says):
     assert done.stderr.count(b"\n") == 1
 
 
-def test_a_cloud_has_one_dialect(run):
-    done = run("gen", "-m", "bedrock/m", "--api", "chat", "Hi")
+def test_a_cloud_has_one_dialect(invoke):
+    done = invoke("gen", "-m", "bedrock/m", "--api", "chat", "Hi")
     assert (done.returncode, done.stderr) == (
         2,
         b"llmstream gen: bedrock has no --api chat: it speaks messages\n",
     )
 
 
-def test_a_dry_run_asks_no_sdk(run):
-    done = run("gen", "--dry-run", "-m", "bedrock/m", "Hi")
+def test_a_dry_run_asks_no_sdk(invoke):
+    done = invoke("gen", "--dry-run", "-m", "bedrock/m", "Hi")
     assert done.returncode == 0
     assert done.stdout.startswith(b"POST sdk:")

@@ -24,21 +24,21 @@ pytestmark = pytest.mark.clouds
 
 @bedrock
 @pytest.mark.parametrize("cut", [0, 10, -10])
-def test_an_answer_that_is_cut_is_told_from_a_whole_one(run, cut):
+def test_an_answer_that_is_cut_is_told_from_a_whole_one(invoke, cut):
     *whole, end, _ = eventstream.of_sse(messages("Hello"))
     with Provider([FRAMES, *whole, end[:cut], CLOSE]) as provider:
-        done = run("gen", "-m", "bedrock/m", "Hi", env=aws(provider.url))
+        done = invoke("gen", "-m", "bedrock/m", "Hi", env=aws(provider.url))
     assert (done.stdout, done.returncode) == (b"Hello", 5)
     assert b"breaks off after 5 characters" in done.stderr
 
 
 @bedrock
-def test_a_frame_whose_checksum_is_wrong_cuts_the_answer(run):
+def test_a_frame_whose_checksum_is_wrong_cuts_the_answer(invoke):
     frames = eventstream.of_sse(messages("Hello", "again"))
     broken = bytearray(frames[3])
     broken[-6] ^= 1
     with Provider([FRAMES, *frames[:3], bytes(broken), *frames[4:]]) as provider:
-        done = run("gen", "-m", "bedrock/m", "Hi", env=aws(provider.url))
+        done = invoke("gen", "-m", "bedrock/m", "Hi", env=aws(provider.url))
     assert (done.stdout, done.returncode) == (b"Hello", 5)
     assert b"Checksum mismatch" in done.stderr
 
@@ -47,14 +47,14 @@ def test_a_frame_whose_checksum_is_wrong_cuts_the_answer(run):
 @pytest.mark.parametrize(
     ("kind", "status"), [("validationException", 3), ("throttlingException", 4), ("internalServerException", 4)]
 )
-def test_an_error_instead_of_an_answer(run, kind, status):
+def test_an_error_instead_of_an_answer(invoke, kind, status):
     with Provider([FRAMES, eventstream.exception(kind, "no rivers today")]) as provider:
-        done = run("gen", "--retries", "0", "-m", "bedrock/m", "Hi", env=aws(provider.url))
+        done = invoke("gen", "--retries", "0", "-m", "bedrock/m", "Hi", env=aws(provider.url))
     assert (done.stdout, done.returncode) == (b"", status)
     assert f"the provider says: no rivers today ({kind})" in done.stderr.decode()
 
 
-def test_a_connection_that_is_lost_after_text_cuts_the_answer(run):
+def test_a_connection_that_is_lost_after_text_cuts_the_answer(invoke):
     said = threading.Event()
     with Provider([head(), *responses("Hello")[:2], said, RESET]) as provider:
         env = entra(provider.url)
@@ -70,46 +70,46 @@ def test_a_connection_that_is_lost_after_text_cuts_the_answer(run):
     assert len(provider.requests) == 1
 
 
-def test_the_rate_limits_wait_is_ours_and_not_the_sdks(run):
+def test_the_rate_limits_wait_is_ours_and_not_the_sdks(invoke):
     limit = reply(
         "429 Too Many Requests", b'{"error":{"message":"slow down"}}', "application/json", "Retry-After: 0.01"
     )
     with Provider(limit, [head(), *responses("Hello")]) as provider:
-        done = run("gen", "-m", "azure/m", "Hi", env=entra(provider.url))
+        done = invoke("gen", "-m", "azure/m", "Hi", env=entra(provider.url))
     assert (done.stdout, done.returncode) == (b"Hello\n", 0)
     assert b"the provider says: slow down (HTTP 429): trying again in 0.0 s (1)" in done.stderr
     with Provider(limit) as provider:
-        done = run("gen", "--retries", "0", "-m", "azure/m", "Hi", env=entra(provider.url))
+        done = invoke("gen", "--retries", "0", "-m", "azure/m", "Hi", env=entra(provider.url))
     assert (len(provider.requests), done.returncode) == (1, 4)
 
 
 @bedrock
-def test_an_error_that_is_itself_cut_may_pass(run):
+def test_an_error_that_is_itself_cut_may_pass(invoke):
     cut = head("500 Internal Server Error", "application/json", "Content-Length: 99") + b'{"mess'
     with Provider([cut, CLOSE], [FRAMES, *eventstream.of_sse(messages("Hello"))]) as provider:
-        done = run("gen", "-m", "bedrock/m", "Hi", env=aws(provider.url))
+        done = invoke("gen", "-m", "bedrock/m", "Hi", env=aws(provider.url))
     assert (done.stdout, done.returncode) == (b"Hello\n", 0)
     assert b"trying again" in done.stderr
 
 
-def test_a_token_that_is_refused_is_not_shown(run):
+def test_a_token_that_is_refused_is_not_shown(invoke):
     refusal = reply("401 Unauthorized", json.dumps({"error": {"message": f"bad token {TOKEN}"}}).encode())
     with Provider(refusal) as provider:
-        done = run("gen", "-m", "azure/m", "Hi", env=entra(provider.url))
+        done = invoke("gen", "-m", "azure/m", "Hi", env=entra(provider.url))
     assert done.returncode == 3
     assert done.stderr == b"llmstream gen: the provider says: bad token [key] (HTTP 401)\n"
 
 
-def test_the_token_follows_no_redirect(run):
+def test_the_token_follows_no_redirect(invoke):
     with Provider([head("307 Temporary Redirect", "text/plain", "Location: http://127.0.0.1:9/else")]) as provider:
-        done = run("gen", "-m", "azure/m", "Hi", env=entra(provider.url))
+        done = invoke("gen", "-m", "azure/m", "Hi", env=entra(provider.url))
     assert (len(provider.requests), done.returncode) == (1, 3)
 
 
-def test_nobody_listens(run):
+def test_nobody_listens(invoke):
     with Provider([]) as provider:
         pass
-    done = run("gen", "--retries", "0", "-m", "azure/m", "Hi", env=entra(provider.url))
+    done = invoke("gen", "--retries", "0", "-m", "azure/m", "Hi", env=entra(provider.url))
     assert (done.stdout, done.returncode) == (b"", 4)
     assert re.fullmatch(rb"llmstream gen: cannot reach azure: .*Connection refused\n", done.stderr)
 
@@ -118,10 +118,10 @@ def test_nobody_listens(run):
     ("option", "status", "script"),
     [("--first-token-timeout", 4, [HOLD]), ("--stall-timeout", 5, [head(), *responses("Hello")[:2], HOLD])],
 )
-def test_time_outs(run, option, status, script):
+def test_time_outs(invoke, option, status, script):
     with Provider(script) as provider:
         limit = "3" if option == "--first-token-timeout" else "0.3"  # the import of the SDK counts
-        done = run("gen", option, limit, "-m", "azure/m", "Hi", env=entra(provider.url))
+        done = invoke("gen", option, limit, "-m", "azure/m", "Hi", env=entra(provider.url))
         assert provider.client_left.wait(WAIT_S)
     assert done.returncode == status
     assert option.encode() in done.stderr
@@ -154,9 +154,9 @@ def authority(tmp_path_factory) -> tuple[ssl.SSLContext, str]:
     return context, path
 
 
-def test_a_certificate_that_is_not_trusted_is_not_tried_again(run, authority):
+def test_a_certificate_that_is_not_trusted_is_not_tried_again(invoke, authority):
     with Provider([HOLD], tls=authority[0]) as provider:
-        done = run("gen", "-m", "azure/m", "Hi", env=entra(provider.url))
+        done = invoke("gen", "-m", "azure/m", "Hi", env=entra(provider.url))
         assert provider.requests == []
     assert (done.stdout, done.returncode, done.stderr.count(b"\n")) == (b"", 4, 1)
     assert b"certificate verify failed" in done.stderr

@@ -2,21 +2,20 @@
 
     python -m tests.support.faults
 
-runs every row in a process of its own, and prints the table with what it came to.
+runs every row and prints the table of the outcomes.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ..conftest import LLMSTREAM, at
-from .limits import RUN_S
+from ..conftest import at
+from .invoking import invoke
 from .loopback import DIALECTS, HOLD, RESET, Provider, Step, frame, head, reply
 
 TEXT = ("Hello, ", "wörld")
@@ -283,13 +282,11 @@ def chunk(data: bytes) -> bytes:
 
 
 def run(fault: Fault) -> Outcome:
-    """Runs a row in a process."""
+    """Runs a row: a provider on loopback, and the command line in this process."""
     with Provider(*fault.scripts) as provider:
-        command = [*LLMSTREAM, "gen", "-n", "--api", fault.api, "-m", MODELS[fault.api], *fault.args, "Hi"]
+        args = ["gen", "-n", "--api", fault.api, "-m", MODELS[fault.api], *fault.args, "Hi"]
         started = time.monotonic()
-        done = subprocess.run(
-            command, capture_output=True, stdin=subprocess.DEVNULL, env=at(provider.url), timeout=RUN_S
-        )
+        done = invoke(args, at(provider.url))
         milliseconds = (time.monotonic() - started) * 1000
         requests = len(provider.requests)
     return Outcome(done.stdout.decode(), done.returncode, done.stderr.decode().splitlines(), requests, milliseconds)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager
 from unittest.mock import patch
@@ -28,7 +29,9 @@ class _Program(click.Command):
     def main(self, args: Sequence[str], **more: object) -> int:  # type: ignore[override]
         click.formatting.FORCED_WIDTH = None  # like sys.stdout, it is CliRunner's, who restores it at the end
         stdio.take_stdout()
-        return run(list(args))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # a command leaves open what the end of its process closes
+            return run(list(args))
 
 
 def invoke(
