@@ -1,4 +1,4 @@
-"""`llmstream code`: what stands inside fenced code blocks, as it streams."""
+"""`llmstream code`: the content of fenced code blocks, as it streams."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NAME = "code"
 @click.argument("file", nargs=-1)
 @click.option("-l", "--language", metavar="LANG", help="Only blocks in LANG; py is python, sh and bash are shell, ...")
 @click.option("-k", "--count", type=click.IntRange(min=1), metavar="N", help="The N-th block, not the first.")
-@click.option("--all", "every", is_flag=True, help="All blocks, one behind the other.")
+@click.option("--all", "every", is_flag=True, help="All blocks, one after the other.")
 def command(file: tuple[str, ...], language: str | None, count: int | None, every: bool) -> None:
     """Print the code in the first fenced block of FILEs or stdin while it arrives, and exit at the block's end.
 
@@ -38,7 +38,7 @@ def command(file: tuple[str, ...], language: str | None, count: int | None, ever
 
 
 def _read(source: stdio.Input, code: Code) -> None:
-    """Reads one input. The producer is told to stop before the last piece is written."""
+    """Reads one input. At the block's end it closes the input before it writes, to stop the producer early."""
     while not code.done and (chunk := source.read()):
         data = code.feed(chunk)
         if code.done:

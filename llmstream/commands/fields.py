@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,9 @@ from ..core.json.path import compile_path
 from ..core.text import Utf8Decoder, encode, looks_like_utf16
 from ..errors import Incomplete, NotFound, ReaderGone, UsageError
 from .types import size
+
+if TYPE_CHECKING:
+    from ..core.json.ng import NgFields
 
 NAME = "fields"
 TSV = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
@@ -102,7 +105,7 @@ class _Run:
 
     def _line(self, match: Match) -> str:
         text = plain_text(match[2])
-        if self._end == "\0" in text:
+        if self._end == "\0" and "\0" in text:
             self._faulty = True
             self._notes.append(f"the value at {normalized_path(match[1])} has a NUL: left out, --raw prints it")
             return ""
@@ -110,19 +113,19 @@ class _Run:
 
 
 def _hint(missing: list[str], head: bytes) -> str:
-    """Returns what to do about the missing paths, if the first bytes of the input or a path's name tells that."""
+    """Returns a hint for missing paths: the input is UTF-16, by its first bytes, or a path is a file's name."""
     if looks_like_utf16(head):
         return ": it looks like UTF-16: iconv -f UTF-16 -t UTF-8 converts it"
     file = next(filter(os.path.isfile, missing), "")
     return f": {file} is a file: use llmstream {NAME} PATH < {file}" if file else ""
 
 
-def _core(paths: tuple[str, ...], options: dict[str, Any]) -> Any:
-    if not options["ng"]:
-        return Fields(_compiled(paths, compile_path), options["max_size"], follow=options["follow"])
-    from ..core.json.ng import NgFields, compile_ng
+def _core(paths: tuple[str, ...], options: dict[str, Any]) -> Fields | NgFields:
+    if options["ng"]:
+        from ..core.json.ng import NgFields, compile_ng
 
-    return NgFields(_compiled(paths, compile_ng), options["max_size"])
+        return NgFields(_compiled(paths, compile_ng), options["max_size"])
+    return Fields(_compiled(paths, compile_path), options["max_size"], follow=options["follow"])
 
 
 def _compiled(paths: tuple[str, ...], compile: Callable[[str], Any]) -> list[Any]:
@@ -130,10 +133,10 @@ def _compiled(paths: tuple[str, ...], compile: Callable[[str], Any]) -> list[Any
     for path in paths:
         try:
             compiled.append(compile(path))
-        except UsageError as error:
+        except UsageError:
             if os.path.isfile(path):
                 raise UsageError(f"{path} is a file, not a JSONPath: use llmstream {NAME} PATH < {path}") from None
-            raise error
+            raise
     return compiled
 
 

@@ -1,4 +1,4 @@
-"""`llmstream text`: any provider's raw stream to plain text, or to our events."""
+"""`llmstream text`: a raw stream of any provider as plain text, or as llmstream's events."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..dialects.detect import StreamReader
 from ..errors import Error, OutputFailed
 
 NAME = "text"
-GRACE = 2.0  # seconds for what may follow the end mark
+GRACE_S = 2.0  # for frames that may follow the end mark
 
 
 @click.command(NAME)
@@ -25,9 +25,8 @@ GRACE = 2.0  # seconds for what may follow the end mark
 def command(file: tuple[str, ...], events: bool, no_newline: bool) -> None:
     """Print the text in a raw stream while it arrives: what curl gets from a provider, or what an agent prints.
 
-    Each FILE, or stdin, is one stream. Known are the events of OpenAI (Chat Completions, Responses), Anthropic, Gemini
-    and of what is compatible with them, Ollama's lines, `gen --events`, `claude -p --output-format stream-json`
-    and `codex exec --json`.
+    Each FILE, or stdin, is one stream: the events of OpenAI (Chat Completions, Responses), Anthropic, Gemini and
+    compatible servers, Ollama's lines, `gen --events`, `claude -p --output-format stream-json` or `codex exec --json`.
 
     \b
     curl -sN http://localhost:11434/api/generate -d '{"model":"qwen3","prompt":"Hi"}' | llmstream text
@@ -36,7 +35,7 @@ def command(file: tuple[str, ...], events: bool, no_newline: bool) -> None:
     """
     stdio.require_stdout()
     for source in stdio.open_operands(file):
-        reader = StreamReader(GRACE)
+        reader = StreamReader(GRACE_S)
         if events:
             _write_events(source, reader)
         else:
@@ -44,12 +43,12 @@ def command(file: tuple[str, ...], events: bool, no_newline: bool) -> None:
         if reader.exchange is not None:
             if reader.exchange.warning:
                 stdio.note(NAME, reader.exchange.warning)
-            if wrong := report.verdict(reader.exchange.finish, limited=False):
-                raise wrong
+            if error := report.verdict(reader.exchange.finish, limited=False):
+                raise error
 
 
 def _batches(source: stdio.Input, reader: StreamReader) -> Iterator[list[Event]]:
-    """The events, a list per arrival; raises what kept the answer from being whole."""
+    """Yields the events, a list for each chunk; raises the error of an answer that is not complete."""
     while not reader.over:
         deadline = reader.deadline()
         chunk = source.read(None if deadline is None else max(0.0, deadline - time.monotonic()))

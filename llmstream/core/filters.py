@@ -1,6 +1,6 @@
 """The filters of the library: they take chunks of str or bytes and return values.
 
-`api.filters` drives them over a source; Filter says how.
+`api.filters` drives them over a source, as Filter describes it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from .surrogates import REPLACEMENT, Joiner
 from .text import Utf8Decoder, original
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 T_co = TypeVar("T_co", covariant=True)
 Chunk = str | bytes
 ReportCallback = Callable[[str], object]  # is called with one sentence
@@ -81,11 +82,11 @@ class ChunkDecoder:
         return self._decoder.feed(bytes(chunk))
 
     def data(self, chunk: Chunk) -> bytes:
-        """Returns the bytes of chunk, those of a cut character excepted."""
+        """Returns the bytes of chunk; a str without the half of a surrogate pair at its end."""
         return chunk if isinstance(chunk, bytes) else original(self.text(chunk))
 
     def close(self) -> str:
-        """Returns what stands for half a character at the end."""
+        """Ends the input; returns the replacement for half a character at its end."""
         return REPLACEMENT if self._joiner.close() else self._decoder.close()
 
 
@@ -107,43 +108,55 @@ class Reports:
             self._first = report
 
     def judge(self) -> None:
-        """Raises Incomplete with what was reported."""
+        """Raises Incomplete with the first report, if there is one."""
         if self._first:
             raise Incomplete(self._first + (f" (and {self._others} more)" if self._others else ""))
 
 
-class _ReportingFilter:
-    """Base of the filters that report what was wrong."""
+class _Core(Protocol[T_co]):
+    """What a filter of `core.json` is: text in, items out."""
 
-    def __init__(self, reports: Reports) -> None:
-        self._chunks, self._reports = ChunkDecoder(), reports
+    @property
+    def done(self) -> bool: ...
+
+    def feed(self, text: str) -> Iterable[T_co]: ...
+
+    def close(self) -> Iterable[T_co]: ...
+
+
+class _JsonFilter(Generic[Item, T]):
+    """Base of the filters over JSON: a subclass makes values of the core's items, in `_values`."""
+
+    _values: Callable[[Iterable[Item]], Iterable[T]]
+
+    def __init__(self, core: _Core[Item], reports: Reports) -> None:
+        self._chunks, self._core, self._reports = ChunkDecoder(), core, reports
 
     @property
     def done(self) -> bool:
-        return False
+        return self._core.done
+
+    def feed(self, chunk: Chunk) -> Iterable[T]:
+        return self._values(self._core.feed(self._chunks.text(chunk)))
+
+    def close(self) -> Iterable[T]:
+        return self._values(self._core.close())
 
     def judge(self) -> None:
         self._reports.judge()
 
 
-class ParsedObjects(_ReportingFilter, Generic[T]):
+class ParsedObjects(_JsonFilter[str, T]):
     """JSON objects, each as `parse` makes it of its text; the options are those of ObjectsFilter."""
 
     def __init__(
         self, parse: Callable[[str], T], max_size: int, fenced: bool, repair: bool, partial: bool, reports: Reports
     ) -> None:
-        super().__init__(reports)
+        super().__init__(ObjectsFilter(max_size, fenced, repair, partial, self._report), reports)
         self._parse, self._repair = parse, repair
-        self._filter = ObjectsFilter(max_size, fenced, repair, partial, self._report)
 
-    def feed(self, chunk: Chunk) -> Iterator[T]:
-        return self._values(self._filter.feed(self._chunks.text(chunk)))
-
-    def close(self) -> Iterator[T]:
-        return self._values(self._filter.close())
-
-    def _values(self, texts: Iterator[str]) -> Iterator[T]:
-        for text in texts:
+    def _values(self, items: Iterable[str]) -> Iterator[T]:
+        for text in items:
             try:
                 yield self._parse(text)
             except RecursionError:
@@ -158,28 +171,13 @@ class ParsedObjects(_ReportingFilter, Generic[T]):
         self._reports.add(fault.report("object") + hint)
 
 
-class _SelectedValues(_ReportingFilter):
-    """Base of the filters over Fields."""
-
-    def __init__(self, core: Fields, paths: int, first: bool, reports: Reports) -> None:
-        super().__init__(reports)
-        self._filter = FieldsFilter(core, paths, first, lambda fault: reports.add(fault.report("document")))
-
-    @property
-    def done(self) -> bool:
-        return self._filter.done
-
-
-class ParsedFields(_SelectedValues):
+class ParsedFields(_JsonFilter[Match | Piece, Field]):
     """The values at the core's paths; with `first`, the first one of each path."""
 
-    def feed(self, chunk: Chunk) -> list[Field]:
-        return self._fields(self._filter.feed(self._chunks.text(chunk)))
+    def __init__(self, core: Fields, paths: int, first: bool, reports: Reports) -> None:
+        super().__init__(FieldsFilter(core, paths, first, lambda fault: reports.add(fault.report("document"))), reports)
 
-    def close(self) -> list[Field]:
-        return self._fields(self._filter.close())
-
-    def _fields(self, items: list[Match | Piece]) -> list[Field]:
+    def _values(self, items: Iterable[Match | Piece]) -> list[Field]:
         fields: list[Field] = []
         for item in items:
             assert isinstance(item, tuple)  # the core does not follow
@@ -191,19 +189,13 @@ class ParsedFields(_SelectedValues):
         return fields
 
 
-class FollowedString(_SelectedValues):
+class FollowedString(_JsonFilter[Match | Piece, str]):
     """The first string at the core's path, piece by piece; a value of another type as its JSON."""
 
     def __init__(self, core: Fields, reports: Reports) -> None:
-        super().__init__(core, 1, True, reports)
+        super().__init__(FieldsFilter(core, 1, True, lambda fault: reports.add(fault.report("document"))), reports)
 
-    def feed(self, chunk: Chunk) -> list[str]:
-        return self._texts(self._filter.feed(self._chunks.text(chunk)))
-
-    def close(self) -> list[str]:
-        return self._texts(self._filter.close())
-
-    def _texts(self, items: list[Match | Piece]) -> list[str]:
+    def _values(self, items: Iterable[Match | Piece]) -> list[str]:
         texts = [item.text if isinstance(item, Piece) else plain_text(item[2]) for item in items]
         return [text for text in texts if text]
 
@@ -235,14 +227,15 @@ class TextFilter:
         return [text] if text else []
 
 
-class CodeBlocks(_ReportingFilter):
+class CodeBlocks:
     """Complete fenced code blocks, in a language or any (None); `max_size` bounds one, in characters."""
 
+    done = False
+
     def __init__(self, name: str | None, max_size: int, reports: Reports) -> None:
-        super().__init__(reports)
         self._only = None if name is None else language(name)
-        self._max_size = max_size
-        self._fences = Fences()
+        self._max_size, self._reports = max_size, reports
+        self._chunks, self._fences = ChunkDecoder(), Fences()
         self._language = ""
         self._content: list[str] | None = None  # of the open block; None outside of blocks and in others
         self._size = 0  # characters in it
@@ -252,6 +245,9 @@ class CodeBlocks(_ReportingFilter):
 
     def close(self) -> list[Block]:
         return self._blocks(self._fences.feed(self._chunks.close()) + self._fences.close())
+
+    def judge(self) -> None:
+        self._reports.judge()
 
     def _blocks(self, events: list[FenceEvent]) -> list[Block]:
         blocks: list[Block] = []

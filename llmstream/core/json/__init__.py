@@ -4,8 +4,7 @@
     documents  finds documents in text and recovers from broken ones (`recovery`)
     objects    the complete objects in a text; `fenced`: those in its code blocks; `frames`: as a dialect's frames
     fields     the values at JSONPaths (`path`), by `automaton` and `extract`; `ng`: in jsonpath-ng's dialect
-    objects_filter, fields_filter
-               what commands and library share of handling the results; `repair`: broken objects repaired
+    objects_filter, fields_filter   the results as commands and library use them; `repair`: broken objects as valid JSON
 
 Fast paths. Three kinds of text need no walk by states. Each fast path proves that its text is valid JSON, or leaves it
 to the states; what comes out is the same either way, and the tests compare them at every cut.

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from .bulk import BulkValues
-from .grammar import Step, elements_run, members_run
+from .grammar import Matcher, elements_run, end, members_run
 from .path import Path, Segment
 
 Item = tuple[int, int]  # (number of the path, segments done)
@@ -49,7 +49,7 @@ class Node:
         self._by_index = any(segment.indices or segment.slices for segment in segments)
         self._members: dict[str, Node | None] = {}
         self._calls = 0  # of skip_members
-        self._run: Step | None = None
+        self._run: Matcher | None = None
 
     def _child(self, key: str | int) -> Node | None:
         bag: Bag = {}
@@ -105,14 +105,14 @@ class Node:
             if self._calls < COMPILE_AFTER or (others is not None and others.selects):
                 return i
             self._run = members_run(tuple(self._names), others is None)
-        return self._run(text, i, n)
+        return end(self._run(text, i, n))
 
     def skip_scalars(self, text: str, i: int, n: int) -> int:
         """Skips all elements of an array if they are scalars and no path can select one; returns i if not."""
         child = self.elements()
         if child is None or child.selects or self.from_end:
             return i
-        stop = elements_run(False)(text, i, n)
+        stop = end(elements_run(False)(text, i, n))
         return stop if stop > i and text[stop - 1] != "," else i
 
     @cached_property

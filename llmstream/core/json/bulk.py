@@ -26,8 +26,8 @@ class BulkObjects:
     """Guesses where objects end and decodes them: `decode` returns an object's minified text."""
 
     def __init__(self) -> None:
-        # After a failed guess nothing is tried up to the guessed end, so that no text is decoded twice. The index is
-        # one of the chunk at hand, which is told from the one before by identity: that costs nothing.
+        # After a failed guess nothing is tried up to the guessed end, so that no text is decoded twice. The guessed end
+        # is an index in one chunk, which is recognised by its identity: comparing long texts would cost too much.
         self._chunk = ""
         self._silent_to = 0
 

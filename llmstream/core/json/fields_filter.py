@@ -1,6 +1,6 @@
-"""The values at JSONPaths as commands and library share them: Matches, unescaped Pieces, and which paths have none.
+"""How commands and library handle the values at JSONPaths: the first of each path, or all; strings unescaped.
 
-A command renders them, the library parses them.
+A command prints the values, the library parses them.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class FieldsFilter:
         return self._first and not self.missing and not self._in_string
 
     def feed(self, text: str) -> list[Match | Piece]:
-        """Returns what text completes."""
+        """Returns the matches and pieces that text completes."""
         return self._select(self._core.feed(text))
 
     def close(self) -> list[Match | Piece]:
-        """Ends the input; returns what its end completes."""
+        """Ends the input; returns the matches that its end completes."""
         return self._select(self._core.close())
 
     def _select(self, results: Results) -> list[Match | Piece]:

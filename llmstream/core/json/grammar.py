@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import cache
 
 Step = Callable[[str, int, int], int]  # (text, i, n): takes some of text[i:n] and returns the index behind it
+Matcher = Callable[[str, int, int], re.Match[str] | None]  # (text, i, n): matches from text[i] on, within text[i:n]
 
 _SPACE = r"[ \t\n\r]*+"
 _PLAIN = r'[^"\\\x00-\x1f\udc80-\udcff]*+'
@@ -38,7 +39,7 @@ def _flat(scalar: str, *, objects: bool = True) -> str:
 
 
 @cache
-def members_run(excluded: tuple[str, ...] = (), flat: bool = True) -> Step:
+def members_run(excluded: tuple[str, ...] = (), flat: bool = True) -> Matcher:
     """Returns a matcher for members, each with its comma or last in its object.
 
     It stops at a member whose key is in `excluded` or, where any is, has an escape. With `flat` a value may be an
@@ -48,19 +49,17 @@ def members_run(excluded: tuple[str, ...] = (), flat: bool = True) -> Step:
     key = rf'"{_BODY}"'
     if excluded:
         key = rf'"(?!(?:{"|".join(map(re.escape, excluded))})"){_PLAIN}"'
-    run = re.compile(rf"(?:{_SPACE}{key}{_SPACE}:{_SPACE}{value}{_SPACE}(?:,|(?=\}})))*+").match
-    return lambda text, i, n: end(run(text, i, n))
+    return re.compile(rf"(?:{_SPACE}{key}{_SPACE}:{_SPACE}{value}{_SPACE}(?:,|(?=\}})))*+").match
 
 
 @cache
-def elements_run(flat: bool = True, objects: bool = True) -> Step:
+def elements_run(flat: bool = True, objects: bool = True) -> Matcher:
     """Returns a matcher for elements, each with its comma or last in its array.
 
     With `flat` an element may be an array of scalars or, with `objects`, an object of scalars, else only a scalar.
     """
     value = _flat(SCALAR, objects=objects) if flat else SCALAR
-    run = re.compile(rf"(?:{_SPACE}{value}{_SPACE}(?:,|(?=\])))*+").match
-    return lambda text, i, n: end(run(text, i, n))
+    return re.compile(rf"(?:{_SPACE}{value}{_SPACE}(?:,|(?=\])))*+").match
 
 
 def end(match: re.Match[str] | None) -> int:

@@ -1,6 +1,6 @@
-"""The JSON objects of a text as commands and library share them: as text, and broken ones with what became of them.
+"""How commands and library handle the JSON objects of a text: broken ones are closed, repaired or skipped.
 
-A command prints the text, the library parses it; each words its own reports.
+A command prints an object's text, the library parses it; each words its own reports.
 """
 
 from __future__ import annotations
@@ -28,15 +28,16 @@ class ObjectsFilter:
     def __init__(
         self, max_size: int, fenced: bool, repair: bool, partial: bool, on_fault: Callable[[Fault, str], object]
     ) -> None:
+        self.done = False
         self._core = _core(max_size, fenced, repair)
         self._repair, self._partial, self._on_fault = repair, partial, on_fault
 
     def feed(self, text: str) -> Iterator[str]:
-        """Returns the objects that text completes; take them before the next call."""
+        """Returns the objects that text completes; they must be taken before the next call."""
         return self._texts(self._core.feed(text))
 
     def close(self) -> Iterator[str]:
-        """Ends the input; returns what its end leaves."""
+        """Ends the input; returns the object that its end cuts, if `partial` or `repair` makes it complete."""
         return self._texts(self._core.close())
 
     def _texts(self, results: list[str | Fault]) -> Iterator[str]:

@@ -164,7 +164,7 @@ def _expressions(query: Any) -> Iterator[Any]:
 
 
 def _correct(part: Any) -> None:
-    """Corrects what jsonpath-rfc9535 reads otherwise than the RFC; raises ValueError where the RFC has no meaning.
+    """Corrects an expression that jsonpath-rfc9535 reads otherwise than the RFC; raises ValueError for an invalid one.
 
     `!@.a == 1` and `1 == 1 == 1` compare the result of a test. `@` alone tests existence and always holds: the library
     asks whether the value is true.
@@ -183,7 +183,7 @@ def _correct(part: Any) -> None:
 
 @cache
 def _evaluator() -> tuple[Callable[[Any, object, object], object], type[Exception]]:
-    """Loads the library's evaluation, which only filters need; returns a function and what that may raise."""
+    """Imports the library, which only filters need; returns a function that evaluates one, and the error it raises."""
     import jsonpath_rfc9535 as rfc
     from jsonpath_rfc9535.filter_expressions import FilterContext
 

@@ -164,12 +164,12 @@ class Scanner:
         if len(self.stack) == self.watched_depth:
             return self.skip_elements(text, i, n)
         # A run does not report that it met a key, so the states take the first object.
-        return elements_run(True, self.has_members)(text, i, n)
+        return end(elements_run(True, self.has_members)(text, i, n))
 
     def _skip_members(self, text: str, i: int, n: int) -> int:
         if len(self.stack) == self.watched_depth:
             return self.skip_members(text, i, n)
-        return members_run()(text, i, n)
+        return end(members_run()(text, i, n))
 
     def _colon(self, text: str, i: int, n: int) -> int:
         i = end(space(text, i, n))
