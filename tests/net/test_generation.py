@@ -11,6 +11,7 @@ from llmstream.core.stop.stops import Stops
 from llmstream.core.timing import Timeouts
 from llmstream.errors import Incomplete, Refused, Unavailable
 from llmstream.net.resume import of
+from llmstream.providers.registry import OFFSET
 
 from ..support.loopback import DONE, chat_end, chat_text
 from ..support.transport import TARGET, ScriptedTransport, started
@@ -339,7 +340,7 @@ def test_a_redirect_elsewhere_or_nowhere_is_an_answer(transport, location):
 
 
 def going_on(transport: ScriptedTransport, **more: object):
-    target = TARGET._replace(resume="replay")
+    target = TARGET._replace(row=TARGET.row._replace(resume=OFFSET))
     generation = started(transport, target=target, resume=of(target), **more)
     transport.last.arrive(chat_text("Hello"))
     transport.last.finish("reset")
@@ -372,7 +373,7 @@ def test_the_server_is_told_that_the_rest_is_not_wanted(transport):
 
 
 def test_a_stall_is_a_cut_and_a_pause_is_none(transport):
-    target = TARGET._replace(resume="replay")
+    target = TARGET._replace(row=TARGET.row._replace(resume=OFFSET))
     generation = started(transport, Timeouts(stall=10.0), target=target, resume=of(target), stops=stops(seconds=50.0))
     transport.last.arrive(chat_text("Hello"))
     generation.pause(True)
