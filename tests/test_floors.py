@@ -1,7 +1,8 @@
-"""The house's floors: imports point down only, and the lower floors know nothing of the world.
+"""The floors of the package: imports point down only, and the cores know nothing of the world.
 
-Imports within functions count as well; those by a name that is made up at run time cannot be seen. What the package
-itself names for type checkers only, its face, is no import: it loads them when they are asked for.
+Imports within functions count, and so do those for type checkers. A call of `import_module` counts as an import of
+every module of the rooms in COMPUTED. The package itself loads its rooms by name when a program asks for them; its
+`__version__` is a constant, and to import it loads no room.
 """
 
 from __future__ import annotations
@@ -16,27 +17,25 @@ import llmstream
 
 PACKAGE = Path(llmstream.__file__).parent
 
-FLOORS = {  # the longest name that fits a module says its floor
-    "__main__": 7,
-    "cli": 7,
-    "commands": 6,
-    "serve": 5,
-    "serve.generation": 6,
-    "api": 6,
-    "commands.stop_options": 5,
-    "commands.types": 5,
+FLOORS = {  # by the first part of a module's name
+    "": 7, "cli": 7, "__main__": 7,
+    "commands": 6, "serve": 6, "api": 6,
     "batch": 5,
-    "request": 4,
-    "config": 4,
+    "request": 4, "config": 4,
     "net": 3,
     "providers": 2,
-    "dialects": 1,
-    "core": 1,
-    "errors": 0,
-    "stdio": 0,
-    "": 0,
-}
+    "dialects": 1, "core": 1,
+    "errors": 0, "stdio": 0,
+}  # fmt: skip
+DOORS = ("commands", "serve", "api")
 WORLDLESS = ("core", "dialects")
+COMPUTED = {  # rooms whose modules import_module loads, by the module that calls it
+    "": ("api", "core", "errors"),
+    "cli": ("commands",),
+    "dialects": ("dialects",),
+    "dialects.detect": ("dialects",),
+    "net.clients": (),  # packages of others
+}
 WORLD = {
     *("os", "sys", "io", "pathlib", "shutil", "tempfile", "fcntl", "subprocess", "signal", "threading"),
     *("socket", "select", "selectors", "ssl", "http", "urllib", "asyncio", "pycurl", "openai", "anthropic"),
@@ -53,13 +52,23 @@ def name_of(path: Path) -> str:
 
 PATHS = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 TREES = {name: ast.parse(path.read_text(encoding="utf-8"), path) for name, path in PATHS.items()}
-TREES[""].body = [node for node in TREES[""].body if not isinstance(node, ast.If)]
+
+
+def room(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def called(node: ast.AST) -> str:
+    """The name of the function that a node calls, "" if it calls none."""
+    function = node.func if isinstance(node, ast.Call) else None
+    return getattr(function, "attr", getattr(function, "id", ""))
 
 
 def imports(name: str) -> tuple[set[str], set[str]]:
     """What a module imports: modules of the package, by their names below it, and all others."""
     own, other = set(), set()
-    package = name.split(".") if PATHS[name].stem == "__init__" else name.split(".")[:-1]
+    parts = [part for part in name.split(".") if part]
+    package = parts if PATHS[name].stem == "__init__" else parts[:-1]
     for node in ast.walk(TREES[name]):
         if isinstance(node, ast.Import):
             other |= {alias.name for alias in node.names}
@@ -69,28 +78,57 @@ def imports(name: str) -> tuple[set[str], set[str]]:
             base = package[: len(package) - node.level + 1] + (node.module.split(".") if node.module else [])
             for alias in node.names:
                 module = ".".join([*base, alias.name])
-                own.add(module if module in PATHS else ".".join(base))
-    assert not any(module.partition(".")[0] == "llmstream" for module in other), "imports within are relative"
+                if module != "__version__":
+                    own.add(module if module in PATHS else ".".join(base))
+        elif called(node) in ("import_module", "__import__"):
+            assert name in COMPUTED, f"{name} imports a module by name: say in COMPUTED which rooms it may be of"
+            own |= {module for module in PATHS if room(module) in COMPUTED[name] and module != name}
+    assert not any(room(module) == "llmstream" for module in other), "imports within are relative"
     return own - {name}, other
 
 
+IMPORTS = {name: imports(name) for name in PATHS}
+
+
+def loaded(name: str) -> set[str]:
+    """A module and all modules of the package that it loads, directly or through others."""
+    names, queue = {name}, [name]
+    for module in queue:
+        new = IMPORTS[module][0] - names
+        names |= new
+        queue += new
+    return names
+
+
 def floor(name: str) -> int:
-    fitting = [prefix for prefix in FLOORS if f"{name}.".startswith(f"{prefix}.")]
-    assert fitting or not name, f"{name} has no floor: give it one in FLOORS"
-    return FLOORS[max(fitting, key=len)] if name else FLOORS[""]
+    assert room(name) in FLOORS, f"{name} has no floor: which room does it belong to?"
+    return FLOORS[room(name)]
 
 
 @pytest.mark.parametrize("name", PATHS)
 def test_imports_point_down(name):
-    assert [module for module in imports(name)[0] if floor(module) > floor(name)] == []
+    assert [module for module in loaded(name) if floor(module) > floor(name)] == []
+
+
+@pytest.mark.parametrize("name", [name for name in PATHS if room(name) in DOORS])
+def test_no_door_imports_another(name):
+    assert {room(module) for module in loaded(name)} & set(DOORS) == {room(name)}
 
 
 def test_no_imports_in_circles():
-    tuple(TopologicalSorter({name: imports(name)[0] for name in PATHS}).static_order())
+    by_name = {name: {module for module in IMPORTS[name][0] if name not in COMPUTED} for name in PATHS}
+    tuple(TopologicalSorter(by_name).static_order())
 
 
-@pytest.mark.parametrize("name", [name for name in PATHS if name.startswith(WORLDLESS)])
+@pytest.mark.parametrize("name", [name for name in PATHS if room(name) in WORLDLESS])
 def test_cores_know_nothing_of_the_world(name):
-    assert {module.partition(".")[0] for module in imports(name)[1]} & WORLD == set()
-    calls = [node.func for node in ast.walk(TREES[name]) if isinstance(node, ast.Call)]
-    assert {call.id for call in calls if isinstance(call, ast.Name)} & DEEDS == set()
+    modules = loaded(name)
+    assert {room(module) for module in modules} <= {*WORLDLESS, "errors"}
+    assert {room(package) for module in modules for package in IMPORTS[module][1]} & WORLD == set()
+    calls = {called(node) for node in ast.walk(TREES[name]) if isinstance(getattr(node, "func", None), ast.Name)}
+    assert calls & DEEDS == set()
+
+
+def test_every_room_of_the_table_exists():
+    assert {room(name) for name in PATHS} == FLOORS.keys()
+    assert COMPUTED.keys() <= PATHS.keys()

@@ -101,3 +101,15 @@ def test_features_of_a_request_load_their_own_modules_only():
         modules = llmstream("gen", "--schema", "name", "--attach", str(ROOT / "LICENSE"), "Hi", env=env)
     assert modules & FEATURES == existing("core.schema", "request.attachments")
     assert not (modules & HEAVY) - imported("import pycurl")
+
+
+def test_a_stream_with_configured_defaults_loads_no_click(tmp_path):
+    path = tmp_path / "config.toml"
+    with Provider([head(), *DIALECTS["chat"]("Hello")]) as provider:
+        path.write_text(f'[providers.w]\nbase_url = "{provider.url}"\n[providers.w.defaults]\ntemperature = 0\n')
+        code = "import llmstream; assert llmstream.stream('Hi', 'w/m').read() == 'Hello'"
+        modules = imported(code, env=environment(LLMSTREAM_CONFIG=str(path)))
+        assert provider.requests[0].json["temperature"] == 0
+    assert "llmstream.request.layers" in modules
+    assert not [name for name in modules if name.partition(".")[0] in ("click", "openai", "anthropic")]
+    assert not [name for name in modules if name.startswith(("llmstream.commands", "llmstream.cli", "llmstream.serve"))]

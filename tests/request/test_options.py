@@ -1,152 +1,209 @@
-"""What options put into the body of a request: the table of the manual page, and each body against the SDKs' types."""
+"""The table of options: every door takes a value, or refuses it, by the same row."""
 
 from __future__ import annotations
 
 import json
+from typing import get_type_hints
 
 import pytest
 
-from ..support import docs, options
-from ..support.options import APIS, OPTIONS, PREFILLED, send
-from ..support.sdk_types import unlike
+from llmstream.api.base import prepare
+from llmstream.api.options import Options
+from llmstream.batch.rows import Rows
+from llmstream.core.request import Request
+from llmstream.errors import UsageError
+from llmstream.request import kinds
+from llmstream.request.options import COMMAND, DOORS, FILE, HTTP, OPTIONS, PYTHON, RECORD, RIVALS, add_layer, at
 
-# Claude's 4.5 models take a temperature, their successors and so the SDK's types do not.
-GONE = {("-t", "messages"): ["temperature"]}
+from ..conftest import environment
+
+WRONG = {  # a value that no row of the kind takes, and the end of the message about it
+    kinds.Flag: (5, "must be true or false, not 5"),
+    kinds.Integer: (1.5, "must be a whole number"),
+    kinds.Number: ("hot", 'must be a number, not "hot"'),
+    kinds.Seconds: (-1, "must be a number of seconds, 0 or more, not -1"),
+    kinds.Choice: ("hihg", "must be one of "),
+    kinds.Text: (5, "must be a string, not 5"),
+    kinds.TextOrFile: (5, "must be a string, not 5"),
+    kinds.Model: (5, "must be a string, not 5"),
+    kinds.Texts: ([5], "must be a string or an array of strings, not [5]"),
+    kinds.Files: ([5], "must be a string or an array of strings, not [5]"),
+    kinds.Schema: (5, "must be an object or fields such as 'name, age int', not 5"),
+    kinds.Items: (5, "must be an array, not 5"),
+    kinds.Fields: (5, "must be an object of body fields, not 5"),
+    kinds.Callback: (5, "must be a function, and not an async one, not 5"),
+    kinds.Conditions: (5, "must be a mapping of stop conditions, not 5"),
+}
 
 
-@pytest.fixture(scope="session")
-def sent(tmp_path_factory):
-    return options.every_option(tmp_path_factory.mktemp("options"))
+def by_door(door: str) -> object:
+    return pytest.mark.parametrize("row", at(door), ids=[row.name for row in at(door)])
 
 
-def test_the_table_of_the_page_equals_the_bodies_sent(sent):
-    page = [line for line in docs.page("llmstream-gen").sections["PROTOCOLS"] if line.startswith(".It ")]
-    assert page[1:] == options.mdoc(options.table(sent))
+def test_rows_are_complete():
+    for name, row in OPTIONS.items():
+        assert row.name == name
+        assert row.help.endswith("."), name
+        assert set(row.doors) <= set(DOORS), name
+        shown = row.metavar or row.kind.choices or row.kind.is_flag
+        assert (COMMAND not in row.doors) or shown, f"{name} has no metavar"
+    assert len({row.long for row in at(COMMAND)}) == len(at(COMMAND))
+    assert RIVALS.keys() | set(RIVALS.values()) <= OPTIONS.keys()
 
 
-@pytest.mark.parametrize("api", APIS)
-@pytest.mark.parametrize("row", ["", *OPTIONS])
-def test_the_sdk_s_types_describe_each_body(sent, row, api):
-    found = sent[row][api]
-    if found.body is None:  # told before anything was sent, in one line
-        assert (found.status, found.stderr.count("\n")) == (2, 1)
-        assert found.stderr.startswith("llmstream gen: ")
-        return
-    assert found.status == 0, found.stderr
-    assert unlike(api, found.body) == GONE.get((row, api), [])
+def test_every_kind_has_a_wrong_value_here():
+    assert {type(row.kind) for row in OPTIONS.values()} <= WRONG.keys()
 
 
-@pytest.mark.parametrize("api", APIS)
+@by_door(PYTHON)
+def test_python_refuses_a_wrong_value(row):
+    value, message = WRONG[type(row.kind)]
+    with pytest.raises(TypeError) as caught:
+        prepare("Hi", {row.name: value})
+    assert str(caught.value).startswith(f"{row.name} {message}")
+
+
+@by_door(RECORD)
+def test_a_record_refuses_a_wrong_value(row):
+    value, message = WRONG[type(row.kind)]
+    error = Rows(True, None).row(json.dumps({"prompt": "a", row.name: value}).encode()).error
+    assert str(error).startswith(f"line 1: {row.name} {message}")
+
+
+@by_door(FILE)
+def test_a_prompt_file_refuses_a_wrong_value(invoke, tmp_path, row):
+    value, message = WRONG[type(row.kind)]
+    top = row.name in ("model", "system", "schema")
+    table = "" if top else "[options]\n"
+    (tmp_path / "p.md").write_text(f"+++\n{table}{row.flag or row.name} = {json.dumps(value)}\n+++\nHi")
+    done = invoke("gen", "-f", str(tmp_path / "p.md"), env=environment(LLMSTREAM_MODEL="ollama/m"))
+    assert f"{row.flag or row.name}: {message}" in done.stderr.decode()
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+
+
+TEXTS = [row for row in at(COMMAND) if type(row.kind) in (kinds.Integer, kinds.Number, kinds.Seconds, kinds.Choice)]
+
+
+@pytest.mark.parametrize("row", TEXTS, ids=[row.name for row in TEXTS])
+@pytest.mark.parametrize("text", ["x", "", "nan", "1e999", "-1e999"])
+def test_the_command_line_refuses_a_wrong_value(invoke, row, text):
+    done = invoke("gen", f"--{row.long}={text}", "Hi", env=environment(LLMSTREAM_MODEL="ollama/m"))
+    assert f"--{row.long} must be " in done.stderr.decode()
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+
+
+def test_http_bodies_have_the_rows():
+    bodies = pytest.importorskip("llmstream.serve.bodies", reason="the extra `serve` is not installed")
+    assert {row.name for row in at(HTTP)} <= bodies.Prompt.model_fields.keys()
+    assert {name for row in OPTIONS.values() for name in row.openai} <= bodies.Conversation.model_fields.keys()
+    for row in at(HTTP):
+        with pytest.raises(ValueError, match=row.name):
+            bodies.Prompt.model_validate({"prompt": "a", row.name: WRONG[type(row.kind)][0]})
+
+
+def test_the_typed_options_of_python_are_the_rows():
+    assert list(Options.__annotations__) == [row.name for row in at(PYTHON) if row.name != "model"]
+    assert get_type_hints(Options)
+
+
+def test_a_request_takes_values_by_the_names_of_the_rows():
+    made_otherwise = {"prompt", "extra", "attachments"}
+    assert set(Request._fields) - made_otherwise <= OPTIONS.keys()
+
+
+# Kinds.
+
+
 @pytest.mark.parametrize(
-    ("wrong", "field"),
+    ("kind", "value", "expected"),
     [
-        ({"efort": "low"}, "efort"),
-        ({"tools": [{"type": "function", "nam": "x"}]}, "tools"),
-        ({"temperature": "hot"}, "temperature"),
+        (kinds.Flag(), False, False),
+        (kinds.Integer(1), 1, 1),
+        (kinds.Integer(), -7, -7),
+        (kinds.Number(), 0, 0),
+        (kinds.Number(), -0.5, -0.5),
+        (kinds.Seconds(), 0, 0),
+        (kinds.Choice("a", "b"), "b", "b"),
+        (kinds.Texts(), "a", ("a",)),
+        (kinds.Texts(), ["a", "b"], ("a", "b")),
+        (kinds.Texts(), [], ()),
+        (kinds.Fields(), {"a": [None]}, {"a": [None]}),
+        (kinds.Items(), [{}], [{}]),
+        (kinds.TextOrFile(), "@file", "@file"),
     ],
 )
-def test_the_sdk_s_types_reject_a_wrong_field(sent, api, wrong, field):
-    body = sent[""][api].body
-    assert unlike(api, body) == []
-    assert unlike(api, body | wrong) == [field]
-    assert unlike(api, {key: value for key, value in body.items() if key != "stream"}) == [""]
-
-
-def test_schemas_are_closed_and_strict_where_possible(sent):
-    schema = json.loads(options.SCHEMA) | {"additionalProperties": False}
-    shape = {"type": "json_schema", "strict": True, "name": "river", "schema": schema}
-    assert sent["--schema"]["responses"].body["text"] == {"format": shape}
-    assert sent["--schema"]["messages"].body["output_config"]["format"] == {"type": "json_schema", "schema": schema}
-    described = sent["--schema"]["chat"].body["response_format"]["json_schema"]
-    assert described == {"strict": True, "name": "river", "schema": schema}
-
-
-def test_a_schema_with_optional_fields_is_not_strict(tmp_path):
-    optional = '{"type":"object","properties":{"a":{"type":"string"},"b":{"type":"string"}},"required":["a"]}'
-    found = send("responses", ["--schema", optional], tmp_path)
-    assert found.body["text"]["format"]["strict"] is False
-    assert found.body["text"]["format"]["schema"]["required"] == ["a"]
-
-
-def test_multi_is_a_list_in_an_object(sent):
-    schema = sent["--schema-multi"]["messages"].body["output_config"]["format"]["schema"]
-    assert list(schema["properties"]) == schema["required"] == ["items"]
-    assert list(schema["properties"]["items"]["items"]["properties"]) == ["name", "km"]
+def test_a_kind_takes(kind, value, expected):
+    assert kind.parse(value) == expected
+    assert type(kind.parse(value)) is type(expected)
 
 
 @pytest.mark.parametrize(
-    ("model", "effort", "expected"),
+    ("kind", "value"),
     [
-        ("claude-sonnet-5-5", "none", {"thinking": {"type": "disabled"}}),
-        ("claude-sonnet-5-5", "max", {"thinking": {"type": "adaptive"}, "output_config": {"effort": "max"}}),
-        ("claude-haiku-4-5", "none", {"thinking": {"type": "disabled"}}),
-        ("claude-haiku-4-5", "low", {"thinking": {"type": "enabled", "budget_tokens": 2048}}),
-        ("claude-sonnet-4-5-20250929", "max", {"thinking": {"type": "enabled", "budget_tokens": 31999}}),
+        (kinds.Flag(), 1),
+        (kinds.Integer(), True),
+        (kinds.Integer(), 1.0),
+        (kinds.Integer(1), 0),
+        (kinds.Integer(), 10**400),
+        (kinds.Number(), True),
+        (kinds.Number(), float("nan")),
+        (kinds.Number(), float("inf")),
+        (kinds.Number(), 10**400),
+        (kinds.Texts(), b"x"),
+        (kinds.Texts(), {"a": 1}),
+        (kinds.Files(), [1]),
+        (kinds.Fields(), {1: 2}),
+        (kinds.Fields(), {"a": float("nan")}),
+        (kinds.Fields(), {"a": object()}),
+        (kinds.Fields(), ["a=1"]),
+        (kinds.Items(), "file.json"),
+        (kinds.Items(), {"role": "user"}),
     ],
 )
-def test_effort_is_a_level_or_a_budget_of_tokens(tmp_path, model, effort, expected):
-    body = send("messages", ["--effort", effort], tmp_path, f"anthropic/{model}").body
-    assert {key: body[key] for key in ("thinking", "output_config") if key in body} == expected
-    assert unlike("messages", body) == []
+def test_a_kind_refuses(kind, value):
+    with pytest.raises(ValueError, match="must be "):
+        kind.parse(value)
 
 
-def test_effort_and_schema_stand_side_by_side(tmp_path):
-    body = send("messages", ["--effort", "high", "--schema", "name"], tmp_path).body
-    assert list(body["output_config"]) == ["effort", "format"]
+@pytest.mark.parametrize(
+    ("kind", "text", "expected"),
+    [
+        (kinds.Integer(), "12", 12),
+        (kinds.Number(), "1e3", 1000.0),
+        (kinds.Fields(), "a=[1]", {"a": [1]}),
+        (kinds.Fields(), 'a.b="x=y"', {"a.b": "x=y"}),
+        (kinds.Items(), "file.json", "file.json"),
+        (kinds.Texts(), "a", "a"),
+    ],
+)
+def test_a_kind_reads_text(kind, text, expected):
+    assert kind.read(text) == expected
 
 
-def test_cache_marks_the_ends_of_what_stays_the_same(tmp_path):
-    given = ["--cache", "-s", "Be brief.", "--messages", "messages.ndjson", "-a", "river.pdf", "-a", "river.txt"]
-    body = send("messages", given, tmp_path).body
-    assert json.dumps(body).count("cache_control") == 3
-    assert body["system"][-1]["cache_control"] == {"type": "ephemeral"}
-    assert [turn["role"] for turn in body["messages"]] == ["user", "assistant", "user"]
-    assert body["messages"][1]["content"] == [
-        {"type": "text", "text": "Hello.", "cache_control": {"type": "ephemeral"}}
-    ]
-    assert ["cache_control" in part for part in body["messages"][2]["content"]] == [False, True, False]
-    assert unlike("messages", body) == []
+def test_a_text_can_come_from_a_file(tmp_path):
+    (tmp_path / "s.txt").write_bytes(b"\xef\xbb\xbfBe kind.")
+    assert kinds.TextOrFile().read(f"@{tmp_path}/s.txt") == "Be kind."
+    (tmp_path / "s.txt").write_bytes(b"ok\n\xff")
+    with pytest.raises(UsageError, match=r"s\.txt:2: invalid UTF-8"):
+        kinds.TextOrFile().read(f"@{tmp_path}/s.txt")
 
 
-def test_cache_of_tools_alone(tmp_path):
-    body = send("messages", ["--cache", "--tools", "tools.json", "--events"], tmp_path).body
-    assert body["tools"][-1]["cache_control"] == {"type": "ephemeral"}
+def test_a_long_value_is_cut_in_a_message():
+    with pytest.raises(ValueError, match=r'not "x{36}\.\.\.$'):
+        kinds.Integer().parse("x" * 99)
 
 
-@pytest.mark.parametrize("api", APIS)
-def test_each_shape_of_tools_gives_the_same_body(tmp_path, api):
-    bare = {"name": "f", "description": "d", "parameters": options.PARAMETERS}
-    schema = {"name": "f", "description": "d"}
-    shapes = [
-        {"type": "function", "function": bare},
-        {"type": "function", **bare},
-        bare,
-        schema | {"input_schema": options.PARAMETERS},
-        schema | {"inputSchema": options.PARAMETERS},
-    ]
-    bodies = []
-    for shape in shapes:
-        (tmp_path / "one.json").write_text(json.dumps([shape]))
-        bodies.append(send(api, ["--tools", "one.json", "--events"], tmp_path).body)
-    assert all(body == bodies[0] for body in bodies)
-    assert unlike(api, bodies[0]) == []
+# Layers.
 
 
-@pytest.mark.parametrize("api", APIS)
-def test_a_conversation_as_an_array_or_a_line_each(tmp_path, api):
-    turns = [
-        {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": "Hello"},
-        {"role": "assistant", "content": "Hello."},
-    ]
-    (tmp_path / "array").write_text(json.dumps(turns, indent=1))
-    (tmp_path / "lines").write_text("\n\n".join(map(json.dumps, turns)))
-    array, lines = (send(api, ["--messages", name], tmp_path).body for name in ("array", "lines"))
-    assert array == lines
-    assert array == send(api, ["--messages", "messages.ndjson", "-s", "Be brief."], tmp_path).body
-    assert unlike(api, array) == []
+def test_the_higher_layer_counts_and_keeps_rivals_out():
+    values = {"schema": {"a": 1}}
+    add_layer(values, {"schema_multi": "x", "seed": 1}, lambda name, value: value)
+    add_layer(values, {"seed": 2, "stop": "x"}, lambda name, value: value)
+    assert values == {"schema": {"a": 1}, "seed": 1, "stop": "x"}
 
 
-def test_prefill_is_the_last_message(tmp_path):
-    body = send("messages", ["--prefill", "1. The"], tmp_path, PREFILLED["messages"]).body
-    assert body["messages"][-1] == {"role": "assistant", "content": "1. The"}
+def test_a_value_of_a_lower_layer_is_not_looked_at():
+    values = {"seed": 1}
+    add_layer(values, {"seed": "wrong"}, lambda name, value: pytest.fail("parsed"))
+    assert values == {"seed": 1}

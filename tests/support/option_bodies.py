@@ -1,7 +1,7 @@
 """Every option of a request against every dialect: what really goes over the wire, as a table.
 
 Run as a program it prints the table of the manual page (man/llmstream-gen.1, PROTOCOLS):
-python -m tests.support.options
+python -m tests.support.option_bodies
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import pytest
 from ..conftest import LLMSTREAM, at
 from ..support.invoking import invoke
 from ..support.loopback import CLOSE, HOLD, Provider, chat, chat_text, frame, head, messages, reply
-from ..support.options import FILES
+from ..support.option_bodies import FILES
 
 BAD = {
     "array.json": b"[1, 2]",

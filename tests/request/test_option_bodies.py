@@ -1,0 +1,152 @@
+"""What options put into the body of a request: the table of the manual page, and each body against the SDKs' types."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ..support import docs, option_bodies
+from ..support.option_bodies import APIS, OPTIONS, PREFILLED, send
+from ..support.sdk_types import unlike
+
+# Claude's 4.5 models take a temperature, their successors and so the SDK's types do not.
+GONE = {("-t", "messages"): ["temperature"]}
+
+
+@pytest.fixture(scope="session")
+def sent(tmp_path_factory):
+    return option_bodies.every_option(tmp_path_factory.mktemp("options"))
+
+
+def test_the_table_of_the_page_equals_the_bodies_sent(sent):
+    page = [line for line in docs.page("llmstream-gen").sections["PROTOCOLS"] if line.startswith(".It ")]
+    assert page[1:] == option_bodies.mdoc(option_bodies.table(sent))
+
+
+@pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize("row", ["", *OPTIONS])
+def test_the_sdk_s_types_describe_each_body(sent, row, api):
+    found = sent[row][api]
+    if found.body is None:  # told before anything was sent, in one line
+        assert (found.status, found.stderr.count("\n")) == (2, 1)
+        assert found.stderr.startswith("llmstream gen: ")
+        return
+    assert found.status == 0, found.stderr
+    assert unlike(api, found.body) == GONE.get((row, api), [])
+
+
+@pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"efort": "low"}, "efort"),
+        ({"tools": [{"type": "function", "nam": "x"}]}, "tools"),
+        ({"temperature": "hot"}, "temperature"),
+    ],
+)
+def test_the_sdk_s_types_reject_a_wrong_field(sent, api, wrong, field):
+    body = sent[""][api].body
+    assert unlike(api, body) == []
+    assert unlike(api, body | wrong) == [field]
+    assert unlike(api, {key: value for key, value in body.items() if key != "stream"}) == [""]
+
+
+def test_schemas_are_closed_and_strict_where_possible(sent):
+    schema = json.loads(option_bodies.SCHEMA) | {"additionalProperties": False}
+    shape = {"type": "json_schema", "strict": True, "name": "river", "schema": schema}
+    assert sent["--schema"]["responses"].body["text"] == {"format": shape}
+    assert sent["--schema"]["messages"].body["output_config"]["format"] == {"type": "json_schema", "schema": schema}
+    described = sent["--schema"]["chat"].body["response_format"]["json_schema"]
+    assert described == {"strict": True, "name": "river", "schema": schema}
+
+
+def test_a_schema_with_optional_fields_is_not_strict(tmp_path):
+    optional = '{"type":"object","properties":{"a":{"type":"string"},"b":{"type":"string"}},"required":["a"]}'
+    found = send("responses", ["--schema", optional], tmp_path)
+    assert found.body["text"]["format"]["strict"] is False
+    assert found.body["text"]["format"]["schema"]["required"] == ["a"]
+
+
+def test_multi_is_a_list_in_an_object(sent):
+    schema = sent["--schema-multi"]["messages"].body["output_config"]["format"]["schema"]
+    assert list(schema["properties"]) == schema["required"] == ["items"]
+    assert list(schema["properties"]["items"]["items"]["properties"]) == ["name", "km"]
+
+
+@pytest.mark.parametrize(
+    ("model", "effort", "expected"),
+    [
+        ("claude-sonnet-5-5", "none", {"thinking": {"type": "disabled"}}),
+        ("claude-sonnet-5-5", "max", {"thinking": {"type": "adaptive"}, "output_config": {"effort": "max"}}),
+        ("claude-haiku-4-5", "none", {"thinking": {"type": "disabled"}}),
+        ("claude-haiku-4-5", "low", {"thinking": {"type": "enabled", "budget_tokens": 2048}}),
+        ("claude-sonnet-4-5-20250929", "max", {"thinking": {"type": "enabled", "budget_tokens": 31999}}),
+    ],
+)
+def test_effort_is_a_level_or_a_budget_of_tokens(tmp_path, model, effort, expected):
+    body = send("messages", ["--effort", effort], tmp_path, f"anthropic/{model}").body
+    assert {key: body[key] for key in ("thinking", "output_config") if key in body} == expected
+    assert unlike("messages", body) == []
+
+
+def test_effort_and_schema_stand_side_by_side(tmp_path):
+    body = send("messages", ["--effort", "high", "--schema", "name"], tmp_path).body
+    assert list(body["output_config"]) == ["effort", "format"]
+
+
+def test_cache_marks_the_ends_of_what_stays_the_same(tmp_path):
+    given = ["--cache", "-s", "Be brief.", "--messages", "messages.ndjson", "-a", "river.pdf", "-a", "river.txt"]
+    body = send("messages", given, tmp_path).body
+    assert json.dumps(body).count("cache_control") == 3
+    assert body["system"][-1]["cache_control"] == {"type": "ephemeral"}
+    assert [turn["role"] for turn in body["messages"]] == ["user", "assistant", "user"]
+    assert body["messages"][1]["content"] == [
+        {"type": "text", "text": "Hello.", "cache_control": {"type": "ephemeral"}}
+    ]
+    assert ["cache_control" in part for part in body["messages"][2]["content"]] == [False, True, False]
+    assert unlike("messages", body) == []
+
+
+def test_cache_of_tools_alone(tmp_path):
+    body = send("messages", ["--cache", "--tools", "tools.json", "--events"], tmp_path).body
+    assert body["tools"][-1]["cache_control"] == {"type": "ephemeral"}
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_each_shape_of_tools_gives_the_same_body(tmp_path, api):
+    bare = {"name": "f", "description": "d", "parameters": option_bodies.PARAMETERS}
+    schema = {"name": "f", "description": "d"}
+    shapes = [
+        {"type": "function", "function": bare},
+        {"type": "function", **bare},
+        bare,
+        schema | {"input_schema": option_bodies.PARAMETERS},
+        schema | {"inputSchema": option_bodies.PARAMETERS},
+    ]
+    bodies = []
+    for shape in shapes:
+        (tmp_path / "one.json").write_text(json.dumps([shape]))
+        bodies.append(send(api, ["--tools", "one.json", "--events"], tmp_path).body)
+    assert all(body == bodies[0] for body in bodies)
+    assert unlike(api, bodies[0]) == []
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_a_conversation_as_an_array_or_a_line_each(tmp_path, api):
+    turns = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hello"},
+        {"role": "assistant", "content": "Hello."},
+    ]
+    (tmp_path / "array").write_text(json.dumps(turns, indent=1))
+    (tmp_path / "lines").write_text("\n\n".join(map(json.dumps, turns)))
+    array, lines = (send(api, ["--messages", name], tmp_path).body for name in ("array", "lines"))
+    assert array == lines
+    assert array == send(api, ["--messages", "messages.ndjson", "-s", "Be brief."], tmp_path).body
+    assert unlike(api, array) == []
+
+
+def test_prefill_is_the_last_message(tmp_path):
+    body = send("messages", ["--prefill", "1. The"], tmp_path, PREFILLED["messages"]).body
+    assert body["messages"][-1] == {"role": "assistant", "content": "1. The"}
