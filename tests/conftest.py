@@ -20,7 +20,13 @@ LLMSTREAM = [sys.executable, "-m", "llmstream"]
 
 # A failure is the last change's, and a busy machine is none.
 settings.register_profile("repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("repeatable")
+settings.register_profile("quick", settings.get_profile("repeatable"), max_examples=20)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tries fewer examples where slow tests are left out."""
+    settings.load_profile("quick" if "not slow" in config.getoption("markexpr") else "repeatable")
+
 
 MARKED_BY_FIXTURE = {"chromium": "browser", "llamacpp": "model"}
 

@@ -18,6 +18,7 @@ SESSIONS = EXAMPLES + [block for block in README if block.kind == "console"]
 needs_bash = needs.program("bash")
 
 
+@pytest.mark.slow
 @needs_bash
 @pytest.mark.parametrize("block", SESSIONS, ids=[block.where for block in SESSIONS])
 def test_examples_run(block, tmp_path):

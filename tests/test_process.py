@@ -168,6 +168,7 @@ STDOUT = {"read": "", "closed": ">&-", "full": ">/dev/full", "gone": "> >(exec <
 STDERR = {"read": "", "closed": "2>&-", "full": "2>/dev/full", "gone": "2> >(exec <&-; sleep 0.2)"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stderr", STDERR)
 @pytest.mark.parametrize("stdout", STDOUT)
 @pytest.mark.parametrize("stdin", STDIN)

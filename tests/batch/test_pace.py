@@ -48,6 +48,7 @@ def success(_):
     return 200, {}
 
 
+@pytest.mark.slow
 def test_simulated_runs_come_near_the_ideal_and_are_seldom_refused():
     """160 of 162 runs take at most a quarter longer than the ideal, all at most a third; fewer than 5 % are refused."""
     outcomes = {case: simulate(case) for case in CASES}

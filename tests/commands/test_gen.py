@@ -349,8 +349,8 @@ def test_prompt_that_is_not_utf8(invoke):
 
 def test_a_huge_prompt_arrives_whole(run):
     with Provider([head(), *chat("ok")]) as provider:
-        done = run("gen", "-m", "openai/m", url=provider.url, input=b"x" * 100_000_000)
-        assert len(sent(provider)["messages"][0]["content"]) == 100_000_000
+        done = run("gen", "-m", "openai/m", url=provider.url, input=b"x" * 30_000_000)
+        assert len(sent(provider)["messages"][0]["content"]) == 30_000_000
     assert done.stdout == b"ok\n"
 
 

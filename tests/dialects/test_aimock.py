@@ -5,6 +5,7 @@ It is installed once, into the user's cache. It cuts text by UTF-16 units, in th
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -27,15 +28,17 @@ def install() -> Path:
     """The program's path. Skips where something is missing."""
     for tool in ("node", "npm"):
         if not shutil.which(tool):
-            pytest.skip(f"{tool} is not installed")
+            pytest.skip(f"{tool} is not installed: apt install {'nodejs' if tool == 'node' else tool}")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache / "llmstream-tests" / PACKAGE.rpartition("/")[2]
-    if not (folder / PROGRAM).exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        npm = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), PACKAGE]
-        done = subprocess.run(npm, capture_output=True, text=True, timeout=INSTALL_S, cwd=folder)
-        if done.returncode:
-            pytest.skip(f"npm could not install {PACKAGE}: {done.stderr.strip()[-200:]}")
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # each of xdist's workers comes here
+        if not (folder / PROGRAM).exists():
+            npm = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), PACKAGE]
+            done = subprocess.run(npm, capture_output=True, text=True, timeout=INSTALL_S, cwd=folder)
+            if done.returncode:
+                pytest.skip(f"npm could not install {PACKAGE}: {done.stderr.strip()[-200:]}")
     return folder / PROGRAM
 
 

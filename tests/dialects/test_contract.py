@@ -34,6 +34,7 @@ def test_byte_by_byte(transcript):
     check(transcript, *(transcript.body[i : i + 1] for i in range(len(transcript.body))))
 
 
+@pytest.mark.slow
 @each
 def test_in_two_pieces(transcript):
     for cut in range(1, len(transcript.body)):

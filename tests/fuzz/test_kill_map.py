@@ -9,6 +9,8 @@ import pytest
 from ..bench import crowd
 from .kill_map import Series, killed, limited
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def series(tmp_path):

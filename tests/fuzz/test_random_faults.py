@@ -13,6 +13,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -173,6 +174,7 @@ def check(case: tuple[str, list[str], list[Try]]) -> None:
     assert (out.decode().removesuffix("\n" * (status == 0)), status == 0, requests) == expected(texts, script)
 
 
+@pytest.mark.slow
 @given(scripts())
 @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 def test_random_faults(case):

@@ -50,6 +50,7 @@ def test_failures_and_tries_play_back_too(invoke, tmp_path):
     assert len(first.stderr.splitlines()) == len(again.stderr.splitlines()) == 3
 
 
+@pytest.mark.slow
 def test_every_cut_of_a_recording_plays_back_to_there(invoke, tmp_path):
     path, cut = tmp_path / "recording", tmp_path / "cut"
     with Provider([head(), *DIALECTS["chat"]("Hello")]) as provider:

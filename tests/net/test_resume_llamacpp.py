@@ -19,7 +19,7 @@ import pytest
 from ..conftest import LLMSTREAM, ROOT, environment
 from ..support.limits import RUN_S, WAIT_S
 
-pytestmark = pytest.mark.model
+pytestmark = [pytest.mark.model, pytest.mark.slow]
 
 APIS = ("chat", "responses", "messages")
 GREEDY = ["-t", "0", "-o", "cache_prompt=false", "--continue", "--max-retry-wait", "0.01"]

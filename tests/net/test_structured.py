@@ -18,7 +18,7 @@ from ..conftest import LLMSTREAM, environment
 from ..support import needs
 from ..support.limits import RUN_S
 
-pytestmark = [pytest.mark.model, needs.package("xllamacpp", "local")]
+pytestmark = [pytest.mark.model, pytest.mark.slow, needs.package("xllamacpp", "local")]
 
 # Texts and lists are bounded: a small model, held to a grammar, finds no end by itself.
 TEXT = {"type": "string", "maxLength": 12}

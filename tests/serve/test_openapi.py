@@ -14,6 +14,7 @@ from ..support.serving import ScriptedServer
 PROGRAM = shutil.which("schemathesis", path=str(Path(sys.executable).parent)) or shutil.which("schemathesis")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not PROGRAM, reason="schemathesis is not installed: pip install '.[test]'")
 def test_schemathesis_finds_no_error(tmp_path):
     with ScriptedServer(token="sesame", max_body=20_000) as server:

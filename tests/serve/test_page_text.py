@@ -93,6 +93,7 @@ SHAPE = """([text, cuts]) => {
 }"""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("text", "html"), MARKDOWN)
 def test_markdown_at_once_and_at_every_cut(bare, text, html):
     expected = bare.evaluate(SHAPE, [text, []])
@@ -148,6 +149,7 @@ def test_markdown_takes_linear_time(bare, text):
 FORBIDDEN = ("script", "img", "iframe", "style", "object", "embed", "svg", "[onerror]", "[onmouseover]", "[onload]")
 
 
+@pytest.mark.slow
 def test_html_of_a_model_is_shown_as_text(visit):
     """In an answer, in pieces and at once, in its reasoning, in its error, and in a model's name."""
     scripts = [script for text in ATTACKS for script in ([*text, END], [[Reasoning(text)], text, Incomplete(text)])]
@@ -176,6 +178,7 @@ PARSE = """([bytes, cuts]) => {
 }"""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 def test_frames_at_every_cut(bare, newline):
     text = ': keep-alive\n\ndata: {"content": "hé🎉"}\n\nevent: x\ndata:a\ndata:  b\nid: 1\n\n\n\n'

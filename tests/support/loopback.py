@@ -110,8 +110,13 @@ class Provider:
             self.requests.append(request)
             self.first_request.set()
             with self._counted():
-                for step in script(request) if callable(script) else script:
+                steps = script(request) if callable(script) else script
+                # The last step of a list is not counted: once its bytes are sent a client may send the next request.
+                counted, last = (steps[:-1], steps[-1:]) if isinstance(steps, list) else (steps, [])
+                for step in counted:
                     self._do(connection, step)
+            for step in last:
+                self._do(connection, step)
             connection.shutdown(socket.SHUT_WR)
             if callable(script):  # which may serve more than there may be open files
                 connection.close()

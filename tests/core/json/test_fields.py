@@ -181,6 +181,7 @@ def test_the_bound_is_exact():
     assert every_cut(text, "$..a", limit=19) == [1, ("$['a']", '"b"')]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("opening", ["[", '[{"a":', '{"a":'])
 def test_what_is_open_is_bounded(opening):
     """Depth is memory: it does not follow the stream."""

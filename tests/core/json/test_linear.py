@@ -51,6 +51,7 @@ CORES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 64, 65536])
 @pytest.mark.parametrize("core", CORES)
 @pytest.mark.parametrize("shape", shapes(N))
