@@ -291,7 +291,7 @@ def test_the_bytes_of_a_stream():
     assert events[-1] == ("", "[DONE]")
     first, second, last = (json.loads(data) for _, data in events[:-1])
     assert list(first) == list(second) == ["id", "object", "created", "model", "choices"]
-    none = {"logprobs": None, "finish_reason": None}
-    assert first["choices"] == [{"index": 0, "delta": {"role": "assistant", "content": "a"}, **none}]
-    assert second["choices"] == [{"index": 0, "delta": {"content": "b"}, **none}]
+    nulls = {"logprobs": None, "finish_reason": None}
+    assert first["choices"] == [{"index": 0, "delta": {"role": "assistant", "content": "a"}, **nulls}]
+    assert second["choices"] == [{"index": 0, "delta": {"content": "b"}, **nulls}]
     assert last["choices"] == [{"index": 0, "delta": {}, "logprobs": None, "finish_reason": "stop"}]

@@ -117,9 +117,9 @@ def test_an_incomplete_request_times_out(monkeypatch):
 
     monkeypatch.setattr(Connection, "head_timeout_s", 0.1)
     with ScriptedServer(body_timeout=0.1) as server:
-        for begun in (b"", b"POST /chat/stream HTT", b"GET /healthz HTTP/1.1\r\nhost: "):
+        for beginning in (b"", b"POST /chat/stream HTT", b"GET /healthz HTTP/1.1\r\nhost: "):
             with Client(server) as client:
-                client.socket.sendall(begun)
+                client.socket.sendall(beginning)
                 assert client.rest() == b""
         with Client(server) as client:  # and on a connection that has served a request
             assert client.send("GET", "/healthz").reply()[0] == 200
@@ -206,8 +206,8 @@ def test_a_body_in_chunks_of_one_byte_is_accepted():
 def test_the_kernel_s_send_buffer_is_limited():
     with ScriptedServer() as server, Client(server) as client:
         client.send("GET", "/healthz").reply()
-        taken = server.on_loop(lambda: _send_buffer(server))
-    assert taken <= 512 * 1024
+        size = server.on_loop(lambda: _send_buffer(server))
+    assert size <= 512 * 1024
 
 
 def _send_buffer(server: ScriptedServer) -> int:

@@ -37,8 +37,8 @@ def test_a_loopback_address_requires_no_token(host):
 
 
 def test_an_address_that_is_not_available():
-    with listen("127.0.0.1", 0, "") as taken, pytest.raises(UsageError, match="choose another port"):
-        listen("127.0.0.1", taken.getsockname()[1], "")
+    with listen("127.0.0.1", 0, "") as busy, pytest.raises(UsageError, match="choose another port"):
+        listen("127.0.0.1", busy.getsockname()[1], "")
     with pytest.raises(UsageError, match=r"cannot listen on no\.such\.invalid"):
         listen("no.such.invalid", 0, "t")
 
@@ -55,13 +55,13 @@ from llmstream.serve.app import create
 from llmstream.serve.run import run
 from llmstream.serve.settings import Settings
 
-async def generate(asked):
+async def generate(request):
     yield [Text("x")]
     try:
-        while asked.prompt != "quick":
-            await asyncio.sleep(float(asked.prompt))
+        while request.prompt != "quick":
+            await asyncio.sleep(float(request.prompt))
             yield [Text("y")]
-            if asked.prompt != "0.05":
+            if request.prompt != "0.05":
                 return
     finally:
         stdio.note("test", "closed")
