@@ -3,7 +3,7 @@
 Two tasks a request and no task per token: one carries the generation's events to the client, the other waits for the
 client to disconnect. Whichever ends first ends the other, so the generator is closed as soon as the connection is, in
 every phase: in the queue, before the first token, between two tokens, and while a slow reader blocks the writer.
-Between the two, the request's own task wakes once per `keep_alive` seconds to see whether a silence needs a keep-alive.
+Meanwhile the request's own task wakes once per `keep_alive_s` seconds to see whether a silence needs a keep-alive.
 
 Nothing is buffered here: `send` returns when the transport's buffer (64 KiB) has room, and only then is the next event
 requested from the generator. So backpressure reaches the provider.
@@ -90,7 +90,7 @@ class AnswerResponse(Response):
 
     async def _wait(self, disconnect: asyncio.Task[None]) -> None:
         """Waits until the answer ends or the client disconnects, and meanwhile sends the keep-alives."""
-        interval, keep_alive = self._state.settings.keep_alive, self._encoder.keep_alive
+        interval, keep_alive = self._state.settings.keep_alive_s, self._encoder.keep_alive
         while True:
             timeout = self._last_write + interval - self._now() if keep_alive else None
             done, _ = await asyncio.wait(

@@ -71,10 +71,10 @@ def create(generate: Generate, settings: Settings) -> FastAPI:
     routes = [route for route in app.routes if isinstance(route, Route)]
     post_paths = frozenset(route.path for route in routes if "POST" in (route.methods or ()))
     app.add_middleware(Guard, state=state, post_paths=post_paths)
-    if settings.allow_origin:
+    if settings.allow_origins:
         app.add_middleware(
             CORSMiddleware,
-            allow_origins=settings.allow_origin,
+            allow_origins=settings.allow_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["*"],
         )

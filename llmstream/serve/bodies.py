@@ -1,4 +1,4 @@
-"""The bodies of requests: described in /openapi.json, checked, and turned into requests."""
+"""Pydantic models of the request bodies: they describe them in /openapi.json, check them, and return a ChatRequest."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ _TYPES: dict[type, Any] = {
 
 
 def _until_fields() -> dict[str, tuple[Any, Any]]:
-    """A field for every option of stop conditions; its alias is the name in JSON, as `json` is a method of models."""
+    """Returns a field for every option of stop conditions.
+
+    The name in JSON is the field's alias, since pydantic's models have methods of such names (`json`).
+    """
     helps = {row.name.replace("-", "_"): row.help for row in (*CONDITIONS, *SETTINGS)}
     repeatable = {row.name for row in CONDITIONS if row.repeatable}
     return {
@@ -38,7 +41,7 @@ def _until_fields() -> dict[str, tuple[Any, Any]]:
 
 
 def _fields(rows: Iterable[tuple[str, Option]]) -> Any:
-    """The fields of options under their names in a body, checked by the table of options."""
+    """Returns fields for options, by their names in a body; the rows of the options table check them."""
     return {
         name: (
             Annotated[Any, PlainValidator(row.kind.parse), WithJsonSchema(dict(row.kind.json_schema))] | None,
@@ -59,17 +62,19 @@ CHAT_OPTIONS = [(name, row) for row in OPTIONS.values() for name in row.openai]
 
 
 class _PromptBase(BaseModel):
+    """The fields of a prompt that are not in the options table."""
+
     model_config = _STRICT
 
     prompt: str = Field(min_length=1)
     until: Until | None = None
-    reasoning: bool = Field(False, description="Send the model's reasoning, too, as events of its own.")
+    reasoning: bool = Field(False, description="Send the model's reasoning as well, in events of its own.")
 
     def request(self, settings: Settings) -> ChatRequest:
         """Returns the request of a body. Raises UsageError."""
         options = {row.name: getattr(self, row.name) for row in PROMPT_OPTIONS}
         options |= {"model": _model(options["model"], settings), "until": _until(self.until, settings)}
-        return ChatRequest(self.prompt, _set(options))
+        return ChatRequest(self.prompt, _drop_unset(options))
 
 
 Prompt: Any = create_model(
@@ -81,7 +86,7 @@ Prompt: Any = create_model(
 
 
 class Turn(BaseModel):
-    """A message. Its parts, where it has any, are text."""
+    """A message of text or of text parts."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
@@ -90,12 +95,16 @@ class Turn(BaseModel):
 
 
 class StreamOptions(BaseModel):
+    """Options of a stream of chunks."""
+
     model_config = ConfigDict(extra="ignore")
 
     include_usage: bool | None = False
 
 
 class _ConversationBase(BaseModel):
+    """The fields of a conversation that are not in the options table."""
+
     model_config = ConfigDict(strict=True, extra="allow")
 
     messages: list[Turn] = Field(min_length=1)
@@ -115,7 +124,7 @@ class _ConversationBase(BaseModel):
             parse_tools(options["tools"], "tools")  # an error before the generation starts
         options |= {"system": system, "messages": messages, "model": _model(options["model"], settings)}
         options |= {"options": self.model_extra or None, **_format(self.response_format)}
-        return ChatRequest("", _set(options))
+        return ChatRequest("", _drop_unset(options))
 
 
 Conversation: Any = create_model(
@@ -126,15 +135,15 @@ Conversation: Any = create_model(
 )
 
 
-def _set(options: dict[str, Any]) -> dict[str, Any]:
+def _drop_unset(options: dict[str, Any]) -> dict[str, Any]:
     """Returns the options that are set."""
     return {name: value for name, value in options.items() if value is not None}
 
 
 def _model(name: str | None, settings: Settings) -> str | None:
-    """Returns the model to ask. Files may be named by the server's owner only, not by a client."""
+    """Returns the model to ask. Only the server's owner may name a file, a client may not."""
     if name == "":
-        raise UsageError("model is empty: leave it out for the server's own")
+        raise UsageError("model is empty: leave it out for the default")
     if name is None or name in ("default", settings.model):
         return settings.model
     if name.startswith("replay:") or name.endswith(".gguf"):
@@ -142,12 +151,12 @@ def _model(name: str | None, settings: Settings) -> str | None:
     return name
 
 
-def _until(given: Any, settings: Settings) -> dict[str, Any] | None:
-    """Returns the conditions by name, or None without any."""
-    if given is None:
+def _until(until: Any, settings: Settings) -> dict[str, Any] | None:
+    """Returns the conditions by name, or None if there is no condition."""
+    if until is None:
         return None
-    values: dict[str, Any] = given.model_dump(by_alias=True, exclude_none=True)
-    if values.get("regex") and not settings.regex:
+    values: dict[str, Any] = until.model_dump(by_alias=True, exclude_none=True)
+    if values.get("regex") and not settings.allow_regex:
         raise UsageError("until: regex is not allowed here: start the server with --allow-regex")
     conditions, _ = from_mapping(values, "until: ")  # an error before the generation starts
     if any(values.values()) and not conditions:
@@ -156,7 +165,7 @@ def _until(given: Any, settings: Settings) -> dict[str, Any] | None:
 
 
 def _conversation(turns: list[Turn]) -> tuple[str | None, list[dict[str, str]]]:
-    """Returns the system prompt, and the messages after it."""
+    """Returns the system prompt, joined, and the other messages."""
     system: list[str] = []
     messages: list[dict[str, str]] = []
     for number, turn in enumerate(turns):
@@ -184,15 +193,15 @@ def _text(turn: Turn, where: str) -> str:
     return "".join(map(str, texts))
 
 
-def _format(given: dict[str, Any] | None) -> dict[str, Any]:
+def _format(response_format: dict[str, Any] | None) -> dict[str, Any]:
     """Returns the options of a response format."""
-    kind = given.get("type") if given else "text"
-    if given is None or kind == "text":
+    kind = response_format.get("type") if response_format else "text"
+    if response_format is None or kind == "text":
         return {}
     if kind == "json_object":
         return {"json": True}
-    shape = given.get("json_schema")
-    schema = shape.get("schema") if kind == "json_schema" and isinstance(shape, dict) else None
+    json_schema = response_format.get("json_schema")
+    schema = json_schema.get("schema") if kind == "json_schema" and isinstance(json_schema, dict) else None
     if not isinstance(schema, dict):
         raise UsageError("response_format must be text, json_object, or json_schema with its schema")
     schemas.check(schema)

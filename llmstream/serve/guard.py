@@ -43,7 +43,7 @@ class Guard:
     def __init__(self, app: ASGIApp, state: ServerState, post_paths: frozenset[str]) -> None:
         self._app, self._state, self._settings, self._post_paths = app, state, state.settings, post_paths
         self._token = state.settings.token.encode()
-        self._hosts = {"localhost", *map(str.lower, state.settings.hosts)} - {""}
+        self._hosts = {"localhost", *map(str.lower, state.settings.allow_hosts)} - {""}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -91,7 +91,7 @@ class Guard:
         return parts.netloc == host and "@" not in host and (name in self._hosts or _is_address(name))
 
     def _is_allowed_origin(self, origin: str, host: str) -> bool:
-        allowed = self._settings.allow_origin
+        allowed = self._settings.allow_origins
         return origin.partition("://")[2].lower() == host.lower() or origin in allowed or "*" in allowed
 
     # The body.
@@ -99,7 +99,7 @@ class Guard:
     def _check_body_headers(self, scope: Scope) -> None:
         if not _header(scope, b"transfer-encoding"):
             length = int(_header(scope, b"content-length") or 0)  # the HTTP parser has refused what is not digits
-            if length > self._settings.max_body:
+            if length > self._settings.max_body_bytes:
                 raise self._too_large()
         if scope["method"] == "POST" and scope["path"] in self._post_paths:
             media_type = _header(scope, b"content-type").partition(";")[0].strip().lower()
@@ -107,25 +107,25 @@ class Guard:
                 raise _Rejected(415, "the body is not application/json: send it with this Content-Type", CLOSE)
 
     def _too_large(self) -> _Rejected:
-        return _Rejected(413, f"the body is larger than {self._settings.max_body} bytes: see --max-body", CLOSE)
+        return _Rejected(413, f"the body is larger than {self._settings.max_body_bytes} bytes: see --max-body", CLOSE)
 
     async def _read_body(self, receive: Receive) -> bytes:
         chunks: list[bytes] = []
         size = 0
         try:
-            async with asyncio.timeout(self._settings.body_timeout):
+            async with asyncio.timeout(self._settings.body_timeout_s):
                 while True:
                     message = await receive()
                     if message["type"] == "http.disconnect":
                         raise _Disconnected
                     chunks.append(message.get("body", b""))
                     size += len(chunks[-1])
-                    if size > self._settings.max_body:
+                    if size > self._settings.max_body_bytes:
                         raise self._too_large()
                     if not message.get("more_body"):
                         return b"".join(chunks)
         except TimeoutError:
-            raise _Rejected(408, f"the body took longer than {self._settings.body_timeout:g} s", CLOSE) from None
+            raise _Rejected(408, f"the body took longer than {self._settings.body_timeout_s:g} s", CLOSE) from None
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

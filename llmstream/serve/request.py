@@ -9,15 +9,15 @@ from ..core.events import Event
 
 
 class ChatRequest(NamedTuple):
-    """One request, checked. `prompt` is "" where the messages end with the question; `options` are by name.
+    """A client's request with checked values.
 
-    The option `until` is there only with a condition.
+    `prompt` is "" if the option `messages` holds the conversation; `options` has the request's options by name.
     """
 
     prompt: str = ""
     options: Mapping[str, Any] = {}
 
 
-# Yields the events that arrived together; raises an `errors.Error` after them where the answer is not whole. Closing
-# the generator, or cancelling the task that waits for it, ends the generation upstream at once.
+# Yields lists of events that arrived together; raises an `errors.Error` after them if the answer is incomplete. Closing
+# the generator, or cancelling the task that waits for it, closes the connection to the provider at once.
 Generate = Callable[[ChatRequest], AsyncGenerator[list[Event], None]]

@@ -1,6 +1,6 @@
 """The server process: listens, reports its URL, serves, and ends by the signal that stopped it.
 
-After the first signal new requests are refused. Running answers have `grace` seconds to end; after that they are cut
+After the first signal new requests are refused. Running answers have `grace_s` seconds to end; after that they are cut
 with an error. A second signal cuts them at once.
 """
 
@@ -58,7 +58,7 @@ class Server(uvicorn.Server):
     """uvicorn's server without its signal handlers."""
 
     def __init__(self, app: FastAPI) -> None:
-        grace = app.state.server.settings.grace
+        grace = app.state.server.settings.grace_s
         config = uvicorn.Config(
             app,
             http=Connection,
@@ -87,7 +87,7 @@ async def _serve(server: Server, state: ServerState, listener: socket.socket) ->
     def on_signal(signum: int) -> None:
         if not signals:
             state.closing = server.should_exit = True
-            loop.call_later(state.settings.grace, state.cut)
+            loop.call_later(state.settings.grace_s, state.cut)
         else:
             state.cut()
             server.force_exit = True

@@ -1,4 +1,4 @@
-"""What the server is told once, when it starts."""
+"""The server's settings, fixed at its start."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import NamedTuple
 
 
 class Settings(NamedTuple):
-    """Bounds and permissions. Times are seconds, sizes bytes."""
+    """Limits, permissions and models."""
 
-    jobs: int = 100  # generations at once
-    queue: int = 100  # requests that wait for one of them to end
-    max_body: int = 16 * 1024 * 1024  # of a request
-    keep_alive: float = 15.0  # of silence, after which a comment is written
-    body_timeout: float = 60.0  # for a whole request to arrive
-    grace: float = 10.0  # for the running answers to end after a signal
-    token: str = ""  # demanded of every request if it is not empty
-    hosts: tuple[str, ...] = ()  # names in the Host header beside localhost and addresses
-    allow_origin: tuple[str, ...] = ()  # sites whose pages may ask
-    regex: bool = True  # whether conditions may be regular expressions: one can hold up all
-    model: str | None = None  # what is asked where a request names no model
-    models: tuple[str, ...] = ()  # what is offered beside it; others may be named all the same
+    jobs: int = 100  # concurrent generations
+    queue: int = 100  # requests that may wait for a job
+    max_body_bytes: int = 16 * 1024 * 1024  # of a request
+    keep_alive_s: float = 15.0  # of silence before a keep-alive is sent
+    body_timeout_s: float = 60.0  # for the complete body to arrive
+    grace_s: float = 10.0  # for running answers to end after a signal
+    token: str = ""  # required of every request; "": no token is required
+    allow_hosts: tuple[str, ...] = ()  # accepted in the Host header beside localhost and IP addresses
+    allow_origins: tuple[str, ...] = ()  # other sites whose pages may send requests; "*" for all
+    allow_regex: bool = True  # as a stop condition, where a malicious one can block the whole server
+    model: str | None = None  # for requests that name no model
+    models: tuple[str, ...] = ()  # listed beside it for clients to choose from, which may name others as well

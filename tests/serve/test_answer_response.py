@@ -167,12 +167,12 @@ def test_beyond_the_queue_is_503():
 
 def test_queued_requests_get_keep_alives_and_run_in_order():
     gates = [Gate() for _ in range(3)]
-    with ScriptedServer(*(["x", gate, END] for gate in gates), jobs=1, queue=2, keep_alive=0.05) as server:
+    with ScriptedServer(*(["x", gate, END] for gate in gates), jobs=1, queue=2, keep_alive_s=0.05) as server:
         clients = [Client(server).post(body={"prompt": str(number)}) for number in range(3)]
         clients[2].until(b": keep-alive\n\n")
         for number, (client, gate) in enumerate(zip(clients, gates, strict=True)):
             assert gate.reached.wait(WAIT_S)
-            assert server.generations[number].asked.prompt == str(number)
+            assert server.generations[number].request.prompt == str(number)
             gate.open()
             client.until(b"[DONE]")
             client.socket.close()

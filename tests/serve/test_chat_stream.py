@@ -108,7 +108,7 @@ def test_a_lone_surrogate_is_a_replacement_character():
 
 def test_keep_alives_break_a_silence_in_any_phase():
     first, second = Gate(), Gate()
-    with ScriptedServer([first, "x", second, END], keep_alive=0.05) as server, Client(server) as client:
+    with ScriptedServer([first, "x", second, END], keep_alive_s=0.05) as server, Client(server) as client:
         client.post().until(b": keep-alive\n\n")
         assert b"data" not in client.received
         first.open()
@@ -132,27 +132,27 @@ def test_fields_of_the_body_reach_the_generation():
     }
     with ScriptedServer() as server:
         assert ask(server, body=body)[0] == 200
-    asked = server.generations[0].asked
-    assert asked == (body["prompt"], {name: body[name] for name in body if name != "prompt"} | {"stop": ("X",)})
+    request = server.generations[0].request
+    assert request == (body["prompt"], {name: body[name] for name in body if name != "prompt"} | {"stop": ("X",)})
 
 
 def test_stop_conditions_are_those_of_the_commands():
     with ScriptedServer() as server:
         ask(server, body={"prompt": "Hi", "until": {"code_block": True, "fixed": ["a", "b"], "seconds": 2.5}})
         assert ask(server, body={"prompt": "Hi", "until": {"ignore_case": True}})[0] == 400
-    conditions, mode = from_mapping(server.generations[0].asked.options["until"])
+    conditions, mode = from_mapping(server.generations[0].request.options["until"])
     assert (len(conditions), mode) == (4, "inclusive")
     assert len(server.generations) == 1
 
 
 def test_regular_expressions_need_permission():
     body = {"prompt": "Hi", "until": {"regex": "(a+)+$"}}
-    with ScriptedServer(regex=False) as server:
+    with ScriptedServer(allow_regex=False) as server:
         status, _, answer = ask(server, body=body)
         assert (status, server.generations) == (400, [])
         assert "--allow-regex" in answer.decode()
         assert ask(server, body={"prompt": "Hi", "until": {"fixed": "a", "ignore_case": True}})[0] == 200
-    with ScriptedServer(regex=True) as server:
+    with ScriptedServer(allow_regex=True) as server:
         assert ask(server, body=body)[0] == 200
 
 
@@ -161,7 +161,7 @@ def test_the_server_s_model_is_the_default():
         ask(server)
         ask(server, body={"prompt": "Hi", "model": "default"})
         ask(server, body={"prompt": "Hi", "model": "openai/x"})
-    assert [generation.asked.options["model"] for generation in server.generations] == ["local", "local", "openai/x"]
+    assert [generation.request.options["model"] for generation in server.generations] == ["local", "local", "openai/x"]
 
 
 @pytest.mark.parametrize("model", ["replay:/etc/passwd", "/tmp/x.gguf", "local//tmp/x.gguf"])

@@ -118,7 +118,7 @@ def test_tool_calls(stream):
     assert (choice.finish_reason, choice.message.content) == ("tool_calls", None)
     calls = [(call.id, call.function.name, call.function.arguments) for call in choice.message.tool_calls]
     assert calls == [("c1", "weather", '{"city":"Kiel"}'), ("c2", "time", "{}")]
-    assert server.generations[0].asked.options["tools"] == [TOOL]
+    assert server.generations[0].request.options["tools"] == [TOOL]
 
 
 def test_reasoning_has_a_field_of_its_own():
@@ -264,9 +264,9 @@ def test_fields_of_the_body_reach_the_generation():
     with ScriptedServer() as server:
         assert ask(server, PATH, body)[0] == 200
         assert ask(server, PATH, {"messages": HELLO, "response_format": {"type": "json_object"}})[0] == 200
-    asked, second = (generation.asked for generation in server.generations)
+    request, second = (generation.request for generation in server.generations)
     turns = zip(("user", "assistant", "user"), "123", strict=True)
-    assert asked == (
+    assert request == (
         "",
         {
             "system": "Be brief.\n\nAnd kind.",

@@ -116,7 +116,7 @@ def test_an_incomplete_request_times_out(monkeypatch):
     from llmstream.serve.connection import Connection
 
     monkeypatch.setattr(Connection, "head_timeout_s", 0.1)
-    with ScriptedServer(body_timeout=0.1) as server:
+    with ScriptedServer(body_timeout_s=0.1) as server:
         for beginning in (b"", b"POST /chat/stream HTT", b"GET /healthz HTTP/1.1\r\nhost: "):
             with Client(server) as client:
                 client.socket.sendall(beginning)
@@ -200,7 +200,7 @@ def test_a_body_in_chunks_of_one_byte_is_accepted():
     with ScriptedServer() as server, Client(server) as client:
         client.socket.sendall(CHUNKED + b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n")
         assert client.reply()[0] == 200
-    assert len(server.generations[0].asked.prompt) == MAX_HEAD_BYTES
+    assert len(server.generations[0].request.prompt) == MAX_HEAD_BYTES
 
 
 def test_the_kernel_s_send_buffer_is_limited():

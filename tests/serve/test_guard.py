@@ -39,7 +39,7 @@ BEARER = {"authorization": f"Bearer {SECRET}".encode().decode("latin-1")}
     ],
 )
 def test_hosts(host, status):
-    with ScriptedServer(hosts=("Box.Example",)) as server:
+    with ScriptedServer(allow_hosts=("Box.Example",)) as server:
         for path in ("/", "/healthz", "/v1/models", "/nowhere"):
             expected = 404 if path == "/nowhere" and status == 200 else status
             assert get(server, path, host=host)[0] == expected
@@ -68,7 +68,7 @@ def test_a_request_has_exactly_one_host():
     ],
 )
 def test_origins(origin, status):
-    with ScriptedServer(allow_origin=("https://app.example",)) as server:
+    with ScriptedServer(allow_origins=("https://app.example",)) as server:
         origin = origin.replace("PORT", str(server.port))
         code, headers, _ = ask(server, origin=origin)
         assert code == status
@@ -82,7 +82,7 @@ def test_origins(origin, status):
 def test_preflight_requests_pass_for_allowed_origins_only():
     preflight = {"origin": "https://app.example", "access-control-request-method": "POST"}
     preflight |= {"access-control-request-headers": "authorization,content-type"}
-    with ScriptedServer(allow_origin=("https://app.example",), token="t") as server:
+    with ScriptedServer(allow_origins=("https://app.example",), token="t") as server:
         status, headers, _ = get(server, "/chat/stream", "OPTIONS", **preflight)
         assert (status, headers["access-control-allow-origin"]) == (200, "https://app.example")
         assert headers["access-control-allow-headers"] == "authorization,content-type"
@@ -120,21 +120,21 @@ def test_with_the_token():
 
 def test_a_body_at_the_limit_and_above():
     body = json.dumps(ASK).encode()
-    with ScriptedServer(max_body=len(body)) as server:
+    with ScriptedServer(max_body_bytes=len(body)) as server:
         assert ask(server, body=body)[0] == 200
         status, _, answer = ask(server, body=body + b" ")
         assert (status, json.loads(answer)["status"]) == (413, 2)
 
 
 def test_a_body_announced_as_too_large_is_not_awaited():
-    with ScriptedServer(max_body=1000) as server, Client(server) as client:
+    with ScriptedServer(max_body_bytes=1000) as server, Client(server) as client:
         client.send("POST", "/chat/stream", b"", content_length="1000000000")
         status, headers, _ = client.reply()
         assert (status, headers["connection"]) == (413, "close")
 
 
 def test_a_chunked_body_is_cut_at_the_limit():
-    with ScriptedServer(max_body=100_000) as server, Client(server) as client:
+    with ScriptedServer(max_body_bytes=100_000) as server, Client(server) as client:
         client.send("POST", "/chat/stream", transfer_encoding="chunked", content_type="application/json")
         piece = b"%x\r\n%s\r\n" % (5000, b" " * 5000)
         for _ in range(25):
@@ -145,7 +145,7 @@ def test_a_chunked_body_is_cut_at_the_limit():
 
 def test_the_sender_of_a_body_that_is_too_large_can_read_the_response():
     """Many clients read only after they have sent everything; a reset connection would discard the response."""
-    with ScriptedServer(max_body=1000) as server:
+    with ScriptedServer(max_body_bytes=1000) as server:
         assert ask(server, body=b" " * 3_000_000)[0] == 413
         assert ask(server)[0] == 200
 
@@ -157,11 +157,11 @@ def test_chunked_bodies_are_accepted():
             client.socket.sendall(b"%x\r\n%s\r\n" % (len(piece), piece))
         client.socket.sendall(b"0\r\n\r\n")
         assert client.reply()[0] == 200
-    assert server.generations[0].asked.prompt == "Hi"
+    assert server.generations[0].request.prompt == "Hi"
 
 
 def test_100_continue_is_sent_only_to_requests_that_pass():
-    with ScriptedServer(max_body=1000) as server:
+    with ScriptedServer(max_body_bytes=1000) as server:
         with Client(server) as client:
             client.send("POST", "/chat/stream", b"", content_length="16", expect="100-continue")
             client.until(b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -17,7 +17,7 @@ PROGRAM = shutil.which("schemathesis", path=str(Path(sys.executable).parent)) or
 @pytest.mark.slow
 @pytest.mark.skipif(not PROGRAM, reason="schemathesis is not installed: pip install '.[test]'")
 def test_schemathesis_finds_no_error(tmp_path):
-    with ScriptedServer(token="sesame", max_body=20_000) as server:
+    with ScriptedServer(token="sesame", max_body_bytes=20_000) as server:
         command = [PROGRAM, "run", f"{server.url}/openapi.json", "--max-examples=15", "--seed=1", "--no-color"]
         command += ["--phases=examples,coverage,fuzzing", "--checks=all", "--generation-database=none"]
         command += [

@@ -36,8 +36,8 @@ def test_an_answer_grows_on_the_page(visit):
         assert page.locator("#count").inner_text() == "3 tokens in, 2 out"
         assert page.locator("#live").inner_text() == "The answer is complete."
         assert page.evaluate("document.activeElement.id") == "prompt"
-    asked = server.generations[0].asked
-    assert asked == ("Name rivers", {"model": "local"})
+    request = server.generations[0].request
+    assert request == ("Name rivers", {"model": "local"})
 
 
 def test_the_form_s_fields_reach_the_server(visit):
@@ -52,9 +52,9 @@ def test_the_form_s_fields_reach_the_server(visit):
         page.keyboard.type("Two")
         page.click("#send")
         wait_for_end(page)
-    asked = server.generations[0].asked
+    request = server.generations[0].request
     options = {"system": "Be brief.", "model": "openai/x", "until": {"code_block": True}}
-    assert asked == ("One\nTwo", options)
+    assert request == ("One\nTwo", options)
 
 
 @pytest.mark.parametrize("how", ["button", "escape", "navigation"])

@@ -67,7 +67,7 @@ async def generate(request):
         stdio.note("test", "closed")
 
 def main(args, *_, **__):
-    run(create(generate, Settings(grace={grace}, keep_alive=0.05)), "127.0.0.1", 0)
+    run(create(generate, Settings(grace_s={grace}, keep_alive_s=0.05)), "127.0.0.1", 0)
 
 cli.cli.main = main
 __main__.main()

@@ -53,8 +53,8 @@ class Gate:
 class Generation:
     """One run of a script, as the test sees it."""
 
-    def __init__(self, asked: ChatRequest) -> None:
-        self.asked = asked
+    def __init__(self, request: ChatRequest) -> None:
+        self.request = request
         self.batches = 0  # lists of events that the server has consumed
         self.closed = threading.Event()  # by the server, at the script's end or earlier
         self.complete = False
@@ -66,7 +66,7 @@ class ScriptedServer:
     def __init__(self, *scripts: list, **settings: object) -> None:
         self.scripts = scripts or (["Hello", END],)
         self.generations: list[Generation] = []
-        self.app = create(self.generate, Settings(**{"grace": 0.0, **settings}))
+        self.app = create(self.generate, Settings(**{"grace_s": 0.0, **settings}))
         self.state = self.app.state.server
         self.server = Server(self.app)
         self._listener = listen("127.0.0.1", 0, "")
@@ -78,10 +78,10 @@ class ScriptedServer:
         """The open connections, as uvicorn's protocols."""
         return self.server.server_state.connections
 
-    async def generate(self, asked: ChatRequest) -> AsyncGenerator[list[Event], None]:
+    async def generate(self, request: ChatRequest) -> AsyncGenerator[list[Event], None]:
         """Runs the next script: the server's Generate."""
         script = self.scripts[min(len(self.generations), len(self.scripts) - 1)]
-        generation = Generation(asked)
+        generation = Generation(request)
         self.generations.append(generation)
         try:
             for step in script:
