@@ -42,7 +42,7 @@ class Template:
                 value = _find(name, fields)
                 return value if isinstance(value, str) else to_compact_json(value)
             if prompt is None:
-                raise _missing("prompt", fields, "give one, or name the field to use as {name}")
+                raise _missing("prompt", fields, "add one, or use another field by {name}")
             return prompt
 
         return PLACEHOLDER.sub(value_of, self._text)
@@ -55,7 +55,7 @@ def _find(name: str, fields: Mapping[str, object]) -> object:
     for part in name.split("."):
         members = value if isinstance(value, Mapping) else ()
         if part not in members:
-            raise _missing(name, [prefix + key for key in members], f"\\{{{name}}} would be text")
+            raise _missing(name, [prefix + key for key in members], f"write \\{{{name}}} for the text {{{name}}}")
         value = value[part]
         prefix += f"{part}."
     return value

@@ -1,4 +1,4 @@
-"""The journal against what happens to files: processes killed while they write, disks that are full, wrong files."""
+"""The journal: processes killed while they write, full disks, files that are not journals."""
 
 from __future__ import annotations
 
@@ -44,24 +44,24 @@ def fill(path, *keys: str) -> None:
         journal.commit()
 
 
-def kept(path, *keys: str) -> list[object]:
-    """The index of each key's record, None where there is none."""
+def indexes(path, *keys: str) -> list[object]:
+    """Returns the index of each key's record, None for keys that are not in the journal."""
     with opened(path) as journal:
-        found = [journal.find(key, f"digest of {key}") for key in keys]
-    return [entry and entry["index"] for entry in found]
+        records = [journal.find(key, f"digest of {key}") for key in keys]
+    return [record and record["index"] for record in records]
 
 
-def test_what_one_run_adds_the_next_one_finds(tmp_path):
+def test_the_next_run_finds_the_records_of_earlier_ones(tmp_path):
     path = tmp_path / "journal"
     fill(path, "a", "b")
     fill(path, "c")
-    assert kept(path, "a", "b", "c", "d") == [0, 1, 0, None]
+    assert indexes(path, "a", "b", "c", "d") == [0, 1, 0, None]
     lines = [json.loads(line) for line in path.read_text(encoding="ascii").splitlines()]
     assert lines[:2] == [{"journal": 1}, {"key": "a", "digest": "digest of a", "record": record(0)}]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_pending_is_in_memory_only_and_one_commit_is_one_write(tmp_path, monkeypatch):
+def test_pending_records_are_in_memory_and_a_commit_is_one_write(tmp_path, monkeypatch):
     path, sizes = tmp_path / "journal", []
     with opened(path) as journal:
         write = os.pwrite
@@ -75,7 +75,7 @@ def test_pending_is_in_memory_only_and_one_commit_is_one_write(tmp_path, monkeyp
     assert sizes == [path.stat().st_size - len(HEAD)]
 
 
-def test_it_is_synced_before_commit_returns(tmp_path, monkeypatch):
+def test_commit_syncs_the_file(tmp_path, monkeypatch):
     path, synced = tmp_path / "journal", []
     with opened(path) as journal:
         monkeypatch.setattr(module, "fdatasync", lambda fd: synced.append(os.fstat(fd).st_size))
@@ -84,14 +84,14 @@ def test_it_is_synced_before_commit_returns(tmp_path, monkeypatch):
     assert synced == [path.stat().st_size]
 
 
-def test_what_is_not_committed_is_not_kept(tmp_path):
+def test_uncommitted_records_are_not_in_the_file(tmp_path):
     path = tmp_path / "journal"
     with opened(path) as journal:
         journal.add("a", "1", record(1))
     assert path.read_bytes() == HEAD
 
 
-def test_a_run_does_not_find_what_it_has_added_itself(tmp_path):
+def test_a_run_does_not_find_its_own_records(tmp_path):
     with opened(tmp_path / "journal") as journal:
         journal.add("a", "1", record(1))
         journal.commit()
@@ -109,16 +109,16 @@ def test_a_changed_request_is_not_found_but_counted(tmp_path):
         assert journal.changed == 1
 
 
-def test_of_two_lines_with_one_key_the_later_counts(tmp_path):
+def test_the_later_of_two_lines_with_one_key_counts(tmp_path):
     path = tmp_path / "journal"
     fill(path, "a", "b", "a")
-    assert kept(path, "a", "b") == [2, 1]
+    assert indexes(path, "a", "b") == [2, 1]
     fill(path, "b")
-    assert kept(path, "a", "b") == [2, 0]
+    assert indexes(path, "a", "b") == [2, 0]
 
 
-def test_whatever_is_cut_off_the_last_two_lines(tmp_path):
-    """At every byte: the whole lines are found, the torn one is gone, and the next run adds after them."""
+def test_a_file_cut_at_any_byte_of_its_last_two_lines(tmp_path):
+    """The complete lines are in_journal, the incomplete one is cut off, and the next run appends."""
     path = tmp_path / "journal"
     fill(path, "a", "b", "c")
     whole = path.read_bytes()
@@ -132,17 +132,17 @@ def test_whatever_is_cut_off_the_last_two_lines(tmp_path):
             journal.add("d", "digest of d", record(9))
             journal.commit()
         b, c = 1 if size >= ends[1] else None, 2 if size == len(whole) else None
-        assert kept(path, "a", "b", "c", "d") == [0, b, c, 9]
+        assert indexes(path, "a", "b", "c", "d") == [0, b, c, 9]
         assert path.read_bytes().startswith(whole[:end])
 
 
 @pytest.mark.parametrize("size", range(len(HEAD) + 1))
-def test_a_torn_head_is_ours(size, tmp_path):
+def test_an_incomplete_head_is_written_again(size, tmp_path):
     path = tmp_path / "journal"
     path.write_bytes(HEAD[:size])
     fill(path, "a")
     assert path.read_bytes().startswith(HEAD + b'{"key": "a"')
-    assert kept(path, "a") == [0]
+    assert indexes(path, "a") == [0]
 
 
 FOREIGN = {
@@ -165,7 +165,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("content", FOREIGN, ids=range(len(FOREIGN)))
-def test_what_is_no_journal_is_left_as_it_is(content, tmp_path):
+def test_a_file_that_is_not_a_journal_is_not_changed(content, tmp_path):
     path = tmp_path / "file"
     path.write_bytes(content)
     with pytest.raises(UsageError) as raised:
@@ -174,7 +174,7 @@ def test_what_is_no_journal_is_left_as_it_is(content, tmp_path):
     assert path.read_bytes() == content
 
 
-def test_what_is_no_regular_file(tmp_path):
+def test_only_a_regular_file_can_be_a_journal(tmp_path):
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(UsageError, match=r"the journal .*/fifo is not a regular file: name a regular file"):
         Journal(str(tmp_path / "fifo"))
@@ -190,7 +190,7 @@ OPEN = "import sys; from llmstream.batch.journal import Journal; from llmstream.
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_it_is_not_the_file_that_the_output_goes_to(stream, tmp_path):
+def test_the_journal_cannot_be_the_output(stream, tmp_path):
     code = f"{OPEN}try: Journal(sys.argv[1])\nexcept UsageError as error: print(error, file=sys.{stream})"
     path = tmp_path / "out"
     with path.open("wb") as file:
@@ -212,23 +212,23 @@ for number in range({COUNT}):
 """
 
 
-def test_kill_9_at_many_points_loses_nothing_that_was_told(tmp_path):
-    """Each process may do two more after the word at which it is killed: it is somewhere in them."""
-    path, told, found, runs = tmp_path / "journal", [], set(), 0
+def test_kill_9_at_any_point_loses_no_record_that_was_committed(tmp_path):
+    """Each process may commit two more records after the one at which it is killed, so it dies within them."""
+    path, committed, in_journal, runs = tmp_path / "journal", [], set(), 0
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "bufsize": 0}
-    while len(found) < COUNT:
+    while len(in_journal) < COUNT:
         count = 1 + runs % 4
         with subprocess.Popen([sys.executable, "-c", WORK, path], env=environment(), **pipes) as process:
             process.stdin.write(b"." * (count + 2))
             for _ in range(count):
-                told += process.stdout.read(1)
+                committed += process.stdout.read(1)
             process.kill()
-            told += process.stdout.read()
+            committed += process.stdout.read()
         runs += 1
         with opened(path) as journal:
-            found = {number for number in range(COUNT) if journal.find(str(number), "d")}
-        assert set(told) <= found
-    assert len(told) == len(set(told)), "something was done twice"
+            in_journal = {number for number in range(COUNT) if journal.find(str(number), "d")}
+        assert set(committed) <= in_journal
+    assert len(committed) == len(set(committed)), "a record was committed twice"
     assert runs >= COUNT // 6
 
 
@@ -251,29 +251,29 @@ os.write(1, b"!")
 
 
 def test_kill_9_within_a_write(tmp_path):
-    """A disk that takes 500 bytes at a time, and the end after each of these pieces."""
+    """Writes take 500 bytes at a time; the process is killed after each of these pieces."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "bufsize": 0}
-    said, pieces, torn = "", 0, 0
-    while "!" not in said:
-        path, said = tmp_path / f"journal {pieces}", ""
+    stdout, pieces, torn = "", 0, 0
+    while "!" not in stdout:
+        path, stdout = tmp_path / f"journal {pieces}", ""
         with subprocess.Popen([sys.executable, "-c", PIECEWISE, path], env=environment(), **pipes) as process:
             process.stdin.write(b"." * pieces)
-            while said.count(".") <= pieces and "!" not in said:
-                said += process.stdout.read(1).decode()
+            while stdout.count(".") <= pieces and "!" not in stdout:
+                stdout += process.stdout.read(1).decode()
             process.kill()
         size = path.stat().st_size
         with opened(path) as journal:
             records = [journal.find(key, f"digest of {key}") for key in "abcd"]
             torn += journal.torn_bytes > 0
             assert path.stat().st_size == max(size - journal.torn_bytes, len(HEAD))
-        told = said.replace(".", "").replace("!", "")
-        found = "".join(chr(entry["index"]) for entry in records if entry)
-        assert "abcd".startswith(found) and found.startswith(told)
+        committed = stdout.replace(".", "").replace("!", "")
+        in_journal = "".join(chr(entry["index"]) for entry in records if entry)
+        assert "abcd".startswith(in_journal) and in_journal.startswith(committed)
         pieces += 1
     assert torn > 3
 
 
-def test_two_processes_on_one_journal_are_refused_and_the_death_of_one_frees_it(tmp_path):
+def test_a_second_process_is_refused_until_the_first_one_dies(tmp_path):
     path = tmp_path / "journal"
     code = f"{OPEN}journal = Journal(sys.argv[1]); print('here', flush=True); sys.stdin.read()"
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
@@ -284,12 +284,12 @@ def test_two_processes_on_one_journal_are_refused_and_the_death_of_one_frees_it(
         assert str(raised.value) == f"another llmstream map uses {path}: wait for its end, or name another file"
         process.kill()
     fill(path, "a")
-    assert kept(path, "a") == [0]
+    assert indexes(path, "a") == [0]
 
 
 @contextlib.contextmanager
 def limit(size: int) -> Iterator[None]:
-    """A limit on the size of files stands for the disk (Python ignores SIGXFSZ)."""
+    """Limits the size of files in place of the disk's (Python ignores SIGXFSZ)."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -298,10 +298,10 @@ def limit(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-ADVICE = "make room, then run the same command again; it continues there"
+HINT = "make room, then run the same command again; it continues there"
 
 
-def test_a_full_disk_leaves_the_journal_whole_and_what_was_pending_pending(tmp_path):
+def test_a_full_disk_leaves_complete_lines_and_pending_records(tmp_path):
     path = tmp_path / "journal"
     fill(path, "a")
     before = path.read_bytes()
@@ -311,14 +311,14 @@ def test_a_full_disk_leaves_the_journal_whole_and_what_was_pending_pending(tmp_p
         for room in (0, 1, 100, 200):  # within the first line and within the second
             with limit(len(before) + room), pytest.raises(OutputFailed) as raised:
                 journal.commit()
-            assert str(raised.value) == f"cannot write {path}: File too large: {ADVICE}"
+            assert str(raised.value) == f"cannot write {path}: File too large: {HINT}"
             assert (path.read_bytes(), journal.pending) == (before, 2)
         journal.commit()
         assert journal.pending == 0
-    assert kept(path, "a", "b", "c") == [0, 1, 2]
+    assert indexes(path, "a", "b", "c") == [0, 1, 2]
 
 
-def test_a_half_line_that_cannot_be_cut_off_is_written_over(tmp_path, monkeypatch):
+def test_an_incomplete_line_that_cannot_be_cut_off_is_overwritten(tmp_path, monkeypatch):
     path = tmp_path / "journal"
     fill(path, "a")
     end = path.stat().st_size
@@ -330,7 +330,7 @@ def test_a_half_line_that_cannot_be_cut_off_is_written_over(tmp_path, monkeypatc
         assert path.stat().st_size == end + 50
         journal.add("c", "digest of c", record(2))
         journal.commit()
-    assert kept(path, "a", "b", "c") == [0, 1, 2]
+    assert indexes(path, "a", "b", "c") == [0, 1, 2]
 
 
 def test_a_disk_that_fails_to_sync(tmp_path, monkeypatch):
@@ -343,7 +343,7 @@ def test_a_disk_that_fails_to_sync(tmp_path, monkeypatch):
                 journal.commit()
         assert (path.read_bytes(), journal.pending) == (HEAD, 1)
         journal.commit()
-    assert kept(path, "a") == [1]
+    assert indexes(path, "a") == [1]
 
 
 def test_no_room_for_the_head(tmp_path):
@@ -368,7 +368,7 @@ def test_a_file_system_that_is_full(tmp_path):
                 journal.add(str(number), "d", record(number, 1000))  # 6 kB
             with pytest.raises(OutputFailed) as raised:
                 journal.commit()
-            assert str(raised.value) == f"cannot write {path}: No space left on device: {ADVICE}"
+            assert str(raised.value) == f"cannot write {path}: No space left on device: {HINT}"
             assert (path.read_bytes(), journal.pending) == (HEAD, 5)
             ballast.unlink()
             with pytest.raises(OutputFailed):
@@ -377,14 +377,14 @@ def test_a_file_system_that_is_full(tmp_path):
                     journal.commit()
         with opened(path) as journal:
             assert journal.torn_bytes == 0
-            found = [number for number in range(20) if journal.find(str(number), "d")]
-        assert found == list(range(len(found))) and 5 < len(found) < 20
+            in_journal = [number for number in range(20) if journal.find(str(number), "d")]
+        assert in_journal == list(range(len(in_journal))) and 5 < len(in_journal) < 20
     finally:
         subprocess.run(["umount", tmp_path], check=True)
 
 
 def test_the_records_are_not_in_memory(tmp_path):
-    """4 MB of records, in one-hundredth of it read again; the index takes about 130 bytes an entry."""
+    """4 MB of records are indexed with about 130 bytes an entry."""
     path, count = tmp_path / "journal", 2000
     fill(path, *map(str, range(count)))
     with opened(path) as journal:
@@ -403,7 +403,7 @@ def test_the_records_are_not_in_memory(tmp_path):
     assert peak < 800_000
 
 
-def test_a_line_that_somebody_has_overwritten_is_not_found(tmp_path):
+def test_a_line_that_another_program_has_overwritten_is_not_found(tmp_path):
     path = tmp_path / "journal"
     fill(path, "a", "b")
     with opened(path) as journal:
@@ -413,18 +413,18 @@ def test_a_line_that_somebody_has_overwritten_is_not_found(tmp_path):
         assert journal.changed == 0
 
 
-def test_a_digest_is_that_of_the_json_whatever_the_order():
+def test_a_digest_does_not_depend_on_the_order_of_members():
     assert digest({"a": 1, "b": ["é", None]}) == digest({"b": ["é", None], "a": 1})
     assert digest({"a": 1}) != digest({"a": "1"}) != digest({"a": 1.5})
     assert digest({"a": "\ud800"}) != digest({"a": "\udfff"})
     assert (len(digest("")), digest([1])) == (32, digest((1,)))
 
 
-def test_a_key_may_be_half_a_character_or_two_halves(tmp_path):
+def test_a_key_may_have_lone_surrogates_or_pairs(tmp_path):
     path = tmp_path / "journal"
     with opened(path) as journal:
         journal.add("\ud83d", "half", {})
-        journal.add("\ud83d" + "\ude00", "whole", {})  # which JSON makes one character of
+        journal.add("\ud83d" + "\ude00", "whole", {})  # which JSON joins to one character
         journal.commit()
     with opened(path) as journal:
         assert journal.find("\ud83d", "half") == journal.find("\U0001f600", "whole") == {}
@@ -442,7 +442,7 @@ ENTRY = st.tuples(TEXT, TEXT, st.dictionaries(TEXT, VALUES, max_size=3))
 
 
 @given(runs=st.lists(st.lists(st.lists(ENTRY, max_size=3), max_size=3), max_size=3))
-def test_whatever_is_added_is_found(runs, tmp_path_factory):
+def test_any_record_that_is_added_is_found(runs, tmp_path_factory):
     path = tmp_path_factory.mktemp("any") / "journal"
     model = {}
     for commits in runs:
@@ -450,7 +450,7 @@ def test_whatever_is_added_is_found(runs, tmp_path_factory):
             for entries in commits:
                 for key, word, data in entries:
                     journal.add(key, word, data)
-                    # after JSON a character that was two surrogates is one
+                    # JSON joins two surrogates to one character
                     model[json.loads(json.dumps(key))] = (key, *json.loads(json.dumps([word, data])))
                 journal.commit()
     with opened(path) as journal:

@@ -1,4 +1,4 @@
-"""Progress on a real pseudo-terminal, nothing of it elsewhere, and the line at the end."""
+"""The progress line on a pseudo-terminal, no progress elsewhere, and the summary line."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ..support.limits import WAIT_S
 
 START = "import os, sys; from llmstream.batch.progress import Progress\n"
 END = "print('tqdm' in sys.modules, 'multiprocessing' in sys.modules, __import__('threading').active_count())"
-DRAWN = "True False 1\n"  # what END says: with tqdm, but neither its lock between processes nor its thread
-NOTHING = "False False 1\n"
+WITH_TQDM = "True False 1\n"  # END's output: tqdm, but neither its lock between processes nor its thread
+WITHOUT_TQDM = "False False 1\n"
 
 
 class OnTerminal:
-    """A program whose stderr is a pseudo-terminal of so many columns."""
+    """A program whose stderr is a pseudo-terminal with a number of columns."""
 
     def __init__(self, code: str, columns: int = 120, **env: str) -> None:
         self.fd, inner = pty.openpty()
@@ -39,7 +39,7 @@ class OnTerminal:
         os.close(inner)
 
     def read(self) -> str:
-        """All that it draws, to its end, at which it says what it has imported."""
+        """Reads all that the program draws."""
         data = b""
         try:
             while piece := os.read(self.fd, 65536):
@@ -49,21 +49,21 @@ class OnTerminal:
         os.close(self.fd)
         return data.decode()
 
-    def said(self) -> str:
+    def stdout(self) -> str:
         with self.process:
             return self.process.communicate(timeout=WAIT_S)[0]
 
 
-def drawn(code: str, columns: int = 120, says: str = DRAWN, **env: str) -> str:
+def draw(code: str, columns: int = 120, stdout: str = WITH_TQDM, **env: str) -> str:
     terminal = OnTerminal(code, columns, **env)
     data = terminal.read()
-    assert terminal.said() == says
+    assert terminal.stdout() == stdout
     assert terminal.process.returncode == 0, data
     return data
 
 
 def screen(data: str) -> list[str]:
-    """The lines as a terminal shows them."""
+    """Returns the lines as a terminal shows them."""
     lines, column = [""], 0
     for character in data:
         if character == "\r":
@@ -76,26 +76,26 @@ def screen(data: str) -> list[str]:
     return [line.rstrip() for line in lines]
 
 
-def test_it_is_drawn_ten_times_a_second_at_most():
-    data = drawn("p = Progress(1000, False)\nfor i in range(1000): p.update(i, 0, 8, i, None, i / 1000)")
+def test_progress_is_drawn_at_most_ten_times_a_second():
+    data = draw("p = Progress(1000, False)\nfor i in range(1000): p.update(i, 0, 8, i, None, i / 1000)")
     assert data.count("running") == 10
 
 
-def test_what_it_shows():
+def test_the_line_has_counts_rate_and_cost():
     code = """
 p = Progress(1000, False)
 p.update(400, 0, 8, 0, None, 0.0)
 p.update(410, 2, 8, 51_234, 0.1234, 2.0)"""
-    data = drawn(code)
+    data = draw(code)
     first, second = data.split("\r")[1:3]
     assert first.startswith(" 40%|███")
-    assert first.rstrip().endswith("| ? left, 400/1,000, 8 running, 0 tokens")  # what an earlier run did tells no rate
+    assert first.rstrip().endswith("| ? left, 400/1,000, 8 running, 0 tokens")  # prompts of an earlier run give no rate
     assert second.rstrip().endswith(" left, 410/1,000, 2 failed, 8 running, 51.2k tokens, 25.6k/s, $0.1234")
     assert "? left" not in second
 
 
-def test_the_time_left_goes_by_what_is_finished_and_not_by_the_draws_between():
-    """One a second, after 900 that an earlier run had done; tqdm's clock is the test's."""
+def test_the_time_left_counts_finished_prompts_not_draws():
+    """One prompt a second, after 900 of an earlier run; the test replaces tqdm's clock."""
     code = """
 import time
 now = 0.0
@@ -105,32 +105,32 @@ while now < 10:
     p.update(900 + int(now), 0, 8, 0, None, now)
     now += 0.25
 p.update(910, 0, 8, 0, None, now)"""
-    assert "| 01:30 left, 910/1,000," in drawn(code)
+    assert "| 01:30 left, 910/1,000," in draw(code)
 
 
 def test_the_total_may_be_unknown():
-    data = drawn("p = Progress(None, False)\np.update(1200, 1, 8, 9_999, 0.0001, 5.0)")
+    data = draw("p = Progress(None, False)\np.update(1200, 1, 8, 9_999, 0.0001, 5.0)")
     assert data.split("\r")[1].rstrip() == "00:00, 1,200 done, 1 failed, 8 running, 9,999 tokens, $0.000100"
 
 
 def test_more_may_be_done_than_the_total_says():
     code = "p = Progress(2, False)\nfor i in range(5): p.update(i, 0, 8, i, None, float(i))"
-    assert "4/2, 8 running" in drawn(code)
+    assert "4/2, 8 running" in draw(code)
 
 
 @pytest.mark.parametrize("columns", [1, 10, 20, 40, 80])
 def test_no_line_is_longer_than_the_terminal_is_wide(columns):
     code = "for i in range(9): p.update(i * 100, i, 8, i * 1000, 0.5, float(i))"
     for total in (1000, None):
-        data = drawn(f"p = Progress({total}, False)\n{code}", columns)
+        data = draw(f"p = Progress({total}, False)\n{code}", columns)
         assert data.count("\r") >= 9
         assert max(map(len, data.split("\r"))) <= columns
 
 
-def test_a_terminal_that_does_not_know_its_width_is_taken_for_80_columns():
-    data = drawn("p = Progress(None, False)\np.update(1, 0, 8, 5, 0.1234, 0.0)", columns=0)
+def test_a_terminal_without_a_width_counts_as_80_columns():
+    data = draw("p = Progress(None, False)\np.update(1, 0, 8, 5, 0.1234, 0.0)", columns=0)
     assert data.split("\r")[1] == "00:00, 1 done, 8 running, 5 tokens, $0.1234"
-    assert max(map(len, drawn("p = Progress(9, False)\np.update(1, 0, 8, 5, None, 0.0)", columns=0).split("\r"))) == 79
+    assert max(map(len, draw("p = Progress(9, False)\np.update(1, 0, 8, 5, None, 0.0)", columns=0).split("\r"))) == 79
 
 
 def test_a_terminal_that_changes_its_width():
@@ -143,10 +143,10 @@ for now, columns in enumerate((100, 60, 120)):
     p.hide()
     os.write(2, b"@")
 p.close()"""
-    assert [len(piece.split("\r")[1]) for piece in drawn(code).split("@")[:3]] == [99, 59, 119]
+    assert [len(piece.split("\r")[1]) for piece in draw(code).split("@")[:3]] == [99, 59, 119]
 
 
-def test_what_hides_leaves_an_empty_line_and_comes_back():
+def test_hide_clears_the_line_until_the_next_update():
     code = """
 p = Progress(None, False)
 p.hide()
@@ -157,61 +157,61 @@ os.write(2, b"a note\\n")
 p.update(2, 0, 8, 5, None, 0.05)
 os.write(2, b"another\\n")
 p.update(3, 0, 8, 5, None, 0.1)"""
-    assert screen(drawn(code + "\nos._exit(0)", says="")) == [
+    assert screen(draw(code + "\nos._exit(0)", stdout="")) == [
         "a note",
         "another",
         "00:00, 3 done, 8 running, 5 tokens, 0/s",
     ]
-    assert screen(drawn(code + "\np.close()\nos.write(2, b'the end')")) == ["a note", "another", "the end"]
+    assert screen(draw(code + "\np.close()\nos.write(2, b'the end')")) == ["a note", "another", "the end"]
 
 
 def test_after_close_nothing_is_drawn():
     code = (
         "p = Progress(9, False)\np.update(1, 0, 8, 5, None, 0.0)\np.close()\np.update(2, 0, 8, 5, None, 9.0)\np.close()"
     )
-    assert screen(drawn(code)) == [""]
-    assert drawn("p = Progress(9, False)\np.close()\np.update(2, 0, 8, 5, None, 9.0)", says=NOTHING) == ""
+    assert screen(draw(code)) == [""]
+    assert draw("p = Progress(9, False)\np.close()\np.update(2, 0, 8, 5, None, 9.0)", stdout=WITHOUT_TQDM) == ""
 
 
 DRAW = "p.update(1, 1, 1, 1, 1.0, 1.0); p.update(2, 1, 1, 1, 1.0, 9.0); p.hide(); p.close()"
 
 
 @pytest.mark.parametrize("quiet, env", [(True, {}), (False, {"TERM": "dumb"}), (False, {"TERM": ""})])
-def test_where_it_is_not_wanted_there_is_nothing_and_tqdm_is_not_imported(quiet, env):
-    assert drawn(f"p = Progress(9, {quiet}); {DRAW}", says=NOTHING, **env) == ""
+def test_quiet_or_a_dumb_terminal_draws_nothing_and_imports_no_tqdm(quiet, env):
+    assert draw(f"p = Progress(9, {quiet}); {DRAW}", stdout=WITHOUT_TQDM, **env) == ""
 
 
-def test_without_a_terminal_there_is_nothing():
+def test_without_a_terminal_nothing_is_drawn():
     code = f"{START}p = Progress(9, False); {DRAW}\n{END}"
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment(TERM="xterm"), capture_output=True, text=True, check=True
     )
-    assert (done.stdout, done.stderr) == (NOTHING, "")
+    assert (done.stdout, done.stderr) == (WITHOUT_TQDM, "")
 
 
 @pytest.mark.parametrize("env", [{}, {"NO_COLOR": "1"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}])
-def test_no_escapes_and_no_character_that_the_locale_has_not(env):
-    data = drawn("p = Progress(9, False); p.update(3, 1, 1, 1, 1.0, 1.0)", **env)
+def test_no_escapes_and_only_characters_of_the_locale(env):
+    data = draw("p = Progress(9, False); p.update(3, 1, 1, 1, 1.0, 1.0)", **env)
     assert "\x1b" not in data
     assert data.isascii() is ("LC_ALL" in env)
     assert "left, 3/9, 1 failed" in data
 
 
 def test_tqdm_can_be_turned_off_by_its_own_variable():
-    assert drawn(f"p = Progress(9, False); {DRAW}", TQDM_DISABLE="1") == ""
+    assert draw(f"p = Progress(9, False); {DRAW}", TQDM_DISABLE="1") == ""
 
 
-def test_a_terminal_that_goes_away_is_no_reason_to_fail():
+def test_a_terminal_that_goes_away_is_ignored():
     code = "p = Progress(9, False)\np.update(1, 0, 8, 5, None, 0.0)\nsys.stdin.read(1)\np.update(2, 0, 8, 5, None, 9.0)"
     terminal = OnTerminal(code + "\np.hide()\np.close()")
     assert b"1/9" in os.read(terminal.fd, 65536)
     os.close(terminal.fd)
-    assert terminal.process.communicate("x", timeout=WAIT_S)[0] == DRAWN
+    assert terminal.process.communicate("x", timeout=WAIT_S)[0] == WITH_TQDM
     assert terminal.process.returncode == 0
 
 
 @pytest.mark.parametrize(
-    "facts, line",
+    "counts, line",
     [
         (
             {
@@ -243,5 +243,5 @@ def test_a_terminal_that_goes_away_is_no_reason_to_fail():
         ({"done": 2, "failed": 0, "cost": 1234.5}, "2 prompts: 2 done, 0 failed; $1,234.5000"),
     ],
 )
-def test_the_line_at_the_end(facts, line):
-    assert summary(**facts) == line
+def test_summary(counts, line):
+    assert summary(**counts) == line

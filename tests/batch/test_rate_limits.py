@@ -1,4 +1,4 @@
-"""Rate-limit headers as they are sent, and as they should not be."""
+"""Rate-limit headers of providers, and headers that cannot be parsed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_resets(reset, seconds):
 
 
 @pytest.mark.parametrize("reset", ["", "soon", "-1", "nan", "inf", "1e9", "5 s", "m", "2023-11-14", "9" * 5000, "٣"])
-def test_a_reset_that_cannot_be_read_is_none(reset):
+def test_an_invalid_reset_is_ignored(reset):
     assert limits_of(openai(reset), NOON) == []
 
 
@@ -55,7 +55,7 @@ def test_a_reset_that_cannot_be_read_is_none(reset):
     ("headers", "limits"),
     [
         ({}, []),
-        # Azure: values without meaning, and no reset at all
+        # Azure: -1 and 0 for unknown values, and no reset
         ({"x-ratelimit-limit-tokens": "-1", "x-ratelimit-remaining-tokens": "-1", "x-ratelimit-reset-tokens": "0"}, []),
         ({"x-ratelimit-limit-tokens": "0", "x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "9"}, []),
         ({"x-ratelimit-remaining-requests": "79", "x-ratelimit-remaining-tokens": "61353"}, []),

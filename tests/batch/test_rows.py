@@ -250,7 +250,7 @@ FAULTS = [
     (b'{"prompt": "a", "x": ' + b'{"a":' * DEEP, None, "nested deeper than 100 levels"),
     (b'{"prompt": "a", "x": ' + b"[" * 100 + b"]" * 100 + b"}", "{x}", "nested deeper than 100 levels"),
     (b'{"prompt": "a", "options": ' + b"[" * 100 + b"]" * 100 + b"}", None, "nested deeper than 100 levels"),
-    ({}, None, "there is no field prompt: give one"),
+    ({}, None, "there is no field prompt: add one"),
     ({"promt": "a"}, None, "there is no field prompt: did you mean promt?"),
     ({"pro\nmpt": "a"}, None, "there is no field prompt: did you mean pro mpt?"),
     ({"prompt": None}, None, "there is no field prompt: "),

@@ -1,4 +1,4 @@
-"""Templates: what is a place, what fills it, and what is said of one that nothing fills."""
+"""Templates: their placeholders, the values that fill them, and errors for missing values."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FIELDS = {
     "name.x": "never",
 }
 
-# (template, filled for the prompt "PROMPT" and FIELDS)
+# (template, result for the prompt "PROMPT" and FIELDS)
 CASES = [
     ("{}", "PROMPT"),
     ("a {} b {}", "a PROMPT b PROMPT"),
@@ -48,7 +48,7 @@ CASES = [
     ("{n} {name", "3 {name"),
     ("{n} \\ \\n", "3 \\ \\n"),
 ]
-WITHOUT_PLACE = [
+WITHOUT_PLACEHOLDER = [
     ("Sum up.", "Sum up.\n\nPROMPT"),
     ("", "PROMPT"),
     ("a { b }", "a { b }\n\nPROMPT"),
@@ -57,8 +57,8 @@ WITHOUT_PLACE = [
 ]
 
 
-@pytest.mark.parametrize(("text", "want"), CASES + WITHOUT_PLACE)
-def test_filled(text, want):
+@pytest.mark.parametrize(("text", "want"), CASES + WITHOUT_PLACEHOLDER)
+def test_fill(text, want):
     assert Template(text).fill("PROMPT", FIELDS) == want
 
 
@@ -69,39 +69,39 @@ def test_filled(text, want):
         ("{a} {b.c} {a}", {"a", "b.c"}, False),
         ("{a} {}", {"a"}, True),
         ("\\{a} \\{} {b}", {"b"}, False),
-        ("no place", set(), True),
+        ("no placeholder", set(), True),
     ],
 )
-def test_what_it_uses(text, names, uses_record):
+def test_names_and_record_that_a_template_uses(text, names, uses_record):
     template = Template(text)
     assert (template.names, template.uses_record) == (names, uses_record)
 
 
 @pytest.mark.parametrize(
-    ("text", "fields", "told"),
+    ("text", "fields", "message"),
     [
         ("{langauge}", {"language": "de"}, "there is no field langauge: did you mean language?"),
-        ("{zzz}", {"language": "de"}, "there is no field zzz: \\{zzz} would be text"),
+        ("{zzz}", {"language": "de"}, "there is no field zzz: write \\{zzz} for the text {zzz}"),
         ("{user.nmae}", FIELDS, "there is no field user.nmae: did you mean user.name?"),
         ("{user.home.twon}", FIELDS, "there is no field user.home.twon: did you mean user.home.town?"),
-        ("{name.x}", FIELDS, "there is no field name.x: "),  # name is no object
+        ("{name.x}", FIELDS, "there is no field name.x: "),  # name is not an object
         ("{list.0}", FIELDS, "there is no field list.0: "),
         ("{}", {"promt": "a"}, "there is no field prompt: did you mean promt?"),
-        ("{}", {}, "there is no field prompt: give one, or name the field to use as {name}"),
-        ("no place", {"text": "a"}, "there is no field prompt: give one"),
+        ("{}", {}, "there is no field prompt: add one, or use another field by {name}"),
+        ("no placeholder", {"text": "a"}, "there is no field prompt: add one"),
     ],
 )
-def test_a_place_that_nothing_fills(text, fields, told):
+def test_a_placeholder_without_a_value(text, fields, message):
     with pytest.raises(UsageError) as raised:
         Template(text).fill(None, fields)
-    assert str(raised.value).startswith(told)
+    assert str(raised.value).startswith(message)
 
 
-def test_what_needs_no_prompt_wants_none():
+def test_a_template_of_fields_needs_no_prompt():
     assert Template("{n}").fill(None, FIELDS) == "3"
 
 
-# What templates are made of: as it is written, and as it is read.
+# Parts of templates, and their results.
 PARTS = [
     ("{}", "PROMPT"),
     ("{a}", "\\{b} {} {a}"),
@@ -123,6 +123,6 @@ def test_any_template_is_filled_part_by_part(parts):
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=5))
-def test_a_value_is_json_that_gives_the_value_back(value):
+def test_a_value_is_inserted_as_json(value):
     filled = Template("{a}").fill(None, {"a": value})
     assert (filled if isinstance(value, str) else json.loads(filled)) == value

@@ -1,4 +1,4 @@
-"""A smaller run of tests/fuzz/kill_map.py."""
+"""A smaller run of `kill_map`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 import pytest
 
 from ..bench import crowd
-from .kill_map import Series, killed, limited
+from .kill_map import Series, run_killed, run_limited
 
 pytestmark = pytest.mark.slow
 
@@ -18,15 +18,15 @@ def series(tmp_path):
         yield Series(url, tmp_path, 80)
 
 
-def test_nothing_that_is_in_the_journal_is_asked_again_after_kill_9(series):
-    outcome = killed(series, 5, random.Random(7))
+def test_no_prompt_in_the_journal_is_sent_again_after_kill_9(series):
+    outcome = run_killed(series, 5, random.Random(7))
     assert outcome.good, outcome
     assert outcome.stopped > 0
-    assert outcome.kept == sorted(outcome.kept) and outcome.kept[-1] > 0
+    assert outcome.in_journal == sorted(outcome.in_journal) and outcome.in_journal[-1] > 0
 
 
-def test_a_journal_that_can_grow_no_further_loses_nothing(series):
-    outcome = limited(series, [2000, 14000])  # the first may be less than one commit
+def test_a_journal_at_a_file_size_limit_loses_nothing(series):
+    outcome = run_limited(series, [2000, 14000])  # the first may be less than one commit
     assert outcome.good, outcome
     assert outcome.stopped == 2
-    assert outcome.kept == sorted(outcome.kept) and outcome.kept[-1] > 0
+    assert outcome.in_journal == sorted(outcome.in_journal) and outcome.in_journal[-1] > 0
