@@ -2,8 +2,8 @@
 
     python -m tests.bench.map_local [PROMPTS] [--runs N]
 
-PROMPTS (40) with --max-tokens 40, the three in turn, N (1) times. The model is fetched before. Where other processes
-are busy, llama.cpp is given fewer threads (llmstream/net/embedded.py), by each of the processes for itself.
+PROMPTS (40) with --max-tokens 40, the three commands in turn, N (1) times. The model is downloaded before. Beside busy
+processes, each of our processes lets llama.cpp use fewer threads (llmstream/net/embedded.py).
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from . import measure
 from .gen import llmstream
 
 ROOT = Path(__file__).parent.parent.parent
-TOKENS = "40"
+MAX_TOKENS = "40"
 
 
 def run(argv: list[str], prompts: Path, count: int) -> tuple[float, float]:
-    """Seconds of time and of CPU."""
+    """Runs a command; returns its wall time and its CPU time, in seconds."""
     env = measure.environment(PYTHONPATH=str(ROOT))
     before, started = os.times(), time.perf_counter()
     with prompts.open() as stdin:
@@ -44,24 +44,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.map_local", description=__doc__.splitlines()[0])
     parser.add_argument("prompts", type=int, nargs="?", default=40, metavar="PROMPTS")
     parser.add_argument("--runs", type=int, default=1, metavar="N")
-    given = parser.parse_args()
+    args = parser.parse_args()
     embedded.fetch(progress=True)
-    print(f"map_local: {measure.machine()}; {given.prompts} prompts, at most {TOKENS} tokens each")
-    asked = ["-m", "local", "--max-tokens", TOKENS]
+    print(f"map_local: {measure.machine()}; {args.prompts} prompts, at most {MAX_TOKENS} tokens each")
+    options = ["-m", "local", "--max-tokens", MAX_TOKENS]
     commands = {
-        "map -j 4": [*llmstream(), "map", "-q", "-j", "4", *asked],
-        "map -j 1": [*llmstream(), "map", "-q", "-j", "1", *asked],
-        "xargs -P 4 gen": ["xargs", "-P", "4", "-d", "\n", "-n", "1", *llmstream(), "gen", "-n", *asked],
+        "map -j 4": [*llmstream(), "map", "-q", "-j", "4", *options],
+        "map -j 1": [*llmstream(), "map", "-q", "-j", "1", *options],
+        "xargs -P 4 gen": ["xargs", "-P", "4", "-d", "\n", "-n", "1", *llmstream(), "gen", "-n", *options],
     }
     walls: dict[str, list[float]] = {name: [] for name in commands}
     cpus: dict[str, list[float]] = {name: [] for name in commands}
     with tempfile.TemporaryDirectory() as folder:
         prompts = Path(folder, "prompts")
-        prompts.write_text("".join(f"Name {n + 2} rivers of Asia.\n" for n in range(given.prompts)))
-        for turn in range(given.runs):
+        prompts.write_text("".join(f"Name {n + 2} rivers of Asia.\n" for n in range(args.prompts)))
+        for turn in range(args.runs):
             for name, argv in commands.items():
-                measure.progress(f"{turn}/{given.runs} {name}")
-                wall, cpu = run(argv, prompts, given.prompts)
+                measure.progress(f"{turn}/{args.runs} {name}")
+                wall, cpu = run(argv, prompts, args.prompts)
                 walls[name].append(wall)
                 cpus[name].append(cpu)
     measure.progress("")

@@ -2,11 +2,11 @@
 
     python -m tests.bench.map_streams [STREAMS] [SECONDS]
 
-Each of the STREAMS (1000) answers comes at 50 chunks a second for SECONDS (20). Every client is a process of its own,
-which collects the texts and says how long each stream waited for its first; the raw reader only cuts lines: it is the
-floor. httpx2 and AsyncOpenAI cannot keep up with so many and get fewer, and `map` is run with as few, too. Where there
-are two cores, the provider has one of them and the clients the other. Wall is the whole process, its start and the
-ramp of `map` included; where the provider itself was late, so was everybody.
+Each of the STREAMS (1000) answers comes at 50 chunks a second for SECONDS (20). Each client is a process of its own,
+which collects the texts and prints how long each stream waited for its first one. The raw reader only cuts lines: no
+client can be faster. httpx2 and AsyncOpenAI cannot keep up with 1000 streams and get fewer; `map` is run with as few,
+too. On two cores, the provider has one and the clients have the other. Wall is the whole process, start-up and slow
+start of `map` included; when the provider itself was late, all clients were.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from typing import NamedTuple
 from . import crowd, measure, provider
 
 ROOT = Path(__file__).parent.parent.parent
-RATE = 50
-FEWER = {"httpx2": 4, "AsyncOpenAI": 10}  # what the streams are divided by
+RATE = 50  # chunks per second
+DIVISORS = {"httpx2": 4, "AsyncOpenAI": 10}  # of the number of streams
 PROMPT = "Tell me of a river, number "
 
 MAP = """
@@ -98,7 +98,7 @@ class Row(NamedTuple):
     streams: int
     cost: measure.Cost
     firsts: list[float]  # seconds, in ascending order
-    late: float
+    late: float  # seconds that the provider was late
 
     def first(self, share: float) -> float:
         return self.firsts[min(len(self.firsts) - 1, int(len(self.firsts) * share))]
@@ -106,14 +106,14 @@ class Row(NamedTuple):
 
 def rows(url: str, streams: int, model: str, folder: Path) -> Iterator[Row]:
     text = "".join(provider.words(int(model.partition("@")[0])))
-    few = max(1, streams // max(FEWER.values()))
+    few = max(1, streams // max(DIVISORS.values()))
     for count in (1, few, streams):
         prompts = folder / "prompts"
         prompts.write_text("".join(f"{PROMPT}{n}\n" for n in range(count)))
         argv = ["-c", MAP, "map", "-m", f"openai/{model}", "-j", str(count)]
         yield _row("llmstream map", count, argv, url, str(prompts), len(text.encode()) * count)
     for name, code in CLIENTS.items():
-        count = max(1, streams // FEWER.get(name, 1))
+        count = max(1, streams // DIVISORS.get(name, 1))
         argv = ["-c", BEGIN % PROMPT + code, url, model, str(count), str(len(text))]
         yield _row(name, count, argv, url, os.devnull, 0)
 
@@ -135,20 +135,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.map_streams", description=__doc__.splitlines()[0])
     parser.add_argument("streams", type=int, nargs="?", default=1000, metavar="STREAMS")
     parser.add_argument("seconds", type=float, nargs="?", default=20, metavar="SECONDS")
-    given = parser.parse_args()
+    args = parser.parse_args()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    chunks = round(given.seconds * RATE)
+    chunks = round(args.seconds * RATE)
     ideal = (chunks - 1) / RATE
     print(f"map_streams: {measure.machine()}; provider and clients {measure.pin(0)}")
     print(", ".join(f"{name} {version(name)}" for name in ("pycurl", "httpx2", "openai")))
-    print(f"{chunks} chunks a stream, {RATE} a second: {ideal:.1f} s are the ideal\n")
+    print(f"{chunks} chunks a stream, {RATE} a second: {ideal:.1f} s is the ideal\n")
     print(f"{'':16} streams   wall s  ratio   CPU us a chunk  first p50 ms   p99 ms  peak MB  provider late s")
-    found: dict[tuple[str, int], Row] = {}
+    results: dict[tuple[str, int], Row] = {}
     with tempfile.TemporaryDirectory() as folder, crowd.running() as url:
         measure.pin(1)
-        for row in rows(url, given.streams, f"{chunks}@{RATE}", Path(folder)):
-            found[row.name, row.streams] = row
+        for row in rows(url, args.streams, f"{chunks}@{RATE}", Path(folder)):
+            results[row.name, row.streams] = row
             cost, firsts = row.cost, f"{row.first(0.5) * 1000:13.1f} {row.first(0.99) * 1000:8.1f}"
             cpu = f"{cost.cpu * 1e6 / chunks / row.streams:16.1f}"
             print(
@@ -157,19 +157,19 @@ def main() -> None:
                 flush=True,
             )
     measure.progress("")
-    goals(found, given.streams, ideal)
+    goals(results, args.streams, ideal)
 
 
-def goals(found: dict[tuple[str, int], Row], streams: int, ideal: float) -> None:
-    """What `map` has to reach, by this run."""
+def goals(results: dict[tuple[str, int], Row], streams: int, ideal: float) -> None:
+    """Prints the goals of `map`, and what this run has reached."""
     print(f"\ngoals (load at the end {os.getloadavg()[0]:.1f})")
-    one, ours = found["llmstream map", 1].cost, found["llmstream map", streams]
-    theirs = next(row for (name, _), row in found.items() if name == "AsyncOpenAI")
-    alike = found["llmstream map", theirs.streams]
+    one, ours = results["llmstream map", 1].cost, results["llmstream map", streams]
+    openai = next(row for (name, _), row in results.items() if name == "AsyncOpenAI")
+    same = results["llmstream map", openai.streams]
     measure.goal("wall, ratio to the ideal", ours.cost.wall / ideal, 1.1)
-    cpu, alike_cpu, their_cpu = (row.cost.cpu / row.streams for row in (ours, alike, theirs))
-    measure.goal("CPU a chunk, ratio to AsyncOpenAI's", cpu / their_cpu, 1 / 8)
-    measure.goal(f"the same, both with {theirs.streams} streams", alike_cpu / their_cpu, 1 / 8)
+    cpu, same_cpu, openai_cpu = (row.cost.cpu / row.streams for row in (ours, same, openai))
+    measure.goal("CPU a chunk, ratio to AsyncOpenAI's", cpu / openai_cpu, 1 / 8)
+    measure.goal(f"the same, both with {openai.streams} streams", same_cpu / openai_cpu, 1 / 8)
     measure.goal("KiB a stream above one stream's", (ours.cost.peak - one.peak) / 1024 / max(1, streams - 1), 64)
 
 

@@ -1,8 +1,8 @@
-"""Simulates `map` against providers that limit: how near the pace comes to what the provider bears.
+"""Simulates `map` against providers with rate limits: how close the pace comes to the limit.
 
     python -m tests.bench.pace_sim
 
-Discrete events on a virtual clock; the dice are seeded, so a run is always the same.
+Discrete events on a virtual clock, with seeded random numbers, so each run gives the same table.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ WALL = 1_700_000_000.0
 
 
 class Bucket:
-    """A token bucket: `rate` a second, `burst` at once. `reset` is the time until it is full, as OpenAI says it."""
+    """A token bucket: `rate` requests a second, `burst` at once. Its reset is when it is full again, as at OpenAI."""
 
     def __init__(self, rate: float, burst: float) -> None:
         self.rate, self.burst, self._level, self._at = rate, burst, burst, 0.0
 
     def take(self, now: float) -> bool:
+        """Returns whether a request is accepted now."""
         self._level = min(self.burst, self._level + (now - self._at) * self.rate)
         self._at = now
         if self._level < 1:
@@ -36,14 +37,16 @@ class Bucket:
         return True
 
     def state(self, now: float) -> tuple[float, float]:
+        """Returns the remaining requests, and the seconds to the reset."""
         return math.floor(self._level), (self.burst - self._level) / self.rate
 
     def wait(self, now: float) -> float:
+        """Returns the seconds until a request is accepted."""
         return (1 - self._level) / self.rate
 
 
 class Window:
-    """So many requests in each period of `seconds`."""
+    """A fixed window: `most` requests in each period of `seconds`."""
 
     def __init__(self, most: int, seconds: float) -> None:
         self.rate, self.burst = most / seconds, most
@@ -81,10 +84,12 @@ class Outcome(NamedTuple):
 
     @property
     def over(self) -> float:
+        """How much longer than the ideal it took, as a share of the ideal."""
         return self.seconds / self.ideal - 1
 
     @property
     def share(self) -> float:
+        """The share of requests that were refused."""
         return self.throttled / self.sent
 
 
@@ -116,27 +121,27 @@ def simulate(
     provider=None,
     seed=1,
 ) -> Outcome:
-    """One run of many prompts, each of which is sent again until it is answered.
+    """Runs many prompts, each of which is retried until it is answered.
 
-    The head of an answer comes at `head` of its time, a refusal after `refusal` seconds at most (limits are counted
-    before the model is asked); the caller's loop is up to `late` seconds late.
+    The head of an answer comes after the share `head` of its time, a refusal after `refusal` seconds at most (limits
+    are checked before the model runs); the caller's loop is up to `late` seconds late.
     """
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     provider = provider or LIMITS[case.limit]()
     pace = pace or Pace(case.jobs)
     events: list = []
     ties = count()
     ready = deque((prompt, Backoff(RetryPolicy(1000))) for prompt in range(prompts))
-    now, sent_count, done, alarm, what = 0.0, 0, 0, math.inf, ""
+    now, sent_count, done, alarm, kind = 0.0, 0, 0, math.inf, ""
     while done < prompts:
-        while ready and what != "stale":
+        while ready and kind != "stale":
             at, _ = pace.earliest(now, 0)
             if at == math.inf:
                 break
             if at > now:
-                if at < alarm:  # an alarm that was set for later is left to ring in vain
+                if at < alarm:  # a later alarm stays in the heap, and is stale then
                     alarm = at
-                    heapq.heappush(events, (at + dice.random() * late, next(ties), "alarm", at))
+                    heapq.heappush(events, (at + rng.random() * late, next(ties), "alarm", at))
                 break
             job = ready.popleft()
             sent, sent_count = pace.sent(now, 0), sent_count + 1
@@ -153,18 +158,18 @@ def simulate(
                 headers["retry-after"] = str(math.ceil(provider.wait(now)))
             if not ok and case.retry_after == "ms":
                 headers["retry-after-ms"] = f"{provider.wait(now) * 1000:.0f}"
-            took = (case.response if ok else min(refusal, case.response)) * (0.8 + 0.4 * dice.random())
+            took = (case.response if ok else min(refusal, case.response)) * (0.8 + 0.4 * rng.random())
             heapq.heappush(events, (now + took * (head if ok else 1), next(ties), "head", (sent, ok, headers)))
             heapq.heappush(events, (now + took, next(ties), "end", (sent, job, ok, headers)))
-        now, _, what, data = heapq.heappop(events)
-        if what == "alarm":
+        now, _, kind, data = heapq.heappop(events)
+        if kind == "alarm":
             if data == alarm:
                 alarm = math.inf
             else:
-                what = "stale"
-        elif what == "again":
+                kind = "stale"
+        elif kind == "retry":
             ready.appendleft(data)
-        elif what == "head":
+        elif kind == "head":
             sent, ok, headers = data
             pace.answered(sent, now, 200 if ok else 429, headers, WALL + now)
         else:
@@ -173,8 +178,8 @@ def simulate(
             if ok:
                 done += 1
             else:
-                wait = job[1].wait(Unavailable("busy"), headers, WALL + now, dice.random())
-                heapq.heappush(events, (now + wait, next(ties), "again", job))
+                wait = job[1].wait(Unavailable("busy"), headers, WALL + now, rng.random())
+                heapq.heappush(events, (now + wait, next(ties), "retry", job))
     by_limit, by_jobs = (prompts - provider.burst) / provider.rate, prompts * case.response / case.jobs
     return Outcome(now, max(by_limit, by_jobs) + case.response, sent_count, pace.throttled)
 
