@@ -1,4 +1,4 @@
-"""The filters for Python programs: any cut, either kind of stream, and a source that is closed when it is enough."""
+"""The filters for Python programs: any cut, both kinds of stream, and a source that is closed in time."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from ..support.loopback import Provider, chat_text, frame, head, messages
 
 
 class Source:
-    """Chunks, one when it is asked for; it counts these, and knows when it is closed."""
+    """Yields chunks one by one; counts the reads and the calls of close."""
 
     def __init__(self, chunks: list) -> None:
         self.chunks = list(chunks)
-        self.given = 0
+        self.reads = 0
         self.closed = 0
 
     def _next(self, end: type[Exception]) -> object:
-        if self.given == len(self.chunks):
+        if self.reads == len(self.chunks):
             raise end
-        self.given += 1
-        return self.chunks[self.given - 1]
+        self.reads += 1
+        return self.chunks[self.reads - 1]
 
 
 class Sync(Source):
@@ -63,7 +63,7 @@ class Async(Source):
 
 
 def through(filter, chunks: list) -> tuple[list, str]:
-    """What comes out, and what is raised; the same of both kinds of stream, each closed once."""
+    """The values and the error, or ""; checks that both kinds of stream give the same, and that each is closed once."""
     values, error, source = [], "", Sync(chunks)
     try:
         for value in filter(source):
@@ -206,14 +206,14 @@ ENOUGH = {  # a filter, its chunks, how many of them it takes, what comes out
 
 
 @pytest.mark.parametrize("name", ENOUGH)
-def test_the_source_is_closed_when_it_is_enough_before_the_last_piece_is_given_out(name):
-    filter, chunks, taken, expected = ENOUGH[name]
+def test_the_source_is_closed_before_the_last_piece_is_yielded(name):
+    filter, chunks, reads, expected = ENOUGH[name]
     assert through(filter, chunks) == (expected, "")
-    source, found = Sync(chunks), []
+    source, values = Sync(chunks), []
     for value in filter(source):
-        found.append(value)
-        assert source.closed == (len(found) == len(expected))
-    assert source.given == taken
+        values.append(value)
+        assert source.closed == (len(values) == len(expected))
+    assert source.reads == reads
 
 
 STREAM = ['{"a":', "1} {", '"a":2}', '{"a":3}']
@@ -226,28 +226,28 @@ EACH = {
 
 
 @pytest.mark.parametrize("name", EACH)
-def test_what_is_complete_comes_before_the_next_chunk_is_asked_for(name):
+def test_complete_values_come_before_the_next_chunk_is_read(name):
     filter, chunks = EACH[name]
-    taken = 2 if filter in (llmstream.json_objects, llmstream.fields) else 3
+    reads = 2 if filter in (llmstream.json_objects, llmstream.fields) else 3
     source = Sync(chunks)
     values = filter(source)
-    assert source.given == 0
+    assert source.reads == 0
     next(values)
-    assert (source.given, source.closed) == (taken, 0)
+    assert (source.reads, source.closed) == (reads, 0)
     values.close()
-    assert (source.given, source.closed) == (taken, 1)
+    assert (source.reads, source.closed) == (reads, 1)
 
     async def run() -> None:
         source = Async(chunks)
         async with aclosing(filter(source)) as values:
             await anext(values)
-            assert (source.given, source.closed) == (taken, 0)
-        assert (source.given, source.closed) == (taken, 1)
+            assert (source.reads, source.closed) == (reads, 0)
+        assert (source.reads, source.closed) == (reads, 1)
 
     asyncio.run(run())
 
 
-def test_generators_and_what_they_were_made_of_are_closed():
+def test_iterators_and_their_iterables_are_closed():
     ended = []
 
     def chunks() -> Iterator[str]:
@@ -287,7 +287,7 @@ def test_generators_and_what_they_were_made_of_are_closed():
     assert ended[2:] == ["asynchronous"]
 
 
-def test_what_the_source_raises_comes_through_behind_what_came_before():
+def test_an_error_of_the_source_comes_through_after_the_values_before_it():
     def chunks() -> Iterator[str]:
         yield '{"a":1} {"b"'
         raise ConnectionResetError
@@ -298,7 +298,7 @@ def test_what_the_source_raises_comes_through_behind_what_came_before():
         next(objects)
 
 
-def test_what_the_parser_raises_comes_through_and_closes_the_source():
+def test_an_error_of_the_parser_comes_through_and_closes_the_source():
     source = Sync(['{"a":1} {"b":2}'])
 
     def parse(text: str) -> str:
@@ -313,21 +313,21 @@ def test_what_the_parser_raises_comes_through_and_closes_the_source():
     assert source.closed == 1
 
 
-def test_what_is_malformed_is_told_when_it_is_met_to_who_wants_it():
-    said = []
-    objects = llmstream.json_objects(['{"a" 1}\n', '{"b":2}', '{"c":'], malformed=said.append)
-    assert (next(objects), said) == (
+def test_malformed_objects_are_reported_to_the_callback_at_once():
+    reports = []
+    objects = llmstream.json_objects(['{"a" 1}\n', '{"b":2}', '{"c":'], malformed=reports.append)
+    assert (next(objects), reports) == (
         {"b": 2}, ["line 1: malformed object: a colon is missing in line 1: repair=True repairs what it can"]
     )  # fmt: skip
-    assert (list(objects), said[1:]) == (
+    assert (list(objects), reports[1:]) == (
         [], ["line 2: unfinished object: the input ends inside of it: partial=True closes it"]
     )  # fmt: skip
-    said.clear()
-    assert list(llmstream.fields(['{"a" 1}'], malformed=said.append)) == []
-    assert said == ["line 1: malformed document: a colon is missing in line 1"]
+    reports.clear()
+    assert list(llmstream.fields(['{"a" 1}'], malformed=reports.append)) == []
+    assert reports == ["line 1: malformed document: a colon is missing in line 1"]
 
 
-def test_what_is_too_deep_for_python_is_told_and_not_lost_as_text():
+def test_values_too_deep_for_python_are_reported_and_come_as_text():
     deep = '{"a":' * 3000 + "1" + "}" * 3000
     objects = llmstream.json_objects([deep, '{"b":1}'])
     assert next(objects) == {"b": 1}
@@ -345,7 +345,7 @@ def test_characters_that_come_in_halves():
     assert "".join(llmstream.until([b"\xe2\x82", b"\xac\xff\xe2\x82"], lines=1)) == "€\udcff\udce2\udc82"
 
 
-def test_a_text_is_a_chunk_and_other_things_are_none():
+def test_a_text_is_one_chunk_and_other_types_are_refused():
     for text in ('{"a":1}', b'{"a":1}', [bytearray(b'{"a":'), memoryview(b"1}")]):
         assert list(llmstream.json_objects(text)) == [{"a": 1}]
         assert "".join(llmstream.until(text, chars=3)) == '{"a'
@@ -428,7 +428,7 @@ def test_over_the_anthropic_sdk():
         assert it.client_left.wait(WAIT_S)
 
 
-# The package's face.
+# The package's names.
 
 
 def test_importing_the_package_loads_nothing_else_of_it():

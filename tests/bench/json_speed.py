@@ -2,7 +2,7 @@
 
     python -m tests.bench.json_speed [--quick]
 
-Whole processes, best and median of five, on 20 MB made here. Ratios within one run mean something; figures of two runs
+Whole processes, best and median of five, on 20 MB of records. Ratios within one run mean something; figures of two runs
 on a busy machine do not. Then the cost of a chunk of 4 characters, time at twice the input for eleven adversarial
 shapes, start-up beside a bare `import click`, and resident memory for 1 GB.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 import statistics
 import subprocess
@@ -20,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 from llmstream.core.json.fields import Fields
 from llmstream.core.json.objects import Objects
@@ -33,59 +33,50 @@ QUICK = "--quick" in sys.argv
 SIZE = 2_000_000 if QUICK else 20_000_000
 ENV = {k: v for k, v in os.environ.items() if k not in ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")}
 ENV |= {"PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"}
-OURS = [sys.executable, "-m", "llmstream"]
+LLMSTREAM = [sys.executable, "-m", "llmstream"]
+
+
+WORDS = ["alpha", "beta", "gamma", "delta", "stream", "token", "model", "answer", "number"]
+WORDS += ["quick", "brown", "fox", "jumps", "over", "lazy", "dog"]
 
 
 def records(size: int) -> list[dict]:
-    """What a model writes when asked for data: strings, numbers, small lists, one nested object; about 430 bytes."""
-    dice = random.Random(1)
-    words = [
-        "alpha",
-        "beta",
-        "gamma",
-        "delta",
-        "stream",
-        "token",
-        "model",
-        "answer",
-        "number",
-        "quick",
-        "brown",
-        "fox",
-        "jumps",
-        "over",
-        "lazy",
-        "dog",
-    ]
-    made, held = [], 0
-    while held < size:
-        body = " ".join(dice.choices(words, k=30)).replace("fox", 'f"ox\n')
-        position = [dice.random(), dice.random()]
-        record = {"id": len(made), "title": " ".join(dice.choices(words, k=6)), "score": round(dice.random() * 100, 3)}
-        record |= {"ok": len(made) % 3 == 0, "tags": dice.choices(words, k=4), "body": body}
-        record["meta"] = {"author": dice.choice(words), "n": dice.randrange(10**9), "note": None, "pos": position}
-        made.append(record)
-        held += len(json.dumps(record)) + 1
-    return made
+    """About `size` characters of what a model writes when asked for data, in records of about 430 characters.
+
+    They have strings, numbers, small lists and one nested object.
+    """
+    random = Random(1)
+    batch: list[dict] = []
+    written = 0
+    while written < size:
+        body = " ".join(random.choices(WORDS, k=30)).replace("fox", 'f"ox\n')
+        position = [random.random(), random.random()]
+        title = " ".join(random.choices(WORDS, k=6))
+        record = {"id": len(batch), "title": title, "score": round(random.random() * 100, 3)}
+        record |= {"ok": len(batch) % 3 == 0, "tags": random.choices(WORDS, k=4), "body": body}
+        record["meta"] = {"author": random.choice(WORDS), "n": random.randrange(10**9), "note": None, "pos": position}
+        batch.append(record)
+        written += len(json.dumps(record)) + 1
+    return batch
 
 
 def timed(args: list[str], path: str) -> tuple[float, float]:
-    """Seconds of the whole process by the clock, (best, median)."""
-    took = []
+    """(best, median) of the wall-clock seconds of five processes."""
+    times = []
     for _ in range(5):
         with open(path, "rb") as stdin, open(os.devnull, "wb") as stdout:
             started = time.perf_counter()
             subprocess.run(args, stdin=stdin, stdout=stdout, env=ENV, check=True)
-            took.append(time.perf_counter() - started)
-    return min(took), statistics.median(took)
+            times.append(time.perf_counter() - started)
+    return min(times), statistics.median(times)
 
 
 def throughput(folder: str) -> None:
-    made = records(SIZE)
+    batch = records(SIZE)
     lines, pretty = os.path.join(folder, "lines.json"), os.path.join(folder, "pretty.json")
-    Path(lines).write_text("".join(json.dumps(record) + "\n" for record in made))
-    Path(pretty).write_text(json.dumps(made[: len(made) * 3 // 4], indent=2) + "\n")
-    others = [path for name in ("jq", "gojq") if (path := shutil.which(name))]
+    Path(lines).write_text("".join(json.dumps(record) + "\n" for record in batch))
+    Path(pretty).write_text(json.dumps(batch[: len(batch) * 3 // 4], indent=2) + "\n")
+    tools = [path for name in ("jq", "gojq") if (path := shutil.which(name))]
     jobs = [
         ("NDJSON, objects", lines, ["json-objects"], ["-c", "."]),
         ("pretty array, objects", pretty, ["json-objects"], ["-c", ".[]"]),
@@ -93,13 +84,13 @@ def throughput(folder: str) -> None:
         ("NDJSON, nested field", lines, ["fields", "meta.n"], ["-c", ".meta.n"]),
         ("pretty array, one field", pretty, ["fields", "-r", "[*].title"], ["-r", ".[].title"]),
     ]
-    for what, path, ours, theirs in jobs:
+    for job, path, arguments, program in jobs:
         size = os.path.getsize(path) / 1e6
-        rows = [("llmstream", timed(OURS + ours, path))]
-        rows += [(os.path.basename(tool), timed([tool, *theirs], path)) for tool in others]
-        base = rows[1][1][1] if others else rows[0][1][1]
+        rows = [("llmstream", timed(LLMSTREAM + arguments, path))]
+        rows += [(os.path.basename(tool), timed([tool, *program], path)) for tool in tools]
+        base = rows[1][1][1] if tools else rows[0][1][1]
         for name, (best, median) in rows:
-            print(f"{what:24} {name:10} {size / best:7.1f} {size / median:7.1f} MB/s {base / median:6.2f} x jq")
+            print(f"{job:24} {name:10} {size / best:7.1f} {size / median:7.1f} MB/s {base / median:6.2f} x jq")
 
 
 # In process.
@@ -114,7 +105,7 @@ def fields(*paths: str, follow: bool = False) -> Callable[[], Callable[[str], ob
 
 
 def seconds(make: Callable[[], Callable[[str], object]], chunks: list[str]) -> float:
-    """CPU seconds, the best of five: other processes should not count."""
+    """The least CPU seconds of five runs, since other processes disturb some."""
     best = 9e9
     for _ in range(5):
         feed = make()
@@ -136,8 +127,8 @@ def small_chunks() -> None:
     rows = [("objects", objects), ("fields title", fields("title")), ("fields $..n", fields("$..n"))]
     for name, make in [*rows, ("fields -f body", fields("body", follow=True))]:
         print(f"{'chunks of 4 characters':24} {name:16} {seconds(make, chunks) / len(chunks) * 1e6:6.2f} us a chunk")
-    took = seconds(lambda: decoder.feed, encoded)  # type: ignore[arg-type, return-value]
-    print(f"{'chunks of 4 characters':24} {'(decoding)':16} {took / len(chunks) * 1e6:6.2f} us a chunk")
+    times = seconds(lambda: decoder.feed, encoded)  # type: ignore[arg-type, return-value]
+    print(f"{'chunks of 4 characters':24} {'(decoding)':16} {times / len(chunks) * 1e6:6.2f} us a chunk")
 
 
 def adversarial() -> None:
@@ -160,19 +151,21 @@ def start_up(folder: str) -> None:
     for _ in range(5):
         for name, args in (
             ("bare click", [sys.executable, bare]),
-            ("json-objects", [*OURS, "json-objects"]),
-            ("fields title", [*OURS, "fields", "title"]),
+            ("json-objects", [*LLMSTREAM, "json-objects"]),
+            ("fields title", [*LLMSTREAM, "fields", "title"]),
         ):
             runs.setdefault(name, []).append(timed(args, path)[1])
     base = statistics.median(runs["bare click"])
-    for name, took in runs.items():
-        median = statistics.median(took)
+    for name, times in runs.items():
+        median = statistics.median(times)
         print(f"{'start-up':24} {name:16} {median * 1000:6.1f} ms {median / base:5.2f} x")
 
 
 def memory(args: list[str], total: int) -> None:
     block = "".join(json.dumps(record) + "\n" for record in records(1_000_000)).encode()
-    process = subprocess.Popen([*OURS, *args], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=ENV, bufsize=0)
+    process = subprocess.Popen(
+        [*LLMSTREAM, *args], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=ENV, bufsize=0
+    )
     stdin = process.stdin
     assert stdin is not None
 

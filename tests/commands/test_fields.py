@@ -85,7 +85,7 @@ def test_a_chain_ends_the_generation():
 
 
 @pytest.mark.parametrize(
-    ("args", "text", "out", "status", "said"),
+    ("args", "text", "out", "status", "message"),
     [
         (["title"], b"", b"", 1, b"not in the input: title"),
         (["-r", "a", "b"], b'{"a":1}', b"1\n", 1, b"not in the input: b"),
@@ -93,6 +93,7 @@ def test_a_chain_ends_the_generation():
         (["-r", "a"], b'{"a":1,"b":', b"1\n", 5, b"line 1: unfinished document"),
         (["-r", "-1", "a"], b'{"a":1,"b" 2}', b"1\n", 0, b""),
         (["-f", "a"], b'{"a":"text', b"text", 5, b"unfinished"),
+        (["-f", "-1", "a"], b'{"a":"te\n{"a":"xt"}', b"te", 5, b"malformed"),
         (["-r", "a"], b'{"a":"\xff"}\n{"a":"x"}', b"x\n", 5, b"not UTF-8"),
         (["-r", "a"], b'{"a":"\\ud800"}', "\ufffd\n".encode(), 0, b""),
         (["-r", "a"], b'{"a":"\\udc80"}', "\ufffd\n".encode(), 0, b""),
@@ -104,10 +105,10 @@ def test_a_chain_ends_the_generation():
         (["-r", "$[?@.a==1].b"], b'[{"a":1,"b":2},{"a":1', b"2\n", 5, b"unfinished"),
     ],
 )
-def test_what_is_not_whole(invoke, args, text, out, status, said):
+def test_broken_input(invoke, args, text, out, status, message):
     done = invoke("fields", *args, input=text)
     assert (done.stdout, done.returncode) == (out, status)
-    assert said in done.stderr
+    assert message in done.stderr
     assert (done.stderr.count(b"\n") <= 1, b"Traceback" in done.stderr) == (True, False)
 
 
@@ -125,15 +126,15 @@ def test_what_is_not_whole(invoke, args, text, out, status, said):
         ["--max-size", "x"],
     ],
 )
-def test_bad_usage_is_told_before_stdin_is_read(args):
+def test_usage_errors_come_before_stdin_is_read(args):
     with filter("fields", *args) as it:
         assert it.status() == 2
-        said = it.process.stderr.read()
-        assert (said.count(b"\n"), said[:17], b"Traceback" in said) == (1, b"llmstream fields:", False)
+        message = it.process.stderr.read()
+        assert (message.count(b"\n"), message[:17], b"Traceback" in message) == (1, b"llmstream fields:", False)
 
 
 @pytest.mark.parametrize(
-    ("args", "status", "said"),
+    ("args", "status", "message"),
     [
         (["./order.json"], 2, "./order.json is a file, not a JSONPath: use llmstream fields PATH < ./order.json"),
         (
@@ -151,7 +152,7 @@ def test_bad_usage_is_told_before_stdin_is_read(args):
         (["--ng", ""], 2, "the empty path selects nothing: use $ for the whole document"),
     ],
 )
-def test_a_file_is_no_path(invoke, tmp_path, args, status, said):
+def test_a_file_as_a_path_gets_a_hint(invoke, tmp_path, args, status, message):
     (tmp_path / "order.json").write_text('{"a":1}')
     done = invoke("fields", *args, input=b'{"a":1}', cwd=tmp_path)
-    assert (done.returncode, done.stderr.decode()) == (status, f"llmstream fields: {said}\n")
+    assert (done.returncode, done.stderr.decode()) == (status, f"llmstream fields: {message}\n")

@@ -42,7 +42,7 @@ def test_count_ends_it_while_stdin_stays_open():
 
 
 @pytest.mark.parametrize(
-    ("args", "text", "out", "status", "said"),
+    ("args", "text", "out", "status", "message"),
     [
         ([], b"", b"", 1, b"llmstream json-objects: no JSON object in the input\n"),
         ([], b"plain { text }", b"", 1, b"llmstream json-objects: no JSON object in the input\n"),
@@ -65,16 +65,16 @@ def test_count_ends_it_while_stdin_stays_open():
         (["--repair"], b'{"a" "b" "c"}{"d":1}', None, 0, b"repaired"),
     ],
 )
-def test_what_is_not_whole(invoke, args, text, out, status, said):
+def test_broken_input(invoke, args, text, out, status, message):
     done = invoke("json-objects", *args, input=text)
     if out is not None:
         assert done.stdout == out
     assert done.returncode == status
-    assert said in done.stderr
-    assert (done.stderr.count(b"\n"), b"Traceback" in done.stderr) == (1 if said else 0, False)
+    assert message in done.stderr
+    assert (done.stderr.count(b"\n"), b"Traceback" in done.stderr) == (1 if message else 0, False)
 
 
-def test_malformed_and_nothing_else_is_5(invoke):
+def test_only_malformed_objects_exit_with_5(invoke):
     assert invoke("json-objects", input=b'{"a" 1}').returncode == 5
 
 
@@ -114,7 +114,7 @@ def test_a_reader_that_leaves_is_no_error():
         assert it.process.stderr.read() == b""
 
 
-def test_bulk_goes_through_unchanged(invoke):
+def test_large_input_goes_through_unchanged(invoke):
     lines = [json.dumps({"n": i, "t": ["é", {"x": [1.10, None]}], "s": '{}\\"'}) for i in range(20000)]
     done = invoke("json-objects", input="\n".join(lines).encode())
     expected = "".join(line.replace(": ", ":").replace(", ", ",") + "\n" for line in lines)

@@ -1,4 +1,4 @@
-"""The quick way says yes to JSON only, and leaves all else to the scanner."""
+"""The fast path takes valid JSON only, and leaves all else to the scanner."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from llmstream.core.json.path import compile_path
 from .test_scanner import BROKEN, VALID
 
 
-def taken(bulk: BulkObjects, text: str) -> bool:
+def is_decoded(bulk: BulkObjects, text: str) -> bool:
     return bulk.decode(text + "\n", 0, len(text) + 1)[0] > 0
 
 
 @pytest.mark.parametrize("text", [text for text in BROKEN if text[0] == "{"])
-def test_what_is_not_json_is_refused(text):
+def test_invalid_json_is_refused(text):
     wrapped = '{"z":' + text + "}"
     for candidate in (text, wrapped):
-        assert not taken(BulkObjects(), candidate)
-        assert not taken(BulkValues.of([("q",)], [0]), candidate)
-        assert not taken(BulkValues.of([("z",)], [0]), candidate)
-        assert not taken(BulkValues.of([("z", "q")], [0]), candidate)
+        assert not is_decoded(BulkObjects(), candidate)
+        assert not is_decoded(BulkValues.of([("q",)], [0]), candidate)
+        assert not is_decoded(BulkValues.of([("z",)], [0]), candidate)
+        assert not is_decoded(BulkValues.of([("z", "q")], [0]), candidate)
 
 
 @pytest.mark.parametrize("text", [text for text in VALID if text[0] == "{"])
-def test_what_is_taken_is_whole(text):
+def test_an_object_is_decoded_whole_or_not_at_all(text):
     bulk = BulkObjects()
     end, minified = bulk.decode(text + "\n", 0, len(text) + 1)
     assert (end, minified) in ((len(text), msgspec.json.format(text, indent=-1)), (0, None))
@@ -50,12 +50,12 @@ def test_a_failed_guess_is_not_made_twice():
 
 
 @pytest.mark.parametrize("paths", [[()], [("a",), ("a", "b")], [("a", "b"), ("a",)], [("a",), ("a",)]])
-def test_paths_that_cross_are_not_for_names(paths):
+def test_paths_through_another_path_have_no_fast_path(paths):
     assert BulkValues.of(paths, [0, 1]) is None
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "selections"),
     [
         ('{"b":{"c":[1, 2]},"a":"x"}', [(1, ("b", "c"), "[1,2]"), (0, ("a",), '"x"')]),
         ('{"a":null}', [(0, ("a",), "null")]),
@@ -67,8 +67,8 @@ def test_paths_that_cross_are_not_for_names(paths):
         ('{"a":"\\u00e9"}', [(0, ("a",), '"\\u00e9"')]),
     ],
 )
-def test_names(text, found):
-    assert BulkValues.of([("a",), ("b", "c")], [0, 1]).decode(text + "\n", 0, len(text) + 1)[1] == found
+def test_values_at_names(text, selections):
+    assert BulkValues.of([("a",), ("b", "c")], [0, 1]).decode(text + "\n", 0, len(text) + 1)[1] == selections
 
 
 LINES = '{"a":{"b":1},"c":[1, 2]}\n{"x":0}\n{"c":"\\u00e9"}\n'
@@ -76,10 +76,10 @@ UNUSUAL = ['{"a":2,"a":3}', '{"x":{"c":1}}', '{"\\u0061":1}', '{"c":"c"}', "pros
 UNUSUAL += ['{"c":1}{"c":2}', '{"c":1}, {"c":2}', '12 {"a":1}', '{"a":[{"b":1}]}']
 
 
-def test_lines_are_taken_at_once():
-    names = BulkValues.of([("c",)], [7])
-    end, found = names.decode_lines(LINES + '{"c":', 0, len(LINES) + 5)
-    assert (end, found) == (len(LINES) - 1, [(7, ("c",), "[1,2]"), (7, ("c",), '"\\u00e9"')])
+def test_lines_are_decoded_at_once():
+    bulk = BulkValues.of([("c",)], [7])
+    end, selections = bulk.decode_lines(LINES + '{"c":', 0, len(LINES) + 5)
+    assert (end, selections) == (len(LINES) - 1, [(7, ("c",), "[1,2]"), (7, ("c",), '"\\u00e9"')])
 
 
 @pytest.mark.parametrize("line", UNUSUAL)
@@ -87,11 +87,11 @@ def test_lines_are_taken_at_once():
 def test_lines_agree_with_single_steps(line, path):
     text = LINES * 30 + line + "\n" + LINES * 30
 
-    def found(chunks: list[str]) -> list[object]:
+    def selections(chunks: list[str]) -> list[object]:
         core = Fields([compile_path(path)])
         items = [item for chunk in chunks for item in core.feed(chunk)] + core.close()
         return [
             (item[0], normalized_path(item[1]), item[2]) if isinstance(item, tuple) else item.line for item in items
         ]
 
-    assert found([text]) == found(list(text))
+    assert selections([text]) == selections(list(text))

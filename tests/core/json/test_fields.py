@@ -21,20 +21,20 @@ from .test_scanner import documents, dump, values
 
 
 def fields(chunks: list[str], *paths: str, **options: object) -> list[object]:
-    """(path, value's text) in order; faults as their line; a followed string's text."""
+    """The results in order: (path, value) for a match, its line for a fault, the text of a followed string."""
     core = Fields([compile_path(path) for path in paths], **options)
-    found, unescaper = [], Unescaper()
+    results, unescaper = [], Unescaper()
     for item in [item for chunk in chunks for item in core.feed(chunk)] + core.close():
         if isinstance(item, tuple):
-            found.append((normalized_path(item[1]), item[2]))
+            results.append((normalized_path(item[1]), item[2]))
         elif isinstance(item, Fault):
-            found.append(item.line)
+            results.append(item.line)
         else:
             text = unescaper.feed(item.text) + (unescaper.close() + "|" if item.ends else "")
-            if found and isinstance(found[-1], str):
-                text = found.pop() + text
-            found.append(text)
-    return found
+            if results and isinstance(results[-1], str):
+                text = results.pop() + text
+            results.append(text)
+    return results
 
 
 def every_cut(text: str, *paths: str, **options: object) -> list[object]:
@@ -66,7 +66,7 @@ def repr_of(path: object) -> list:
 @pytest.mark.parametrize(
     "path", ["", " a", "a ", "a b", "a.", "$a", "a[", "1", "a[01]", "a[-0]", "a.1", "a'b'", "..", "-"]
 )
-def test_what_is_no_short_path(path):
+def test_invalid_short_paths(path):
     with pytest.raises(UsageError):
         compile_path(path)
 
@@ -110,14 +110,14 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("text", "paths", "wanted"), CASES)
-def test_pitfalls(text, paths, wanted):
-    assert every_cut(text, *paths) == wanted
-    more = json.dumps({"pad": ["x" * 30] * 30}) + "\n"
+@pytest.mark.parametrize(("text", "paths", "expected"), CASES)
+def test_pitfalls(text, paths, expected):
+    assert every_cut(text, *paths) == expected
+    padding = json.dumps({"pad": ["x" * 30] * 30}) + "\n"
     if text[-1] not in "2y":
-        got = fields([more * 3 + text + "\n" + more * 3], *paths)
-        assert [m for m in got if not isinstance(m, tuple) or "pad" not in m[0] + m[1]] == [
-            m + 3 if isinstance(m, int) else m for m in wanted
+        actual = fields([padding * 3 + text + "\n" + padding * 3], *paths)
+        assert [m for m in actual if not isinstance(m, tuple) or "pad" not in m[0] + m[1]] == [
+            m + 3 if isinstance(m, int) else m for m in expected
         ]
 
 
@@ -133,11 +133,11 @@ FOLLOWED = [
 ]
 
 
-@pytest.mark.parametrize(("text", "wanted"), FOLLOWED)
-def test_follow(text, wanted):
-    got = every_cut(text, "a", follow=True)
-    assert "".join(item for item in got if isinstance(item, str)) == wanted
-    assert [item for item in got if isinstance(item, int)] == ([] if wanted.endswith("|") else [1])
+@pytest.mark.parametrize(("text", "expected"), FOLLOWED)
+def test_follow(text, expected):
+    actual = every_cut(text, "a", follow=True)
+    assert "".join(item for item in actual if isinstance(item, str)) == expected
+    assert [item for item in actual if isinstance(item, int)] == ([] if expected.endswith("|") else [1])
 
 
 def test_a_followed_string_comes_with_each_character():
@@ -146,7 +146,7 @@ def test_a_followed_string_comes_with_each_character():
     assert [core.feed(c)[0].text for c in "wörd"] == list("wörd")
 
 
-def test_a_followed_value_that_is_no_string_comes_whole():
+def test_a_followed_value_of_another_type_comes_whole():
     assert every_cut('{"a":[1, 2],"b":"x"}', "a", follow=True) == [("$['a']", "[1,2]")]
 
 
@@ -168,11 +168,11 @@ def test_the_moment(path, text, after):
     core = Fields([compile_path(path)])
     *start, last = text
     assert [item for c in start for item in core.feed(c)] == []
-    found = core.feed(last)
+    results = core.feed(last)
     if last.isdigit():
-        assert found == []
-        found = core.feed(after)
-    assert len(found) == 1
+        assert results == []
+        results = core.feed(after)
+    assert len(results) == 1
 
 
 def test_the_bound_is_exact():
@@ -183,14 +183,15 @@ def test_the_bound_is_exact():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("opening", ["[", '[{"a":', '{"a":'])
-def test_what_is_open_is_bounded(opening):
+def test_open_brackets_are_bounded(opening):
     """Depth is memory: it does not follow the stream."""
     core = Fields([compile_path("[0].b")])
-    found = []
+    results = []
     for _ in range(16):
-        found += core.feed(opening * 50_000)
+        results += core.feed(opening * 50_000)
         assert len(core.scanner.stack) <= 200_000
-    assert [item.reason[:26] for item in found + core.close()][:1] == ["it is nested deeper than 2"] * (opening != "[")
+    reasons = [item.reason[:26] for item in results + core.close()]
+    assert reasons[:1] == ["it is nested deeper than 2"] * (opening != "[")
 
 
 def test_keys_and_numbers_are_bounded():
@@ -237,8 +238,8 @@ small = st.recursive(
 @given(st.lists(small) | st.dictionaries(st.sampled_from(["a", "b", "é"]), small), st.sampled_from(PATHS))
 def test_the_library_agrees(value, path):
     nodes = jsonpath_rfc9535.find(path, value)
-    got = same(lambda chunks: fields(chunks, path), json.dumps(value), FEW)
-    assert bag([(at, json.loads(text)) for at, text in got]) == bag([(node.path(), node.value) for node in nodes])
+    actual = same(lambda chunks: fields(chunks, path), json.dumps(value), FEW)
+    assert bag([(at, json.loads(text)) for at, text in actual]) == bag([(node.path(), node.value) for node in nodes])
 
 
 @given(st.text(alphabet="ab{}[]\"':,\n1 -.te\\u0061é", max_size=60), st.sampled_from(PATHS))

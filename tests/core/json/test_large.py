@@ -1,4 +1,4 @@
-"""Texts long enough for the quick ways (runs, whole objects), then spoiled: no cut changes output or verdict."""
+"""Texts long enough for the fast paths (runs, whole objects), also damaged: no cut changes the results."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from llmstream.core.json.path import compile_path
 PATHS = ["[*].a", "a", "..a", "[*][*].a", "[0].a", "[-1].a", "[*].b.a", "b[*].a", "[?@.a==1].pad", "*", "$"]
 
 
-def told(found: list[object]) -> list[object]:
-    """Matches with their paths, objects as they are, faults as what the user reads of them."""
+def readable(results: list[object]) -> list[object]:
+    """Results that can be compared: matches with their paths, objects as they are, faults as the user reads them."""
     return [
         (item.line, item.kind, item.reason)
         if isinstance(item, Fault)
         else (item[0], normalized_path(item[1]), item[2])
         if isinstance(item, tuple)
         else item
-        for item in found
+        for item in results
     ]
 
 
 def fields(chunks: list[str], *paths: str, **options: object) -> list[object]:
     core = Fields([compile_path(path) for path in paths], **options)
-    return told([item for chunk in chunks for item in core.feed(chunk)] + core.close())
+    return readable([item for chunk in chunks for item in core.feed(chunk)] + core.close())
 
 
 def objects(chunks: list[str], **options: object) -> list[object]:
     core = Objects(**options)
-    return told([item for chunk in chunks for item in core.feed(chunk)] + core.close())
+    return readable([item for chunk in chunks for item in core.feed(chunk)] + core.close())
 
 
 def cut(text: str, random: Random) -> list[str]:
@@ -68,9 +68,9 @@ TAILS = {
 def test_an_array_of_objects_is_meant_to_be_json(path, tail):
     for before, depth in (("[", 1), ("[[", 2)):
         text = before + ELEMENTS + tail + "]" * (depth - 1) * (tail == "]")
-        got = fields([text], path)
-        assert [item[1] for item in got if item[1] in TAILS.values()] == ([TAILS[tail]] if TAILS[tail] else [])
-        assert got == fields(list(text), path)
+        actual = fields([text], path)
+        assert [item[1] for item in actual if item[1] in TAILS.values()] == ([TAILS[tail]] if TAILS[tail] else [])
+        assert actual == fields(list(text), path)
 
 
 @pytest.mark.parametrize("path", ["[*].a", "[*][*].a", "..a"])
@@ -87,9 +87,9 @@ def test_an_array_without_keys_is_not(path):
 def test_the_bound_on_a_value_holds_in_bulk(limit, between):
     text = between.join(f'{{"a":"{"v" * size}","b":{size}}}' for size in (97, 98, 99, 900, 5)) + "\n"
     for paths in (["a"], ["b", "a"]):
-        got = fields([text], *paths, limit=limit)
-        assert got == fields(list(text), *paths, limit=limit)
-        assert any(item[1] == "malformed" for item in got) == (limit < 902)
+        actual = fields([text], *paths, limit=limit)
+        assert actual == fields(list(text), *paths, limit=limit)
+        assert any(item[1] == "malformed" for item in actual) == (limit < 902)
 
 
 numbers = st.none() | st.integers()
@@ -106,8 +106,8 @@ large = st.recursive(
 styles = st.sampled_from([{"indent": 1}, {"separators": (",\n", ":")}, {"separators": (",", ":")}, {}])
 
 
-def spoiled(text: str, random: Random) -> str:
-    """Cut short, mutated, or left as it is; mostly where something ends, for there the quick ways stop."""
+def damaged(text: str, random: Random) -> str:
+    """The text cut short, changed, or as it is; mostly damaged where a value ends, since there the fast paths stop."""
     way = random.randrange(4)
     ends = [i for i, c in enumerate(text) if c in "]},"]
     at = min(len(text) - 1, random.choice(ends) + random.randrange(3)) if way < 3 else random.randrange(len(text))
@@ -121,8 +121,8 @@ def spoiled(text: str, random: Random) -> str:
 @given(
     st.lists(records | large, min_size=1, max_size=3), styles, st.sampled_from(PATHS), st.randoms(use_true_random=False)
 )
-def test_no_cut_changes_the_verdict(values, style, path, random):
-    text = "\n".join(spoiled(json.dumps(value, **style), random) for value in values) + random.choice(["", "\n"])
+def test_no_cut_changes_the_results(values, style, path, random):
+    text = "\n".join(damaged(json.dumps(value, **style), random) for value in values) + random.choice(["", "\n"])
     pieces = cut(text, random)
     for run in (lambda chunks: fields(chunks, path), objects):
         assert run([text]) == run(pieces) == run(list(text))

@@ -65,13 +65,13 @@ def test_a_match_costs_the_same_at_any_depth():
     """What many matches in a deep document hold: their locations share what is above."""
     depth = 3000
     core = Fields([compile_path("$..a")])
-    found = core.feed('{"a":1,"b":' * depth + "[" * depth + '{"a":2')
-    held: dict[int, int] = {}
-    for match in found:
+    matches = core.feed('{"a":1,"b":' * depth + "[" * depth + '{"a":2')
+    sizes: dict[int, int] = {}
+    for match in matches:
         at = match[1]
-        while at and id(at) not in held:
-            held[id(at)] = len(at)
+        while at and id(at) not in sizes:
+            sizes[id(at)] = len(at)
             at = at[0] if isinstance(at[0], tuple) else ()
-    assert (len(found), sum(held.values()) <= 6 * depth) == (depth, True)
-    assert normalized_path(found[2][1]) == "$['b']['b']['a']"
+    assert (len(matches), sum(sizes.values()) <= 6 * depth) == (depth, True)
+    assert normalized_path(matches[2][1]) == "$['b']['b']['a']"
     assert normalized_path(core.feed("}")[0][1]) == "$" + "['b']" * depth + "[0]" * depth + "['a']"

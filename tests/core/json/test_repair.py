@@ -1,4 +1,4 @@
-"""Objects made whole."""
+"""Broken objects as valid JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .test_scanner import dump, styles, values
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "expected"),
     [
         ('{"', "{}"),
         ('{"a', "{}"),
@@ -41,8 +41,8 @@ from .test_scanner import dump, styles, values
         ('{"a": {"b": 1}, ', '{"a":{"b":1}}'),
     ],
 )
-def test_closed(text, wanted):
-    assert close_object(text) == wanted
+def test_closed(text, expected):
+    assert close_object(text) == expected
 
 
 def is_within(part: object, whole: object) -> bool:
@@ -66,7 +66,7 @@ def test_each_start_of_an_object_can_be_closed(value, style):
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "expected"),
     [
         ('{"a": 1, "b": [1, 2,],}', '{"a":1,"b":[1,2]}'),
         ("{'a': 'it', b: None}", '{"a":"it","b":null}'),
@@ -85,5 +85,5 @@ def test_each_start_of_an_object_can_be_closed(value, style):
         ('{"a":' * 5000, ""),
     ],
 )
-def test_mended(text, wanted):
-    assert repair_object(text) == wanted
+def test_repaired(text, expected):
+    assert repair_object(text) == expected

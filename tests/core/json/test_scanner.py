@@ -16,15 +16,15 @@ from ...support.chunks import FEW, same
 
 def scan(chunks: list[str]) -> tuple[str, int]:
     """(verdict, characters accepted)."""
-    scanner, taken = Scanner(), 0
+    scanner, accepted = Scanner(), 0
     for chunk in chunks:
         i = scanner.feed(chunk, 0, len(chunk))
-        taken += i
+        accepted += i
         if scanner.error:
-            return scanner.error, taken
+            return scanner.error, accepted
         if scanner.done:
-            return "done", taken
-    return "more", taken
+            return "done", accepted
+    return "more", accepted
 
 
 def refuse(constant: str) -> None:
@@ -106,17 +106,17 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("text", BROKEN)
-def test_what_is_not_json_breaks_at_the_same_character_however_it_is_cut(text):
-    verdict, taken = same(scan, text)
-    assert (taken, verdict in ("done", "more")) == (BROKEN[text], False)
+def test_invalid_json_breaks_at_the_same_character_however_it_is_cut(text):
+    verdict, accepted = same(scan, text)
+    assert (accepted, verdict in ("done", "more")) == (BROKEN[text], False)
 
 
 @pytest.mark.parametrize("text", BROKEN)
 def test_it_breaks_behind_a_run_as_well(text):
     """The patterns that take many members at once must stop where the states do."""
     lead = "[" + '{"k":"v","n":[1,{"x":2}]},' * 20
-    verdict, taken = same(scan, lead + text + "," + "1," * RUN + "1]")
-    assert (taken - len(lead), verdict in ("done", "more")) == (BROKEN[text], False)
+    verdict, accepted = same(scan, lead + text + "," + "1," * RUN + "1]")
+    assert (accepted - len(lead), verdict in ("done", "more")) == (BROKEN[text], False)
 
 
 def test_depth_is_data():
@@ -160,12 +160,12 @@ def dump(value: object, style: dict) -> str:
 def test_generated_documents(value, style, random):
     text = dump(value, style)
     assert same(scan, text, FEW) == ("done", len(text))
-    spoiled = list(text)
-    spoiled[random.randrange(len(text))] = random.choice('{}[],:"\\01.e-tn x')
-    spoiled = "".join(spoiled)
-    verdict, taken = same(scan, spoiled, FEW)
-    assert (verdict == "done") == is_json(spoiled[:taken])
-    if is_json(spoiled) and spoiled.strip()[0] in "[{":
+    damaged = list(text)
+    damaged[random.randrange(len(text))] = random.choice('{}[],:"\\01.e-tn x')
+    damaged = "".join(damaged)
+    verdict, accepted = same(scan, damaged, FEW)
+    assert (verdict == "done") == is_json(damaged[:accepted])
+    if is_json(damaged) and damaged.strip()[0] in "[{":
         assert verdict == "done"
 
 
