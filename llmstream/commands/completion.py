@@ -1,54 +1,24 @@
-"""`llmstream completion`: the shell's completion script."""
+"""`llmstream completion`: the shell's completion script.
+
+The scripts are files of the folder completions/. They are click's templates with three repairs, since click completes
+the value in `--option=VALUE`, but its scripts put the answer in place of the whole word (zsh), find that it does not
+fit the word (fish), or pass "=" as a word of its own (bash); and in fish a description ends at its first comma.
+"""
 
 from __future__ import annotations
 
 import click
 
 from .. import stdio
+from ..errors import UsageError
+from .data import find
 
-SHELLS = ("bash", "zsh", "fish")
-
-# click completes the value in `--option=VALUE`, but its scripts would put the answer in place of the whole word (zsh),
-# find that it does not fit the word (fish), or pass "=" as a word of its own (bash). In fish, a description would end
-# at its first comma. Their text: ours.
-REPAIRS = {
-    "bash": {
-        "    local response\n": """\
-    local response i words=() cword=$COMP_CWORD
-
-    for ((i = 0; i < ${#COMP_WORDS[@]}; i++)); do
-        if [[ ${COMP_WORDS[i]} == '=' ]] && ((i < COMP_CWORD)); then
-            ((cword--))
-        else
-            words+=("${COMP_WORDS[i]}")
-        fi
-    done
-""",
-        'COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD=$COMP_CWORD': 'COMP_WORDS="${words[*]}" COMP_CWORD=$cword',
-    },
-    "zsh": {
-        "    local -a response\n": """\
-    local -a response
-    local option=
-    [[ $words[CURRENT] == --*=* ]] && option="${words[CURRENT]%%=*}="
-""",
-        '+=("$key"': '+=("$option$key"',
-    },
-    "fish": {
-        "    for completion in": """\
-    set -l option (string match -r -- '^--[^=]*=' (commandline -ct));
-
-    for completion in""",
-        'string split ","': 'string split --max 1 ","',
-        "echo $metadata[2]": 'echo "$option"$metadata[2]',
-    },
-}
+SCRIPTS = {"bash": "llmstream.bash", "zsh": "_llmstream", "fish": "llmstream.fish"}
 
 
 @click.command("completion")
-@click.argument("shell", type=click.Choice(SHELLS))
-@click.pass_context
-def command(ctx: click.Context, shell: str) -> None:
+@click.argument("shell", type=click.Choice(list(SCRIPTS)))
+def command(shell: str) -> None:
     """Print the completion script for SHELL.
 
     \b
@@ -56,12 +26,8 @@ def command(ctx: click.Context, shell: str) -> None:
     llmstream completion zsh > ~/.zfunc/_llmstream
     llmstream completion fish > ~/.config/fish/completions/llmstream.fish
     """
-    from click.shell_completion import get_completion_class
-
-    kind = get_completion_class(shell)
-    assert kind is not None
-    source = kind(ctx.find_root().command, {}, "llmstream", "_LLMSTREAM_COMPLETE")
-    script = source.source_template % source.source_vars()
-    for theirs, ours in REPAIRS[shell].items():
-        script = script.replace(theirs, ours)
-    stdio.write(script.strip().encode() + b"\n")
+    path = find("completions", SCRIPTS[shell])
+    if path is None:
+        raise UsageError(f"the file completions/{SCRIPTS[shell]} is missing: install llmstream again")
+    with open(path, "rb") as file:
+        stdio.write(file.read())

@@ -1,4 +1,4 @@
-"""`llmstream man`: the manual page, also where it is out of `man`'s sight."""
+"""`llmstream man`: the manual page, also where `man` itself does not find it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ import click
 
 from .. import stdio
 from ..errors import UsageError
+from .data import find
 
-PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-FOLDERS = (os.path.join(PACKAGE, "man"), os.path.join(os.path.dirname(PACKAGE), "man"))  # installed, checkout
-# Each takes a path: man wherever the argument holds a slash, also where it has no -l (macOS).
+# Commands to which a path is added. man takes an argument with a slash for a path, also where it has no -l (macOS).
 ON_TERMINAL = (["man"], ["mandoc", "-a"])
 IN_PIPE = (["man"], ["mandoc", "-Tutf8"])
-OVERSTRUCK = re.compile(".\b")  # bold and underlined, as typewriters did it
+OVERSTRUCK = re.compile(".\b")  # a character under another one: bold or underlined
 
 
 def _complete_topic(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -46,26 +45,27 @@ def command(topic: str | None) -> None:
 
 
 def _find(topic: str | None) -> str:
-    name = (topic or "").removeprefix("llmstream").removeprefix("-")  # man's own names will do, too
-    page = f"llmstream-{name}.1" if name else "llmstream.1"
-    path = next((path for folder in FOLDERS if os.path.isfile(path := os.path.join(folder, page))), None)
-    if path is None or os.path.basename(page) != page:
+    """Returns the path of a page, which man's name for it finds as well; raises UsageError where there is none."""
+    name = (topic or "").removeprefix("llmstream").removeprefix("-")
+    path = find("man", f"llmstream-{name}.1" if name else "llmstream.1")
+    if path is None:
         raise UsageError(f"no manual page for {topic or 'llmstream'!r}: llmstream --help lists the commands")
     return path
 
 
 def _installed(viewers: tuple[list[str], ...], path: str) -> list[str]:
+    """Returns the first command whose program is installed; `path` is for the message where there is none."""
     for viewer in viewers:
         if shutil.which(viewer[0]):
             return viewer
-    raise UsageError(f"neither man nor mandoc is installed: the page is {path}; --help says it in short")
+    raise UsageError(f"neither man nor mandoc is installed: install one, read {path}, or use --help")
 
 
 def _plain(viewer: list[str]) -> bytes:
-    """The page without bold and underlined, whatever the user's pager is."""
+    """Returns the page without bold and underlined characters, whatever the user's pager is."""
     env = {k: v for k, v in os.environ.items() if k != "MAN_KEEP_FORMATTING"} | {"MANPAGER": "cat"}
     done = subprocess.run(viewer, stdin=subprocess.DEVNULL, capture_output=True, env=env, check=False)
     if done.returncode or not done.stdout:
-        why = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or ["it printed nothing"]
-        raise UsageError(f"{viewer[0]} cannot show {viewer[-1]}: {why[0]}")
+        reason = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or ["it printed nothing"]
+        raise UsageError(f"{viewer[0]} cannot show {viewer[-1]}: {reason[0]}")
     return OVERSTRUCK.sub("", done.stdout.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")

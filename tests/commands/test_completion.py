@@ -1,4 +1,4 @@
-"""Completion as it is typed: TAB in bash and zsh on a terminal of their own, and fish's own account of it."""
+"""Completion as it is typed: TAB in bash and zsh on a terminal, and what fish's `complete` lists."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from llmstream.commands.completion import SCRIPTS
+
 from ..conftest import ROOT, environment
 from ..support import docs, examples
 from ..support.limits import WAIT_S
 
-FILES = {"bash": "llmstream.bash", "zsh": "_llmstream", "fish": "llmstream.fish"}
 TYPED = [
     ("llmstream g", "llmstream gen"),
     ("llmstream gen --ev", "llmstream gen --events"),
@@ -30,9 +31,8 @@ TYPED = [
     ("llmstream man comp", "llmstream man completion"),
     ("llmstream completion f", "llmstream completion fish"),
 ]
-# What a shell says of its line at Ctrl-T.
 CONFIG = 'aliases = { quickest = "local" }'
-RC = {
+RC = {  # with Ctrl-T the shell prints the line
     "bash": (
         "PS1=; bind 'set bell-style none'; show() { printf '<%s>' \"$READLINE_LINE\"; }; bind -x '\"\\C-t\": show'\n"
         "source $SCRIPT; printf 'RE''ADY'\n"
@@ -55,11 +55,22 @@ def _has(shell: str) -> bool:
     return shell != "bash" or subprocess.run(["bash", "-c", newer]).returncode == 0
 
 
-@pytest.mark.parametrize("shell", FILES)
-def test_the_file_is_what_the_command_prints(invoke, shell):
+@pytest.mark.parametrize("shell", SCRIPTS)
+def test_the_command_prints_the_file(invoke, shell):
     done = invoke("completion", shell)
     assert (done.returncode, done.stderr) == (0, b"")
-    assert done.stdout == (ROOT / "completions" / FILES[shell]).read_bytes()
+    assert done.stdout == (ROOT / "completions" / SCRIPTS[shell]).read_bytes()
+
+
+@pytest.mark.parametrize("layout", ["llmstream/completions", "completions"])  # of the wheel, of the checkout
+def test_the_scripts_are_found_in_both_layouts(run, layout, tmp_path):
+    shutil.copytree(ROOT / "llmstream", tmp_path / "llmstream", ignore=shutil.ignore_patterns("__pycache__"))
+    missing = run("completion", "zsh", env=environment(PYTHONPATH=str(tmp_path)), cwd=tmp_path)
+    assert (missing.returncode, missing.stdout) == (2, b"")
+    assert b"the file completions/_llmstream is missing: install llmstream again" in missing.stderr
+    shutil.copytree(ROOT / "completions", tmp_path / layout)
+    done = run("completion", "zsh", env=environment(PYTHONPATH=str(tmp_path)), cwd=tmp_path)
+    assert done.stdout == (ROOT / "completions" / "_llmstream").read_bytes()
 
 
 @pytest.mark.parametrize("shell", [pytest.param("bash", marks=needs("bash")), pytest.param("zsh", marks=needs("zsh"))])
@@ -72,7 +83,7 @@ def test_tab(shell, tmp_path):
         "TERM": "dumb",
         "LLMSTREAM_CONFIG": str(tmp_path / "config.toml"),
         "ZDOTDIR": str(tmp_path),
-        "SCRIPT": str(ROOT / "completions" / FILES[shell]),
+        "SCRIPT": str(ROOT / "completions" / SCRIPTS[shell]),
     }
     env = examples.on_path(tmp_path / "bin", environment(**more))
     with Terminal(command, env, tmp_path) as terminal:
@@ -88,7 +99,7 @@ def test_fish(tmp_path):
     env = examples.on_path(tmp_path / "bin", environment(HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path)))
     (tmp_path / "llmstream").mkdir()
     (tmp_path / "llmstream" / "config.toml").write_text(CONFIG)
-    source = f"source {ROOT / 'completions' / FILES['fish']}"
+    source = f"source {ROOT / 'completions' / SCRIPTS['fish']}"
     for typed, completed in TYPED:
         script = f"{source}; complete -C '{typed}'"
         done = subprocess.run(["fish", "--no-config", "-c", script], env=env, capture_output=True, text=True)
@@ -99,7 +110,7 @@ def test_fish(tmp_path):
 @needs("fish")
 def test_fish_describes_each_option(tmp_path):
     env = examples.on_path(tmp_path / "bin", environment(HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path)))
-    script = f"source {ROOT / 'completions' / FILES['fish']}; complete -C 'llmstream gen -'"
+    script = f"source {ROOT / 'completions' / SCRIPTS['fish']}; complete -C 'llmstream gen -'"
     done = subprocess.run(["fish", "--no-config", "-c", script], env=env, capture_output=True, text=True)
     described = dict(line.split("\t") for line in done.stdout.splitlines())
     listed = docs.options(docs.commands()["llmstream-gen"])

@@ -1,4 +1,4 @@
-"""`llmstream man`: where it looks, and what it does where there is little to look with."""
+"""`llmstream man`: where it finds the pages, and what it prints without a viewer or a page."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ def test_man_writes_plain_text_into_a_pipe(invoke):
 
 
 @pytest.mark.parametrize("topic", ["nope", "../llmstream", "/etc/passwd"])
-def test_man_of_what_has_no_page(invoke, topic):
+def test_a_topic_without_a_page_is_an_error(invoke, topic):
     done = invoke("man", topic)
     message = f"llmstream man: no manual page for {topic!r}: llmstream --help lists the commands\n"
     assert (done.stdout, done.stderr.decode(), done.returncode) == (b"", message, 2)
 
 
 @pytest.mark.parametrize(("topic", "page"), [("llmstream", "llmstream.1"), ("llmstream-gen", "llmstream-gen.1")])
-def test_man_s_own_names_of_the_pages(invoke, topic, page):
+def test_the_names_that_man_uses_find_the_pages(invoke, topic, page):
     done = invoke("man", topic, env=environment(PATH=""))
-    assert f"the page is {ROOT / 'man' / page};".encode() in done.stderr
+    assert f"install one, read {ROOT / 'man' / page},".encode() in done.stderr
 
 
 def test_man_without_a_viewer(invoke):
     done = invoke("man", "gen", env=environment(PATH=""))
     path = ROOT / "man" / "llmstream-gen.1"
-    message = f"llmstream man: neither man nor mandoc is installed: the page is {path}; --help says it in short\n"
+    message = f"llmstream man: neither man nor mandoc is installed: install one, read {path}, or use --help\n"
     assert (done.stdout, done.stderr.decode(), done.returncode) == (b"", message, 2)
 
 
@@ -44,4 +44,4 @@ def test_man_finds_the_pages_in_both_layouts(run, layout, tmp_path):
     shutil.copytree(ROOT / "llmstream", tmp_path / "llmstream", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "man", tmp_path / layout)
     done = run("man", env=environment(PYTHONPATH=str(tmp_path), PATH=""), cwd=tmp_path)
-    assert f"the page is {tmp_path / layout / 'llmstream.1'};".encode() in done.stderr
+    assert f"install one, read {tmp_path / layout / 'llmstream.1'},".encode() in done.stderr
