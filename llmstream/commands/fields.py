@@ -15,7 +15,8 @@ from ..core.json.fields_filter import FieldsFilter, plain_text
 from ..core.json.path import compile_path
 from ..core.text import Utf8Decoder, encode, looks_like_utf16
 from ..errors import Incomplete, NotFound, ReaderGone, UsageError
-from .types import size
+from ..request.kinds import Size
+from .types import Value
 
 if TYPE_CHECKING:
     from ..core.json.ng import NgFields
@@ -32,7 +33,7 @@ TSV = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 @click.option("--tsv", is_flag=True, help="Path, tab, value, one a line.")
 @click.option("-f", "--follow", is_flag=True, help="Write the string at PATH character by character.")
 @click.option("--ng", is_flag=True, help="PATHs in jsonpath-ng's dialect, on complete documents.")
-@click.option("--max-size", default="64M", metavar="SIZE", callback=size, help="Bound on one value (64M).")
+@click.option("--max-size", default="64M", metavar="SIZE", type=Value(Size()), help="Bound on one value (64M).")
 def command(paths: tuple[str, ...], **options: Any) -> int:
     """Print the fields at PATHs (JSONPath) of the JSON on stdin, each as soon as it is complete.
 

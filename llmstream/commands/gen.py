@@ -139,12 +139,12 @@ class _Printer:
             self._render(generation, events(generation, loop))
             stopped = self._stops is not None and self._stops.early
             if not stopped:
-                self._judge(generation.exchange.finish)
+                self._check(generation.exchange.finish)
         except Error as error:
             self._report(generation, target, error.status, "error" if generation.failure else "", failed=True)
             raise
-        except (ReaderGone, Signalled) as left:
-            status = 128 + left.signum if isinstance(left, Signalled) else 0
+        except (ReaderGone, Signalled) as cause:
+            status = 128 + cause.signum if isinstance(cause, Signalled) else 0
             self._report(generation, target, status, "cancelled", failed=True)
             raise
         self._report(generation, target, 0, "cancelled" if stopped else "")
@@ -156,11 +156,11 @@ class _Printer:
                 self._render_events(generation, events)
                 return
             renderer = TextRenderer(not output["no_newline"])
-            thoughts = TextRenderer(kind=Reasoning)
+            reasoning = TextRenderer(kind=Reasoning)
             for batch in events:
                 text = renderer.feed(batch)
                 if output["reasoning"]:
-                    stdio.write_stderr(thoughts.feed(batch) + (thoughts.close() if text else b""))
+                    stdio.write_stderr(reasoning.feed(batch) + (reasoning.close() if text else b""))
                 stdio.write(text)
             if not (self._stops and self._stops.met):  # the output ends with the match
                 stdio.write(renderer.close())
@@ -178,7 +178,8 @@ class _Printer:
             stdio.write(renderer.error(error, time.monotonic()))
             raise
 
-    def _judge(self, finish: Finish | None) -> None:
+    def _check(self, finish: Finish | None) -> None:
+        """Raises the error of an answer that is not whole, or that met no condition."""
         limited = self._request.max_tokens or any("tokens" in name for name, _ in self._request.extra)
         if error := report.verdict(finish, bool(limited)):
             raise error
@@ -205,10 +206,10 @@ class _Printer:
             try:
                 os.write(self._stats, line.encode("utf-8", "replace"))  # one write to a file for appending is atomic
             except OSError as error:
-                full = OutputFailed(f"cannot write {self._output['stats_file']}: {error.strerror}")
+                write_error = OutputFailed(f"cannot write {self._output['stats_file']}: {error.strerror}")
                 if not failed:
-                    raise full from None
-                stdio.note(NAME, full.message)
+                    raise write_error from None
+                stdio.note(NAME, write_error.message)
 
 
 def _resume(target: Target) -> Resume | None:

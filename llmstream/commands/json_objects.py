@@ -13,7 +13,8 @@ from ..core.json.documents import UNFINISHED, Fault
 from ..core.json.objects_filter import CLOSED, REPAIRED, ObjectsFilter
 from ..core.text import Utf8Decoder, encode, looks_like_utf16
 from ..errors import Incomplete, NotFound, ReaderGone
-from .types import size
+from ..request.kinds import Size
+from .types import Value
 
 NAME = "json-objects"
 
@@ -25,7 +26,7 @@ NAME = "json-objects"
 @click.option("--fenced", is_flag=True, help="Look only inside fenced code blocks.")
 @click.option("--partial", is_flag=True, help="Print an object that the end of input cuts, closed.")
 @click.option("--repair", is_flag=True, help="Repair malformed objects instead of skipping them.")
-@click.option("--max-size", default="64M", metavar="SIZE", callback=size, help="Bound on one object (64M).")
+@click.option("--max-size", default="64M", metavar="SIZE", type=Value(Size()), help="Bound on one object (64M).")
 def command(files: tuple[str, ...], **options: Any) -> int:
     """Print each complete JSON object in FILEs or stdin as one line, the moment its last brace arrives.
 

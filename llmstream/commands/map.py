@@ -13,30 +13,27 @@ from ..errors import ReaderGone, UsageError
 from ..providers.registry import Catalogue
 from ..providers.resolve import Target
 from ..request.builder import RequestBuilder, network
+from ..request.kinds import Integer, Number
 from ..request.options import MODEL, NETWORK, PROMPT
+from ..request.prompt import SILENCE_S
 from . import options, stop_options
 from .request_command import RequestCommand
+from .types import Value
 
 if TYPE_CHECKING:
     from ..batch.journal import Journal
     from ..batch.run import Run, RunOptions
+    from ..batch.source import Source
     from ..batch.totals import Totals
     from ..core.request import Request
+    from ..net.loop import Loop
     from ..net.resume import Resume
 
 NAME = "map"
-COUNT = click.IntRange(min=1)
-RATE = click.FloatRange(min=0, min_open=True)
-WINDOW = 1000  # answers that may wait for an earlier one, where there are not more streams
-SPARE = 32  # descriptors for all that is no stream
-SILENCE = 2.0  # seconds until a silent stdin is explained
-DRAW = 0.1  # seconds from one state of the progress to the next
-
-
-def _finite(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
-    if value is not None and not value < float("inf"):  # not a number passes all ranges
-        raise click.BadParameter(f"{value} is no number of requests or tokens")
-    return value
+COUNT, RATE = Value(Integer(1)), Value(Number(above=0))
+WINDOW = 1000  # answers that may wait for an earlier one, unless there are more streams
+SPARE_FILES = 32  # descriptors beside those of streams
+DRAW_INTERVAL_S = 0.1  # between two updates of the progress
 
 
 @stop_options.options("until-")
@@ -49,10 +46,10 @@ def _finite(ctx: click.Context, param: click.Parameter, value: float | None) -> 
 @click.option("--window", type=COUNT, metavar="N", help="Answers that may wait for an earlier one (1000).")
 @click.option("--events", is_flag=True, help="Write all events as they arrive, each with its index.")
 @click.option("--journal", type=click.Path(), metavar="FILE", help="Keep answers in FILE; a second run does the rest.")
-@click.option("--rpm", type=RATE, callback=_finite, metavar="N", help="At most N requests a minute.")
-@click.option("--tpm", type=RATE, callback=_finite, metavar="N", help="At most N tokens a minute.")
-@click.option("-u", "--usage", is_flag=True, help="At the end, tell costs, times and retries, too.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress, and no line at the end.")
+@click.option("--rpm", type=RATE, metavar="N", help="At most N requests a minute.")
+@click.option("--tpm", type=RATE, metavar="N", help="At most N tokens a minute.")
+@click.option("-u", "--usage", is_flag=True, help="At the end, write costs, times and retries to stderr.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress, and no line at the end.")
 @options.of_request(PROMPT, MODEL)
 @click.option("--continue", "resume", is_flag=True, help="Resume an answer that was cut, where the provider can.")
 @options.of_request(NETWORK)
@@ -98,44 +95,44 @@ def command(
     from ..batch.totals import Totals
 
     totals = Totals()
-    kept = _open(journal)
+    opened = _open(journal)
     run_options = _run_options(params, _clamped(jobs))
     from ..batch.run import Run
 
-    run = Run(loop, source, builder, *network(options), run_options, totals, kept)
-    _explain(loop, source)
+    run = Run(loop, source, builder, *network(options), run_options, totals, opened)
+    _explain_silence(loop, source)
     try:
-        _watched(run, totals, quiet, usage)
+        _run(run, totals, quiet, usage)
     except ReaderGone:
         return totals.status
     finally:
-        _tell(rows.undecodable, kept.changed if kept else 0, journal)
+        _note_oddities(rows.undecodable, opened.changed if opened else 0, journal)
     return totals.status
 
 
-def _tell(undecodable: int, changed: int, journal: str | None) -> None:
-    """What was odd about the prompts, and about the journal's answers."""
+def _note_oddities(undecodable: int, changed: int, journal: str | None) -> None:
+    """Notes prompts with invalid UTF-8, and answers in the journal that belong to other requests."""
     if undecodable:
-        what = "1 prompt was" if undecodable == 1 else f"{undecodable:,} prompts were"
-        stdio.note(NAME, f"{what} not UTF-8: what was not is U+FFFD")
+        prompts = "1 prompt is" if undecodable == 1 else f"{undecodable:,} prompts are"
+        stdio.note(NAME, f"{prompts} not valid UTF-8: invalid bytes are replaced by U+FFFD")
     if changed:
-        what = f"1 answer of {journal} was" if changed == 1 else f"{changed:,} answers of {journal} were"
-        stdio.note(NAME, f"{what} to {'another request' if changed == 1 else 'other requests'}: asked again")
+        answers = f"1 answer of {journal} belongs" if changed == 1 else f"{changed:,} answers of {journal} belong"
+        stdio.note(NAME, f"{answers} to another request: asked again")
 
 
 def _run_options(params: dict[str, Any], jobs: int) -> RunOptions:
     from ..batch.run import RunOptions
 
     until = {name: value for name, value in params.items() if name.startswith("until_")}
-    wanted = stop_options.stops(dict(params), "until-") is not None  # a wrong condition is an error at once
+    has_condition = stop_options.stops(dict(params), "until-") is not None  # a wrong one is an error at once
     resume = _resume if params["resume"] else lambda target: None
 
     def digest(target: Target, request: Request) -> str:
         from ..batch.journal import digest
 
         body = target.body(request)
-        begun = request.prefill.text if request.prefill else ""
-        return digest([target.provider, target.api, target.url, body, begun, until])
+        prefill = request.prefill.text if request.prefill else ""
+        return digest([target.provider, target.api, target.url, body, prefill, until])
 
     return RunOptions(
         jobs=jobs,
@@ -144,7 +141,7 @@ def _run_options(params: dict[str, Any], jobs: int) -> RunOptions:
         events=params["events"],
         rpm=params["rpm"],
         tpm=params["tpm"],
-        stops=lambda: stop_options.stops(dict(params), "until-") if wanted else None,
+        stops=lambda: stop_options.stops(dict(params), "until-") if has_condition else None,
         resume=resume,
         digest=digest,
     )
@@ -157,6 +154,7 @@ def _resume(target: Target) -> Resume | None:
 
 
 def _open(path: str | None) -> Journal | None:
+    """Opens the journal, if there is one."""
     if path is None:
         return None
     from ..batch.journal import Journal
@@ -169,16 +167,16 @@ def _open(path: str | None) -> Journal | None:
 
 def _clamped(jobs: int) -> int:
     """Returns the number of streams that the limit of open files allows, at most `jobs`; the limit is raised."""
-    limit = stdio.raise_open_files(max(stdio.OPEN_FILES, jobs + SPARE))
-    most = max(1, limit - SPARE)
+    limit = stdio.raise_open_files(max(stdio.OPEN_FILES, jobs + SPARE_FILES))
+    most = max(1, limit - SPARE_FILES)
     if jobs <= most:
         return jobs
     stdio.note(NAME, f"limited to {most} streams: the limit of open files is {limit} (raise it with ulimit -n)")
     return most
 
 
-def _explain(loop: Any, source: Any) -> None:
-    """Says what is awaited, where stdin stays silent."""
+def _explain_silence(loop: Loop, source: Source) -> None:
+    """Notes that prompts are expected, if stdin stays silent."""
     if os.isatty(stdio.STDIN):
         if os.isatty(stdio.STDERR):
             stdio.note(NAME, "type prompts, one a line, then Ctrl-D")
@@ -188,15 +186,15 @@ def _explain(loop: Any, source: Any) -> None:
         if not source.has_read:
             stdio.note(NAME, "waiting for prompts on stdin")
 
-    loop.at(loop.now() + SILENCE, explain)
+    loop.at(loop.now() + SILENCE_S, explain)
 
 
-def _watched(run: Run, totals: Totals, quiet: bool, usage: bool) -> None:
-    """Runs it, its progress shown on a terminal; the lines at the end are told however it ends."""
+def _run(run: Run, totals: Totals, quiet: bool, usage: bool) -> None:
+    """Runs the prompts with progress on a terminal, and writes the lines at the end, however the run ends."""
     from ..batch.progress import Progress
 
-    typed = os.isatty(stdio.STDIN)  # on the line that would be drawn on
-    progress = Progress(_total(), quiet or typed)
+    typing = os.isatty(stdio.STDIN)  # on the line where the progress would be
+    progress = Progress(_count_lines(), quiet or typing)
     run.output.before_write = progress.hide
     started = time.monotonic()
 
@@ -207,7 +205,7 @@ def _watched(run: Run, totals: Totals, quiet: bool, usage: bool) -> None:
         if progress.due(now):
             done = totals.done + totals.earlier
             progress.update(done, totals.failed, run.running, run.tokens, totals.cost(), now)
-        return now + DRAW
+        return now + DRAW_INTERVAL_S
 
     try:
         run.run(tick)
@@ -224,18 +222,16 @@ def _watched(run: Run, totals: Totals, quiet: bool, usage: bool) -> None:
             stdio.note(NAME, totals.times(run.throttled))
 
 
-def _total() -> int | None:
-    """How many prompts there are, where stdin is a file: about its lines."""
+def _count_lines() -> int | None:
+    """Returns the number of lines on stdin, about that of the prompts; None if stdin is no file."""
     import stat
 
     try:
-        size = os.fstat(stdio.STDIN)
-        if not stat.S_ISREG(size.st_mode) or not os.isatty(stdio.STDERR):
+        if not stat.S_ISREG(os.fstat(stdio.STDIN).st_mode) or not os.isatty(stdio.STDERR):
             return None
-        begun, lines = os.lseek(stdio.STDIN, 0, os.SEEK_CUR), 0
-        at = begun
-        while chunk := os.pread(stdio.STDIN, 1 << 20, at):
-            at += len(chunk)
+        position, lines = os.lseek(stdio.STDIN, 0, os.SEEK_CUR), 0
+        while chunk := os.pread(stdio.STDIN, 1 << 20, position):
+            position += len(chunk)
             lines += chunk.count(b"\n")
     except OSError:
         return None

@@ -1,41 +1,16 @@
-"""Click's side of the table of options: its rows as options of a command, and its kinds as click's types."""
+"""Click's side of the table of options: its rows as options of a command."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
 
-from ..config import file as config_file
-from ..errors import Error
-from ..providers.registry import BUILT_IN
-from ..request.kinds import Kind
 from ..request.options import COMMAND, OPTIONS, Option, at
+from .types import Value
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class Value(click.ParamType):  # type: ignore[type-arg] # generic since click 8.5 only
-    """A kind of the table as a type of click."""
-
-    def __init__(self, kind: Kind) -> None:
-        self.kind = kind
-        self.name = kind.wanted
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        try:
-            return self.kind.read(value)
-        except ValueError as error:
-            name = "/".join(param.opts) if param else "the value"
-            raise click.UsageError(f"{name} {error}", ctx) from None
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        words = _models() if param.name == "model" else self.kind.choices
-        items = [CompletionItem(word) for word in words if word.startswith(incomplete)]
-        return [*items, CompletionItem(incomplete, type="file")] if self.kind.is_path else items
 
 
 def of_request(*groups: str) -> Callable[[F], F]:
@@ -70,12 +45,3 @@ def take(params: dict[str, Any]) -> dict[str, Any]:
             kind = OPTIONS[name].kind
             values[name] = kind.join(value) if kind.repeatable else value
     return values
-
-
-def _models() -> list[str]:
-    """Aliases, and the default models of the providers."""
-    try:
-        catalogue = config_file.read(os.environ).catalogue
-    except Error:  # the command itself reports it
-        catalogue = BUILT_IN
-    return [*catalogue.aliases, *(f"{name}/{row.model}" for name, row in catalogue.providers.items() if row.model)]

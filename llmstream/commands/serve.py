@@ -12,31 +12,34 @@ from ..config import file as config_file
 from ..errors import UsageError
 from ..providers.registry import Catalogue
 from ..providers.resolve import resolve
-from ..request.kinds import Seconds
+from ..request.kinds import Integer, Seconds, Size
 from ..request.options import NETWORK, OPTIONS
-from .options import Value, of_request, option, take
-from .types import size
+from .options import of_request, option, take
+from .types import Value
 
 
 @click.command("serve")
 @click.option("--host", default="127.0.0.1", metavar="ADDRESS", help="Listen on ADDRESS (127.0.0.1).")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, metavar="N", help="Listen on port N (8000).")
+@click.option("--port", type=Value(Integer(0, 65535)), default=8000, metavar="N", help="Listen on port N (8000).")
 @option(OPTIONS["model"])
-@click.option("--jobs", type=click.IntRange(min=1), default=100, metavar="N", help="Answer N requests at once (100).")
-@click.option("--queue", type=click.IntRange(min=0), default=100, metavar="N", help="Let N more wait (100).")
-@click.option("--max-body", default="16M", metavar="SIZE", callback=size, help="Bound on a request (16M).")
+@click.option("--jobs", type=Value(Integer(1)), default=100, metavar="N", help="At most N answers at once (100).")
+@click.option("--queue", type=Value(Integer(0)), default=100, metavar="N", help="At most N requests that wait (100).")
+@click.option("--max-body", default="16M", metavar="SIZE", type=Value(Size()), help="Bound on a request (16M).")
 @click.option(
     "--grace",
     type=Value(Seconds()),
     default=10.0,
     metavar="S",
-    help="After a signal, let answers end for S seconds (10).",
+    help="Wait at most S seconds for running answers after a signal (10).",
 )
 @click.option(
-    "--allow-origin", multiple=True, metavar="ORIGIN", help="Let the pages of a site ask: https://host (repeatable)."
+    "--allow-origin",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Accept the pages of ORIGIN: https://host (repeatable).",
 )
-@click.option("--allow-host", multiple=True, metavar="NAME", help="Answer to NAME as the host, too (repeatable).")
-@click.option("--allow-regex", is_flag=True, help="Take until.regex from those who have the token, too.")
+@click.option("--allow-host", multiple=True, metavar="NAME", help="Accept NAME in the Host header (repeatable).")
+@click.option("--allow-regex", is_flag=True, help="Accept until.regex from clients with the token.")
 @of_request(NETWORK)
 @click.pass_obj
 def command(
@@ -55,7 +58,7 @@ def command(
 ) -> None:
     """Answer prompts over HTTP: a page at /, POST /chat/stream, and OpenAI's POST /v1/chat/completions.
 
-    It listens for this machine only. For others, set a token in LLMSTREAM_SERVE_TOKEN and give --host.
+    It listens on this machine only. For other machines, set a token in LLMSTREAM_SERVE_TOKEN and give --host.
 
     \b
     llmstream serve -m anthropic/claude-sonnet-5-5
@@ -90,7 +93,7 @@ def command(
 
 
 def _offered(catalogue: Catalogue) -> tuple[str, ...]:
-    """Aliases, and the default models of the providers whose key is in the environment."""
+    """Returns the aliases, and the default models of the providers whose key is in the environment."""
     named = [
         f"{name}/{row.model}"
         for name, row in catalogue.providers.items()

@@ -11,73 +11,62 @@ from ..core.stop import conditions
 from ..core.stop.condition import Condition
 from ..core.stop.conditions import ConditionOption, Setting
 from ..errors import UsageError
-from .types import Seconds
+from ..request.kinds import Integer, Kind, Seconds, Text
+from .types import Value
 
 if TYPE_CHECKING:
     from ..core.stop.stops import Stops
 
-TYPES: dict[type, Any] = {
-    str: str,
-    int: click.IntRange(min=1),
-    float: Seconds(),
-    bool: bool,
-}
+KINDS: dict[type, Kind] = {str: Text(), int: Integer(1), float: Seconds(or_none=False)}
 
 
 def options(prefix: str = "") -> Callable[[click.Command], click.Command]:
     """Decorates a command with the options, as its first ones; with a prefix, the last, with long names only."""
 
     def decorate(command: click.Command) -> click.Command:
-        rows = [_option(row, prefix) for row in conditions.CONDITIONS]
         arguments = [param for param in command.params if isinstance(param, click.Argument)]
         place = len(command.params) if prefix else len(arguments)
-        command.params[place:place] = [*rows, *(_setting(row, prefix) for row in conditions.SETTINGS)]
+        rows: list[ConditionOption | Setting] = [*conditions.CONDITIONS, *conditions.SETTINGS]
+        command.params[place:place] = [_option(row, prefix) for row in rows]
         return command
 
     return decorate
 
 
-def _names(name: str, short: str, prefix: str) -> list[str]:
-    long = f"{prefix}{name}"
-    return [f"--{long}", *([f"-{short}"] if short and not prefix else []), long.replace("-", "_")]
-
-
-def _option(row: ConditionOption, prefix: str) -> click.Option:
-    names = _names(row.name, row.short, prefix)
+def _option(row: ConditionOption | Setting, prefix: str) -> click.Option:
+    names = [f"--{prefix}{row.name}", f"{prefix}{row.name}".replace("-", "_")]
+    if row.short and not prefix:
+        names.append(f"-{row.short}")
     if row.kind is bool:
         return click.Option(names, is_flag=True, help=row.help)
+    value = Value(KINDS[row.kind])
+    if isinstance(row, Setting):
+        return click.Option(names, type=value, default=row.default, metavar=row.metavar, help=row.help)
     help = row.help.removesuffix(".") + " (repeatable)." if row.repeatable else row.help
-    return click.Option(names, type=TYPES[row.kind], metavar=row.metavar, multiple=row.repeatable, help=help)
-
-
-def _setting(row: Setting, prefix: str) -> click.Option:
-    names = _names(row.name, row.short, prefix)
-    if row.kind is bool:
-        return click.Option(names, is_flag=True, help=row.help)
-    return click.Option(names, type=TYPES[row.kind], default=row.default, metavar=row.metavar, help=row.help)
+    return click.Option(names, type=value, metavar=row.metavar, multiple=row.repeatable, help=help)
 
 
 def take(params: dict[str, Any], prefix: str = "") -> tuple[list[Condition], str]:
-    """Removes the options' values from a command's parameters: the conditions, in table order, and the mode.
+    """Removes the options from a command's parameters, and returns the conditions in table order, and the mode.
 
     Raises UsageError for a value that is no condition, and for two modes.
     """
-    given = {name: params.pop(f"{prefix}{name}".replace("-", "_")) for name in conditions.KINDS}
-    return conditions.from_mapping(given, f"--{prefix}")
-
-
-# Of a generation.
+    values = {name: params.pop(f"{prefix}{name}".replace("-", "_")) for name in conditions.KINDS}
+    return conditions.from_mapping(values, f"--{prefix}")
 
 
 def stops(params: dict[str, Any], prefix: str) -> Stops | None:
-    """As `take`: what ends a generation, if anything does. Raises UsageError for settings without a condition."""
+    """Returns what ends a generation, or None without conditions; removes the options as `take` does.
+
+    Raises UsageError as `take` does, and for settings without a condition.
+    """
     rows = conditions.SETTINGS
-    lonely = [row.name for row in rows if params[f"{prefix}{row.name}".replace("-", "_")] != row.default]
-    made, mode = take(params, prefix)
-    if not made:
-        if lonely:
-            raise UsageError(f"--{prefix}{lonely[0]} needs a condition, for example --{prefix}regex PATTERN")
+    settings = [row.name for row in rows if params[f"{prefix}{row.name}".replace("-", "_")] != row.default]
+    matchers, mode = take(params, prefix)
+    if not matchers:
+        if settings:
+            raise UsageError(f"--{prefix}{settings[0]} needs a condition, for example --{prefix}regex PATTERN")
         return None
     from ..core.stop.stops import Stops
 
-    return Stops(made, mode)
+    return Stops(matchers, mode)

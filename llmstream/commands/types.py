@@ -1,37 +1,48 @@
-"""Sizes as options take them: 65536, 64K, 64M, 1G; and durations: 10, 0.5."""
+"""Click's side of the kinds of values."""
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from typing import TYPE_CHECKING, Any
 
 import click
 
-UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
+from ..request.kinds import Kind
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
-def size(ctx: click.Context, param: click.Parameter, value: str) -> int:
-    """A click callback: the number of characters that value says."""
-    number = value.upper().removesuffix("B").removesuffix("I")
-    unit = number[-1:] if number[-1:] in UNITS else ""
-    digits = number.removesuffix(unit)
-    if not (digits.isascii() and digits.isdigit() and int(digits)):
-        raise click.BadParameter(f"{value!r} is not a size: give 64K, 64M or 1G")
-    return int(digits) * UNITS[unit]
+class Value(click.ParamType):  # type: ignore[type-arg] # generic since click 8.5 only
+    """A kind of the table as a type of click."""
 
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self.name = kind.wanted
 
-class Seconds(click.ParamType):  # type: ignore[type-arg] # generic since click 8.5 only
-    """A duration, and not for ever. With `or_none`, 0 says that there is none; else it is more than 0."""
-
-    name = "seconds"
-
-    def __init__(self, *, or_none: bool = False) -> None:
-        self._or_none = or_none
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         try:
-            seconds = float(value)
-        except ValueError:
-            seconds = -1.0
-        if not (0 < seconds < float("inf") or (self._or_none and seconds == 0)):  # nan is neither
-            self.fail(f"{value!r} is not a number of seconds" + ("" if self._or_none else " above 0"), param, ctx)
-        return seconds
+            return self.kind.read(value)
+        except ValueError as error:
+            name = "/".join(param.opts) if param else "the value"
+            raise click.UsageError(f"{name} {error}", ctx) from None
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        words = _models() if param.name == "model" else self.kind.choices
+        items = [CompletionItem(word) for word in words if word.startswith(incomplete)]
+        return [*items, CompletionItem(incomplete, type="file")] if self.kind.is_path else items
+
+
+def _models() -> list[str]:
+    """Aliases, and the default models of the providers."""
+    from ..config import file as config_file
+    from ..errors import Error
+    from ..providers.registry import BUILT_IN
+
+    try:
+        catalogue = config_file.read(os.environ).catalogue
+    except Error:  # the command itself reports it
+        catalogue = BUILT_IN
+    return [*catalogue.aliases, *(f"{name}/{row.model}" for name, row in catalogue.providers.items() if row.model)]

@@ -1,7 +1,7 @@
-"""The configuration file: read where there is one, checked as a whole, and turned into what the registry knows.
+"""Reads the configuration file, checks it as a whole, and turns it into a Catalogue.
 
-Its values are the user's word on which key goes where, so nothing of it comes from the working directory; relative
-paths in it start at its own folder.
+The file decides which key goes to which address, so it is never taken from the working directory. Relative paths in
+it start at its own folder.
 """
 
 from __future__ import annotations
@@ -22,34 +22,34 @@ if TYPE_CHECKING:
 TOP = ("model", "aliases", "providers")
 KEY_SOURCES = ("key_file", "key_cmd")
 ADDRESS = ("base_url", "api", "key_env", *KEY_SOURCES, "key_header", "headers")
-SIGNED = ("api", "key_env", *KEY_SOURCES, "key_header")  # what is not to be chosen where an SDK signs
+SIGNED = ("api", "key_env", *KEY_SOURCES, "key_header")  # keys that a provider whose SDK signs cannot have
 PROVIDER = (*ADDRESS, "model", "defaults", "models")
 FRAMING = ("accept-encoding", "connection", "content-length", "content-type", "expect", "transfer-encoding")
 SHELL = ("/bin/sh", "-c")
 
 
 class Config(NamedTuple):
-    """What names mean, and the defaults of request options, by provider and by provider and model."""
+    """The catalogue of models, and the defaults of request options, by provider, and by provider and model."""
 
     catalogue: Catalogue = BUILT_IN
     defaults: Mapping[str, dict[str, Any]] = {}
     by_model: Mapping[tuple[str, str], dict[str, Any]] = {}
     document: Document | None = None
-    folder: str = ""  # where relative paths start
+    folder: str = ""  # at which relative paths start
 
 
 def path_of(env: Mapping[str, str]) -> tuple[str, bool]:
-    """The file's path, "" where it has no place, and whether it was named and so has to be there."""
-    if named := env.get("LLMSTREAM_CONFIG"):
-        return named, True
+    """Returns the file's path, "" if there is no home directory, and whether the file must exist."""
+    if path := env.get("LLMSTREAM_CONFIG"):
+        return path, True
     base = env.get("XDG_CONFIG_HOME", "")
-    if not os.path.isabs(base):  # the XDG specification: to be ignored; it would be read from the working directory
+    if not os.path.isabs(base):  # invalid by the XDG specification: it would be in the working directory
         base = os.path.expanduser("~/.config")
     return (f"{base}/llmstream/config.toml" if os.path.isabs(base) else ""), False
 
 
 def read(env: Mapping[str, str]) -> Config:
-    """The configuration. Raises UsageError, which names file, line and key."""
+    """Returns the configuration, an empty one without a file. Raises UsageError, which names file, line and key."""
     path, required = path_of(env)
     if not path:
         return Config()
@@ -65,7 +65,7 @@ def read(env: Mapping[str, str]) -> Config:
 
 
 def placed_model(name: str, folder: str) -> str:
-    """A model's name; where it is a file's path, it starts at the folder."""
+    """Returns a model's name; a name that is a relative path starts at the folder."""
     if name.startswith("replay:"):
         return "replay:" + os.path.join(folder, os.path.expanduser(name.removeprefix("replay:")))
     if name.endswith(".gguf"):
@@ -80,7 +80,7 @@ def _read_key(provider: str, row: Provider) -> str:
 
 
 class _Reader:
-    """Checks a document and takes it over, key by key."""
+    """Checks a document, and turns it into a Config, key by key."""
 
     def __init__(self, document: Document, folder: str) -> None:
         self._document, self._folder = document, folder
@@ -100,12 +100,12 @@ class _Reader:
         model = self._model(("model",), data["model"]) if "model" in data else ""
         catalogue = Catalogue(self._rows, aliases, model, _read_key)
         for at, name in [(("aliases", name), name) for name in aliases] + ([(("model",), model)] if model else []):
-            self._must_be_known(at, name, catalogue)
+            self._check_model(at, name, catalogue)
         return Config(catalogue, self._defaults, self._by_model, document, self._folder)
 
     def _alias(self, at: Keys, value: object) -> str:
         if not at[-1] or any(c.isspace() for c in at[-1]):
-            raise self._document.error(at, "the name of an alias is one word")
+            raise self._document.error(at, "an alias must be one word")
         return self._model(at, value)
 
     def _model(self, at: Keys, value: object) -> str:
@@ -114,7 +114,7 @@ class _Reader:
     def _path(self, path: str) -> str:
         return os.path.join(self._folder, os.path.expanduser(path))
 
-    def _must_be_known(self, at: Keys, name: str, catalogue: Catalogue) -> None:
+    def _check_model(self, at: Keys, name: str, catalogue: Catalogue) -> None:
         try:
             named(name, {}, catalogue)
         except UsageError as error:
@@ -123,18 +123,18 @@ class _Reader:
     def _provider(self, name: str, entry: dict[str, Any]) -> None:
         document, at = self._document, ("providers", name)
         if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii() or name in SCHEMES:
-            raise document.error(at, "the name of a provider is of letters, digits, - and _, and not replay")
+            raise document.error(at, "a provider's name must consist of letters, digits, - and _, but not be replay")
         document.check_names(at, entry, PROVIDER)
         if name in PROVIDERS and not PROVIDERS[name].has_address:
             for key in [key for key in ADDRESS if key in entry]:
-                raise document.error((*at, key), "the embedded model has no address: leave it out")
+                raise document.error((*at, key), "the embedded model has no address: leave this out")
         if name in PROVIDERS and PROVIDERS[name].transport == SDK:
             for key in [key for key in SIGNED if key in entry]:
-                raise document.error((*at, key), f"the SDK of {name} sees to this: leave it out")
+                raise document.error((*at, key), f"the SDK of {name} sets this: leave it out")
         if name not in PROVIDERS and "base_url" not in entry:
             near = nearest(name, PROVIDERS)
             hint = f": did you mean {near}?" if near else ""
-            raise document.error(at, f"a provider of your own needs a base_url{hint}")
+            raise document.error(at, f"a new provider needs a base_url{hint}")
         self._rows[name] = self._row(at, entry, PROVIDERS.get(name, Provider("")))
         if defaults := document.table((*at, "defaults"), entry.get("defaults", {})):
             self._defaults[name] = defaults
@@ -142,19 +142,19 @@ class _Reader:
             self._by_model[name, model] = document.table((*at, "models", model), defaults)
 
     def _row(self, at: Keys, entry: dict[str, Any], row: Provider) -> Provider:
-        """A provider's row after the entry; what the entry does not say stays as it is."""
+        """Returns a provider's row with the entry's changes."""
         document = self._document
         if "base_url" in entry and (url := self._url((*at, "base_url"), entry["base_url"], row)) != row.base_url:
             row = at_other_address(row)._replace(base_url=url, keyless="key_env" not in entry)
         if "api" in entry:
             api = document.string((*at, "api"), entry["api"])
             if api not in APIS:
-                raise document.error((*at, "api"), f"there is no dialect {api!r}: it is one of {', '.join(APIS)}")
+                raise document.error((*at, "api"), f"must be one of {', '.join(APIS)}, not {api!r}")
             row = row._replace(api=api, compatible_api=row.compatible_api and api)
         if "key_env" in entry:
             row = row._replace(key_env=document.strings((*at, "key_env"), entry["key_env"]))
         if len(entry.keys() & set(KEY_SOURCES)) > 1:
-            raise document.error((*at, "key_cmd"), "there is a key_file too: leave one of them out")
+            raise document.error((*at, "key_cmd"), "key_file and key_cmd exclude each other: leave one out")
         if "key_file" in entry:
             row = row._replace(key_file=self._path(document.string((*at, "key_file"), entry["key_file"])))
         if "key_cmd" in entry:
@@ -171,9 +171,9 @@ class _Reader:
     def _url(self, at: Keys, value: object, row: Provider) -> str:
         url = self._document.string(at, value).rstrip("/")
         if not url.startswith(("http://", "https://")) or not url.isascii() or not url.isprintable() or " " in url:
-            raise self._document.error(at, "this is not a URL: it begins with https:// or http://, and has no blanks")
+            raise self._document.error(at, "is not a URL: it must begin with https:// or http://, and have no blanks")
         if "?" in url or "#" in url:
-            raise self._document.error(at, "this is no base URL: paths are added to it, so it has no ? and no #")
+            raise self._document.error(at, "is not a base URL: it must have no ? and no #, as paths are added to it")
         return url if url.endswith(row.url_path) else url + row.url_path
 
     def _headers(self, at: Keys, value: object) -> tuple[str, ...]:
@@ -185,10 +185,10 @@ class _Reader:
         return tuple(lines)
 
     def _check_header(self, at: Keys, name: str, content: str) -> None:
-        """A line end would begin another header; the content may be a secret, and is not shown (RFC 9110, 5.1, 5.5)."""
+        """Checks a header by RFC 9110, 5.1 and 5.5. Messages do not show its content, which may be a secret."""
         if not name.isascii() or not all(c.isalnum() or c in "!#$%&'*+-.^_`|~" for c in name) or not name:
-            raise self._document.error(at, "the name of a header is of letters, digits and hyphens")
+            raise self._document.error(at, "the name of a header must consist of letters, digits and hyphens")
         if name.lower() in FRAMING:
-            raise self._document.error(at, "this header is the request's own: leave it out")
+            raise self._document.error(at, "llmstream itself sets this header: leave it out")
         if not (content.isascii() and content.isprintable() and content.strip()):
-            raise self._document.error(at, "the value holds a line end or a character that is not ASCII, or is blank")
+            raise self._document.error(at, "the value is blank, or has a line end or a character that is not ASCII")

@@ -14,46 +14,46 @@ from ..errors import UsageError
 from ..providers.registry import Provider
 from ..providers.resolve import checked_key
 
-LONGEST = 65536  # bytes of a key file
-HOLDS = 300.0  # seconds for which a command's key is good: tokens last longer, and a server asks at every request
-PATIENCE = 60.0  # seconds for a command; it may have to ask for a passphrase, or for a finger
+MAX_KEY_BYTES = 65536  # of a key file
+KEY_CMD_TTL_S = 300.0  # for which a command's key is reused: tokens last longer, and a server needs it often
+KEY_CMD_TIMEOUT_S = 60.0  # a command may have to ask for a passphrase, or for a fingerprint
 
-_printed: dict[tuple[str, ...], tuple[float, str]] = {}  # by command: until when, and the key
+_cache: dict[tuple[str, ...], tuple[float, str]] = {}  # by command: when the key expires, and the key
 
 
 def read(provider: str, row: Provider) -> str:
-    """The key of a row that has a key_file or a key_cmd. Raises UsageError."""
+    """Returns the key of a row that has a key_file or a key_cmd. Raises UsageError."""
     if row.key_file:
-        return _checked(from_file(row.key_file), f"the key_file of {provider}")
+        return _parse(from_file(row.key_file), f"the key_file of {provider}")
     now = time.monotonic()
-    until, key = _printed.get(row.key_cmd, (now, ""))
-    if now >= until:
-        key = _checked(_from_command(provider, row.key_cmd), f"what the key_cmd of {provider} prints")
-        _printed[row.key_cmd] = now + HOLDS, key
+    expires, key = _cache.get(row.key_cmd, (now, ""))
+    if now >= expires:
+        key = _parse(_from_command(provider, row.key_cmd), f"what the key_cmd of {provider} prints")
+        _cache[row.key_cmd] = now + KEY_CMD_TTL_S, key
     return key
 
 
 def from_file(path: str) -> bytes:
-    """What the file holds. Raises UsageError where it cannot be read, or where others can."""
+    """Returns the content of a key file. Raises UsageError if it cannot be read, or if other users can read it."""
     try:
         with open(path, "rb", opener=_open) as file:
             mode = os.fstat(file.fileno()).st_mode
             if not stat.S_ISREG(mode):
                 raise UsageError(f"the key_file {path} is not a regular file")
             if mode & 0o077:
-                what = f"the key_file {path} is open to others (mode {stat.S_IMODE(mode):04o})"
-                raise UsageError(f"{what}: chmod 600 {path}")
-            return file.read(LONGEST)
+                problem = f"other users can read the key_file {path} (mode {stat.S_IMODE(mode):04o})"
+                raise UsageError(f"{problem}: chmod 600 {path}")
+            return file.read(MAX_KEY_BYTES)
     except OSError as error:
         raise UsageError(f"cannot read the key_file {path}: {error.strerror}") from None
 
 
 def _open(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO without a writer would be waited for
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)  # opening a FIFO without a writer would wait for one
 
 
-def _checked(data: bytes, source: str) -> str:
-    """The key in what was read: all but one newline at its end."""
+def _parse(data: bytes, source: str) -> str:
+    """Returns the key: the data without one newline at its end."""
     key = data.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8", "replace")
     if not key:
         raise UsageError(f"{source} is not a valid key: it is empty")
@@ -61,7 +61,7 @@ def _checked(data: bytes, source: str) -> str:
 
 
 def _from_command(provider: str, command: tuple[str, ...]) -> bytes:
-    """What the command prints. It has the terminal to ask for a passphrase, but not our stdin: the prompt is there."""
+    """Returns what a command prints. The command has the terminal, for a passphrase, but not stdin, for the prompt."""
     import subprocess
 
     pipe = subprocess.PIPE
@@ -71,27 +71,27 @@ def _from_command(provider: str, command: tuple[str, ...]) -> bytes:
         raise UsageError(f"cannot run the key_cmd of {provider}: {command[0]}: {error.strerror}") from None
     with process:
         try:
-            out, said = process.communicate(timeout=PATIENCE)
+            out, stderr = process.communicate(timeout=KEY_CMD_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             process.kill()
             raise UsageError(
-                f"the key_cmd of {provider} took longer than {PATIENCE:g} s: does it wait for input?"
+                f"the key_cmd of {provider} took longer than {KEY_CMD_TIMEOUT_S:g} s: does it wait for input?"
             ) from None
         except BaseException:
             process.kill()
             raise
     if process.returncode:
-        raise UsageError(f"the key_cmd of {provider} {_ended(process.returncode)}{_last_line(said, out)}")
+        raise UsageError(f"the key_cmd of {provider} {_describe(process.returncode)}{_last_line(stderr, out)}")
     return out
 
 
-def _ended(status: int) -> str:
-    return f"failed with status {status}" if status > 0 else f"was ended by signal {-status}"
+def _describe(status: int) -> str:
+    return f"failed with status {status}" if status > 0 else f"was killed by signal {-status}"
 
 
-def _last_line(said: bytes, out: bytes) -> str:
+def _last_line(stderr: bytes, out: bytes) -> str:
     """Returns the last line of stderr, for the message, without the words on stdout, which may be the key."""
-    lines = said.decode("utf-8", "replace").split("\n")
+    lines = stderr.decode("utf-8", "replace").split("\n")
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
     last = Secrets(out.decode("utf-8", "replace").split()).hide_credential(last)
     return f": {last[:300]}" if last else ""

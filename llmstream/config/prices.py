@@ -1,6 +1,6 @@
-"""What an answer cost, by the list of the extra `prices`: genai-prices, whose list is in the package.
+"""Prices of answers, by the package of the extra `prices`: genai-prices, which has the list inside.
 
-Nothing is asked over the network. The import takes a quarter of a second, so it comes after the answer.
+It needs no network. The import takes a quarter of a second, so it comes after the answer.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 from ..core.events import Usage
 from ..providers.registry import PROVIDERS
 
-# The list's names of providers, where they are not ours.
-LISTED = {
+# The list's names of providers, if they differ from ours.
+LISTED_AS = {
     "bedrock": "aws",
     "bedrock-mantle": "aws",
     "foundry": "azure",
@@ -20,7 +20,7 @@ LISTED = {
 
 
 def cost(provider: str, model: str, usage: Usage | None) -> float | None:
-    """US dollars; None where the tokens or the price are not known, or nobody sends a bill."""
+    """Returns the price in US dollars; None if tokens or price are unknown, or if the provider is free."""
     row = PROVIDERS.get(provider)
     if usage is None or row is None or not (row.key_env or row.transport):
         return None
@@ -36,7 +36,7 @@ def cost(provider: str, model: str, usage: Usage | None) -> float | None:
             cache_read_tokens=usage.cached_tokens,
             cache_write_tokens=usage.cache_write_tokens,
         )
-        price = calc_price(tokens, model, provider_id=LISTED.get(provider, provider))
+        price = calc_price(tokens, model, provider_id=LISTED_AS.get(provider, provider))
     except (LookupError, ValueError):  # not on the list; counts that contradict one another
         return None
     return round(float(price.total_price), 8)

@@ -1,7 +1,7 @@
-"""TOML that its users write: what is wrong in it is told with file, line and key.
+"""Parses TOML that users write; errors name file, line and key.
 
-tomllib tells the lines of what does not parse only. The line of a key is found once it is needed, by parsing the text
-again a statement at a time: lines are added until what is there parses.
+tomllib gives the line of a syntax error only. The line of a key is found when an error needs it, by parsing the text
+again a statement at a time: lines are added until they parse.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ Keys = tuple[str, ...]
 
 
 class Document:
-    """A parsed text; `first` is the line of the file at which it begins. Raises UsageError where it does not parse."""
+    """A parsed text that begins at line `first` of its file. Raises UsageError for invalid TOML."""
 
     def __init__(self, text: str, path: str, first: int = 1) -> None:
         self._lines, self._path, self._first = text.replace("\r\n", "\n").split("\n"), path, first
         self.data = self._parse(text)
 
     def error(self, keys: Keys, message: str) -> UsageError:
-        """The error that something is wrong with the value of a key."""
+        """Returns an error about the value of a key."""
         return UsageError(f"{self._path}:{self._first - 1 + self._line(keys)}: {'.'.join(keys)}: {message}")
 
     def check_names(self, keys: Keys, names: Collection[str], allowed: Collection[str]) -> None:
@@ -33,21 +33,21 @@ class Document:
                 raise self.error((*keys, name), unknown(name, allowed))
 
     def table(self, keys: Keys, value: object) -> dict[str, Any]:
-        """The value of a key that is to be a table."""
+        """Returns the value of a key, a table. Raises UsageError for any other."""
         if not isinstance(value, dict):
-            raise self.error(keys, f"this is {kind(value)}: a table is wanted")
+            raise self.error(keys, f"must be a table, not {kind(value)}")
         return value
 
     def string(self, keys: Keys, value: object) -> str:
-        """The value of a key that is to be a text, and not an empty one."""
+        """Returns the value of a key, a string that is not empty. Raises UsageError for any other."""
         if not isinstance(value, str):
-            raise self.error(keys, f"this is {kind(value)}: a string is wanted")
+            raise self.error(keys, f"must be a string, not {kind(value)}")
         if not value:
-            raise self.error(keys, "this is empty: give a value, or leave the key out")
+            raise self.error(keys, "is empty: set a value, or leave the key out")
         return value
 
     def strings(self, keys: Keys, value: object) -> tuple[str, ...]:
-        """The value of a key that is to be one text or an array of them."""
+        """Returns the value of a key, a string or an array of strings, as a tuple. Raises UsageError for any other."""
         return tuple(self.string(keys, one) for one in (value if isinstance(value, list) and value else [value]))
 
     def _parse(self, text: str) -> dict[str, Any]:
@@ -56,17 +56,17 @@ class Document:
         try:
             return tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
-            said = str(error)
-            place = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", said)
+            message = str(error)
+            place = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", message)
             line = int(place[1]) if place and place[1] else self._line(None)
-            what = said[: place.start()] if place else said
+            reason = message[: place.start()] if place else message
             column = f":{place[2]}" if place and place[2] else ""
-            raise UsageError(f"{self._path}:{self._first - 1 + line}{column}: this is no TOML: {what}") from None
+            raise UsageError(f"{self._path}:{self._first - 1 + line}{column}: invalid TOML: {reason}") from None
         except RecursionError:
             raise UsageError(f"{self._path}: arrays or tables are nested too deeply") from None
 
     def _line(self, keys: Keys | None) -> int:
-        """The line at which the statement begins that brings a key; None: the last one, which lacks its end."""
+        """Returns the line at which the statement with a key begins; for None, the statement that lacks its end."""
         import tomllib
 
         last, begin = 1, 1
@@ -76,7 +76,7 @@ class Document:
             try:
                 data = tomllib.loads(statement)
             except tomllib.TOMLDecodeError:
-                continue  # within a value of several lines
+                continue  # inside a value of several lines
             if statement.lstrip().startswith("["):
                 header, data = _path(data), {}
             if keys is not None and _holds(header, data, keys):
@@ -86,17 +86,17 @@ class Document:
 
 
 def _path(data: Any) -> Keys:
-    """The names in the header of a table."""
+    """Returns the names in the header of a table."""
     path: Keys = ()
     while data:
         [(name, data)] = data.items()
         path = (*path, name)
-        data = {} if data == [{}] else data  # of an array of tables
+        data = {} if data == [{}] else data  # the header of an array of tables
     return path
 
 
 def _holds(header: Keys, data: Any, keys: Keys) -> bool:
-    """Whether the header, or the data below it, brings the keys."""
+    """Returns whether the header, or the data below it, has the keys."""
     if keys == header[: len(keys)]:
         return True
     if header != keys[: len(header)]:
@@ -109,9 +109,9 @@ def _holds(header: Keys, data: Any, keys: Keys) -> bool:
 
 
 def unknown(name: str, allowed: Collection[str]) -> str:
-    """What to say of a name that is not among those allowed."""
+    """Returns a message about a key that is not among those allowed."""
     near = nearest(name, allowed)
-    hint = f"did you mean {near}?" if near else f"it is one of {', '.join(allowed)}"
+    hint = f"did you mean {near}?" if near else f"the keys are {', '.join(allowed)}"
     return f"there is no such key: {hint}"
 
 

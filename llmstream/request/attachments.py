@@ -1,8 +1,8 @@
-"""Attachments: files, stdin or URLs, known by what they hold and checked before anything is sent.
+"""Attachments: files, stdin or URLs, whose type the content tells, checked before anything is sent.
 
-The kinds that providers take are few and their signatures never change, so a table of them needs no library; a name's
-ending and a server's Content-Type are not looked at. A URL is fetched here, not by the provider: so it works with
-every provider, also for addresses that only this machine can reach.
+The types that providers accept are few and their signatures never change, so a table of them needs no library; file
+extensions and Content-Type headers are ignored. llmstream fetches a URL itself, so that it works with every provider,
+and for addresses that only this machine can reach.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from .prompt import read_bytes
 
 
 class Signature(NamedTuple):
-    """How a file of a type begins, and what stands at byte 8 of it."""
+    """The first bytes of a file type, and those at byte 8."""
 
-    begins: bytes
+    start: bytes
     kind: str
     media_type: str
-    goes_on: bytes = b""
+    at_byte_8: bytes = b""
 
 
 SIGNATURES = (
@@ -37,7 +37,7 @@ SIGNATURES = (
     Signature(b"RIFF", "audio", "audio/wav", b"WAVE"),
     Signature(b"ID3", "audio", "audio/mpeg"),
 )
-WORDS = {
+DESCRIPTIONS = {
     "image": "images (PNG, JPEG, GIF, WebP)",
     "pdf": "PDF",
     "audio": "audio (WAV, MP3)",
@@ -46,9 +46,9 @@ WORDS = {
 
 
 def load(command: str, sources: tuple[str, ...], target: Target) -> tuple[Attachment, ...]:
-    """The files, as a target takes them. `command` is for notes about a silent stdin.
+    """Reads attachments for a target. `command` is the prefix of a note about a silent stdin.
 
-    Raises UsageError for what cannot be read, is of a kind that the target does not take, or is too large for it.
+    Raises UsageError for a file that cannot be read, that the target does not accept, or that is too large for it.
     """
     module = dialect(target.api)
     takes: tuple[str, ...] = ("text",) if target.row.text_only else module.TAKES
@@ -62,9 +62,9 @@ def load(command: str, sources: tuple[str, ...], target: Target) -> tuple[Attach
 
 
 def sniff(data: bytes) -> tuple[str, str] | None:
-    """Kind and media type of a file that holds this; None for what no provider takes."""
+    """Returns kind and media type of a file with this content; None if no provider accepts it."""
     for signature in SIGNATURES:
-        if data.startswith(signature.begins) and data.startswith(signature.goes_on, 8):
+        if data.startswith(signature.start) and data.startswith(signature.at_byte_8, 8):
             return signature.kind, signature.media_type
     if len(data) > 1 and data[0] == 0xFF and data[1] & 0xE6 == 0xE2:  # a frame of MPEG layer III without a tag
         return "audio", "audio/mpeg"
@@ -84,7 +84,7 @@ def _load(command: str, source: str, takes: tuple[str, ...], limit: int, target:
     found = sniff(data)
     if found is None or found[0] not in takes:
         what = found[1] if found else "of no known kind"
-        which = ", ".join(WORDS[kind] for kind in takes)
+        which = ", ".join(DESCRIPTIONS[kind] for kind in takes)
         raise UsageError(f"the attachment {name} is {what}: {target.provider} ({target.api}) takes {which}")
     kind, media_type = found
     text = data.decode("utf-8-sig") if kind == "text" else b2a_base64(data, newline=False).decode()
@@ -92,7 +92,7 @@ def _load(command: str, source: str, takes: tuple[str, ...], limit: int, target:
 
 
 def _read(command: str, source: str, limit: int) -> tuple[str, bytes]:
-    """A name for it, and its bytes; at most one more than the limit are read."""
+    """Returns the name and the bytes of a source; reads at most one byte more than the limit."""
     if source == "-":
         name, data = "stdin", read_bytes(command, "the attachment", limit)
     elif source.lower().startswith(("http://", "https://")):

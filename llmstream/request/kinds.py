@@ -6,7 +6,6 @@ has its JSON Schema for HTTP bodies, and its annotation for Python.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,6 +16,8 @@ COROUTINE = 0x80  # inspect.CO_COROUTINE, without the import
 
 def shown(value: object) -> str:
     """The value as JSON for a message, cut where it is long."""
+    import json
+
     try:
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=repr)
     except (ValueError, RecursionError):
@@ -95,12 +96,14 @@ class Integer(Kind):
 
 
 class Number(Kind):
-    """A finite number."""
+    """A finite number, above a bound."""
 
-    wanted = "a number"
     annotation = "float"
-    json_schema: Mapping[str, Any] = {"type": "number"}
-    least = float("-inf")
+
+    def __init__(self, above: float = float("-inf")) -> None:
+        self._above = above
+        self.wanted = "a number" if above == float("-inf") else f"a number above {above:g}"
+        self.json_schema = {"type": "number"}
 
     def parse(self, value: Any, files: bool = False) -> float:
         if type(value) not in (int, float) or not self._fits(value):
@@ -119,17 +122,32 @@ class Number(Kind):
 
     def _fits(self, value: float) -> bool:
         try:
-            return self.least <= value and abs(float(value)) < float("inf")
+            return self._above < value and abs(float(value)) < float("inf")
         except OverflowError:  # an int that is larger than any float
             return False
 
 
 class Seconds(Number):
-    """A time in seconds; 0 is no limit."""
+    """A time in seconds, above 0, or with `or_none` from 0 on, which then is no limit."""
 
-    wanted = "a number of seconds, 0 or more"
-    json_schema: Mapping[str, Any] = {"type": "number", "minimum": 0}
-    least = 0.0
+    def __init__(self, or_none: bool = True) -> None:
+        super().__init__(-5e-324 if or_none else 0.0)  # the largest number below 0
+        self.wanted = f"a number of seconds{', 0 or more' if or_none else ' above 0'}"
+        self.json_schema = {"type": "number", "minimum": 0}
+
+
+class Size(Kind):
+    """A size in text: 65536, or with a unit of 1024: 64K, 64M, 1G."""
+
+    wanted = "a size such as 64K, 64M or 1G"
+
+    def read(self, text: str) -> int:
+        number = text.upper().removesuffix("B").removesuffix("I")
+        digits = number.rstrip("KMG")
+        unit = number.removeprefix(digits)
+        if not (digits.isascii() and digits.isdigit() and int(digits) and len(unit) < 2):
+            raise self.wrong(text)
+        return int(digits) << 10 * " KMG".index(unit or " ")
 
 
 class Choice(Kind):
@@ -268,6 +286,8 @@ class Fields(Kind):
             return self.join([self.read(text) for text in value])
         if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
             raise self.wrong(value)
+        import json
+
         try:
             json.dumps(value, allow_nan=False)
         except (TypeError, ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""The prompt, from operands and stdin: nothing is lost, nothing waits in silence."""
+"""Reads the prompt from operands and stdin, and notes a stdin that stays silent."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from .. import stdio
 from ..errors import UsageError
 
 PROMPT = "the prompt"
-SILENCE = 2.0  # seconds until a silent stdin is explained
+SILENCE_S = 2.0  # until a note explains a silent stdin
 
 
 def read(command: str, operands: tuple[str, ...], no_stdin: bool, required: bool = True) -> str:
-    """The operands, then stdin where it is a pipe or a file; stdin alone where there are none.
+    """Returns the operands, then stdin if it is a pipe or a file; without operands, stdin alone.
 
     Raises UsageError for an empty prompt that is required. Notes carry the command's name.
     """
-    asked = " ".join(operands)
+    words = " ".join(operands)
     if no_stdin or ((operands or not required) and not is_data(stdio.STDIN)):
-        text = asked
+        text = words
     else:
         piped = read_stdin(command)
-        text = f"{asked}\n\n{piped}" if asked and piped else asked or piped
+        text = f"{words}\n\n{piped}" if words and piped else words or piped
     if not text.strip():
         if not required:
             return ""
@@ -31,7 +31,7 @@ def read(command: str, operands: tuple[str, ...], no_stdin: bool, required: bool
 
 
 def is_data(fd: int) -> bool:
-    """Whether the descriptor is a pipe or a file, and not a terminal or /dev/null."""
+    """Returns whether a descriptor is a pipe or a file, and not a terminal or /dev/null."""
     try:
         mode = os.fstat(fd).st_mode
     except OSError:
@@ -40,27 +40,27 @@ def is_data(fd: int) -> bool:
 
 
 def read_bytes(command: str, what: str, limit: int | None = None) -> bytes:
-    """All of stdin, or little more than `limit` bytes of it. A silent stdin is told to lack `what`."""
+    """Returns all of stdin, or little more than `limit` bytes of it. `what` names in notes what is expected there."""
     if os.isatty(stdio.STDIN) and os.isatty(stdio.STDERR):
         stdio.note(command, f"type {what}, then Ctrl-D")
-    source, chunks, timeout = stdio.Input(), [], None if os.isatty(stdio.STDIN) else SILENCE
-    held = 0
-    while (limit is None or held <= limit) and (chunk := source.read(timeout)) != b"":
+    source, chunks, timeout = stdio.Input(), [], None if os.isatty(stdio.STDIN) else SILENCE_S
+    size = 0
+    while (limit is None or size <= limit) and (chunk := source.read(timeout)) != b"":
         if chunk is None:
             stdio.note(command, f"waiting for {what} on stdin" + (": -n leaves stdin alone" if what == PROMPT else ""))
         else:
             chunks.append(chunk)
-            held += len(chunk)
+            size += len(chunk)
         timeout = None
     return b"".join(chunks)
 
 
 def read_stdin(command: str) -> str:
-    """All of stdin, less one final newline. Invalid UTF-8 becomes U+FFFD, and is told."""
+    """Returns all of stdin without one final newline. Invalid UTF-8 becomes U+FFFD, with a note."""
     data = read_bytes(command, PROMPT).removeprefix(b"\xef\xbb\xbf")
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
-        stdio.note(command, f"the prompt is not UTF-8 at byte {error.start}: replaced by U+FFFD")
+        stdio.note(command, f"the prompt has invalid UTF-8 at byte {error.start}: replaced by U+FFFD")
         text = data.decode("utf-8", "replace")
     return text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text

@@ -1,6 +1,6 @@
-"""Prompt files: a prompt with places to fill, and before it, between lines of +++, what to ask with.
+"""Prompt files: a template with `{{placeholders}}`, after an optional TOML header between lines of +++.
 
-A file is as good as a script, and may be one: its first line may be `#!/usr/bin/env -S llmstream gen -f`.
+A file can be a command: its first line may be `#!/usr/bin/env -S llmstream gen -f`.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from ..errors import UsageError, nearest
 from . import prompt as prompts
 
 FENCE = "+++"
-PLACE = re.compile(
+PLACEHOLDER = re.compile(
     r"(\\?)\{\{[ \t]*([A-Za-z_][\w-]*)[ \t]*\}\}"
-)  # any other braces are text; a backslash makes these so
-STDIN, OPERANDS = "stdin", "args"  # places that the command line fills
+)  # other braces are text; a backslash makes these text
+STDIN, OPERANDS = "stdin", "args"  # placeholders that the command line fills
 
 
 class PromptFile:
-    """A prompt file. Raises UsageError, which names file and line, where its head does not parse.
+    """A prompt file. Raises UsageError, with file and line, for an invalid header.
 
-    `head` is the document between the fences; `folder` is where relative paths in it start.
+    `head` is the document of the header; relative paths in it start at `folder`.
     """
 
     def __init__(self, path: str, command: str) -> None:
@@ -40,41 +40,43 @@ class PromptFile:
         if begin < len(lines) and lines[begin].rstrip() == FENCE:
             end = next((n for n, line in enumerate(lines) if n > begin and line.rstrip() == FENCE), 0)
             if not end:
-                raise UsageError(f"{self.path}:{begin + 1}: the head is not closed: end it with a line {FENCE}")
+                raise UsageError(f"{self.path}:{begin + 1}: the header is not closed: end it with a line {FENCE}")
             head, begin, end = "\n".join([*lines[begin + 1 : end], ""]), begin + 1, end + 1
         self.head = Document(head, self.path, begin + 1)
         self._first = end + 1  # line of the file at which the body begins
         self._body = "\n".join(lines[end:])
         self._defaults = self._variables()
 
-    def prompt(self, operands: tuple[str, ...], no_stdin: bool, given: Mapping[str, str], required: bool = True) -> str:
-        """The body, its places filled; after it, where they have no place, the operands, and stdin if it is data.
+    def prompt(
+        self, operands: tuple[str, ...], no_stdin: bool, variables: Mapping[str, str], required: bool = True
+    ) -> str:
+        """Returns the body with its placeholders filled; operands and stdin without a placeholder follow it.
 
-        What fills a place is not searched for places. Raises UsageError for a place that nothing fills, and for an
-        empty prompt that is required.
+        Values are not searched for placeholders. Raises UsageError for a placeholder without a value, for a variable
+        without a placeholder, and for an empty prompt that is required.
         """
-        for name in {STDIN, OPERANDS} & given.keys():
+        for name in {STDIN, OPERANDS} & variables.keys():
             raise UsageError(f"-v cannot set {name}: the command line fills {{{{{name}}}}}")
-        places = {found[2] for found in PLACE.finditer(self._body) if not found[1]}
-        for name in given:
-            if name not in places:
-                near = nearest(name, places)
+        placeholders = {match[2] for match in PLACEHOLDER.finditer(self._body) if not match[1]}
+        for name in variables:
+            if name not in placeholders:
+                near = nearest(name, placeholders)
                 raise UsageError(
                     f"{self.path} has no {{{{{name}}}}}: {f'did you mean {near}?' if near else 'leave it out'}"
                 )
-        values = {**self._defaults, **given, OPERANDS: " ".join(operands)}
-        if STDIN in places and not (no_stdin or self.from_stdin):
+        values = {**self._defaults, **variables, OPERANDS: " ".join(operands)}
+        if STDIN in placeholders and not (no_stdin or self.from_stdin):
             values[STDIN] = prompts.read_stdin(self._command)
-        parts = [PLACE.sub(lambda found: self._filled(found, values), self._body).strip("\n")]
-        if OPERANDS not in places:
+        parts = [PLACEHOLDER.sub(lambda match: self._fill(match, values), self._body).strip("\n")]
+        if OPERANDS not in placeholders:
             parts.append(" ".join(operands))
-        if not (no_stdin or self.from_stdin or STDIN in places) and prompts.is_data(stdio.STDIN):
+        if not (no_stdin or self.from_stdin or STDIN in placeholders) and prompts.is_data(stdio.STDIN):
             parts.append(prompts.read_stdin(self._command))
         text = "\n\n".join(part for part in parts if part)
         if not text.strip():
             if not required:
                 return ""
-            raise UsageError(f"{self.path}: the prompt is empty: write one below the head, or give operands")
+            raise UsageError(f"{self.path}: the prompt is empty: write one below the header, or pass operands")
         return text
 
     def _read(self, path: str) -> str:
@@ -83,22 +85,22 @@ class PromptFile:
         return read_text(path)
 
     def _variables(self) -> dict[str, str]:
-        """The defaults of variables, as texts."""
+        """Returns the defaults of variables, as text."""
         texts = {}
         for name, value in self.head.table(("vars",), self.head.data.get("vars", {})).items():
             if name in (STDIN, OPERANDS):
-                raise self.head.error(("vars", name), f"this has no default: the command line fills {{{{{name}}}}}")
+                raise self.head.error(("vars", name), f"cannot have a default: the command line fills {{{{{name}}}}}")
             if not isinstance(value, str | int | float):
-                raise self.head.error(("vars", name), f"this is {kind(value)}: a string or a number is wanted")
+                raise self.head.error(("vars", name), f"must be a string or a number, not {kind(value)}")
             texts[name] = str(value).lower() if isinstance(value, bool) else str(value)
         return texts
 
-    def _filled(self, found: re.Match[str], values: Mapping[str, Any]) -> str:
-        escaped, name = found.groups()
+    def _fill(self, match: re.Match[str], values: Mapping[str, Any]) -> str:
+        escaped, name = match.groups()
         if escaped:
-            return found[0][1:]
+            return match[0][1:]
         if name not in values:
-            line = self._first + self._body.count("\n", 0, found.start())
-            how = "leave out -n, or what else reads stdin" if name == STDIN else f"give it with -v {name}=..."
-            raise UsageError(f"{self.path}:{line}: nothing is said of {{{{{name}}}}}: {how}")
+            line = self._first + self._body.count("\n", 0, match.start())
+            how = "leave out -n, or the option that reads stdin" if name == STDIN else f"pass -v {name}=..."
+            raise UsageError(f"{self.path}:{line}: no value for {{{{{name}}}}}: {how}")
         return str(values[name])

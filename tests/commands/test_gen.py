@@ -344,7 +344,7 @@ def test_prompt_that_is_not_utf8(invoke):
     with Provider([head(), *chat("ok")]) as provider:
         done = invoke("gen", "-m", "openai/m", url=provider.url, input=b"a\xffb\x00")
         assert sent(provider)["messages"][0]["content"] == "a\ufffdb\x00"
-    assert done.stderr == b"llmstream gen: the prompt is not UTF-8 at byte 1: replaced by U+FFFD\n"
+    assert done.stderr == b"llmstream gen: the prompt has invalid UTF-8 at byte 1: replaced by U+FFFD\n"
 
 
 def test_a_huge_prompt_arrives_whole(run):

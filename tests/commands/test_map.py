@@ -65,7 +65,7 @@ def test_prompts(invoke, args, stdin, prompts):
 def test_prompts_that_are_not_utf8_are_noted_once(invoke):
     done, _ = run_map(invoke, "-q", input=b"a\xff\nb\n\xfe\n")
     assert texts_of(done.stdout) == ["a\ufffd", "b", "\ufffd"]
-    assert done.stderr == b"llmstream map: 2 prompts were not UTF-8: what was not is U+FFFD\n"
+    assert done.stderr == b"llmstream map: 2 prompts are not valid UTF-8: invalid bytes are replaced by U+FFFD\n"
     assert done.returncode == 0
 
 

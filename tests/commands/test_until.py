@@ -54,10 +54,10 @@ def test_output_and_status(invoke, args, input, output, status):
         (["-F", "a", "-x", "-o"], b"--exclusive and --only exclude each other"),
         (["-F", "a", "-x", "-q"], b"-q leaves nothing to print"),
         (["--lines", "0"], b"see llmstream until --help"),
-        (["--seconds", "0"], b"'0' is not a number of seconds above 0"),
-        (["--seconds", "inf"], b"'inf' is not a number of seconds above 0"),
-        (["--idle", "nan"], b"'nan' is not a number of seconds above 0"),
-        (["--idle", "soon"], b"'soon' is not a number of seconds above 0"),
+        (["--seconds", "0"], b'must be a number of seconds above 0, not "0"'),
+        (["--seconds", "inf"], b'must be a number of seconds above 0, not "inf"'),
+        (["--idle", "nan"], b'must be a number of seconds above 0, not "nan"'),
+        (["--idle", "soon"], b'must be a number of seconds above 0, not "soon"'),
         (["-F", "a", "/no/such/file"], b"cannot read /no/such/file: No such file or directory"),
         (["-F", "a", "/"], b"cannot read /: Is a directory"),
     ],
@@ -196,5 +196,5 @@ def test_imports_only_what_it_uses(args, allowed):
     ours = {name for name in modules if name.startswith("llmstream.")}
     stop = {f"stop.{name}" for name in ("condition", "conditions", "counts", "until", "held")}
     core = {f"core.{name}" for name in {"text", "stop", *stop} | allowed}
-    commands = {f"commands.{name}" for name in ("until", "stop_options", "types")}
+    commands = {f"commands.{name}" for name in ("until", "stop_options", "types")} | {"request", "request.kinds"}
     assert ours == existing("cli", "errors", "stdio", "core", "commands", *core, *commands)

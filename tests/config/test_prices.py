@@ -64,9 +64,9 @@ def test_provider_names_that_differ_exist_in_genai_prices():
     from genai_prices.data import providers as theirs
 
     ids = {provider.id for provider in theirs}
-    assert set(prices.LISTED.values()) <= ids
-    assert not set(prices.LISTED) & ids
-    assert set(prices.LISTED) <= set(PROVIDERS)
+    assert set(prices.LISTED_AS.values()) <= ids
+    assert not set(prices.LISTED_AS) & ids
+    assert set(prices.LISTED_AS) <= set(PROVIDERS)
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,8 @@ def test_a_request_takes_values_by_the_names_of_the_rows():
         (kinds.Fields(), {"a": [None]}, {"a": [None]}),
         (kinds.Items(), [{}], [{}]),
         (kinds.TextOrFile(), "@file", "@file"),
+        (kinds.Seconds(or_none=False), 0.5, 0.5),
+        (kinds.Number(above=0), 1e-9, 1e-9),
     ],
 )
 def test_a_kind_takes(kind, value, expected):
@@ -149,6 +151,10 @@ def test_a_kind_takes(kind, value, expected):
         (kinds.Number(), float("nan")),
         (kinds.Number(), float("inf")),
         (kinds.Number(), 10**400),
+        (kinds.Seconds(), -5e-324),
+        (kinds.Seconds(or_none=False), 0),
+        (kinds.Seconds(or_none=False), -0.0),
+        (kinds.Number(above=0), 0),
         (kinds.Texts(), b"x"),
         (kinds.Texts(), {"a": 1}),
         (kinds.Files(), [1]),
@@ -174,10 +180,22 @@ def test_a_kind_refuses(kind, value):
         (kinds.Fields(), 'a.b="x=y"', {"a.b": "x=y"}),
         (kinds.Items(), "file.json", "file.json"),
         (kinds.Texts(), "a", "a"),
+        (kinds.Seconds(), "0", 0.0),
+        (kinds.Size(), "65536", 65536),
+        (kinds.Size(), "64K", 65536),
+        (kinds.Size(), "1kib", 1024),
+        (kinds.Size(), "2M", 2 * 1024**2),
+        (kinds.Size(), "1GB", 1024**3),
     ],
 )
 def test_a_kind_reads_text(kind, text, expected):
     assert kind.read(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "K", "1KM", "1T", "x", "\u0661"])
+def test_a_size_refuses(text):
+    with pytest.raises(ValueError, match="must be a size such as 64K, 64M or 1G"):
+        kinds.Size().read(text)
 
 
 def test_a_text_can_come_from_a_file(tmp_path):

@@ -145,28 +145,28 @@ def test_which_values_are_paths(tmp_path, name, value, placed):
 @pytest.mark.parametrize(
     ("text", "args", "told"),
     [
-        (f"{HEAD}\n{{{{nmae}}}}", [], ":5: nothing is said of {{nmae}}: give it with -v nmae=..."),
-        ("{{stdin}}", ["-n"], ":1: nothing is said of {{stdin}}: leave out -n, or what else reads stdin"),
+        (f"{HEAD}\n{{{{nmae}}}}", [], ":5: no value for {{nmae}}: pass -v nmae=..."),
+        ("{{stdin}}", ["-n"], ":1: no value for {{stdin}}: leave out -n, or the option that reads stdin"),
         ("Hi {{name}}", ["-v", "nmae=x"], " has no {{nmae}}: did you mean name?"),
         ("Hi", ["-v", "x=1"], " has no {{x}}: leave it out"),
         ("{{stdin}}", ["-v", "stdin=x"], "-v cannot set stdin: the command line fills {{stdin}}"),
-        ("+++\nvars = { args = 'x' }\n+++\n", [], ":2: vars.args: this has no default"),
-        ("+++\nvars = { x = [1] }\n+++\n", [], ":2: vars.x: this is an array: a string or a number is wanted"),
+        ("+++\nvars = { args = 'x' }\n+++\n", [], ":2: vars.args: cannot have a default"),
+        ("+++\nvars = { x = [1] }\n+++\n", [], ":2: vars.x: must be a string or a number, not an array"),
         ("Hi", ["-v", "x"], "Invalid value for '-v' / '--var': 'x' is not NAME=VALUE: see llmstream gen --help"),
-        ("+++\nmodel = 'ollama/m'\n", [], ":1: the head is not closed: end it with a line +++"),
-        ("#!x\n+++\nmodel = \n+++\nHi", [], ":3:9: this is no TOML: Invalid value"),
-        ("+++\n\nmodel = '\n+++\nHi", [], ":3: this is no TOML: "),
+        ("+++\nmodel = 'ollama/m'\n", [], ":1: the header is not closed: end it with a line +++"),
+        ("#!x\n+++\nmodel = \n+++\nHi", [], ":3:9: invalid TOML: Invalid value"),
+        ("+++\n\nmodel = '\n+++\nHi", [], ":3: invalid TOML: "),
         ("+++\n\nmodle = 'x'\n+++\nHi", [], ":3: modle: there is no such key: did you mean model?"),
         ("+++\n[options]\ntemp = 1\n+++\nHi", [], ":3: options.temp: there is no such key"),
         ("+++\n[options]\nusage = true\n+++\nHi", [], ":3: options.usage: there is no such key"),
         ("+++\n[options]\nstats-file = 'x'\n+++\nHi", [], ":3: options.stats-file: there is no such key"),
         ("+++\n[options]\nseed = 'x'\n+++\nHi", [], ":3: options.seed: must be a whole number, not"),
         ("+++\n[options]\napi = 'x'\n+++\nHi", [], ":3: options.api: must be one of chat"),
-        ("+++\noptions = 1\n+++\nHi", [], ":2: options: this is an integer: a table is wanted"),
+        ("+++\noptions = 1\n+++\nHi", [], ":2: options: must be a table, not an integer"),
         ("+++\nsystem = '@none'\n+++\nHi", [], ":2: system: cannot read "),
         (b"+++\n+++\nHi\n\xff", [], ":4: invalid UTF-8"),
         ("+++\n[options]\nstop = { a = 1 }\n+++\nHi", [], ":3: options.stop: must be a string or an array"),
-        (f"{HEAD}", [], ": the prompt is empty: write one below the head, or give operands"),
+        (f"{HEAD}", [], ": the prompt is empty: write one below the header, or pass operands"),
         ("", [], ": the prompt is empty"),
     ],
 )  # fmt: skip
@@ -286,7 +286,7 @@ def test_a_header_without_a_prompt_works_with_a_conversation(sent, tmp_path):
 def test_two_readers_of_stdin_are_an_error(invoke, sent):
     body = sent("Which lies at the Rhine?", "-m", "ollama/m", "-a", "-", input=b"Basel")
     assert json.dumps(body).count("Basel") == 1
-    assert "leave out -n, or what else reads stdin" in prompt(
+    assert "leave out -n, or the option that reads stdin" in prompt(
         sent("{{stdin}}", "-m", "ollama/m", "-a", "-", input=b"x")
     )
     done = invoke("gen", "-m", "ollama/m", "--dry-run", "-f", "-", "--messages", "-", input=b"Hi")
