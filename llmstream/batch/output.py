@@ -72,7 +72,7 @@ class Output:
     def add_record(self, job: Job) -> None:
         """Counts and adds a record that is in the journal, or that does not belong there."""
         assert job.record is not None
-        self._totals.add_record(job.record, job.earlier)
+        self._totals.add_record(job.record, job.earlier, job.failure)
         line = b""
         if not self._events:
             line = self._renderer.line({**record_head(job.row), **job.record}, 0.0)

@@ -1,4 +1,4 @@
-"""Rows into requests, or at once into the records that an earlier run has kept."""
+"""Makes jobs of rows: requests to send, or the records that an earlier run has put into the journal."""
 
 from __future__ import annotations
 
@@ -11,46 +11,55 @@ from ..net.generation import Generation
 from ..providers.resolve import Target
 from ..request.builder import RequestBuilder
 from .learned_rate import InFlight
-from .record_builder import Record, RecordBuilder, error_record
+from .record_builder import Record, RecordBuilder, error_record, one_line
 from .rows import Row
 from .source import Source
 
 if TYPE_CHECKING:
     from .journal import Journal
 
-OUTPUT = 256  # tokens of an answer, until some are known
+FIRST_OUTPUT_TOKENS = 256  # expected of an answer before the first one has ended
 
 
 class Job:
-    """A prompt of many: its request, or at once its record. `key` and `digest` are the journal's."""
+    """One prompt of a run. It has a request, or, where that cannot or need not be sent, a record from the start.
+
+    `tokens` is its expected cost, input and output. `in_flight` is the attempt that runs now. `key` and `digest` name
+    it in the journal; `earlier`: the record is from there. `failure` is the message of its error, with options marked.
+    """
 
     target: Target
     request: Request
-    tokens: int  # that it may cost
+    tokens: int
     builder: RecordBuilder
     generation: Generation
-    in_flight: InFlight | None = None  # the attempt that runs now
+    in_flight: InFlight | None = None
     key = digest = ""
     record: Record | None = None
-    earlier = False  # the record is another run's
+    earlier = False
+    failure = ""
 
     def __init__(self, row: Row) -> None:
         self.row = row
 
+    def fail(self, error: Error) -> None:
+        """Makes the record of a job that fails without an answer."""
+        self.failure, self.record = one_line(error), error_record(error)
+
 
 class Prompts:
-    """The jobs of a source. `target` is the one of rows that name no other. Raises UsageError."""
+    """The jobs of a source. `target` is that of rows without options. Raises UsageError for invalid options."""
 
     def __init__(
         self, source: Source, builder: RequestBuilder, journal: Journal | None, digest: Callable[[Target, Request], str]
     ) -> None:
         self._source, self._builder, self._journal, self._digest = source, builder, journal, digest
-        self.target, self._request = builder.request("-")  # of every row without options of its own
-        self._seen: dict[str, int] = {}  # how often a name in the journal has come up
-        self._output = float(OUTPUT)
+        self.target, self._request = builder.request("-")
+        self._names: dict[str, int] = {}  # in the journal: how many prompts have had each
+        self._output_tokens = float(FIRST_OUTPUT_TOKENS)  # of an answer, the moving average
 
     def next(self) -> Job | None:
-        """The next one, if one is there already. What is wrong with it is its record."""
+        """Returns the next job, None where no row is there yet. A job whose row is wrong has failed already."""
         row = self._source.next()
         if row is None:
             return None
@@ -60,12 +69,12 @@ class Prompts:
                 raise row.error
             self._prepare(job)
         except Error as error:
-            job.record = error_record(error)
+            job.fail(error)
         return job
 
-    def answered(self, tokens: int) -> None:
-        """An answer was of so many tokens: the next ones are thought to be alike."""
-        self._output += (tokens - self._output) / 8
+    def count_output(self, tokens: int) -> None:
+        """Updates the estimate of output tokens per answer by an answer that has ended."""
+        self._output_tokens += (tokens - self._output_tokens) / 8
 
     def _prepare(self, job: Job) -> None:
         row = job.row
@@ -75,15 +84,15 @@ class Prompts:
             job.target, job.request = self.target, self._request._replace(prompt=row.prompt)
         request = job.request
         job.builder = RecordBuilder(bool(request.max_tokens or any("tokens" in name for name, _ in request.extra)))
-        job.tokens = request.size() // 4 + (request.max_tokens or int(self._output))
+        job.tokens = request.size() // 4 + (request.max_tokens or int(self._output_tokens))
         if self._journal:
             self._look_up(job, self._journal)
 
     def _look_up(self, job: Job, journal: Journal) -> None:
-        """What an earlier run has kept. A name may come up many times: each time is a prompt of its own."""
+        """Takes the job's record from the journal, if it is there. Equal prompts are numbered, as each has its own."""
         job.digest = self._digest(job.target, job.request)
         name = job.digest if job.row.id is None else f"id {job.row.id!r}"
-        times = self._seen[name] = self._seen.get(name, 0) + 1
-        job.key = name if times == 1 else f"{name} {times}"
+        number = self._names[name] = self._names.get(name, 0) + 1
+        job.key = name if number == 1 else f"{name} {number}"
         job.record = journal.find(job.key, job.digest)
         job.earlier = job.record is not None

@@ -16,7 +16,7 @@ Record = dict[str, Any]
 class RecordBuilder:
     """Collects the events of one prompt. `limited`: its length is limited on purpose, so a cut at the limit is fine.
 
-    `pieces` counts the texts so far, about one for each token.
+    `pieces` counts the texts so far, about one for each token. `failure` is the message of the record's error.
     """
 
     def __init__(self, limited: bool) -> None:
@@ -24,6 +24,7 @@ class RecordBuilder:
         self._text = bytearray()  # a list would take many times the memory: the pieces are short
         self._calls: dict[int, list[str]] = {}  # by index: id, name, pieces of the arguments
         self.pieces = 0
+        self.failure = ""  # with its options marked
 
     def feed(self, events: list[Event]) -> None:
         """Adds events."""
@@ -55,13 +56,19 @@ class RecordBuilder:
             if failure is None and stops is not None and not stops.met:
                 failure = NotFound("the answer ended before a condition was met")
         if failure is not None:
+            self.failure = one_line(failure)
             record |= error_record(failure)
         return record
 
 
 def error_record(error: Error) -> Record:
-    """Returns the record of a prompt that failed, the lines of its message and hint joined into one."""
-    return {"error": {"status": error.status, "message": " ".join(f"{error} {spell(error.hint)}".split())}}
+    """Returns the record of a prompt that failed."""
+    return {"error": {"status": error.status, "message": spell(one_line(error))}}
+
+
+def one_line(error: Error) -> str:
+    """Returns the message and the hint of an error as one line, with its options still marked."""
+    return " ".join(f"{error.message} {error.hint}".split())
 
 
 def exit_status(record: Record) -> int:

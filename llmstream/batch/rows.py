@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from ..core import json_codec
 from ..core.request import Request
 from ..core.surrogates import scrub
-from ..errors import Error, UsageError
+from ..errors import Error, UsageError, option
 from ..request.kinds import shown
 from ..request.options import RECORD, at, parse
 from .template import Template
@@ -25,8 +25,8 @@ WHOLE_LINE = Template("{}")
 class Row(NamedTuple):
     """One prompt of many. `index` counts from 0, blank records left out.
 
-    `options` are the record's own, by name and parsed; a system message at the head of its `messages` is `system`. A
-    row with an `error` has no prompt.
+    `options` are the parsed options in the record, by name; a system message at the head of its `messages` becomes
+    `system`. A row with an `error` has no prompt.
     """
 
     index: int  # type: ignore[assignment]  # hides tuple.index, which a row does not need
@@ -44,7 +44,8 @@ class Rows:
 
     def __init__(self, jsonl: bool, template: Template | None) -> None:
         if template and template.names and not jsonl:
-            raise UsageError(f"a line has no field {min(template.names)}: --jsonl reads objects, and {{}} is the line")
+            field, jsonl_option = min(template.names), option("jsonl")
+            raise UsageError(f"a line has no field {field}: {jsonl_option} reads objects, and {{}} is the line")
         self._jsonl, self._template = jsonl, template
         self._index = self._line = self.undecodable = 0
 
@@ -103,24 +104,24 @@ def _read(text: str) -> dict[str, Any]:
         raise UsageError(f"nested deeper than {MAX_DEPTH} levels") from None
     except json.JSONDecodeError as error:
         raise UsageError(f"invalid JSON: {error.msg} at character {error.pos + 1}") from None
-    except ValueError as error:  # a number's
+    except ValueError as error:  # of a number
         raise UsageError(f"invalid JSON: {str(error).partition(':')[0]}") from None
     if not isinstance(data, dict):
         raise UsageError(f'must be an object {{"prompt": ...}}, not {shown(data)}')
     return data
 
 
-def _clean(value: Any, room: int) -> Any:
-    """Returns the value with lone surrogates replaced. Raises RecursionError where it is nested deeper than room."""
+def _clean(value: Any, depth: int) -> Any:
+    """Returns the value with lone surrogates replaced. Raises RecursionError where it is nested deeper than `depth`."""
     if isinstance(value, str):
         return scrub(value)
     if not isinstance(value, dict | list):
         return value
-    if not room:
+    if not depth:
         raise RecursionError
     if isinstance(value, list):
-        return [_clean(one, room - 1) for one in value]
-    return {scrub(key): _clean(one, room - 1) for key, one in value.items()}
+        return [_clean(item, depth - 1) for item in value]
+    return {scrub(key): _clean(item, depth - 1) for key, item in value.items()}
 
 
 def _id(data: dict[str, Any]) -> str | int | None:

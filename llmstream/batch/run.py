@@ -29,7 +29,6 @@ from ..request.builder import RequestBuilder
 from .output import Output
 from .pace import Pace
 from .prompts import Job, Prompts
-from .record_builder import error_record
 from .source import Source
 from .totals import Totals
 
@@ -157,7 +156,7 @@ class Run:
             if job is None or not self.output.may_start(job.row.index):
                 return
             if job.record is None and (reason := self._closed(job)):
-                job.record = error_record(Unavailable(reason))
+                job.fail(Unavailable(reason))
             if job.record is None:
                 if self._retries_due.get(self._pace(job)) or not self._may_start(job):
                     return
@@ -283,8 +282,8 @@ class Run:
         usage = generation.exchange.usage
         self.totals.add_generation(target.provider, target.model, usage, generation.timing)
         if usage is not None:
-            self._prompts.answered(usage.output_tokens)
-        job.record = job.builder.record(generation)
+            self._prompts.count_output(usage.output_tokens)
+        job.record, job.failure = job.builder.record(generation), job.builder.failure
         del job.generation, job.builder  # a cycle of references: garbage collection would come too late
         self.output.add_answer(job, self._loop.now())
 
@@ -299,5 +298,5 @@ class Run:
         if job.in_flight is not None:
             self._pace(job).ended(job.in_flight, self._loop.now(), None)
         self._jobs.discard(job)
-        job.record = error_record(error)
+        job.fail(error)
         self.output.add_record(job)

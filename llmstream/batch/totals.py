@@ -12,7 +12,7 @@ SAMPLES = 10_000  # the last ones, of which medians are taken
 class Totals:
     """Counts of prompts and tokens: `done` by this run, `earlier` by another one, whose journal had them, and `failed`.
 
-    `status` is the worst exit status, `failure` the first failed prompt's message.
+    `status` is the worst exit status, `failure` the first failed prompt's message, its options marked.
     """
 
     def __init__(self) -> None:
@@ -27,13 +27,13 @@ class Totals:
         self._ttfts: list[float] = []
         self._rates: list[float] = []
 
-    def add_record(self, record: Record, earlier: bool) -> None:
-        """Counts a prompt that has its record, `earlier` if that comes from another run's journal."""
+    def add_record(self, record: Record, earlier: bool, failure: str) -> None:
+        """Counts a prompt; `earlier`: its record is another run's; `failure` is the message of its error."""
         status = exit_status(record)
         self.status = max(self.status, status)
         if status:
             self.failed += 1
-            self.failure = self.failure or str(record["error"]["message"])
+            self.failure = self.failure or failure or str(record["error"]["message"])
         elif earlier:
             self.earlier += 1
         else:

@@ -81,7 +81,7 @@ def test_what_is_not_utf8_is_replaced_and_counted(jsonl):
 
 
 def test_lines_have_no_fields_and_that_is_told_at_once():
-    with pytest.raises(UsageError, match="a line has no field lang: --jsonl reads objects"):
+    with pytest.raises(UsageError, match="a line has no field lang: jsonl reads objects"):
         Rows(False, Template("{lang}: {}"))
 
 

@@ -78,12 +78,13 @@ def test_a_retry_after_beyond_the_limit_closes_that_provider_only(run):
     rows = [{"prompt": str(n), "model": "anthropic/m" if n % 2 else "openai/m"} for n in range(40)]
     with Provider(script) as provider:
         env = at(provider.url) | {"ANTHROPIC_BASE_URL": provider.url}
-        done = run("map", "-q", "--jsonl", input="\n".join(map(json.dumps, rows)).encode(), env=env)
+        done = run("map", "--jsonl", input="\n".join(map(json.dumps, rows)).encode(), env=env)
         refused = [request for request in provider.requests if "/chat/" in request.line]
     records = records_of(done.stdout)
     assert [record["text"] for record in records[1::2]] == [str(n) for n in range(1, 40, 2)]
     assert {record["error"]["status"] for record in records[::2]} == {4}
-    assert records[38]["error"]["message"] == ("the provider asks to wait 60 minutes: more than max_retry_wait allows")
+    assert records[38]["error"]["message"] == "the provider asks to wait 60 minutes: more than max_retry_wait allows"
+    assert "--max-retry-wait allows" in done.stderr.decode().splitlines()[-1]  # a record has no dashes, a note has
     assert len(refused) <= 8
     assert done.returncode == 4
 
