@@ -13,6 +13,7 @@ import click
 
 from ..config import file as config_file
 from ..errors import UsageError
+from ..request.options import MODEL, NETWORK, OPTIONS, PROMPT
 from . import options
 
 if TYPE_CHECKING:
@@ -49,12 +50,31 @@ def prompt_file(function: F) -> F:
     return file(variable(function))
 
 
+PROMPT_OPTIONS = ("file", "variables", "no_stdin")  # options of commands that belong to the group of prompts
+OUTPUT, STOP = "Output", "Stop"  # groups beside those of the table
+
+
+def _group(param: click.Parameter) -> str:
+    """Returns the heading in --help under which an option stands."""
+    name = param.name or ""
+    if name in OPTIONS:
+        return OPTIONS[name].group
+    return PROMPT if name in PROMPT_OPTIONS else STOP if name.startswith("until_") else OUTPUT
+
+
 class RequestCommand(click.Command):
     """A command that sends requests.
 
     Its callback gets the options of the request as `options`, by name and without the table's defaults, the Catalogue
     as `catalogue`, and, if the command has prompt files, as `file` the PromptFile or None.
     """
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
+        records = [(_group(option), option.get_help_record(ctx)) for option in options]
+        for heading in (PROMPT, MODEL, OUTPUT, STOP, NETWORK):
+            with formatter.section(heading):
+                formatter.write_dl([record for group, record in records if record and group == heading])
 
     def invoke(self, ctx: click.Context) -> Any:
         params = ctx.params

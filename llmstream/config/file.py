@@ -14,7 +14,6 @@ from ..dialects import APIS
 from ..errors import UsageError, nearest
 from ..providers.registry import BUILT_IN, PROVIDERS, SCHEMES, SDK, Catalogue, Provider, at_other_address
 from ..providers.resolve import named
-from .textfile import read_text
 
 if TYPE_CHECKING:
     from .toml import Document, Keys
@@ -53,15 +52,18 @@ def read(env: Mapping[str, str]) -> Config:
     path, required = path_of(env)
     if not path:
         return Config()
-    try:
-        text = read_text(path, "the configuration ")
-    except UsageError as error:
-        if not required and isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+    if not required:
+        try:
+            os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
             return Config()
-        raise
+        except OSError:  # which reading it reports
+            pass
+    from .textfile import read_text
     from .toml import Document
 
-    return _Reader(Document(text, path), os.path.dirname(os.path.abspath(path))).config()
+    document = Document(read_text(path, "the configuration "), path)
+    return _Reader(document, os.path.dirname(os.path.abspath(path))).config()
 
 
 def placed_model(name: str, folder: str) -> str:

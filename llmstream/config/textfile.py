@@ -14,7 +14,7 @@ def read_text(path: str, what: str = "") -> str:
         with open(path, "rb") as file:
             data = file.read()
     except OSError as error:
-        raise UsageError(f"cannot read {what}{path}: {error.strerror}") from error
+        raise UsageError(f"cannot read {what}{path}: {error.strerror}") from None
     return decode(data, path)
 
 
