@@ -12,6 +12,8 @@ from ..support.limits import WAIT_S
 from ..support.loopback import HOLD, RESET, Provider, chat_text, head, reply
 from ..support.mapping import echo, records_of, running, texts_of
 
+pytestmark = pytest.mark.slow
+
 # Caps of the user.
 
 

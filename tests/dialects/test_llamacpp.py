@@ -62,6 +62,7 @@ def becomes_idle(url: str, within: float) -> bool:
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("api", APIS)
 def test_the_same_as_the_sdk(llamacpp, api):
     text, asked, said = by_sdk(llamacpp, api, max_tokens=40)

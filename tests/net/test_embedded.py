@@ -14,7 +14,7 @@ from llmstream.net import embedded
 from ..conftest import environment
 from ..support import needs
 
-pytestmark = pytest.mark.model
+pytestmark = [pytest.mark.model, pytest.mark.slow]
 needs_model = needs.package("xllamacpp", "local")
 
 

@@ -230,12 +230,13 @@ def test_without_the_extra_one_line_says_what_to_install(run, tmp_path, model, m
 @pytest.mark.parametrize(
     ("missing", "says"), [("AWS_REGION", "No AWS region"), ("AWS_SECRET_ACCESS_KEY", "credentials")]
 )
-def test_what_the_sdk_does_not_find(invoke, missing, says):
+def test_what_the_sdk_does_not_find(run, missing, says):
+    """Runs processes, because boto3 keeps the credentials that it has found."""
     env = aws("http://127.0.0.1:9")
     del env[missing]
     if missing == "AWS_SECRET_ACCESS_KEY":
         del env["AWS_ACCESS_KEY_ID"]
-    done = invoke("gen", "-m", "bedrock/m", "Hi", env=env)
+    done = run("gen", "-m", "bedrock/m", "Hi", env=env)
     assert done.returncode == 2
     assert done.stderr.startswith(b"llmstream gen: cannot sign for bedrock (")
     assert says in done.stderr.decode()

@@ -14,6 +14,8 @@ from ..support.browser import answer, send, wait_for_end
 from ..support.limits import WAIT_S
 from ..support.serving import END, Client, Gate, ScriptedServer, get
 
+pytestmark = pytest.mark.slow
+
 
 def test_an_answer_grows_on_the_page(visit):
     gates = [Gate(), Gate()]

@@ -119,6 +119,7 @@ def test_it_breaks_behind_a_run_as_well(text):
     assert (accepted - len(lead), verdict in ("done", "more")) == (BROKEN[text], False)
 
 
+@pytest.mark.slow
 def test_depth_is_data():
     depth = 100_000
     for opening, closing in (("[", "]"), ('{"a":', "}")):
@@ -127,6 +128,7 @@ def test_depth_is_data():
         assert scan([text[i : i + 7] for i in range(0, len(text), 7)]) == ("done", len(text))
 
 
+@pytest.mark.slow
 def test_depth_is_bounded():
     for opening, closing in (("[", "]"), ('{"a":', "}")):
         text = opening * MAX_DEPTH + "1" + closing * MAX_DEPTH
