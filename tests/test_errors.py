@@ -37,7 +37,7 @@ def test_an_error_that_quotes_another_keeps_its_marks():
 
 @pytest.mark.parametrize("value", ["a=b", "", 5, "provider/model"])
 def test_the_value_of_an_option_is_any_text(value):
-    assert spell(option("extra", value), command_line) == f"-o {value}".rstrip()
+    assert spell(option("options", value), command_line) == f"-o {value}".rstrip()
 
 
 @pytest.mark.parametrize("text", ["", "no option", "a \x0e", "\x0fa"])

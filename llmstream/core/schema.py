@@ -48,7 +48,7 @@ def many(schema: dict[str, Any]) -> dict[str, Any]:
 
 def check(schema: Any, path: str = "$", depth: int = 0) -> None:
     """Raises UsageError, naming the place, where a keyword has a value that it cannot have."""
-    if depth > MAX_DEPTH or (not depth and _is_deep(schema, MAX_DEPTH)):
+    if depth > MAX_DEPTH or (not depth and _is_deep(schema, 2 * MAX_DEPTH + 1)):  # a property is two levels
         raise UsageError("the schema is nested too deeply")
     if isinstance(schema, bool) and path != "$":
         return
