@@ -1,4 +1,4 @@
-"""Records into rows: what each field may be, and that nothing which stands in a record is an exception."""
+"""Records into rows: the values of each field; no record raises an exception."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ ANSWER = {"role": "assistant", "content": "So."}
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": False}
 
 
-def one(record: object, template: str | None = None, rows: Rows | None = None) -> Row:
-    """The row of a record, which is bytes or is to be JSON."""
+def row_of(record: object, template: str | None = None, rows: Rows | None = None) -> Row:
+    """Returns the row of a record: bytes, or a value to be dumped as JSON."""
     rows = rows or Rows(True, None if template is None else Template(template))
     row = rows.row(record if isinstance(record, bytes) else json.dumps(record).encode())
     assert row
     return row
 
 
-def fault(record: object, template: str | None = None) -> str:
-    row = one(record, template)
+def error_of(record: object, template: str | None = None) -> str:
+    """Returns the message of a record that is wrong, without its line."""
+    row = row_of(record, template)
     assert isinstance(row.error, UsageError)
     assert (row.index, row.prompt, row.options) == (0, "", {})
-    told = str(row.error)
-    assert told.startswith("line 1: ")
-    assert "\n" not in told
-    return told.removeprefix("line 1: ")
+    message = str(row.error)
+    assert message.startswith("line 1: ")
+    assert "\n" not in message
+    return message.removeprefix("line 1: ")
 
 
 # Lines.
@@ -63,16 +64,18 @@ def test_a_blank_record_has_no_prompt_and_no_index(blank, jsonl):
     assert [row and row.index for row in map(rows.row, (good, blank, bad, blank, good))] == [0, None, 1, None, 2]
 
 
-def test_a_fault_tells_the_line_of_the_input_and_counts_as_a_record():
+def test_an_error_names_the_line_and_counts_as_a_record():
     rows = Rows(True, None)
-    told = [row and str(row.error or row.prompt) for row in map(rows.row, (b"", b'{"prompt":"a"}', b"", b"[]", b"{"))]
-    assert told[:3] == [None, "a", None]
-    assert told[3].startswith("line 4: must be an object")
-    assert told[4].startswith("line 5: invalid JSON: ")
+    results = [
+        row and str(row.error or row.prompt) for row in map(rows.row, (b"", b'{"prompt":"a"}', b"", b"[]", b"{"))
+    ]
+    assert results[:3] == [None, "a", None]
+    assert results[3].startswith("line 4: must be an object")
+    assert results[4].startswith("line 5: invalid JSON: ")
 
 
 @pytest.mark.parametrize("jsonl", [False, True])
-def test_what_is_not_utf8_is_replaced_and_counted(jsonl):
+def test_invalid_utf8_is_replaced_and_counted(jsonl):
     rows = Rows(jsonl, None)
     texts = [b"a\xff", b"b", b"\xc3"]
     records = [b'{"prompt":"%s"}' % text for text in texts] if jsonl else texts
@@ -80,7 +83,7 @@ def test_what_is_not_utf8_is_replaced_and_counted(jsonl):
     assert rows.undecodable == 2
 
 
-def test_lines_have_no_fields_and_that_is_told_at_once():
+def test_a_template_with_fields_is_refused_for_lines():
     with pytest.raises(UsageError, match="a line has no field lang: jsonl reads objects"):
         Rows(False, Template("{lang}: {}"))
 
@@ -115,23 +118,23 @@ def test_lines_have_no_fields_and_that_is_told_at_once():
     ],
 )
 def test_the_prompt_of_an_object(record, template, prompt):
-    row = one(record, template)
+    row = row_of(record, template)
     assert (row.error, row.prompt) == (None, prompt)
 
 
 @pytest.mark.parametrize("name", ["a", "", 0, -1, 2**70])
 def test_an_id_is_a_string_or_a_whole_number(name):
-    assert one({"id": name, "prompt": "a"}).id == name
-    assert one({"id": name}).id == name  # a fault can be told apart, too
+    assert row_of({"id": name, "prompt": "a"}).id == name
+    assert row_of({"id": name}).id == name  # a row with an error has its id, too
 
 
-def test_what_has_no_id_has_none():
-    assert one({"prompt": "a"}).id is None
-    assert one({"prompt": "a", "id": None}).id is None
-    assert one({"id": 1.0}).id is None
+def test_a_missing_or_wrong_id_is_none():
+    assert row_of({"prompt": "a"}).id is None
+    assert row_of({"prompt": "a", "id": None}).id is None
+    assert row_of({"id": 1.0}).id is None
 
 
-# (field, value, as it is in the row)
+# (field, value, value in the row)
 GOOD = [
     ("system", "Be brief.", "Be brief."),
     ("system", "@file", "@file"),
@@ -158,7 +161,7 @@ GOOD = [
     ("options", {"top_p": 0.5, "a": {"b": [None]}}, {"top_p": 0.5, "a": {"b": [None]}}),
 ]
 LISTED = 'not an object {"role": ..., "content": text}'
-# (field, value, what is told)
+# (field, value, message)
 BAD = [
     *((name, 5, f"{name} must be a string, not 5") for name in ("system", "model", "prefill", "prompt")),
     ("system", ["a"], 'system must be a string, not ["a"]'),
@@ -205,37 +208,37 @@ BAD = [
 
 
 @pytest.mark.parametrize(("name", "value", "want"), GOOD)
-def test_a_field_that_overrides(name, value, want):
-    row = one({"prompt": "a", name: value})
+def test_a_valid_field(name, value, want):
+    row = row_of({"prompt": "a", name: value})
     assert row == (0, None, "a", {name: want}, None)
     assert type(row.options[name]) is type(want)
 
 
-@pytest.mark.parametrize(("name", "value", "told"), BAD)
-def test_a_field_of_the_wrong_kind(name, value, told):
-    assert fault({"prompt": "a", name: value}).startswith(told)
+@pytest.mark.parametrize(("name", "value", "message"), BAD)
+def test_an_invalid_field(name, value, message):
+    assert error_of({"prompt": "a", name: value}).startswith(message)
 
 
-def test_the_tables_above_have_every_field():
+def test_the_tables_have_every_field():
     assert {name for name, *_ in GOOD} == set(NAMES)
     assert {name for name, *_ in BAD} == {*NAMES, "prompt", "id"}
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_null_is_as_good_as_nothing(name):
-    assert one({"prompt": "a", name: None}) == (0, None, "a", {}, None)
+def test_null_is_the_same_as_no_field(name):
+    assert row_of({"prompt": "a", name: None}) == (0, None, "a", {}, None)
 
 
 def test_a_system_message_is_the_system_prompt():
-    row = one({"messages": [SYSTEM, USER]})
+    row = row_of({"messages": [SYSTEM, USER]})
     assert row.options == {"system": "Be kind.", "messages": [USER]}
-    told = fault({"messages": [SYSTEM, USER], "system": "Be brief."})
-    assert told == "there is a system prompt in messages, and another in system"
+    message = error_of({"messages": [SYSTEM, USER], "system": "Be brief."})
+    assert message == "there is a system prompt in messages, and another in system"
 
 
 DEEP = 100_000
-# (record, template, what is told)
-FAULTS = [
+# (record, template, message)
+ERRORS = [
     (b"{", None, "invalid JSON: Expecting property name enclosed in double quotes at character 2"),
     (b"hello", None, "invalid JSON: Expecting value at character 1"),
     (b'{"prompt": "a"} {}', None, "invalid JSON: Extra data at character 17"),
@@ -265,20 +268,20 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("record", "template", "told"), FAULTS, ids=range(len(FAULTS)))
-def test_a_record_that_is_no_prompt(record, template, told):
-    assert fault(record, template).startswith(told)
+@pytest.mark.parametrize(("record", "template", "message"), ERRORS, ids=range(len(ERRORS)))
+def test_a_record_without_a_prompt(record, template, message):
+    assert error_of(record, template).startswith(message)
 
 
-def test_as_deep_as_a_record_may_be():
+def test_a_record_at_the_deepest_nesting():
     inner = b"[" * 99 + b"]" * 99
-    assert one(b'{"prompt": "", "x": ' + inner + b"}", "{x}").prompt == inner.decode()
+    assert row_of(b'{"prompt": "", "x": ' + inner + b"}", "{x}").prompt == inner.decode()
 
 
-def test_a_fault_is_none_of_the_next_record_s():
+def test_an_error_concerns_one_record_only():
     rows = Rows(True, None)
     records = (b"{", {"prompt": "a"}, b"[" * DEEP, {"prompt": "b"})
-    assert [bool(one(record, rows=rows).error) for record in records] == [True, False, True, False]
+    assert [bool(row_of(record, rows=rows).error) for record in records] == [True, False, True, False]
 
 
 VALUES = st.recursive(
@@ -293,8 +296,8 @@ FIELDS = st.sampled_from([*NAMES, "prompt", "id", "x"])
     st.dictionaries(FIELDS, VALUES | st.lists(st.sampled_from([USER, ANSWER, SYSTEM]))),
     st.sampled_from([None, "{x} {}"]),
 )
-def test_no_object_is_an_exception_and_what_is_taken_can_be_sent(record, template):
-    row = one(record, template)
+def test_any_object_gives_an_error_or_a_row_that_can_be_sent(record, template):
+    row = row_of(record, template)
     assert bool(row.error) == (not row.prompt and not row.options.get("messages"))
     assert row.options.keys() <= set(NAMES)
     json.dumps([row.prompt, row.options], ensure_ascii=False, allow_nan=False).encode()
@@ -302,7 +305,7 @@ def test_no_object_is_an_exception_and_what_is_taken_can_be_sent(record, templat
 
 
 @given(st.binary(max_size=60) | st.text('{}[]":,\\ue1.0-NaN prompt\n', max_size=60).map(str.encode))
-def test_no_bytes_are_an_exception(record):
+def test_any_bytes_give_a_row_or_none(record):
     for jsonl in (False, True):
         row = Rows(jsonl, None).row(record)
         assert row is None or row.index == 0
