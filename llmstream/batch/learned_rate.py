@@ -26,10 +26,11 @@ class InFlight:
 
     `sent_at` is in seconds of the caller's clock. `tokens` is its expected cost, and the real one once that is known.
     `number` counts the requests to the provider, this one included; `total_tokens` sums up their expected tokens.
-    `halted_s`: how many seconds pauses had stopped all requests by then. `expired`: sent more than a minute ago.
+    `halted_s`: how many seconds pauses had stopped all requests by then. `throttled`: how many 429s had arrived when
+    this request was refused. `expired`: sent more than a minute ago.
     """
 
-    __slots__ = ("answered", "expired", "halted_s", "number", "sent_at", "tokens", "total_tokens")
+    __slots__ = ("answered", "expired", "halted_s", "number", "sent_at", "throttled", "tokens", "total_tokens")
 
     def __init__(
         self, sent_at: float, tokens: int, number: int = 1, total_tokens: int = 0, halted_s: float = 0
@@ -37,6 +38,7 @@ class InFlight:
         self.sent_at, self.tokens, self.number = sent_at, tokens, number
         self.total_tokens, self.halted_s = total_tokens, halted_s
         self.answered = self.expired = False
+        self.throttled = 0
 
 
 class Baseline:
@@ -46,17 +48,11 @@ class Baseline:
         self._interval = interval
         self.older: InFlight | None = None
         self._newer: InFlight | None = None
-        self.throttled = self._newer_throttled = 0  # 429s by the time each was added
 
-    def add(self, request: InFlight, throttled: int) -> None:
+    def add(self, request: InFlight) -> None:
         """Adds a request, unless less than an interval has passed since the newer one."""
-        if self._newer is None:
-            self.older, self.throttled = request, throttled
-        elif request.sent_at - self._newer.sent_at < self._interval:
-            return
-        else:
-            self.older, self.throttled = self._newer, self._newer_throttled
-        self._newer, self._newer_throttled = request, throttled
+        if self._newer is None or request.sent_at - self._newer.sent_at >= self._interval:
+            self.older, self._newer = self._newer or request, request
 
 
 class LearnedRate:
@@ -78,7 +74,7 @@ class LearnedRate:
 
     def sent(self, request: InFlight) -> None:
         """Counts a request that starts."""
-        self._requests.add(request, self.throttled)
+        self._requests.add(request)
 
     def unused(self, now: float, seconds: float) -> None:
         """Holds the curve back by seconds in which the rate was not what limited: it was not tested then."""
@@ -92,7 +88,8 @@ class LearnedRate:
             self._guess(request, delay)
         else:
             self._refine(request, rate, delay)
-        self._refusals.add(request, self.throttled)
+        request.throttled = self.throttled
+        self._refusals.add(request)
         self._since = resume_at
 
     def _guess(self, request: InFlight, delay: float) -> None:
@@ -112,7 +109,7 @@ class LearnedRate:
         base, before = self._refusals.older, self._learned_from
         assert self._accepted is not None and base is not None and before is not None
         seconds = max(request.sent_at - base.sent_at - (request.halted_s - base.halted_s), 0.25)
-        accepted = request.number - base.number - (self.throttled - self._refusals.throttled)
+        accepted = request.number - base.number - (self.throttled - base.throttled)
         if request.sent_at - before.sent_at < 1 + delay or accepted < 10:  # too few to tell: lower it this once only
             self._decrease = 1 - FIRST_DECREASE * min(rate, self._accepted) / self._accepted
             self._recovery_s = 1 + 4 * delay

@@ -21,7 +21,8 @@ LATE_S = 0.02  # a caller that is later than this loses its place in the schedul
 FIRST_PAUSE_S = 0.05  # after a second refusal in a row, doubled by each further one
 EAGERNESS = 4.0  # how much faster than evenly the remainder of a quota is used
 MINUTE_S = 60.0
-RATE_LIMITED, OVERLOADED = 429, (503, 529)  # HTTP statuses; 529 is Anthropic's
+RATE_LIMITED = 429  # HTTP status
+REFUSALS = (RATE_LIMITED, 503, 529)  # what asks for fewer requests; 529 is Anthropic's overload
 AT_ONCE = (-inf, "")
 
 
@@ -48,19 +49,15 @@ class Rule:
         """A request has ended, complete or not; `tokens` is its real cost, None where that is unknown."""
 
 
-class Latency:
-    """Averages of how long answers take, in seconds: `head_s` to their head, `total_s` to their end."""
+class Average:
+    """A moving average: `value` is 0 before the first one is added."""
 
     def __init__(self) -> None:
-        self.head_s = self.total_s = 0.0
+        self.value = 0.0
 
-    def answered(self, request: InFlight, now: float) -> None:
-        """The head of an answer has arrived."""
-        self.head_s = _average(self.head_s, now - request.sent_at)
-
-    def ended(self, request: InFlight, now: float) -> None:
-        """An answer has ended."""
-        self.total_s = _average(self.total_s, now - request.sent_at)
+    def add(self, value: float) -> None:
+        """Adds a value, which counts for an eighth."""
+        self.value += (value - self.value) / 8 if self.value else value
 
 
 class Concurrency(Rule):
@@ -74,8 +71,8 @@ class Concurrency(Rule):
     fast up to there. Overload is about concurrency alone: the limit is halved, and grows slowly from there.
     """
 
-    def __init__(self, jobs: int, rate: LearnedRate, latency: Latency) -> None:
-        self._jobs, self._rate, self._latency = jobs, rate, latency
+    def __init__(self, jobs: int, rate: LearnedRate, answer_s: Average) -> None:
+        self._jobs, self._rate, self._answer_s = jobs, rate, answer_s
         self.running = 0
         self.limit = float(min(jobs, INITIAL_STREAMS))
         self._refused = self._overload = False  # ever; the last time
@@ -102,14 +99,14 @@ class Concurrency(Rule):
         """Returns the limit up to which growth is fast: what the learned rate needs, and half as much again."""
         if not self._refused:
             return self._jobs
-        return 0.0 if self._overload else 1 + 1.5 * (self._rate.at(now) or 0.0) * self._latency.total_s
+        return 0.0 if self._overload else 1 + 1.5 * (self._rate.at(now) or 0.0) * self._answer_s.value
 
 
 class Pause(Rule):
     """Nothing starts for as long as Retry-After says, or, after refusals in a row, for a time that doubles.
 
-    `until` is the end of the pause, `halted_s` the sum of all seconds that Retry-After stopped requests for. `closed`
-    says why the provider is given up: because one pause, or the refusals in a row, last longer than `max_wait` seconds.
+    `halted_s` is the sum of all seconds that Retry-After stopped requests for. `closed` says why the provider is given
+    up: because one pause, or the refusals in a row, last longer than `max_wait` seconds.
     """
 
     def __init__(self, max_wait: float) -> None:
@@ -120,11 +117,6 @@ class Pause(Rule):
         self._first_refusal = self._last_refusal = -inf
         self._closed_until = -inf
         self._closed_reason = ""
-
-    @property
-    def until(self) -> float:
-        """When requests may start again."""
-        return max(self._wait_until, self._pause_until)
 
     def closed(self, now: float) -> str:
         """Returns why requests are not even to wait for this provider, "" when they may."""
@@ -139,7 +131,7 @@ class Pause(Rule):
         if status < 400:
             if request.sent_at >= self._last_refusal:
                 self._consecutive = 0
-        elif (seconds := retry_after(headers, wall) if is_refusal(status) else None) is not None:
+        elif (seconds := retry_after(headers, wall) if status in REFUSALS else None) is not None:
             if seconds > self._max_wait:
                 reason = (
                     f"the provider asks to wait {format_wait(seconds)}: more than {option('max_retry_wait')} allows"
@@ -170,9 +162,9 @@ class Spacing(Rule):
     """
 
     def __init__(
-        self, rate: LearnedRate, pause: Pause, concurrency: Concurrency, latency: Latency, max_wait: float
+        self, rate: LearnedRate, pause: Pause, concurrency: Concurrency, head_s: Average, max_wait: float
     ) -> None:
-        self._rate, self._pause, self._concurrency, self._latency = rate, pause, concurrency, latency
+        self._rate, self._pause, self._concurrency, self._head_s = rate, pause, concurrency, head_s
         self._max_wait = max_wait
         self._due = -inf
         self._first_at: float | None = None
@@ -196,7 +188,7 @@ class Spacing(Rule):
             self._rate.throttled += 1
 
     def refused(self, request: InFlight, now: float, overload: bool) -> None:
-        self._due = max(now, self._due, self._pause.until)
+        self._due = max(now, self._due, self._pause.earliest(now, 0)[0])
         if not overload:
             self._rate.refused(request, now, self._due)
 
@@ -207,7 +199,7 @@ class Spacing(Rule):
         if request.number < INITIAL_STREAMS:
             return 0.0
         starts_per_s = INITIAL_STARTS_PER_S * 2 ** min(2 * elapsed, 30)
-        return max(min(self._latency.head_s, 1.0) / self._concurrency.limit / 4, 1 / starts_per_s)
+        return max(min(self._head_s.value, 1.0) / self._concurrency.limit / 4, 1 / starts_per_s)
 
 
 class Remainder(NamedTuple):
@@ -233,8 +225,8 @@ class Quota(Rule):
     `max_wait`: a 429 will tell.
     """
 
-    def __init__(self, latency: Latency, max_wait: float) -> None:
-        self._latency, self._max_wait = latency, max_wait
+    def __init__(self, head_s: Average, max_wait: float) -> None:
+        self._head_s, self._max_wait = head_s, max_wait
         self._remainders: dict[str, Remainder] = {}  # by unit
         self._last: InFlight | None = None
 
@@ -247,7 +239,7 @@ class Quota(Rule):
                 # All is there again, but how much the next period holds is unknown before an answer within it.
                 del self._remainders[unit]
                 if limit:
-                    self._remainders[unit] = Remainder(limit, now + 2 * self._latency.head_s, last, None)
+                    self._remainders[unit] = Remainder(limit, now + 2 * self._head_s.value, last, None)
                 continue
             if unit == "requests":
                 left, cost = remaining - (last.number - request.number), 1
@@ -321,13 +313,3 @@ class TokenCap(Rule):
             if not request.expired:
                 self._tokens += tokens - request.tokens
             request.tokens = tokens
-
-
-def is_refusal(status: int) -> bool:
-    """Returns whether an HTTP status asks for fewer requests: by a rate limit, or because of overload."""
-    return status == RATE_LIMITED or status in OVERLOADED
-
-
-def _average(before: float, value: float) -> float:
-    """Returns the moving average after one more value."""
-    return before + (value - before) / 8 if before else value

@@ -104,7 +104,7 @@ class Run:
     @property
     def throttled(self) -> int:
         """How many responses were 429."""
-        return sum(pace.throttled for pace in self._paces.values())
+        return sum(pace.rate.throttled for pace in self._paces.values())
 
     def run(self, tick: Callable[[], float | None] = lambda: None) -> None:
         """Sends all prompts and writes their records.
@@ -175,7 +175,7 @@ class Run:
 
     def _closed(self, job: Job) -> str:
         """Returns why the job's provider is given up, "" where it is not."""
-        return self._pace(job).closed(self._loop.now())
+        return self._pace(job).pause.closed(self._loop.now())
 
     def _start_retries(self) -> None:
         """Sends the retries that are due, as far as the pace of each provider lets them."""

@@ -62,7 +62,7 @@ def test_simulated_runs_come_near_the_ideal_and_are_seldom_refused():
 def test_without_a_limit_concurrency_reaches_jobs_and_stays(jobs):
     pace = Pace(jobs)
     drive(pace, 3.0, success)
-    assert pace.limit == jobs
+    assert pace.concurrency.limit == jobs
     outcome = simulate(Case("none", 0.5, "none", False, jobs), prompts=20 * jobs)
     assert outcome.throttled == 0
     assert outcome.seconds < 20 * 0.5 * 1.25 + 4
@@ -73,18 +73,18 @@ def test_slow_start_begins_with_eight_streams_and_adds_two_an_answer():
     sents = []
     while start(pace, 0.0) == 0:
         sents.append(pace.sent(0.0, 0))
-    assert (len(sents), pace.running, pace.limit) == (8, 8, 8)
+    assert (len(sents), pace.concurrency.running, pace.concurrency.limit) == (8, 8, 8)
     assert pace.earliest(0.0, 0) == (inf, "8 run at once")
     for n, sent in enumerate(sents, 1):
         pace.answered(sent, 0.3, 200, {}, WALL)
-        assert pace.limit == 8 + 2 * n
+        assert pace.concurrency.limit == 8 + 2 * n
 
 
 def test_slow_start_does_not_wait_for_streams_to_end():
     """With heads after half a second a thousand streams run after eight round trips, though none has ended."""
     pace, now = Pace(1000), 0.0
     unanswered = []
-    while pace.running < 1000:
+    while pace.concurrency.running < 1000:
         at = start(pace, now)
         while unanswered and unanswered[0].sent_at + 0.5 <= at:
             sent = unanswered.pop(0)
@@ -100,7 +100,7 @@ def test_slow_start_does_not_wait_for_streams_to_end():
 def grown_pace(jobs: int = 64) -> Pace:
     pace = Pace(jobs)
     drive(pace, 3.0, success)
-    assert pace.limit == jobs
+    assert pace.concurrency.limit == jobs
     return pace
 
 
@@ -111,16 +111,16 @@ def test_overload_halves_concurrency_once_a_round_trip(status):
     for sent in burst:
         pace.answered(sent, 10.1, status, {}, WALL)
         pace.ended(sent, 10.1, None)
-    assert (pace.limit, pace.rate(10.1), pace.throttled) == (32, None, 0)
+    assert (pace.concurrency.limit, pace.rate.at(10.1), pace.rate.throttled) == (32, None, 0)
     later = pace.sent(10.2, 0)
     pace.answered(later, 10.3, status, {}, WALL)
     pace.ended(later, 10.3, None)
-    assert pace.limit == 16
+    assert pace.concurrency.limit == 16
     for n in range(17):
         sent = pace.sent(11.0 + n, 0)
         pace.answered(sent, 11.1 + n, 200, {}, WALL)
         pace.ended(sent, 11.1 + n, None)
-    assert pace.limit == 17
+    assert int(pace.concurrency.limit) == 17
 
 
 def test_bursts_of_overload_refuse_few_requests():
@@ -131,7 +131,7 @@ def test_bursts_of_overload_refuse_few_requests():
     starts = drive(pace, 60.0, answer)
     refused = sum(answer(at)[0] == 529 for at in starts)
     assert refused < len(starts) * 0.05
-    assert pace.limit >= 16
+    assert pace.concurrency.limit >= 16
 
 
 def test_no_request_starts_before_retry_after():
@@ -140,15 +140,15 @@ def test_no_request_starts_before_retry_after():
     pace.answered(first, 0.1, 429, {"retry-after": "5"}, WALL)
     pace.answered(second, 0.2, 429, {"retry-after-ms": "1000"}, WALL)
     assert pace.earliest(0.2, 0) == (pytest.approx(5.1), "the provider asked to wait")
-    assert (pace.throttled, pace.closed(0.2)) == (2, "")
+    assert (pace.rate.throttled, pace.pause.closed(0.2)) == (2, "")
 
 
 def test_a_retry_after_of_days_closes_the_provider():
     pace = Pace(8, max_wait=60)
     pace.answered(pace.sent(0.0, 0), 1.0, 429, {"retry-after": str(16 * 86400)}, WALL)
     reason = f"the provider asks to wait 16 days: more than {option('max_retry_wait')} allows"
-    assert pace.closed(1.0) == pace.closed(16 * 86400) == reason
-    assert pace.closed(1.0 + 16 * 86400) == ""
+    assert pace.pause.closed(1.0) == pace.pause.closed(16 * 86400) == reason
+    assert pace.pause.closed(1.0 + 16 * 86400) == ""
     assert start(pace, 1.0) == 1.0 + 16 * 86400
 
 
@@ -205,7 +205,7 @@ def test_a_reset_in_a_day_counts_as_max_wait():
     pace = Pace(8, max_wait=30)
     pace.answered(pace.sent(0.0, 0), 0.5, 200, headers(0, "20h0m0s"), WALL)
     assert start(pace, 0.5) == pytest.approx(30.0)
-    assert pace.closed(0.5) == ""
+    assert pace.pause.closed(0.5) == ""
 
 
 def test_a_failed_connection_frees_its_place_and_changes_no_rule():
@@ -213,7 +213,7 @@ def test_a_failed_connection_frees_its_place_and_changes_no_rule():
     sent = pace.sent(0.0, 0)
     assert start(pace, 0.0) == inf
     pace.ended(sent, 1.0, None)
-    assert (pace.running, pace.limit, start(pace, 1.0)) == (0, 1, 1.0)
+    assert (pace.concurrency.running, pace.concurrency.limit, start(pace, 1.0)) == (0, 1, 1.0)
 
 
 def test_refusals_in_a_row_are_followed_by_longer_and_longer_pauses():

@@ -11,8 +11,8 @@ from llmstream.batch.pace_rules import (
     FIRST_PAUSE_S,
     INITIAL_STREAMS,
     LATE_S,
+    Average,
     Concurrency,
-    Latency,
     Pause,
     Quota,
     RequestCap,
@@ -34,12 +34,12 @@ def quota_headers(left: int, reset: str, limit: int = 100) -> dict[str, str]:
 
 
 def spacing(max_wait: float = 60.0) -> tuple[Spacing, LearnedRate, Pause]:
-    rate, pause, latency = LearnedRate(), Pause(max_wait), Latency()
-    return Spacing(rate, pause, Concurrency(8, rate, latency), latency, max_wait), rate, pause
+    rate, pause = LearnedRate(), Pause(max_wait)
+    return Spacing(rate, pause, Concurrency(8, rate, Average()), Average(), max_wait), rate, pause
 
 
 def test_concurrency_delays_nothing_below_its_limit():
-    rule = Concurrency(2, LearnedRate(), Latency())
+    rule = Concurrency(2, LearnedRate(), Average())
     rule.sent(request())
     assert rule.earliest(0, 0) == (-inf, "")
     rule.sent(request())
@@ -49,7 +49,7 @@ def test_concurrency_delays_nothing_below_its_limit():
 
 
 def test_concurrency_grows_by_two_an_answer_up_to_jobs():
-    rule = Concurrency(11, LearnedRate(), Latency())
+    rule = Concurrency(11, LearnedRate(), Average())
     limits = []
     for _ in range(3):
         rule.answered(request(), 1, 200, {}, WALL)
@@ -58,7 +58,7 @@ def test_concurrency_grows_by_two_an_answer_up_to_jobs():
 
 
 def test_concurrency_after_overload_is_halved_and_grows_by_one_for_limit_answers():
-    rule = Concurrency(64, LearnedRate(), Latency())
+    rule = Concurrency(64, LearnedRate(), Average())
     rule.refused(request(), 1, overload=True)
     assert rule.limit == INITIAL_STREAMS / 2
     for _ in range(4):
@@ -67,18 +67,18 @@ def test_concurrency_after_overload_is_halved_and_grows_by_one_for_limit_answers
 
 
 def test_concurrency_never_falls_below_one():
-    rule = Concurrency(64, LearnedRate(), Latency())
+    rule = Concurrency(64, LearnedRate(), Average())
     for _ in range(10):
         rule.refused(request(), 1, overload=True)
     assert rule.limit == 1
 
 
 def test_concurrency_after_429_falls_no_further_than_the_learned_rate_needs():
-    rate, latency = LearnedRate(), Latency()
-    rule = Concurrency(64, rate, latency)
+    rate, answer_s = LearnedRate(), Average()
+    rule = Concurrency(64, rate, answer_s)
     for number in range(1, 12):  # 10 requests a second, each of half a second
         rate.sent(request(number / 10, number=number))
-    latency.ended(request(), 0.5)
+    answer_s.add(0.5)
     rate.refused(request(1.2, number=12), 1.2, 1.2)
     rule.refused(request(1.2), 1.2, overload=False)
     assert rule.limit == pytest.approx(1 + 1.5 * rate.at(1.2) * 0.5)
@@ -105,14 +105,14 @@ def test_overlapping_waits_are_counted_once():
     rule.answered(request(), 1.0, 429, {"retry-after": "5"}, WALL)
     rule.answered(request(), 2.0, 429, {"retry-after": "5"}, WALL)
     rule.answered(request(), 3.0, 429, {"retry-after": "1"}, WALL)
-    assert (rule.until, rule.halted_s) == (7.0, 6.0)
+    assert (rule.earliest(0, 0)[0], rule.halted_s) == (7.0, 6.0)
 
 
 def test_pause_doubles_from_the_second_refusal_in_a_row():
     rule, pauses = Pause(60), []
     for now in range(1, 6):
         rule.refused(request(), now, overload=False)
-        pauses.append(rule.until - now)
+        pauses.append(rule.earliest(0, 0)[0] - now)
     assert pauses == [-inf, *(pytest.approx(FIRST_PAUSE_S * 2**n) for n in range(4))]
     assert rule.earliest(5, 0)[1] == "the provider refuses requests"
 
@@ -122,10 +122,10 @@ def test_an_answer_to_a_later_request_ends_the_row_of_refusals():
     rule.refused(request(), 1.0, overload=False)
     rule.answered(request(0.5), 1.5, 200, {}, WALL)  # sent before the refusal: it tells nothing of what follows
     rule.refused(request(1.1), 2.0, overload=False)
-    assert rule.until == 2.0 + FIRST_PAUSE_S
+    assert rule.earliest(0, 0)[0] == 2.0 + FIRST_PAUSE_S
     rule.answered(request(2.1), 3.0, 200, {}, WALL)
     rule.refused(request(3.1), 4.0, overload=False)
-    assert rule.until == 2.0 + FIRST_PAUSE_S
+    assert rule.earliest(0, 0)[0] == 2.0 + FIRST_PAUSE_S
 
 
 def test_pause_closes_after_refusals_for_longer_than_max_wait():
@@ -184,7 +184,7 @@ def test_a_gap_is_at_most_max_wait():
 
 
 def test_quota_spreads_its_remainder_over_the_time_to_the_reset():
-    rule = Quota(Latency(), 60)
+    rule = Quota(Average(), 60)
     assert rule.earliest(0, 0) == (-inf, "")
     rule.sent(request(0.0))
     rule.answered(request(0.0), 0.0, 200, quota_headers(10, "20s"), WALL)
@@ -192,9 +192,9 @@ def test_quota_spreads_its_remainder_over_the_time_to_the_reset():
 
 
 def test_an_empty_quota_waits_for_the_reset_and_then_for_an_answer():
-    latency = Latency()
-    latency.answered(request(0.0), 1.0)
-    rule = Quota(latency, 60)
+    head_s = Average()
+    head_s.add(1.0)
+    rule = Quota(head_s, 60)
     rule.sent(request(0.0))
     rule.answered(request(0.0), 1.0, 200, quota_headers(0, "20s"), WALL)
     assert rule.earliest(1.0, 0) == (20.0, "no requests left")
@@ -204,7 +204,7 @@ def test_an_empty_quota_waits_for_the_reset_and_then_for_an_answer():
 
 @pytest.mark.parametrize(("tokens", "reason"), [(50, "few tokens left"), (51, "no tokens left")])
 def test_quota_of_tokens_counts_the_expected_cost(tokens, reason):
-    rule = Quota(Latency(), 60)
+    rule = Quota(Average(), 60)
     headers = {name.replace("requests", "tokens"): value for name, value in quota_headers(100, "10s").items()}
     rule.sent(request(0.0, total=50))
     rule.sent(request(0.0, number=2, total=100))

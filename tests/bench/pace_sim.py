@@ -181,7 +181,7 @@ def simulate(
                 wait = job[1].wait(Unavailable("busy"), headers, WALL + now, rng.random())
                 heapq.heappush(events, (now + wait, next(ties), "retry", job))
     by_limit, by_jobs = (prompts - provider.burst) / provider.rate, prompts * case.response / case.jobs
-    return Outcome(now, max(by_limit, by_jobs) + case.response, sent_count, pace.throttled)
+    return Outcome(now, max(by_limit, by_jobs) + case.response, sent_count, pace.rate.throttled)
 
 
 def main() -> None:
