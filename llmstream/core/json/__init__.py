@@ -13,8 +13,8 @@ to the states; what comes out is the same either way, and the tests compare them
    decode it. `BulkObjects` minifies it; `BulkValues` takes the values at paths of plain names, one object at a time or
    all lines of a chunk at once.
 2. Children of a container that a path goes into (`Scanner.skip_elements` and `skip_members`, which Extraction
-   implements): objects in an array by `BulkValues`; an array of scalars, or members, that
-   no path selects, by a pattern.
+   implements): objects in an array by `BulkValues`; an array of scalars, or members, that no path selects, by a
+   pattern.
 3. Children of a container that no path goes into: runs of them by a pattern, in Scanner itself.
 
 1 and the first half of 2 cost an import of msgspec, the patterns some milliseconds to compile: both are done at the

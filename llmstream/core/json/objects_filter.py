@@ -42,10 +42,11 @@ class ObjectsFilter:
 
     def _texts(self, results: list[str | Fault]) -> Iterator[str]:
         for item in results:
-            if text := item if isinstance(item, str) else self._fixed(item):
+            if text := item if isinstance(item, str) else self._fix(item):
                 yield text
 
-    def _fixed(self, fault: Fault) -> str:
+    def _fix(self, fault: Fault) -> str:
+        """Returns the closed or repaired object, or "" if it is skipped."""
         from .repair import close_object, repair_object
 
         text, outcome = "", SKIPPED
