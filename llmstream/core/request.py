@@ -1,39 +1,49 @@
-"""What is asked of a model, in nobody's dialect."""
+"""A request to a model, in no API's format: the dialects write it in theirs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")  # of reasoning; no server has them all
+from ..errors import UsageError, option
+
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")  # of reasoning; each server has some of them
 
 
 class Message(NamedTuple):
-    """A turn of the conversation before the prompt: `role` is user or assistant."""
+    """A turn of the conversation before the prompt; `role` is "user" or "assistant"."""
 
     role: str
     content: str
 
 
 class Attachment(NamedTuple):
-    """A file beside the prompt. `data` is its text, or its bytes in base64; `media_type` is what its bytes say."""
+    """A file beside the prompt.
 
-    kind: str  # image, pdf, audio or text
+    `kind` is "image", "pdf", "audio" or "text", and `media_type` agrees with the file's first bytes. `data` is the text
+    of a text file, and the bytes of any other in base64.
+    """
+
+    kind: str
     media_type: str
     name: str
     data: str
 
     def data_url(self) -> str:
-        """The whole file as a URL (RFC 2397)."""
+        """Returns the file as a data URL (RFC 2397)."""
         return f"data:{self.media_type};base64,{self.data}"
 
     def titled(self) -> str:
-        """A text that says which file it is from."""
+        """Returns a text file's text after its name."""
         return f"{self.name}:\n\n{self.data}"
 
 
 class Tool(NamedTuple):
-    """A function that the model may ask for. `parameters` is a JSON Schema; `strict` None is the provider's default."""
+    """A function that the model may call.
+
+    `parameters` is the JSON Schema of its arguments. `strict` says whether the arguments must match it exactly; None is
+    the provider's default.
+    """
 
     name: str
     description: str
@@ -42,48 +52,65 @@ class Tool(NamedTuple):
 
 
 class Prefill(NamedTuple):
-    """How the answer begins, and what a server takes beside it: fields of that message, fields of the body."""
+    """The beginning of the answer, which the model continues, as the last message.
+
+    `message` and `body` are the fields that a server needs beside it, in that message and in the body.
+    """
 
     text: str
-    message: dict[str, Any] = {}  # noqa: RUF012 - read only, as all defaults of a tuple
+    message: dict[str, Any] = {}  # noqa: RUF012 - never changed, as all defaults of a NamedTuple
     body: dict[str, Any] = {}  # noqa: RUF012
 
 
 class Request(NamedTuple):
-    """One prompt and how to answer it. None and () leave the provider's own default."""
+    """One prompt, and the options for its answer. None, () and False leave an option to the provider's default.
+
+    A new option is a field here. If every API calls it by the same name, SAME_NAMES has it; otherwise each dialect
+    writes it in `body`, or names it in UNSUPPORTED.
+    """
 
     model: str
-    prompt: str  # "" where the messages end with what is asked
+    prompt: str  # "" if the last message is the prompt
     system: str | None = None
-    max_tokens: int | None = None
+    max_tokens: int | None = None  # of the answer, reasoning included
     temperature: float | None = None
     seed: int | None = None
-    stop: tuple[str, ...] = ()
-    extra: tuple[tuple[str, Any], ...] = ()  # body fields that override all others
+    stop: tuple[str, ...] = ()  # texts that end the answer, and are not part of it
+    extra: tuple[tuple[str, Any], ...] = ()  # fields of the body, which replace any others
     messages: tuple[Message, ...] = ()
     attachments: tuple[Attachment, ...] = ()
-    json: bool = False  # any JSON object
-    schema: dict[str, Any] | None = None  # JSON that a schema describes
+    json: bool = False  # the answer is a JSON object
+    schema: dict[str, Any] | None = None  # the answer is JSON that matches this JSON Schema
     prefill: Prefill | None = None
-    effort: str | None = None  # of reasoning
+    effort: str | None = None  # of reasoning, one of EFFORTS
     tools: tuple[Tool, ...] = ()
-    cache: bool = False  # mark what stays the same for the provider's cache
+    cache: bool = False  # marks the parts that later requests repeat, for the provider's cache
 
-    def fill(self, wanted: dict[str, Any], fields: dict[str, str]) -> dict[str, Any]:
-        """A body of the wanted fields that are not None, and of `extra`.
+    def refuse(self, api_name: str, unsupported: Mapping[str, str]) -> None:
+        """Raises UsageError if an option is set that the API does not have.
 
-        `fields` renames ours to a server's own; "" leaves one out.
+        `unsupported` maps the options' names to what the user can do instead.
         """
-        body = {name: value for k, value in wanted.items() if value is not None and (name := fields.get(k, k))}
+        for name, advice in unsupported.items():
+            if getattr(self, name) != self._field_defaults[name]:
+                raise UsageError(f"{api_name} has no {option(name)}: {advice}")
+
+    def fill(self, fields: dict[str, Any], field_names: Mapping[str, str]) -> dict[str, Any]:
+        """Returns the body: `fields` without those that are None, SAME_NAMES, the prefill's fields and `extra`.
+
+        `field_names` maps names of the dialect to those of this provider's servers; "" leaves the field out.
+        """
+        fields |= {name: getattr(self, name) for name in SAME_NAMES}
+        body = {name: value for k, value in fields.items() if value is not None and (name := field_names.get(k, k))}
         return body | (self.prefill.body if self.prefill else {}) | dict(self.extra)
 
     def turns(
         self, part: Callable[[Attachment], dict[str, Any]], text: Callable[[str], dict[str, Any]]
     ) -> list[dict[str, Any]]:
-        """The conversation as roles and contents.
+        """Returns the conversation as messages with role and content.
 
-        What is asked comes last, after the attachments: models read a document better before the question about it.
-        `part` and `text` write an attachment, and the text beside it, in a dialect.
+        The prompt comes last, after the attachments: models read a document better before the question about it.
+        `part` writes an attachment in the dialect's format, `text` a text beside attachments.
         """
         turns: list[dict[str, Any]] = [message._asdict() for message in self.messages]
         if self.prompt:
@@ -95,7 +122,7 @@ class Request(NamedTuple):
         return turns
 
     def size(self) -> int:
-        """Bytes of all that the model reads, roughly."""
+        """Estimates the bytes that the model reads: prompt, messages, attachments and tools."""
         texts = [
             self.prompt,
             *(message.content for message in self.messages),
@@ -103,3 +130,6 @@ class Request(NamedTuple):
         ]
         texts += [str(tool) for tool in self.tools]
         return sum(len(text.encode("utf-8", "replace")) for text in texts)
+
+
+SAME_NAMES = ("temperature",)  # fields of Request that every API has under the same name

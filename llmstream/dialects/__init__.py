@@ -1,13 +1,65 @@
-"""The dialects, a module each: what a request's body looks like, and what a stream's frames mean."""
+"""The dialects: how an API writes a request, and what the frames of its streams mean. One module each.
+
+To add a dialect that requests are sent in:
+
+1. write a module here that follows `Dialect`; chat.py is the model;
+2. name it in APIS, and in the tuple below, by which mypy compares it with the Protocol;
+3. put transcripts of its servers in a folder of tests/wire, with an expected.toml (see tests/support/transcripts.py).
+
+A dialect that is only read (Gemini, Ollama, `gen --events`, agents) has a Decoder and a row in detect.SIGNS.
+"""
 
 from __future__ import annotations
 
 import importlib
-from types import ModuleType
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+if TYPE_CHECKING:
+    from ..core.decoder import Decoder
+    from ..core.request import Request
 
 CHAT, RESPONSES, MESSAGES = APIS = ("chat", "responses", "messages")
 
 
-def dialect(api: str) -> ModuleType:
-    """The module of a dialect: PATH, headers(), body(), Decoder."""
-    return importlib.import_module(f".{api}", __name__)
+class Dialect(Protocol):
+    """The members of a dialect's module. The module's docstring names the source of its format."""
+
+    @property
+    def PATH(self) -> str:
+        """The endpoint's path, which is appended to the base URL."""
+
+    @property
+    def MODELS_PATH(self) -> str:
+        """The path of the list of models."""
+
+    @property
+    def BASE_PATH(self) -> str:
+        """The beginning of both paths that a base URL may end in as well; "" for none."""
+
+    @property
+    def ATTACHMENT_KINDS(self) -> tuple[str, ...]:
+        """The values of Attachment.kind that the API has."""
+
+    @property
+    def MAX_ATTACHMENT_BYTES(self) -> int:
+        """The limit for all attachments of a request as they are sent, in base64."""
+
+    def headers(self, key: str) -> list[str]:
+        """Returns the HTTP header lines that carry the key, if it is not "", and the protocol's version."""
+
+    def body(self, request: Request, field_names: dict[str, str]) -> dict[str, Any]:
+        """Returns the JSON body; `field_names` as in Request.fill. Raises UsageError for what the API does not have."""
+
+    def Decoder(self, provider: str, model: str) -> Decoder:
+        """Returns a new decoder of one answer; the names go into its Start event."""
+
+
+def dialect(api: str) -> Dialect:
+    """Imports the module of a dialect; `api` is one of APIS."""
+    return cast(Dialect, importlib.import_module(f".{api}", __name__))
+
+
+if TYPE_CHECKING:
+    from . import chat, messages, responses
+
+    _CHECKED: tuple[Dialect, ...] = (chat, responses, messages)

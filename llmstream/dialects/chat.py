@@ -1,7 +1,7 @@
-"""OpenAI Chat Completions, the dialect that all compatible servers share, with their quirks.
+"""OpenAI Chat Completions, the dialect of all compatible servers, with their extensions.
 
-Source: OpenAI API reference, "Chat Completions: streaming". A server's own additions are read wherever they stand;
-unknown fields and events are ignored.
+Source: OpenAI API reference, "Chat Completions: streaming". The extensions of servers are read from any server; unknown
+fields and events are ignored.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from ..core import decoder
 from ..core.decoder import as_json, items, member, number, string
 from ..core.events import Event, Finish, Reasoning, Text, ToolCall, Usage
 from ..core.request import Attachment, Request, Tool
-from ..errors import Unavailable, UsageError
+from ..errors import Unavailable
 
-PATH = "/chat/completions"
-TAKES = ("image", "pdf", "audio", "text")  # kinds of attachments, where the model has them
-LIMIT = 50_000_000  # bytes of a request's attachments as they are sent; OpenAI's
+PATH, MODELS_PATH, BASE_PATH = "/chat/completions", "/models", ""
+ATTACHMENT_KINDS = ("image", "pdf", "audio", "text")  # a model may have fewer
+MAX_ATTACHMENT_BYTES = 50_000_000  # OpenAI's limit
+UNSUPPORTED = {"cache": "only the Messages API has it; other providers cache by themselves"}
 
 REASONS = {
     "stop": "stop",
@@ -27,7 +28,7 @@ REASONS = {
     "function_call": "tool_calls",
     "content_filter": "content_filter",
     "refusal": "refusal",
-    # Gemini's own words, which its compatible endpoint lets through.
+    # Gemini's native reasons, which its compatible endpoint passes on.
     "safety": "content_filter",
     "recitation": "content_filter",
     "blocklist": "content_filter",
@@ -42,41 +43,39 @@ FAILURES = {  # finish reasons that are errors
 
 
 def headers(key: str) -> list[str]:
-    """HTTP header lines that carry the key."""
+    """Returns the HTTP header lines that carry the key."""
     return [f"Authorization: Bearer {key}"] if key else []
 
 
-def body(request: Request, fields: dict[str, str]) -> dict[str, Any]:
-    """The request's JSON, with `fields` as in Request.fill."""
-    if request.cache:
-        raise UsageError("only the Messages API has --cache: other providers cache by themselves")
+def body(request: Request, field_names: dict[str, str]) -> dict[str, Any]:
+    """Returns the JSON body; `field_names` as in Request.fill."""
+    request.refuse("Chat Completions", UNSUPPORTED)
     messages = request.turns(_part, _text)
     if request.system is not None:
         messages.insert(0, {"role": "system", "content": request.system})
-    wanted: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "model": request.model,
         "messages": messages,
         "stream": True,
         "stream_options": {"include_usage": True},
         "max_tokens": request.max_tokens,
-        "temperature": request.temperature,
         "seed": request.seed,
         "stop": list(request.stop) or None,
         "response_format": _format(request),
         "reasoning_effort": request.effort,
         "tools": [{"type": "function", "function": function(tool)} for tool in request.tools] or None,
     }
-    return request.fill(wanted, fields)
+    return request.fill(fields, field_names)
 
 
 def function(tool: Tool) -> dict[str, Any]:
-    """A tool as OpenAI's dialects write it."""
+    """Returns a tool in the format of OpenAI's two dialects."""
     shape = {"name": tool.name, "description": tool.description, "parameters": tool.parameters, "strict": tool.strict}
     return {key: value for key, value in shape.items() if value not in (None, "")}
 
 
-def described(schema: dict[str, Any]) -> dict[str, Any]:
-    """A schema as OpenAI's dialects want it, under a name and strict where it can be."""
+def named_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    """Returns a schema in the format of OpenAI's two dialects: with a name, and strict if its shape allows that."""
     from ..core import schema as schemas
 
     closed = schemas.closed(schema)
@@ -85,7 +84,7 @@ def described(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _format(request: Request) -> dict[str, Any] | None:
     if request.schema is not None:
-        return {"type": "json_schema", "json_schema": described(request.schema)}
+        return {"type": "json_schema", "json_schema": named_schema(request.schema)}
     return {"type": "json_object"} if request.json else None
 
 
@@ -105,29 +104,30 @@ def _part(file: Attachment) -> dict[str, Any]:
 
 
 class Decoder(decoder.Decoder):
-    """Reads chunks of choice 0, and the usage, which may come with the last chunk, after it or in each."""
+    """Decodes the chunks of choice 0, and the usage, which may come with the last chunk, after it or with each."""
 
     def __init__(self, provider: str, model: str) -> None:
         super().__init__(provider, model)
-        self._calls: dict[int | None, tuple[int, str]] = {}  # the server's index -> ours and the id of the last call
+        self._calls: dict[int | None, tuple[int, str]] = {}  # the server's index -> our index, and the last call's id
         self._count = 0  # of tool calls
         self._refused = False
 
     def feed(self, event: str, data: dict[str, Any]) -> list[Event]:
         events: list[Event] = []
-        if not self.started and (data.get("id") or data.get("choices")):  # Azure's first chunk is about the prompt
+        # Azure's first chunk has neither, but the results of its prompt filter.
+        if not self.started and (data.get("id") or data.get("choices")):
             events.append(self.start(data))
         self._read_usage(data)
         choices = data.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else None
         if not isinstance(choice, dict) or choice.get("index"):
             return events
-        # Perplexity repeats the message so far beside each delta; only an answer sent whole has nothing else.
+        # Perplexity repeats the text so far as `message` beside each `delta`; an answer in one piece has no delta.
         delta = choice["delta"] if "delta" in choice else choice.get("message")
         if isinstance(delta, dict):
-            begun = len(events)
+            count = len(events)
             self._read_delta(delta, events)
-            if self.finish and len(events) > begun:  # text follows, so that finish was none
+            if self.finish and len(events) > count:  # text follows an earlier finish: it was not the end
                 self.finish, self.premature = None, True
         reason = choice.get("finish_reason")
         if reason and isinstance(reason, str):
@@ -145,7 +145,7 @@ class Decoder(decoder.Decoder):
 
     def _read_delta(self, delta: dict[str, Any], events: list[Event]) -> None:
         content = delta.get("content")
-        if len(delta) == 1 and content and isinstance(content, str):  # as nearly all are: no need to look for the rest
+        if len(delta) == 1 and content and isinstance(content, str):  # a fast path for nearly all deltas
             events.append(Text(content))
             return
         reasoning = string(delta, "reasoning_content") or string(delta, "reasoning") or string(delta, "thinking")
@@ -170,10 +170,10 @@ class Decoder(decoder.Decoder):
         return ToolCall(self._index(call, bool(name)), string(call, "id"), name, arguments)
 
     def _index(self, call: dict[str, Any], named: bool) -> int:
-        """Our number of the call that a piece belongs to.
+        """Returns our index of the call that a piece belongs to.
 
-        Gemini does not number calls, and gateways to it number all of them 0: there a name begins a call, if the id
-        does not say that it is the same one.
+        Gemini does not number calls, and gateways to it number all of them 0: there a name begins another call, unless
+        its id is that of the call before.
         """
         number, id = call.get("index"), string(call, "id")
         if not isinstance(number, int):
@@ -191,24 +191,24 @@ class Decoder(decoder.Decoder):
             self.failure = Unavailable(FAILURES[word])
             return
         reason = "refusal" if self._refused else REASONS.get(word.lower(), "stop")
-        if reason == "stop" and self._count:  # Gemini says stop for tool calls
+        if reason == "stop" and self._count:  # Gemini's reason for tool calls is stop
             reason = "tool_calls"
         self.finish = Finish(reason, word)
 
     def _read_usage(self, data: dict[str, Any]) -> None:
         usage = data.get("usage") or member(data, "x_groq", "usage")
         if isinstance(usage, dict):
-            asked, said = number(usage, "prompt_tokens"), number(usage, "completion_tokens")
-            reasoned = number(usage, "completion_tokens_details", "reasoning_tokens")
-            if reasoned and number(usage, "total_tokens") == asked + said + reasoned:
-                said += reasoned  # xAI counts it apart
+            prompt, completion = number(usage, "prompt_tokens"), number(usage, "completion_tokens")
+            reasoning = number(usage, "completion_tokens_details", "reasoning_tokens")
+            if reasoning and number(usage, "total_tokens") == prompt + completion + reasoning:
+                completion += reasoning  # xAI does not count reasoning as completion
             cached = number(usage, "prompt_tokens_details", "cached_tokens") or number(usage, "prompt_cache_hit_tokens")
             written = number(usage, "prompt_tokens_details", "cache_write_tokens")
-            self.usage = Usage(asked, said, cached, reasoned, written)
+            self.usage = Usage(prompt, completion, cached, reasoning, written)
 
 
 def _parts(parts: Any) -> list[Event]:
-    """Content as a list of typed parts (Mistral's reasoning models)."""
+    """Decodes content that is a list of typed parts (Mistral's reasoning models)."""
     events: list[Event] = []
     for part in parts:
         if text := string(part, "text"):

@@ -1,4 +1,4 @@
-"""Anthropic Messages.
+"""Anthropic Messages, also the dialect of Claude in the clouds.
 
 Source: Anthropic API documentation, "Streaming messages". `message_delta` carries the stop reason and the cumulative
 usage; `message_stop` is the end mark. `ping` and unknown events are ignored.
@@ -12,19 +12,23 @@ from ..core import decoder
 from ..core.decoder import as_json, items, number, string
 from ..core.events import Event, Finish, Reasoning, Text, ToolCall, Usage
 from ..core.request import Attachment, Request, Tool
-from ..errors import UsageError
+from ..errors import UsageError, option
 
-PATH = "/v1/messages"
-TAKES = ("image", "pdf", "text")  # kinds of attachments
-LIMIT = 32_000_000  # bytes of a whole request
+PATH, MODELS_PATH, BASE_PATH = "/v1/messages", "/v1/models", "/v1"
+ATTACHMENT_KINDS = ("image", "pdf", "text")
+MAX_ATTACHMENT_BYTES = 32_000_000  # the limit of a whole request
+UNSUPPORTED = {
+    "seed": f"leave {option('seed')} out",
+    "json": f"describe the answer with {option('schema')}",
+}
 VERSION = "2023-06-01"
-MAX_TOKENS = 32000  # the field is required; every model of the current generations takes this much
-CACHED = {"type": "ephemeral"}
+MAX_TOKENS = 32000  # the default: the field is required, and every model of the current generations allows this many
+CACHE_CONTROL = {"type": "ephemeral"}
 
 EFFORTS = ("none", "low", "medium", "high", "xhigh", "max")
-# Claude's 4.5 models do not think by effort, but within a number of tokens.
+# The Claude 4.5 models have no effort, but a budget of tokens for thinking.
 BUDGETS = {"low": 2048, "medium": 8192, "high": 16384, "xhigh": 24576, "max": 31999}
-BY_BUDGET = ("claude-haiku-4-5", "claude-sonnet-4-5", "claude-opus-4-5")  # with a cloud's own words around it
+BUDGET_MODELS = ("claude-haiku-4-5", "claude-sonnet-4-5", "claude-opus-4-5")  # part of the clouds' model names too
 
 REASONS = {
     "end_turn": "stop",
@@ -38,50 +42,47 @@ REASONS = {
 
 
 def headers(key: str) -> list[str]:
-    """HTTP header lines that carry the key and the protocol's version."""
+    """Returns the HTTP header lines that carry the key and the protocol's version."""
     return [f"anthropic-version: {VERSION}"] + ([f"x-api-key: {key}"] if key else [])
 
 
-def body(request: Request, fields: dict[str, str]) -> dict[str, Any]:
-    """The request's JSON, with `fields` as in Request.fill."""
-    if request.seed is not None:
-        raise UsageError("the Messages API has no --seed: leave it out")
-    if request.json:
-        raise UsageError("the Messages API has no --json: describe the answer by --schema")
+def body(request: Request, field_names: dict[str, str]) -> dict[str, Any]:
+    """Returns the JSON body; `field_names` as in Request.fill."""
+    request.refuse("the Messages API", UNSUPPORTED)
     thinking, effort = _effort(request)
-    wanted: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "model": request.model,
         "max_tokens": request.max_tokens or MAX_TOKENS,
         "messages": request.turns(_part, _text),
         "stream": True,
         "system": request.system,
-        "temperature": request.temperature,
         "stop_sequences": list(request.stop) or None,
         "thinking": thinking,
         "output_config": _output(request, effort),
         "tools": [_tool(tool) for tool in request.tools] or None,
     }
     if request.cache:
-        _cache(request, wanted)
-    return request.fill(wanted, fields)
+        _mark_cache(request, fields)
+    return request.fill(fields, field_names)
 
 
 def _effort(request: Request) -> tuple[dict[str, Any] | None, str | None]:
-    """How to think, and the effort: models know either a budget of tokens or an effort."""
+    """Returns the fields `thinking` and `output_config.effort`: a model has either a budget of tokens or an effort."""
     effort = request.effort
     if effort is None:
         return None, None
     if effort not in EFFORTS:
-        raise UsageError(f"the Messages API has no --effort {effort}: it is one of {', '.join(EFFORTS)}")
+        raise UsageError(f"the Messages API has no {option('effort', effort)}: use one of {', '.join(EFFORTS)}")
     if effort == "none":
         return {"type": "disabled"}, None
     if request.prefill:
-        raise UsageError("a model that thinks takes no --prefill: --effort none")
-    if not any(name in request.model for name in BY_BUDGET):
+        raise UsageError(f"a model that thinks takes no {option('prefill')}: use {option('effort', 'none')}")
+    if not any(name in request.model for name in BUDGET_MODELS):
         return {"type": "adaptive"}, effort
     budget = BUDGETS[effort]
     if budget >= (request.max_tokens or MAX_TOKENS):
-        raise UsageError(f"--effort {effort} thinks for up to {budget} tokens: --max-tokens has to be more")
+        thinks = f"{option('effort', effort)} thinks for up to {budget} tokens"
+        raise UsageError(f"{thinks}: {option('max_tokens')} must be more than that")
     return {"type": "enabled", "budget_tokens": budget}, None
 
 
@@ -94,25 +95,26 @@ def _output(request: Request, effort: str | None) -> dict[str, Any] | None:
     return output or None
 
 
-def _cache(request: Request, wanted: dict[str, Any]) -> None:
-    """Marks the ends of what stays the same: tools and system prompt, the conversation so far, the attachments.
+def _mark_cache(request: Request, fields: dict[str, Any]) -> None:
+    """Marks the ends of the parts that later requests repeat: tools and system prompt, conversation, attachments.
 
-    A mark covers all before it; the API counts tools before the system prompt, and takes four marks.
+    A mark covers all before it. In the API's order tools come before the system prompt; it allows four marks.
     """
     if not (request.system or request.tools or request.attachments or (request.messages and request.prompt)):
-        raise UsageError("--cache has nothing to keep: it is for --system, --tools, --messages and --attach")
+        inputs = ", ".join(map(option, ("system", "tools", "messages", "attach")))
+        raise UsageError(f"{option('cache')} has nothing to cache: it is for {inputs}")
     if request.system:
-        wanted["system"] = [_text(request.system) | {"cache_control": CACHED}]
+        fields["system"] = [_text(request.system) | {"cache_control": CACHE_CONTROL}]
     elif request.tools:
-        wanted["tools"][-1]["cache_control"] = CACHED
+        fields["tools"][-1]["cache_control"] = CACHE_CONTROL
     if request.messages and request.prompt:
-        last = wanted["messages"][len(request.messages) - 1]
-        last["content"] = [_text(last["content"]) | {"cache_control": CACHED}]
+        last = fields["messages"][len(request.messages) - 1]
+        last["content"] = [_text(last["content"]) | {"cache_control": CACHE_CONTROL}]
     if request.attachments:
         turn = next(
-            turn for turn in wanted["messages"] if isinstance(turn["content"], list) and len(turn["content"]) > 1
+            turn for turn in fields["messages"] if isinstance(turn["content"], list) and len(turn["content"]) > 1
         )
-        turn["content"][-2]["cache_control"] = CACHED
+        turn["content"][-2]["cache_control"] = CACHE_CONTROL
 
 
 def _tool(tool: Tool) -> dict[str, Any]:
@@ -140,12 +142,12 @@ def _part(file: Attachment) -> dict[str, Any]:
 
 
 class Decoder(decoder.Decoder):
-    """Reads text, thinking and tool-input deltas of all content blocks."""
+    """Decodes the text, thinking and tool-input deltas of all content blocks."""
 
     def __init__(self, provider: str, model: str) -> None:
         super().__init__(provider, model)
-        self._calls: dict[int, int] = {}  # content block of a tool call -> our index
-        self._counts: dict[str, Any] = {}  # usage, as far as told
+        self._calls: dict[int, int] = {}  # the content block's index of a tool call -> our index
+        self._counts: dict[str, Any] = {}  # the usage so far
 
     def feed(self, event: str, data: dict[str, Any]) -> list[Event]:
         kind = string(data, "type") or event
@@ -200,7 +202,7 @@ class Decoder(decoder.Decoder):
         return []
 
     def _read_usage(self, data: Any) -> None:
-        """Usage is cumulative and partial: a later record replaces the fields that it has."""
+        """Updates the usage, which is cumulative and partial: a later record replaces the fields that it has."""
         usage = data.get("usage") if isinstance(data, dict) else None
         if not isinstance(usage, dict):
             return

@@ -12,13 +12,18 @@ from ..core import decoder, provider_errors
 from ..core.decoder import items, member, number, string
 from ..core.events import Event, Finish, Reasoning, Text, ToolCall, Usage
 from ..core.request import Attachment, Request
-from ..errors import Refused, UsageError
-from . import chat
+from ..errors import Refused, option
+from . import CHAT, chat
 
-PATH = "/responses"
-TAKES = ("image", "pdf", "text")  # kinds of attachments
-LIMIT = 50_000_000  # bytes of a request's attachments as they are sent
-headers = chat.headers  # the same key, the same way
+PATH, MODELS_PATH, BASE_PATH = "/responses", "/models", ""
+ATTACHMENT_KINDS = ("image", "pdf", "text")
+MAX_ATTACHMENT_BYTES = 50_000_000
+UNSUPPORTED = {
+    "seed": f"use {option('api', CHAT)}",
+    "stop": f"use {option('api', CHAT)}",
+    "cache": "only the Messages API has it; OpenAI caches by itself",
+}
+headers = chat.headers
 
 INCOMPLETE = {"max_output_tokens": "length", "max_messages": "length", "content_filter": "content_filter"}
 TEXT = frozenset(("response.output_text.delta", "response.refusal.delta"))
@@ -26,35 +31,31 @@ REASONING = frozenset(("response.reasoning_summary_text.delta", "response.reason
 ENDS = frozenset(("response.completed", "response.incomplete"))
 
 
-def body(request: Request, fields: dict[str, str]) -> dict[str, Any]:
-    """The request's JSON, with `fields` as in Request.fill."""
-    if request.seed is not None or request.stop:
-        raise UsageError("the Responses API has neither --seed nor --stop: add --api chat")
-    if request.cache:
-        raise UsageError("only the Messages API has --cache: OpenAI caches by itself")
+def body(request: Request, field_names: dict[str, str]) -> dict[str, Any]:
+    """Returns the JSON body; `field_names` as in Request.fill."""
+    request.refuse("the Responses API", UNSUPPORTED)
     plain = not (request.messages or request.attachments)
-    wanted: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "model": request.model,
         "input": request.prompt if plain else request.turns(_part, _text),
         "stream": True,
         "instructions": request.system,
         "max_output_tokens": request.max_tokens,
-        "temperature": request.temperature,
         "text": _format(request),
         "reasoning": {"effort": request.effort} if request.effort else None,
         "tools": [
-            # Without a word this API is strict, and refuses schemas that are not.
+            # This API is strict by default, and then refuses schemas that its strict mode does not support.
             {"type": "function", **chat.function(tool), "strict": bool(tool.strict)}
             for tool in request.tools
         ]
         or None,
     }
-    return request.fill(wanted, fields)
+    return request.fill(fields, field_names)
 
 
 def _format(request: Request) -> dict[str, Any] | None:
     if request.schema is not None:
-        return {"format": {"type": "json_schema", **chat.described(request.schema)}}
+        return {"format": {"type": "json_schema", **chat.named_schema(request.schema)}}
     return {"format": {"type": "json_object"}} if request.json else None
 
 
@@ -71,7 +72,7 @@ def _part(file: Attachment) -> dict[str, Any]:
 
 
 class Decoder(decoder.Decoder):
-    """Reads the text, reasoning and function-call deltas of all output items."""
+    """Decodes the text, reasoning and function-call deltas of all output items."""
 
     def __init__(self, provider: str, model: str) -> None:
         super().__init__(provider, model)
@@ -83,7 +84,7 @@ class Decoder(decoder.Decoder):
         kind = string(data, "type") or event
         sequence = data.get("sequence_number")
         if isinstance(sequence, int):
-            if 0 < sequence <= self.position:  # replayed; bridges that do not number send 0 or -1
+            if 0 < sequence <= self.position:  # a repeated event; bridges that do not number events send 0 or -1
                 return []
             self.position = sequence
         if kind in TEXT:
@@ -117,7 +118,7 @@ class Decoder(decoder.Decoder):
         return events
 
     def _begin(self, item: dict[str, Any], output_index: object) -> ToolCall:
-        """A function call's first piece."""
+        """Returns the first piece of a function call, and assigns its index."""
         index = self._count
         self._count += 1
         for key in (output_index, item.get("id"), item.get("call_id")):
@@ -126,7 +127,7 @@ class Decoder(decoder.Decoder):
         return ToolCall(index, string(item, "call_id"), string(item, "name"), string(item, "arguments"))
 
     def _index(self, data: dict[str, Any]) -> int:
-        """Our number of the call that a piece belongs to. llama.cpp sends no output_index, but the item's id."""
+        """Returns our index of the call that a piece belongs to. llama.cpp sends the item's id, but no output_index."""
         for key in (data.get("output_index"), data.get("item_id")):
             if isinstance(key, int | str) and key in self._calls:
                 return self._calls[key]
@@ -147,12 +148,13 @@ class Decoder(decoder.Decoder):
             self.finish = self._reason(kind, response)
             self.over = True
         elif kind in ("response.failed", "response.cancelled"):
-            fault = provider_errors.in_event({"error": member(response, "error") or kind}, "")
-            self.failure = fault or Refused(kind)
+            error = provider_errors.in_event({"error": member(response, "error") or kind}, "")
+            self.failure = error or Refused(kind)
         return events
 
     def _reason(self, kind: str, response: dict[str, Any]) -> Finish:
-        if kind == "response.incomplete" or response.get("status") == "incomplete":  # some only say so there
+        # Some servers send response.completed also for an answer that is incomplete.
+        if kind == "response.incomplete" or response.get("status") == "incomplete":
             word = string(response, "incomplete_details", "reason")
             return Finish(INCOMPLETE.get(word, "length"), word or "incomplete")
         if self._refused:

@@ -36,8 +36,7 @@ class Target(NamedTuple):
 
     def body(self, request: Request) -> dict[str, Any]:
         """Returns the JSON body of a request, with the field names of this provider's servers."""
-        body: dict[str, Any] = dialect(self.api).body(request, self.row.field_names)
-        return body
+        return dialect(self.api).body(request, self.row.field_names)
 
     def headers(self) -> list[str]:
         """Returns the HTTP header lines: the key, where no SDK adds it, and the user's, which replace ours."""
@@ -59,8 +58,7 @@ class Target(NamedTuple):
             return []
         if self.row.key_header and self.key:
             return [f"{self.row.key_header}: {self.key}"]
-        lines: list[str] = dialect(self.api).headers(self.key)
-        return lines
+        return dialect(self.api).headers(self.key)
 
 
 def shown(url: str) -> str:
@@ -161,15 +159,15 @@ def reach(
 
 
 def endpoint(base_url: str, api: str) -> str:
-    """Returns the URL of a dialect's endpoint. Either the base URL or the dialect's path has the /v1, or both."""
-    path: str = dialect(api).PATH
-    return (base_url.removesuffix("/v1") if path.startswith("/v1/") else base_url) + path
+    """Returns the URL of a dialect's endpoint."""
+    module = dialect(api)
+    return base_url.removesuffix(module.BASE_PATH) + module.PATH
 
 
 def list_url(target: Target) -> str:
     """Returns the URL of the list of a provider's models."""
-    path: str = dialect(target.api).PATH
-    return target.url.removesuffix(path) + ("/v1/models" if path.startswith("/v1/") else "/models")
+    module = dialect(target.api)
+    return target.url.removesuffix(module.PATH) + module.MODELS_PATH
 
 
 def _field_name(line: str) -> str:

@@ -51,8 +51,8 @@ def load(command: str, sources: tuple[str, ...], target: Target) -> tuple[Attach
     Raises UsageError for a file that cannot be read, that the target does not accept, or that is too large for it.
     """
     module = dialect(target.api)
-    takes: tuple[str, ...] = ("text",) if target.row.text_only else module.TAKES
-    limit: int = module.LIMIT
+    takes: tuple[str, ...] = ("text",) if target.row.text_only else module.ATTACHMENT_KINDS
+    limit = module.MAX_ATTACHMENT_BYTES
     files = tuple(_load(command, source, takes, limit, target) for source in sources)
     size = sum(len(file.data) for file in files)
     if size > limit:

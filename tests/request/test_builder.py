@@ -44,7 +44,7 @@ REFUSED = [  # options, model, what the line says
     (["--schema", ""], "openai/m", "the schema is empty"),
     (["--schema", "[]"], "openai/m", "the schema is wrong at $: not an object"),
     (["--schema", "a", "--schema-multi", "a"], "openai/m", "leave one out"),
-    (["--json"], "anthropic/m", "the Messages API has no --json: describe the answer by --schema"),
+    (["--json"], "anthropic/m", "the Messages API has no --json: describe the answer with --schema"),
     (["--json", "--prefill", "{"], "llamacpp/m", "--prefill and a schema exclude each other"),
     (["--schema", "a", "--api", "messages"], "llamacpp/m", "llamacpp does not obey a schema in messages"),
     (["--schema", "a", "--api", "responses"], "local", "local does not obey a schema in responses"),
@@ -73,7 +73,7 @@ REFUSED = [  # options, model, what the line says
     (["--prefill", "x"], "anthropic/claude-sonnet-5-5", "anthropic/claude-sonnet-5-5 takes no --prefill"),
     (["--prefill", "x "], "anthropic/claude-sonnet-4-5", "no --prefill that ends with a blank"),
     (["--prefill", "x", "--effort", "low"], "anthropic/claude-sonnet-4-5", "a model that thinks takes no --prefill"),
-    (["--effort", "minimal"], "anthropic/m", "the Messages API has no --effort minimal: it is one of none, low,"),
+    (["--effort", "minimal"], "anthropic/m", "the Messages API has no --effort minimal: use one of none, low,"),
     (["--effort", "high", "--max-tokens", "9"], "anthropic/claude-opus-4-5", "high thinks for up to 16384 tokens"),
     (["--tools", "none.json", "--events"], "openai/m", "cannot read none.json"),
     (["--tools", "nan.json", "--events"], "openai/m", "nan.json is not JSON: JSON has no NaN"),
@@ -83,8 +83,8 @@ REFUSED = [  # options, model, what the line says
     (["--tools", "bad-schema.json", "--events"], "openai/m", "bad-schema.json, tool 1: the schema is wrong at $.type"),
     (["--tools", "twice.json", "--events"], "openai/m", "twice.json has the tool a twice"),
     (["--tools", "twice.json"], "openai/m", "--tools needs --events"),
-    (["--cache", "-s", "x"], "openai/m", "only the Messages API has --cache"),
-    (["--cache"], "anthropic/m", "--cache has nothing to keep"),
+    (["--cache", "-s", "x"], "openai/m", "no --cache: only the Messages API has it"),
+    (["--cache"], "anthropic/m", "--cache has nothing to cache"),
 ]  # fmt: skip
 
 
