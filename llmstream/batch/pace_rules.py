@@ -128,18 +128,17 @@ class Pause(Rule):
         return self._pause_until, "the provider refuses requests"
 
     def answered(self, request: InFlight, now: float, status: int, headers: Mapping[str, str], wall: float) -> None:
-        if status < 400:
-            if request.sent_at >= self._last_refusal:
-                self._consecutive = 0
-        elif (seconds := retry_after(headers, wall) if status in REFUSALS else None) is not None:
-            if seconds > self._max_wait:
-                reason = (
-                    f"the provider asks to wait {format_wait(seconds)}: more than {option('max_retry_wait')} allows"
-                )
-                self._closed_until, self._closed_reason = now + seconds, reason
-            if now + seconds > self._wait_until:
-                self.halted_s += now + seconds - max(now, self._wait_until)
-                self._wait_until = now + seconds
+        if status < 400 and request.sent_at >= self._last_refusal:
+            self._consecutive = 0
+        if status not in REFUSALS or (seconds := retry_after(headers, wall)) is None:
+            return
+        if seconds > self._max_wait:
+            self._closed_until = now + seconds
+            wait, limit = format_wait(seconds), option("max_retry_wait")
+            self._closed_reason = f"the provider asks to wait {wait}: more than {limit} allows"
+        if now + seconds > self._wait_until:
+            self.halted_s += now + seconds - max(now, self._wait_until)
+            self._wait_until = now + seconds
 
     def refused(self, request: InFlight, now: float, overload: bool) -> None:
         self._consecutive += 1
@@ -203,11 +202,11 @@ class Spacing(Rule):
 
 
 class Remainder(NamedTuple):
-    """What a response's headers said was left of a quota."""
+    """The rest of a quota, from the headers of a response."""
 
     left: float
     reset_at: float
-    request: InFlight  # whose response said so
+    request: InFlight  # whose response had the headers
     limit: float | None  # the whole quota
 
 

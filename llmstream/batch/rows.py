@@ -1,4 +1,4 @@
-"""Turns records into prompts with their own options.
+"""Turns records into prompts, each with the options in its record.
 
 A record comes from anywhere: an error in it is reported with its line, and concerns no other record. It names no
 files: a `system` that begins with @ is text, and a `schema` is JSON or the short notation.
