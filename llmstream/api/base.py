@@ -49,7 +49,7 @@ def prepare(prompt: str, options: Mapping[str, Any], config: Config | None = Non
         raise TypeError(f"prompt must be a str, not {type(prompt).__name__}")
     callbacks = {name: values.pop(name, None) for name in CALLBACKS}
     until = values.pop("until", {})
-    conditions, mode = from_mapping(until, "until: ")
+    conditions, mode = from_mapping(until)
     if any(until.values()) and not conditions:
         raise UsageError(f"until: {next(iter(until))} needs a condition, for example regex")
     config = config or config_file.read(os.environ)

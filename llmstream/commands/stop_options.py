@@ -52,7 +52,10 @@ def take(params: dict[str, Any], prefix: str = "") -> tuple[list[Condition], str
     Raises UsageError for a value that is no condition, and for two modes.
     """
     values = {name: params.pop(f"{prefix}{name}".replace("-", "_")) for name in conditions.KINDS}
-    return conditions.from_mapping(values, f"--{prefix}")
+    try:
+        return conditions.from_mapping(values)
+    except UsageError as error:
+        raise UsageError(conditions.with_prefix(error.message, prefix)) from None
 
 
 def stops(params: dict[str, Any], prefix: str) -> Stops | None:

@@ -158,7 +158,7 @@ def _until(until: Any, settings: Settings) -> dict[str, Any] | None:
     values: dict[str, Any] = until.model_dump(by_alias=True, exclude_none=True)
     if values.get("regex") and not settings.allow_regex:
         raise UsageError("until: regex is not allowed here: start the server with --allow-regex")
-    conditions, _ = from_mapping(values, "until: ")  # an error before the generation starts
+    conditions, _ = from_mapping(values)  # an error before the generation starts
     if any(values.values()) and not conditions:
         raise UsageError(f"until: {next(iter(values))} needs a condition, for example regex")
     return values if conditions else None

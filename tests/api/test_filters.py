@@ -361,7 +361,7 @@ def test_a_text_is_one_chunk_and_other_types_are_refused():
         (lambda c: llmstream.follow(c, "$["), "not a JSONPath"),
         (lambda c: llmstream.code(c, count=0), "count must be at least 1"),
         (llmstream.until, "no condition: pass one, for example lines=1"),
-        (lambda c: llmstream.until(c, line=1), "no such condition: line: did you mean lines?"),
+        (lambda c: llmstream.until(c, line=1), "no such stop condition: line: did you mean lines?"),
         (lambda c: llmstream.until(c, lines=1, idle=3.0), "seconds and idle do not work over a source that blocks"),
     ],
 )

@@ -170,7 +170,7 @@ def test_a_schema_and_tools_are_values():
         ("Hi", {"model": "bedrock/m", "api_key": "k"}, UsageError, "the SDK of bedrock finds key and address"),
         ("Hi", {"model": "replay:x", "api_key": "k"}, UsageError, "replay takes neither api_key nor base_url"),
         ("Hi", {"model": "ollama/m", "messages": "-"}, UsageError, "stdin belongs to the program"),
-        ("Hi", {"model": "ollama/m", "until": {"line": 1}}, UsageError, "no such condition: until: line"),
+        ("Hi", {"model": "ollama/m", "until": {"line": 1}}, UsageError, "no such stop condition: line"),
         ("Hi", {"model": "ollama/m", "sytem": "x"}, TypeError, "there is no option 'sytem': did you mean 'system'?"),
         (b"Hi", {"model": "ollama/m"}, TypeError, "prompt must be a str, not bytes"),
     ],

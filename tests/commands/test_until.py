@@ -50,7 +50,7 @@ def test_output_and_status(invoke, args, input, output, status):
         ([], b"no condition: say until when"),
         (["-e", "(a"], b"'(a' is not a valid regular expression: missing ), unterminated subpattern at character 1"),
         (["-e", "a*"], b"'a*' matches the empty text"),
-        (["-F", ""], b"the empty text is everywhere"),
+        (["-F", ""], b"the empty text matches everywhere"),
         (["-F", "a", "-x", "-o"], b"--exclusive and --only exclude each other"),
         (["-F", "a", "-x", "-q"], b"-q leaves nothing to print"),
         (["--lines", "0"], b"see llmstream until --help"),

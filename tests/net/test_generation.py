@@ -29,7 +29,7 @@ def texts(generation) -> str:
 
 
 def stops(mode: str = "", **conditions: object) -> Stops:
-    made, mode = from_mapping({**conditions, **({mode: True} if mode else {})}, "")
+    made, mode = from_mapping({**conditions, **({mode: True} if mode else {})})
     return Stops(made, mode)
 
 

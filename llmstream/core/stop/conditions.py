@@ -1,7 +1,7 @@
-"""The options by which stop conditions are asked for.
+"""The table of stop conditions, and the conditions built from options.
 
-One class a condition, and one row an option: `until`, and under longer names every command that generates, take their
-options from these rows; `from_mapping` takes them by name, from Python or JSON.
+A condition has one class and one row. `until` and, under longer names, every command that generates take their options
+from these rows; `from_mapping` takes them by name, from Python or JSON.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypedDict
 
-from ...errors import UsageError, nearest
+from ...errors import UsageError, nearest, option, spell
 from .condition import EXCLUSIVE, INCLUSIVE, ONLY, Condition
 from .counts import Bytes, Characters, Fixed, Idle, Lines, Timed, Words
 
@@ -18,7 +18,7 @@ WINDOW = 64 * 1024
 
 
 class Settings(NamedTuple):
-    """What the conditions have in common."""
+    """The settings that all conditions share."""
 
     times: int = 1  # which match counts
     ignore_case: bool = False
@@ -26,7 +26,7 @@ class Settings(NamedTuple):
 
 
 class ConditionOption(NamedTuple):
-    """A row. `kind` is the type of the option's value: str, int (at least 1), float (above 0), bool for none."""
+    """The row of a condition. `kind` is its value's type: str, int (at least 1), float (above 0), bool for a flag."""
 
     name: str
     short: str
@@ -54,13 +54,13 @@ def _fixed(text: str, settings: Settings) -> Condition:
     return _regex(re.escape(text), settings) if settings.ignore_case and text else Fixed(text, settings.times)
 
 
-def _code_block(wanted: bool, settings: Settings) -> Condition:
+def _code_block(flag: bool, settings: Settings) -> Condition:
     from .code_block import CodeBlock
 
     return CodeBlock(settings.times)
 
 
-def _json(wanted: bool, settings: Settings) -> Condition:
+def _json(flag: bool, settings: Settings) -> Condition:
     from .json_value import JsonValue
 
     return JsonValue(settings.times)
@@ -82,7 +82,7 @@ MODES = (EXCLUSIVE, ONLY)
 
 
 class Setting(NamedTuple):
-    """A row of what the conditions have in common. `default` is what it is when it is not set."""
+    """The row of a setting that all conditions share."""
 
     name: str
     short: str
@@ -102,7 +102,7 @@ SETTINGS = (
 
 
 class UntilOptions(TypedDict, total=False):
-    """The options by name. None is as good as left out, and so is False."""
+    """The options by name. None and False mean that an option is not set."""
 
     regex: str | list[str] | None
     fixed: str | list[str] | None
@@ -122,37 +122,46 @@ class UntilOptions(TypedDict, total=False):
 
 
 KINDS: dict[str, type] = {row.name.replace("-", "_"): row.kind for row in (*CONDITIONS, *SETTINGS)}
-WORDS = {str: "text", int: "a whole number above 0", float: "a number of seconds above 0", bool: "true or false"}
+KIND_WORDS = {str: "text", int: "an integer of at least 1", float: "a number of seconds above 0", bool: "true or false"}
 
 
-def from_mapping(until: Mapping[str, object] | UntilOptions, prefix: str = "") -> tuple[list[Condition], str]:
-    """The conditions, in the order of the table, and the mode; no conditions where none is asked for.
+def from_mapping(until: Mapping[str, object] | UntilOptions) -> tuple[list[Condition], str]:
+    """Builds the conditions, in the order of the table, and returns them with the output mode.
 
-    `prefix` is what stands before a name in messages. Raises UsageError for an unknown name, for a value that is none
-    of its kind or no condition, and for two modes.
+    `until` has the options by name; without a condition among them the list is empty. Raises UsageError for an unknown
+    name, an invalid value, and two output modes.
     """
-    given: dict[str, Any] = {}
+    options: dict[str, Sequence[Any]] = {}
     for name, value in until.items():
         kind = KINDS.get(name)
         if kind is None:
             near = nearest(name, KINDS)
-            hint = f"did you mean {prefix}{near}?" if near else f"there are {', '.join(KINDS)}"
-            raise UsageError(f"no such condition: {prefix}{name}: {hint}")
+            hint = f"did you mean {option(near)}?" if near else f"there are {', '.join(KINDS)}"
+            raise UsageError(f"no such stop condition: {option(name)}: {hint}")
         values = _values(value, kind)
         if values is None:
-            raise UsageError(f"{prefix}{name} is to be {WORDS[kind]}, not {str(value)[:60]!r}")
-        given[name] = values
-    times, ignore_case, window = (next(iter(given.get(name, ())), None) for name in ("count", "ignore_case", "window"))
+            raise UsageError(f"{option(name)} must be {KIND_WORDS[kind]}, not {str(value)[:60]!r}")
+        options[name] = values
+    times, ignore_case, window = (
+        next(iter(options.get(name, ())), None) for name in ("count", "ignore_case", "window")
+    )
     settings = Settings(times or 1, bool(ignore_case), window or WINDOW)
-    modes = [mode for mode in MODES if given.get(mode)]
+    modes = [mode for mode in MODES if options.get(mode)]
     if len(modes) > 1:
-        raise UsageError(f"{prefix}exclusive and {prefix}only exclude each other: choose one")
-    made = [row.make(value, settings) for row in CONDITIONS for value in given.get(row.name.replace("-", "_"), ())]
-    return made, modes[0] if modes else INCLUSIVE
+        raise UsageError(f"{option(EXCLUSIVE)} and {option(ONLY)} exclude each other: choose one")
+    conditions = [
+        row.make(value, settings) for row in CONDITIONS for value in options.get(row.name.replace("-", "_"), ())
+    ]
+    return conditions, modes[0] if modes else INCLUSIVE
+
+
+def with_prefix(message: str, prefix: str) -> str:
+    """Renames the options marked in a message for a command whose names for them begin with `prefix`."""
+    return spell(message, lambda name, value: option(f"{prefix}{name}", value))
 
 
 def _values(value: Any, kind: type) -> Sequence[Any] | None:
-    """What is asked for, none or more; None where the value is not of its kind."""
+    """Returns the values of an option, () where it is not set; None where the value is not of its kind."""
     if value is None or value is False:
         return ()
     if kind is str:

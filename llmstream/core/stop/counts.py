@@ -33,7 +33,7 @@ class Fixed(_Simple):
     def __init__(self, wanted: str, count: int) -> None:
         super().__init__()
         if not wanted:
-            raise UsageError("the empty text is everywhere: name one to wait for")
+            raise UsageError("the empty text matches everywhere: give a text to wait for")
         self._wanted, self._left = wanted, count
         self._tail = ""  # where an occurrence may have begun: shorter than `wanted`
 

@@ -1,4 +1,4 @@
-"""The events of a generation up to the first condition that its text meets."""
+"""A generation's events, up to the first condition that its text meets."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from collections.abc import Sequence
 
 from ..events import Event, Finish, Text, Usage
 from .condition import Condition
+from .conditions import with_prefix
 from .until import Until
 
 
 class Stops:
-    """Events in, events out. After `met` is true nothing more is wanted; `early` says that more might have come."""
+    """Filters events. Once `met` is true the rest is not needed; `early` says that more might have come."""
 
     def __init__(self, conditions: Sequence[Condition], mode: str) -> None:
         self._copy = Until(conditions, mode)
         self.early = False
 
     def begin(self, now: float) -> None:
-        """The request goes out."""
+        """Starts the clocks: the request goes out."""
         self._copy.begin(now)
 
     @property
@@ -26,14 +27,15 @@ class Stops:
 
     @property
     def notes(self) -> list[str]:
-        return self._copy.notes
+        """Returns the notes of the conditions, with the options as a command that generates names them."""
+        return [with_prefix(note, "until_") for note in self._copy.notes]
 
     def deadline(self) -> float | None:
-        """When `feed` wants to be called, if with no events."""
+        """Returns the time at which `feed` must be called, if with no events; None for never."""
         return self._copy.deadline()
 
     def feed(self, events: list[Event], now: float) -> list[Event]:
-        """What is now certain."""
+        """Returns the events that are now certain."""
         copy, out = self._copy, list[Event]()
         for event in events:
             if isinstance(event, Text):
@@ -54,11 +56,11 @@ class Stops:
         return out
 
     def close(self) -> list[Event]:
-        """What is left at the end of the answer, whole or cut."""
+        """Returns the rest at the end of the answer, whole or cut."""
         return _text(self._copy.close())
 
 
 def _text(data: bytes) -> list[Event]:
-    """Of a character that a number of bytes has cut, nothing is left."""
+    """Decodes data; drops the part of a character that a limit in bytes has cut."""
     text = data.decode("utf-8", "ignore")
     return [Text(text)] if text else []
