@@ -214,7 +214,7 @@ def test_every_variable_that_is_read_is_in_the_overview():
 def test_the_embedded_model_is_among_the_files():
     model = docs.page("llmstream").items("FILES")[1]
     assert model.words == ["Pa", f"~/.cache/llmstream/{embedded.MODEL}"]
-    assert f"{embedded.SIZE // 1_000_000} MB" in model.text()
+    assert f"{embedded.SIZE_BYTES // 1_000_000} MB" in model.text()
 
 
 def test_the_configuration_is_among_the_files():

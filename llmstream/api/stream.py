@@ -103,7 +103,7 @@ class Stream(BaseStream):
         if self._pooled is None and not self._closing and not self._ended:
             self._start()
         elif self._generation and not self._queue:
-            self._generation.caught_up()
+            self._generation.restart_stall_clock()
         while self._advance() is None:
             assert self._pooled
             self._pooled.loop.wait()

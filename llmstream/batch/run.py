@@ -143,7 +143,7 @@ class Run:
         self.output.flush()
         if self._loop.now() - before > SLOW_WRITE_S:
             for job in self._jobs:
-                job.generation.caught_up()
+                job.generation.restart_stall_clock()
 
     # Starting requests.
 
@@ -217,7 +217,7 @@ class Run:
                 stops=options.stops(),
                 resume=options.resume(target),
                 wake=wake,
-                later=partial(self._schedule_retry, job),
+                on_retry=partial(self._schedule_retry, job),
             )
             job.in_flight = self._pace(job).sent(self._loop.now(), job.tokens)
             self._jobs.add(job)

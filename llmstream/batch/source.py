@@ -8,7 +8,7 @@ from collections import deque
 
 from .. import stdio
 from ..errors import Error, UsageError
-from ..net.loop import READ, Watching
+from ..net.loop import READ, EventLoop
 from .record_splitter import RecordSplitter
 from .rows import Row, Rows
 
@@ -20,7 +20,7 @@ class Source:
     before the end; the rows before it come first.
     """
 
-    def __init__(self, loop: Watching, splitter: RecordSplitter, rows: Rows, fd: int = stdio.STDIN) -> None:
+    def __init__(self, loop: EventLoop, splitter: RecordSplitter, rows: Rows, fd: int = stdio.STDIN) -> None:
         self._loop, self._splitter, self._rows, self._fd = loop, splitter, rows, fd
         self._records: deque[bytes] = deque()
         self._watched = False

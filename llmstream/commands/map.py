@@ -186,7 +186,7 @@ def _explain_silence(loop: Loop, source: Source) -> None:
         if not source.has_read:
             stdio.note(NAME, "waiting for prompts on stdin")
 
-    loop.at(loop.now() + SILENCE_S, explain)
+    loop.call_at(loop.now() + SILENCE_S, explain)
 
 
 def _run(run: Run, totals: Totals, quiet: bool, usage: bool) -> None:

@@ -1,7 +1,7 @@
-"""asyncio's loop, or uvloop's, as the one that transports and generations wait in; and what its streams share.
+"""Makes asyncio's loop, or uvloop's, an EventLoop, and keeps the routes that its streams share.
 
-Nothing here keeps a loop alive: it is referred to weakly, what is watched is dropped with it, and a call that comes
-after it was closed does nothing. So a program may drop loop and streams in any order.
+Nothing here keeps a loop alive: references to it are weak, its watches go with it, and calls after it was closed do
+nothing. So a program may drop loop and streams in any order.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from .transports import Routes
 
 
 class _Alarm:
-    """A call that is never early: uvloop counts whole milliseconds, and libcurl sets a time that it was given once."""
+    """An alarm that never rings early: uvloop rounds to milliseconds, and libcurl does not repeat a time-out."""
 
-    __slots__ = ("_due", "_handle", "_loop", "_when")
+    __slots__ = ("_callback", "_handle", "_loop", "_when")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, when: float, due: Callable[[], object]) -> None:
-        self._loop, self._when, self._due = loop, when, due
+    def __init__(self, loop: asyncio.AbstractEventLoop, when: float, callback: Callable[[], object]) -> None:
+        self._loop, self._when, self._callback = loop, when, callback
         self._handle: asyncio.TimerHandle | None = None
         self._set()
 
@@ -34,7 +34,7 @@ class _Alarm:
         if time.monotonic() < self._when:
             self._set()
         else:
-            self._due()
+            self._callback()
 
     def cancel(self) -> None:
         if self._handle:
@@ -42,21 +42,21 @@ class _Alarm:
             self._handle = None
 
 
-class _Never:
-    """The alarm of a loop that is closed."""
+class _NoAlarm:
+    """The alarm of a closed loop, which never rings."""
 
     def cancel(self) -> None:
         pass
 
 
 class AsyncLoop:
-    """The Watching of an asyncio loop; to be called in its thread only."""
+    """An asyncio loop as an EventLoop; to be used in its thread only."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = weakref.ref(loop)
         self._masks: dict[int, int] = {}
 
-    def _open(self) -> asyncio.AbstractEventLoop | None:
+    def _open_loop(self) -> asyncio.AbstractEventLoop | None:
         loop = self._loop()
         return None if loop is None or loop.is_closed() else loop
 
@@ -64,8 +64,8 @@ class AsyncLoop:
         return time.monotonic()
 
     def watch(self, fd: int, mask: int, ready: Callable[[int], object]) -> None:
-        """A descriptor that is broken is ready for all that it is watched for, as asyncio has it."""
-        if (loop := self._open()) is None:
+        """As EventLoop has it; asyncio reports a broken descriptor as ready for all that it is watched for."""
+        if (loop := self._open_loop()) is None:
             return
         before = self._masks.get(fd, 0)
         self._masks[fd] = mask
@@ -80,35 +80,35 @@ class AsyncLoop:
 
     def unwatch(self, fd: int) -> None:
         mask = self._masks.pop(fd, 0)
-        if (loop := self._open()) is None:
+        if (loop := self._open_loop()) is None:
             return
         if mask & READ:
             loop.remove_reader(fd)
         if mask & WRITE:
             loop.remove_writer(fd)
 
-    def at(self, when: float, due: Callable[[], object]) -> Alarm:
-        loop = self._open()
-        return _Never() if loop is None else _Alarm(loop, when, due)
+    def call_at(self, when: float, callback: Callable[[], object]) -> Alarm:
+        loop = self._open_loop()
+        return _NoAlarm() if loop is None else _Alarm(loop, when, callback)
 
 
 _shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Routes] = weakref.WeakKeyDictionary()
 
 
 async def routes(loop: asyncio.AbstractEventLoop) -> Routes:
-    """The routes that all streams of the running loop share, so that they use connections again."""
-    if (found := _shared.get(loop)) is None:
-        found = _shared[loop] = Routes(AsyncLoop(loop), jobs=1)
-        close = weakref.finalize(loop, found.close)
+    """Returns the routes that all streams of the running loop share, to reuse connections."""
+    if (shared := _shared.get(loop)) is None:
+        shared = _shared[loop] = Routes(AsyncLoop(loop), jobs=1)
+        close = weakref.finalize(loop, shared.close)
         close.atexit = False
         if hasattr(loop, "__dict__"):
-            loop.__dict__["_llmstream"] = end = _at_shutdown(close)  # nothing else may hold it: it holds the loop
+            loop.__dict__["_llmstream"] = end = _at_shutdown(close)  # no other reference: it holds the loop
             await anext(end)
-    return found
+    return shared
 
 
 async def _at_shutdown(close: Callable[[], object]) -> AsyncGenerator[None]:
-    """asyncio.run ends the generators of its loop, and so tells of the end."""
+    """Closes the routes when asyncio.run ends its loop, since it ends the loop's generators first."""
     try:
         yield
     finally:

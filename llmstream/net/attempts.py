@@ -1,4 +1,4 @@
-"""What a generation asks for, and asks for again: the request, redirects, retries, and the rest of a cut answer."""
+"""The requests of one generation: the first, redirects, retries, and requests for the rest of an answer."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 
 class NextAttempt(NamedTuple):
-    """Another request: what, when, and the user's word of it, "" where it is not worth one."""
+    """The next request, when to send it, and a note for the user ("": no note)."""
 
-    ask: HttpRequest
-    when: float
+    request: HttpRequest
+    at: float
     note: str
 
 
 class Attempts:
-    """The requests of one generation. Times are seconds of the transport's clock."""
+    """Builds the requests of one generation. Times are seconds of the transport's clock."""
 
     def __init__(
         self, target: Target, request: Request, timeouts: Timeouts, policy: RetryPolicy, resume: Resume | None = None
@@ -42,84 +42,79 @@ class Attempts:
         self._dialect = dialect(target.api)
         self._body: dict[str, Any] = target.body(request)
         self._resume = resume
-        self._continued = False
+        self.resumed = False  # whether the response is the rest of an answer
         if resume:
             resume.prepare(self._body)
             self._body.update(request.extra)
         self._redirects = Redirects(target.url, same_origin=True)
 
-    def ask(self) -> HttpRequest:
-        """The request."""
-        more = self._resume.headers if self._resume else []
-        return HttpRequest("POST", self._redirects.url, [*self._target.headers(), *more], self._body)
+    def request(self) -> HttpRequest:
+        """Returns the request for the whole answer."""
+        further = self._resume.headers if self._resume else []
+        return HttpRequest("POST", self._redirects.url, [*self._target.headers(), *further], self._body)
 
-    def exchange(self, timing: Timing, begun: float) -> Exchange:
-        """What reads the answer to a request that goes out at `begun`."""
+    def exchange(self, timing: Timing, start: float) -> Exchange:
+        """Returns an exchange that reads the response to a request sent at `start`."""
         decoder = self._dialect.Decoder(self._target.provider, self._target.model)
-        return Exchange(decoder, self._timeouts, timing, begun, shown(self._redirects.url))
+        return Exchange(decoder, self._timeouts, timing, start, shown(self._redirects.url))
 
     def follow(self, location: str | None) -> bool:
         """Follows a redirect that keeps the method; not of a request for the rest, since it would begin again."""
-        return not self._continued and self._redirects.follow(location)
+        return not self.resumed and self._redirects.follow(location)
 
-    def once_more(self, exchange: Exchange, now: float) -> NextAttempt | None:
-        """Another try after a failure before the first output, if it is worth one."""
+    def retry(self, exchange: Exchange, now: float) -> NextAttempt | None:
+        """Returns another attempt at the whole answer after a failure before the first output, None to give up."""
         failure, timing = exchange.failure, exchange.timing
         if failure is None or timing.first is not None:
             return None
         if "stream_options" in self._body and "stream_options" in str(failure) and failure.status == 3:
-            del self._body["stream_options"]  # a server that does not know it; the usage may come all the same
-            return NextAttempt(self.ask(), now, "")
+            del self._body["stream_options"]  # the server refuses the field; the usage may come without it
+            return NextAttempt(self.request(), now, "")
         wait = self._wait(failure, exchange, now)
         if wait is None:
             return None
-        why = f"{self.redacted(failure).message}: trying again in {wait:.1f} s ({self._backoff.retries})"
-        return NextAttempt(self.ask(), now + wait, why)
+        note = f"{self.reported(failure).message}: trying again in {wait:.1f} s ({self._backoff.retries})"
+        return NextAttempt(self.request(), now + wait, note)
 
     def received(self, chunk: bytes, events: list[Any]) -> None:
-        """A part of the answer came."""
+        """Counts a part of the response and its events, for a request for the rest."""
         if self._resume:
             self._resume.received(chunk, events)
 
-    def continuation(self, exchange: Exchange, transfer: Transfer, now: float) -> NextAttempt | None:
-        """The rest of an answer that was cut, where the provider can go on; the exchange is made ready for it."""
+    def rest(self, exchange: Exchange, transfer: Transfer, now: float) -> NextAttempt | None:
+        """Returns an attempt at the rest of an answer that was cut, the exchange prepared for it; None to give up."""
         if self._resume is None:
             return None
-        why = transfer.reason or ("the stream ended" if transfer.ended else "nothing new")
-        cause = self.redacted(exchange.failure) if exchange.failure else Unavailable(why)
+        reason = transfer.reason or ("the stream ended" if transfer.ended else "nothing new")
+        cause = self.reported(exchange.failure) if exchange.failure else Unavailable(reason)
         wait = self._wait(cause, exchange, now)
-        if wait is None or (ask := self._resume.ask(exchange, self._body, now + wait)) is None:
+        if wait is None or (request := self._resume.rest(exchange, self._body, now + wait)) is None:
             return None
-        self._continued = True
-        why = f"{cause.message} after {exchange.characters} characters: asking for the rest in {wait:.1f} s"
-        return NextAttempt(ask, now + wait, why)
+        self.resumed = True
+        note = f"{cause.message} after {exchange.characters} characters: asking for the rest in {wait:.1f} s"
+        return NextAttempt(request, now + wait, note)
 
     def _wait(self, failure: Error, exchange: Exchange, now: float) -> float | None:
-        """Seconds until another request, None where it is not worth one or the whole answer's time would be over."""
-        wait, total = self._backoff.wait(failure, exchange.headers, time.time(), _dice()), self._timeouts.total
+        """Returns the seconds until another request; None to give up, also where it would be after the total limit."""
+        wait, total = self._backoff.wait(failure, exchange.headers, time.time(), _random_unit()), self._timeouts.total
         late = wait is not None and total is not None and now + wait >= exchange.timing.started + total
         return None if late else wait
 
-    @property
-    def continued(self) -> bool:
-        """Whether what comes is the rest of an answer."""
-        return self._continued
-
     def cancel(self) -> HttpRequest | None:
-        """The request that ends a generation which goes on without us."""
+        """Returns the request that ends a generation which would go on at the server without a connection."""
         return self._resume.cancel() if self._resume else None
 
-    def final(self, exchange: Exchange) -> Error | None:
-        """What to tell: where the rest could not be had, the answer is cut, whatever the server said."""
+    def final_error(self, exchange: Exchange) -> Error | None:
+        """Returns the error of a failed exchange; where the rest failed, the answer is incomplete."""
         failure = exchange.failure
         if failure is None:
             return None
-        if self._continued and not isinstance(failure, Incomplete):
+        if self.resumed and not isinstance(failure, Incomplete):
             failure = Incomplete(f"{failure.message}: the answer breaks off after {exchange.characters} characters")
-        return self.redacted(failure)
+        return self.reported(failure)
 
-    def redacted(self, error: Error) -> Error:
-        """Servers quote the key that they refuse, or say nothing, and then it is told where the key is from."""
+    def reported(self, error: Error) -> Error:
+        """Returns an error as the user may see it: without the key, which servers quote, and with the key's source."""
         if error.message.endswith(WHICH_KEY):
             message = error.message.removesuffix(WHICH_KEY) + self._which_key()
             error = type(error)(message, max_retries=error.max_retries, hint=error.hint)
@@ -134,6 +129,6 @@ class Attempts:
         return WHICH_KEY.replace("the key", f"the key in {source}", 1) if source else WHICH_KEY
 
 
-def _dice() -> float:
-    """A random number in [0, 1); the random module costs milliseconds to import."""
+def _random_unit() -> float:
+    """Returns a random number in [0, 1); the random module takes milliseconds to import."""
     return int.from_bytes(os.urandom(6), "big") / 2**48

@@ -1,6 +1,6 @@
-"""The SDKs' clients, one builder a cloud. Credentials are found where the cloud's own tools find them.
+"""Builds the SDKs' clients, which find credentials where the cloud's own tools do.
 
-Each is imported when it is built. One that needs more than the SDK is in an extra of the installation.
+Each builder imports its SDK. A cloud that needs further packages has an extra of the installation.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ Settings = dict[str, Any]
 
 
 def build(target: Target, on_request: Callable[[Any], None]) -> tuple[Any, Any]:
-    """The SDK's module and its client. `on_request` is called with each request before it goes out."""
-    dialect_own = _anthropic if target.api == MESSAGES else _openai
-    return CLIENTS.get(target.provider, dialect_own)(target, on_request)
+    """Returns the SDK's module and its client. `on_request` is called with each request before it goes out."""
+    by_dialect = _anthropic if target.api == MESSAGES else _openai
+    return CLIENTS.get(target.provider, by_dialect)(target, on_request)
 
 
 def _settings(sdk: Any, target: Target, on_request: Callable[[Any], None]) -> Settings:
-    """What all clients are given; the SDK knows the address where the target does not."""
+    """Returns the settings of all clients; the SDK finds the address where the target has none."""
     settings = {"http_client": sdk.DefaultHttpxClient(event_hooks={"request": [on_request]})}
     return settings if target.url.startswith(SDK_FINDS_IT) else settings | {"base_url": target.url}
 
 
 def _bedrock(target: Target, on_request: Callable[[Any], None]) -> tuple[Any, Any]:
-    _need("boto3", target.provider, "bedrock")
+    _require("boto3", target.provider, "bedrock")
     import anthropic
 
     return anthropic, anthropic.AnthropicBedrock(**_settings(anthropic, target, on_request))
 
 
 def _mantle(target: Target, on_request: Callable[[Any], None]) -> tuple[Any, Any]:
-    _need("boto3", target.provider, "bedrock")
+    _require("boto3", target.provider, "bedrock")
     import anthropic
 
     return anthropic, anthropic.AnthropicBedrockMantle(**_settings(anthropic, target, on_request))
 
 
 def _vertex(target: Target, on_request: Callable[[Any], None]) -> tuple[Any, Any]:
-    _need("google.auth", target.provider, "vertex")
+    _require("google.auth", target.provider, "vertex")
     import anthropic
 
     return anthropic, anthropic.AnthropicVertex(**_settings(anthropic, target, on_request))
@@ -62,7 +62,7 @@ def _foundry(target: Target, on_request: Callable[[Any], None]) -> tuple[Any, An
 
 
 def _azure(target: Target, on_request: Callable[[Any], None]) -> tuple[Any, Any]:
-    """Of Azure's v1 API, which takes a bearer token as OpenAI's does."""
+    """Builds a client of Azure's v1 API, which takes a bearer token as OpenAI's does."""
     import openai
 
     token = (lambda: target.key) if target.key else _entra(target, OPENAI_SCOPE)
@@ -90,7 +90,7 @@ CLIENTS = {
 }
 
 
-# What helps where an SDK finds no credentials, whose own words are for programmers, or very many.
+# Hints where an SDK finds no credentials: its own message is for programmers, or very long.
 HINTS = {
     "azure": "set AZURE_OPENAI_API_KEY or AZURE_OPENAI_AD_TOKEN, or log in with `az login`",
     "bedrock": "set AWS_REGION, and credentials as for the command `aws`",
@@ -101,17 +101,17 @@ HINTS = {
 
 
 def _entra(target: Target, scope: str) -> Callable[[], str]:
-    """A source of Microsoft Entra tokens: the environment's, the managed identity's, or that of `az login`."""
-    _need("azure.identity", f"{target.provider} without a key", "azure")
+    """Returns a source of Microsoft Entra tokens: the environment, the managed identity, or `az login`."""
+    _require("azure.identity", f"{target.provider} without a key", "azure")
     from azure.identity import DefaultAzureCredential, get_bearer_token_provider
 
     source: Callable[[], str] = get_bearer_token_provider(DefaultAzureCredential(), scope)
     return source
 
 
-def _need(module: str, what: str, extra: str) -> None:
+def _require(module: str, user: str, extra: str) -> None:
     """Raises UsageError where the extra is not installed."""
     try:
         import_module(module)
     except ImportError:
-        raise UsageError(f"{what} needs the extra `{extra}`: pip install 'llmstream-cli[{extra}]'") from None
+        raise UsageError(f"{user} needs the extra `{extra}`: pip install 'llmstream-cli[{extra}]'") from None

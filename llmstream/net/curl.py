@@ -1,4 +1,4 @@
-"""The wire: libcurl's multi interface on a loop, for one stream or a thousand."""
+"""The network as a transport: libcurl's multi interface on a loop, for one stream or a thousand."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import pycurl
 from .. import stdio
 from ..errors import UNLIMITED, UsageError
 from .easy import prepare
-from .loop import READ, WRITE, Alarm, Loop, Watching
+from .loop import READ, WRITE, Alarm, EventLoop, Loop
 from .transfer import HttpRequest, Transfer
 
-LINGER = 1.0  # seconds for the end of a response after that of the answer
-REST = 0.02  # the same, where nobody would see it come later
-TELL = 2.0  # seconds for a request whose answer does not matter
-BLANK = (b"\r\n", b"\n")  # the line that ends a head
-# How often it is worth trying again, where not many times: names and certificates do not mend in a minute.
-WORTH = {
+LINGER_S = 1.0  # a complete answer's response may take so long to end, for its connection to be reused
+IDLE_LINGER_S = 0.02  # the same, before the loop goes idle
+FORGOTTEN_S = 2.0  # limit of a request whose response does not matter
+HEAD_END = (b"\r\n", b"\n")  # the line that ends a response's head
+# Retry limit by libcurl error; others are unlimited. DNS and certificate failures do not heal in a minute.
+MAX_RETRIES = {
     pycurl.E_COULDNT_CONNECT: 1,
     pycurl.E_COULDNT_RESOLVE_HOST: 0,
     pycurl.E_COULDNT_RESOLVE_PROXY: 0,
@@ -36,40 +36,40 @@ HINTS = {
 }
 
 
-class _Running(Transfer):
-    """A transfer of libcurl's."""
+class CurlTransfer(Transfer):
+    """A transfer on a libcurl handle."""
 
     def __init__(self, curl: Curl, wake: Callable[[], object]) -> None:
         super().__init__()
         self.easy = pycurl.Curl()
-        self.lines: list[bytes] = []  # of the head
+        self.head_lines: list[bytes] = []
         self.wake = wake
-        self._curl, self._touched = curl, curl.touched
-        self._held = self._stuck = False  # stuck: libcurl keeps a part, and reads no more
+        self._curl, self._to_wake = curl, curl.to_wake
+        self._paused = self._stopped = False  # stopped: libcurl holds a part of the body, and does not read on
 
-    def received_line(self, line: bytes) -> None:
+    def on_head_line(self, line: bytes) -> None:
         """libcurl's callback for a line of the head."""
-        self.lines.append(line)
-        if line in BLANK:
-            self._touched[self] = None
+        self.head_lines.append(line)
+        if line in HEAD_END:
+            self._to_wake[self] = None
 
-    def received(self, chunk: bytes) -> int | None:
+    def on_body(self, chunk: bytes) -> int | None:
         """libcurl's callback for a part of the body."""
-        if self._held:
-            self._stuck = True
+        if self._paused:
+            self._stopped = True
             return int(pycurl.WRITEFUNC_PAUSE)
         self.chunks.append(chunk)
-        self._touched[self] = None
+        self._to_wake[self] = None
         return None
 
     def head(self) -> tuple[int, dict[str, str]] | None:
-        if not self.lines or self.lines[-1] not in BLANK:
+        if not self.head_lines or self.head_lines[-1] not in HEAD_END:
             return None
         status = self.easy.getinfo(pycurl.RESPONSE_CODE)
         if status < 200:
             return None
         headers: dict[str, str] = {}
-        for line in self.lines:
+        for line in self.head_lines:
             text = line.decode("latin-1")
             if text.startswith("HTTP/"):
                 headers.clear()
@@ -78,55 +78,55 @@ class _Running(Transfer):
                 headers[name.strip().lower()] = value.strip()
         return status, headers
 
-    def hold(self, held: bool) -> None:
-        self._held = held
-        if self._stuck and not held and not self.ended:
-            self._stuck = False
+    def pause(self, paused: bool) -> None:
+        self._paused = paused
+        if self._stopped and not paused and not self.ended:
+            self._stopped = False
             with stdio.SignalsDeferred():
-                self.easy.pause(pycurl.PAUSE_CONT)  # libcurl knows of no pause before there is a connection
-            self._curl.loop.at(0.0, self._curl.wake)  # of what it had already
+                self.easy.pause(pycurl.PAUSE_CONT)  # allowed only once there is a connection
+            self._curl.loop.call_at(0.0, self._curl.wake_owners)  # of the part that libcurl held
 
 
 class Curl:
-    """A Transport over the network."""
+    """A Transport over the network, by libcurl."""
 
-    def __init__(self, loop: Watching) -> None:
+    def __init__(self, loop: EventLoop) -> None:
         self.loop = loop
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
         self._alarm: Alarm | None = None
-        self._transfers: dict[pycurl.Curl, _Running] = {}
-        self.touched: dict[_Running, None] = {}  # whose owners are to be woken
-        self._told: list[_Running] = []
-        self._lingering: set[_Running] = set()
+        self._transfers: dict[pycurl.Curl, CurlTransfer] = {}
+        self.to_wake: dict[CurlTransfer, None] = {}  # transfers whose owners are to be called, in order
+        self._forgotten: list[CurlTransfer] = []
+        self._lingering: set[CurlTransfer] = set()
 
-    def send(self, ask: HttpRequest, connect_timeout: float | None, wake: Callable[[], object]) -> Transfer:
-        transfer = _Running(self, wake)
-        prepare(transfer.easy, ask, connect_timeout)
+    def send(self, request: HttpRequest, connect_timeout: float | None, wake: Callable[[], object]) -> Transfer:
+        transfer = CurlTransfer(self, wake)
+        prepare(transfer.easy, request, connect_timeout)
         self._add(transfer)
         return transfer
 
-    def tell(self, ask: HttpRequest) -> None:
-        transfer = _Running(self, lambda: self._forget(transfer))
-        prepare(transfer.easy, ask, TELL)
-        transfer.easy.setopt(pycurl.TIMEOUT_MS, round(TELL * 1000))
-        self._told.append(transfer)
+    def send_and_forget(self, request: HttpRequest) -> None:
+        transfer = CurlTransfer(self, lambda: self._end_forgotten(transfer))
+        prepare(transfer.easy, request, FORGOTTEN_S)
+        transfer.easy.setopt(pycurl.TIMEOUT_MS, round(FORGOTTEN_S * 1000))
+        self._forgotten.append(transfer)
         self._add(transfer)
 
     def end(self, transfer: Transfer) -> None:
-        assert isinstance(transfer, _Running)
-        if transfer.whole and not transfer.ended:
+        assert isinstance(transfer, CurlTransfer)
+        if transfer.complete and not transfer.ended:
             self._linger(transfer)
         else:
             self._end(transfer)
 
-    def _linger(self, transfer: _Running) -> None:
-        """Lets the response's own end come, so that its connection can serve again."""
-        transfer.whole = False
-        transfer.hold(False)
+    def _linger(self, transfer: CurlTransfer) -> None:
+        """Waits for the end of the response, so that its connection can be reused."""
+        transfer.complete = False
+        transfer.pause(False)
         self._lingering.add(transfer)
-        alarm = self.loop.at(self.loop.now() + LINGER, partial(self._end, transfer))
+        alarm = self.loop.call_at(self.loop.now() + LINGER_S, partial(self._end, transfer))
 
         def drop() -> None:
             transfer.chunks.clear()
@@ -136,48 +136,48 @@ class Curl:
 
         transfer.wake = drop
 
-    def _end(self, transfer: _Running) -> None:
+    def _end(self, transfer: CurlTransfer) -> None:
         if self._transfers.pop(transfer.easy, None):
             self._lingering.discard(transfer)
-            self.touched.pop(transfer, None)
+            self.to_wake.pop(transfer, None)
             with stdio.SignalsDeferred():
                 self._multi.remove_handle(transfer.easy)
             transfer.easy.close()
 
     def settle(self) -> None:
         assert isinstance(self.loop, Loop)
-        until = self.loop.now() + REST
-        while self._lingering and self.loop.wait(until) < until:
+        deadline = self.loop.now() + IDLE_LINGER_S
+        while self._lingering and self.loop.wait(deadline) < deadline:
             pass
         for transfer in list(self._lingering):
             self._end(transfer)
 
     def close(self) -> None:
         for transfer in list(self._transfers.values()):
-            if transfer not in self._told:
+            if transfer not in self._forgotten:
                 self._end(transfer)
-        if self._told and isinstance(self.loop, Loop):
-            self.loop.forget_reader()
-            while self._told:  # each has a time limit of its own
+        if self._forgotten and isinstance(self.loop, Loop):
+            self.loop.unwatch_stdout()
+            while self._forgotten:  # each has its own time limit
                 self.loop.wait()
         if self._alarm:
             self._alarm.cancel()
         self._multi.close()
 
-    def _add(self, transfer: _Running) -> None:
+    def _add(self, transfer: CurlTransfer) -> None:
         easy = transfer.easy
-        easy.setopt(pycurl.WRITEFUNCTION, transfer.received)
-        easy.setopt(pycurl.HEADERFUNCTION, transfer.received_line)
+        easy.setopt(pycurl.WRITEFUNCTION, transfer.on_body)
+        easy.setopt(pycurl.HEADERFUNCTION, transfer.on_head_line)
         self._transfers[easy] = transfer
         with stdio.SignalsDeferred():
             self._multi.add_handle(easy)
 
-    def _forget(self, told: _Running) -> None:
-        if told.ended:
-            self._told.remove(told)
-            self._end(told)
+    def _end_forgotten(self, transfer: CurlTransfer) -> None:
+        if transfer.ended:
+            self._forgotten.remove(transfer)
+            self._end(transfer)
 
-    # libcurl says by callback which sockets it wants watched and when it wants to be called.
+    # libcurl's callbacks say which sockets to watch and when to call it.
 
     def _on_socket(self, what: int, fd: int, multi: pycurl.CurlMulti, data: object) -> None:
         if what == pycurl.POLL_REMOVE:
@@ -191,48 +191,49 @@ class Curl:
             self._alarm.cancel()
             self._alarm = None
         if milliseconds >= 0:
-            self._alarm = self.loop.at(self.loop.now() + milliseconds / 1000, self._on_alarm)
+            self._alarm = self.loop.call_at(self.loop.now() + milliseconds / 1000, self._on_alarm)
 
     def _on_alarm(self) -> None:
         self._alarm = None
         self._act(pycurl.SOCKET_TIMEOUT, 0)
 
     def _act(self, fd: int, mask: int) -> None:
-        """Lets libcurl work on a socket that is ready, and wakes those who got something of it."""
-        wanted = (pycurl.CSELECT_IN if mask & READ else 0) | (pycurl.CSELECT_OUT if mask & WRITE else 0)
-        if not wanted and fd != pycurl.SOCKET_TIMEOUT:
-            wanted = pycurl.CSELECT_ERR
+        """Lets libcurl work on a socket that is ready, and calls the owners of transfers that got data."""
+        events = (pycurl.CSELECT_IN if mask & READ else 0) | (pycurl.CSELECT_OUT if mask & WRITE else 0)
+        if not events and fd != pycurl.SOCKET_TIMEOUT:
+            events = pycurl.CSELECT_ERR
         with stdio.SignalsDeferred():
-            _, running = self._multi.socket_action(fd, wanted)
+            _, running = self._multi.socket_action(fd, events)
             if running < len(self._transfers):
                 self._reap()
-        self.wake()
+        self.wake_owners()
 
-    def wake(self) -> None:
-        """Nobody is called from within libcurl: they may want to end a transfer."""
-        touched = self.touched
+    def wake_owners(self) -> None:
+        """Calls the owners of transfers that got data; outside libcurl, since they may end a transfer."""
+        to_wake = self.to_wake
         try:
-            while touched:
-                transfer = next(iter(touched))
-                del touched[transfer]
+            while to_wake:
+                transfer = next(iter(to_wake))
+                del to_wake[transfer]
                 transfer.wake()
         finally:
-            if touched:  # one has raised: the others get theirs all the same
-                self.loop.at(0.0, self.wake)
+            if to_wake:  # an owner has raised: the others are called all the same
+                self.loop.call_at(0.0, self.wake_owners)
 
     def _reap(self) -> None:
+        """Marks the transfers that have ended."""
         queued = 1
         while queued:
-            queued, well, failed = self._multi.info_read()
-            for easy in well:
+            queued, succeeded, failed = self._multi.info_read()
+            for easy in succeeded:
                 self._transfers[easy].ended = True
-                self.touched[self._transfers[easy]] = None
+                self.to_wake[self._transfers[easy]] = None
             for easy, code, message in failed:
                 transfer = self._transfers[easy]
                 transfer.ended = True
-                self.touched[transfer] = None
+                self.to_wake[transfer] = None
                 hint = HINTS.get(code, "")
-                transfer.max_retries = WORTH.get(code, UNLIMITED)
+                transfer.max_retries = MAX_RETRIES.get(code, UNLIMITED)
                 transfer.reason = (message or f"libcurl error {code}").rstrip(".") + (f" ({hint})" if hint else "")
                 if code == pycurl.E_URL_MALFORMAT:
-                    transfer.fault = UsageError(transfer.reason)
+                    transfer.error = UsageError(transfer.reason)

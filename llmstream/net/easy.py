@@ -1,4 +1,4 @@
-"""A request as a handle of libcurl's: the request itself, which proxy it goes through, and whom to trust."""
+"""Prepares libcurl handles: the request, the proxy, and the certificates to trust."""
 
 from __future__ import annotations
 
@@ -12,55 +12,55 @@ from ..errors import UsageError
 from ..providers.resolve import shown
 from .transfer import HttpRequest
 
-LOOPBACK = "localhost,127.0.0.0/8,::1"  # through no proxy
-UPLOAD = 16384  # bytes of a buffer that libcurl keeps as long as the stream runs; its own default is four times that
-FOREVER = 2**31 - 1  # milliseconds; 0 would be libcurl's default
+LOOPBACK = "localhost,127.0.0.0/8,::1"  # never through a proxy
+UPLOAD_BUFFER_BYTES = 16384  # libcurl keeps the buffer as long as the stream runs; its default is four times that
+MAX_TIMEOUT_MS = 2**31 - 1  # for no limit: 0 would be libcurl's default
 CA_FILES = (
     "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Arch, Alpine
     "/etc/pki/tls/certs/ca-bundle.crt",  # Fedora, RHEL
     "/etc/ssl/ca-bundle.pem",  # openSUSE
     "/etc/ssl/cert.pem",  # macOS, BSD, Alpine
 )
-OURS = (
+DEFAULT_HEADERS = (
     "Accept: text/event-stream, application/json",
     "Accept-Encoding: identity",  # compression holds back what streaming is for
     f"User-Agent: llmstream/{__version__}",
 )
 
 
-def prepare(easy: pycurl.Curl, ask: HttpRequest, connect_timeout: float | None) -> None:
-    """Sets the request; a connect_timeout of None is no limit. Raises UsageError for what is no URL."""
-    given = {line.partition(":")[0].lower() for line in ask.headers}
-    headers = [*ask.headers, *(line for line in OURS if line.partition(":")[0].lower() not in given)]
-    if ask.body is not None:
-        body = to_json(ask.body).encode("utf-8", "replace")
+def prepare(easy: pycurl.Curl, request: HttpRequest, connect_timeout: float | None) -> None:
+    """Sets the request on a handle; a connect_timeout of None is no limit. Raises UsageError for a bad URL."""
+    names = {line.partition(":")[0].lower() for line in request.headers}
+    headers = [*request.headers, *(line for line in DEFAULT_HEADERS if line.partition(":")[0].lower() not in names)]
+    if request.body is not None:
+        body = to_json(request.body).encode("utf-8", "replace")
         easy.setopt(pycurl.POSTFIELDS, body)
-        easy.setopt(pycurl.UPLOAD_BUFFERSIZE, UPLOAD)
+        easy.setopt(pycurl.UPLOAD_BUFFERSIZE, UPLOAD_BUFFER_BYTES)
         headers += ["Content-Type: application/json", "Expect:"]  # no round trip before a large prompt
     easy.setopt(pycurl.HTTPHEADER, headers)
-    easy.setopt(pycurl.CUSTOMREQUEST, ask.method)
+    easy.setopt(pycurl.CUSTOMREQUEST, request.method)
     try:
-        easy.setopt(pycurl.URL, ask.url)
+        easy.setopt(pycurl.URL, request.url)
     except UnicodeEncodeError:
-        raise UsageError(f"{shown(ask.url)} is not a URL: it is not ASCII") from None
+        raise UsageError(f"{shown(request.url)} is not a URL: it is not ASCII") from None
     easy.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
-    easy.setopt(pycurl.CONNECTTIMEOUT_MS, min(round((connect_timeout or 0) * 1000), FOREVER) or FOREVER)
+    easy.setopt(pycurl.CONNECTTIMEOUT_MS, min(round((connect_timeout or 0) * 1000), MAX_TIMEOUT_MS) or MAX_TIMEOUT_MS)
     easy.setopt(pycurl.NOSIGNAL, 1)
     easy.setopt(pycurl.NOPROXY, _no_proxy())
-    if ask.url.startswith("https:"):
+    if request.url.startswith("https:"):
         _trust(easy)
 
 
 def _no_proxy() -> str:
-    """Loopback, and what the variable excepts, which libcurl reads only where it is told nothing."""
-    theirs = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    return theirs if theirs == "*" else f"{LOOPBACK},{theirs}"
+    """Returns the hosts that need no proxy: loopback, and those of the variable, which libcurl would read by itself."""
+    hosts = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    return hosts if hosts == "*" else f"{LOOPBACK},{hosts}"
 
 
 def _trust(easy: pycurl.Curl) -> None:
-    """CA certificates as curl finds them: its variables, the system's, else certifi's.
+    """Sets the CA certificates: those of curl's variables, the system's, else certifi's.
 
-    The wheel's built-in path is that of the distribution that it was built on.
+    The path built into pycurl's wheel is that of the distribution that the wheel was built on.
     """
     file = os.environ.get("CURL_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
     directory = os.environ.get("SSL_CERT_DIR")
@@ -70,8 +70,8 @@ def _trust(easy: pycurl.Curl) -> None:
             import certifi
 
             file = certifi.where()
-        elif directory := _hashed(file):
-            easy.unsetopt(pycurl.CAINFO)  # the wheel has looked for a bundle, too
+        elif directory := _hashed_directory(file):
+            easy.unsetopt(pycurl.CAINFO)  # which pycurl's wheel may have set
             file = None
     if file:
         easy.setopt(pycurl.CAINFO, file)
@@ -79,15 +79,15 @@ def _trust(easy: pycurl.Curl) -> None:
         easy.setopt(pycurl.CAPATH, directory)
 
 
-def _hashed(bundle: str) -> str | None:
-    """The bundle's directory, where it has the same certificates by their hashes, which OpenSSL reads one by one.
+def _hashed_directory(bundle: str) -> str | None:
+    """Returns the bundle's directory, where it has the same certificates by their hashes; OpenSSL reads few of these.
 
-    Reading a whole bundle takes 5 to 15 ms. One that is newer than the directory was changed by hand.
+    Reading a whole bundle takes 5 to 15 ms. A bundle that is newer than its directory was changed by hand.
     """
     directory = os.path.dirname(bundle)
     try:
-        by_hand = os.stat(bundle).st_mtime > os.stat(directory).st_mtime
+        changed_by_hand = os.stat(bundle).st_mtime > os.stat(directory).st_mtime
         hashed = any(name.endswith(".0") for name in os.listdir(directory))
     except OSError:
         return None
-    return directory if hashed and not by_hand else None
+    return directory if hashed and not changed_by_hand else None

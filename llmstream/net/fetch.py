@@ -1,4 +1,4 @@
-"""A small document, whole: a provider's JSON, with the errors that a generation has, or any file by its URL."""
+"""Downloads whole documents: a provider's JSON, with the errors of a generation, or a file."""
 
 from __future__ import annotations
 
@@ -13,34 +13,35 @@ from .loop import Loop
 from .redirects import MAX_REDIRECTS, Redirects
 from .transfer import HttpRequest
 
-CONNECT_TIMEOUT, TIMEOUT = 10.0, 60.0  # seconds
-LARGEST = 64 << 20  # bytes
+CONNECT_TIMEOUT_S, TIMEOUT_S = 10.0, 60.0
+MAX_JSON_BYTES = 64 << 20
 
 
 class Fetcher:
-    """A connection or two, kept for several documents."""
+    """Downloads documents one after the other over the same connections."""
 
     def __init__(self) -> None:
         self._loop = Loop()
         self._curl = Curl(self._loop)
 
     def close(self) -> None:
+        """Closes the connections."""
         self._curl.close()
         self._loop.close()
 
     def json(self, target: Target, url: str) -> Any:
-        """The JSON at a URL of the target's. Raises what a generation would: Refused, Unavailable, Incomplete."""
+        """Returns the JSON at a URL of the target. Raises Refused, Unavailable and Incomplete, as a generation does."""
         try:
             return self._json(target, url)
         except Error as error:  # servers quote the key that they refuse
             raise target.secrets.hide_in_error(error) from None
 
     def file(self, url: str, limit: int) -> bytes:
-        """What stands at a URL. Redirects are followed anywhere, since no key is sent.
+        """Returns the file at a URL. Redirects are followed to any host, since no key is sent.
 
-        Raises UsageError for what is not there or is more than `limit` bytes, Unavailable for what cannot be reached.
+        Raises UsageError where the file is missing or has more than `limit` bytes, Unavailable where the server fails.
         """
-        name = url.partition("?")[0]  # what follows may be a signature
+        name = url.partition("?")[0]  # the query may hold a signature
         redirects = Redirects(url, same_origin=False)
         while True:
             response = self._get(HttpRequest("GET", redirects.url, ["Accept: */*"]), limit)
@@ -60,9 +61,9 @@ class Fetcher:
             raise kind(f"cannot fetch {name}: HTTP {status}")
 
     def _json(self, target: Target, url: str) -> Any:
-        response = self._get(HttpRequest("GET", url, target.headers()), LARGEST)
+        response = self._get(HttpRequest("GET", url, target.headers()), MAX_JSON_BYTES)
         if response is None:
-            raise Incomplete(f"{shown(url)} sends more than {LARGEST >> 20} MiB: is it the API's address?")
+            raise Incomplete(f"{shown(url)} sends more than {MAX_JSON_BYTES >> 20} MiB: is it the API's address?")
         status, headers, body, reason = response
         if reason:
             raise Unavailable(reason)
@@ -74,15 +75,15 @@ class Fetcher:
             kind = headers.get("content-type", "no content type")
             raise Incomplete(f"{shown(url)} answered {kind}, not JSON: is the base URL that of an API?") from None
 
-    def _get(self, ask: HttpRequest, limit: int) -> tuple[int, dict[str, str], bytes, str] | None:
-        """Status, headers and body of a response, and why it is not whole; None where it is more than `limit`."""
-        transfer = self._curl.send(ask, CONNECT_TIMEOUT, lambda: None)
-        deadline = self._loop.now() + TIMEOUT
+    def _get(self, request: HttpRequest, limit: int) -> tuple[int, dict[str, str], bytes, str] | None:
+        """Returns status, headers, body and, unless it is complete, why it failed; None for more than `limit` bytes."""
+        transfer = self._curl.send(request, CONNECT_TIMEOUT_S, lambda: None)
+        deadline = self._loop.now() + TIMEOUT_S
         body = bytearray()
         try:
             while not transfer.ended:
                 if self._loop.wait(deadline) >= deadline:
-                    return 0, {}, b"", f"not complete after {TIMEOUT:g} s"
+                    return 0, {}, b"", f"not complete after {TIMEOUT_S:g} s"
                 body += transfer.take()
                 if len(body) > limit:
                     return None

@@ -1,7 +1,8 @@
-"""One generation: the seam between transport and exchange, and the conditions that end it.
+"""One generation: connects a transport, an exchange and the conditions that end it.
 
-Nobody waits here. A generation is woken when something of its answer has arrived or its time has come; what it makes
-of that waits to be taken. So one loop drives one of them for `gen`, thousands for `map`, and asyncio's any number.
+Nothing blocks here. The transport and the loop's alarms call a generation when data has arrived or a time has come; its
+events are queued until `take`. So one loop drives one generation for `gen`, thousands for `map`, and asyncio's loop
+any number.
 """
 
 from __future__ import annotations
@@ -25,16 +26,18 @@ if TYPE_CHECKING:
     from .resume import Resume
 
 
-def _nothing(*told: object) -> None:
+def _ignore(*args: object) -> None:
     pass
 
 
 class Generation:
-    """A request on its way. What `take` returns ends when it is `over`; `failure` is then why it is not whole, or None.
+    """A request to a model, its retries, and the events of its answer.
 
-    `note` is told of each new try, in words for the user; `wake` is called when a response has begun, when there is
-    something to take, and when it is over. `later(when)`, where given, sees to it that `send` is called for a new try,
-    at that time or after it; without it the generation does so by itself.
+    `over` says that no event follows those that `take` returns; `failure` is then why the answer is not whole, or None.
+
+    `note` is called with a sentence for the user on each retry; `wake` when a response's head has arrived, when there
+    are events to take, and when the generation is over. `on_retry(at)`, where given, is called with the time of the
+    next attempt; its owner then calls `send` at that time or later. Without it the generation sends by itself.
     """
 
     def __init__(
@@ -47,21 +50,21 @@ class Generation:
         *,
         stops: Stops | None = None,
         resume: Resume | None = None,
-        note: Callable[[str], object] = _nothing,
-        wake: Callable[[], object] = _nothing,
-        later: Callable[[float], object] | None = None,
+        note: Callable[[str], object] = _ignore,
+        wake: Callable[[], object] = _ignore,
+        on_retry: Callable[[float], object] | None = None,
     ) -> None:
-        self._tries = Attempts(target, request, timeouts, retries, resume)
+        self._attempts = Attempts(target, request, timeouts, retries, resume)
         self._connect_timeout = timeouts.connect
         self._transport, self._loop = transport, transport.loop
-        self._note, self._wake, self._later = note, wake, later
-        self._beginning = request.prefill.text if request.prefill else ""  # which the server does not repeat
-        self._ask = self._tries.ask()
-        self._send_at: float | None = None  # while it waits to be sent
+        self._note, self._wake, self._on_retry = note, wake, on_retry
+        self._prefill = request.prefill.text if request.prefill else ""  # which the server does not repeat
+        self._request = self._attempts.request()
+        self._send_at: float | None = None  # when to send it, while it waits
         self._transfer: Transfer | None = None
-        self._headed = False
-        self._held: list[Event] = []  # until the first output: another try might begin again
-        self._arrived: list[Event] = []
+        self._has_head = False
+        self._pending: list[Event] = []  # those before the first output: a retry drops them
+        self._events: list[Event] = []  # not yet taken
         self._paused = False
         self._alarm: Alarm | None = None
         self._alarm_at = 0.0
@@ -69,144 +72,145 @@ class Generation:
         self.over = False
         self.failure: Error | None = None
         self.timing = Timing(self._loop.now())
-        self.exchange = self._tries.exchange(self.timing, self.timing.started)
+        self.exchange = self._attempts.exchange(self.timing, self.timing.started)
 
-    # For whoever drives it.
+    # For the caller.
 
     def start(self) -> None:
-        """Sends the request. The clocks run from here."""
+        """Starts the clocks and sends the request."""
         now = self.timing.started = self._loop.now()
-        self.exchange = self._tries.exchange(self.timing, now)
+        self.exchange = self._attempts.exchange(self.timing, now)
         if self.stops:
             self.stops.begin(now)
         self.send()
 
     def send(self) -> None:
-        """Sends what is to be sent next."""
-        self._send_at, self._headed = None, False
-        self._transfer = self._transport.send(self._ask, self._connect_timeout, self._step)
+        """Sends the next request."""
+        self._send_at, self._has_head = None, False
+        self._transfer = self._transport.send(self._request, self._connect_timeout, self._step)
         if self._paused:
-            self._transfer.hold(True)
-        self.caught_up()
+            self._transfer.pause(True)
+        self.restart_stall_clock()
         self._arm()
 
     def take(self) -> list[Event]:
-        """The events since the last call."""
-        arrived = self._arrived
-        if arrived:
-            self._arrived = []
-        return arrived
+        """Returns the events since the last call."""
+        events = self._events
+        if events:
+            self._events = []
+        return events
 
-    def caught_up(self) -> None:
-        """Whoever takes was busy, with a slow reader maybe: the provider's silence counts from now."""
+    def restart_stall_clock(self) -> None:
+        """Restarts the stall clock, after the consumer was blocked, for example by a slow reader."""
         if self._transfer is not None and not self._paused:
             self.exchange.resume(self._loop.now())
 
     def pause(self, paused: bool) -> None:
-        """Whether the server is to wait, as far as the network's buffers let it notice; the time for it all runs on."""
+        """Pauses or resumes reading: back-pressure on the server. The total time-out goes on."""
         if paused is self._paused or self.over:
             return
         self._paused = paused
         if paused:
             self.exchange.suspend()
         if self._transfer is not None:
-            self._transfer.hold(paused)
-        self.caught_up()
+            self._transfer.pause(paused)
+        self.restart_stall_clock()
         self._arm()
 
     def close(self) -> None:
-        """Ends it at once, if it is not over. Nothing is called afterwards."""
+        """Ends the generation at once, if it is not over. No callback follows."""
         if not self.over:
             self._end(None)
 
-    # What arrives.
+    # Data and times.
 
     def _step(self) -> None:
-        """Something has arrived, or a time has come."""
+        """Handles data that has arrived, or a time that has come."""
         if self.over:
             return
-        now, transfer, headed = self._loop.now(), self._transfer, self._headed
+        now, transfer, has_head = self._loop.now(), self._transfer, self._has_head
         if transfer is None:
-            self._advance(self.exchange.expire(now), now)  # also, a condition's time may have come
-            if not self.over and self._send_at is not None and now >= self._send_at and self._later is None:
+            self._advance(self.exchange.expire(now), now)  # a condition's time may have come, too
+            if not self.over and self._send_at is not None and now >= self._send_at and self._on_retry is None:
                 self.send()
-        elif transfer.fault is not None:
-            self._end(self._tries.redacted(transfer.fault))
+        elif transfer.error is not None:
+            self._end(self._attempts.reported(transfer.error))
         else:
             self._receive(transfer, now)
         if not self.over:
             self._arm()
-        if self._arrived or self.over or self._headed is not headed:
+        if self._events or self.over or self._has_head is not has_head:
             self._wake()
 
     def _receive(self, transfer: Transfer, now: float) -> None:
+        """Feeds what the transfer has received into the exchange."""
         exchange = self.exchange
-        if not self._headed and (head := transfer.head()) is not None:
-            if head[0] in (307, 308) and self._tries.follow(head[1].get("location")):
-                self._plan(NextAttempt(self._tries.ask(), now, ""))
+        if not self._has_head and (head := transfer.head()) is not None:
+            if head[0] in (307, 308) and self._attempts.follow(head[1].get("location")):
+                self._schedule(NextAttempt(self._attempts.request(), now, ""))
                 return
             exchange.head(*head)
-            self._headed = True
+            self._has_head = True
         events: list[Event] = []
         if transfer.chunks:
             chunk = transfer.take()
             events = exchange.feed(chunk, now)
-            self._tries.received(chunk, events)
+            self._attempts.received(chunk, events)
         events += self._settle(transfer, now)
-        if exchange.over:  # before anything else, the provider may stop working
+        if exchange.over:  # first, so that the provider stops working
             self._hang_up()
         self._advance(events, now)
 
     def _advance(self, events: list[Event], now: float) -> None:
-        """Goes on with what came, and to the end or another try where the exchange is over."""
+        """Delivers events; where the exchange is over, ends the generation or retries."""
         exchange = self.exchange
-        self._held += events
+        self._pending += events
         if exchange.timing.first is not None or (exchange.over and exchange.failure is None):
-            events, self._held = self._held, []
+            events, self._pending = self._pending, []
             self._deliver(events, now)
         else:
             self._deliver([], now)
         if exchange.over and not self.over:
-            self._judge(now)
+            self._conclude(now)
 
     def _settle(self, transfer: Transfer, now: float) -> list[Event]:
-        """Lets the exchange judge; asks for the rest where the answer can go on."""
-        exchange, tries = self.exchange, self._tries
-        if exchange.is_cut(now, transfer.ended) and (continuation := tries.continuation(exchange, transfer, now)):
-            self._plan(continuation)
+        """Returns the last events, where the exchange is over; schedules a request for the rest, where it is cut."""
+        exchange, attempts = self.exchange, self._attempts
+        if exchange.is_cut(now, transfer.ended) and (rest := attempts.rest(exchange, transfer, now)):
+            self._schedule(rest)
             return []
-        if not transfer.ended:  # also where something came: the whole answer has its limit
+        if not transfer.ended:  # even where data came: the whole answer has its limit
             return exchange.expire(now)
         events = exchange.close(now, transfer.reason, transfer.max_retries)
-        if exchange.failure and tries.continued and (continuation := tries.continuation(exchange, transfer, now)):
-            self._plan(continuation)
+        if exchange.failure and attempts.resumed and (rest := attempts.rest(exchange, transfer, now)):
+            self._schedule(rest)
         return events
 
     def _deliver(self, events: list[Event], now: float) -> None:
-        """Passes on what has come, as far as it is wanted."""
-        if self._beginning and events:
+        """Queues events, as far as the conditions let them through."""
+        if self._prefill and events:
             at = next((i for i, event in enumerate(events) if isinstance(event, Text | Finish)), None)
             if at is not None:
-                events = [*events[:at], Text(self._beginning), *events[at:]]
-                self._beginning = ""
+                events = [*events[:at], Text(self._prefill), *events[at:]]
+                self._prefill = ""
         stops = self.stops
         if stops is None:
-            self._arrived += events
+            self._events += events
             return
         due = stops.deadline()
         if events or (due is not None and now >= due):
             try:
-                self._arrived += stops.feed(events, now)
-            except Error as error:  # more than may be held
+                self._events += stops.feed(events, now)
+            except Error as error:  # the conditions hold back too much
                 self._end(error)
                 return
             if stops.early:
                 self._end(None)
 
     def _arm(self) -> None:
-        """Makes sure that a time to come is noticed; an alarm that is too early by now does no harm."""
+        """Sets an alarm for the next deadline, unless one rings earlier; an alarm that rings too early does no harm."""
         due = self.exchange.deadline()
-        if self._send_at is not None and self._later is None:
+        if self._send_at is not None and self._on_retry is None:
             due = self._send_at if due is None else min(due, self._send_at)
         if self.stops and (until := self.stops.deadline()) is not None:
             due = until if due is None else min(due, until)
@@ -214,66 +218,67 @@ class Generation:
             return
         if self._alarm:
             self._alarm.cancel()
-        self._alarm, self._alarm_at = self._loop.at(due, self._on_alarm), due
+        self._alarm, self._alarm_at = self._loop.call_at(due, self._on_alarm), due
 
     def _on_alarm(self) -> None:
         self._alarm = None
         self._step()
 
-    # How it goes on, or ends.
+    # Retries and the end.
 
-    def _judge(self, now: float) -> None:
-        again = self._tries.once_more(self.exchange, now)
-        if again is None:
-            failure = self._tries.final(self.exchange)
+    def _conclude(self, now: float) -> None:
+        """Retries after an exchange that is over, or ends the generation."""
+        attempt = self._attempts.retry(self.exchange, now)
+        if attempt is None:
+            failure = self._attempts.final_error(self.exchange)
             if failure is not None and self.stops and not self.stops.met:
-                with suppress(Error):  # what is held back is too much; that the answer is cut counts for more
-                    self._arrived += self.stops.close()
+                with suppress(Error):  # too much is held back, but the cut matters more
+                    self._events += self.stops.close()
             self._end(failure)
             return
-        self._plan(again)  # first, since what has failed tells of the provider
-        self.exchange = self._tries.exchange(self.timing, again.when)
+        self._schedule(attempt)  # before the exchange is replaced: on_retry looks at the one that failed
+        self.exchange = self._attempts.exchange(self.timing, attempt.at)
         self.exchange.suspend()
-        self._held = []
+        self._pending = []
 
-    def _plan(self, again: NextAttempt) -> None:
-        """Sees to another request."""
+    def _schedule(self, attempt: NextAttempt) -> None:
+        """Schedules another request."""
         self._hang_up()
         self.exchange.suspend()
-        self._ask, self._send_at = again.ask, again.when
-        if again.note:
-            self._note(again.note)
-        if self._later is not None:
-            self._later(again.when)
+        self._request, self._send_at = attempt.request, attempt.at
+        if attempt.note:
+            self._note(attempt.note)
+        if self._on_retry is not None:
+            self._on_retry(attempt.at)
 
     def _end(self, failure: Error | None) -> None:
         self.over, self.failure = True, failure
         self._hang_up()
         if self._alarm:
             self._alarm.cancel()
-        if not self._whole() and (ask := self._tries.cancel()):
-            self._transport.tell(ask)
+        if not self._is_complete() and (request := self._attempts.cancel()):
+            self._transport.send_and_forget(request)
 
     def _hang_up(self) -> None:
         if self._transfer is not None:
-            self._transfer.whole = self._whole()
+            self._transfer.complete = self._is_complete()
             self._transport.end(self._transfer)
             self._transfer = None
 
-    def _whole(self) -> bool:
+    def _is_complete(self) -> bool:
         return self.exchange.over and self.exchange.failure is None
 
 
 def events(generation: Generation, loop: Loop) -> Generator[list[Event]]:
-    """The events of one generation that was started, a list per arrival; closing it ends the generation.
+    """Yields the events of a generation that was started, a list for each arrival; closing this ends the generation.
 
-    Raises what ended the answer before its end mark, after the events that came before.
+    After the events, raises the error that ended the answer before its end mark, if any.
     """
     try:
         while True:
             if batch := generation.take():
                 yield batch
-                generation.caught_up()
+                generation.restart_stall_clock()
             elif generation.over:
                 break
             else:

@@ -1,7 +1,7 @@
-"""The event loop: descriptors, times and stdout's reader, in one wait.
+"""The event loop: waits for descriptors, alarms and the reader of stdout at once.
 
-Whatever takes part gives a callback: libcurl's sockets, the pipes of an SDK's threads, stdin. epoll waits for them, or
-poll where there is none. One loop carries one stream or a thousand.
+Users register callbacks: for libcurl's sockets, the pipes of an SDK's threads, stdin. The loop waits with epoll, or
+with poll where there is no epoll. One loop carries one stream or a thousand.
 """
 
 from __future__ import annotations
@@ -18,98 +18,99 @@ from .. import stdio
 from ..errors import ReaderGone
 
 READ, WRITE = select.POLLIN, select.POLLOUT
-FEW = 64  # alarms that are not worth sweeping up
+MAX_CANCELLED = 64  # cancelled alarms in the heap, beyond which it is compacted
 
 
 class Alarm(Protocol):
-    """A callback at a time, which is called once unless it is cancelled before."""
+    """A callback that is called once at a time, unless it is cancelled before."""
 
-    def cancel(self) -> None: ...
+    def cancel(self) -> None:
+        """Cancels the alarm; does nothing if it has rung."""
 
 
-class Watching(Protocol):
-    """What transports and generations need of a loop: ours, or asyncio's behind net/aio. The clock is monotonic."""
+class EventLoop(Protocol):
+    """The loop that transports and generations need: `Loop`, or asyncio's behind net/aio. The clock is monotonic."""
 
     def now(self) -> float:
-        """The time, in seconds."""
+        """Returns the time, in seconds."""
 
     def watch(self, fd: int, mask: int, ready: Callable[[int], object]) -> None:
-        """Calls `ready`, with what it is ready for, whenever fd is ready to READ or WRITE as `mask` says, or broken.
+        """Calls `ready(events)` whenever fd is ready to READ or WRITE, as `mask` says, or is broken.
 
-        Takes the place of an earlier watch of the same descriptor. Raises PermissionError for a regular file.
+        Replaces an earlier watch of the same descriptor. Raises PermissionError for a regular file.
         """
 
     def unwatch(self, fd: int) -> None:
-        """No more of that; one that is not watched is none the worse."""
+        """Stops watching fd; does nothing if it is not watched."""
 
-    def at(self, when: float, due: Callable[[], object]) -> Alarm:
-        """Calls `due` at that time, or as soon after it as may be."""
+    def call_at(self, when: float, callback: Callable[[], object]) -> Alarm:
+        """Calls `callback` at the time `when`, or as soon as possible after it."""
 
 
 class _Alarm:
-    __slots__ = ("_loop", "due")
+    __slots__ = ("_loop", "callback")
 
-    def __init__(self, loop: Loop, due: Callable[[], object]) -> None:
+    def __init__(self, loop: Loop, callback: Callable[[], object]) -> None:
         self._loop = loop
-        self.due: Callable[[], object] | None = due
+        self.callback: Callable[[], object] | None = callback  # None once it is cancelled or called
 
     def cancel(self) -> None:
-        if self.due is not None:
-            self.due = None
-            self._loop.cancelled += 1
+        if self.callback is not None:
+            self.callback = None
+            self._loop.cancelled_alarms += 1
 
 
 class Loop:
-    """Ours. `wait` is one round of it. With `reader`, stdout's reader is watched, too."""
+    """An EventLoop of our own. `watch_stdout` also watches for the reader of stdout to leave."""
 
-    def __init__(self, reader: bool = True) -> None:
+    def __init__(self, watch_stdout: bool = True) -> None:
         self._epoll = hasattr(select, "epoll")
         self._poll: Any = select.epoll() if self._epoll else select.poll()
         self._ready: dict[int, Callable[[int], object]] = {}
         self._alarms: list[tuple[float, int, _Alarm]] = []  # a heap; the number keeps equal times in order
         self._number = 0
-        self.cancelled = 0  # of them: most alarms are time-outs, far off, which are cancelled long before
+        self.cancelled_alarms = 0  # still in the heap: most alarms are time-outs, which are cancelled long before
         self._pipes: list[int] = []
-        if reader:
-            with contextlib.suppress(PermissionError):  # epoll takes no regular file: nobody can leave one
+        if watch_stdout:
+            with contextlib.suppress(PermissionError):  # of epoll, for a regular file, which has no reader
                 self._poll.register(stdio.STDOUT, 0)
 
     def now(self) -> float:
         return time.monotonic()
 
     def watch(self, fd: int, mask: int, ready: Callable[[int], object]) -> None:
-        known = fd in self._ready
-        if known:
+        registered = fd in self._ready
+        if registered:
             try:
                 self._poll.modify(fd, mask)
-            except FileNotFoundError:  # it was closed, and its number is another's now
-                known = False
-        if not known:
+            except FileNotFoundError:  # the descriptor was closed, and another file has its number now
+                registered = False
+        if not registered:
             self._poll.register(fd, mask)
         self._ready[fd] = ready
 
     def unwatch(self, fd: int) -> None:
         if self._ready.pop(fd, None):
-            with contextlib.suppress(OSError, KeyError):  # closed meanwhile, and so forgotten by the kernel
+            with contextlib.suppress(OSError, KeyError):  # the descriptor was closed, and the kernel has dropped it
                 self._poll.unregister(fd)
 
-    def at(self, when: float, due: Callable[[], object]) -> Alarm:
-        alarm = _Alarm(self, due)
+    def call_at(self, when: float, callback: Callable[[], object]) -> Alarm:
+        alarm = _Alarm(self, callback)
         self._number += 1
-        if self.cancelled > max(FEW, len(self._alarms) // 2):
-            self._alarms = [entry for entry in self._alarms if entry[2].due is not None]
+        if self.cancelled_alarms > max(MAX_CANCELLED, len(self._alarms) // 2):
+            self._alarms = [entry for entry in self._alarms if entry[2].callback is not None]
             heapq.heapify(self._alarms)
-            self.cancelled = 0
+            self.cancelled_alarms = 0
         heapq.heappush(self._alarms, (when, self._number, alarm))
         return alarm
 
     def wait(self, deadline: float | None = None) -> float:
-        """Waits until something was called back, or the deadline has come; returns the time.
+        """Waits until a callback was called or the deadline has come; returns the time.
 
         Raises ReaderGone as soon as stdout's reader leaves.
         """
-        while self._alarms and self._alarms[0][2].due is None:
-            self._next_due()
+        while self._alarms and self._alarms[0][2].callback is None:
+            self._pop_alarm()
         if self._alarms and (deadline is None or self._alarms[0][0] < deadline):
             deadline = self._alarms[0][0]
         timeout = None if deadline is None else min(max(0.0, deadline - self.now()), stdio.DAY)
@@ -118,43 +119,44 @@ class Loop:
         calls = [(fd, mask, watches.get(fd)) for fd, mask in ready]
         for fd, mask, call in calls:
             if call is not None:
-                if watches.get(fd) is call:  # else a call before it has changed that: what is ready will be told again
+                if watches.get(fd) is call:  # else an earlier call changed the watch; the next wait reports fd
                     call(mask)
             elif fd == stdio.STDOUT:
                 raise ReaderGone
-        now, last = self.now(), self._number  # what is set from here on has its turn after the descriptors
+        now, last = self.now(), self._number  # alarms set from here on ring after the next round of descriptors
         while self._alarms and self._alarms[0][0] <= now and self._alarms[0][1] <= last:
-            if (due := self._next_due()) is not None:
-                due()
+            if (callback := self._pop_alarm()) is not None:
+                callback()
         return now
 
-    def _next_due(self) -> Callable[[], object] | None:
-        """Takes the first alarm off the heap: its callback, if it was not cancelled."""
+    def _pop_alarm(self) -> Callable[[], object] | None:
+        """Removes the first alarm from the heap; returns its callback, None if it was cancelled."""
         alarm = heapq.heappop(self._alarms)[2]
-        due, alarm.due = alarm.due, None
-        if due is None:
-            self.cancelled -= 1
-        return due
+        callback, alarm.callback = alarm.callback, None
+        if callback is None:
+            self.cancelled_alarms -= 1
+        return callback
 
     def waker(self) -> Callable[[], None]:
-        """What another thread calls to end a wait."""
+        """Returns a function that another thread may call to end a wait."""
         reader, writer = os.pipe()
         os.set_blocking(writer, False)
         self.watch(reader, READ, lambda mask: os.read(reader, stdio.CHUNK))
 
         def wake() -> None:
-            with contextlib.suppress(BlockingIOError):  # full of earlier calls
+            with contextlib.suppress(BlockingIOError):  # the pipe is full of earlier calls
                 os.write(writer, b"\0")
 
         self._pipes += [reader, writer]
         return wake
 
-    def forget_reader(self) -> None:
-        """stdout's reader may leave from now on."""
+    def unwatch_stdout(self) -> None:
+        """Stops watching for the reader of stdout to leave."""
         with contextlib.suppress(OSError, KeyError):
             self._poll.unregister(stdio.STDOUT)
 
     def close(self) -> None:
+        """Closes the loop's own descriptors."""
         if self._epoll:
             self._poll.close()
         for fd in self._pipes:

@@ -15,7 +15,7 @@ class PooledLoop:
     """A loop for one stream at a time, and its routes to all targets."""
 
     def __init__(self) -> None:
-        self.loop = Loop(reader=False)
+        self.loop = Loop(watch_stdout=False)
         self.wake = self.loop.waker()
         self.routes = Routes(self.loop, JOBS)
         self.process = os.getpid()

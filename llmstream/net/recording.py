@@ -1,6 +1,6 @@
-"""Recordings of the wire: what a provider sent, when, and the same played back in its place.
+"""Records the traffic with a provider, and plays it back in the provider's place.
 
-A recording is NDJSON, one line a thing that happened, `t` in seconds since the first request:
+A recording is NDJSON, a line for each event, `t` in seconds since the first request:
 
     {"recording": 1, "provider": ..., "model": ..., "api": ...}
     {"t": 0.0, "request": {"method": ..., "url": ..., "body": ...}}
@@ -8,7 +8,7 @@ A recording is NDJSON, one line a thing that happened, `t` in seconds since the 
     {"t": 0.2, "data": "..."}  or  {"t": 0.2, "base64": "..."} where the bytes are no UTF-8
     {"t": 3.1, "end": ""}  or why the connection ended
 
-It is written as it happens; where a crash cut it, playing it back is cut there too. The key is in none of it.
+Lines are written as events happen; where a crash cut a recording, playing it back is cut too. The key is hidden.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from ..core.json_codec import to_json
 from ..dialects import APIS
 from ..errors import UNLIMITED, OutputFailed, UsageError, option
 from ..providers.resolve import Target, shown
-from .loop import Watching
+from .loop import EventLoop
 from .transfer import HttpRequest, Transfer, Transport
 
 
 class Recorder:
-    """A transport that writes down what another one carries.
+    """A Transport that records the traffic of another one.
 
-    Raises UsageError where `path` cannot be opened, OutputFailed where it fills up.
+    Raises UsageError where `path` cannot be opened, OutputFailed where it cannot be written.
     """
 
     def __init__(self, inner: Transport, path: str, target: Target) -> None:
@@ -40,7 +40,7 @@ class Recorder:
         self._stream = self._secrets.stream()
         self.loop = inner.loop
         self._transfer = Transfer()
-        self._headed = self._ended = False
+        self._has_head = self._ended = False
         self._started: float | None = None
         try:
             self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -48,28 +48,28 @@ class Recorder:
             raise UsageError(f"cannot write {path}: {error.strerror}") from None
         self._write({"recording": 1, "provider": target.provider, "model": target.model, "api": target.api})
 
-    def send(self, ask: HttpRequest, connect_timeout: float | None, wake: Callable[[], object]) -> Transfer:
+    def send(self, request: HttpRequest, connect_timeout: float | None, wake: Callable[[], object]) -> Transfer:
         now = self.loop.now()
         self._started = now if self._started is None else self._started
-        request = {"method": ask.method, "url": shown(ask.url), "body": ask.body}
-        self._line(now, request=self._secrets.hide_values(request))
-        self._headed = self._ended = False
+        fields = {"method": request.method, "url": shown(request.url), "body": request.body}
+        self._line(now, request=self._secrets.hide_values(fields))
+        self._has_head = self._ended = False
 
-        def note() -> None:
-            self._note(transfer)
+        def on_wake() -> None:
+            self._record(transfer)
             wake()
 
-        transfer = self._transfer = self._inner.send(ask, connect_timeout, note)
+        transfer = self._transfer = self._inner.send(request, connect_timeout, on_wake)
         return transfer
 
-    def tell(self, ask: HttpRequest) -> None:
-        self._inner.tell(ask)
+    def send_and_forget(self, request: HttpRequest) -> None:
+        self._inner.send_and_forget(request)
 
-    def _note(self, transfer: Transfer) -> None:
-        """Writes down what has arrived in it."""
+    def _record(self, transfer: Transfer) -> None:
+        """Records what has arrived in a transfer."""
         now = self.loop.now()
-        if not self._headed and (head := transfer.head()) is not None:
-            self._headed = True
+        if not self._has_head and (head := transfer.head()) is not None:
+            self._has_head = True
             headers = {
                 name: self._secrets.hide_credential(value) for name, value in head[1].items() if name != "set-cookie"
             }
@@ -106,8 +106,8 @@ class Recorder:
         except UnicodeDecodeError:
             self._line(now, base64=base64.b64encode(chunk).decode())
 
-    def _line(self, now: float, **what: object) -> None:
-        self._write({"t": round(now - (self._started or now), 6), **what})
+    def _line(self, now: float, **fields: object) -> None:
+        self._write({"t": round(now - (self._started or now), 6), **fields})
 
     def _write(self, record: dict[str, object]) -> None:
         data = to_json(record).encode("utf-8", "replace") + b"\n"
@@ -119,12 +119,12 @@ class Recorder:
 
 
 class Player:
-    """A transport that plays a recording back, `speed` times as fast as it was (0: at once).
+    """A Transport that plays a recording back, `speed` times as fast as it was recorded (0: at once).
 
-    Raises UsageError where the file is no recording.
+    Its `target` has the provider, model and dialect of the recording. Raises UsageError for a file of another kind.
     """
 
-    def __init__(self, target: Target, speed: float, loop: Watching) -> None:
+    def __init__(self, target: Target, speed: float, loop: EventLoop) -> None:
         path = target.model
         self._speed = speed
         self.loop = loop
@@ -134,19 +134,19 @@ class Player:
         self._offset = 0.0  # the clock's time at the recording's time 0
         self._transfer: Transfer | None = None
 
-    def send(self, ask: HttpRequest, connect_timeout: float | None, wake: Callable[[], object]) -> Transfer:
-        """Goes on to the next request of the recording, whatever is asked."""
+    def send(self, request: HttpRequest, connect_timeout: float | None, wake: Callable[[], object]) -> Transfer:
+        """Plays the response to the next request of the recording, whatever the request is."""
         while self._next < len(self._records) and "request" not in self._records[self._next]:
             self._next += 1
         self._offset = self.loop.now()
         if self._next < len(self._records):
             self._offset -= self._due(self._records[self._next])
             self._next += 1
-        self._transfer = transfer = _Played()
-        self._plan(transfer, wake)
+        self._transfer = transfer = PlayedTransfer()
+        self._schedule(transfer, wake)
         return transfer
 
-    def tell(self, ask: HttpRequest) -> None:
+    def send_and_forget(self, request: HttpRequest) -> None:
         pass
 
     def end(self, transfer: Transfer) -> None:
@@ -158,28 +158,28 @@ class Player:
     def close(self) -> None:
         pass
 
-    def _plan(self, transfer: _Played, wake: Callable[[], object]) -> None:
-        """Sees to the next record's being played, if it is of the same response."""
+    def _schedule(self, transfer: PlayedTransfer, wake: Callable[[], object]) -> None:
+        """Schedules the next record, if it belongs to the same response."""
         record = self._records[self._next] if self._next < len(self._records) else {"end": "the recording ends here"}
         if "request" not in record:
-            self.loop.at(self._offset + self._due(record), partial(self._play, record, transfer, wake))
+            self.loop.call_at(self._offset + self._due(record), partial(self._play, record, transfer, wake))
 
-    def _play(self, record: Mapping[str, Any], transfer: _Played, wake: Callable[[], object]) -> None:
+    def _play(self, record: Mapping[str, Any], transfer: PlayedTransfer, wake: Callable[[], object]) -> None:
         if transfer.ended:
             return
         self._next += 1
         transfer.play(record)
         transfer.max_retries = UNLIMITED if self._next < len(self._records) else 0
         if not transfer.ended:
-            self._plan(transfer, wake)
+            self._schedule(transfer, wake)
         wake()
 
     def _due(self, record: Mapping[str, Any]) -> float:
         return float(record.get("t", 0.0)) / self._speed if self._speed else 0.0
 
 
-class _Played(Transfer):
-    """A transfer whose bytes come from a recording."""
+class PlayedTransfer(Transfer):
+    """A transfer whose data comes from a recording."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -189,6 +189,7 @@ class _Played(Transfer):
         return self._head
 
     def play(self, record: Mapping[str, Any]) -> None:
+        """Adds a record's data to the transfer."""
         if "status" in record:
             self._head = (int(record["status"]), dict(record["headers"]))
         elif "data" in record:
@@ -200,7 +201,7 @@ class _Played(Transfer):
 
 
 def _read(path: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """The records after the head, and the head. What follows a torn or strange line is left out."""
+    """Returns the records after the head, and the head. Reading ends at a torn or invalid line."""
     try:
         with open(path, "rb") as file:
             lines = file.read().split(b"\n")
@@ -212,7 +213,7 @@ def _read(path: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
             record = json.loads(line)
         except (ValueError, RecursionError):
             break
-        if not isinstance(record, dict) or (records and not _is_sound(record)):
+        if not isinstance(record, dict) or (records and not _is_valid(record)):
             break
         records.append(record)
     head = records[0] if records else {}
@@ -221,8 +222,8 @@ def _read(path: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     return records[1:], {"provider": str(head.get("provider")), "model": str(head.get("model")), "api": head["api"]}
 
 
-def _is_sound(record: dict[str, Any]) -> bool:
-    """Whether a line is one that Recorder writes."""
+def _is_valid(record: dict[str, Any]) -> bool:
+    """Returns whether a record is one that Recorder writes."""
     if not isinstance(record.get("t"), int | float):
         return False
     if "status" in record:

@@ -1,8 +1,8 @@
-"""Going on after a cut, where the provider can go on exactly (`--continue`).
+"""Resumes an answer that was cut, where the provider can go on exactly.
 
-Three ways; a provider's row names its own. llama.cpp replays the bytes of a generation from any offset; OpenAI keeps
-a background response and sends its events from any number on; several servers go on with a last message of the
-assistant's. The first two outlive their connection, so that an early end has to be told to the server.
+There are three strategies, chosen by the provider's row. llama.cpp replays the bytes of a generation from any offset;
+OpenAI keeps a background response and sends its events from any number on; several servers continue a last message of
+the assistant's. In the first two the generation outlives its connection, and is cancelled by a request.
 """
 
 from __future__ import annotations
@@ -22,58 +22,58 @@ from .transfer import HttpRequest
 
 
 class Resume(Protocol):
-    """One way to go on."""
+    """A strategy to resume one answer."""
 
-    headers: list[str]  # of the first request, beside the dialect's own
+    headers: list[str]  # further headers of the first request
 
     def prepare(self, body: dict[str, Any]) -> None:
-        """Puts into the body of the first request what it takes; the user's own fields come after it."""
+        """Adds the fields that the strategy needs to the body of the first request, before the user's."""
 
     def received(self, chunk: bytes, events: list[Event]) -> None:
-        """A part of the response came."""
+        """Counts a part of the response and its events."""
 
-    def ask(self, exchange: Exchange, body: dict[str, Any], now: float) -> HttpRequest | None:
-        """The request for the rest, the exchange made ready for its answer; None where there is no going on."""
+    def rest(self, exchange: Exchange, body: dict[str, Any], now: float) -> HttpRequest | None:
+        """Returns the request for the rest, the exchange prepared for it; None where the answer cannot be resumed."""
 
     def cancel(self) -> HttpRequest | None:
-        """The request that ends a generation which goes on without us."""
+        """Returns the request that ends the generation at the server, None where closing the connection does."""
 
 
 def of(target: Target) -> Resume | None:
-    """The way of a target, if it has one."""
+    """Returns the resume strategy for a target, or None."""
     if target.row.resume == OFFSET:
-        return Replay(target)
+        return ByteOffset(target)
     if target.row.resume == BACKGROUND and target.api == "responses":
         return Background(target)
-    return Prefill(target) if continues(target) else None
+    return Continuation(target) if continues(target) else None
 
 
-class Replay:
-    """llama.cpp: the generation runs under an id of our own; its bytes are kept, and read again from an offset."""
+class ByteOffset:
+    """llama.cpp: the generation runs under an id of our choice; its bytes can be read from any offset."""
 
     def __init__(self, target: Target) -> None:
         parts = urlsplit(target.url)
-        name = f"llmstream-{os.urandom(8).hex()}"
-        self._key_headers = target.headers()
-        self._url = f"{parts.scheme}://{parts.netloc}/v1/stream?conv_id={name}"
+        id = f"llmstream-{os.urandom(8).hex()}"
+        self._headers = target.headers()
+        self._stream_url = f"{parts.scheme}://{parts.netloc}/v1/stream?conv_id={id}"
         self._bytes = 0
-        self.headers = [f"X-Conversation-Id: {name}"]
+        self.headers = [f"X-Conversation-Id: {id}"]
 
     def prepare(self, body: dict[str, Any]) -> None: ...
 
     def received(self, chunk: bytes, events: list[Event]) -> None:
         self._bytes += len(chunk)
 
-    def ask(self, exchange: Exchange, body: dict[str, Any], now: float) -> HttpRequest | None:
+    def rest(self, exchange: Exchange, body: dict[str, Any], now: float) -> HttpRequest | None:
         exchange.reopen(now, same_bytes=True)
-        return HttpRequest("GET", f"{self._url}&from={self._bytes}", self._key_headers)
+        return HttpRequest("GET", f"{self._stream_url}&from={self._bytes}", self._headers)
 
     def cancel(self) -> HttpRequest | None:
-        return HttpRequest("DELETE", self._url, self._key_headers)
+        return HttpRequest("DELETE", self._stream_url, self._headers)
 
 
 class Background:
-    """OpenAI: a background response, whose events are numbered and kept for some minutes.
+    """OpenAI: a background response, whose numbered events the server keeps for some minutes.
 
     Source: OpenAI documentation, "Background mode", on streaming.
     """
@@ -89,106 +89,107 @@ class Background:
     def received(self, chunk: bytes, events: list[Event]) -> None:
         self._id = next((event.id for event in events if isinstance(event, Start)), self._id)
 
-    def ask(self, exchange: Exchange, body: dict[str, Any], now: float) -> HttpRequest | None:
+    def rest(self, exchange: Exchange, body: dict[str, Any], now: float) -> HttpRequest | None:
         if not self._id:
             return None
         exchange.reopen(now, same_bytes=False)
         return HttpRequest(
-            "GET", f"{self._own()}?stream=true&starting_after={exchange.position}", self._target.headers()
+            "GET", f"{self._response_url()}?stream=true&starting_after={exchange.position}", self._target.headers()
         )
 
     def cancel(self) -> HttpRequest | None:
-        return HttpRequest("POST", f"{self._own()}/cancel", self._target.headers(), {}) if self._id else None
+        return HttpRequest("POST", f"{self._response_url()}/cancel", self._target.headers(), {}) if self._id else None
 
-    def _own(self) -> str:
+    def _response_url(self) -> str:
         return f"{self._target.url}/{quote(self._id)}"
 
 
-FORMATS = {"response_format", "output_config"}  # which begin anew where a message goes on
+FORMAT_FIELDS = {"response_format", "output_config"}  # with them, a continuation would begin the format anew
 
 
-class Prefill:
-    """Servers that go on with a last message of the assistant's. Only where all that came is text."""
+class Continuation:
+    """Servers that continue a last message of the assistant's; only where the answer so far is text alone."""
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self._said: list[str] = []
+        self._texts: list[str] = []
         self._only_text = True
         self.headers: list[str] = []
 
     def prepare(self, body: dict[str, Any]) -> None: ...
 
     def received(self, chunk: bytes, events: list[Event]) -> None:
-        self._said += [event.text for event in events if isinstance(event, Text)]
+        self._texts += [event.text for event in events if isinstance(event, Text)]
         if any(isinstance(event, Reasoning | ToolCall) for event in events):
             self._only_text = False
 
-    def ask(self, exchange: Exchange, body: dict[str, Any], now: float) -> HttpRequest | None:
-        target, said = self._target, "".join(self._said)
-        if not self._only_text or body.keys() & FORMATS or not said.strip():
+    def rest(self, exchange: Exchange, body: dict[str, Any], now: float) -> HttpRequest | None:
+        target, text = self._target, "".join(self._texts)
+        if not self._only_text or body.keys() & FORMAT_FIELDS or not text.strip():
             return None
-        asked, begun = body["messages"], ""
-        if asked[-1]["role"] == "assistant":  # --prefill: what goes on is one message
-            begun = asked[-1]["content"]
-            asked = asked[:-1]
-        said = begun + said
-        sent = said.rstrip() if target.api == "messages" else said  # it refuses blanks at the end
+        messages = body["messages"]
+        if messages[-1]["role"] == "assistant":  # the prefill: what is continued is one message
+            text = messages[-1]["content"] + text
+            messages = messages[:-1]
+        sent = text.rstrip() if target.api == "messages" else text  # that API refuses blanks at the end
         style = target.row.prefill or PrefillStyle()
-        messages = [*asked, {"role": "assistant", "content": sent, **style.message}]
+        messages = [*messages, {"role": "assistant", "content": sent, **style.message}]
         decoder = dialect(target.api).Decoder(target.provider, target.model)
-        again = said if style.repeats else ""
-        exchange.reopen(now, same_bytes=False, decoder=Rest(decoder, again, said[len(sent) :]))
+        repeated = text if style.repeats else ""
+        exchange.reopen(now, same_bytes=False, decoder=RestDecoder(decoder, repeated, text[len(sent) :]))
         return HttpRequest("POST", target.prefill_url, target.headers(), body | {"messages": messages} | style.body)
 
     def cancel(self) -> HttpRequest | None:
         return None
 
 
-class Rest(Decoder):
-    """Another decoder's events, of an answer that goes on; the start, which was, is left out.
+class RestDecoder(Decoder):
+    """Passes on another decoder's events for the rest of an answer, without the start.
 
-    `again` is what the server says again at the beginning, "" for those that do not; `blanks` are those that were
-    printed but could not be sent: as many of them as come again are left out.
+    `repeated` is the text that the server sends again at the beginning, "" for none; `blanks` are those that were
+    printed, but could not be sent: as many of them as come again are left out.
     """
 
-    def __init__(self, inner: Decoder, again: str, blanks: str) -> None:
+    def __init__(self, inner: Decoder, repeated: str, blanks: str) -> None:
         super().__init__(inner.provider, inner.model)
         self._inner = inner
-        self._again, self._blanks = again, blanks
-        self._held = ""
+        self._repeated, self._blanks = repeated, blanks
+        self._buffer = ""  # of a text that may be a repetition
 
     def feed(self, event: str, data: dict[str, Any]) -> list[Event]:
-        return self._follow(self._inner.feed(event, data))
+        return self._adopt(self._inner.feed(event, data))
 
     def feed_answer(self, data: dict[str, Any]) -> list[Event]:
-        return self._follow(self._inner.feed_answer(data))
+        return self._adopt(self._inner.feed_answer(data))
 
     def feed_done(self) -> list[Event]:
-        return self._follow(self._inner.feed_done())
+        return self._adopt(self._inner.feed_done())
 
     def close(self) -> list[Event]:
-        held, self._held = self._held, ""
-        return [Text(held)] if held else []
+        buffer, self._buffer = self._buffer, ""
+        return [Text(buffer)] if buffer else []
 
-    def _follow(self, events: list[Event]) -> list[Event]:
+    def _adopt(self, events: list[Event]) -> list[Event]:
+        """Takes over the inner decoder's state; returns its events without the start and repeated text."""
         inner = self._inner
         self.over, self.finish, self.usage, self.failure = inner.over, inner.finish, inner.usage, inner.failure
         self.premature = inner.premature
-        kept: list[Event] = []
+        events_left: list[Event] = []
         for event in events:
             if isinstance(event, Text):
                 event.text = self._unrepeated(event.text)
             if not isinstance(event, Start) and not (isinstance(event, Text) and not event.text):
-                kept.append(event)
-        return kept
+                events_left.append(event)
+        return events_left
 
     def _unrepeated(self, text: str) -> str:
-        if self._again:
-            self._held += text
-            if len(self._held) < len(self._again) and self._again.startswith(self._held):
+        """Returns a text without what was printed before."""
+        if self._repeated:
+            self._buffer += text
+            if len(self._buffer) < len(self._repeated) and self._repeated.startswith(self._buffer):
                 return ""
-            text, self._held = self._held.removeprefix(self._again), ""
-            self._again = ""
+            text, self._buffer = self._buffer.removeprefix(self._repeated), ""
+            self._repeated = ""
         while text and self._blanks:
             if text[0] != self._blanks[0]:
                 self._blanks = ""

@@ -1,12 +1,13 @@
-"""The official SDKs as a transport: they find credentials, build, sign and send; the raw bytes are read here.
+"""The official SDKs as a transport: they find credentials, sign and send; the bytes of the response are read here.
 
-An SDK blocks. So each request has a thread, which hands the body on through a pipe: waiting stays one poll, of that
-pipe and of stdout's reader, and a full pipe holds the server back. The thread imports the SDK, too, which takes up to
-a second: time-outs and a reader who leaves count from the start. What it learns besides the body stands in the transfer
-before the pipe is closed. Foreign exceptions end here: a response is handed on as one, whatever its status, so that
-errors and Retry-After are judged as everywhere; a lost connection is the transfer's reason; the rest is configuration.
+An SDK blocks. So each request has a thread, which copies the body to a pipe: the loop waits for that pipe and for
+stdout's reader in one poll, and a full pipe holds the server back. The thread imports the SDK, too, which takes up to
+a second, so that time-outs and a reader who leaves count from the start. Status, headers and errors are set in the
+transfer before the pipe is closed. Foreign exceptions are translated here: a response is passed on whatever its status,
+so that errors and Retry-After are treated as with every transport; a lost connection is the transfer's reason; all
+other exceptions are errors of the configuration.
 
-Bedrock wraps each event in a binary frame of AWS's. The SDK's own decoder unwraps them; they go on as an event stream.
+Bedrock wraps each event in a binary frame of AWS. The SDK's decoder unwraps the frames into an event stream.
 """
 
 from __future__ import annotations
@@ -26,177 +27,182 @@ from ..dialects import dialect
 from ..errors import UNLIMITED, Error, UsageError
 from ..providers.resolve import Target
 from .clients import HINTS, build
-from .loop import READ, Watching
+from .loop import READ, EventLoop
 from .transfer import HttpRequest, Transfer
 
 AWS_FRAMES = "application/vnd.amazon.eventstream"
-MANY_WORDS = 200  # characters of an SDK's explanation
-# The SDKs' own switch for "hand me the response as it comes in", which with_streaming_response sets.
-RAW = {"X-Stainless-Raw-Response": "stream", "Accept-Encoding": "identity"}
+MAX_EXPLANATION = 200  # characters of an SDK's message
+# The SDKs' switch for responses that are not parsed, which with_streaming_response sets.
+RAW_HEADERS = {"X-Stainless-Raw-Response": "stream", "Accept-Encoding": "identity"}
 
 
-class _Sent(Transfer):
-    """A request in the hands of its thread, which alone writes to the pipe and closes that end."""
+class SdkTransfer(Transfer):
+    """A transfer by a thread, which alone writes to the pipe and closes that end."""
 
-    def __init__(self, loop: Watching, wake: Callable[[], object]) -> None:
+    def __init__(self, loop: EventLoop, wake: Callable[[], object]) -> None:
         super().__init__()
         self.reader, self.writer = os.pipe()
         self.wake = wake
-        self.forgotten = False
+        self.reader_closed = False
         self._loop = loop
-        self.answered: tuple[int, dict[str, str]] | None = None
-        self.signed = False  # and on its way: what fails from now on is the connection
-        self.left = False  # nobody waits for it any more
+        self.response_head: tuple[int, dict[str, str]] | None = None
+        self.sending = False  # the request is signed: failures are the connection's from now on
+        self.abandoned = False
         self._socket: socket.socket | None = None
 
     def head(self) -> tuple[int, dict[str, str]] | None:
-        return self.answered
+        return self.response_head
 
-    def hold(self, held: bool) -> None:
-        if self.forgotten:  # the number may be another's
+    def pause(self, paused: bool) -> None:
+        if self.reader_closed:  # another file may have its number
             return
-        if held:
+        if paused:
             self._loop.unwatch(self.reader)
         else:
-            self._loop.watch(self.reader, READ, self.read)
+            self._loop.watch(self.reader, READ, self.on_readable)
 
-    def read(self, mask: int) -> None:
-        """The pipe is ready."""
+    def on_readable(self, mask: int) -> None:
+        """Reads from the pipe."""
         if chunk := os.read(self.reader, stdio.CHUNK):
             self.chunks.append(chunk)
         else:
             self.ended = True
-            self.forget()
+            self.close_reader()
         self.wake()
 
-    def forget(self) -> None:
-        """No more is read; what the thread writes then fails."""
-        if not self.forgotten:
-            self.forgotten = True
+    def close_reader(self) -> None:
+        """Stops reading; further writes of the thread fail."""
+        if not self.reader_closed:
+            self.reader_closed = True
             self._loop.unwatch(self.reader)
             os.close(self.reader)
 
     def trace(self, name: str, info: dict[str, Any]) -> None:
-        """Told by httpx's extension of this name what happens; a connection is TCP's first, and then maybe TLS's."""
+        """httpx's trace callback; a connection is TCP's first, and then TLS's, if any."""
         if name.endswith(("connect_tcp.complete", "start_tls.complete")):
             self.connected(info["return_value"])
 
     def connected(self, stream: Any) -> None:
+        """Keeps the socket of a connection, to be shut down by `hang_up`."""
         self._socket = stream.get_extra_info("socket")
-        if self.left:
+        if self.abandoned:
             self.hang_up()
 
     def hang_up(self) -> None:
-        """Ends the connection under the thread that reads from it; closing alone would not wake it."""
-        self.left = True
+        """Shuts the connection down under the thread that reads from it; closing it would not wake the thread."""
+        self.abandoned = True
         if self._socket is not None:
             with contextlib.suppress(OSError, ValueError):
-                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # TLS's own would meddle with the thread's read
+                socket.socket.shutdown(
+                    self._socket, socket.SHUT_RDWR
+                )  # TLS's own shutdown would disturb the thread's read
 
 
 class Sdk:
-    """A Transport by a target's SDK. What kept a request from being sent is the transfer's fault."""
+    """A Transport by a target's SDK."""
 
-    def __init__(self, target: Target, loop: Watching) -> None:
+    def __init__(self, target: Target, loop: EventLoop) -> None:
         self._target = target
         self.loop = loop
         self._path: str = dialect(target.api).PATH
         self._sdk: Any = None
         self._client: Any = None
-        self._building = threading.Lock()
-        self._here = threading.local()  # the transfer of each thread
-        self._under_way: set[_Sent] = set()
+        self._build_lock = threading.Lock()
+        self._local = threading.local()  # the transfer of each thread
+        self._transfers: set[SdkTransfer] = set()
 
-    def send(self, ask: HttpRequest, connect_timeout: float | None, wake: Callable[[], object]) -> Transfer:
-        sent = _Sent(self.loop, wake)
-        self._under_way.add(sent)
-        sent.hold(False)
-        threading.Thread(target=self._carry, args=(sent, ask, connect_timeout), daemon=True).start()
+    def send(self, request: HttpRequest, connect_timeout: float | None, wake: Callable[[], object]) -> Transfer:
+        sent = SdkTransfer(self.loop, wake)
+        self._transfers.add(sent)
+        sent.pause(False)
+        threading.Thread(target=self._run, args=(sent, request, connect_timeout), daemon=True).start()
         return sent
 
-    def tell(self, ask: HttpRequest) -> None:
-        """Only asked for by ways to go on after a cut, of which there are none here."""
+    def send_and_forget(self, request: HttpRequest) -> None:
+        """Does nothing: only strategies to resume call it, and no SDK's target has one."""
 
     def end(self, transfer: Transfer) -> None:
-        assert isinstance(transfer, _Sent)
-        self._under_way.discard(transfer)
-        if not transfer.forgotten:
-            transfer.forget()
+        assert isinstance(transfer, SdkTransfer)
+        self._transfers.discard(transfer)
+        if not transfer.reader_closed:
+            transfer.close_reader()
             transfer.hang_up()
 
     def settle(self) -> None:
         pass
 
     def close(self) -> None:
-        for sent in list(self._under_way):
+        for sent in list(self._transfers):
             self.end(sent)
 
     # In the thread.
 
-    def _carry(self, sent: _Sent, ask: HttpRequest, connect_timeout: float | None) -> None:
+    def _run(self, sent: SdkTransfer, request: HttpRequest, connect_timeout: float | None) -> None:
         try:
-            _quiet()
-            self._here.sent = sent
-            with contextlib.closing(self._response(sent, ask, connect_timeout)) as response:
-                self._hand_on(sent, response)
-        except BrokenPipeError:  # nobody waits for the rest
+            _silence_libraries()
+            self._local.sent = sent
+            with contextlib.closing(self._response(sent, request, connect_timeout)) as response:
+                self._copy(sent, response)
+        except BrokenPipeError:  # the reader is closed
             sent.hang_up()
-        except Exception as error:  # whatever the SDK, its HTTP library or its finder of credentials raises
+        except Exception as error:  # of the SDK, its HTTP library or its search for credentials
             with contextlib.suppress(BrokenPipeError):
                 self._translate(error, sent)
         finally:
             os.close(sent.writer)
 
-    def _response(self, sent: _Sent, ask: HttpRequest, connect_timeout: float | None) -> Any:
-        with self._building:
+    def _response(self, sent: SdkTransfer, request: HttpRequest, connect_timeout: float | None) -> Any:
+        with self._build_lock:
             if self._client is None:
-                self._sdk, self._client = build(self._target, self._mark)
+                self._sdk, self._client = build(self._target, self._on_request)
         timeout = self._sdk.Timeout(None, connect=connect_timeout)
-        headers = {name: value.strip() for name, _, value in (line.partition(":") for line in ask.headers)}
-        body = json.loads(to_json(ask.body).encode("utf-8", "replace"))
-        if sent.left:
+        headers = {name: value.strip() for name, _, value in (line.partition(":") for line in request.headers)}
+        body = json.loads(to_json(request.body).encode("utf-8", "replace"))
+        if sent.abandoned:
             raise BrokenPipeError
-        options = {"headers": headers | RAW, "timeout": timeout, "max_retries": 0, "follow_redirects": False}
+        options = {"headers": headers | RAW_HEADERS, "timeout": timeout, "max_retries": 0, "follow_redirects": False}
         return self._client.post(self._path, cast_to=object, body=body, options=options).http_response
 
-    def _mark(self, request: Any) -> None:
-        """Hook of the HTTP client, before a request goes out."""
-        sent: _Sent = self._here.sent
-        sent.signed = True
+    def _on_request(self, request: Any) -> None:
+        """The HTTP client's hook before a request goes out."""
+        sent: SdkTransfer = self._local.sent
+        sent.sending = True
         request.extensions = {**request.extensions, "trace": sent.trace}
 
-    def _hand_on(self, sent: _Sent, response: Any) -> None:
-        sent.connected(response.extensions["network_stream"])  # a kept connection was not traced
+    def _copy(self, sent: SdkTransfer, response: Any) -> None:
+        sent.connected(response.extensions["network_stream"])  # a reused connection was not traced
         headers = _headers(response)
         chunks: Iterable[bytes] = response.iter_bytes()
         if headers.get("content-type", "").startswith(AWS_FRAMES):
             headers["content-type"] = "text/event-stream"
             chunks = _unwrapped(chunks)
-        sent.answered = response.status_code, headers
+        sent.response_head = response.status_code, headers
         for chunk in chunks:
             _write(sent.writer, chunk)
 
-    def _translate(self, error: Exception, sent: _Sent) -> None:
-        why = " ".join(str(error.__cause__ or error).split()) or type(error.__cause__ or error).__name__
-        if sent.answered is not None:
-            sent.reason = why
+    def _translate(self, error: Exception, sent: SdkTransfer) -> None:
+        """Sets a foreign exception in the transfer: as the response, the reason of its end, or its error."""
+        cause = error.__cause__ or error
+        reason = " ".join(str(cause).split()) or type(cause).__name__
+        provider = self._target.provider
+        if sent.response_head is not None:
+            sent.reason = reason
         elif isinstance(error, Error):
-            sent.fault = error
-        elif sent.signed and isinstance(error, self._sdk.APIStatusError):
-            sent.answered = error.response.status_code, _headers(error.response)
+            sent.error = error
+        elif sent.sending and isinstance(error, self._sdk.APIStatusError):
+            sent.response_head = error.response.status_code, _headers(error.response)
             _write(sent.writer, error.response.content)
-        elif sent.signed:
-            sent.reason, sent.max_retries = f"cannot reach {self._target.provider}: {why}", _worth(error)
-        elif getattr(error, "retryable", False):  # google-auth's word for a token server out of order
-            sent.reason = f"no token for {self._target.provider}: {why}"
+        elif sent.sending:
+            sent.reason, sent.max_retries = f"cannot reach {provider}: {reason}", _max_retries(error)
+        elif getattr(error, "retryable", False):  # google-auth: the token server is out of order
+            sent.reason = f"no token for {provider}: {reason}"
         else:
-            provider = self._target.provider
             hint = HINTS.get(provider, "is its key set?")
-            sent.fault = UsageError(f"cannot sign for {provider} ({why[:MANY_WORDS]}): {hint}")
+            sent.error = UsageError(f"cannot sign for {provider} ({reason[:MAX_EXPLANATION]}): {hint}")
 
 
-def _quiet() -> None:
-    """Warnings and logs of libraries are no notes of ours to stderr; what matters comes as an exception."""
+def _silence_libraries() -> None:
+    """Keeps warnings and logs of libraries off stderr, in the command line; errors come as exceptions."""
     if not stdio.is_ours():
         return
     import logging
@@ -214,12 +220,12 @@ def _unwrapped(chunks: Iterable[bytes]) -> Iterator[bytes]:
     from anthropic.lib.bedrock._stream_decoder import AWSEventStreamDecoder
 
     for event in AWSEventStreamDecoder().iter_bytes(iter(chunks)):
-        data = event.data.replace("\r", "\n").replace("\n", "\ndata: ")  # line ends in JSON are only layout
+        data = event.data.replace("\r", "\n").replace("\n", "\ndata: ")  # line ends in JSON are layout
         yield f"event: {event.event}\ndata: {data}\n\n".encode()
 
 
-def _worth(error: BaseException | None) -> int:
-    """How often a connection that failed so is worth trying: as net/curl has it of libcurl's errors."""
+def _max_retries(error: BaseException | None) -> int:
+    """Returns the retry limit of a failed connection, as net/curl has it for libcurl's errors."""
     while error is not None:
         if isinstance(error, (socket.gaierror, ssl.SSLError)):
             return 0

@@ -1,4 +1,4 @@
-"""One response under way, wherever it comes from."""
+"""Requests, responses and what carries them, independent of the kind of transport."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from ..errors import UNLIMITED, Error
-from .loop import Watching
+from .loop import EventLoop
 
 
 class HttpRequest(NamedTuple):
-    """An HTTP request: header lines, and the JSON of a POST; None for a GET or DELETE."""
+    """An HTTP request: its header lines, and the JSON body of a POST; None for a GET or DELETE."""
 
     method: str
     url: str
@@ -19,10 +19,11 @@ class HttpRequest(NamedTuple):
 
 
 class Transfer:
-    """`chunks` is what has arrived since it was last taken.
+    """One request and its response, while it is under way.
 
-    Once it has `ended`, `reason` says why, "" if well, and `max_retries` how often to retry after such an end; `fault`
-    is why it was never sent. Whoever ends it says before whether it is `whole`: all that was wanted has come.
+    `chunks` is the part of the body that has arrived since the last `take`. Once the transfer has `ended`, `reason`
+    says why, "" after a complete response, and `max_retries` how often to retry after such an end; `error` is why the
+    request could not be sent. Set `complete` before `Transport.end` where all data that matters has arrived.
     """
 
     def __init__(self) -> None:
@@ -30,43 +31,43 @@ class Transfer:
         self.ended = False
         self.reason = ""
         self.max_retries = UNLIMITED
-        self.fault: Error | None = None
-        self.whole = False
+        self.error: Error | None = None
+        self.complete = False
 
     def take(self) -> bytes:
-        """What has arrived since the last call."""
+        """Returns the part of the body that has arrived since the last call."""
         chunks = self.chunks
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         chunks.clear()
         return data
 
     def head(self) -> tuple[int, dict[str, str]] | None:
-        """Status and headers (names in lower case) of the last response, once they are complete."""
+        """Returns status and headers (names in lower case) of the last response, None until they are complete."""
         raise NotImplementedError
 
-    def hold(self, held: bool) -> None:
-        """Whether to leave what arrives with the kernel, and so, in the end, the server waiting."""
+    def pause(self, paused: bool) -> None:
+        """Stops or resumes reading. A long pause fills the network's buffers, and TCP then holds the server back."""
 
 
 class Transport(Protocol):
-    """What carries requests: the network, an SDK, or a recording."""
+    """Carries requests: over the network, by an SDK, or from a recording."""
 
-    loop: Watching
+    loop: EventLoop
 
-    def send(self, ask: HttpRequest, connect_timeout: float | None, wake: Callable[[], object]) -> Transfer:
-        """Sends a request; a connect_timeout of None is no limit.
+    def send(self, request: HttpRequest, connect_timeout: float | None, wake: Callable[[], object]) -> Transfer:
+        """Sends a request; a connect_timeout of None, in seconds, is no limit.
 
-        Whenever something of the answer has arrived in the transfer, and when it has ended, `wake` is called.
+        Calls `wake` whenever a part of the response has arrived in the transfer, and when the transfer has ended.
         """
 
-    def tell(self, ask: HttpRequest) -> None:
-        """Sends a request whose answer does not matter. `close` gives it a second or two."""
+    def send_and_forget(self, request: HttpRequest) -> None:
+        """Sends a request whose response does not matter. `close` waits a second or two until it has arrived."""
 
     def end(self, transfer: Transfer) -> None:
-        """Ends a transfer. One under way that is not whole by closing its connection at once."""
+        """Ends a transfer. Closes its connection at once, unless the transfer is complete."""
 
     def settle(self) -> None:
-        """Nobody waits in the loop for a time: what has only its own end to come gets a moment, and is ended."""
+        """Prepares for an idle loop: responses that lack only their end get some milliseconds for it."""
 
     def close(self) -> None:
         """Ends all transfers."""

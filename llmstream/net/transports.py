@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ..providers.registry import CURL, EMBEDDED, REPLAY, SDK
 from ..providers.resolve import Target, endpoint
-from .loop import Watching
+from .loop import EventLoop
 from .transfer import Transport
 
 
@@ -28,7 +28,7 @@ class Routes:
     `progress` shows the download of the embedded model on stderr.
     """
 
-    def __init__(self, loop: Watching, jobs: int = 1, *, speed: float = 1.0, progress: bool = False) -> None:
+    def __init__(self, loop: EventLoop, jobs: int = 1, *, speed: float = 1.0, progress: bool = False) -> None:
         self.loop, self.jobs, self.speed, self.progress = loop, jobs, speed, progress
         self.shared: dict[tuple[str, ...], Transport] = {}
 

@@ -108,11 +108,11 @@ def test_alarms_are_in_order_never_early_and_can_be_cancelled(driver):
             rung.append(name)
 
         for name, delay in (("c", 0.0034), ("a", -1.0), ("d", 0.0051), ("b", 0.0012), ("never", 0.002)):
-            alarm = loop.at(begun + delay, lambda name=name, when=begun + delay: ring(name, when))
+            alarm = loop.call_at(begun + delay, lambda name=name, when=begun + delay: ring(name, when))
             if name == "never":
                 alarm.cancel()
                 alarm.cancel()
-        loop.at(begun + 0.006, done.set)
+        loop.call_at(begun + 0.006, done.set)
         await done.wait()
         assert rung == ["a", "b", "c", "d"]
 
@@ -128,7 +128,7 @@ def test_a_closed_loop_is_left_alone_and_not_kept(driver):
     reader, writer = os.pipe()
     loop.watch(reader, READ, print)
     loop.unwatch(reader)
-    loop.at(0.0, print).cancel()
+    loop.call_at(0.0, print).cancel()
     os.close(reader)
     os.close(writer)
     gc.collect()

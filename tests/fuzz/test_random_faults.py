@@ -69,12 +69,12 @@ class ScriptedTransport:
     def now(self) -> float:
         return self._now
 
-    def at(self, when: float, due: Callable[[], object]) -> Alarm:
-        alarm = Alarm(when, due)
+    def call_at(self, when: float, callback: Callable[[], object]) -> Alarm:
+        alarm = Alarm(when, callback)
         self._alarms.append(alarm)
         return alarm
 
-    def send(self, ask: HttpRequest, connect_timeout: float, wake: Callable[[], object]) -> Transfer:
+    def send(self, request: HttpRequest, connect_timeout: float, wake: Callable[[], object]) -> Transfer:
         script = self.tries[min(self.requests, len(self.tries) - 1)]
         self.requests += 1
         self._script = script
@@ -102,7 +102,7 @@ class ScriptedTransport:
             transfer.reason = "reset" if self._script.ending == "reset" else ""
         self._wake()
 
-    def tell(self, ask: HttpRequest) -> None: ...
+    def send_and_forget(self, request: HttpRequest) -> None: ...
 
     def end(self, transfer: Transfer) -> None:
         transfer.ended = True

@@ -30,7 +30,7 @@ class RequestBuilder:
     """Transfers on a loop of their own."""
 
     def __init__(self) -> None:
-        self.loop = Loop(reader=False)
+        self.loop = Loop(watch_stdout=False)
         self.curl = Curl(self.loop)
         self.woken: list[str] = []
 
@@ -107,19 +107,19 @@ def test_the_head_is_told_before_any_of_the_body(asking):
 def test_held_before_there_is_a_connection(asking):
     with Provider([head(), *chat("Hello")]) as provider:
         transfer = asking.post(provider.url)
-        transfer.hold(True)
+        transfer.pause(True)
         asking.quiet()
         assert transfer.head() is not None
         assert transfer.chunks == []
-        transfer.hold(False)
+        transfer.pause(False)
         assert asking.whole(transfer) == b"".join(chat("Hello"))
 
 
 def test_held_and_let_go_before_anything_came(asking):
     with Provider([head(), *chat("Hello")]) as provider:
         transfer = asking.post(provider.url)
-        transfer.hold(True)
-        transfer.hold(False)
+        transfer.pause(True)
+        transfer.pause(False)
         assert asking.whole(transfer) == b"".join(chat("Hello"))
 
 
@@ -138,12 +138,12 @@ def test_held_amid_the_body_the_server_waits_and_nothing_is_lost(asking, tls, se
         asking.until(lambda: transfer.chunks)
         got = bytearray()
         for _ in range(3):
-            transfer.hold(True)
+            transfer.pause(True)
             got += transfer.take()
             asking.quiet()
             assert transfer.chunks == []
             assert not sent.is_set()
-            transfer.hold(False)
+            transfer.pause(False)
             asking.until(lambda: transfer.chunks)
         assert bytes(got) + asking.whole(transfer) == body
         assert transfer.reason == ""
@@ -153,10 +153,10 @@ def test_what_libcurl_had_when_it_was_held_is_told_without_another_arrival(askin
     """One TLS record, of which nothing is left in the kernel."""
     with Provider([head(), chat_text("a"), HOLD], tls=tls) as provider:
         transfer = asking.post(provider.url)
-        transfer.hold(True)
+        transfer.pause(True)
         asking.quiet()
         asking.woken.clear()
-        transfer.hold(False)
+        transfer.pause(False)
         asking.until(lambda: asking.woken)
         assert transfer.take() == chat_text("a")
         asking.curl.end(transfer)
@@ -166,7 +166,7 @@ def test_held_when_it_ends_early(asking):
     with Provider([head(), chat_text("a"), HOLD]) as provider:
         transfer = asking.post(provider.url)
         asking.until(lambda: transfer.chunks)
-        transfer.hold(True)
+        transfer.pause(True)
         asking.curl.end(transfer)
         assert provider.client_left.wait(WAIT_S)
 
@@ -231,7 +231,7 @@ def test_a_whole_answer_leaves_its_connection_to_the_next(asking):
         before = open_sockets()
         transfer = asking.post(provider.url)
         asking.until(lambda: transfer.chunks)
-        transfer.whole = True
+        transfer.complete = True
         asking.curl.end(transfer)
         woken = len(asking.woken)
         end.set()
@@ -243,11 +243,11 @@ def test_a_whole_answer_leaves_its_connection_to_the_next(asking):
 
 
 def test_an_answer_whose_response_does_not_end_is_not_waited_for(asking, monkeypatch):
-    monkeypatch.setattr(curls, "LINGER", 0.05)
+    monkeypatch.setattr(curls, "LINGER_S", 0.05)
     with Provider([kept_open(threading.Event())[0], HOLD]) as provider:
         transfer = asking.post(provider.url)
         asking.until(lambda: transfer.chunks)
-        transfer.whole = True
+        transfer.complete = True
         asking.curl.end(transfer)
         asking.quiet()
         assert asking.curl._transfers == {}
@@ -271,7 +271,7 @@ def test_nothing_is_left_of_many(asking):
             asking.curl.end(transfer)
         asking.quiet()
         assert asking.curl._transfers == {}
-        assert asking.curl.touched == {}
+        assert asking.curl.to_wake == {}
         assert asking.loop._ready == {}
     assert len(os.listdir("/proc/self/fd")) <= before + 5
 
@@ -279,8 +279,8 @@ def test_nothing_is_left_of_many(asking):
 def test_what_is_told_is_sent_before_the_end(monkeypatch):
     asking = RequestBuilder()
     with Provider([head(), HOLD]) as provider:
-        monkeypatch.setattr(curls, "TELL", 0.2)
-        asking.curl.tell(HttpRequest("DELETE", provider.url, []))
+        monkeypatch.setattr(curls, "FORGOTTEN_S", 0.2)
+        asking.curl.send_and_forget(HttpRequest("DELETE", provider.url, []))
         asking.close()
         assert provider.requests[0].line.startswith("DELETE ")
 
@@ -290,7 +290,7 @@ def test_a_tunnels_own_head_is_not_the_responses(asking, tls, monkeypatch):
     with Provider(script, tls=tls) as provider, Tunnel(provider.port) as tunnel:
         monkeypatch.setenv("https_proxy", tunnel.url)
         transfer = asking.post("https://far.test/v1")
-        asking.until(lambda: transfer.lines)
+        asking.until(lambda: transfer.head_lines)
         asking.quiet()
         assert transfer.head() is None
         tunnel.opened.set()
@@ -308,7 +308,7 @@ def test_a_stream_that_waits_holds_up_no_other_of_its_connection(asking, tls):
         server.send(server.streams[0], b"x" * 1000)
         asking.until(lambda: first.chunks)
         first.take()
-        first.hold(True)
+        first.pause(True)
         second = asking.post(server.url)
         asking.until(lambda: len(server.streams) == 2)
         for _ in range(20):
@@ -318,7 +318,7 @@ def test_a_stream_that_waits_holds_up_no_other_of_its_connection(asking, tls):
         assert asking.whole(second) == b"y" * 20_000
         assert first.chunks == []
         asking.curl.end(second)
-        first.hold(False)
+        first.pause(False)
         server.send(server.streams[0], b"", end=True)
         assert asking.whole(first) == b"x" * 20_000
         asking.curl.end(first)
@@ -349,7 +349,7 @@ def test_a_whole_stream_is_not_reset(asking, tls):
         asking.until(lambda: server.streams)
         server.send(server.streams[0], b"x")
         asking.until(lambda: transfer.chunks)
-        transfer.whole = True
+        transfer.complete = True
         asking.curl.end(transfer)
         server.send(server.streams[0], b"", end=True)
         asking.until(lambda: not asking.curl._transfers)

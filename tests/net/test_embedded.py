@@ -9,6 +9,7 @@ import zipfile
 
 import pytest
 
+from llmstream.errors import command_line, spell
 from llmstream.net import embedded
 
 from ..conftest import environment
@@ -39,6 +40,7 @@ def test_a_gguf_file_by_its_path(run, tmp_path):
 
 PROPS = """
 import json, sys, urllib.request
+from llmstream.errors import command_line, spell
 from llmstream.net import embedded
 url, key = embedded.serve("", int(sys.argv[1]), int(sys.argv[2]))
 request = urllib.request.Request(f"{url}/props", headers={"Authorization": f"Bearer {key}"})
@@ -52,10 +54,10 @@ print(props["total_slots"], props["default_generation_settings"]["n_ctx"])
 @pytest.mark.parametrize(
     ("size", "jobs", "slots", "context"),
     [
-        (embedded.SHORT, 1, 1, embedded.SMALL_CONTEXT),
-        (embedded.SHORT, 4, 4, embedded.SMALL_CONTEXT),
-        (embedded.SHORT, 100, embedded.SLOTS, embedded.SMALL_CONTEXT),
-        (embedded.SHORT + 1, 100, 1, 8192),
+        (embedded.SHORT_PROMPT_BYTES, 1, 1, embedded.SMALL_CONTEXT_TOKENS),
+        (embedded.SHORT_PROMPT_BYTES, 4, 4, embedded.SMALL_CONTEXT_TOKENS),
+        (embedded.SHORT_PROMPT_BYTES, 100, embedded.MAX_SLOTS, embedded.SMALL_CONTEXT_TOKENS),
+        (embedded.SHORT_PROMPT_BYTES + 1, 100, 1, 8192),
     ],
 )
 def test_each_of_several_at_once_has_room_for_its_prompt(size, jobs, slots, context):
@@ -87,7 +89,7 @@ def test_without_the_extra_three_lines_say_what_to_do(run, tmp_path):
     env = environment()
     done = run("gen", "Hi", env=env | {"PYTHONPATH": f"{tmp_path}:{env['PYTHONPATH']}"})
     assert done.returncode == 2
-    assert done.stderr.decode() == f"llmstream gen: {embedded.NOT_INSTALLED}\n{embedded.ADVICE}\n"
+    assert done.stderr.decode() == f"llmstream gen: {embedded.NOT_INSTALLED}\n{spell(embedded.HINT, command_line)}\n"
     assert done.stderr.count(b"\n") == 3
 
 

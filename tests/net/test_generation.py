@@ -159,7 +159,7 @@ def test_the_first_token_has_its_time_in_each_try(transport):
 def test_a_try_that_waits_for_its_turn_has_its_time_from_when_it_is_sent(transport, queued):
     """As in `map`, where a provider's pace may hold it back for longer than a time-out."""
     asked = []
-    generation = started(transport, Timeouts(first_token=10.0, stall=10.0), later=asked.append)
+    generation = started(transport, Timeouts(first_token=10.0, stall=10.0), on_retry=asked.append)
     busy(transport)
     assert asked == [7.0]
     transport.until(queued)
@@ -174,7 +174,7 @@ def test_a_try_that_waits_for_its_turn_has_its_time_from_when_it_is_sent(transpo
 def test_what_failed_can_be_read_when_another_try_is_planned(transport):
     """`map` tells its pace of it."""
     seen = []
-    generation = started(transport, later=lambda when: seen.append(generation.exchange.status))
+    generation = started(transport, on_retry=lambda when: seen.append(generation.exchange.status))
     busy(transport)
     assert seen == [503]
 
@@ -218,7 +218,7 @@ def test_a_wait_beyond_the_limit_is_not_begun(transport):
 
 
 def test_the_limit_of_the_whole_strikes_while_it_waits_for_its_turn(transport):
-    generation = started(transport, Timeouts(total=10.0), later=lambda when: None)
+    generation = started(transport, Timeouts(total=10.0), on_retry=lambda when: None)
     busy(transport)
     transport.until(10)
     assert str(generation.failure) == "not done within 10 s (timeout)"
@@ -235,11 +235,11 @@ def test_a_pause_is_no_silence_of_the_provider(transport):
     transport.until(109)
     transport.last.arrive(chat_text("Hello"))
     generation.pause(True)
-    assert transport.last.held
+    assert transport.last.paused
     transport.until(200)
     assert not generation.over
     generation.pause(False)
-    assert not transport.last.held
+    assert not transport.last.paused
     transport.until(209)
     assert not generation.over
     transport.until(210)
@@ -261,11 +261,11 @@ def test_a_pause_outlasts_a_retry_wait(transport):
     generation.pause(True)
     transport.until(7)
     assert len(transport.sent) == 2
-    assert transport.last.held
+    assert transport.last.paused
     transport.until(100)
     assert not generation.over
     generation.pause(False)
-    assert not transport.last.held
+    assert not transport.last.paused
 
 
 def test_a_pause_that_ends_in_a_retry_wait_starts_no_clock(transport):
@@ -322,7 +322,7 @@ def test_a_redirect_is_followed_within_the_origin(transport):
     redirected(transport, "/v2/chat/completions")
     transport.until(0)
     assert transport.sent[0].closed
-    assert [sent.ask.url for sent in transport.sent] == [TARGET.url, "http://p/v2/chat/completions"]
+    assert [sent.request.url for sent in transport.sent] == [TARGET.url, "http://p/v2/chat/completions"]
     transport.last.arrive(chat_text("Hello"))
     assert texts(generation) == "Hello"
 
@@ -350,11 +350,11 @@ def going_on(transport: ScriptedTransport, **more: object):
 def test_the_rest_is_asked_for_and_nothing_comes_twice(transport):
     generation = going_on(transport)
     transport.until(1)
-    assert transport.last.ask.method == "GET"
+    assert transport.last.request.method == "GET"
     transport.last.arrive(chat_text(", you"), chat_end() + DONE)
     assert texts(generation) == "Hello, you"
     assert generation.failure is None
-    assert transport.told == []
+    assert transport.forgotten == []
 
 
 def test_a_redirect_of_the_rest_does_not_begin_again(transport):
@@ -362,14 +362,14 @@ def test_a_redirect_of_the_rest_does_not_begin_again(transport):
     transport.until(1)
     redirected(transport, "/elsewhere")
     transport.last.finish()
-    assert [sent.ask.method for sent in transport.sent] == ["POST", "GET"]
+    assert [sent.request.method for sent in transport.sent] == ["POST", "GET"]
     assert isinstance(generation.failure, Incomplete)
 
 
 def test_the_server_is_told_that_the_rest_is_not_wanted(transport):
     generation = going_on(transport)
     generation.close()
-    assert [ask.method for ask in transport.told] == ["DELETE"]
+    assert [request.method for request in transport.forgotten] == ["DELETE"]
 
 
 def test_a_stall_is_a_cut_and_a_pause_is_none(transport):

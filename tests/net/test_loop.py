@@ -12,14 +12,14 @@ import pytest
 
 from llmstream import stdio
 from llmstream.errors import ReaderGone
-from llmstream.net.loop import FEW, READ, WRITE, Loop
+from llmstream.net.loop import MAX_CANCELLED, READ, WRITE, Loop
 
 
 @pytest.fixture(params=["epoll", "poll"])
 def loop(request, monkeypatch) -> Iterator[Loop]:
     if request.param == "poll":
         monkeypatch.delattr(select, "epoll", raising=False)
-    loop = Loop(reader=False)
+    loop = Loop(watch_stdout=False)
     yield loop
     loop.close()
 
@@ -117,8 +117,8 @@ def test_a_callback_that_raises_costs_the_others_nothing(loop, pipes):
     for reader, writer in pipes:
         os.write(writer, b"x")
         loop.watch(reader, READ, lambda mask, reader=reader: once(reader))
-    loop.at(0.0, fail)
-    loop.at(1.0, lambda: told.append("alarm"))
+    loop.call_at(0.0, fail)
+    loop.call_at(1.0, lambda: told.append("alarm"))
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
             loop.wait(0.0)
@@ -130,10 +130,10 @@ def test_a_callback_that_raises_costs_the_others_nothing(loop, pipes):
 def test_alarms_ring_once_and_in_order_and_not_when_cancelled(loop):
     told = []
     now = loop.now()
-    loop.at(now + 0.002, lambda: told.append(3))
-    loop.at(now, lambda: told.append(1))
-    loop.at(now, lambda: told.append(2))
-    loop.at(now + 0.001, lambda: told.append("cancelled")).cancel()
+    loop.call_at(now + 0.002, lambda: told.append(3))
+    loop.call_at(now, lambda: told.append(1))
+    loop.call_at(now, lambda: told.append(2))
+    loop.call_at(now + 0.001, lambda: told.append("cancelled")).cancel()
     while len(told) < 3:
         loop.wait()
     loop.wait(loop.now())
@@ -143,7 +143,7 @@ def test_alarms_ring_once_and_in_order_and_not_when_cancelled(loop):
 def test_the_alarm_comes_before_the_deadline_and_the_deadline_without_one(loop):
     told = []
     due = loop.now() + 0.002
-    loop.at(due, lambda: told.append(1))
+    loop.call_at(due, lambda: told.append(1))
     assert loop.wait(due + 100) >= due
     assert told == [1]
     deadline = loop.now() + 0.001
@@ -156,9 +156,9 @@ def test_an_alarm_that_sets_another_leaves_room_for_the_descriptors(loop, pipes)
     def again() -> None:
         told.append("alarm")
         if len(told) < 100:
-            loop.at(0.0, again)
+            loop.call_at(0.0, again)
 
-    loop.at(0.0, again)
+    loop.call_at(0.0, again)
     loop.wait()
     os.write(writer, b"x")
     loop.watch(reader, READ, lambda mask: told.append("read"))
@@ -168,29 +168,29 @@ def test_an_alarm_that_sets_another_leaves_room_for_the_descriptors(loop, pipes)
 
 def test_cancelled_alarms_do_not_pile_up(loop):
     """A prompt leaves a time-out of minutes behind, and of prompts there may be any number."""
-    kept = [loop.at(loop.now() + 3600, lambda: None) for _ in range(10)]
+    kept = [loop.call_at(loop.now() + 3600, lambda: None) for _ in range(10)]
     most = 0
     for _ in range(10_000):
-        loop.at(loop.now() + 120, lambda: None).cancel()
+        loop.call_at(loop.now() + 120, lambda: None).cancel()
         most = max(most, len(loop._alarms))
-    assert most <= 2 * (len(kept) + FEW)
+    assert most <= 2 * (len(kept) + MAX_CANCELLED)
     told = []
-    loop.at(0.0, lambda: told.append(1))
+    loop.call_at(0.0, lambda: told.append(1))
     loop.wait()
     assert told == [1]
-    assert loop.cancelled <= len(loop._alarms) - len(kept)
+    assert loop.cancelled_alarms <= len(loop._alarms) - len(kept)
 
 
 def test_cancelling_twice_or_after_it_rang_counts_for_nothing(loop):
-    alarm = loop.at(0.0, lambda: None)
+    alarm = loop.call_at(0.0, lambda: None)
     loop.wait()
     alarm.cancel()
-    other = loop.at(loop.now() + 60, lambda: None)
+    other = loop.call_at(loop.now() + 60, lambda: None)
     other.cancel()
     other.cancel()
-    assert loop.cancelled == 1
+    assert loop.cancelled_alarms == 1
     loop.wait(0.0)
-    assert loop.cancelled == 0
+    assert loop.cancelled_alarms == 0
 
 
 def test_another_thread_ends_a_wait(loop):
@@ -213,8 +213,8 @@ def test_the_reader_who_leaves_is_told_until_he_is_forgotten(kind, monkeypatch, 
     os.close(reader)
     with pytest.raises(ReaderGone):
         loop.wait()
-    loop.forget_reader()
-    loop.forget_reader()
+    loop.unwatch_stdout()
+    loop.unwatch_stdout()
     loop.wait(0.0)
     loop.close()
 
@@ -227,5 +227,5 @@ def test_nobody_can_leave_a_file(kind, monkeypatch, tmp_path):
         monkeypatch.setattr(stdio, "STDOUT", file.fileno())
         loop = Loop()
         loop.wait(0.0)
-        loop.forget_reader()
+        loop.unwatch_stdout()
         loop.close()

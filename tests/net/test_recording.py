@@ -99,15 +99,15 @@ class Inner:
     """A transport that has nothing but the chunks that a test puts into its transfer."""
 
     def __init__(self) -> None:
-        self.loop = Loop(reader=False)
+        self.loop = Loop(watch_stdout=False)
         self.transfer = Transfer()
         self.transfer.head = lambda: (200, {"x": KEY, "set-cookie": "secret"})
 
-    def send(self, ask: HttpRequest, connect_timeout: float, wake: Callable[[], object]) -> Transfer:
+    def send(self, request: HttpRequest, connect_timeout: float, wake: Callable[[], object]) -> Transfer:
         self.wake = wake
         return self.transfer
 
-    def tell(self, ask: HttpRequest) -> None: ...
+    def send_and_forget(self, request: HttpRequest) -> None: ...
 
     def end(self, transfer: Transfer) -> None: ...
 

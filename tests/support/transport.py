@@ -26,18 +26,18 @@ class Alarm:
 class Sent(Transfer):
     """A request on its way; the test answers it with `arrive` and `finish`."""
 
-    def __init__(self, ask: HttpRequest, wake: Callable[[], object]) -> None:
+    def __init__(self, request: HttpRequest, wake: Callable[[], object]) -> None:
         super().__init__()
-        self.ask, self.wake = ask, wake
-        self.held = self.closed = False
+        self.request, self.wake = request, wake
+        self.paused = self.closed = False
         self.answered: tuple[int, dict[str, str]] | None = None
 
     def head(self) -> tuple[int, dict[str, str]] | None:
         return self.answered
 
-    def hold(self, held: bool) -> None:
+    def pause(self, paused: bool) -> None:
         assert not self.closed
-        self.held = held
+        self.paused = paused
 
     def arrive(self, *chunks: bytes, status: int = 200, headers: dict[str, str] = STREAM) -> None:
         assert not self.closed
@@ -52,11 +52,11 @@ class Sent(Transfer):
 
 
 class ScriptedTransport:
-    """A Transport, and the Watching that it is on."""
+    """A Transport, and the EventLoop that it is on."""
 
     def __init__(self) -> None:
         self.sent: list[Sent] = []
-        self.told: list[HttpRequest] = []
+        self.forgotten: list[HttpRequest] = []
         self.time = 0.0
         self.alarms: list[Alarm] = []
 
@@ -71,8 +71,8 @@ class ScriptedTransport:
     def now(self) -> float:
         return self.time
 
-    def at(self, when: float, due: Callable[[], object]) -> Alarm:
-        self.alarms.append(Alarm(when, due))
+    def call_at(self, when: float, callback: Callable[[], object]) -> Alarm:
+        self.alarms.append(Alarm(when, callback))
         return self.alarms[-1]
 
     def until(self, time: float) -> None:
@@ -84,12 +84,12 @@ class ScriptedTransport:
             alarm.due()
         self.time = time
 
-    def send(self, ask: HttpRequest, connect_timeout: float, wake: Callable[[], object]) -> Sent:
-        self.sent.append(Sent(ask, wake))
+    def send(self, request: HttpRequest, connect_timeout: float, wake: Callable[[], object]) -> Sent:
+        self.sent.append(Sent(request, wake))
         return self.last
 
-    def tell(self, ask: HttpRequest) -> None:
-        self.told.append(ask)
+    def send_and_forget(self, request: HttpRequest) -> None:
+        self.forgotten.append(request)
 
     def end(self, transfer: Transfer) -> None:
         assert isinstance(transfer, Sent)
