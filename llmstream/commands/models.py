@@ -1,4 +1,4 @@
-"""`llmstream models`: what can be named by `-m`, and which keys are there."""
+"""`llmstream models`: the names that -m takes, and which keys are set."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..errors import Error, NotFound, UsageError, nearest
 from ..providers.registry import BUILT_IN, SCHEMES, SDK, Catalogue
 from ..providers.resolve import Target, list_url, named, reach
 
-PAGES = 100  # of a list; who sends more is going round in circles
+PAGES = 100  # of a list; a provider that sends more repeats itself
 
 Record = dict[str, Any]
 
@@ -33,7 +33,7 @@ def _complete_provider(ctx: click.Context, param: click.Parameter, incomplete: s
 @click.argument("provider", required=False, shell_complete=_complete_provider)
 @click.option("--json", "as_json", is_flag=True, help="Write NDJSON, an object a line.")
 def command(provider: str | None, as_json: bool) -> None:
-    """List what -m can name: aliases and providers, or the models that PROVIDER says it has.
+    """List the names that -m takes: aliases and providers, or the models that PROVIDER lists.
 
     \b
     llmstream models
@@ -53,11 +53,11 @@ def command(provider: str | None, as_json: bool) -> None:
     stdio.write("".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
 
 
-# What is known without asking anybody.
+# The overview, without a request.
 
 
 def _overview(catalogue: Catalogue) -> Iterator[Record]:
-    """Aliases, then providers; before them the default model, where it is none of these."""
+    """Yields aliases, then providers; before them the default model, where it is neither."""
     meant = os.environ.get("LLMSTREAM_MODEL") or catalogue.model
     provider, model = named(None, os.environ, catalogue)
     default = _full(provider, model)
@@ -78,7 +78,7 @@ def _record(name: str, kind: str, provider: str, model: str, catalogue: Catalogu
 
 
 def _full(provider: str, model: str) -> str | None:
-    """A model's name in full, None where the provider has no default one."""
+    """Returns a model's full name, or None where the provider has no default model."""
     if provider in SCHEMES:
         return f"{provider}:{model}"
     return model if model.endswith(".gguf") else f"{provider}/{model}" if model else None
@@ -91,7 +91,7 @@ def _key(provider: str, catalogue: Catalogue) -> tuple[bool | None, str]:
         if os.environ.get(name):
             return True, f"key found ({name})"
     if row.key_cmd:
-        return True, "key found (key_cmd)"
+        return True, "key from key_cmd"
     if row.key_file:
         try:
             keys.from_file(row.key_file)
@@ -99,14 +99,14 @@ def _key(provider: str, catalogue: Catalogue) -> tuple[bool | None, str]:
             return False, f"key not found ({error.message})"
         return True, "key found (key_file)"
     if row.may_use_sdk:
-        return None, "the SDK finds credentials"
+        return None, "credentials: the SDK's"
     if not row.key_env:
         return None, "no key needed"
     return False, f"key not found (set {' or '.join(row.key_env)})"
 
 
 def _columns(records: list[Record]) -> list[str]:
-    """A line each: the name, the model that it means, what there is to say of it."""
+    """Returns a line for each record: its name, its model, and the state of its key."""
     cells = [
         (record["name"], record["model"] or "-", ("default, " if record["default"] else "") + record["key"])
         for record in records
@@ -115,7 +115,7 @@ def _columns(records: list[Record]) -> list[str]:
     return [f"{name:{first}}  {model:{second}}  {rest}" for name, model, rest in cells]
 
 
-# What a provider says.
+# The list of a provider.
 
 
 def _models(provider: str, catalogue: Catalogue) -> list[Record]:
@@ -142,7 +142,7 @@ def _models(provider: str, catalogue: Catalogue) -> list[Record]:
 
 
 def _listed(target: Target) -> list[Any]:
-    """All pages of the list. Anthropic's go on behind the last id; others have one page."""
+    """Returns the items of all pages. Anthropic's next page begins after the last id; others have one page."""
     from ..net.fetch import Fetcher
 
     url, items, last = list_url(target), [], None

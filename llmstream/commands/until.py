@@ -1,4 +1,4 @@
-"""`llmstream until`: copy until a condition is met, then leave, so that the producer stops."""
+"""`llmstream until`: copies until a condition is met and exits, so that the producer stops."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ NAME = "until"
 @stopping.options()
 @click.command(NAME)
 @click.argument("file", nargs=-1)
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing: the status tells.")
-@click.option("--drain", is_flag=True, help="Then read on and drop, so that the producer ends by itself.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing; only set the exit status.")
+@click.option("--drain", is_flag=True, help="After the match, read and discard, so that the producer ends by itself.")
 def command(file: tuple[str, ...], quiet: bool, drain: bool, **params: Any) -> int:
     """Copy FILEs or stdin up to and including the first match, and exit at once.
 
@@ -34,7 +34,7 @@ def command(file: tuple[str, ...], quiet: bool, drain: bool, **params: Any) -> i
     stdio.require_stdout()
     conditions, mode = stopping.take(params)
     if not conditions:
-        raise UsageError("no condition: say until when, for example -e PATTERN or --lines N")
+        raise UsageError("no condition: give one, for example -e PATTERN or --lines N")
     if quiet and mode != INCLUSIVE:
         raise UsageError("-q leaves nothing to print for -x or -o: choose one")
     copy = Until(conditions, QUIET if quiet else mode)
@@ -55,7 +55,7 @@ def command(file: tuple[str, ...], quiet: bool, drain: bool, **params: Any) -> i
 
 
 def _read(source: stdio.Input, copy: Until, drain: bool) -> None:
-    """Copies one input. The producer is told to stop before the last piece is written."""
+    """Copies one input; closes it before the last piece is written, so that the producer stops at once."""
     while not copy.met:
         deadline = copy.deadline()
         chunk = source.read(None if deadline is None else max(0.0, deadline - time.monotonic()))

@@ -42,14 +42,14 @@ def test_aliases_and_providers(invoke, tmp_path):
     assert list(lines) == ["quick", "mine", *PROVIDERS, "w"]
     expected = {
         "quick": ["openai/gpt-x", "default, key found (OPENAI_API_KEY)"],
-        "mine": ["w/m", "key found (key_cmd)"],
+        "mine": ["w/m", "key from key_cmd"],
         "openai": ["openai/gpt-5.5", "key found (OPENAI_API_KEY)"],
         "anthropic": ["anthropic/claude-sonnet-5-5", "key not found (set ANTHROPIC_API_KEY)"],
         "gemini": ["gemini/gemini-flash-latest", "key not found (set GEMINI_API_KEY or GOOGLE_API_KEY)"],
-        "bedrock": ["-", "the SDK finds credentials"],
-        "azure": ["-", "the SDK finds credentials"],
+        "bedrock": ["-", "credentials: the SDK's"],
+        "azure": ["-", "credentials: the SDK's"],
         "ollama": ["-", "no key needed"],
-        "w": ["-", "key found (key_cmd)"],
+        "w": ["-", "key from key_cmd"],
     }
     assert {name: lines[name] for name in expected} == expected
     assert lines["groq"][1].startswith("key not found (cannot read the key_file ")

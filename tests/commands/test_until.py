@@ -47,7 +47,7 @@ def test_output_and_status(invoke, args, input, output, status):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ([], b"no condition: say until when"),
+        ([], b"no condition: give one"),
         (["-e", "(a"], b"'(a' is not a valid regular expression: missing ), unterminated subpattern at character 1"),
         (["-e", "a*"], b"'a*' matches the empty text"),
         (["-F", ""], b"the empty text matches everywhere"),

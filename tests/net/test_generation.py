@@ -305,7 +305,7 @@ def test_more_than_conditions_may_hold_ends_it(transport, monkeypatch):
     transport.last.arrive(chat_text("aaaaaaaa"))
     assert generation.over
     assert isinstance(generation.failure, Incomplete)
-    assert "leave out -x" in str(generation.failure)
+    assert "leave out exclusive and only" in str(generation.failure)
     assert transport.last.closed
     assert woken
 

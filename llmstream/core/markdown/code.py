@@ -18,13 +18,13 @@ ALIASES = {
 
 
 def language(info: str) -> str:
-    """The language that an info string names, by its first word: "" for none."""
+    """Returns the language that an info string names by its first word, or "" where it is empty."""
     word = (info.split(None, 1) or [""])[0].lower()
     return ALIASES.get(word, word)
 
 
 class Code:
-    """Bytes of Markdown in, bytes of code out: of the `number`-th block in the language (None: any), or of all."""
+    """Turns bytes of Markdown into the code of the `number`-th block in a language (None: any), or of every block."""
 
     def __init__(self, wanted: str | None = None, number: int = 1, every: bool = False) -> None:
         self._wanted = None if wanted is None else language(wanted)
@@ -35,19 +35,19 @@ class Code:
         self._printing = False
         self._found = False
         self._broken = False
-        self.done = False  # nothing more is wanted
+        self.done = False  # whether the rest of the input is not needed
 
     def feed(self, chunk: bytes) -> bytes:
-        """What of the code is now certain."""
+        """Returns the code that is now certain."""
         return self._take(self._fences.feed(self._decoder.feed(chunk)))
 
     def close(self) -> bytes:
-        """What the end of the input decides."""
+        """Returns the code that the end of the input decides."""
         rest = self._take(self._fences.feed(self._decoder.close()))
         return rest + self._take(self._fences.close())
 
     def judge(self) -> None:
-        """At the end: raises NotFound where there was no such block, Incomplete where it never closed."""
+        """Checks the result at the end: raises NotFound without such a block, Incomplete where it never closed."""
         if self._broken:
             raise Incomplete("the input ended before the code block was closed: its beginning is printed")
         if not self._found:

@@ -1,8 +1,8 @@
-"""Fenced code blocks of a Markdown text, their content told as it streams (CommonMark 0.31, section 4.5).
+"""Parses the fenced code blocks of a Markdown text as it streams (CommonMark 0.31, section 4.5).
 
-What is held back is a line that may still open a block and, inside one, the beginning of a line as long as it may
-still turn out to be the closing fence or to stand outside the block's containers. Both are at most LINE characters: a
-longer line is no fence. Lines end with a newline; a carriage return before it belongs to it.
+The buffer holds a line that may still open a block and, inside a block, the beginning of a line that may still be the
+closing fence or stand outside the block's containers. Both are at most LINE characters: a longer line is not a fence.
+Lines end with a newline; a carriage return before it belongs to it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from .blocks import TAB, Blocks, Cursor, Fence, enter
 
-LINE = 1024
+LINE = 1024  # characters
 BLANK = " \t\r\n"
 
 # Outside blocks and containers, a line that begins with anything else is of no interest.
@@ -30,7 +30,7 @@ class Opened(NamedTuple):
 class Closed(NamedTuple):
     """A block has ended, at the offset `end`; `decided_at` is how much of the text it took to know.
 
-    It is whole if it had a closing fence, or if a container around it ended; not if only the text did.
+    A block is whole if it had a closing fence, or if a container around it ended; not if only the text ended.
     """
 
     end: int
@@ -42,7 +42,7 @@ FenceEvent = Opened | str | Closed  # a str is content
 
 
 class Fences:
-    """Text in, blocks out."""
+    """Turns text into the events of its fenced code blocks."""
 
     def __init__(self) -> None:
         self._blocks = Blocks()
@@ -52,13 +52,13 @@ class Fences:
         self._line = ""  # the beginning of a line that is not decided yet
         self._flows = False  # the rest of the line is content, or of no interest
         self._events: list[FenceEvent] = []
-        self._begun = 0  # the offset where the line begins
+        self._line_start = 0  # the offset where the line begins
         self.end = 0
 
     @property
     def undecided(self) -> int:
         """The offset from which on the text may belong to a block, or may not."""
-        return self._begun if self._line else self.end
+        return self._line_start if self._line else self.end
 
     @property
     def contained(self) -> bool:
@@ -66,7 +66,7 @@ class Fences:
         return bool(self._blocks.containers)
 
     def feed(self, text: str) -> list[FenceEvent]:
-        """What is now certain, in order."""
+        """Returns the events that are now certain, in order."""
         self._events = []
         at = 0
         while at < len(text):
@@ -80,7 +80,7 @@ class Fences:
         return self._events
 
     def close(self) -> list[FenceEvent]:
-        """What the end of the text decides."""
+        """Returns the events that the end of the text decides."""
         self._events = []
         line, self._line = self._line, ""
         if self._fence is None:
@@ -102,7 +102,7 @@ class Fences:
             self._events.append(text[at:stop])
         if newline >= 0:
             self._flows = False
-            self._begun = self.end + stop
+            self._line_start = self.end + stop
         return stop
 
     def _gather(self, text: str, at: int) -> int:
@@ -123,7 +123,7 @@ class Fences:
         else:
             self._open(line)
         if complete:
-            self._begun = self.end + stop
+            self._line_start = self.end + stop
         else:
             self._flows = True
         return stop
@@ -135,7 +135,7 @@ class Fences:
             self._fence = fence
             self._is_content = re.compile(rf" {{4}}| {{0,3}}+[^ {fence.mark}]")
             self._next_fence = re.compile(rf"\n {{0,3}}{fence.mark}{{{fence.length}}}")
-            self._events.append(Opened(fence.info, self._begun))
+            self._events.append(Opened(fence.info, self._line_start))
 
     def _inside(self, line: str, complete: bool) -> None:
         """Takes a line, or its beginning, inside a block."""
@@ -154,7 +154,7 @@ class Fences:
             run = len(rest) - len(rest.lstrip(fence.mark))
             tail = rest[run:]
             if complete and run >= fence.length and not tail.strip(BLANK):
-                self._shut(Closed(self._begun + len(line), self._begun + len(line), True))
+                self._shut(Closed(self._line_start + len(line), self._line_start + len(line), True))
                 return
             if not complete and not tail.strip(BLANK) and (run >= fence.length or not tail):
                 return  # may become the closing fence
@@ -173,7 +173,7 @@ class Fences:
 
     def _leave(self, count: int, line: str, cursor: Cursor, decided: bool) -> None:
         """The line stands outside a container of the block, and so the block has ended before it."""
-        self._shut(Closed(self._begun, self._begun + min(cursor.indent()[1] + 1, LINE + 1), True))
+        self._shut(Closed(self._line_start, self._line_start + min(cursor.indent()[1] + 1, LINE + 1), True))
         self._blocks.cut(count)
         if decided:
             self._open(line)
@@ -201,7 +201,7 @@ class Fences:
         if stop > at:
             begin = text.rfind("\n", at, last) + 1 if last > at else at
             self._blocks.skip_text(last_is_blank=max(begin, at) == last)
-            self._begun = self.end + stop
+            self._line_start = self.end + stop
         if not notable and stop < len(text):  # a line that has just begun, and is of no interest
             if text[stop] in _NOTABLE:
                 return stop
@@ -221,5 +221,5 @@ class Fences:
             self._flows = True
             return len(text)
         self._events.append(text[at : last + 1])
-        self._begun = self.end + last + 1
+        self._line_start = self.end + last + 1
         return last + 1

@@ -1,4 +1,4 @@
-"""The stop condition of a whole fenced code block."""
+"""The stop condition that a whole fenced code block meets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class CodeBlock(Condition):
     def __init__(self, count: int) -> None:
         self._left = count
         self._fences = Fences()
-        self._begun: int | None = None  # where the block that is open begins
+        self._start: int | None = None  # the offset of the open block
         self._decided_at = 0
 
     def feed(self, text: str) -> Span | None:
@@ -23,11 +23,11 @@ class CodeBlock(Condition):
 
     @property
     def start(self) -> int:
-        return self._fences.undecided if self._begun is None else self._begun
+        return self._fences.undecided if self._start is None else self._start
 
     @property
     def certain(self) -> int:
-        return self._fences.undecided if self._begun is not None and self._fences.contained else self._fences.end
+        return self._fences.undecided if self._start is not None and self._fences.contained else self._fences.end
 
     def decided_at(self) -> int:
         return self._decided_at
@@ -37,9 +37,9 @@ class CodeBlock(Condition):
             if isinstance(event, str):
                 continue
             if isinstance(event, Opened):
-                self._begun = event.start
+                self._start = event.start
                 continue
-            start, self._begun = self._begun, None
+            start, self._start = self._start, None
             self._left -= event.whole
             if not self._left:
                 assert start is not None

@@ -1,7 +1,7 @@
-"""What a stop condition is: fed with text, it names the match that meets it.
+"""The base of stop conditions: text in, the span of the match that meets the condition out.
 
-It does so at the moment when nothing that may still come can change the match. All offsets are in characters from the
-stream's beginning.
+A condition returns the match as soon as no further text can change it. All offsets are in characters from the start
+of the stream.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ INCLUSIVE, EXCLUSIVE, ONLY, QUIET = "inclusive", "exclusive", "only", "quiet"
 
 
 class Condition:
-    """Base of the conditions. Subclasses override what concerns them."""
+    """Base class of the conditions: one that is never met."""
 
-    note = ""  # what the user should know about how it was, or was not, met
+    note = ""  # for the user: a limit that changed what was matched
 
     def feed(self, text: str) -> Span | None:
-        """The match that meets the condition, if text completes it. Not called again after that."""
+        """Returns the match if text completes it; not called again after that."""
         return None
 
     def close(self) -> Span | None:
-        """The same, where the text is at its end."""
+        """Returns the match if the end of the text completes it."""
         return None
 
     @property
     def start(self) -> int:
-        """The match does not begin before this offset."""
+        """The offset before which the match cannot begin."""
         raise NotImplementedError
 
     @property
     def certain(self) -> int:
-        """The match does not end before this offset."""
+        """The offset before which the match cannot end."""
         raise NotImplementedError
 
     def decided_at(self) -> int:
-        """Once met by `feed`: how much of the text it took, the same for any cutting of the text."""
+        """Returns the offset at which the match became certain, independent of chunking; only after `feed` met it."""
         raise NotImplementedError

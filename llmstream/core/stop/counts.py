@@ -1,4 +1,4 @@
-"""The stop conditions that need no syntax: a text, a number of something, a time."""
+"""The stop conditions without syntax: a fixed text, a number of lines, words, characters or bytes, a time."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from .condition import Condition, Span
 
 
 class _Simple(Condition):
-    """A condition whose match ends where it is met, so that all text before is certain to be part of the output."""
+    """Base of conditions whose match ends where it becomes certain: all text so far belongs to the output."""
 
     def __init__(self) -> None:
-        self._end = 0  # of the text so far
+        self._end = 0  # the offset of the end of the text
         self._met = 0
 
     @property
@@ -62,7 +62,7 @@ class Fixed(_Simple):
 
 
 class Lines(_Simple):
-    """The N-th line; like grep, a last line without its newline is one."""
+    """The N-th line. As for grep, a last line without its newline counts."""
 
     def __init__(self, lines: int) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class Lines(_Simple):
 
 
 class Words(_Simple):
-    """The N-th word, as `str.split` sees them; it ends before the white space after it, or with the text."""
+    """The N-th word, by the rules of `str.split`; it ends before the white space after it, or with the text."""
 
     LAST = re.compile(r"\S(?=\s)")  # \s is what str.isspace says
 
@@ -122,7 +122,7 @@ class Words(_Simple):
         return None
 
     def _find(self, text: str) -> Span:
-        """The word, which ends within text."""
+        """Returns the N-th word, which ends within text."""
         ends = self.LAST.finditer(text)
         for _ in range(self._left):
             end = next(ends).end()
@@ -155,7 +155,7 @@ class Characters(_Simple):
 
 
 class Bytes(_Simple):
-    """The N-th byte. `Until`, which sees bytes, counts them; here is how many."""
+    """The N-th byte. `Until` counts the bytes; `left` is how many it may still pass."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -175,11 +175,11 @@ class Timed(_Simple):
         self.deadline: float | None = None
 
     def begin(self, now: float) -> None:
-        """Reading begins."""
+        """Starts the clock: reading begins."""
         self.deadline = now + self._seconds
 
     def arrived(self, now: float) -> None:
-        """Something came."""
+        """Notes that input came at `now`."""
 
     def feed(self, text: str) -> Span | None:
         self._end += len(text)
@@ -187,10 +187,10 @@ class Timed(_Simple):
 
 
 class Idle(Timed):
-    """Nothing has come for `seconds`, counted from the first arrival on: a model may think before it speaks."""
+    """No input for `seconds`, counted from the first input on: a model may think before it answers."""
 
     def begin(self, now: float) -> None:
-        """Silence before the first arrival does not count."""
+        """Does nothing: silence before the first input does not count."""
 
     def arrived(self, now: float) -> None:
         self.deadline = now + self._seconds

@@ -1,4 +1,4 @@
-"""The stop condition of a whole JSON object or array."""
+"""The stop condition that a whole JSON object or array meets."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from .condition import Condition, Span
 
 
 class _Spans(Documents):
-    """The spans of the documents, whose text it does not keep."""
+    """Collects the spans of JSON documents, not their text."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(Scanner(), limit, arrays=True)
-        self.found: list[Span] = []
-        self.too_long = False  # one was
+        self.spans: list[Span] = []
+        self.too_long = False  # whether a document was longer than the limit
 
     def on_end(self, text: str, i: int) -> None:
-        self.found.append((self._start, self._base + i))
+        self.spans.append((self._start, self._base + i))
 
     def on_broken(self, text: str, i: int) -> None:
         self.too_long = self.too_long or not self.scanner.error
@@ -33,9 +33,9 @@ class _Spans(Documents):
 
 
 class JsonValue(Condition):
-    """The `count`-th object or array that stands in the text, and in no other; it is met at its last bracket.
+    """The `count`-th top-level object or array in the text; its last bracket meets the condition.
 
-    One of more than `limit` characters is none.
+    An object or array of more than `limit` characters does not count.
     """
 
     def __init__(self, count: int, limit: int = MAX_SIZE) -> None:
@@ -48,11 +48,11 @@ class JsonValue(Condition):
         spans.scan(text)
         if spans.too_long and not self.note:
             self.note = f"a JSON value longer than {self._limit} characters was not waited for"
-        if len(spans.found) < self._left:
-            self._left -= len(spans.found)
-            spans.found.clear()
+        if len(spans.spans) < self._left:
+            self._left -= len(spans.spans)
+            spans.spans.clear()
             return None
-        span = spans.found[self._left - 1]
+        span = spans.spans[self._left - 1]
         self._decided_at = span[1]
         return span
 

@@ -1,8 +1,8 @@
-"""`re.search` and `re.finditer` on text that is still arriving, however it is cut.
+"""`re.search` and `re.finditer` on text that is still arriving, independent of chunking.
 
-A match is given out when nothing that may still come can change it (see `edge`); until then, only text from the first
-start that is still open on is kept. A start that is open for `window` characters is given up, so that what is kept
-is bounded; each start is judged with exactly that much text after it, so this does not depend on the cuts either.
+A match is returned when no further text can change it (see `edge`); until then the buffer holds the text from the
+first open start on. A start that stays open for `window` characters is given up, which bounds the buffer; each start
+is decided with exactly that much text after it, so that chunking makes no difference here either.
 
 A search ends at the first start that is open. So a look at the text tries each start that it closes or gives up once,
 and one more: past the window too, the cost is that of one attempt, over at most `window` characters, a start.
@@ -38,8 +38,8 @@ class Search(Condition):
         self._text = ""
         self._base = 0  # the offset of _text
         self._open = 0  # the first open start, in _text; up to `_window` characters follow it
-        self._given_up = 0  # the offset at which a start was given up last: what stands behind it waited until then
-        self._found: list[tuple[int, re.Match[str]]] = []  # in _text as it is: (search began at, match)
+        self._given_up = 0  # the offset at which a start was last given up: later matches waited until then
+        self._matches: list[tuple[int, re.Match[str]]] = []  # in _text as it is: (search began at, match)
 
     @refuse_lost_captures
     def feed(self, text: str) -> Span | None:
@@ -79,10 +79,10 @@ class Search(Condition):
 
     @refuse_lost_captures
     def decided_at(self) -> int:
-        return max(self._given_up, *(self._base + self._needed(began, match) for began, match in self._found))
+        return max(self._given_up, *(self._base + self._needed(began, match) for began, match in self._matches))
 
     def _look(self) -> Span | None:
-        """The next match that is final, or None; then `_open` is where it may still begin."""
+        """Returns the next match that is final, or None; `_open` is then where a match may still begin."""
         text, end = self._text, len(self._text)
         start, reach = self._open, self._facts.reach
         if reach is not None and end - start > 2 * reach:
@@ -105,14 +105,14 @@ class Search(Condition):
         return None
 
     def _take(self, match: re.Match[str]) -> Span:
-        self._found.append((self._open, match))
+        self._matches.append((self._open, match))
         self._open = match.end()
         self._left -= 1
         return self._base + match.start(), self._base + match.end()
 
     def _trim(self) -> None:
-        if self._found:
-            self._found.clear()
+        if self._matches:
+            self._matches.clear()
         cut = self._open - self._context
         if cut > 0:
             self._text = self._text[cut:]
@@ -120,10 +120,10 @@ class Search(Condition):
             self._open -= cut
 
     def _is_out_of_sight(self, end: int) -> bool:
-        """Whether any match to come must end beyond the text, there being none within it.
+        """Whether every match to come must end beyond the text, because the text holds none.
 
-        Asked only where a single start is open: many may take long to try, and with so many the first one, as a rule,
-        is soon closed.
+        Tried only where a single start is open: many starts may take long to try, and the first of them is soon closed
+        as a rule.
         """
         if self._facts.forward or self._edge(self._text, self._open + 1, end):
             return False

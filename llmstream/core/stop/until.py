@@ -1,14 +1,14 @@
-"""A stream's copy up to the first condition that is met.
+"""Copies a stream up to the first condition that is met.
 
-Of several conditions the one is first that is certain first, had the text come character by character; then the one
-whose match ends first; then the one that was given first.
+Of several conditions the first is the one whose match becomes certain first as the text comes character by character;
+at a tie, the one whose match ends first; then the one that stands first in the sequence.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...errors import Incomplete
+from ...errors import Incomplete, option
 from ..text import Utf8Decoder, original
 from .condition import EXCLUSIVE, INCLUSIVE, ONLY, QUIET, Condition, Span
 from .counts import Bytes, Timed
@@ -18,7 +18,7 @@ MAX_HELD = 64 * 1024 * 1024  # characters that EXCLUSIVE and ONLY may have to ke
 
 
 class Until:
-    """Bytes in, bytes out. After `met` is true nothing more is wanted. Times are seconds of the caller's clock."""
+    """Copies bytes to bytes. Once `met` is true the rest is not needed. Times are seconds of the caller's clock."""
 
     def __init__(self, conditions: Sequence[Condition], mode: str = INCLUSIVE) -> None:
         self._conditions = list(conditions)
@@ -32,27 +32,27 @@ class Until:
 
     @property
     def notes(self) -> list[str]:
-        """What the user should know about how the conditions were, or were not, met; each note once."""
+        """The conditions' notes for the user, each once."""
         return list(dict.fromkeys(condition.note for condition in self._conditions if condition.note))
 
     def begin(self, now: float) -> None:
-        """Reading begins."""
+        """Starts the clocks of the conditions: reading begins."""
         for condition in self._timed:
             condition.begin(now)
 
     def deadline(self) -> float | None:
-        """When `expire` wants to be called; None for never."""
+        """Returns the time at which `expire` must be called; None for never."""
         return min((c.deadline for c in self._timed if c.deadline is not None), default=None)
 
     def expire(self, now: float) -> bytes:
-        """What is still to be put out, if a time has come."""
+        """Returns the rest of the output if a condition's time has come."""
         deadline = self.deadline()
         if self.met or deadline is None or now < deadline:
             return b""
         return self._end(b"")
 
     def feed(self, chunk: bytes, now: float = 0.0) -> bytes:
-        """What is now certain. Raises Incomplete where too much had to be held."""
+        """Returns the output that is now certain. Raises Incomplete where more than MAX_HELD must be buffered."""
         if self.met:
             return b""
         for condition in self._timed:
@@ -69,7 +69,7 @@ class Until:
         return self._meet(span) if span else self._end(chunk[-1:])
 
     def close(self) -> bytes:
-        """What is left at the end of the stream."""
+        """Returns the rest of the output at the end of the stream."""
         if self.met:
             return b""
         out = self._advance(self._decoder.close())
@@ -87,10 +87,10 @@ class Until:
 
     def _find(self, text: str) -> Span | None:
         self._held.append(text)
-        found = [(condition, span) for condition in self._conditions if (span := condition.feed(text))]
-        if not found:
+        matches = [(condition, span) for condition in self._conditions if (span := condition.feed(text))]
+        if not matches:
             return None
-        return found[0][1] if len(found) == 1 else min(found, key=_first)[1]
+        return matches[0][1] if len(matches) == 1 else min(matches, key=_first)[1]
 
     def _release(self) -> bytes:
         held = self._held
@@ -101,7 +101,8 @@ class Until:
             return b""
         before = held.take(min([condition.start for condition in self._conditions]))
         if held.end - held.start > MAX_HELD:
-            raise Incomplete(f"a possible match is longer than {MAX_HELD} characters: leave out -x and -o")
+            modes = f"{option(EXCLUSIVE)} and {option(ONLY)}"
+            raise Incomplete(f"a possible match is longer than {MAX_HELD} characters: leave out {modes}")
         return original(before) if self._mode == EXCLUSIVE else b""
 
     def _meet(self, span: Span) -> bytes:
@@ -116,7 +117,7 @@ class Until:
         return original(before if self._mode == EXCLUSIVE else held.take(end))
 
     def _end(self, last: bytes) -> bytes:
-        """Met by a time, or by `last`, the byte that was waited for."""
+        """Returns the rest of the output: a time has come, or `last`, the N-th byte."""
         self.met = True
         if self._mode == QUIET:
             return b""
@@ -126,8 +127,8 @@ class Until:
         return rest[: len(rest) - len(last)] if self._mode == EXCLUSIVE else rest
 
 
-def _first(found: tuple[Condition, Span]) -> tuple[int, int]:
-    condition, span = found
+def _first(matches: tuple[Condition, Span]) -> tuple[int, int]:
+    condition, span = matches
     return condition.decided_at(), span[1]
 
 
