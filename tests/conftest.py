@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from .support import chunks
 from .support.limits import RUN_S
 
 ROOT = Path(__file__).parent.parent
@@ -21,11 +22,14 @@ LLMSTREAM = [sys.executable, "-m", "llmstream"]
 # A failure is the last change's, and a busy machine is none.
 settings.register_profile("repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("quick", settings.get_profile("repeatable"), max_examples=20)
+settings.load_profile("repeatable")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tries fewer examples where slow tests are left out."""
-    settings.load_profile("quick" if "not slow" in config.getoption("markexpr") else "repeatable")
+    """Tries fewer examples and fewer cuts where slow tests are left out."""
+    if "not slow" in config.getoption("markexpr"):
+        settings.load_profile("quick")
+        chunks.limit = chunks.FEW
 
 
 MARKED_BY_FIXTURE = {"chromium": "browser", "llamacpp": "model"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -124,7 +125,7 @@ def test_an_ignored_signal_stays_ignored():
 
 
 def shell(command: str, url: str) -> subprocess.CompletedProcess[bytes]:
-    command = f'gen() {{ {" ".join(LLMSTREAM)} gen -m openai/m "$@"; }}; {command}'
+    command = f'gen() {{ {shlex.join(LLMSTREAM)} gen -m openai/m "$@"; }}; {command}'
     return subprocess.run(
         ["bash", "-c", command], capture_output=True, env=at(url), timeout=RUN_S, stdin=subprocess.DEVNULL
     )
@@ -157,7 +158,7 @@ def test_other_descriptors_may_be_closed_or_full(closed):
     "what", ["--help", "gen --help", "--version", "completion bash", "man gen", "gen --dry-run Hi"]
 )
 def test_all_that_prints_handles_a_full_or_closed_stdout_alike(what):
-    command = f"{' '.join(LLMSTREAM)} {what}"
+    command = f"{shlex.join(LLMSTREAM)} {what}"
     assert shell(f"{command} > /dev/full", "http://127.0.0.1:9").returncode == 5
     gone = shell(f"{command} | true; echo ${{PIPESTATUS[0]}}", "http://127.0.0.1:9")
     assert (gone.stdout, gone.stderr) == (b"0\n", b"")
@@ -218,7 +219,7 @@ def test_under_cron(tmp_path):
         kept = ("PYTHONPATH", "OPENAI_API_KEY", "OPENAI_BASE_URL")
         env = {k: v for k, v in at(provider.url).items() if k in kept} | {"PATH": "/usr/bin:/bin", "LANG": "C"}
         done = subprocess.run(
-            ["sh", "-c", f"{' '.join(GEN)} <&-"], capture_output=True, env=env, start_new_session=True
+            ["sh", "-c", f"{shlex.join(GEN)} <&-"], capture_output=True, env=env, start_new_session=True
         )
     assert (done.stdout, done.stderr, done.returncode) == (b"Hello\n", b"", 0)
 
@@ -226,7 +227,7 @@ def test_under_cron(tmp_path):
 def test_the_timeout_command_gives_status_124():
     for seconds in (1, 5, 25):  # a busy machine may need more than the first to start the program
         with silent_after("Hello") as provider:
-            done = shell(f"timeout {seconds} {' '.join(GEN)}; echo $?", provider.url)
+            done = shell(f"timeout {seconds} {shlex.join(GEN)}; echo $?", provider.url)
             if done.stdout != b"124\n":
                 assert provider.client_left.wait(WAIT_S)
                 break
@@ -235,7 +236,7 @@ def test_the_timeout_command_gives_status_124():
 
 def test_one_signal_stops_a_shell_s_loop():
     with silent_after("Hello") as provider:
-        loop = f"for i in 1 2 3; do {' '.join(GEN)}; done"
+        loop = f"for i in 1 2 3; do {shlex.join(GEN)}; done"
         with subprocess.Popen(
             ["bash", "-c", loop], stdout=subprocess.PIPE, env=at(provider.url), start_new_session=True
         ) as process:
@@ -270,7 +271,7 @@ def test_a_full_file_system_is_status_5_and_the_text_that_fitted_is_kept(tmp_pat
     """Simulates the full disk by a limit on the size of files."""
     out = tmp_path / "out"
     with Provider([head(), chat_text("x" * 3000), *chat("y" * 3000)]) as provider:
-        done = shell(f"trap '' XFSZ; ulimit -f 4; gen -n Hi > {out}", provider.url)
+        done = shell(f"trap '' XFSZ; ulimit -f 4; gen -n Hi > {shlex.quote(str(out))}", provider.url)
     assert done.returncode == 5
     assert done.stderr == b"llmstream gen: cannot write to stdout: File too large\n"
     assert out.read_bytes() == b"x" * 3000 + b"y" * 1096
@@ -279,11 +280,11 @@ def test_a_full_file_system_is_status_5_and_the_text_that_fitted_is_kept(tmp_pat
 def test_stats_of_parallel_runs_are_whole_lines(tmp_path):
     stats = tmp_path / "stats"
     with Provider([head(), *chat("ok")]) as provider:
-        command = f"seq 24 | xargs -P8 -I@ {' '.join(LLMSTREAM)} gen -n -m openai/m --stats-file {stats} @"
-        done = shell(command, provider.url)
+        command = shlex.join([*LLMSTREAM, "gen", "-n", "-m", "openai/m", "--stats-file", str(stats)])
+        done = shell(f"seq 12 | xargs -P6 -I@ {command} @", provider.url)
     records = [json.loads(line) for line in stats.read_text().splitlines()]
     assert done.returncode == 0
-    assert [record["output_tokens"] for record in records] == [2] * 24
+    assert [record["output_tokens"] for record in records] == [2] * 12
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import shutil
 import subprocess
 import time
@@ -35,7 +36,7 @@ CONFIG = 'aliases = { quickest = "local" }'
 RC = {  # with Ctrl-T the shell prints the line
     "bash": (
         "PS1=; bind 'set bell-style none'; show() { printf '<%s>' \"$READLINE_LINE\"; }; bind -x '\"\\C-t\": show'\n"
-        "source $SCRIPT; printf 'RE''ADY'\n"
+        "source \"$SCRIPT\"; printf 'RE''ADY'\n"
     ),
     "zsh": (
         "PS1=; setopt no_beep; autoload -Uz compinit; compinit -u -D\n"
@@ -99,7 +100,7 @@ def test_fish(tmp_path):
     env = examples.on_path(tmp_path / "bin", environment(HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path)))
     (tmp_path / "llmstream").mkdir()
     (tmp_path / "llmstream" / "config.toml").write_text(CONFIG)
-    source = f"source {ROOT / 'completions' / SCRIPTS['fish']}"
+    source = f"source {shlex.quote(str(ROOT / 'completions' / SCRIPTS['fish']))}"
     for typed, completed in TYPED:
         script = f"{source}; complete -C '{typed}'"
         done = subprocess.run(["fish", "--no-config", "-c", script], env=env, capture_output=True, text=True)
@@ -110,7 +111,7 @@ def test_fish(tmp_path):
 @needs("fish")
 def test_fish_describes_each_option(tmp_path):
     env = examples.on_path(tmp_path / "bin", environment(HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path)))
-    script = f"source {ROOT / 'completions' / SCRIPTS['fish']}; complete -C 'llmstream gen -'"
+    script = f"source {shlex.quote(str(ROOT / 'completions' / SCRIPTS['fish']))}; complete -C 'llmstream gen -'"
     done = subprocess.run(["fish", "--no-config", "-c", script], env=env, capture_output=True, text=True)
     described = dict(line.split("\t") for line in done.stdout.splitlines())
     listed = docs.options(docs.commands()["llmstream-gen"])

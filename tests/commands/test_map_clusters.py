@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 
@@ -125,7 +126,9 @@ def spark(folder, url: str) -> subprocess.CompletedProcess[str]:
     config.write_text(CONFIG.replace("URL", url))
     wrapper = folder / "bin" / "llmstream"
     wrapper.parent.mkdir(exist_ok=True)
-    wrapper.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m llmstream "$@"\n')
+    wrapper.write_text(
+        f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(ROOT))} exec {shlex.quote(sys.executable)} -m llmstream "$@"\n'
+    )
     wrapper.chmod(0o755)
     env = environment(HOME=str(folder), PYSPARK_PYTHON=sys.executable)
     env |= {"PATH": f"{wrapper.parent}:{env['PATH']}"}

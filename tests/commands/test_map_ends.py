@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 
@@ -47,7 +48,7 @@ def test_a_reader_that_leaves_after_a_failure_gets_its_status():
 @pytest.mark.parametrize(("target", "message"), [("/dev/full", "No space left on device"), ("&-", "stdout is closed")])
 def test_an_output_that_cannot_be_written_is_status_5(target, message):
     with Provider(echo) as provider:
-        command = f"echo a | {' '.join(MAP)} -q >{target}"
+        command = f"echo a | {shlex.join(MAP)} -q >{target}"
         done = subprocess.run(["bash", "-c", command], capture_output=True, env=at(provider.url), text=True)
     assert done.returncode == 5
     assert message in done.stderr
@@ -93,7 +94,7 @@ def test_a_signal_before_any_prompt():
 
 def test_jobs_are_limited_by_the_open_file_limit():
     with Provider(echo) as provider:
-        command = f"ulimit -n 64; seq 100 | {' '.join(MAP)} -q -j 100"
+        command = f"ulimit -n 64; seq 100 | {shlex.join(MAP)} -q -j 100"
         done = subprocess.run(["bash", "-c", command], capture_output=True, env=at(provider.url), timeout=RUN_S)
     assert texts_of(done.stdout) == [str(number) for number in range(1, 101)]
     assert done.stderr == (
@@ -105,6 +106,6 @@ def test_jobs_are_limited_by_the_open_file_limit():
 
 def test_the_soft_limit_of_open_files_is_raised_to_the_hard_one():
     with Provider(echo) as provider:
-        command = f"ulimit -Sn 64; seq 100 | {' '.join(MAP)} -q -j 100"
+        command = f"ulimit -Sn 64; seq 100 | {shlex.join(MAP)} -q -j 100"
         done = subprocess.run(["bash", "-c", command], capture_output=True, env=at(provider.url), timeout=RUN_S)
     assert (len(records_of(done.stdout)), done.stderr, done.returncode) == (100, b"", 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import subprocess
 import termios
 import threading
@@ -153,7 +154,7 @@ def test_endless_input_is_read_as_streams_become_free():
 
 def test_yes_and_head(run):
     with Provider(echo) as provider:
-        command = f"set -o pipefail; yes | {' '.join(MAP)} | head -n 200; echo ${{PIPESTATUS[*]}}"
+        command = f"set -o pipefail; yes | {shlex.join(MAP)} | head -n 200; echo ${{PIPESTATUS[*]}}"
         done = subprocess.run(["bash", "-c", command], capture_output=True, env=at(provider.url), timeout=RUN_S)
         *records, statuses = done.stdout.splitlines()
     assert len(records) == 200
@@ -175,14 +176,14 @@ def test_yes_and_head(run):
 )
 def test_every_kind_of_stdin(redirect, prompts, status, tmp_path):
     (tmp_path / "prompts").write_bytes(b"a\nb\n")
-    done = shell(f"{' '.join(MAP)} -q {redirect}", tmp_path)
+    done = shell(f"{shlex.join(MAP)} -q {redirect}", tmp_path)
     assert (texts_of(done.stdout), done.returncode) == (prompts, status)
     assert done.stderr == (b"llmstream map: cannot read the input: Bad file descriptor\n" if status else b"")
 
 
 def test_a_file_is_read_from_its_offset(tmp_path):
     (tmp_path / "prompts").write_bytes(b"a\nb\n")
-    done = shell(f"{{ read -r line; {' '.join(MAP)} -q; }} < prompts", tmp_path)
+    done = shell(f"{{ read -r line; {shlex.join(MAP)} -q; }} < prompts", tmp_path)
     assert texts_of(done.stdout) == ["b"]
 
 

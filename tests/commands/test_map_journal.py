@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import subprocess
 
@@ -161,7 +162,7 @@ def test_a_full_disk_ends_the_run_and_printed_answers_are_saved(world):
     """A limit on the size of files stands in for the disk; Python ignores SIGXFSZ."""
     prompts = [f"{number} " + "x" * 200 for number in range(60)]
     stdin = "\n".join(prompts).encode() + b"\n"
-    command = f"ulimit -f 8; {' '.join(MAP)} -q --journal {world.path}"
+    command = f"ulimit -f 8; {shlex.join(MAP)} -q --journal {shlex.quote(str(world.path))}"
     done = subprocess.run(
         ["bash", "-c", command], input=stdin, capture_output=True, env=at(world.provider.url), timeout=RUN_S
     )
