@@ -1,7 +1,7 @@
-"""The streams of agent command lines, read only: what the model says to its user, the last turn's outcome.
+"""The streams of agents' command lines, read only: the model's messages to the user and the last turn's outcome.
 
 Sources: Claude Code's "Run Claude Code programmatically" (`claude -p --output-format stream-json`), and the event types
-of `codex exec --json`. Tool calls are the agent's own business and left out. One message follows another in a new line.
+of `codex exec --json`. The agent's tool calls are left out. Each message begins a new line.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from . import messages
 
 
 class _Agent(decoder.Decoder):
-    reports_errors = False  # agents recover from errors; the one that counts is in the last event
+    reports_errors = False  # an agent recovers from errors; a fatal one is in the last event
 
     def __init__(self, provider: str, model: str) -> None:
         super().__init__(provider, model)
         self._last = "\n"  # the last character of text
 
     def say(self, text: str, begins: bool) -> list[Event]:
-        """Text of a message; `begins` if it is the message's first."""
+        """Returns the events of a message's text; `begins` says that it is the message's first."""
         if not text:
             return []
         if begins and self._last != "\n":
@@ -33,34 +33,34 @@ class _Agent(decoder.Decoder):
 
 
 class ClaudeCode(_Agent):
-    """With --include-partial-messages the deltas are taken, and else each message as it is complete."""
+    """Decodes Claude Code: deltas, with its option --include-partial-messages, otherwise complete messages."""
 
     def __init__(self, provider: str, model: str) -> None:
         super().__init__(provider, model)
-        self._partial: messages.Decoder | None = None  # reads the events of one message
-        self._message = ""  # the message that was last told whole
-        self._told = ""  # the last text block of it
+        self._delta_decoder: messages.Decoder | None = None  # reads the events of one message
+        self._message = ""  # the id of the last complete message
+        self._last_block = ""  # the last text block of that message
         self._begins = True
-        self._said = False
+        self._has_text = False
 
     def feed(self, event: str, data: dict[str, Any]) -> list[Event]:
-        if data.get("parent_tool_use_id"):  # of an agent that this one has called
+        if data.get("parent_tool_use_id"):  # an event of a subagent
             return []
         kind = data.get("type")
         if kind == "system" and not self.started:
             return [self.start({"model": string(data, "model"), "id": string(data, "session_id")})]
         if kind == "stream_event" and isinstance(data.get("event"), dict):
             return self._read_delta(data["event"])
-        if kind == "assistant" and self._partial is None and isinstance(data.get("message"), dict):
+        if kind == "assistant" and self._delta_decoder is None and isinstance(data.get("message"), dict):
             return self._read_message(data["message"])
         return self._read_result(data) if kind == "result" else []
 
     def _read_delta(self, data: dict[str, Any]) -> list[Event]:
-        if self._partial is None or data.get("type") == "message_start":
-            self._partial = messages.Decoder("", "")
+        if self._delta_decoder is None or data.get("type") == "message_start":
+            self._delta_decoder = messages.Decoder("", "")
             self._begins = True
         events: list[Event] = []
-        for event in self._partial.feed("", data):
+        for event in self._delta_decoder.feed("", data):
             if isinstance(event, Text):
                 events += self._say(event.text)
             elif isinstance(event, Reasoning):
@@ -68,14 +68,14 @@ class ClaudeCode(_Agent):
         return events
 
     def _read_message(self, message: dict[str, Any]) -> list[Event]:
-        """A message may be told in several events, block by block, or again with more text than before."""
+        """Decodes a message, which may come in several events: block by block, or repeated with more text."""
         if string(message, "id") != self._message or not self._message:
-            self._message, self._told, self._begins = string(message, "id"), "", True
+            self._message, self._last_block, self._begins = string(message, "id"), "", True
         events: list[Event] = []
         for block in items(message, "content"):
             if text := string(block, "text"):
-                events += self._say(text.removeprefix(self._told))
-                self._told = text
+                events += self._say(text.removeprefix(self._last_block))
+                self._last_block = text
             elif thinking := string(block, "thinking"):
                 events.append(Reasoning(thinking))
         return events
@@ -90,21 +90,21 @@ class ClaudeCode(_Agent):
             self.failure = Unavailable(f"the agent gave up: {result or word}")
             return []
         self.finish = Finish("stop", word)
-        return [] if self._said else self._say(result)
+        return [] if self._has_text else self._say(result)
 
     def _say(self, text: str) -> list[Event]:
         events = self.say(text, self._begins)
         if events:
-            self._begins, self._said = False, True
+            self._begins, self._has_text = False, True
         return events
 
 
 class Codex(_Agent):
-    """An agent's message comes whole, or as updates of what there is of it."""
+    """Decodes Codex: each item complete, or as updates that repeat its text so far."""
 
     def __init__(self, provider: str, model: str) -> None:
         super().__init__(provider, model)
-        self._told: dict[str, str] = {}  # the text of the items that are not complete
+        self._partial: dict[str, str] = {}  # the text so far of incomplete items, by id
         self._error = ""
 
     def feed(self, event: str, data: dict[str, Any]) -> list[Event]:
@@ -125,18 +125,18 @@ class Codex(_Agent):
         elif kind == "error":
             self._error = string(data, "message")
         elif kind == "turn.failed":
-            why = string(data, "error", "message") or self._error or kind
-            self.failure = Unavailable(f"the agent gave up: {why}")
+            reason = string(data, "error", "message") or self._error or kind
+            self.failure = Unavailable(f"the agent gave up: {reason}")
         return []
 
     def _read_item(self, item: dict[str, Any], complete: bool) -> list[Event]:
         name, text, kind = string(item, "id"), string(item, "text"), string(item, "type")
         if kind not in ("agent_message", "reasoning"):
             return []
-        told = self._told.pop(name, "")
+        before = self._partial.pop(name, "")
         if not complete:
-            self._told[name] = text
-        new = text[len(told) :] if text.startswith(told) else text
+            self._partial[name] = text
+        new = text[len(before) :] if text.startswith(before) else text
         if kind == "reasoning":
             return [Reasoning(new)] if new else []
-        return self.say(new, begins=not told)
+        return self.say(new, begins=not before)

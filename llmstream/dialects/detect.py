@@ -1,9 +1,11 @@
-"""Any provider's raw stream, recognised by its first event."""
+"""Detects the dialect of a raw stream by its first events, and reads the stream."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, NamedTuple
 
 from ..core import provider_errors, sse
 from ..core.decoder import Decoder
@@ -13,58 +15,84 @@ from ..core.sse import Frame
 from ..core.timing import Timeouts, Timing
 from ..errors import Error, Incomplete
 
-FIELDS = (b"data", b"event", b"id", b"retry", b"")  # of an event stream's lines, before the colon
-MAX_HEAD_BYTES = sse.MAX_EVENT_BYTES  # bytes until the first event that tells
-WHOLE = ("chat.completion", "response", "message")  # what kind of object an answer is that was not streamed
-OWN = ("start", "text", "reasoning", "tool_call", "usage", "finish")
-AGENT = ("system", "assistant", "user", "stream_event", "result")
+SSE_FIELDS = (b"data", b"event", b"id", b"retry", b"")  # what a line of an event stream has before its colon
+MAX_HEAD_BYTES = sse.MAX_EVENT_BYTES  # until the first event that is a sign
+UNSTREAMED = ("chat.completion", "response", "message")  # `object` or `type` of an answer in one piece
+SSE, JSON = "text/event-stream", "application/json"
+
+
+class Sign(NamedTuple):
+    """What tells a dialect: an event with any of these types, types' beginnings, `object`s or keys.
+
+    The type is the event's `type`, or else its name. `decoder` is a class of the dialects, as MODULE.CLASS.
+    """
+
+    decoder: str
+    types: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
+    objects: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+
+    def matches(self, kind: str, data: dict[str, Any]) -> bool:
+        """Whether the event is this sign; `kind` is its type."""
+        return (
+            kind in self.types
+            or kind.startswith(self.prefixes)
+            or data.get("object") in self.objects
+            or any(key in data for key in self.keys)
+        )
+
+
+SIGNS = (  # the first that matches
+    Sign("chat.Decoder", objects=("chat.completion.chunk",), keys=("choices",)),
+    Sign("responses.Decoder", prefixes=("response.",), objects=("response",)),
+    Sign("messages.Decoder", types=("message_start", "message"), prefixes=("content_block_",)),
+    Sign("events.Decoder", types=("start", "text", "reasoning", "tool_call", "usage", "finish")),
+    Sign("agents.ClaudeCode", types=("system", "assistant", "user", "stream_event", "result")),
+    Sign("agents.Codex", prefixes=("thread.", "turn.", "item.")),
+    Sign("gemini.Decoder", keys=("candidates", "usageMetadata", "promptFeedback")),
+    Sign("ollama.Decoder", keys=("done",)),
+)
 
 
 def recognise(name: str, data: Any) -> Decoder | None:
-    """The decoder of the stream that this event begins, or None if it does not tell. Imports only that one."""
+    """Returns the decoder of a stream that begins with this event, or None if the event is no sign.
+
+    `name` is the event's SSE name, "" without one. Only the decoder's module is imported.
+    """
     if not isinstance(data, dict):
         return None
     kind = data.get("type") or name
     kind = kind if isinstance(kind, str) else ""
-    if "choices" in data or data.get("object") == "chat.completion.chunk":
-        return _decoder("chat")
-    if kind.startswith("response.") or data.get("object") == "response":
-        return _decoder("responses")
-    if kind in ("message_start", "message") or kind.startswith("content_block_"):
-        return _decoder("messages")
-    if kind in OWN:
-        return _decoder("events")
-    if kind in AGENT:
-        return _decoder("agents", "ClaudeCode")
-    if kind.startswith(("thread.", "turn.", "item.")):
-        return _decoder("agents", "Codex")
-    if "candidates" in data or "usageMetadata" in data or "promptFeedback" in data:
-        return _decoder("gemini")
-    if "done" in data:
-        return _decoder("ollama")
-    if kind == "error" and "status" in data:
-        return _decoder("events")
-    return _decoder("chat") if provider_errors.in_event(data, name) else None
+    for sign in SIGNS:
+        if sign.matches(kind, data):
+            return _decoder(sign.decoder)
+    if kind == "error" and "status" in data:  # of gen --events; a provider's error has no status beside its type
+        return _decoder("events.Decoder")
+    return _decoder("chat.Decoder") if provider_errors.in_event(data, name) else None
 
 
-def _decoder(module: str, name: str = "Decoder") -> Decoder:
-    from importlib import import_module
-
-    made: Decoder = getattr(import_module(f".{module}", __package__), name)(module, "")
-    return made
+def _decoder(path: str) -> Decoder:
+    module, _, name = path.partition(".")
+    decoder: Decoder = getattr(import_module(f".{module}", __package__), name)(module, "")
+    return decoder
 
 
 class StreamReader:
-    """Bytes in, events out, as an Exchange has them: once `over` is true, `failure` is why the answer is not whole."""
+    """Reads a stream of any dialect: buffers its head until an event tells the dialect, then feeds an Exchange.
+
+    As with an Exchange nothing is raised: once `over` is true, `failure` is why the answer is not complete, or None.
+    `grace` is how many seconds a usage record may follow the end of the answer.
+    """
 
     def __init__(self, grace: float) -> None:
         self._timeouts = Timeouts(None, None, None, grace=grace)
         self._exchange: Exchange | None = None
-        self._head: list[bytes] = []  # what came before the stream was recognised
-        self._held = 0
-        self._frames: Any = None  # a parser, while nothing is recognised
-        self._kind: Any = None
-        self._type = "text/event-stream"  # or application/json, of an answer that was not streamed
+        self._head: list[bytes] = []  # the bytes before the stream was recognised
+        self._head_bytes = 0
+        self._make_parser: Callable[[], sse.Frames] = sse.Parser
+        self._parser: sse.Frames | None = None  # of the head
+        self._content_type = SSE
         self._failure: Error | None = None
 
     @property
@@ -81,17 +109,19 @@ class StreamReader:
         return self._exchange.failure if self._exchange else self._failure
 
     def deadline(self) -> float | None:
+        """Returns when to call `expire` unless something arrives; None for never."""
         return self._exchange.deadline() if self._exchange else None
 
     def expire(self, now: float) -> list[Event]:
+        """Returns the last events when the wait for a usage record is over."""
         return self._exchange.expire(now) if self._exchange else []
 
     def feed(self, chunk: bytes, now: float) -> list[Event]:
-        """The events that chunk completes."""
+        """Returns the events that chunk completes."""
         if self._exchange:
             return self._exchange.feed(chunk, now)
         self._head.append(chunk)
-        self._held += len(chunk)
+        self._head_bytes += len(chunk)
         try:
             decoder = self._recognise(chunk)
         except Incomplete as error:
@@ -99,15 +129,15 @@ class StreamReader:
             return []
         if decoder is not None:
             return self._begin(decoder, now)
-        if self._held > MAX_HEAD_BYTES:
+        if self._head_bytes > MAX_HEAD_BYTES:
             self._failure = self._unknown()
         return []
 
     def close(self, now: float) -> list[Event]:
-        """The input has ended: the last events, and the verdict."""
+        """Ends the input; returns the last events."""
         if self._exchange:
             return self._exchange.close(now)
-        decoder = self._first(self._frames.close()) if self._frames else None
+        decoder = self._recognise_frames(self._parser.close()) if self._parser else None
         if decoder is None:
             self._failure = self._failure or self._unknown()
             return []
@@ -116,26 +146,25 @@ class StreamReader:
         return events + self._exchange.close(now)
 
     def _recognise(self, chunk: bytes) -> Decoder | None:
-        if self._frames is not None:
-            return self._first(self._frames.feed(chunk))
+        if self._parser is not None:
+            return self._recognise_frames(self._parser.feed(chunk))
         head = b"".join(self._head).removeprefix(sse.BOM).lstrip()
         if not head:
             return None
         if head[:1] in b"{[":
             from ..core.json import frames
 
-            self._kind = frames.Parser
+            self._make_parser = frames.Parser
         else:
             field, colon, _ = head.partition(b":")
-            if field not in FIELDS and (colon or len(head) > max(map(len, FIELDS))):
+            if field not in SSE_FIELDS and (colon or len(head) > max(map(len, SSE_FIELDS))):
                 raise self._unknown()
             if not colon:
                 return None
-            self._kind = sse.Parser
-        self._frames = self._kind()
-        return self._first(self._frames.feed(b"".join(self._head)))
+        self._parser = self._make_parser()
+        return self._recognise_frames(self._parser.feed(b"".join(self._head)))
 
-    def _first(self, frames: list[Frame]) -> Decoder | None:
+    def _recognise_frames(self, frames: list[Frame]) -> Decoder | None:
         for name, data in frames:
             try:
                 value = json.loads(data)
@@ -143,19 +172,19 @@ class StreamReader:
                 continue
             decoder = recognise(name, value)
             if decoder is not None:
-                if value.get("object") in WHOLE or value.get("type") in WHOLE:
-                    self._type = "application/json"
+                if value.get("object") in UNSTREAMED or value.get("type") in UNSTREAMED:
+                    self._content_type = JSON
                 return decoder
         return None
 
     def _begin(self, decoder: Decoder, now: float) -> list[Event]:
-        self._exchange = Exchange(decoder, self._timeouts, Timing(now), now, "the input", self._kind())
-        self._exchange.head(200, {"content-type": self._type})
+        self._exchange = Exchange(decoder, self._timeouts, Timing(now), now, "the input", self._make_parser())
+        self._exchange.head(200, {"content-type": self._content_type})
         head, self._head = b"".join(self._head), []
         return self._exchange.feed(head, now)
 
     def _unknown(self) -> Error:
-        begin = b"".join(self._head)[:80].decode("utf-8", "replace").strip()
-        if not begin:
+        excerpt = b"".join(self._head)[:80].decode("utf-8", "replace").strip()
+        if not excerpt:
             return Incomplete("the input is empty: was there an answer?")
-        return Incomplete(f"this is no stream that is known: it begins with {begin}")
+        return Incomplete(f"unrecognised stream: it begins with {excerpt}")

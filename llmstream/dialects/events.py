@@ -1,4 +1,4 @@
-"""Our own events, the lines of `llmstream gen --events`."""
+"""The NDJSON of `llmstream gen --events`, read only."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from ..core.decoder import number, string
 from ..core.events import Event, Finish, Reasoning, Text, ToolCall, Usage
 from ..errors import STATUSES, Incomplete
 
-KINDS = {status.status: status for status in STATUSES}
+ERRORS = {status.status: status for status in STATUSES}
 
 
 class Decoder(decoder.Decoder):
-    """Reads them back, `error` too: with the status that it had."""
+    """Decodes the events; the error of an `error` record has the exit status that the record names."""
 
-    reports_errors = False  # but `error` does
+    reports_errors = False  # only a record of type error does
 
     def feed(self, event: str, data: dict[str, Any]) -> list[Event]:
         kind = data.get("type")
@@ -34,6 +34,6 @@ class Decoder(decoder.Decoder):
         elif kind == "finish":
             self.finish = Finish(string(data, "reason"), string(data, "provider_reason"))
         elif kind == "error":
-            why = string(data, "message") or "the stream tells of an error"
-            self.failure = KINDS.get(number(data, "status"), Incomplete)(why)
+            message = string(data, "message") or "the stream ends with an error"
+            self.failure = ERRORS.get(number(data, "status"), Incomplete)(message)
         return []

@@ -1,16 +1,15 @@
-"""Google's Gemini API, read only: `streamGenerateContent`, as server-sent events and as an array that grows.
+"""Google's Gemini API, read only: `streamGenerateContent`, as server-sent events or as a JSON array.
 
-Source: Gemini API reference, "Generating content". There is no end mark but the finish reason, which some servers
-repeat in every chunk; so the end is that of the stream.
+Source: Gemini API reference, "Generating content". The finish reason is the only end mark, but some servers repeat it
+in every chunk; so an answer ends with the stream.
 """
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from ..core import decoder
-from ..core.decoder import items, member, number, string
+from ..core.decoder import as_json, items, member, number, string
 from ..core.events import Event, Finish, Reasoning, Text, ToolCall, Usage
 
 REASONS = {
@@ -26,7 +25,7 @@ REASONS = {
 
 
 class Decoder(decoder.Decoder):
-    """Reads the parts of candidate 0."""
+    """Decodes the parts of candidate 0."""
 
     def __init__(self, provider: str, model: str) -> None:
         super().__init__(provider, model)
@@ -42,7 +41,7 @@ class Decoder(decoder.Decoder):
         if blocked:
             self.finish = Finish("content_filter", blocked)
         for candidate in items(data, "candidates")[:1]:
-            events += [found for part in items(candidate, "content", "parts") for found in self._read_part(part)]
+            events += [event for part in items(candidate, "content", "parts") for event in self._read_part(part)]
             word = string(candidate, "finishReason")
             if word and word != "FINISH_REASON_UNSPECIFIED":
                 reason = REASONS.get(word, "stop")
@@ -56,7 +55,7 @@ class Decoder(decoder.Decoder):
         if not isinstance(call, dict):
             return []
         self._calls += 1
-        arguments = json.dumps(call.get("args") or {}, ensure_ascii=False)
+        arguments = as_json(call.get("args") or {})
         return [ToolCall(self._calls - 1, string(call, "id"), string(call, "name"), arguments)]
 
     def _read_usage(self, data: dict[str, Any]) -> None:

@@ -1,20 +1,19 @@
-"""Ollama's own API, read only: the lines of JSON of `/api/chat` and `/api/generate`.
+"""Ollama's native API, read only: the lines of JSON of `/api/chat` and `/api/generate`.
 
 Source: Ollama's "API" document. The line with `"done": true` is the end mark.
 """
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from ..core import decoder
-from ..core.decoder import items, member, number, string
+from ..core.decoder import as_json, items, member, number, string
 from ..core.events import Event, Finish, Reasoning, Text, ToolCall, Usage
 
 
 class Decoder(decoder.Decoder):
-    """Reads messages of both kinds."""
+    """Decodes the lines of both endpoints."""
 
     def __init__(self, provider: str, model: str) -> None:
         super().__init__(provider, model)
@@ -36,6 +35,6 @@ class Decoder(decoder.Decoder):
         return events
 
     def _call(self, call: dict[str, Any]) -> ToolCall:
-        arguments = json.dumps(member(call, "function", "arguments") or {}, ensure_ascii=False)
+        arguments = as_json(member(call, "function", "arguments") or {})
         self._calls += 1
         return ToolCall(self._calls - 1, string(call, "id"), string(call, "function", "name"), arguments)
