@@ -1,21 +1,27 @@
-"""What a dialect implements: the frames of its stream as events."""
+"""Base class of dialect decoders (frames in, events out), and readers of JSON whose shape is not certain."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from ..errors import Error
 from .events import Event, Finish, Start, Usage
+from .json_codec import to_json
 
 
 class Decoder:
-    """Base of the dialects' decoders.
+    """Decodes the frames of one answer.
 
-    `finish` and `usage` hold the last ones seen: they are given out at the end, because servers differ in their
-    order and some repeat them in every chunk. A `finish` means that the answer is whole, `over` that nothing more
-    is to come, `failure` that the provider gave up. `premature` says that a finish was followed by more text, so that
-    this server's word for it ends no wait. `tells_faults` says that what looks like an error in a frame is one.
+    A decoder sets these attributes, which an Exchange reads after each frame:
+
+    - `finish` and `usage`: the last ones seen. The Exchange reports them at the end, because servers differ in their
+      order, and some repeat them in every chunk. A `finish` means that the answer is complete.
+    - `over`: no more events follow.
+    - `failure`: the error with which the provider ended the answer.
+    - `position`: the number of the last event, in dialects that number them, otherwise -1.
+    - `premature`: text followed a finish, so this server's finish reasons do not announce the end.
+
+    `reports_errors` is False in a dialect whose frames may look like an error without being one.
     """
 
     reports_errors = True
@@ -24,39 +30,40 @@ class Decoder:
         self.provider, self.model = provider, model
         self.started = False
         self.over = False
-        self.position = -1  # the number of the last event
+        self.position = -1
         self.premature = False
         self.finish: Finish | None = None
         self.usage: Usage | None = None
         self.failure: Error | None = None
 
     def feed(self, event: str, data: dict[str, Any]) -> list[Event]:
-        """The events of one frame: its SSE event type ("" if unnamed) and its data."""
+        """Decodes one frame: its SSE event type ("" if unnamed) and its data."""
         raise NotImplementedError
 
     def feed_answer(self, data: dict[str, Any]) -> list[Event]:
-        """The events of an answer that was sent whole; none if data is no answer."""
+        """Decodes an answer that was not streamed. Returns no event, or only Start, if data is not an answer."""
         raise NotImplementedError
 
     def feed_done(self) -> list[Event]:
-        """The events of the frame `[DONE]`: an end mark in chat, a proxy's habit elsewhere."""
+        """Decodes the frame `[DONE]`: the end mark of chat, which some proxies add to other dialects."""
         self.over = self.finish is not None
         return []
 
     def close(self) -> list[Event]:
-        """What was held back, when the answer ends, in whatever way."""
+        """Returns the events held back so far; called once, when the answer ends or is cut."""
         return []
 
     def start(self, data: dict[str, Any]) -> Start:
+        """Returns the Start event, with the `model` and `id` of data."""
         self.started = True
         return Start(self.provider, string(data, "model") or self.model, string(data, "id"))
 
 
-# Providers, and what stands between, send anything: these read a path of names and never fail.
+# Providers and proxies may send any JSON: these functions follow a path of names and never fail.
 
 
 def member(data: Any, *path: str) -> Any:
-    """The value at the path, or None."""
+    """Returns the value at the path, or None."""
     for name in path:
         if not isinstance(data, dict):
             return None
@@ -65,26 +72,26 @@ def member(data: Any, *path: str) -> Any:
 
 
 def string(data: Any, *path: str) -> str:
-    """The string at the path, or ""."""
+    """Returns the string at the path, or ""."""
     value = member(data, *path)
     return value if isinstance(value, str) else ""
 
 
 def number(data: Any, *path: str) -> int:
-    """The integer at the path, or 0."""
+    """Returns the integer at the path, or 0."""
     value = member(data, *path)
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
 def items(data: Any, *path: str) -> list[dict[str, Any]]:
-    """The objects in the array at the path."""
+    """Returns the objects in the array at the path."""
     value = member(data, *path)
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def as_json(value: Any) -> str:
-    """The value as JSON text; "" where it is nested deeper than Python can follow."""
+    """Returns the value as JSON text, or "" if it is nested too deeply for Python's encoder."""
     try:
-        return json.dumps(value, ensure_ascii=False)
+        return to_json(value)
     except RecursionError:
         return ""

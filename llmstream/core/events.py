@@ -1,20 +1,20 @@
-"""What a generation consists of: the events that every dialect is translated into."""
+"""The events of a generation, which every dialect is decoded to."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-REASONS = ("stop", "length", "tool_calls", "content_filter", "refusal", "cancelled")
+REASONS = ("stop", "length", "tool_calls", "content_filter", "refusal", "cancelled")  # see Finish
 
 
 class Event:
-    """Base of the events: a few slots, equal by type and value, printable as the NDJSON of `--events`."""
+    """Base of the events, which are equal if their types and values are. `type` is the name in the NDJSON of gen."""
 
     __slots__: tuple[str, ...] = ()
     type: ClassVar[str]
 
     def as_dict(self) -> dict[str, object]:
-        """`{"type": ..., ...}` in the order of the slots."""
+        """Returns `{"type": ..., ...}`, as the NDJSON of gen has it."""
         return {"type": self.type, **{name: getattr(self, name) for name in self.__slots__}}
 
     def __eq__(self, other: object) -> bool:
@@ -27,7 +27,11 @@ class Event:
 
 
 class Start(Event):
-    """The provider has begun to answer; `model` is the provider's own word for what answers."""
+    """The first event.
+
+    `provider` is llmstream's name of the provider, `model` the provider's name of the model that answers, which may be
+    more exact than the requested one, and `id` the provider's id of the answer, "" without one.
+    """
 
     __slots__ = ("provider", "model", "id")
     type = "start"
@@ -37,7 +41,7 @@ class Start(Event):
 
 
 class Text(Event):
-    """New text of the answer."""
+    """New text of the answer. It ends with a complete character, but anywhere in a word."""
 
     __slots__ = ("text",)
     type = "text"
@@ -47,7 +51,7 @@ class Text(Event):
 
 
 class Reasoning(Event):
-    """New text of the model's reasoning, as far as the provider shows it."""
+    """New text of the model's reasoning, or of a summary of it, from providers that send one."""
 
     __slots__ = ("text",)
     type = "reasoning"
@@ -57,7 +61,11 @@ class Reasoning(Event):
 
 
 class ToolCall(Event):
-    """A piece of a tool call: `id` and `name` come with its first piece, `arguments` is new JSON text."""
+    """A piece of a tool call.
+
+    `index` counts the calls of the answer from 0. `id` and `name` come with a call's first piece and are "" in the
+    others; `arguments` is new text of a JSON object, complete when the answer is.
+    """
 
     __slots__ = ("index", "id", "name", "arguments")
     type = "tool_call"
@@ -67,7 +75,11 @@ class ToolCall(Event):
 
 
 class Usage(Event):
-    """Tokens, all told: those read from a cache and written to one are part of input_tokens, reasoning of output."""
+    """The provider's token counts of the whole answer.
+
+    `input_tokens` includes `cached_tokens` (read from the provider's cache) and `cache_write_tokens` (written to it);
+    `output_tokens` includes `reasoning_tokens`. The last three are 0 if the provider does not report them.
+    """
 
     __slots__ = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "cache_write_tokens")
     type = "usage"
@@ -86,7 +98,19 @@ class Usage(Event):
 
 
 class Finish(Event):
-    """The end: `reason` is one of REASONS, `provider_reason` the provider's own word."""
+    """The last event of a complete answer.
+
+    `reason` is one of:
+
+    - "stop": the model ended the answer, or reached one of the request's stop texts
+    - "length": the answer reached `max_tokens`, or the provider's limit
+    - "tool_calls": the model ended the answer with tool calls
+    - "content_filter": the provider's filter ended the answer
+    - "refusal": the model refused
+    - "cancelled": a stop condition was met, and the rest was cancelled
+
+    `provider_reason` is the provider's name of the reason, "" without one.
+    """
 
     __slots__ = ("reason", "provider_reason")
     type = "finish"

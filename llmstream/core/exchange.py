@@ -1,8 +1,8 @@
-"""One generation: the response's head and bytes in, events out, and the verdict whether it is whole.
+"""Reads one response: its head and bytes in, events out, and the decision whether the answer is complete.
 
-An answer is whole when the protocol's own end mark was seen, and only then; after it at most `grace` seconds are
-given to a usage record that may follow, and never is the connection's end waited for. Clocks are the caller's:
-`now` is passed in, `deadline()` says when to come back.
+An answer is complete only if the protocol's end mark has arrived. After it a usage record may follow for `grace`
+seconds; the end of the connection is not awaited. Times are seconds of the caller's clock: `now` is passed in, and
+`deadline()` returns when to call `expire`.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ from .events import Event, Finish, Reasoning, Start, Text, ToolCall, Usage
 from .surrogates import REPLACEMENT, Joiner, scrub
 from .timing import Timeouts, Timing
 
-MAX_ERROR_BYTES = 64 * 1024  # of a body that is no stream
-MAX_ANSWER_BYTES = sse.MAX_EVENT_BYTES  # of an answer sent whole, as JSON
+MAX_ERROR_BYTES = 64 * 1024  # of a body that is not a stream
+MAX_ANSWER_BYTES = sse.MAX_EVENT_BYTES  # of an answer that is not streamed
 
 
 class Exchange:
-    """Feeds a response into a dialect's decoder and watches the clocks.
+    """Feeds a response into a dialect's decoder, and checks the time limits.
 
-    `timing` began with the first try, `now` is this one's time: the whole answer has one limit, the first token of
-    each try its own.
+    `timing` began with the first attempt, and `now` is when this attempt's request is sent: the limit of the whole
+    answer spans all attempts, the first token's limit holds for each. `url` is for messages. `frames` splits the
+    stream, by default as Server-Sent Events.
 
-    Nothing is raised: once `over` is true, `failure` is why the answer is not whole, or None. So the events that
-    came before a fault are never lost to it.
+    Nothing is raised, so that no events before an error are lost: once `over` is true, `failure` is why the answer
+    is not complete, or None.
     """
 
     def __init__(
@@ -45,11 +46,11 @@ class Exchange:
         self._timeouts, self._url = timeouts, url
         self._parser: sse.Frames = frames or sse.Parser()
         self.headers: Mapping[str, str] = {}
-        self._body: list[bytes] | None = None  # of a response that is no event stream
+        self._body: list[bytes] | None = None  # chunks of a response that is not an event stream
         self.status = self._body_bytes = self._frame_count = self.characters = 0
         self._joiner = Joiner()
         self._requested_at = now
-        self._last_progress = now  # when the last frame came that moved the answer on
+        self._last_progress = now  # time of the last frame that made progress
         self.timing = timing
         self.over = self._suspended = False
         self.failure: Error | None = None
@@ -57,20 +58,22 @@ class Exchange:
 
     @property
     def usage(self) -> Usage | None:
+        """The last usage record so far."""
         return self._decoder.usage
 
     @property
     def finish(self) -> Finish | None:
+        """The finish, once the end mark has arrived."""
         return self._decoder.finish
 
     def head(self, status: int, headers: Mapping[str, str]) -> None:
-        """The response's status and headers (names in lower case)."""
+        """Begins the response. The names of the headers are in lower case."""
         self.status, self.headers = status, headers
         if status != 200 or self._content_type() != "text/event-stream":
             self._body = []
 
     def feed(self, chunk: bytes, now: float) -> list[Event]:
-        """The events that chunk completes."""
+        """Returns the events that chunk completes."""
         if self.over:
             return []
         if self._body is not None:
@@ -82,9 +85,10 @@ class Exchange:
         return self._feed_frames(frames, now) if frames else []
 
     def close(self, now: float, reason: str = "", max_retries: int = UNLIMITED) -> list[Event]:
-        """The connection has ended, by itself or for `reason`: the last events, and the verdict.
+        """Ends the response and returns the last events.
 
-        `max_retries` says how often a connection that failed so is worth trying.
+        `reason` is why the connection failed, "" if the server closed it; `max_retries` is how often a connection that
+        failed before the response is worth another attempt.
         """
         if self.over:
             return []
@@ -105,16 +109,16 @@ class Exchange:
         return events + self._fail_cut(reason or "the stream ended before its end mark")
 
     def is_cut(self, now: float, ended: bool) -> bool:
-        """Whether an answer under way stands cut: the connection `ended`, or nothing has come for too long."""
+        """Whether an answer that has begun is cut: the connection has `ended`, or the stall time-out has passed."""
         stall = self._timeouts.stall
         broken = ended or (stall is not None and not self._suspended and now >= self._last_progress + stall)
-        begun = self.timing.first is not None and self._body is None
-        return broken and begun and not self.over and not self._decoder.finish
+        started = self.timing.first is not None and self._body is None
+        return broken and started and not self.over and not self._decoder.finish
 
     def reopen(self, now: float, *, same_bytes: bool, decoder: Decoder | None = None) -> None:
-        """Makes ready for another response that goes on with the answer.
+        """Prepares for another response, which continues the answer.
 
-        `same_bytes`: exactly where the last one broke off, and not with a frame; `decoder`: in words of its own.
+        `same_bytes` says that it continues at the very byte, maybe within a frame; `decoder` replaces the decoder.
         """
         self.over, self.failure, self._body, self._body_bytes = False, None, None, 0
         self.status, self.headers = 0, {}
@@ -126,16 +130,16 @@ class Exchange:
 
     @property
     def position(self) -> int:
-        """The number of the last event, where the dialect numbers them."""
+        """The number of the last event, -1 in dialects that do not number them."""
         return self._decoder.position
 
     def deadline(self) -> float | None:
-        """When `expire` wants to be called, unless something arrives; None for never."""
+        """Returns when to call `expire` unless something arrives; None for never."""
         deadlines = (self._progress_deadline(), self._total_deadline())
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def expire(self, now: float) -> list[Event]:
-        """The last events, where a time-out has struck or the wait for a usage record is over."""
+        """Returns the last events if a time-out has passed or the wait for a usage record is over."""
         total, progress = self._total_deadline(), self._progress_deadline()
         if self.over:
             return []
@@ -152,11 +156,14 @@ class Exchange:
         return []
 
     def suspend(self) -> None:
-        """Nothing is expected of the provider: it is not asked yet, or is to wait. The limit of the whole counts on."""
+        """Stops the clocks for the first token and for stalls: no request is sent yet, or reading is paused.
+
+        The limit of the whole answer continues.
+        """
         self._suspended = True
 
     def resume(self, now: float) -> None:
-        """It is asked now, or the caller was busy, with a slow reader maybe: the provider's silence counts from now."""
+        """Restarts those clocks: the request is sent, or the consumer, which did not read, is ready again."""
         self._requested_at = self._last_progress = now
         self._suspended = False
 
@@ -176,7 +183,7 @@ class Exchange:
     def _content_type(self) -> str:
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
-    # The end.
+    # The end of an answer.
 
     def _end(self) -> list[Event]:
         self.over = True
@@ -195,12 +202,12 @@ class Exchange:
         self.failure = error
         return self._close_texts()
 
-    def _fail_cut(self, why: str) -> list[Event]:
-        events = self._close_texts()  # they count
+    def _fail_cut(self, reason: str) -> list[Event]:
+        events = self._close_texts()  # first, since they count as output
         if self.timing.first is None:
-            return events + self._fail(Incomplete(f"{why}: no output came", max_retries=UNLIMITED))
+            return events + self._fail(Incomplete(f"{reason}: no output came", max_retries=UNLIMITED))
         plural = "" if self.characters == 1 else "s"
-        error = Incomplete(f"{why}: the answer breaks off after {self.characters} character{plural}")
+        error = Incomplete(f"{reason}: the answer breaks off after {self.characters} character{plural}")
         return events + self._fail(error)
 
     # An event stream.
@@ -216,20 +223,17 @@ class Exchange:
                 try:
                     value = self._decode_json(data) if data else None
                 except (ValueError, RecursionError):
-                    if at_end:  # half an event: cut
+                    if at_end:  # the stream was cut within an event
                         break
-                    error = provider_errors.in_event(data.decode("utf-8", "replace"), name) or self._not_json_error(
-                        data
-                    )
-                    return self._record(events, now) + self._fail(error)
-                fault = provider_errors.in_event(value, name) if decoder.reports_errors else None
-                if fault is None and isinstance(value, dict):
-                    if name != "ping" and value.get("type") != "ping":  # a sign of life, but none of progress
+                    return self._record(events, now) + self._fail(self._not_json_error(name, data))
+                error = provider_errors.in_event(value, name) if decoder.reports_errors else None
+                if error is None and isinstance(value, dict):
+                    if name != "ping" and value.get("type") != "ping":  # a ping is not progress
                         self._last_progress = now
                     events += decoder.feed(name, value)
-                    fault = decoder.failure
-                if fault is not None:
-                    return self._record(events, now) + self._fail(fault)
+                    error = decoder.failure
+                if error is not None:
+                    return self._record(events, now) + self._fail(error)
             if decoder.over:
                 break
         self._record(events, now)
@@ -243,14 +247,14 @@ class Exchange:
             self.warning = "the provider sent invalid UTF-8: replaced by U+FFFD"
             return value
 
-    def _not_json_error(self, data: bytes) -> Error:
-        excerpt = data[:80].decode("utf-8", "replace")
-        return Incomplete(
-            f"event {self._frame_count} of the stream is not JSON ({excerpt}): the answer breaks off there"
-        )
+    def _not_json_error(self, name: str, data: bytes) -> Error:
+        """Returns the error of a frame whose data is not JSON: the provider's, in a frame named `error`, or ours."""
+        text = data.decode("utf-8", "replace")
+        message = f"event {self._frame_count} of the stream is not JSON ({data[:80].decode('utf-8', 'replace')})"
+        return provider_errors.in_event(text, name) or Incomplete(f"{message}: the answer breaks off there")
 
     def _record(self, events: list[Event], now: float) -> list[Event]:
-        """Takes the time, counts, and mends characters that were cut in two."""
+        """Records times and counts, and joins the halves of characters that were split."""
         for event in events:
             if isinstance(event, Text):
                 event.text = self._joiner.feed(Text, event.text)
@@ -267,7 +271,7 @@ class Exchange:
         return events
 
     def _close_texts(self) -> list[Event]:
-        """What the ends of the texts lack, where they end in half a character."""
+        """Returns the last events: those held back, and a replacement for each half character at a text's end."""
         events = self._record(self._decoder.close(), self._last_progress)
         for key in self._joiner.close():
             if isinstance(key, int):
@@ -276,7 +280,7 @@ class Exchange:
                 events.append(Text(REPLACEMENT) if key is Text else Reasoning(REPLACEMENT))
         return events
 
-    # Anything else: an error, a login page, or an answer sent whole by a server that cannot stream.
+    # Any other body: an error, a login page, or an answer of a server that does not stream.
 
     def _feed_body(self, chunk: bytes, now: float) -> list[Event]:
         assert self._body is not None
@@ -294,14 +298,14 @@ class Exchange:
             data = json.loads(body)
         except (ValueError, RecursionError):
             data = None
-        fault = provider_errors.in_event(data, "")
-        if fault is not None:
-            return self._fail(fault)
+        error = provider_errors.in_event(data, "")
+        if error is not None:
+            return self._fail(error)
         events = self._decoder.feed_answer(data) if isinstance(data, dict) else []
         if self._decoder.failure is not None:
             return self._record(events, now) + self._fail(self._decoder.failure)
-        if len(events) < 2 and self._decoder.finish is None:  # a start at most
+        if len(events) < 2 and self._decoder.finish is None:  # at most a Start
             kind = self._content_type() or "no content type"
-            wrong = f"{self._url} answered {kind}, not an event stream: is the base URL that of an API?"
-            return self._fail(Incomplete(wrong))
+            message = f"{self._url} answered {kind}, not an event stream: is the base URL that of an API?"
+            return self._fail(Incomplete(message))
         return self._record(events, now) + self._end()

@@ -1,4 +1,4 @@
-"""A provider's word for what went wrong, in all the shapes that providers have for it, as one of our errors."""
+"""Maps providers' error payloads, in all their shapes, and HTTP statuses to our exceptions."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from ..errors import Error, Incomplete, Refused, Unavailable
 from .decoder import as_json
 
-# What will not heal by itself; everything else that a stream reports is taken for passing trouble.
-REFUSALS = (
+# Parts of the codes of errors that a retry does not help; any other error in a stream counts as temporary.
+REFUSAL_CODES = (
     "invalid",
     "validation",  # Bedrock's validationException
     "authentication",
@@ -24,11 +24,12 @@ REFUSALS = (
     "content_policy",
     "unsupported",
     "too_large",
-    "unexpected endpoint",  # LM Studio, of a wrong path, in a 200
+    "unexpected endpoint",  # LM Studio's answer to a wrong path, with status 200
 )
-RETRY_LATER = frozenset((408, 409, 425, 429))
-WHICH_KEY = "is the key right, and that of this server?"  # who has sent it can say where it is from
-PHRASES = {  # RFC 9110, section 15; 529 is Anthropic's
+MAX_MESSAGE = 2000  # characters of a provider's message that are shown
+RETRIABLE_STATUSES = frozenset((408, 409, 425, 429))  # of 4xx
+WHICH_KEY = "is the key right, and that of this server?"  # the sender of the key replaces it by the key's source
+PHRASES = {  # RFC 9110, section 15; 529 is Anthropic's own
     204: "No Content",
     401: "Unauthorized",
     403: "Forbidden",
@@ -41,52 +42,49 @@ PHRASES = {  # RFC 9110, section 15; 529 is Anthropic's
     504: "Gateway Timeout",
     529: "Overloaded",
 }
-HTTP_ERRORS = frozenset(map(str, range(400, 600)))  # codes of errors inside a stream that mean what a status means
+HTTP_ERROR_CODES = frozenset(map(str, range(400, 600)))  # codes of errors in a stream that are HTTP statuses
 
 
 def in_event(data: Any, event: str) -> Error | None:
-    """The error that a frame of a 200 stream carries, if it does.
+    """Returns the error in a frame of a stream whose HTTP status is 200, or None.
 
-    Seen: `{"error": {...}}` (OpenAI, OpenRouter, vLLM), `{"error": "..."}` (Ollama, LM Studio), `{"object": "error",
+    Shapes: `{"error": {...}}` (OpenAI, OpenRouter, vLLM), `{"error": "..."}` (Ollama, LM Studio), `{"object": "error",
     "message"}` (older vLLM), `{"type": "error", ...}` (Responses at top level, Messages nested), and a frame named
-    `error` (guardrail proxies), whose data may be no JSON but a text.
+    `error` (guardrail proxies), whose data may be plain text.
     """
     if isinstance(data, str) and event == "error":
-        return _from(data, 0)
+        return _from_payload(data, 0)
     if not isinstance(data, dict):
         return None
-    fault = data.get("error")
-    if fault:
-        return _from(fault, 0)
+    if payload := data.get("error"):
+        return _from_payload(payload, 0)
     if event == "error" or data.get("object") == "error" or data.get("type") == "error":
-        return _from(data, 0)
+        return _from_payload(data, 0)
     return None
 
 
 def of_response(status: int, headers: Mapping[str, str], body: bytes, url: str) -> Error:
-    """The error that a response without a stream stands for."""
+    """Returns the error of a response that has no stream of events. `url` must be fit to be shown."""
     try:
         data = json.loads(body)
     except (ValueError, RecursionError):
         data = None
     if isinstance(data, list) and data:  # Gemini answers HTTP errors with an array
         data = data[0]
-    fault = (data.get("error") or data.get("detail") or data) if isinstance(data, dict) else None
+    payload = (data.get("error") or data.get("detail") or data) if isinstance(data, dict) else None
     if 300 <= status < 400:
         where = headers.get("location", "elsewhere")
         return Refused(f"{url} redirects to {where} (HTTP {status}): set the base URL to where the API is")
     if status == 407:
         return Refused("the proxy wants a name and a password (HTTP 407): http_proxy=http://NAME:PASSWORD@HOST:PORT")
-    if 200 <= status < 300 and not (
-        isinstance(data, dict) and data.get("error")
-    ):  # done, it says: not to be asked again
+    if 200 <= status < 300 and not (isinstance(data, dict) and data.get("error")):  # a success: not worth a retry
         return Incomplete(f"{_answered(status, url)}, not 200: is the base URL that of an API?")
-    if fault:
-        return _from(fault, status)
+    if payload:
+        return _from_payload(payload, status)
     if status == 404:
         return Refused(f"nothing is at {url} (HTTP 404): does the base URL lack /v1?")
     hint = f": {WHICH_KEY}" if status in (401, 403) else ""
-    return _kind(status, "")(_answered(status, url) + hint)
+    return _error_class(status, "")(_answered(status, url) + hint)
 
 
 def _answered(status: int, url: str) -> str:
@@ -94,28 +92,29 @@ def _answered(status: int, url: str) -> str:
     return f"{url} answered HTTP {status}" + (f" ({phrase})" if phrase else "")
 
 
-def _from(fault: Any, status: int) -> Error:
-    if isinstance(fault, dict):
-        code = str(fault.get("code"))
-        words = [fault[k] for k in ("type", "code", "status") if isinstance(fault.get(k), str)]
-        word = " ".join(word for word in words if word not in ("error", "None"))
-        message = fault.get("message") or fault.get("detail") or fault.get("details") or word or fault
-        if not status and code in HTTP_ERRORS:
-            status = int(code)
-    elif isinstance(fault, str) and not status:  # there is no other word to judge by
-        return _kind(0, fault)(f"the provider says: {fault[:2000].strip()}")
+def _from_payload(payload: Any, status: int) -> Error:
+    """Returns the error of an error object, or of a mere text; `status` is the HTTP status, 0 within a stream."""
+    if isinstance(payload, dict):
+        words = [payload[k] for k in ("type", "code", "status") if isinstance(payload.get(k), str)]
+        code = " ".join(word for word in words if word not in ("error", "None"))
+        message = payload.get("message") or payload.get("detail") or payload.get("details") or code or payload
+        if not status and str(payload.get("code")) in HTTP_ERROR_CODES:
+            status = int(payload["code"])
+    elif isinstance(payload, str) and not status:  # the text itself is all there is to classify the error by
+        return _error_class(0, payload)(f"the provider says: {payload[:MAX_MESSAGE].strip()}")
     else:
-        word, message = "", fault
+        code, message = "", payload
     if not isinstance(message, str):
         message = as_json(message)
-    said = f"HTTP {status}" if status else word
-    return _kind(status, word)(f"the provider says: {message[:2000].strip()}" + (f" ({said})" if said else ""))
+    source = f"HTTP {status}" if status else code
+    text = f"the provider says: {message[:MAX_MESSAGE].strip()}" + (f" ({source})" if source else "")
+    return _error_class(status, code)(text)
 
 
-def _kind(status: int, word: str) -> type[Error]:
-    word = word.lower()
-    if any(refusal in word for refusal in REFUSALS):
+def _error_class(status: int, code: str) -> type[Error]:
+    code = code.lower()
+    if any(refusal in code for refusal in REFUSAL_CODES):
         return Refused
-    if 400 <= status < 500 and status not in RETRY_LATER:
+    if 400 <= status < 500 and status not in RETRIABLE_STATUSES:
         return Refused
     return Unavailable

@@ -1,4 +1,4 @@
-"""Events as bytes for stdout: the text alone, or NDJSON."""
+"""Renders events as bytes for stdout: the text alone, or NDJSON."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .text import encode
 
 
 class TextRenderer:
-    """The text (or the reasoning) as it comes, ended by a newline if it has none."""
+    """Renders the text (or the reasoning), with a newline at its end if it has none."""
 
     def __init__(self, final_newline: bool = True, kind: type[Text | Reasoning] = Text) -> None:
         self._lacks_newline = False
@@ -17,6 +17,7 @@ class TextRenderer:
         self._kind = kind
 
     def feed(self, events: list[Event]) -> bytes:
+        """Renders events."""
         kind = self._kind
         text = "".join([event.text for event in events if isinstance(event, kind)])
         if text:
@@ -24,26 +25,27 @@ class TextRenderer:
         return encode(text)
 
     def close(self) -> bytes:
-        """What a whole answer lacks at its end."""
+        """Returns the newline that a complete answer lacks, if any."""
         lacks, self._lacks_newline = self._lacks_newline and self._final_newline, False
         return b"\n" if lacks else b""
 
 
 class EventRenderer:
-    """One JSON object a line; `started` (seconds of the same clock as feed's `now`) adds the time since as `t`."""
+    """Renders a JSON object a line. With `started`, in seconds of `now`'s clock each has the time since as `t`."""
 
     def __init__(self, started: float | None) -> None:
         self._started = started
 
     def feed(self, events: list[Event], now: float) -> bytes:
+        """Renders events that arrived at `now`."""
         return b"".join([self.line(event.as_dict(), now) for event in events])
 
     def line(self, data: dict[str, object], now: float) -> bytes:
-        """Any record, a line like the events'."""
+        """Renders any record as a line."""
         if self._started is not None:
             data["t"] = round(now - self._started, 6)
         return encode(f"{to_compact_json(data)}\n")
 
     def error(self, error: Error, now: float) -> bytes:
-        """The record that ends the events of an answer that is not whole."""
+        """Renders the error that ends an incomplete answer."""
         return self.line({"type": "error", "status": error.status, "message": str(error)}, now)

@@ -1,4 +1,4 @@
-"""What one generation came to: a record for machines, a line for people."""
+"""Reports the outcome of one generation: a record for machines, a line for people."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from .exchange import Exchange
 
 
 def verdict(finish: Finish | None, limited: bool) -> Error | None:
-    """Why a whole answer is still not what was asked for; `limited` says that its length was limited on purpose."""
+    """Returns the error of a complete answer that was refused, filtered or cut at a length limit, or None.
+
+    `limited` says that the user set the limit of its length, which is then no error.
+    """
     if finish is None:
         return None
-    said = f"(finish reason {finish.provider_reason})"
+    reason = f"(finish reason {finish.provider_reason})"
     if finish.reason == "refusal":
-        return Refused(f"the model refused {said}")
+        return Refused(f"the model refused {reason}")
     if finish.reason == "content_filter":
-        return Refused(f"the provider's content filter ended the answer {said}")
+        return Refused(f"the provider's content filter ended the answer {reason}")
     if finish.reason == "length" and not limited:
         limit = option("max_tokens")
-        return Incomplete(f"the answer was cut at the provider's length limit {said}: {limit} sets one on purpose")
+        return Incomplete(f"the answer was cut at the provider's length limit {reason}: {limit} sets one on purpose")
     return None
 
 
@@ -34,9 +37,9 @@ def record(
     reason: str = "",
     cost: float | None = None,
 ) -> dict[str, object]:
-    """Counts, seconds and the outcome. Counts that the provider did not tell are None.
+    """Returns token counts, times in seconds and the outcome. Counts that the provider did not report are None.
 
-    `reason` says how it ended where the provider's finish reason does not: cancelled, error. `cost` is in US dollars.
+    `reason` ("cancelled" or "error") replaces the finish reason. `cost` is in US dollars, `status` the exit status.
     """
     usage, timing, finish = exchange.usage, exchange.timing, exchange.finish
     rate = timing.rate(usage.output_tokens) if usage else None
@@ -59,14 +62,14 @@ def record(
 
 
 def line(data: dict[str, Any]) -> str:
-    """The record as one line."""
+    """Returns a record as one line of text."""
     parts = []
     if data["output_tokens"] is None:
-        parts.append(f"{data['characters']} characters (the provider told no token counts)")
+        parts.append(f"{data['characters']} characters (the provider reported no token counts)")
     else:
         counts = {"cached": data["cached_tokens"], "into the cache": data["cache_write_tokens"]}
-        apart = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
-        cached = f" ({apart})" if apart else ""
+        details = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+        cached = f" ({details})" if details else ""
         reasoning = f" ({data['reasoning_tokens']} reasoning)" if data["reasoning_tokens"] else ""
         parts.append(f"{data['input_tokens']} tokens in{cached}, {data['output_tokens']} out{reasoning}")
     if data["cost_usd"] is not None:
@@ -81,4 +84,5 @@ def line(data: dict[str, Any]) -> str:
 
 
 def dollars(cost: float) -> str:
+    """Returns US dollars as text, with 4 decimals, or 6 below a tenth of a cent."""
     return f"${cost:,.{4 if cost >= 0.001 else 6}f}"

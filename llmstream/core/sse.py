@@ -1,7 +1,7 @@
-"""Server-Sent Events: bytes in, frames out.
+"""Parses Server-Sent Events: bytes in, frames out.
 
-The WHATWG HTML standard, section 9.2.6 "Interpreting an event stream", is followed to the letter, but for what
-concerns reconnection (`id`, `retry`), which a single answer has no use for.
+Source: WHATWG HTML standard, section 9.2.6 "Interpreting an event stream". The fields for reconnection (`id`, `retry`)
+are ignored, since an answer is one stream.
 """
 
 from __future__ import annotations
@@ -10,22 +10,24 @@ from typing import Protocol
 
 from ..errors import Incomplete
 
-MAX_EVENT_BYTES = 16 * 1024 * 1024
+MAX_EVENT_BYTES = 16 * 1024 * 1024  # all lines of one event
 BOM = b"\xef\xbb\xbf"
 
 Frame = tuple[str, bytes]  # (event type, "" if unnamed; data)
 
 
 class Frames(Protocol):
-    """What splits a stream into frames."""
+    """A parser that splits a stream into frames."""
 
-    def feed(self, chunk: bytes) -> list[Frame]: ...
+    def feed(self, chunk: bytes) -> list[Frame]:
+        """Returns the frames that chunk completes."""
 
-    def close(self) -> list[Frame]: ...
+    def close(self) -> list[Frame]:
+        """Ends the stream; returns the frames that the end completes."""
 
 
 class Parser:
-    """Splits an event stream, cut anywhere, into frames. Holds one unfinished event of at most `limit` bytes."""
+    """Splits an event stream into frames, whatever its chunks. Holds one unfinished event of at most `limit` bytes."""
 
     def __init__(self, limit: int = MAX_EVENT_BYTES) -> None:
         self._limit = limit
@@ -38,9 +40,9 @@ class Parser:
         self._data: list[bytes] = []
 
     def feed(self, chunk: bytes) -> list[Frame]:
-        """The frames that chunk completes. Raises Incomplete where one event passes the limit.
+        """Returns the frames that chunk completes. Raises Incomplete if one event is larger than the limit.
 
-        What is complete before that event comes first: it is raised by the next call.
+        If frames precede that event in the chunk they are returned, and the next call raises.
         """
         if self._too_large:
             raise self._error()
@@ -71,10 +73,10 @@ class Parser:
         return frames
 
     def close(self) -> list[Frame]:
-        """The frame that lacked only its blank line, or its line end, when the stream ended.
+        """Returns the last frame if the stream ended without the blank line after it, or within its last line.
 
-        The standard discards it. A provider that forgets the last blank line has still said what it said; whether
-        the answer is whole is for the end mark to tell. Raises Incomplete as `feed` does.
+        The standard discards it. But some providers omit the last blank line, and only the end mark decides whether an
+        answer is complete. Raises Incomplete as `feed` does.
         """
         if self._too_large:
             raise self._error()
@@ -90,7 +92,7 @@ class Parser:
         frames: list[Frame] = []
         data = self._data
         for raw in lines:
-            if self.held + len(raw) > self._limit:  # also if it came whole: cuts make no difference
+            if self.held + len(raw) > self._limit:  # complete lines too, so that chunks make no difference
                 self._too_large = True
                 break
             line = raw.removeprefix(BOM) if self._at_start else raw
@@ -107,7 +109,7 @@ class Parser:
                 value = value[1:]
             if name == b"data":
                 data.append(value)
-                self.held += len(value) + 1  # empty ones are held too
+                self.held += len(value) + 1  # 1 for an empty line's memory, too
             elif name == b"event":
                 self._event = value.decode("utf-8", "replace")
         return frames

@@ -1,7 +1,7 @@
-"""Characters that arrive in two halves.
+"""Joins UTF-16 surrogate pairs that were split across deltas.
 
 JSON may escape a character outside the BMP as two surrogates, and servers that cut text by UTF-16 units (those in
-JavaScript do) send each half in a delta of its own. A half alone is no character and cannot be written.
+JavaScript do) may send each half in another delta. A half alone is not a character and cannot be encoded.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ REPLACEMENT = "\ufffd"
 
 
 class Joiner:
-    """Joins the halves within each of several texts that grow side by side, told apart by a key."""
+    """Joins the halves within each of several texts that grow at the same time; a key identifies a text."""
 
     def __init__(self) -> None:
         self._halves: dict[Hashable, str] = {}
 
     def feed(self, key: Hashable, text: str) -> str:
-        """What is certain of the text; a first half at its end is kept for the next piece."""
-        if text.isascii() and not self._halves:  # nearly always
+        """Returns the text, without a first half at its end, which is held for the next piece."""
+        if text.isascii() and not self._halves:  # a fast path for nearly all pieces
             return text
         text = self._halves.pop(key, "") + text
         if text and "\ud800" <= text[-1] <= "\udbff":
@@ -30,14 +30,14 @@ class Joiner:
         return scrub(text)
 
     def close(self) -> list[Hashable]:
-        """The keys of the texts that end in a half: each lacks one REPLACEMENT."""
+        """Returns the keys of the texts that end in a half; append REPLACEMENT to each."""
         keys = list(self._halves)
         self._halves.clear()
         return keys
 
 
 def scrub(text: str) -> str:
-    """The text with halves joined, and each that has no other half replaced."""
+    """Joins the halves in a text, and replaces those that are alone."""
     if text.isascii() or not SURROGATES.search(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

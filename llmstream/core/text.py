@@ -1,7 +1,6 @@
-"""Bytes to text, cut anywhere, and back.
+"""Decodes UTF-8 that arrives in chunks, and encodes it.
 
-UTF-8 is decoded as it arrives. A byte that is not UTF-8 becomes a lone surrogate (PEP 383), which a grammar can refuse
-where it matters.
+A byte that is not UTF-8 becomes a lone surrogate (PEP 383), so that no byte is lost; a grammar can refuse it.
 """
 
 from __future__ import annotations
@@ -15,13 +14,13 @@ UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 class Utf8Decoder:
-    """UTF-8 in, text out. Holds at most the three bytes of an unfinished character."""
+    """Decodes chunks of UTF-8. Holds at most 3 bytes: the beginning of a character."""
 
     def __init__(self) -> None:
         self._rest = b""
 
     def feed(self, chunk: bytes) -> str:
-        """The characters that chunk completes."""
+        """Returns the characters that chunk completes."""
         if self._rest:
             chunk = self._rest + chunk
         text, used = utf_8_decode(chunk, "surrogateescape", False)
@@ -29,18 +28,18 @@ class Utf8Decoder:
         return text
 
     def close(self) -> str:
-        """What an unfinished character at the end has left."""
+        """Returns the bytes of an incomplete character at the end, as surrogates."""
         rest, self._rest = self._rest, b""
         return rest.decode("utf-8", "surrogateescape")
 
 
 def original(text: str) -> bytes:
-    """The very bytes that `Utf8Decoder` made text of."""
+    """Returns the bytes that `Utf8Decoder` decoded to this text."""
     return text.encode("utf-8", "surrogateescape")
 
 
 def encode(text: str) -> bytes:
-    """UTF-8; a surrogate that stands alone, as JSON's escapes can spell one, is U+FFFD."""
+    """Encodes text as UTF-8; a lone surrogate, which escapes in JSON can write, becomes U+FFFD."""
     try:
         return text.encode()
     except UnicodeEncodeError:
@@ -48,5 +47,5 @@ def encode(text: str) -> bytes:
 
 
 def looks_like_utf16(head: bytes) -> bool:
-    """Whether the first bytes of an input are UTF-16: a mark, or a NUL beside an ASCII character."""
+    """Whether an input seems to be UTF-16: it begins with a byte order mark, or with a NUL beside another byte."""
     return head[:2] in UTF16_MARKS or (len(head) > 1 and (head[0] == 0) != (head[1] == 0))

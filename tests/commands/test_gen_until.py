@@ -79,7 +79,7 @@ def test_usage_counts_what_was_received(invoke, tmp_path):
     with Provider([head(), *map(chat_text, TEXTS[:3]), HOLD]) as provider:
         options = ["-u", "--stats-file", str(stats), "--until-fixed", "12"]
         done = invoke("gen", "-m", "openai/m", "Hi", *options, url=provider.url)
-    assert b"openai/m: 6 characters (the provider told no token counts)" in done.stderr
+    assert b"openai/m: 6 characters (the provider reported no token counts)" in done.stderr
     assert done.stderr.endswith(b", cancelled\n")
     record = json.loads(stats.read_text())
     assert (record["characters"], record["reason"], record["status"]) == (6, "cancelled", 0)
