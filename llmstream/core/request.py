@@ -65,15 +65,14 @@ class Prefill(NamedTuple):
 class Request(NamedTuple):
     """One prompt, and the options for its answer. None, () and False leave an option to the provider's default.
 
-    A new option is a field here. If every API calls it by the same name, SAME_NAMES has it; otherwise each dialect
-    writes it in `body`, or names it in UNSUPPORTED.
+    `same_names` are the options that every API has as a field of the same name: for a new one of these, a row in the
+    table of options is enough. Any other is a field here, and each dialect writes it into its body.
     """
 
     model: str
     prompt: str  # "" if the last message is the prompt
     system: str | None = None
     max_tokens: int | None = None  # of the answer, reasoning included
-    temperature: float | None = None
     seed: int | None = None
     stop: tuple[str, ...] = ()  # texts that end the answer, and are not part of it
     extra: tuple[tuple[str, Any], ...] = ()  # fields of the body, which replace any others
@@ -84,6 +83,7 @@ class Request(NamedTuple):
     prefill: Prefill | None = None
     effort: str | None = None  # of reasoning, one of EFFORTS
     tools: tuple[Tool, ...] = ()
+    same_names: Mapping[str, Any] = {}
     cache: bool = False  # marks the parts that later requests repeat, for the provider's cache
 
     def refuse(self, api_name: str, unsupported: Mapping[str, str]) -> None:
@@ -96,11 +96,11 @@ class Request(NamedTuple):
                 raise UsageError(f"{api_name} has no {option(name)}: {advice}")
 
     def fill(self, fields: dict[str, Any], field_names: Mapping[str, str]) -> dict[str, Any]:
-        """Returns the body: `fields` without those that are None, SAME_NAMES, the prefill's fields and `extra`.
+        """Returns the body: `fields` without those that are None, `same_names`, the prefill's fields and `extra`.
 
         `field_names` maps names of the dialect to those of this provider's servers; "" leaves the field out.
         """
-        fields |= {name: getattr(self, name) for name in SAME_NAMES}
+        fields |= self.same_names
         body = {name: value for k, value in fields.items() if value is not None and (name := field_names.get(k, k))}
         return body | (self.prefill.body if self.prefill else {}) | dict(self.extra)
 
@@ -130,6 +130,3 @@ class Request(NamedTuple):
         ]
         texts += [str(tool) for tool in self.tools]
         return sum(len(text.encode("utf-8", "replace")) for text in texts)
-
-
-SAME_NAMES = ("temperature",)  # fields of Request that every API has under the same name

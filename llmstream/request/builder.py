@@ -46,7 +46,9 @@ class RequestBuilder:
         """Returns the request for a prompt, and the target to send it to. Raises UsageError."""
         options = self._options
         fields = {name: options[name] for name in options.keys() & set(Request._fields) - COMPOSED - {"model"}}
-        request = Request(self.target.model, prompt, extra=tuple(options.get("options", {}).items()), **fields)
+        same_names = {name: value for name, value in options.items() if OPTIONS[name].same_name}
+        extra = tuple(options.get("options", {}).items())
+        request = Request(self.target.model, prompt, extra=extra, same_names=same_names, **fields)
         return self._compose(request) if options.keys() & COMPOSED else (self.target, request)
 
     def with_overrides(self, options: Mapping[str, Any]) -> RequestBuilder:

@@ -42,6 +42,7 @@ class Option(NamedTuple):
     group: str = MODEL
     doors: tuple[str, ...] = ALL
     openai: tuple[str, ...] = ()
+    same_name: bool = False  # whether every API has it as a field of the body under this name
     flag: str = ""  # the long name on the command line, where it is not `name`
     default: Any = None
 
@@ -72,7 +73,7 @@ ROWS = (
         openai=("max_completion_tokens", "max_tokens")),
     Option("temperature", kinds.Number(), "Sampling temperature.",
         "The sampling temperature.\nNewer Claude models refuse it.", short="t", metavar="X", doors=(*ALL, HTTP),
-        openai=("temperature",)),
+        openai=("temperature",), same_name=True),
     Option("seed", kinds.Integer(), "Sampling seed.", "The seed of the sampling.\nOnly `chat` has it.",
         metavar="N", doors=(*ALL, HTTP), openai=("seed",)),
     Option("stop", kinds.Texts(), "End the answer before TEXT.",

@@ -258,7 +258,7 @@ def test_fields_of_the_body_reach_the_generation():
         "stop": ["a", "b"],
         "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}},
         "reasoning_effort": "low",
-        "top_p": 0.5,
+        "logit_bias": {},
         "user": "me",
     }
     with ScriptedServer() as server:
@@ -277,7 +277,7 @@ def test_fields_of_the_body_reach_the_generation():
             "stop": ("a", "b"),
             "schema": schema,
             "effort": "low",
-            "options": {"top_p": 0.5, "user": "me"},
+            "options": {"logit_bias": {}, "user": "me"},
         },
     )
     assert second.options == {"messages": HELLO, "json": True}
