@@ -18,7 +18,7 @@ MAX_KEY_BYTES = 65536  # of a key file
 KEY_CMD_TTL_S = 300.0  # for which a command's key is reused: tokens last longer, and a server needs it often
 KEY_CMD_TIMEOUT_S = 60.0  # a command may have to ask for a passphrase, or for a fingerprint
 
-_cache: dict[tuple[str, ...], tuple[float, str]] = {}  # by command: when the key expires, and the key
+cache: dict[tuple[str, ...], tuple[float, str]] = {}  # by command: when the key expires, and the key
 
 
 def read(provider: str, row: Provider) -> str:
@@ -26,10 +26,10 @@ def read(provider: str, row: Provider) -> str:
     if row.key_file:
         return _parse(from_file(row.key_file), f"the key_file of {provider}")
     now = time.monotonic()
-    expires, key = _cache.get(row.key_cmd, (now, ""))
+    expires, key = cache.get(row.key_cmd, (now, ""))
     if now >= expires:
         key = _parse(_from_command(provider, row.key_cmd), f"what the key_cmd of {provider} prints")
-        _cache[row.key_cmd] = now + KEY_CMD_TTL_S, key
+        cache[row.key_cmd] = now + KEY_CMD_TTL_S, key
     return key
 
 

@@ -23,7 +23,7 @@ from llmstream.net.loop import READ, WRITE
 from ..bench import crowd
 from ..support.clouds import entra
 from ..support.limits import WAIT_S
-from ..support.loopback import DONE, HOLD, RESET, Provider, _read_request, chat_end, chat_text, head, responses
+from ..support.loopback import DONE, HOLD, RESET, Provider, chat_end, chat_text, head, read_request, responses
 from ..support.streams import LOOPS, at, be_nobody, run
 
 both = pytest.mark.parametrize("driver", LOOPS)
@@ -289,7 +289,7 @@ class Flooding:
     def _serve(self) -> None:
         connection, _ = self._listener.accept()
         with connection, self._listener:
-            _read_request(connection)
+            read_request(connection)
             connection.sendall(head())
             while select.select([], [connection], [], 0.3)[1] and self.sent < 100_000:
                 connection.sendall(self.PIECE)

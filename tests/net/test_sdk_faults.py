@@ -196,8 +196,8 @@ def test_a_reader_that_is_slow_holds_the_server_back():
 
     script = [head(), responses()[0], *[piece] * 2000]
     with Provider(script) as provider:
-        do = provider._do
-        provider._do = lambda connection, step: (sent.append(step), do(connection, step))
+        do = provider.do
+        provider.do = lambda connection, step: (sent.append(step), do(connection, step))
         process = subprocess.Popen(
             [*LLMSTREAM, "gen", "-m", "azure/m", "Hi"],
             env=entra(provider.url), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

@@ -40,7 +40,7 @@ def invoke(
     """Runs `llmstream ARGS` to its end in exactly this environment; without `input`, stdin is /dev/null."""
     runner = CliRunner(env=dict.fromkeys(os.environ) | env, capture="fd", catch_exceptions=False)
     with _stdin(input), chdir(cwd or "."), patch.multiple(stdio, _ours=False, _in_line=False, _closed_at_start=set()):
-        keys._cache.clear()
+        keys.cache.clear()
         result = runner.invoke(_Program("llmstream"), args)
     status = result.return_value if result.exception is None else result.exit_code
     return subprocess.CompletedProcess([*COMMAND, *args], status, result.stdout_bytes, result.stderr_bytes)

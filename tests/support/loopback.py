@@ -104,7 +104,7 @@ class Provider:
             if self._tls:
                 connection = self._tls.wrap_socket(connection, server_side=True)
                 self._sockets.append(connection)
-            request = _read_request(connection)
+            request = read_request(connection)
             if request is None:
                 return
             self.requests.append(request)
@@ -114,9 +114,9 @@ class Provider:
                 # The last step of a list is not counted: once its bytes are sent a client may send the next request.
                 counted, last = (steps[:-1], steps[-1:]) if isinstance(steps, list) else (steps, [])
                 for step in counted:
-                    self._do(connection, step)
+                    self.do(connection, step)
             for step in last:
-                self._do(connection, step)
+                self.do(connection, step)
             connection.shutdown(socket.SHUT_WR)
             if callable(script):  # which may serve more than there may be open files
                 connection.close()
@@ -134,7 +134,8 @@ class Provider:
             with self._counting:
                 self.running -= 1
 
-    def _do(self, connection: socket.socket, step: Step) -> None:
+    def do(self, connection: socket.socket, step: Step) -> None:
+        """Takes one step of a script."""
         if isinstance(step, bytes):
             connection.sendall(step)
         elif isinstance(step, threading.Event):
@@ -157,7 +158,7 @@ class Provider:
             self.client_left.set()
 
 
-def _read_request(connection: socket.socket) -> Request | None:
+def read_request(connection: socket.socket) -> Request | None:
     data = b""
     while b"\r\n\r\n" not in data:
         chunk = connection.recv(65536)
