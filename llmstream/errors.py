@@ -1,7 +1,7 @@
-"""What can go wrong, and the exit status that each kind carries (the contract with scripts).
+"""The errors that are reported to users, each with the exit status that scripts rely on.
 
-Foreign exceptions are translated into these at the seam where they arise; the command line maps them to
-statuses in one place. A message says what happened and, after a colon, what to do.
+Foreign exceptions are translated into these where they arise; the command line maps them to statuses in one place. A
+message says what is wrong and, after a colon, what to do.
 
 A message names options without knowing the door that they came through, and each door spells them its own way:
 
@@ -17,9 +17,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-UNLIMITED = 1000
-OPTION_START, OPTION_END = "\x0e", "\x0f"  # control characters, which no message holds for itself
-SHORT_OPTIONS = {"model": "-m", "options": "-o"}  # known best by these names
+UNLIMITED = 1000  # retries: more than any policy allows
+OPTION_START, OPTION_END = "\x0e", "\x0f"  # control characters, which no message contains otherwise
+SHORT_OPTIONS = {"model": "-m", "options": "-o"}  # by which users know these best
 
 
 def option(name: str, value: object = "") -> str:
@@ -51,9 +51,9 @@ def spell(message: str, style: Callable[[str, str], str] = plain) -> str:
 class Error(Exception):
     """Base of every error that is reported to the user.
 
-    `message` has its options marked (see `option`), and `str(error)` has them plain. `status` is the exit status,
-    `description` the man page's words for it; `max_retries` is how often the same request is worth sending
-    again, `hint` lines of our own that follow the message.
+    `message` has its options marked (see `option`); `str(error)` spells them plainly. `hint` is further lines that
+    follow the message, "" for none. `status` is the exit status of the command line, and `description` what the man
+    pages say of it. `max_retries` is how often the same request may be retried: 0 where a retry cannot help.
     """
 
     status = 1
@@ -72,41 +72,72 @@ class Error(Exception):
 
 
 class NotFound(Error):
+    """The input or the answer ended before what was looked for: a condition, an object, a field, a code block.
+
+    Exit status 1. Raised at the end of the text, after all of it was passed on. A retry helps only where the model
+    answers otherwise.
+    """
+
     status = 1
     description = "nothing found: condition never met, no object, no such field, no code block"
 
 
 class UsageError(Error):
+    """The call or the configuration is wrong: an option, a missing key, an unreadable file, a model's name.
+
+    Exit status 2. Raised before anything is sent, but where a file or an SDK's credentials turn out to be wrong later.
+    A retry does not help: the message says what to change.
+    """
+
     status = 2
     description = "usage or configuration: bad option, missing key, unreadable file"
 
 
 class Refused(Error):
+    """The provider or the model refuses this request: HTTP 4xx, no permission, no credit, a content filter.
+
+    Exit status 3. Raised when the refusal arrives, which a content filter's may do after a part of the answer. A retry
+    of the same request does not help.
+    """
+
     status = 3
     description = "refused: the provider says no to this request; do not retry it as it is"
 
 
 class Unavailable(Error):
+    """The provider cannot be reached or cannot answer now: DNS, connection, TLS, time-out, rate limit, overload.
+
+    Exit status 4. Raised before any output, once the retry policy gives up. A later retry may help.
+    """
+
     status = 4
     max_retries = UNLIMITED
     description = "unavailable: DNS, connection, TLS, time-out, rate limit, overload; later may work"
 
 
 class Incomplete(Error):
+    """The answer is not whole: the stream was cut, a length limit was reached, or the input was malformed.
+
+    Exit status 5. Raised after the output so far, which stays. A retry may help, and would begin the answer anew.
+    """
+
     status = 5
     description = "not whole: the stream was cut, a limit was hit, the input was malformed or the output failed"
 
 
 class OutputFailed(Incomplete):
-    """stdout could not be written, for another reason than a reader that left."""
+    """stdout, or a file that a command writes, cannot be written: a full disk, for example.
+
+    Exit status 5. A reader that leaves a pipe raises ReaderGone instead.
+    """
 
 
 class ReaderGone(Exception):
-    """stdout's reader left. Not an error: the command stops quietly with the status that it had so far."""
+    """The reader of stdout has left. Not an error: the command stops quietly, with the status that it had so far."""
 
 
 class Signalled(BaseException):
-    """A signal that ends the process; after clean-up it is raised again, by the signal itself."""
+    """A signal that ends the process. After the clean-up the process ends by that signal (see `stdio.die_by`)."""
 
     def __init__(self, signum: int) -> None:
         self.signum = signum
@@ -116,7 +147,7 @@ STATUSES: tuple[type[Error], ...] = (NotFound, UsageError, Refused, Unavailable,
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
-    """The word that was meant, "" where none is near."""
+    """Returns the closest of `words`, "" where none is close."""
     import difflib
 
     return next(iter(difflib.get_close_matches(word, list(words), 1, cutoff=0.7)), "")

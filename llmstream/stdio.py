@@ -1,8 +1,8 @@
-"""Standard streams and signals, as a filter needs them.
+"""Standard streams, signals and descriptors, as a filter needs them.
 
-Reading waits on stdin and, in the same poll, on stdout's reader: a pipe's write end reports POLLERR (a socket or
-a terminal POLLHUP) the moment its reader leaves, without a write. Nothing is buffered here: what is handed to
-`write` is on its way when `write` returns.
+Reading waits for stdin and, in the same poll, for the reader of stdout to leave: the write end of a pipe then reports
+POLLERR (a socket or a terminal POLLHUP) at once, without a write. Nothing is buffered here: data is written when
+`write` returns.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from types import FrameType
 from .errors import OutputFailed, ReaderGone, Signalled, UsageError, command_line, spell
 
 STDIN, STDOUT, STDERR = 0, 1, 2
-CHUNK = 65536
-DAY = 86400.0  # poll can wait for 24 days
+CHUNK = 65536  # bytes of a read
+DAY = 86400.0  # seconds; poll can wait for 24 days at most
 GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL
 
 _closed_at_start: set[int] = set()
 
 
 def open_missing() -> None:
-    """Puts /dev/null where a standard descriptor was closed, so that no socket gets its number."""
+    """Opens /dev/null in place of closed standard descriptors, so that no socket gets their numbers."""
     for fd in (STDIN, STDOUT, STDERR):
         try:
             os.fstat(fd)
@@ -39,13 +39,13 @@ def open_missing() -> None:
 
 
 def require_stdout() -> None:
-    """Raises OutputFailed where stdout was closed at the start (`>&-`): before anything is paid for."""
+    """Raises OutputFailed where stdout was closed at the start (`>&-`), before a request costs money."""
     if STDOUT in _closed_at_start:
         raise OutputFailed("stdout is closed: redirect it to a file or to /dev/null")
 
 
 class _Stdout(io.RawIOBase):
-    """stdout as a file for those who print, click's help among them: with our errors, and nothing held back."""
+    """stdout as a file for `print` and click: unbuffered, and with the errors of `write`."""
 
     def writable(self) -> bool:
         return True
@@ -62,18 +62,18 @@ class _Stdout(io.RawIOBase):
         return len(data)
 
 
-_ours = False
+_is_command_line = False
 
 
-def is_ours() -> bool:
-    """Whether the process is the command line's, and not another program that imports the package."""
-    return _ours
+def is_command_line() -> bool:
+    """Returns whether this process is the command line, not another program that imports the package."""
+    return _is_command_line
 
 
 def take_stdout() -> None:
     """Makes sys.stdout write through `write`."""
-    global _ours
-    _ours = True
+    global _is_command_line
+    _is_command_line = True
     sys.stdout = io.TextIOWrapper(_Stdout(), encoding="utf-8", write_through=True)
 
 
@@ -100,15 +100,15 @@ def raise_open_files(count: int = OPEN_FILES) -> int:
     return soft
 
 
-# Signals. The handler raises, so that a blocked read, write or poll ends at once; but inside libcurl, which would
-# print and swallow an exception from its callbacks, the signal is only noted and raised on the way out.
+# Signals. The handler raises, so that a blocked read, write or poll ends at once. Inside libcurl, which would print and
+# swallow an exception from its callbacks, the signal is deferred until libcurl returns.
 
 _deferring = False
 _pending = 0
 
 
 def catch_signals() -> None:
-    """Makes INT, TERM and HUP raise Signalled, where they are not ignored (nohup, background jobs)."""
+    """Makes INT, TERM and HUP raise Signalled, unless they are ignored (nohup, background jobs)."""
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(signum) != signal.SIG_IGN:
             signal.signal(signum, _on_signal)
@@ -119,12 +119,12 @@ def _on_signal(signum: int, frame: FrameType | None) -> None:
     if _deferring:
         _pending = signum
         return
-    signal.signal(signum, signal.SIG_DFL)  # a second one, while the first is cleaned up after, kills
+    signal.signal(signum, signal.SIG_DFL)  # a second signal, during the clean-up, kills
     raise Signalled(signum)
 
 
 class SignalsDeferred:
-    """`with SignalsDeferred():` raises what came meanwhile at its end."""
+    """A context at whose end a signal that arrived within it is raised."""
 
     def __enter__(self) -> None:
         global _deferring
@@ -139,29 +139,29 @@ class SignalsDeferred:
 
 
 def die_by(signum: int) -> None:
-    """Ends the process by the signal, so that the shell sees it (130, 143, 129) and stops its loop."""
+    """Ends the process by the signal, so that a shell sees it (130, 143, 129) and stops its own loop."""
     signal.signal(signum, signal.SIG_DFL)
     os.kill(os.getpid(), signum)
 
 
 # Streams.
 
-_in_line = False
+_line_open = False  # whether stdout ends within a line
 
 
 def write(data: bytes) -> None:
-    """Writes all of data to stdout. Raises ReaderGone, or OutputFailed for any other failure."""
-    global _in_line
+    """Writes all of data to stdout. Raises ReaderGone, and OutputFailed for other failures."""
+    global _line_open
     if not data:
         return
-    _in_line = data[-1] != 0x0A
+    _line_open = data[-1] != 0x0A
     view = memoryview(data)
     while view:
         try:
             view = view[os.write(STDOUT, view) :]
         except (BrokenPipeError, ConnectionResetError):
             raise ReaderGone from None
-        except BlockingIOError:  # somebody else made the descriptor non-blocking
+        except BlockingIOError:  # another process made the descriptor non-blocking
             _wait_writable(STDOUT)
         except OSError as error:
             raise OutputFailed(f"cannot write to stdout: {os.strerror(error.errno or errno.EIO)}") from None
@@ -176,16 +176,16 @@ def _wait_writable(fd: int) -> None:
 def note(command: str, text: str) -> None:
     """Writes one line to stderr, `llmstream COMMAND: text`, with the options in it as the shell spells them.
 
-    Control characters, which may be a server's, become blanks.
+    Control characters, which a server may have sent, become blanks.
     """
     prefix = f"llmstream {command}".rstrip()
     line = "".join(c if c.isprintable() else " " for c in f"{prefix}: {spell(text, command_line)}").rstrip()
-    lead = "\n" if _in_line and os.isatty(STDOUT) and os.isatty(STDERR) else ""
-    write_stderr(f"{lead}{line}\n".encode("utf-8", "replace"))
+    separator = "\n" if _line_open and os.isatty(STDOUT) and os.isatty(STDERR) else ""
+    write_stderr(f"{separator}{line}\n".encode("utf-8", "replace"))
 
 
 def write_stderr(data: bytes) -> None:
-    """Writes to stderr; one that is full, closed or gone is no reason to fail."""
+    """Writes to stderr; ignores that stderr is full, closed or gone."""
     while data:
         try:
             data = data[os.write(STDERR, data) :]
@@ -196,7 +196,7 @@ def write_stderr(data: bytes) -> None:
 
 
 class Input:
-    """A descriptor read as its bytes arrive, while stdout's reader is watched."""
+    """Reads a descriptor as bytes arrive, and watches for the reader of stdout to leave."""
 
     def __init__(self, fd: int = STDIN) -> None:
         self._fd = fd
@@ -205,7 +205,10 @@ class Input:
         self._poll.register(fd, select.POLLIN)
 
     def read(self, timeout: float | None = None) -> bytes | None:
-        """What has arrived, at most CHUNK bytes; b"" at the end, None after `timeout` seconds, or a day, of silence."""
+        """Returns what has arrived, at most CHUNK bytes; b"" at the end, None after `timeout` seconds, or a day.
+
+        Raises ReaderGone and UsageError.
+        """
         ready = dict(self._poll.poll(None if timeout is None else max(0, round(min(timeout, DAY) * 1000))))
         if ready.get(STDOUT, 0) & GONE:
             raise ReaderGone
@@ -220,21 +223,21 @@ class Input:
             raise UsageError(f"cannot read the input: {os.strerror(error.errno or errno.EIO)}") from None
 
     def close(self) -> None:
-        """Nothing more is wanted: whoever writes is told by EPIPE, while this process still winds up."""
+        """Closes the descriptor early, so that the producer gets EPIPE while this process finishes."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
     def drain(self) -> None:
-        """Reads to the end and drops it, so that whoever writes ends by itself; nobody needs to read stdout."""
+        """Reads to the end and drops the data, so that the producer is not killed; stdout is not watched."""
         while self._read():
             pass
 
 
 def open_operands(paths: Sequence[str]) -> Iterator[Input]:
-    """The inputs that FILE operands name, opened one after the other; `-`, and no operand at all, are stdin.
+    """Yields the inputs that FILE operands name, opened one after the other; `-`, or no operand, is stdin.
 
-    Raises UsageError at the first that cannot be read; what came before it has been read by then.
+    Raises UsageError at the first file that cannot be read, when the files before it have been read.
     """
     for path in paths or ("-",):
         if path == "-":

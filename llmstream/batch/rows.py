@@ -69,7 +69,7 @@ class Rows:
             id = _id(data)
             return Row(index, id, *self._parse(data))
         except UsageError as error:
-            message = " ".join(f"line {self._line}: {error}".split())
+            message = " ".join(f"line {self._line}: {error.message}".split())
             return Row(index, id, "", {}, UsageError(message))
 
     def _parse(self, data: dict[str, Any]) -> tuple[str, dict[str, Any]]:

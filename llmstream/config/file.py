@@ -120,7 +120,7 @@ class _Reader:
         try:
             named(name, {}, catalogue)
         except UsageError as error:
-            raise self._document.error(at, str(error)) from None
+            raise self._document.error(at, error.message) from None
 
     def _provider(self, name: str, entry: dict[str, Any]) -> None:
         document, at = self._document, ("providers", name)

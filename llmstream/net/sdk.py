@@ -203,7 +203,7 @@ class Sdk:
 
 def _silence_libraries() -> None:
     """Keeps warnings and logs of libraries off stderr, in the command line; errors come as exceptions."""
-    if not stdio.is_ours():
+    if not stdio.is_command_line():
         return
     import logging
     import warnings

@@ -79,4 +79,4 @@ class _Reader:
             item = kind.read(placed)
             return kind.join([item]) if kind.repeatable else item
         except (ValueError, UsageError) as error:
-            raise self._document.error(keys, str(error)) from None
+            raise self._document.error(keys, getattr(error, "message", str(error))) from None

@@ -39,6 +39,6 @@ def _each(items: list[Any], source: str) -> Iterator[Tool]:
         try:
             schemas.check(parameters)
         except UsageError as error:
-            raise UsageError(f"{where}: {error}") from None
+            raise UsageError(f"{where}: {error.message}") from None
         strict = shape.get("strict")
         yield Tool(name, description, parameters, strict if isinstance(strict, bool) else None)

@@ -39,7 +39,11 @@ def invoke(
 ) -> subprocess.CompletedProcess[bytes]:
     """Runs `llmstream ARGS` to its end in exactly this environment; without `input`, stdin is /dev/null."""
     runner = CliRunner(env=dict.fromkeys(os.environ) | env, capture="fd", catch_exceptions=False)
-    with _stdin(input), chdir(cwd or "."), patch.multiple(stdio, _ours=False, _in_line=False, _closed_at_start=set()):
+    with (
+        _stdin(input),
+        chdir(cwd or "."),
+        patch.multiple(stdio, _is_command_line=False, _line_open=False, _closed_at_start=set()),
+    ):
         keys.cache.clear()
         result = runner.invoke(_Program("llmstream"), args)
     status = result.return_value if result.exception is None else result.exit_code
