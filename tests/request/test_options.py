@@ -20,7 +20,7 @@ from ..conftest import environment
 WRONG = {  # a value that no row of the kind takes, and the end of the message about it
     kinds.Flag: (5, "must be true or false, not 5"),
     kinds.Integer: (1.5, "must be a whole number"),
-    kinds.Number: ("hot", 'must be a number, not "hot"'),
+    kinds.Number: ("hot", "must be a number"),
     kinds.Seconds: (-1, "must be a number of seconds, 0 or more, not -1"),
     kinds.Choice: ("hihg", "must be one of "),
     kinds.Text: (5, "must be a string, not 5"),
