@@ -32,6 +32,7 @@ class Options(TypedDict, total=False):
     system: str | None
     max_tokens: int | None
     temperature: float | None
+    top_p: float | None
     seed: int | None
     stop: str | Sequence[str] | None
     options: Mapping[str, Any] | None
