@@ -1,8 +1,8 @@
-"""JSON Schemas for structured output: read, checked, and made as strict as providers want them.
+"""JSON Schemas for structured output: parsed, checked, and restricted as providers require.
 
 A schema is written as JSON, or in the short notation of Simon Willison's `llm`: `name, age int, bio: one sentence`.
-The check is of the shapes that every provider relies on, not of the whole standard: it is there to tell a typing
-error before anything is sent, and needs no library; what a provider does not support, its own error names.
+The check covers the shapes that every provider relies on, not the whole standard: it finds typing errors before
+anything is sent, without a library. The provider's error names what the provider does not support.
 Source: JSON Schema 2020-12; OpenAI and Anthropic documentation, "Structured outputs".
 """
 
@@ -16,17 +16,17 @@ from .json_codec import loads_strict
 
 TYPES = ("string", "number", "integer", "boolean", "array", "object", "null")
 SHORT_TYPES = {"str": "string", "string": "string", "int": "integer", "float": "number", "bool": "boolean"}
-MAX_DEPTH = 100  # providers stop at 10 or so; Python's own recursion goes further
-NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # that OpenAI allows
+MAX_DEPTH = 100  # providers allow about 10; Python's recursion limit is higher
+NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # OpenAI's rule for names of schemas and tools
 
-# Where schemas stand in a schema: as values of an object, as items of an array, alone.
+# Keywords whose values are schemas: the values of an object, the items of an array, or a schema itself.
 IN_OBJECTS = ("properties", "$defs", "definitions", "patternProperties", "dependentSchemas")
 IN_ARRAYS = ("anyOf", "oneOf", "allOf", "prefixItems")
 ALONE = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames")
 
 
 def parse(text: str) -> dict[str, Any]:
-    """A schema from JSON or from the short notation. Raises UsageError for what is neither."""
+    """Parses a schema, JSON or the short notation. Raises UsageError if it is neither."""
     if text.lstrip().startswith(("{", "[", '"')):
         try:
             schema = loads_strict(text)
@@ -36,18 +36,18 @@ def parse(text: str) -> dict[str, Any]:
         except RecursionError:
             raise UsageError("the schema is nested too deeply") from None
         return dict(schema)
-    return _short(text)
+    return _parse_short(text)
 
 
-def many(schema: dict[str, Any]) -> dict[str, Any]:
-    """A list of what the schema describes, in an object, which is what providers want at the top."""
+def list_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    """Returns the schema of a list of what `schema` describes, as `items` of an object: providers require an object."""
     top = {key: schema.pop(key) for key in ("$schema", "$id", "$defs", "definitions") if key in schema}
     items = {"type": "array", "items": schema}
     return top | {"type": "object", "properties": {"items": items}, "required": ["items"]}
 
 
 def check(schema: Any, path: str = "$", depth: int = 0) -> None:
-    """Raises UsageError, naming the place, where a keyword has a value that it cannot have."""
+    """Raises UsageError, with the path, if a keyword has an invalid value."""
     if depth > MAX_DEPTH or (not depth and _is_deep(schema, 2 * MAX_DEPTH + 1)):  # a property is two levels
         raise UsageError("the schema is nested too deeply")
     if isinstance(schema, bool) and path != "$":
@@ -57,7 +57,7 @@ def check(schema: Any, path: str = "$", depth: int = 0) -> None:
     types = schema.get("type", [])
     for word in types if isinstance(types, list) else [types]:
         if word not in TYPES:
-            raise UsageError(f"the schema is wrong at {path}.type: {word!r} is none of {', '.join(TYPES)}")
+            raise UsageError(f"the schema is wrong at {path}.type: {word!r} is not one of {', '.join(TYPES)}")
     required = schema.get("required", [])
     if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
         raise UsageError(f"the schema is wrong at {path}.required: not an array of names")
@@ -88,31 +88,31 @@ def _check_keyword(key: str, value: Any, path: str, depth: int) -> None:
         check(value, path, depth)
 
 
-def closed(schema: Any) -> Any:
-    """The schema without unnamed properties, which both OpenAI and Anthropic ask for.
+def close_objects(schema: Any) -> Any:
+    """Returns the schema with additional properties forbidden, as OpenAI and Anthropic require.
 
-    It only gets narrower: whatever fits it, fits the one that was given. Parts of an allOf stay as they are, since one
-    would forbid what another names.
+    It only gets narrower: a value that matches it matches `schema`. Parts of an allOf are not changed, since one part
+    would forbid the properties of another.
     """
     if not isinstance(schema, dict):
         return schema
-    made = dict(schema)
+    result = dict(schema)
     for key, value in schema.items():
         if key in IN_OBJECTS and isinstance(value, dict):
-            made[key] = {name: closed(inner) for name, inner in value.items()}
+            result[key] = {name: close_objects(inner) for name, inner in value.items()}
         elif key in ("anyOf", "oneOf", "prefixItems"):
-            made[key] = [closed(inner) for inner in value]
+            result[key] = [close_objects(inner) for inner in value]
         elif key == "items":
-            made[key] = closed(value)
+            result[key] = close_objects(value)
     if "properties" in schema and "allOf" not in schema:
-        made.setdefault("additionalProperties", False)
-    return made
+        result.setdefault("additionalProperties", False)
+    return result
 
 
-def strict(schema: Any) -> bool:
-    """Whether a closed schema fits OpenAI's strict mode, in which every object names and requires all it can have."""
+def is_strict(schema: Any) -> bool:
+    """Whether a closed schema is valid in OpenAI's strict mode: every object lists and requires all its properties."""
     if isinstance(schema, list):
-        return all(map(strict, schema))
+        return all(map(is_strict, schema))
     if not isinstance(schema, dict):
         return True
     properties = schema.get("properties", {})
@@ -122,17 +122,17 @@ def strict(schema: Any) -> bool:
     if any(key in schema for key in ("oneOf", "allOf", "not", "if", "patternProperties", "prefixItems")):
         return False
     inner = [*properties.values(), *schema.get("$defs", {}).values(), *schema.get("definitions", {}).values()]
-    return strict([*inner, *schema.get("anyOf", []), schema.get("items")])
+    return is_strict([*inner, *schema.get("anyOf", []), schema.get("items")])
 
 
-def title(schema: dict[str, Any]) -> str:
-    """The name that OpenAI's dialects give a schema: its title, where that is a name."""
+def schema_name(schema: dict[str, Any]) -> str:
+    """Returns the name of a schema in OpenAI's dialects: its title if that is a valid name, otherwise "answer"."""
     name = schema.get("title")
     return name if isinstance(name, str) and NAME.fullmatch(name) else "answer"
 
 
-def _short(text: str) -> dict[str, Any]:
-    """The schema of `name TYPE: description, ...`; newlines separate fields, too, and then commas may be in them."""
+def _parse_short(text: str) -> dict[str, Any]:
+    """Parses `name TYPE: description, ...`. If newlines separate the fields, descriptions may contain commas."""
     properties: dict[str, Any] = {}
     for field in filter(None, map(str.strip, text.split("\n" if "\n" in text.strip() else ","))):
         head, _, description = field.partition(":")
@@ -141,7 +141,7 @@ def _short(text: str) -> dict[str, Any]:
             raise UsageError(f"the schema is neither a file, nor JSON, nor fields such as 'name, age int': {field!r}")
         word = types[0] if types else "str"
         if word not in SHORT_TYPES:
-            raise UsageError(f"the schema's field {name} is no {word}: a field is {', '.join(SHORT_TYPES)}")
+            raise UsageError(f"the schema's field {name}: unknown type {word!r}: use one of {', '.join(SHORT_TYPES)}")
         if name in properties:
             raise UsageError(f"the schema has the field {name} twice")
         properties[name] = {"type": SHORT_TYPES[word]}

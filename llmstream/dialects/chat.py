@@ -78,8 +78,8 @@ def named_schema(schema: dict[str, Any]) -> dict[str, Any]:
     """Returns a schema in the format of OpenAI's two dialects: with a name, and strict if its shape allows that."""
     from ..core import schema as schemas
 
-    closed = schemas.closed(schema)
-    return {"name": schemas.title(schema), "schema": closed, "strict": schemas.strict(closed)}
+    closed = schemas.close_objects(schema)
+    return {"name": schemas.schema_name(schema), "schema": closed, "strict": schemas.is_strict(closed)}
 
 
 def _format(request: Request) -> dict[str, Any] | None:

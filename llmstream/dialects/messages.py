@@ -91,7 +91,7 @@ def _output(request: Request, effort: str | None) -> dict[str, Any] | None:
     if request.schema is not None:
         from ..core import schema as schemas
 
-        output["format"] = {"type": "json_schema", "schema": schemas.closed(request.schema)}
+        output["format"] = {"type": "json_schema", "schema": schemas.close_objects(request.schema)}
     return output or None
 
 

@@ -66,9 +66,9 @@ class RequestBuilder:
         self._check_combination()
         schema = options.get("schema")
         if "schema_multi" in options:
-            from ..core.schema import many
+            from ..core.schema import list_schema
 
-            schema = many(dict(options["schema_multi"]))
+            schema = list_schema(dict(options["schema_multi"]))
         request = request._replace(schema=schema, json="json" in options and schema is None)
         if "messages" in options:
             from .conversation import converse

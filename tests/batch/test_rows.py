@@ -190,7 +190,7 @@ BAD = [
     ("json", "yes", 'json must be true or false, not "yes"'),
     ("schema", 5, "schema must be an object or fields such as 'name, age int', not 5"),
     ("schema", [], "schema must be an object"),
-    ("schema", {"type": "text"}, "the schema is wrong at $.type: 'text' is none of"),
+    ("schema", {"type": "text"}, "the schema is wrong at $.type: 'text' is not one of"),
     ("schema", "a whole lot of text", "the schema is neither a file, nor JSON, nor fields"),
     ("schema", "", "the schema is empty"),
     ("schema", "{", "the schema is not JSON: "),

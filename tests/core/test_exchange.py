@@ -1,4 +1,4 @@
-"""One generation without a wire: clocks, bytes, bodies that are no stream. What streams mean is in tests/wire."""
+"""An Exchange without a socket: time limits, bytes, bodies that are not streams. Streams are in tests/wire."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def text(events: list) -> str:
     return "".join(event.text for event in events if isinstance(event, Text))
 
 
-# Clocks: the caller's; each number here is a second of them.
+# Time limits. The numbers are seconds of the caller's clock.
 
 
-def test_the_first_token_is_awaited_from_the_request_on():
+def test_first_token_timeout_counts_from_the_request():
     exchange = begin(timeouts=Timeouts(first_token=5))
     assert exchange.deadline() == 105
     assert exchange.feed(b": wait\n\n", 104) == []
@@ -44,7 +44,7 @@ def test_the_first_token_is_awaited_from_the_request_on():
     assert "(first_token_timeout)" in str(exchange.failure)
 
 
-def test_a_late_finish_is_waited_on_from_its_own_time():
+def test_grace_counts_from_the_finish():
     exchange = begin()
     exchange.feed(chat_text("a"), 103)
     exchange.feed(chat_end(usage=False), 110)  # later than the grace after the text
@@ -52,7 +52,7 @@ def test_a_late_finish_is_waited_on_from_its_own_time():
     assert exchange.deadline() == 112
 
 
-def test_keep_alives_are_no_progress():
+def test_keep_alives_are_not_progress():
     exchange = begin(timeouts=Timeouts(stall=5))
     exchange.feed(chat_text("a"), 103)
     assert exchange.deadline() == 108
@@ -66,7 +66,7 @@ def test_keep_alives_are_no_progress():
     assert "after 2 characters" in str(exchange.failure)
 
 
-def test_a_slow_reader_is_not_the_providers_fault():
+def test_stall_timeout_restarts_after_a_slow_reader():
     exchange = begin(timeouts=Timeouts(stall=5))
     exchange.feed(chat_text("a"), 101)
     exchange.resume(150)
@@ -74,7 +74,7 @@ def test_a_slow_reader_is_not_the_providers_fault():
 
 
 @pytest.mark.parametrize(("fed", "kind"), [(b"", Unavailable), (chat_text("a"), Incomplete)])
-def test_the_total(fed, kind):
+def test_total_timeout(fed, kind):
     exchange = begin(timeouts=Timeouts(total=7))
     exchange.feed(fed, 101)
     assert exchange.deadline() == 107
@@ -83,7 +83,7 @@ def test_the_total(fed, kind):
     assert "(timeout)" in str(exchange.failure)
 
 
-def test_no_limit_is_no_deadline():
+def test_no_limit_means_no_deadline():
     exchange = begin(timeouts=Timeouts(None, None, None))
     assert exchange.deadline() is None
     exchange.feed(chat_text("a"), 101)
@@ -122,7 +122,7 @@ def test_a_socket_held_open_after_the_end_is_not_waited_for():
     assert exchange.over
 
 
-def test_times():
+def test_time_to_first_token_and_rate():
     exchange = begin()
     exchange.feed(chat_text("a"), 101.5)
     exchange.feed(chat_text("b"), 102.5)
@@ -132,16 +132,16 @@ def test_times():
     assert exchange.characters == 2
 
 
-# Before the head, and instead of a stream.
+# Connections that close before the head, and bodies that are not streams.
 
 
-def test_nothing_came():
+def test_connection_closed_before_the_head():
     exchange = Exchange(dialect("chat").Decoder("p", "m"), Timeouts(), Timing(0.0), 0.0, "http://host")
     exchange.close(1.0)
     assert type(exchange.failure) is Unavailable
 
 
-WHOLE = {
+UNSTREAMED = {
     "chat": {
         "id": "c", "model": "m", "object": "chat.completion",
         "choices": [{"index": 0, "message": {"content": "Hi", "reasoning_content": "Hm"}, "finish_reason": "stop"}],
@@ -163,11 +163,11 @@ WHOLE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("api", WHOLE)
-def test_an_answer_sent_whole(api):
-    """By a server that cannot stream."""
+@pytest.mark.parametrize("api", UNSTREAMED)
+def test_answer_that_is_not_streamed(api):
+    """From a server that does not stream."""
     exchange = begin(api, headers=JSON)
-    body = json.dumps(WHOLE[api]).encode()
+    body = json.dumps(UNSTREAMED[api]).encode()
     events = exchange.feed(body[:50], 101) + exchange.feed(body[50:], 102) + exchange.close(103)
     assert text(events) == "Hi"
     assert [event.text for event in events if isinstance(event, Reasoning)] == ["Hm"]
@@ -188,23 +188,23 @@ def test_an_answer_sent_whole(api):
         ("messages", {"type": "error", "error": {"type": "invalid_request_error", "message": "x"}}, Refused),
     ],
 )
-def test_a_whole_answer_that_is_none(api, change, kind):
+def test_invalid_answer_that_is_not_streamed(api, change, kind):
     exchange = begin(api, headers=JSON)
-    exchange.feed(json.dumps(WHOLE[api] | change).encode(), 101)
+    exchange.feed(json.dumps(UNSTREAMED[api] | change).encode(), 101)
     exchange.close(102)
     assert type(exchange.failure) is kind
 
 
 @pytest.mark.parametrize("headers", [{"content-type": "text/html"}, {}, JSON], ids=["html", "none", "json"])
 @pytest.mark.parametrize("body", [b"<html>Log in</html>", b"", b"[]", b'"x"', b"[" * 60_000, b'{"choices"'])
-def test_a_body_that_is_no_answer(headers, body):
+def test_body_that_is_not_an_answer(headers, body):
     exchange = begin(headers=headers)
     assert exchange.feed(body, 101) + exchange.close(102) == []
     assert type(exchange.failure) is Incomplete
     assert "is the base URL that of an API?" in str(exchange.failure)
 
 
-def test_no_more_is_read_of_what_is_no_answer_than_an_error_takes():
+def test_body_that_is_not_an_answer_is_bounded():
     exchange = begin(headers={"content-type": "text/html"})
     exchange.feed(b"x" * module.MAX_ERROR_BYTES, 101)
     assert not exchange.over
@@ -212,7 +212,7 @@ def test_no_more_is_read_of_what_is_no_answer_than_an_error_takes():
     assert type(exchange.failure) is Incomplete
 
 
-def test_an_answer_sent_whole_is_bounded(monkeypatch):
+def test_answer_that_is_not_streamed_is_bounded(monkeypatch):
     monkeypatch.setattr(module, "MAX_ANSWER_BYTES", 100)
     exchange = begin(headers=JSON)
     exchange.feed(b" " * 100, 101)
@@ -241,13 +241,13 @@ def test_the_end_does_not_hide_an_event_that_is_too_large():
 # Bytes.
 
 
-def test_invalid_utf_8_is_replaced_and_told():
+def test_invalid_utf_8_is_replaced_with_a_warning():
     exchange = begin()
     assert text(exchange.feed(chat_text("a?b").replace(b"?", b"\xff"), 101)) == "a\ufffdb"
     assert "invalid UTF-8" in exchange.warning
 
 
-def test_half_a_character_at_a_cut_is_no_invalid_utf_8():
+def test_half_a_character_at_a_cut_is_not_invalid_utf_8():
     exchange = begin()
     exchange.feed(chat_text("é")[:-20].partition("é".encode())[0] + "é".encode()[:1], 101)
     exchange.close(102)
@@ -263,7 +263,7 @@ def test_an_event_that_is_not_json():
 
 
 @pytest.mark.parametrize("data", [b"null", b"", b"1", b"[]", b'"x"', b"true", b"{}"])
-def test_events_that_say_nothing(data):
+def test_events_without_content(data):
     exchange = begin()
     body = chat_text("a") + b"data: " + data + b"\n\n" + chat_text("b") + chat_end() + DONE
     assert text(exchange.feed(body, 101)) == "ab"
@@ -274,7 +274,7 @@ HALF = '"\\ud83c"'
 
 
 def test_halves_of_characters_in_all_places():
-    """Nothing that comes out is beyond UTF-8, wherever a provider puts half a character."""
+    """All events can be encoded as UTF-8, wherever a provider puts half a character."""
     delta = '{"content":%s,"reasoning":%s,"tool_calls":[{"index":0,"id":%s,"function":{"name":%s,"arguments":%s}}]}'
     chunk = '{"id":%s,"model":%s,"choices":[{"index":0,"delta":' + delta + ',"finish_reason":%s}]}'
     exchange = begin()

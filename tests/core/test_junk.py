@@ -1,4 +1,4 @@
-"""Junk: whatever stands where a provider's field should be, nothing is raised, and what comes out can be written."""
+"""Junk in place of a provider's fields: nothing is raised, and all events can be encoded."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ JUNK = st.recursive(
 
 
 def split_frames(body: bytes) -> list[tuple[bytes, bytes]]:
-    """Of each frame what stands before its data, and the data."""
+    """Returns the bytes before each frame's data, and the data."""
     frames = body.replace(b"\r\n", b"\n").split(b"\n\n")
     return [(before, data.strip()) for before, name, data in (part.partition(b"data:") for part in frames) if name]
 
 
 def paths(value: object, at: tuple = ()) -> list[tuple]:
-    """All places in a JSON value."""
+    """Returns the paths of all values within a JSON value."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return [at] + [path for key, child in inner for path in paths(child, (*at, key))]
 
@@ -42,7 +42,7 @@ def replaced(value: object, path: tuple, junk: object) -> object:
     return copy
 
 
-GOOD = [t for t in TRANSCRIPTS if t.is_stream and t.is_whole]
+GOOD = [t for t in TRANSCRIPTS if t.is_stream and t.is_complete]
 
 
 @given(st.data())

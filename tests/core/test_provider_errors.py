@@ -1,4 +1,4 @@
-"""Providers' words for what went wrong: the class, and so the status and whether a retry makes sense."""
+"""Errors of providers: their class, which decides the exit status and whether a retry is worth it, and message."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ URL = "https://host/v1/chat/completions"
         (Unavailable, "", {"error": {"message": "Slow down", "type": "rate_limit_error"}}, "Slow down"),
         (Unavailable, "", {"error": {"message": "Busy", "code": 529}}, "Busy (HTTP 529)"),
         (Unavailable, "", {"error": {"message": "Busy", "code": "503"}}, "Busy (HTTP 503)"),
-        (Unavailable, "", {"error": {"message": "Busy", "code": 1113}}, "Busy"),  # a code of their own
+        (Unavailable, "", {"error": {"message": "Busy", "code": 1113}}, "Busy"),  # the provider's own code
         (Unavailable, "", {"error": {"message": "Busy", "code": "\u00b2"}}, "Busy"),
         (Unavailable, "", {"error": "it broke"}, "it broke"),
         (Unavailable, "", {"error": True}, "true"),
@@ -38,7 +38,7 @@ URL = "https://host/v1/chat/completions"
         (Refused, "", {"object": "error", "message": "Too many", "type": "BadRequestError", "code": 400}, "Too many"),
     ],
 )
-def test_in_a_stream(kind, event, data, message):
+def test_error_in_a_stream(kind, event, data, message):
     error = provider_errors.in_event(data, event)
     assert type(error) is kind
     assert f"the provider says: {message}" in str(error)
@@ -48,28 +48,28 @@ def test_in_a_stream(kind, event, data, message):
     "data",
     [None, 1, "text", [], {}, {"error": None}, {"error": {}}, {"error": ""}, {"object": "chat.completion.chunk"}],
 )
-def test_what_is_no_error(data):
+def test_event_that_is_not_an_error(data):
     assert provider_errors.in_event(data, "") is None
 
 
-OPENAI = {"error": {"message": "Said so.", "type": "x", "code": None}}
+OPENAI = {"error": {"message": "Because.", "type": "x", "code": None}}
 
 
 @pytest.mark.parametrize(
     ("status", "body", "kind", "message"),
     [
-        (400, OPENAI, Refused, "Said so. (HTTP 400)"),
-        (401, OPENAI, Refused, "Said so. (HTTP 401)"),
-        (402, OPENAI, Refused, "Said so. (HTTP 402)"),
-        (403, OPENAI, Refused, "Said so. (HTTP 403)"),
-        (404, OPENAI, Refused, "Said so. (HTTP 404)"),
-        (413, OPENAI, Refused, "Said so. (HTTP 413)"),
+        (400, OPENAI, Refused, "Because. (HTTP 400)"),
+        (401, OPENAI, Refused, "Because. (HTTP 401)"),
+        (402, OPENAI, Refused, "Because. (HTTP 402)"),
+        (403, OPENAI, Refused, "Because. (HTTP 403)"),
+        (404, OPENAI, Refused, "Because. (HTTP 404)"),
+        (413, OPENAI, Refused, "Because. (HTTP 413)"),
         (422, {"detail": [{"loc": ["body"], "msg": "field required"}]}, Refused, "field required"),
-        (408, OPENAI, Unavailable, "Said so. (HTTP 408)"),
-        (409, OPENAI, Unavailable, "Said so. (HTTP 409)"),
-        (429, OPENAI, Unavailable, "Said so. (HTTP 429)"),
+        (408, OPENAI, Unavailable, "Because. (HTTP 408)"),
+        (409, OPENAI, Unavailable, "Because. (HTTP 409)"),
+        (429, OPENAI, Unavailable, "Because. (HTTP 429)"),
         (429, {"error": {"message": "Pay.", "code": "insufficient_quota"}}, Refused, "Pay. (HTTP 429)"),
-        (500, OPENAI, Unavailable, "Said so. (HTTP 500)"),
+        (500, OPENAI, Unavailable, "Because. (HTTP 500)"),
         (529, {"type": "error", "error": {"type": "overloaded_error", "message": "Full"}}, Unavailable, "Full"),
         (503, {"error": "invalid upstream"}, Unavailable, "invalid upstream (HTTP 503)"),
         (400, [{"error": {"code": 400, "message": "Key.", "status": "INVALID_ARGUMENT"}}], Refused, "Key. (HTTP 400)"),
@@ -94,7 +94,7 @@ OPENAI = {"error": {"message": "Said so.", "type": "x", "code": None}}
         (202, {"error": {"message": "Later."}}, Unavailable, "the provider says: Later. (HTTP 202)"),
     ],
 )
-def test_instead_of_a_stream(status, body, kind, message):
+def test_error_instead_of_a_stream(status, body, kind, message):
     error = provider_errors.of_response(status, {}, body if isinstance(body, bytes) else json.dumps(body).encode(), URL)
     assert type(error) is kind
     assert message in str(error)
@@ -102,7 +102,7 @@ def test_instead_of_a_stream(status, body, kind, message):
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_that_is_not_followed(status):
+def test_redirect_that_is_not_followed(status):
     error = provider_errors.of_response(status, {"location": "https://login.example.org/"}, b"<html>", URL)
     assert type(error) is Refused
     assert "redirects to https://login.example.org/" in str(error)

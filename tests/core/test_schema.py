@@ -1,4 +1,4 @@
-"""Schemas: what the short notation means, what is none, what closing and strictness do."""
+"""Schemas: the short notation, the check, closed objects and strict mode."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_short_notation(text, properties):
     assert schema == of(**properties)
     assert list(schema["properties"]) == list(properties)  # models answer in this order
     jsonschema.Draft202012Validator.check_schema(schema)
-    assert schemas.strict(schemas.closed(schema))
+    assert schemas.is_strict(schemas.close_objects(schema))
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_short_notation(text, properties):
     [
         ("", "empty"),
         (" , ", "empty"),
-        ("age year", "age is no year"),
+        ("age year", "age: unknown type 'year'"),
         ("a int int", "neither a file, nor JSON"),
         ("a, a int", "field a twice"),
         ("a b c d", "neither"),
@@ -61,7 +61,7 @@ def test_short_notation(text, properties):
         ('{"maximum": 1e999}', "not JSON: 1e999 is too large a number"),
         ("[]", r"wrong at \$: not an object"),
         ('"string"', "not an object"),
-        ('{"type": "strin"}', r"wrong at \$.type: 'strin' is none of"),
+        ('{"type": "strin"}', r"wrong at \$.type: 'strin' is not one of"),
         ('{"type": ["string", "x"]}', r"\$.type"),
         ('{"type": {}}', r"\$.type"),
         ('{"properties": []}', r"\$.properties: not an object"),
@@ -76,7 +76,7 @@ def test_short_notation(text, properties):
         ('{"$defs": {"x": {"type": "nul"}}}', r"\$.\$defs.x.type"),
     ],
 )
-def test_what_is_no_schema(text, message):
+def test_invalid_schema_is_refused(text, message):
     with pytest.raises(UsageError, match=message):
         schemas.parse(text)
 
@@ -91,16 +91,16 @@ def test_what_is_no_schema(text, message):
         '{"$ref": "#/$defs/a", "$defs": {"a": {"const": 1}}}',
     ],
 )
-def test_what_the_standard_allows_passes(text):
+def test_valid_schema_of_the_standard_passes(text):
     jsonschema.Draft202012Validator.check_schema(schemas.parse(text))
 
 
-def test_many():
+def test_list_schema():
     schema = {"$defs": {"a": {"type": "string"}}, "type": "object", "properties": {"x": {"$ref": "#/$defs/a"}}}
-    made = schemas.many(dict(schema))
-    jsonschema.validate({"items": [{"x": "1"}]}, made)
+    result = schemas.list_schema(dict(schema))
+    jsonschema.validate({"items": [{"x": "1"}]}, result)
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({"items": [{"x": 1}]}, made)
+        jsonschema.validate({"items": [{"x": 1}]}, result)
 
 
 VALUES = (1, "a", None, [], {}, {"a": 1}, {"a": 1, "b": 1}, {"a": {"b": 1}}, {"a": {"c": 1}}, [{"a": 1}], [{"b": 1}])
@@ -117,7 +117,7 @@ PARTS = (
 
 @pytest.mark.parametrize("schema", PARTS)
 def test_closing_only_narrows(schema):
-    closed = schemas.closed(schema)
+    closed = schemas.close_objects(schema)
     for value in VALUES:
         if jsonschema.Draft202012Validator(closed).is_valid(value):
             jsonschema.validate(value, schema)
@@ -127,7 +127,7 @@ def test_closing_only_narrows(schema):
 def test_closing_leaves_the_given_schema_alone():
     before = {"properties": {"a": {"items": {"properties": {"b": {}}}}}}
     text = repr(before)
-    assert schemas.closed(before)["properties"]["a"]["items"]["additionalProperties"] is False
+    assert schemas.close_objects(before)["properties"]["a"]["items"]["additionalProperties"] is False
     assert repr(before) == text
 
 
@@ -145,22 +145,22 @@ def test_closing_leaves_the_given_schema_alone():
         (of(a={"$ref": "#/$defs/x"}) | {"$defs": {"x": {"properties": {"y": {}}}}}, False),
     ],
 )
-def test_strict_is_said_only_of_what_is(schema, strict):
-    assert schemas.strict(schema) is strict
+def test_strict_mode_of_openai(schema, strict):
+    assert schemas.is_strict(schema) is strict
 
 
-def test_as_deep_as_can_be():
+def test_deepest_schema():
     schema = schemas.parse('{"properties":{"a":' * 100 + "{}" + "}}" * 100)
-    assert schemas.strict(schemas.closed(schema)) is False
+    assert schemas.is_strict(schemas.close_objects(schema)) is False
 
 
-def test_the_name_that_a_schema_goes_by():
+def test_name_of_a_schema():
     titles = [{"title": "Person"}, {"title": "A person"}, {"title": "x" * 65}, {"title": 1}, {}]
-    assert [schemas.title(schema) for schema in titles] == ["Person", "answer", "answer", "answer", "answer"]
+    assert [schemas.schema_name(schema) for schema in titles] == ["Person", "answer", "answer", "answer", "answer"]
 
 
 def test_every_pair_of_parts_is_checked_without_a_fault():
     for one, other in itertools.product(PARTS, PARTS):
         schema = {"type": "object", "properties": {"one": one, "other": other}}
         schemas.check(schema)
-        assert schemas.strict(schemas.closed(schema)) is False
+        assert schemas.is_strict(schemas.close_objects(schema)) is False

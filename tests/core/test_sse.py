@@ -1,4 +1,4 @@
-"""The event-stream parser, against the standard's rules written down once more for a text that is all there."""
+"""The event-stream parser, compared with a plain implementation of the standard for complete texts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LINE_END = re.compile("\r\n|\n|\r")
 
 
 def reference(body: bytes) -> list[tuple[str, bytes]]:
-    """WHATWG HTML, 9.2.6, step by step; but for `close`, which gives out what the end left unfinished."""
+    """Follows WHATWG HTML, 9.2.6, except that the end completes the last event, as `close` does."""
     lines = LINE_END.split(body.decode("latin-1").removeprefix("ï»¿"))
     frames, kind, data = [], "", ""
     for line in [*lines, ""]:
@@ -42,7 +42,7 @@ def parse(chunks: list[bytes], limit: int = 1 << 20) -> list[tuple[str, bytes]]:
     return frames + parser.close()
 
 
-# What streams are made of, in any order: far denser in cases than random bytes.
+# The parts of streams, in any order: they make more cases than random bytes do.
 PIECES = [b"data", b"event", b"id", b":", b": ", b" ", b"\n", b"\r", b"\r\n", b"\n\n", b"x", b"\xef\xbb\xbf", b"\x00"]
 BODIES = st.lists(st.sampled_from([*PIECES, "é\u2028\x85".encode(), b"data: {}\n\n", b"\xff"]), max_size=30).map(
     b"".join
@@ -81,18 +81,18 @@ def test_byte_by_byte(body):
         (b"", []),
     ],
 )
-def test_rules(body, frames):
+def test_rules_of_the_standard(body, frames):
     assert parse([body]) == frames
     assert reference(body) == frames
 
 
-# The bound: an event of `limit` bytes passes, one byte more does not, and cuts make no difference.
+# The limit: an event of `limit` bytes passes, one of a byte more does not, whatever the chunks.
 
 LIMIT = 64
 
 
 def outcome(chunks: list[bytes]) -> tuple[list[tuple[str, bytes]], bool]:
-    """The frames, and whether an event was too large."""
+    """Returns the frames, and whether an event was too large."""
     parser, frames = Parser(LIMIT), []
     try:
         for chunk in chunks:
@@ -116,7 +116,7 @@ def outcome(chunks: list[bytes]) -> tuple[list[tuple[str, bytes]], bool]:
     ],
     ids=["data", "two lines", "comment", "mark"],
 )
-def test_the_bound(before, after, over, event):
+def test_limit_of_an_event(before, after, over, event):
     body = before + event(LIMIT + over) + after
     whole = outcome([body])
     assert whole[1] is bool(over)
@@ -127,8 +127,8 @@ def test_the_bound(before, after, over, event):
     assert outcome([body[i : i + 1] for i in range(len(body))]) == whole
 
 
-def test_many_lines_are_no_larger_than_one():
-    """The bound holds for the sum of an event's lines."""
+def test_limit_holds_for_the_sum_of_lines():
+    """Many short lines count as one long line."""
     lines = b"data: 12345678\n"
     assert outcome([lines * 6 + b"\n"])[1] is False
     assert outcome([lines * 7 + b"\n"])[1] is True

@@ -1,4 +1,4 @@
-"""Characters in two halves: any text, cut by UTF-16 units anywhere, comes out as it was."""
+"""Surrogate pairs split across deltas: a text that is cut by UTF-16 units is joined to the same text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from llmstream.core.surrogates import REPLACEMENT, Joiner, scrub
 
 
 def units(text: str) -> list[str]:
-    """The text's UTF-16 units, each as a string: what a server in JavaScript cuts between."""
+    """Returns the text's UTF-16 units, each as a string, as servers in JavaScript cut them."""
     data = text.encode("utf-16-le", "surrogatepass")
     return [chr(int.from_bytes(data[i : i + 2], "little")) for i in range(0, len(data), 2)]
 
@@ -22,8 +22,8 @@ def test_unit_by_unit(text):
 
 
 @given(st.text("a🌊\ud83c\udf0a"), st.text("b🌊\ud83c\udf0a"))
-def test_what_comes_out_can_be_written(one, other):
-    """Halves of different texts, interleaved, do not meet."""
+def test_halves_of_different_texts(one, other):
+    """Halves of two texts that grow at the same time are not joined."""
     joiner = Joiner()
     pieces: dict[str, str] = {"one": "", "other": ""}
     for i in range(max(len(one), len(other))):

@@ -1,4 +1,4 @@
-"""Bytes to text and back."""
+"""Decoding and encoding UTF-8."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def decode(chunks: list[bytes]) -> str:
 
 
 @given(st.binary(max_size=200) | st.text().map(str.encode))
-def test_nothing_is_lost_however_it_is_cut(data):
+def test_no_byte_is_lost_whatever_the_chunks(data):
     assert same(decode, data, FEW).encode("utf-8", "surrogateescape") == data
 
 
-def test_a_character_is_out_with_its_last_byte():
+def test_character_is_decoded_with_its_last_byte():
     decoder = Utf8Decoder()
     assert [decoder.feed(bytes([byte])) for byte in "é☺".encode()] == ["", "é", "", "", "☺"]
 

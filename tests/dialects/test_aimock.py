@@ -1,6 +1,6 @@
 """`gen` against aimock, an independent implementation of the three dialects (npm, `@copilotkit/aimock`).
 
-It is installed once, into the user's cache. It cuts text by UTF-16 units, in the middle of characters too.
+It is installed once, into the user's cache. It cuts text by UTF-16 units, also within characters.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ APIS = ("chat", "responses", "messages")
 
 
 def install() -> Path:
-    """The program's path. Skips where something is missing."""
+    """Returns the program's path; skips the tests if node or npm is missing."""
     for tool in ("node", "npm"):
         if not shutil.which(tool):
             pytest.skip(f"{tool} is not installed: apt install {'nodejs' if tool == 'node' else tool}")
@@ -50,13 +50,13 @@ def url():
         port = listener.getsockname()[1]
     command = ["node", str(program), "-p", str(port), "-f", str(FIXTURES), "-c", "7"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        said = []
+        output = []
         for line in process.stdout:
-            said.append(line)
+            output.append(line)
             if "listening" in line:
                 break
         else:
-            pytest.fail(f"aimock did not start: {''.join(said)}")
+            pytest.fail(f"aimock did not start: {''.join(output)}")
         yield f"http://127.0.0.1:{port}"
         process.terminate()
 
@@ -103,7 +103,7 @@ def test_tool_calls(invoke, url, api):
 
 
 @pytest.mark.parametrize("api", APIS)
-def test_a_limit_that_nobody_set(invoke, url, api):
+def test_length_limit_of_the_provider(invoke, url, api):
     done = gen(invoke, url, api, "limit")
     assert (done.stdout, done.returncode) == (b"One, two\n", 5)
     assert gen(invoke, url, api, "--max-tokens", "4", "limit").returncode == 0
@@ -120,7 +120,7 @@ def test_a_disconnect_keeps_the_text(invoke, url, api):
 
 
 @pytest.mark.parametrize("api", APIS)
-def test_an_error_is_told(invoke, url, api):
+def test_error_of_the_provider(invoke, url, api):
     done = gen(invoke, url, api, "--retries", "0", "busy")
     assert (done.stdout, done.returncode) == (b"", 4)
     assert b"Rate limited" in done.stderr

@@ -1,4 +1,4 @@
-"""Every transcript means the same however its bytes are cut, and a cut one is never taken for whole."""
+"""Every transcript has the same meaning whatever its chunks, and a cut one is never complete."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ def test_comments_and_unknown_fields_in_between(transcript):
     check(transcript, transcript.body.replace(b"\n\n", b"\n\n: wait\n\nid: 7\nretry: 100\n\nevent: x\n\n"))
 
 
-@pytest.mark.parametrize("transcript", [t for t in STREAMS if t.is_whole and t.body.endswith(b"\n")], ids=repr)
-def test_what_follows_the_end_is_not_read(transcript):
-    """A server may keep the connection, and send what it likes: after the end mark nothing counts but usage."""
+@pytest.mark.parametrize("transcript", [t for t in STREAMS if t.is_complete and t.body.endswith(b"\n")], ids=repr)
+def test_bytes_after_the_end_are_ignored(transcript):
+    """After the end mark only a usage record counts."""
     exchange = transcript.exchange()
     events = exchange.feed(transcript.body, 1.0)
     events += exchange.expire(1.0 + 2.0)  # the grace for a usage record, where none came
@@ -72,24 +72,24 @@ def test_what_follows_the_end_is_not_read(transcript):
     assert meaning(exchange, events) == transcript.meaning
 
 
-@pytest.mark.parametrize("transcript", [t for t in STREAMS if t.is_whole], ids=repr)
+@pytest.mark.parametrize("transcript", [t for t in STREAMS if t.is_complete], ids=repr)
 def test_cut_anywhere(transcript):
-    """A prefix gives a prefix of the text, and is whole only where the end mark is in it."""
-    wanted = transcript.meaning
+    """A prefix of the bytes gives a prefix of the text, and is complete only if it includes the end mark."""
+    expected = transcript.meaning
     for cut in range(1, len(transcript.body)):
         exchange = transcript.exchange()
         found = meaning(exchange, read(exchange, [transcript.body[:cut]]))
-        assert wanted["text"].startswith(found["text"])
-        assert wanted["reasoning"].startswith(found["reasoning"])
+        assert expected["text"].startswith(found["text"])
+        assert expected["reasoning"].startswith(found["reasoning"])
         assert found["status"] in (0, 5)
         assert (found["finish"] is None) == (found["status"] == 5)
         if found["status"] == 0 and not transcript.premature:
-            assert {**found, "usage": None} == {**wanted, "usage": None}
+            assert {**found, "usage": None} == {**expected, "usage": None}
 
 
-@pytest.mark.parametrize("transcript", [t for t in STREAMS if t.is_whole], ids=repr)
-def test_a_reset_loses_nothing_that_came(transcript):
-    """The connection breaks: after the end mark that is no matter, before it the text so far is kept."""
+@pytest.mark.parametrize("transcript", [t for t in STREAMS if t.is_complete], ids=repr)
+def test_reset_loses_no_text(transcript):
+    """A reset after the end mark does not matter; before it the text so far is kept."""
     last = transcript.body.rstrip().rfind(b"\n\n") + 2  # before the last event
     for cut in (last, len(transcript.body) - 2):
         exchange = transcript.exchange()
@@ -108,7 +108,7 @@ def test_a_reset_loses_nothing_that_came(transcript):
 def test_an_answer_starts_once(transcript):
     exchange = transcript.exchange()
     found = starts(read(exchange, [transcript.body]))
-    if transcript.is_whole:
+    if transcript.is_complete:
         assert len(found) == 1
     if transcript.model:
         assert found[0].model == transcript.model
@@ -116,8 +116,8 @@ def test_an_answer_starts_once(transcript):
 
 @pytest.mark.parametrize("api", APIS)
 def test_each_dialect_has_all_its_outcomes(api):
-    """The corpus itself: text, reasoning, calls, usage, limits, filters, errors of both kinds, cuts."""
-    means = [transcript.meaning for transcript in TRANSCRIPTS if transcript.api == api]
-    assert all(any(found[part] for found in means) for part in ("text", "reasoning", "calls", "usage"))
-    assert {found["status"] for found in means} >= {0, 3, 4, 5}
-    assert {found["finish"][0] for found in means if found["finish"]} >= {"stop", "length", "tool_calls", "refusal"}
+    """The transcripts have text, reasoning, calls, usage, limits, refusals, errors of both kinds and cuts."""
+    meanings = [transcript.meaning for transcript in TRANSCRIPTS if transcript.api == api]
+    assert all(any(found[part] for found in meanings) for part in ("text", "reasoning", "calls", "usage"))
+    assert {found["status"] for found in meanings} >= {0, 3, 4, 5}
+    assert {found["finish"][0] for found in meanings if found["finish"]} >= {"stop", "length", "tool_calls", "refusal"}

@@ -1,4 +1,4 @@
-"""Streams of every kind, recognised and read at every cut."""
+"""Streams of every dialect are recognised and read, whatever their chunks."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_a_stream_that_is_cut_anywhere_is_never_whole(name):
             assert isinstance(reader.failure, Incomplete)
 
 
-def test_what_gemini_tells_beside_text():
+def test_gemini_reasoning_calls_and_usage():
     call = {"functionCall": {"name": "f", "args": {"a": 1}}}
     parts = [{"text": "hm", "thought": True}, {"text": "so"}, call]
     usage = {"promptTokenCount": 3, "candidatesTokenCount": 2, "thoughtsTokenCount": 1, "cachedContentTokenCount": 1}
@@ -167,7 +167,7 @@ def test_what_gemini_tells_beside_text():
     ]
 
 
-def test_gemini_may_block_the_prompt_or_run_into_a_limit():
+def test_gemini_finish_reasons():
     for chunk, reason in (
         ({"promptFeedback": {"blockReason": "SAFETY"}}, Finish("content_filter", "SAFETY")),
         ({"candidates": [{"finishReason": "MAX_TOKENS"}]}, Finish("length", "MAX_TOKENS")),
@@ -176,7 +176,7 @@ def test_gemini_may_block_the_prompt_or_run_into_a_limit():
         assert read([loopback.frame(chunk)])[1].exchange.finish == reason
 
 
-def test_what_ollama_tells_beside_text():
+def test_ollama_reasoning_calls_and_usage():
     call = {"function": {"name": "f", "arguments": {"a": 1}}}
     events, _ = read(
         [
@@ -189,7 +189,7 @@ def test_what_ollama_tells_beside_text():
     assert events[1:] == [Reasoning("hm"), ToolCall(0, "", "f", '{"a": 1}'), Usage(3, 2), Finish("length", "length")]
 
 
-def test_our_own_events_come_out_as_they_went_in():
+def test_events_of_gen_are_read_back():
     details = {"cached_tokens": 3, "reasoning_tokens": 4, "cache_write_tokens": 5}
     records = [
         {"type": "start", "provider": "p", "model": "m", "id": "i"},
@@ -202,7 +202,7 @@ def test_our_own_events_come_out_as_they_went_in():
     assert [event.as_dict() for event in events] == records
 
 
-def test_messages_of_an_agent_stand_in_lines_of_their_own():
+def test_each_message_of_an_agent_begins_a_line():
     events, _ = read(
         [claude(assistant("m1", text("One.")), assistant("m2", text("Two.\n")), assistant("m3", text("3")))]
     )
@@ -250,14 +250,14 @@ def test_errors_have_the_statuses_of_gen(stream, kind, message):
         assert message in str(reader.failure)
 
 
-def test_the_wait_for_something_known_is_bounded():
+def test_head_without_a_sign_is_bounded():
     reader = StreamReader(2.0)
     for _ in range(MAX_HEAD_BYTES // 100_000 + 2):
         reader.feed(b": comment" + b"x" * 99_990 + b"\n", 0.0)
     assert isinstance(reader.failure, Incomplete)
 
 
-def test_the_end_is_not_waited_for():
+def test_end_of_the_connection_is_not_awaited():
     reader = StreamReader(2.0)
     reader.feed(loopback.chat_text("a") + loopback.chat_end(usage=False), 10.0)
     assert (reader.over, reader.deadline()) == (False, 12.0)

@@ -19,9 +19,9 @@ from ..support.limits import WAIT_S
 pytestmark = pytest.mark.model
 
 APIS = ("chat", "responses", "messages")
-SOON = 5  # seconds; the generations that are to be stopped would take several times as long
+SOON_S = 5  # the generations that the tests stop would take several times as long
 PROMPT = "Tell me a story about a river."
-# One token after the other, always the likeliest, nothing from a cache: the same text each time.
+# The likeliest token each time, and no cache: the same text in each run.
 GREEDY = {"temperature": 0, "cache_prompt": False}
 ENDLESS = ["--max-tokens", "2000", "-o", "ignore_eos=true"]
 
@@ -33,19 +33,19 @@ def gen(api: str, *options: str) -> list[str]:
 
 
 def by_sdk(url: str, api: str, max_tokens: int) -> tuple[str, int, int]:
-    """The SDK's text, input and output tokens."""
-    asked: Any = [{"role": "user", "content": PROMPT}]
+    """Returns the SDK's text, input and output tokens."""
+    messages: Any = [{"role": "user", "content": PROMPT}]
     common: Any = {"model": "m", "extra_body": {**GREEDY}}
     if api == "messages":
         with anthropic.Anthropic(api_key="k", base_url=url) as client:
-            message = client.messages.create(messages=asked, max_tokens=max_tokens, **common)
-        asked = message.usage.input_tokens + (message.usage.cache_read_input_tokens or 0)
-        return message.content[0].text, asked, message.usage.output_tokens
+            message = client.messages.create(messages=messages, max_tokens=max_tokens, **common)
+        input_tokens = message.usage.input_tokens + (message.usage.cache_read_input_tokens or 0)
+        return message.content[0].text, input_tokens, message.usage.output_tokens
     with openai.OpenAI(api_key="k", base_url=f"{url}/v1") as client:
         if api == "responses":
             response = client.responses.create(input=PROMPT, max_output_tokens=max_tokens, **common)
             return response.output_text, response.usage.input_tokens, response.usage.output_tokens
-        completion = client.chat.completions.create(messages=asked, max_tokens=max_tokens, **common)
+        completion = client.chat.completions.create(messages=messages, max_tokens=max_tokens, **common)
     return completion.choices[0].message.content, completion.usage.prompt_tokens, completion.usage.completion_tokens
 
 
@@ -64,8 +64,8 @@ def becomes_idle(url: str, within: float) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("api", APIS)
-def test_the_same_as_the_sdk(llamacpp, api):
-    text, asked, said = by_sdk(llamacpp, api, max_tokens=40)
+def test_text_and_usage_as_by_the_sdk(llamacpp, api):
+    text, input_tokens, output_tokens = by_sdk(llamacpp, api, max_tokens=40)
     done = subprocess.run(
         gen(api, "--events", "--max-tokens", "40", PROMPT), env=at(llamacpp), capture_output=True, timeout=WAIT_S
     )
@@ -73,14 +73,14 @@ def test_the_same_as_the_sdk(llamacpp, api):
     usage = next(event for event in events if event["type"] == "usage")
     assert (done.returncode, done.stderr) == (0, b"")
     assert "".join(event["text"] for event in events if event["type"] == "text") == text
-    assert (usage["input_tokens"], usage["output_tokens"]) == (asked, said)
-    assert said == 40
+    assert (usage["input_tokens"], usage["output_tokens"]) == (input_tokens, output_tokens)
+    assert output_tokens == 40
     assert len(events) > 20  # it streams
     assert events[-1]["reason"] == ("stop" if api == "responses" else "length")  # llama.cpp hides the limit there
 
 
 @pytest.mark.parametrize("api", APIS)
-def test_the_reader_leaves_and_the_model_stops(llamacpp, api):
+def test_model_stops_when_the_reader_leaves(llamacpp, api):
     command = gen(api, *ENDLESS, PROMPT)
     with (
         subprocess.Popen(command, env=at(llamacpp), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as writer,
@@ -88,8 +88,8 @@ def test_the_reader_leaves_and_the_model_stops(llamacpp, api):
     ):
         writer.stdout.close()
         assert len(head.communicate(timeout=WAIT_S)[0]) == 20
-        assert writer.wait(SOON) == 0
-        assert becomes_idle(llamacpp, SOON)
+        assert writer.wait(SOON_S) == 0
+        assert becomes_idle(llamacpp, SOON_S)
         assert writer.stderr.read() == b""
 
 
@@ -100,8 +100,8 @@ def test_a_signal_ends_gen_and_the_model_stops(llamacpp, api, signum):
         assert writer.stdout.read(1)
         assert busy(llamacpp)
         writer.send_signal(signum)
-        assert writer.wait(SOON) == -signum
-        assert becomes_idle(llamacpp, SOON)
+        assert writer.wait(SOON_S) == -signum
+        assert becomes_idle(llamacpp, SOON_S)
 
 
 @pytest.mark.parametrize("api", APIS)

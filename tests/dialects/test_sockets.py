@@ -1,4 +1,4 @@
-"""Every transcript over a real socket and libcurl, and through the program itself where it ends badly."""
+"""Every transcript over a socket and libcurl, and the cut ones through the program as well."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_over_a_socket(transcript):
 
 @pytest.mark.parametrize("transcript", CUT, ids=repr)
 def test_the_program_keeps_the_text_of_a_cut_answer(run, transcript):
-    """By a reset, the rudest of cuts."""
+    """The connection is reset."""
     model = "anthropic/m" if transcript.api == "messages" else "openai/m"
     with Provider([response(transcript), transcript.body, RESET]) as provider:
         done = run("gen", "--api", transcript.api, "-m", model, "Hi", url=provider.url)

@@ -56,7 +56,7 @@ def answer(run, url: str, *options: str) -> object:
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_the_answer_is_valid(run, llamacpp, name):
     value = answer(run, llamacpp, "--schema", json.dumps(SCHEMAS[name]))
-    jsonschema.validate(value, schemas.closed(SCHEMAS[name]))
+    jsonschema.validate(value, schemas.close_objects(SCHEMAS[name]))
     jsonschema.validate(value, SCHEMAS[name])
 
 
@@ -68,9 +68,9 @@ def test_the_answer_of_the_model_in_this_process(run):
 
 
 def test_a_list_of_many(run, llamacpp):
-    made = schemas.many(dict(RIVER))
+    made = schemas.list_schema(dict(RIVER))
     made["properties"]["items"]["maxItems"] = 2  # by hand, for the reason above
-    jsonschema.validate(answer(run, llamacpp, "--schema", json.dumps(made)), schemas.many(dict(RIVER)))
+    jsonschema.validate(answer(run, llamacpp, "--schema", json.dumps(made)), schemas.list_schema(dict(RIVER)))
 
 
 def piped(url: str, schema: dict, *reader: str) -> list[str]:
@@ -94,7 +94,7 @@ def test_straight_into_json_objects(llamacpp):
 
 
 def test_straight_into_fields(llamacpp):
-    made = schemas.many(dict(RIVER))
+    made = schemas.list_schema(dict(RIVER))
     made["properties"]["items"] |= {"minItems": 2, "maxItems": 2}
     items = [json.loads(line) for line in piped(llamacpp, made, "fields", "-r", "items[*]")]
     assert len(items) == 2

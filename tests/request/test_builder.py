@@ -38,8 +38,8 @@ BAD = {
 }
 
 REFUSED = [  # options, model, what the line says
-    (["--schema", "age year"], "openai/m", "the schema's field age is no year: a field is str, string, int,"),
-    (["--schema", "schema.json"], "openai/m", "the schema is wrong at $.type: 'strin' is none of"),
+    (["--schema", "age year"], "openai/m", "the schema's field age: unknown type 'year': use one of str, string, int,"),
+    (["--schema", "schema.json"], "openai/m", "the schema is wrong at $.type: 'strin' is not one of"),
     (["--schema", "none.json"], "openai/m", "cannot read none.json: No such file or directory"),
     (["--schema", ""], "openai/m", "the schema is empty"),
     (["--schema", "[]"], "openai/m", "the schema is wrong at $: not an object"),

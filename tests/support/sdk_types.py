@@ -25,8 +25,8 @@ REQUESTS = {
 def unlike(api: str, body: dict[str, Any]) -> list[str]:
     """Returns the fields of a body that do not fit the SDK's type; "" stands for missing fields."""
     hints, required = fields(REQUESTS[api])
-    wrong = [key for key, value in body.items() if key not in hints or not fits(value, hints[key])]
-    return wrong + [""] * bool(required - body.keys())
+    mismatches = [key for key, value in body.items() if key not in hints or not fits(value, hints[key])]
+    return mismatches + [""] * bool(required - body.keys())
 
 
 @cache

@@ -1,7 +1,7 @@
-"""The official SDKs' own reading of a body, put in the words of `expected.toml`.
+"""Reads transcripts with the official SDKs; the results are named as in `expected.toml`.
 
-The SDKs run as they are; only their transport is replaced, by one that answers with the body. What they hand to their
-caller is joined here as their documentation says to, and nothing is mended.
+Only the SDKs' transport is replaced, by one that answers with the body. Their events are joined as their documentation
+says, and not corrected.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Reading:
         self.reasoning: list[str] = []
         self.calls: dict[int, list[str]] = {}
         self.usage: list[int] | None = None
-        self.reason: str | None = None  # the provider's own word
+        self.reason: str | None = None  # the provider's finish reason
         self.failed = False
 
     def call(self, index: int, id: str | None, name: str | None, arguments: str | None) -> None:
@@ -111,10 +111,10 @@ def _read_delta(delta: Any, reading: Reading) -> None:
 
 
 def _chat_usage(usage: Any) -> list[int]:
-    asked, said = usage.prompt_tokens_details, usage.completion_tokens_details
-    cached, reasoned = asked and asked.cached_tokens, said and said.reasoning_tokens
-    counts = [usage.prompt_tokens, usage.completion_tokens, cached or 0, reasoned or 0]
-    return _with_written(counts, asked.cache_write_tokens if asked else 0)
+    prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
+    cached, reasoning = prompt and prompt.cached_tokens, completion and completion.reasoning_tokens
+    counts = [usage.prompt_tokens, usage.completion_tokens, cached or 0, reasoning or 0]
+    return _with_written(counts, prompt.cache_write_tokens if prompt else 0)
 
 
 def _with_written(counts: list[int], written: int | None) -> list[int]:
@@ -141,9 +141,9 @@ def _read_end(response: Any, reading: Reading) -> None:
     details, usage = response.incomplete_details, response.usage
     reading.reason = details.reason if details else response.status
     if usage:
-        said = getattr(usage, "output_tokens_details", None)  # which llama.cpp leaves out
-        reasoned = said.reasoning_tokens if said else 0
-        counts = [usage.input_tokens, usage.output_tokens, usage.input_tokens_details.cached_tokens, reasoned]
+        details = getattr(usage, "output_tokens_details", None)  # llama.cpp does not send it
+        reasoning = details.reasoning_tokens if details else 0
+        counts = [usage.input_tokens, usage.output_tokens, usage.input_tokens_details.cached_tokens, reasoning]
         reading.usage = _with_written(counts, getattr(usage.input_tokens_details, "cache_write_tokens", 0))
 
 
@@ -177,9 +177,9 @@ def _read_block_delta(event: Any, reading: Reading) -> None:
 def _messages_usage(counts: dict[str, Any]) -> list[int]:
     cached = counts.get("cache_read_input_tokens") or 0
     written = counts.get("cache_creation_input_tokens") or 0
-    told = counts["input_tokens"] + cached + written
-    reasoned = (counts.get("output_tokens_details") or {}).get("thinking_tokens", 0)
-    return _with_written([told, counts["output_tokens"], cached, reasoned], written)
+    input_tokens = counts["input_tokens"] + cached + written
+    reasoning = (counts.get("output_tokens_details") or {}).get("thinking_tokens", 0)
+    return _with_written([input_tokens, counts["output_tokens"], cached, reasoning], written)
 
 
 READERS = {"chat": _read_chat, "responses": _read_responses, "messages": _read_messages}

@@ -4,16 +4,16 @@ A transcript is a body as it comes off the wire, `NAME.sse` (an event stream) or
 in the folder's `expected.toml` says what a reader must make of it:
 
     api                   the dialect
-    model                 the model's name as the provider tells it, where that is worth a check
+    model                 the model's name in the Start event, where that is worth a check
     text, reasoning       joined from all pieces
     calls                 [id, name, arguments] of each tool call
-    usage                 input, output, cached and reasoning tokens, and those written to a cache where there are any
-    finish                the reason and the provider's own word, of a whole answer
-    status, says          the exit status and words of the message, of any other
+    usage                 input, output, cached, reasoning and, if not 0, cache-write tokens
+    finish                the reason and the provider's reason of a complete answer
+    status, says          the exit status and a part of the message of any other answer
     http                  the response's status, if not 200
-    premature             finish reasons come before the end: a cut stream may pass for a whole one
-    sdk                   why the official SDK's own reading is wrong or none
-    sdk_usage             false where only the SDK's usage is
+    premature             finish reasons come before the end: a cut stream may seem complete
+    sdk                   why the official SDK reads the body wrongly or not at all
+    sdk_usage             false if only the SDK's usage is wrong
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Transcript:
         return self.name
 
     @property
-    def is_whole(self) -> bool:
+    def is_complete(self) -> bool:
         return self.meaning["status"] == 0
 
     @property
@@ -75,14 +75,14 @@ class Transcript:
 
 def load() -> list[Transcript]:
     """Loads all transcripts. Raises KeyError for a body without an entry or an entry without a body."""
-    found = []
+    transcripts = []
     for table in sorted(FOLDER.glob("*/expected.toml")):
         entries = tomllib.loads(table.read_text())
         bodies = sorted(path for path in table.parent.iterdir() if path != table)
-        found += [Transcript(path, entries.pop(path.stem)) for path in bodies]
+        transcripts += [Transcript(path, entries.pop(path.stem)) for path in bodies]
         if entries:
             raise KeyError(f"{table}: no body for {', '.join(entries)}")
-    return found
+    return transcripts
 
 
 TRANSCRIPTS = load()
