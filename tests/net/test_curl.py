@@ -94,7 +94,7 @@ def open_sockets() -> int:
     return count
 
 
-def test_the_head_is_told_before_any_of_the_body(asking):
+def test_the_head_arrives_before_the_body(asking):
     with Provider([head(), HOLD]) as provider:
         transfer = asking.post(provider.url)
         asking.until(lambda: asking.woken)
@@ -104,7 +104,7 @@ def test_the_head_is_told_before_any_of_the_body(asking):
         assert provider.client_left.wait(WAIT_S)
 
 
-def test_held_before_there_is_a_connection(asking):
+def test_a_pause_before_there_is_a_connection(asking):
     with Provider([head(), *chat("Hello")]) as provider:
         transfer = asking.post(provider.url)
         transfer.pause(True)
@@ -115,7 +115,7 @@ def test_held_before_there_is_a_connection(asking):
         assert asking.whole(transfer) == b"".join(chat("Hello"))
 
 
-def test_held_and_let_go_before_anything_came(asking):
+def test_a_pause_that_ends_before_anything_arrives(asking):
     with Provider([head(), *chat("Hello")]) as provider:
         transfer = asking.post(provider.url)
         transfer.pause(True)
@@ -124,7 +124,7 @@ def test_held_and_let_go_before_anything_came(asking):
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
-def test_held_amid_the_body_the_server_waits_and_nothing_is_lost(asking, tls, secure):
+def test_a_pause_within_the_body_holds_the_server_back_and_loses_nothing(asking, tls, secure):
     sent = threading.Event()
     body = os.urandom(1 << 20) * (LARGE >> 20)
 
@@ -149,7 +149,7 @@ def test_held_amid_the_body_the_server_waits_and_nothing_is_lost(asking, tls, se
         assert transfer.reason == ""
 
 
-def test_what_libcurl_had_when_it_was_held_is_told_without_another_arrival(asking, tls):
+def test_what_libcurl_holds_at_a_pause_arrives_when_it_ends(asking, tls):
     """One TLS record, of which nothing is left in the kernel."""
     with Provider([head(), chat_text("a"), HOLD], tls=tls) as provider:
         transfer = asking.post(provider.url)
@@ -162,7 +162,7 @@ def test_what_libcurl_had_when_it_was_held_is_told_without_another_arrival(askin
         asking.curl.end(transfer)
 
 
-def test_held_when_it_ends_early(asking):
+def test_a_paused_transfer_can_be_ended(asking):
     with Provider([head(), chat_text("a"), HOLD]) as provider:
         transfer = asking.post(provider.url)
         asking.until(lambda: transfer.chunks)
@@ -276,7 +276,7 @@ def test_nothing_is_left_of_many(asking):
     assert len(os.listdir("/proc/self/fd")) <= before + 5
 
 
-def test_what_is_told_is_sent_before_the_end(monkeypatch):
+def test_forgotten_requests_are_sent_before_the_end(monkeypatch):
     asking = RequestBuilder()
     with Provider([head(), HOLD]) as provider:
         monkeypatch.setattr(curls, "FORGOTTEN_S", 0.2)

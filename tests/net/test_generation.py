@@ -289,7 +289,7 @@ def test_a_condition_of_time_is_met_in_a_retry_wait(transport):
     assert len(transport.sent) == 1
 
 
-def test_what_conditions_hold_back_is_told_when_the_answer_is_cut(transport):
+def test_what_conditions_hold_back_is_delivered_when_the_answer_is_cut(transport):
     generation = started(transport, stops=stops("exclusive", fixed=["abc"]))
     transport.last.arrive(chat_text("xab"))
     assert texts(generation) == "x"
@@ -366,7 +366,7 @@ def test_a_redirect_of_the_rest_does_not_begin_again(transport):
     assert isinstance(generation.failure, Incomplete)
 
 
-def test_the_server_is_told_that_the_rest_is_not_wanted(transport):
+def test_a_generation_that_outlives_its_connection_is_cancelled(transport):
     generation = going_on(transport)
     generation.close()
     assert [request.method for request in transport.forgotten] == ["DELETE"]

@@ -69,7 +69,7 @@ def test_who_was_unwatched_in_the_same_round_is_not_called(loop, pipes):
     assert len(told) == 1
 
 
-def test_what_was_ready_of_a_closed_descriptor_is_not_told_to_the_next_of_its_number(loop, pipes):
+def test_readiness_of_a_closed_descriptor_is_not_reported_to_the_next_with_its_number(loop, pipes):
     told, taken = [], []
 
     def close_the_other(mask: int) -> None:
@@ -203,7 +203,7 @@ def test_another_thread_ends_a_wait(loop):
 
 
 @pytest.mark.parametrize("kind", ["epoll", "poll"])
-def test_the_reader_who_leaves_is_told_until_he_is_forgotten(kind, monkeypatch, pipes):
+def test_a_reader_who_leaves_is_reported_while_stdout_is_watched(kind, monkeypatch, pipes):
     if kind == "poll":
         monkeypatch.delattr(select, "epoll", raising=False)
     reader, writer = pipes[0]

@@ -1,0 +1,87 @@
+"""A model's name becomes a target: provider, address, key, and the row as it holds at that address."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmstream.errors import UsageError, command_line, spell
+from llmstream.providers.registry import BACKGROUND, BUILT_IN, CURL, EMBEDDED, PROVIDERS, REPLAY, SDK, Provider
+from llmstream.providers.resolve import Target, list_url, resolve
+
+OPENAI = {"OPENAI_API_KEY": "sk-test-key"}
+
+
+@pytest.mark.parametrize(
+    ("name", "env", "provider", "model", "transport"),
+    [
+        ("openai/m", OPENAI, "openai", "m", CURL),
+        ("gpt-x", OPENAI, "openai", "gpt-x", CURL),
+        (None, OPENAI, "openai", PROVIDERS["openai"].model, CURL),
+        (None, {}, "local", PROVIDERS["local"].model, EMBEDDED),
+        ("/models/a.gguf", {}, "local", "/models/a.gguf", EMBEDDED),
+        ("local/a.gguf", {}, "local", "a.gguf", EMBEDDED),
+        ("replay:a/b", {}, "replay", "a/b", REPLAY),
+        ("bedrock/m", {}, "bedrock", "m", SDK),
+        ("azure/m", {"AZURE_OPENAI_ENDPOINT": "https://x"}, "azure", "m", SDK),
+        ("azure/m", {"AZURE_OPENAI_ENDPOINT": "https://x", "AZURE_OPENAI_API_KEY": "k"}, "azure", "m", CURL),
+    ],
+)
+def test_a_name_means_a_provider_a_model_and_a_transport(name, env, provider, model, transport):
+    target = resolve(name, None, env)
+    assert (target.provider, target.model, target.row.transport) == (provider, model, transport)
+
+
+def test_at_another_address_a_target_has_no_extras_of_the_provider():
+    row = PROVIDERS["openai"]._replace(headers=("X-Team: blue",))
+    catalogue = BUILT_IN._replace(providers={**PROVIDERS, "openai": row})
+    home = resolve("openai/m", None, OPENAI, catalogue)
+    assert (home.api, home.row.resume, home.headers()[-1]) == ("responses", BACKGROUND, "X-Team: blue")
+    other = resolve("openai/m", None, OPENAI | {"OPENAI_BASE_URL": "http://other/v1"}, catalogue)
+    assert (other.api, other.row.resume, other.row.field_names, other.row.headers) == ("chat", "", {}, ())
+
+
+def test_a_program_s_url_gets_only_the_key_beside_it():
+    alone = resolve("openai/m", None, OPENAI, url="http://other/v1")
+    assert (alone.url, alone.key) == ("http://other/v1/chat/completions", "")
+    beside = resolve("openai/m", None, OPENAI, url="http://other/v1", key="mine")
+    assert beside.headers() == ["Authorization: Bearer mine"]
+    assert resolve("openai/m", None, OPENAI, key="mine").key == "mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("replay:x", {"key": "k"}, "replay takes neither api_key nor base_url: leave them out"),
+        ("local", {"url": "http://x"}, "local takes neither api_key nor base_url: leave them out"),
+        ("vertex/m", {"key": "k"}, "the SDK of vertex finds key and address: leave api_key and base_url out"),
+        ("openai/m", {"key": ""}, "api_key is empty: pass the key of openai"),
+        ("openai/m", {"url": ""}, "base_url is empty: leave it out for the provider's own address"),
+        ("openai/m", {"url": "http://x?a"}, "base_url is not a base URL: paths are appended to it, so it must have"),
+        ("replay:", {}, "replay: names no recording: use -m replay:FILE"),
+        ("groq", {}, "groq has no default model: use -m groq/MODEL"),
+    ],
+)
+def test_what_cannot_be_reached_is_an_error_with_advice(name, arguments, message):
+    with pytest.raises(UsageError) as error:
+        resolve(name, None, OPENAI | {"GROQ_API_KEY": "k"}, **arguments)
+    assert spell(error.value.message, command_line).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("provider", "url"),
+    [("openai", "https://api.openai.com/v1/models"), ("anthropic", "https://api.anthropic.com/v1/models")],
+)
+def test_the_list_of_models_has_its_url(provider, url):
+    key = PROVIDERS[provider].key_env[0]
+    assert list_url(resolve(f"{provider}/m", None, {key: "sk-test-key"})) == url
+
+
+def test_a_target_to_be_shown_hides_key_and_headers():
+    row = Provider("https://x", key_header="x-key", headers=("X-Token: geheim",))
+    shown = Target("p", "m", "chat", "https://x", "geheim", row).hidden()
+    assert shown.headers() == ["x-key: [key]", "X-Token: [hidden]"]
+
+
+def test_the_user_s_header_replaces_that_of_the_key():
+    row = Provider("https://x", headers=("authorization: Basic x",))
+    assert Target("p", "m", "chat", "https://x", "key", row).headers() == ["authorization: Basic x"]
