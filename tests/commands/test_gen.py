@@ -200,27 +200,27 @@ def test_refusals_and_failures(invoke, script, status, message):
 
 
 @pytest.mark.parametrize(
-    ("model", "env", "told"),
+    ("model", "env", "message"),
     [
         ("gemini/m", {"GOOGLE_API_KEY": "g"}, "is the key in GOOGLE_API_KEY right, and that of this server?"),
         ("gemini/m", {}, "no key was sent: set GEMINI_API_KEY or GOOGLE_API_KEY"),
         ("vllm/m", {}, "is the key right, and that of this server?"),
     ],
 )
-def test_a_401_without_a_message_names_the_variable_of_the_key(invoke, model, env, told):
+def test_a_401_without_a_message_names_the_variable_of_the_key(invoke, model, env, message):
     with Provider(reply("401 No", b"", "text/plain")) as provider:
         urls = {"GEMINI_BASE_URL": f"{provider.url}/v1", "VLLM_BASE_URL": f"{provider.url}/v1"}
         done = invoke("gen", "-n", "-m", model, "Hi", env=environment(**urls, **env))
     assert done.returncode == 3
-    assert done.stderr.decode().strip().endswith(f"HTTP 401 (Unauthorized): {told}")
+    assert done.stderr.decode().strip().endswith(f"HTTP 401 (Unauthorized): {message}")
 
 
 def test_status_204_is_not_retried(invoke):
     with Provider([b"HTTP/1.1 204 No Content\r\n\r\n"]) as provider:
         done = invoke("gen", "-m", "openai/m", "Hi", url=provider.url)
         assert len(provider.requests) == 1
-    told = "answered HTTP 204 (No Content), not 200: is the base URL that of an API?"
-    assert done.stderr.decode() == f"llmstream gen: {provider.url}/v1/chat/completions {told}\n"
+    message = "answered HTTP 204 (No Content), not 200: is the base URL that of an API?"
+    assert done.stderr.decode() == f"llmstream gen: {provider.url}/v1/chat/completions {message}\n"
     assert (done.stdout, done.returncode) == (b"", 5)
 
 

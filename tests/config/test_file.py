@@ -90,8 +90,8 @@ def test_no_configuration_is_read_from_the_working_directory(invoke, tmp_path):
 def test_a_missing_file_is_an_error_only_if_a_variable_names_it(invoke, tmp_path):
     assert config.read({"XDG_CONFIG_HOME": str(tmp_path)}) == config.Config()
     done = invoke("gen", "-m", "ollama/m", "Hi", env=environment(LLMSTREAM_CONFIG="/no/such"))
-    told = b"llmstream gen: cannot read the configuration /no/such: No such file or directory\n"
-    assert (done.returncode, done.stderr) == (2, told)
+    message = b"llmstream gen: cannot read the configuration /no/such: No such file or directory\n"
+    assert (done.returncode, done.stderr) == (2, message)
 
 
 def test_without_a_file_nothing_is_opened_and_tomllib_is_not_loaded(tmp_path):
@@ -244,7 +244,7 @@ def test_precedence_of_the_key(configured, key_file, source, variable):
     value = {"key_file": key_file(), "key_cmd": f"echo {SECRET}", "key_env": "MINE"}[source]
     more = {"GROQ_API_KEY": "by-variable"} if variable else {}
     env = configured(f'[providers.groq]\n{source} = "{value}"', MINE=SECRET, **more)
-    # A key_env replaces the provider's own; a file and a command are asked where no variable has the key.
+    # A key_env replaces the provider's own; a file and a command are used if no variable has the key.
     assert target(env, "groq/m").key == ("by-variable" if variable and source != "key_env" else SECRET)
 
 
@@ -274,8 +274,8 @@ def test_a_key_is_sent_to_no_other_host(invoke, configured, key_file):
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o620, 0o610])
 def test_a_key_file_that_others_may_open_is_refused(configured, key_file, mode):
     path = key_file(mode=mode)
-    told = refusal(configured(f'[providers.groq]\nkey_file = "{path}"'), "groq/m")
-    assert told == f"other users can read the key_file {path} (mode {mode:04o}): chmod 600 {path}"
+    message = refusal(configured(f'[providers.groq]\nkey_file = "{path}"'), "groq/m")
+    assert message == f"other users can read the key_file {path} (mode {mode:04o}): chmod 600 {path}"
 
 
 BAD_KEYS = {
@@ -309,10 +309,10 @@ def test_an_invalid_key_is_refused_and_not_shown(configured, key_file, monkeypat
     monkeypatch.setenv("KEY_FILE", key_file(data))
     variable = {"key_env": "MINE", "own variable": "GROQ_API_KEY"}.get(source)
     env = configured(SOURCES[source], **({variable: os.fsdecode(data)} if variable else {}))
-    told = refusal(env, "groq/m")
-    assert " is not a valid key: " in told
-    assert BAD_KEYS[data] in told or data == b"\n"
-    assert "geh" not in told
+    message = refusal(env, "groq/m")
+    assert " is not a valid key: " in message
+    assert BAD_KEYS[data] in message or data == b"\n"
+    assert "geh" not in message
 
 
 @pytest.mark.parametrize(("data", "key"), [(b"k", "k"), (b"k\n", "k"), (b"k\r\n", "k")])
@@ -322,16 +322,16 @@ def test_one_newline_at_the_end_of_a_key_is_removed(configured, key_file, data, 
 
 def test_other_files_without_a_key(configured, tmp_path):
     os.mkfifo(tmp_path / "fifo", 0o600)
-    for name, told in [
+    for name, message in [
         ("none", f"cannot read the key_file {tmp_path}/none: No such file or directory"),
         ("fifo", f"the key_file {tmp_path}/fifo is not a regular file"),
         (".", f"cannot read the key_file {tmp_path}/.: Is a directory"),
     ]:
-        assert refusal(configured(f'[providers.groq]\nkey_file = "{name}"'), "groq/m") == told
+        assert refusal(configured(f'[providers.groq]\nkey_file = "{name}"'), "groq/m") == message
 
 
 @pytest.mark.parametrize(
-    ("command", "told"),
+    ("command", "message"),
     [
         ("exit 3", "failed with status 3"),
         (f"echo {SECRET}; echo one >&2; echo 'no such entry: {SECRET}' >&2; exit 1",
@@ -340,17 +340,17 @@ def test_other_files_without_a_key(configured, tmp_path):
         ("no-such-program-at-all 2> /dev/null", "failed with status 127"),
     ],
 )  # fmt: skip
-def test_a_key_command_that_fails_is_reported_in_one_line_without_the_key(invoke, configured, command, told):
+def test_a_key_command_that_fails_is_reported_in_one_line_without_the_key(invoke, configured, command, message):
     env = configured(f"[providers.groq]\nkey_cmd = {json.dumps(command)}")
     done = invoke("gen", "-m", "groq/m", "Hi", env=env)
-    assert (done.returncode, done.stderr.decode()) == (2, f"llmstream gen: the key_cmd of groq {told}\n")
+    assert (done.returncode, done.stderr.decode()) == (2, f"llmstream gen: the key_cmd of groq {message}\n")
 
 
 def test_a_key_command_in_an_array_runs_without_a_shell(configured):
     env = configured(f'[providers.groq]\nkey_cmd = ["{sys.executable}", "-c", "print(\'$x\')"]')
     assert target(env, "groq/m").key == "$x"
-    told = refusal(configured('[providers.groq]\nkey_cmd = ["/no/such"]'), "groq/m")
-    assert told == "cannot run the key_cmd of groq: /no/such: No such file or directory"
+    message = refusal(configured('[providers.groq]\nkey_cmd = ["/no/such"]'), "groq/m")
+    assert message == "cannot run the key_cmd of groq: /no/such: No such file or directory"
 
 
 def test_a_key_command_does_not_read_the_prompt(invoke, configured):
@@ -384,13 +384,13 @@ def test_a_configured_key_in_the_provider_s_message_is_hidden(invoke, configured
     assert done.stderr == b"llmstream gen: the provider says: wrong key [key] given (HTTP 401)\n"
 
 
-# What is wrong is told with its place, before anything is sent.
+# Errors name their place, before anything is sent.
 
 W = '[providers.w]\nbase_url = "https://w.example"\n'
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("\nmodel = \n", ":2:9: invalid TOML: Invalid value"),
         ("model = ", ":1: invalid TOML: Invalid value"),
@@ -442,10 +442,10 @@ W = '[providers.w]\nbase_url = "https://w.example"\n'
         (f"{W}[providers.w.defaults]\nsystem = '@no/such'", ":4: providers.w.defaults.system: cannot read /"),
     ],
 )  # fmt: skip
-def test_an_error_names_its_line_and_key(invoke, configured, text, told):
+def test_an_error_names_its_line_and_key(invoke, configured, text, message):
     env = configured(text)
     done = invoke("gen", "-m", "w/m" if "providers.w" in text else "ollama/m", "Hi", env=env)
-    assert done.stderr.decode().startswith(f"llmstream gen: {env['LLMSTREAM_CONFIG']}{told}")
+    assert done.stderr.decode().startswith(f"llmstream gen: {env['LLMSTREAM_CONFIG']}{message}")
     assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
     assert b"geh" not in done.stderr
 

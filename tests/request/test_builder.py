@@ -138,9 +138,9 @@ def test_an_attached_text_names_its_file_and_loses_its_byte_order_mark(folder):
 
 
 def test_attachments_of_a_conversation_that_ends_with_the_question(folder):
-    (folder / "asked.json").write_text('[{"role":"user","content":"What is it?"}]')
+    (folder / "question.json").write_text('[{"role":"user","content":"What is it?"}]')
     with Provider([head(), *messages("Hello")]) as provider:
-        done = ask(provider, folder, "-n", "-a", "river.pdf", "--messages", "asked.json", model="anthropic/m")
+        done = ask(provider, folder, "-n", "-a", "river.pdf", "--messages", "question.json", model="anthropic/m")
     assert done.returncode == 0, done.stderr
     document, text = body(provider)["messages"][0]["content"]
     assert (document["title"], document["source"]["media_type"]) == ("river.pdf", "application/pdf")
@@ -196,13 +196,13 @@ def test_a_url_that_gives_nothing(folder, script, status, message):
 # Conversations.
 
 
-@pytest.mark.parametrize("given", [b"", b"And now?\n"])
-def test_the_prompt_may_be_left_out_after_a_question(folder, given):
-    (folder / "asked.json").write_text('[{"role":"user","content":"Hello?"}]')
+@pytest.mark.parametrize("stdin", [b"", b"And now?\n"])
+def test_the_prompt_may_be_left_out_after_a_question(folder, stdin):
+    (folder / "question.json").write_text('[{"role":"user","content":"Hello?"}]')
     with Provider([head(), *chat("Hello")]) as provider:
-        done = ask(provider, folder, "--messages", "asked.json", input=given)
+        done = ask(provider, folder, "--messages", "question.json", input=stdin)
     assert done.returncode == 0, done.stderr
-    assert [turn["content"] for turn in body(provider)["messages"]] == ["Hello?", "And now?"][: 1 + bool(given)]
+    assert [turn["content"] for turn in body(provider)["messages"]] == ["Hello?", "And now?"][: 1 + bool(stdin)]
 
 
 def test_the_prompt_is_required_after_an_answer(invoke, folder):

@@ -28,7 +28,7 @@ def test_the_table_of_the_page_equals_the_bodies_sent(sent):
 @pytest.mark.parametrize("row", ["", *OPTIONS])
 def test_the_sdk_s_types_describe_each_body(sent, row, api):
     found = sent[row][api]
-    if found.body is None:  # told before anything was sent, in one line
+    if found.body is None:  # refused before anything was sent, in one line
         assert (found.status, found.stderr.count("\n")) == (2, 1)
         assert found.stderr.startswith("llmstream gen: ")
         return
@@ -96,8 +96,8 @@ def test_effort_and_schema_stand_side_by_side(tmp_path):
 
 
 def test_cache_marks_the_ends_of_what_stays_the_same(tmp_path):
-    given = ["--cache", "-s", "Be brief.", "--messages", "messages.ndjson", "-a", "river.pdf", "-a", "river.txt"]
-    body = send("messages", given, tmp_path).body
+    options = ["--cache", "-s", "Be brief.", "--messages", "messages.ndjson", "-a", "river.pdf", "-a", "river.txt"]
+    body = send("messages", options, tmp_path).body
     assert json.dumps(body).count("cache_control") == 3
     assert body["system"][-1]["cache_control"] == {"type": "ephemeral"}
     assert [turn["role"] for turn in body["messages"]] == ["user", "assistant", "user"]

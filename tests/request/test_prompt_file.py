@@ -143,7 +143,7 @@ def test_which_values_are_paths(tmp_path, name, value, placed):
 
 
 @pytest.mark.parametrize(
-    ("text", "args", "told"),
+    ("text", "args", "message"),
     [
         (f"{HEAD}\n{{{{nmae}}}}", [], ":5: no value for {{nmae}}: pass -v nmae=..."),
         ("{{stdin}}", ["-n"], ":1: no value for {{stdin}}: leave out -n, or the option that reads stdin"),
@@ -170,8 +170,8 @@ def test_which_values_are_paths(tmp_path, name, value, placed):
         ("", [], ": the prompt is empty"),
     ],
 )  # fmt: skip
-def test_an_error_names_its_line(sent, text, args, told):
-    assert prompt(sent(text, "-m", "ollama/m", *args)).startswith(told)
+def test_an_error_names_its_line(sent, text, args, message):
+    assert prompt(sent(text, "-m", "ollama/m", *args)).startswith(message)
 
 
 def test_files_that_cannot_be_read(invoke, tmp_path):
@@ -236,7 +236,7 @@ def test_any_value_arrives_unchanged(tmp_path_factory, value):
     assert PromptFile(str(path), "gen").prompt((), True, {"x": value}) == f"<{value}>"
 
 
-# What is asked beyond a prompt.
+# Features beyond the prompt.
 
 
 def test_a_schema_and_other_features_in_the_header(sent, tmp_path):
@@ -270,8 +270,8 @@ def test_a_schema_of_the_command_line_replaces_the_header_s(sent, head, args, pr
 
 
 def test_two_schemas_in_one_header_are_an_error(sent):
-    told = prompt(sent('+++\nmodel = "ollama/m"\nschema = "a"\noptions.schema_multi = "b"\n+++\nHi'))
-    assert told == "--schema is for one answer, --schema-multi for a list: leave one out"
+    message = prompt(sent('+++\nmodel = "ollama/m"\nschema = "a"\noptions.schema_multi = "b"\n+++\nHi'))
+    assert message == "--schema is for one answer, --schema-multi for a list: leave one out"
 
 
 def test_a_header_without_a_prompt_works_with_a_conversation(sent, tmp_path):

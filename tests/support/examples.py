@@ -124,9 +124,9 @@ def programs(script: str) -> set[str]:
 def unknown_options(script: str) -> list[str]:
     """Returns the options in the script that the commands do not have."""
     unknown = []
-    for ctx, given in invocations(script):
+    for ctx, arguments in invocations(script):
         by_name = {name: option for option in docs.options(ctx) for name in option.opts + option.secondary_opts}
-        queue = iter(given)
+        queue = iter(arguments)
         for word in queue:
             if word == "--":
                 break
@@ -252,8 +252,8 @@ def _compare(todo: list[Step], outputs: list[str], statuses: list[str]) -> Itera
             yield f"$ {step.command}\nwas not reached:\n{outputs[-1]}"
             return
         output, status = outputs[number], statuses[number]
-        asked = number + 1 < len(todo) and todo[number + 1].command == "echo $?"
-        if status != "0" and not asked:
+        status_follows = number + 1 < len(todo) and todo[number + 1].command == "echo $?"
+        if status != "0" and not status_follows:
             yield f"$ {step.command}\nfailed with status {status}:\n{output}"
         expected = "\n".join(step.output).rstrip()
         pattern = "".join(map(_pattern, expected.splitlines()))

@@ -245,7 +245,7 @@ def response_rows() -> Iterator[Fault]:
     answer = b'{"choices": [{"index": 0, "message": {"content": "whole"}, "finish_reason": "stop"}]}'
     yield row("200 with a whole answer", reply("200 OK", answer), stdout="whole\n", status=0)
     yield row(
-        "200 with gzip that nobody asked for",
+        "200 with gzip that the client did not ask for",
         reply("200 OK", b"\x1f\x8b" + b"x" * 100, "text/event-stream", "Content-Encoding: gzip"),
         status=5,
         stderr=("no output came",),
@@ -303,8 +303,8 @@ def differences(fault: Fault, outcome: Outcome) -> list[str]:
         wrong.append(f"status {outcome.status}, not {fault.status}")
     if outcome.requests != fault.requests:
         wrong.append(f"{outcome.requests} requests, not {fault.requests}")
-    told = zip(fault.stderr, outcome.stderr, strict=False)
-    if len(outcome.stderr) != len(fault.stderr) or not all(part in line for part, line in told):
+    lines = zip(fault.stderr, outcome.stderr, strict=False)
+    if len(outcome.stderr) != len(fault.stderr) or not all(part in line for part, line in lines):
         wrong.append(f"stderr {outcome.stderr}, not {list(fault.stderr)}")
     return wrong
 
