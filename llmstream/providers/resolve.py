@@ -136,14 +136,14 @@ def reach(
     base_url = _base_url(provider, row, env, url)
     is_default_url = base_url == row.base_url or not row.base_url
     if key is not None:
-        found = checked_key(key, "api_key")
-        if not found and is_default_url and row.key_env:
+        secret = checked_key(key, "api_key")
+        if not secret and is_default_url and row.key_env:
             raise UsageError(f"api_key is empty: pass the key of {provider}")
     elif row.transport == SDK or url is not None:
-        found = ""
+        secret = ""
     else:
-        found = _key(provider, row, env, is_default_url, catalogue)
-    if row.may_use_sdk and not found:
+        secret = _key(provider, row, env, is_default_url, catalogue)
+    if row.may_use_sdk and not secret:
         if row.transport == SDK and api not in (None, row.api):
             raise UsageError(f"{provider} has no {option('api', api)}: it speaks {row.api}")
         token = env.get(row.token_env, "")
@@ -155,7 +155,7 @@ def reach(
     if url is not None:
         row = row._replace(headers=())
     api = api or row.api
-    return Target(provider, model, api, endpoint(base_url, api), found, row)
+    return Target(provider, model, api, endpoint(base_url, api), secret, row)
 
 
 def endpoint(base_url: str, api: str) -> str:
