@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from llmstream.core.stop.conditions import CONDITIONS, SETTINGS
+from llmstream.core.stop.conditions import CONDITIONS, SETTINGS, ConditionOption, Setting
 from llmstream.providers.registry import PROVIDERS
 from llmstream.request.options import COMMAND, MODEL, NETWORK, OPTIONS, PROMPT, PYTHON, Option, at
 
@@ -74,26 +74,41 @@ def item(short: str, long: str, operand: str) -> str:
     return ".It " + " , ".join(f"{name} {operand}".rstrip() for name in [*names, f"Fl -{long}"])
 
 
-def options(rows: list[Option], brief: bool = False) -> Iterator[str]:
-    """The items of a list of options; brief ones say no more than --help does."""
+def options(rows: list[Option], short: bool = False) -> Iterator[str]:
+    """The items of a list of options; short ones say no more than --help does."""
     for row in rows:
         operand = "" if row.kind.is_flag else value(row.metavar, row.kind.choices)
         yield item(row.short, row.long, operand)
-        help = re.sub(r" \([^)]*\)\.$", ".", row.help)
-        help = re.sub(rf"\b{row.metavar}\b", f"*{row.metavar.lower()}*", help) if len(row.metavar) == 1 else help
-        yield from prose(help if brief or not row.text else row.text)
+        yield from prose(brief(row.help, row.metavar) if short or not row.text else row.text)
         if row.kind.repeatable:
             yield "May be given more than once."
         if row.default is not None:
             yield f"The default is {f'{row.default:g}' if row.default else 'none'}."
 
 
-def conditions(prefix: str = "") -> Iterator[str]:
-    """The options of stop conditions in one paragraph."""
+def conditions() -> Iterator[str]:
+    """The options of stop conditions as gen and map have them, in one paragraph."""
     rows = [*CONDITIONS, *SETTINGS]
     for row in rows:
         operand = f" Ar {row.metavar.lower()}" if row.metavar else ""
-        yield f".Fl -{prefix}{row.name}{operand} {',' if row is not rows[-1] else '.'}"
+        yield f".Fl -until-{row.name}{operand} {',' if row is not rows[-1] else '.'}"
+
+
+def until(rows: tuple[ConditionOption | Setting, ...]) -> Iterator[str]:
+    """The items of options of until."""
+    for row in rows:
+        yield item(row.short, row.name, value(row.metavar, ()) if row.metavar else "")
+        yield from prose(row.text or brief(row.help, row.metavar))
+        if getattr(row, "repeatable", False):
+            yield "May be given more than once."
+        if getattr(row, "default", False):
+            yield f"The default is {row.default}."
+
+
+def brief(help: str, metavar: str) -> str:
+    """The sentence of --help for a page: without the default, a short metavar marked."""
+    help = re.sub(r" \([^)]*\)\.$", ".", help)
+    return re.sub(rf"\b{metavar}\b", f"*{metavar.lower()}*", help) if len(metavar) == 1 else help
 
 
 def providers() -> Iterator[str]:
@@ -117,11 +132,13 @@ def typed() -> Iterator[str]:
 BLOCKS: dict[str, Callable[[], Iterator[str]]] = {
     "options": typed,
     "request options": lambda: options([row for row in at(COMMAND) if row.group in (PROMPT, MODEL)]),
-    "request options, brief": lambda: options([row for row in at(COMMAND) if row.group in (PROMPT, MODEL)], brief=True),
+    "request options, brief": lambda: options([row for row in at(COMMAND) if row.group in (PROMPT, MODEL)], short=True),
     "network options": lambda: options(at(COMMAND, NETWORK)),
-    "network options, brief": lambda: options(at(COMMAND, NETWORK), brief=True),
-    "model option": lambda: options([OPTIONS["model"]], brief=True),
-    "conditions": lambda: conditions("until-"),
+    "network options, brief": lambda: options(at(COMMAND, NETWORK), short=True),
+    "model option": lambda: options([OPTIONS["model"]], short=True),
+    "conditions": conditions,
+    "until conditions": lambda: until(CONDITIONS),
+    "until settings": lambda: until(SETTINGS),
     "providers": providers,
     "addresses": addresses,
 }

@@ -26,7 +26,10 @@ class Settings(NamedTuple):
 
 
 class ConditionOption(NamedTuple):
-    """The row of a condition. `kind` is its value's type: str, int (at least 1), float (above 0), bool for a flag."""
+    """The row of a condition. `kind` is its value's type: str, int (at least 1), float (above 0), bool for a flag.
+
+    `help` is the sentence of --help, `text` the manual page's, where it says more; marks as in request/options.py.
+    """
 
     name: str
     short: str
@@ -35,6 +38,7 @@ class ConditionOption(NamedTuple):
     make: Callable[[Any, Settings], Condition]
     help: str
     repeatable: bool = False
+    text: str = ""
 
 
 def _regex(pattern: str, settings: Settings) -> Condition:
@@ -67,17 +71,24 @@ def _json(flag: bool, settings: Settings) -> Condition:
 
 
 CONDITIONS = (
-    ConditionOption("regex", "e", "PATTERN", str, _regex, "A match of PATTERN, as Python's re.search finds it.", True),
-    ConditionOption("fixed", "F", "TEXT", str, _fixed, "The text TEXT.", True),
-    ConditionOption("code-block", "", "", bool, _code_block, "A whole fenced code block."),
-    ConditionOption("json", "", "", bool, _json, "A whole JSON object or array."),
-    ConditionOption("lines", "", "N", int, lambda n, s: Lines(n * s.times), "N lines."),
-    ConditionOption("words", "", "N", int, lambda n, s: Words(n * s.times), "N words."),
+    ConditionOption("regex", "e", "PATTERN", str, _regex, "A match of PATTERN, as Python's re.search finds it.", True,
+        "A match of *pattern*, a regular expression of Python, as `re.search` finds it in the whole text: the leftmost "
+        "one, as long as repetitions make it.\nA pattern that matches the empty text is refused."),
+    ConditionOption("fixed", "F", "TEXT", str, _fixed, "The text TEXT.", True, "The text itself."),
+    ConditionOption("code-block", "", "", bool, _code_block, "A whole fenced code block.", False,
+        "A whole fenced block of code, from the line of the opening fence to that of the closing one."),
+    ConditionOption("json", "", "", bool, _json, "A whole JSON object or array.", False,
+        "A whole JSON object or array, whatever stands around it.\n"
+        "One of more than 67108864 characters does not count, and a line on standard error says so."),
+    ConditionOption("lines", "", "N", int, lambda n, s: Lines(n * s.times), "N lines.", False,
+        "The line number *n*; a last line without a newline counts."),
+    ConditionOption("words", "", "N", int, lambda n, s: Words(n * s.times), "N words.", False,
+        "The word number *n*, once white space or the end of the input follows it."),
     ConditionOption("chars", "", "N", int, lambda n, s: Characters(n * s.times), "N characters."),
     ConditionOption("bytes", "", "N", int, lambda n, s: Bytes(n * s.times), "N bytes."),
     ConditionOption("seconds", "", "S", float, lambda s, _: Timed(s), "S seconds since the start."),
     ConditionOption("idle", "", "S", float, lambda s, _: Idle(s), "S seconds of silence after the first input."),
-)
+)  # fmt: skip
 MODES = (EXCLUSIVE, ONLY)
 
 
@@ -90,15 +101,19 @@ class Setting(NamedTuple):
     kind: type
     help: str
     default: Any = False
+    text: str = ""
 
 
 SETTINGS = (
     Setting("ignore-case", "i", "", bool, "Letters match in either case."),
-    Setting("count", "k", "N", int, "Wait for the N-th match (1).", 1),
-    Setting("window", "", "N", int, f"Characters that a match of a PATTERN may span ({WINDOW}).", WINDOW),
+    Setting("count", "k", "N", int, "Wait for the N-th match (1).", 1,
+        "Wait for the match number *n*.\nMatches do not overlap, and times of the clock count once."),
+    Setting("window", "", "N", int, f"Characters that a match of a PATTERN may span ({WINDOW}).", WINDOW,
+        "Keep up to *n* characters for a match of a *pattern*.\n"
+        "A longer match does not count, and a line on standard error says so."),
     Setting(EXCLUSIVE, "x", "", bool, "End before the match."),
     Setting(ONLY, "o", "", bool, "Print the match alone."),
-)
+)  # fmt: skip
 
 
 class UntilOptions(TypedDict, total=False):
