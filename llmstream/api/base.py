@@ -50,8 +50,6 @@ def prepare(prompt: str, options: Mapping[str, Any], config: Config | None = Non
     callbacks = {name: values.pop(name, None) for name in CALLBACKS}
     until = values.pop("until", {})
     conditions, mode = from_mapping(until)
-    if any(until.values()) and not conditions:
-        raise UsageError(f"until: {next(iter(until))} needs a condition, for example regex")
     config = config or config_file.read(os.environ)
     add_defaults(values, config, os.environ)
     builder = RequestBuilder("", values, os.environ, config.catalogue)

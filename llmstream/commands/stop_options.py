@@ -59,16 +59,9 @@ def take(params: dict[str, Any], prefix: str = "") -> tuple[list[Condition], str
 
 
 def stops(params: dict[str, Any], prefix: str) -> Stops | None:
-    """Returns what ends a generation, or None without conditions; removes the options as `take` does.
-
-    Raises UsageError as `take` does, and for settings without a condition.
-    """
-    rows = conditions.SETTINGS
-    settings = [row.name for row in rows if params[f"{prefix}{row.name}".replace("-", "_")] != row.default]
+    """Returns what ends a generation, or None without conditions; removes the options as `take` does."""
     matchers, mode = take(params, prefix)
     if not matchers:
-        if settings:
-            raise UsageError(f"--{prefix}{settings[0]} needs a condition, for example --{prefix}regex PATTERN")
         return None
     from ..core.stop.stops import Stops
 

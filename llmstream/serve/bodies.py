@@ -159,8 +159,6 @@ def _until(until: Any, settings: Settings) -> dict[str, Any] | None:
     if values.get("regex") and not settings.allow_regex:
         raise UsageError("until: regex is not allowed here: start the server with --allow-regex")
     conditions, _ = from_mapping(values)  # an error before the generation starts
-    if any(values.values()) and not conditions:
-        raise UsageError(f"until: {next(iter(values))} needs a condition, for example regex")
     return values if conditions else None
 
 

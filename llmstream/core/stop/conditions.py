@@ -144,7 +144,7 @@ def from_mapping(until: Mapping[str, object] | UntilOptions) -> tuple[list[Condi
     """Builds the conditions, in the order of the table, and returns them with the output mode.
 
     `until` has the options by name; without a condition among them the list is empty. Raises UsageError for an unknown
-    name, an invalid value, and two output modes.
+    name, an invalid value, two output modes, and settings without a condition.
     """
     options: dict[str, Sequence[Any]] = {}
     for name, value in until.items():
@@ -167,6 +167,9 @@ def from_mapping(until: Mapping[str, object] | UntilOptions) -> tuple[list[Condi
     conditions = [
         row.make(value, settings) for row in CONDITIONS for value in options.get(row.name.replace("-", "_"), ())
     ]
+    for row in SETTINGS if not conditions else ():
+        if (options.get(row.name.replace("-", "_")) or (row.default,))[0] != row.default:
+            raise UsageError(f"{option(row.name)} needs a condition, for example {option('regex', 'PATTERN')}")
     return conditions, modes[0] if modes else INCLUSIVE
 
 
