@@ -29,11 +29,10 @@ class Kind:
     """A kind of values. `wanted` is the noun phrase for messages, `repeatable` whether an option is a list of them."""
 
     wanted = "a string"
-    annotation = "str"
     json_schema: Mapping[str, Any] = {"type": "string"}
     choices: tuple[str, ...] = ()
     is_flag = False
-    is_path = False  # whether the shell completes file names
+    is_path = False  # whether the value, or its items, may be file names
     repeatable = False
 
     def parse(self, value: Any, files: bool = False) -> Any:
@@ -51,8 +50,13 @@ class Kind:
         return tuple(items)
 
     def place(self, value: Any, folder: str) -> Any:
-        """Returns the value with its relative path, where it is one, starting at the folder."""
-        return value
+        """Returns the value with its relative path, if there is such a file in the folder, starting there."""
+        if isinstance(value, list):
+            return [self.place(item, folder) for item in value]
+        if not (self.is_path and value and isinstance(value, str)):
+            return value
+        path = os.path.join(folder, os.path.expanduser(value))
+        return path if os.path.isfile(path) else value
 
     def wrong(self, value: object) -> ValueError:
         return ValueError(f"must be {self.wanted}, not {shown(value)}")
@@ -62,7 +66,6 @@ class Flag(Kind):
     """True or False."""
 
     wanted = "true or false"
-    annotation = "bool"
     json_schema: Mapping[str, Any] = {"type": "boolean"}
     is_flag = True
 
@@ -74,8 +77,6 @@ class Flag(Kind):
 
 class Integer(Kind):
     """A whole number within bounds."""
-
-    annotation = "int"
 
     def __init__(self, least: int = -(2**63), most: int = 2**64) -> None:
         self._least, self._most = least, most
@@ -97,8 +98,6 @@ class Integer(Kind):
 
 class Number(Kind):
     """A finite number, above a bound."""
-
-    annotation = "float"
 
     def __init__(self, above: float = float("-inf")) -> None:
         self._above = above
@@ -172,7 +171,6 @@ class Texts(Kind):
     """One string, or several."""
 
     wanted = "a string or an array of strings"
-    annotation = "str | Sequence[str]"
     json_schema: Mapping[str, Any] = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
     repeatable = True
 
@@ -190,11 +188,6 @@ class Files(Texts):
     """Names of files, URLs, or "-" for stdin."""
 
     is_path = True
-
-    def place(self, value: Any, folder: str) -> Any:
-        if isinstance(value, list):
-            return [self.place(item, folder) for item in value]
-        return _placed(value, folder)
 
 
 class Model(Kind):
@@ -231,7 +224,6 @@ class Schema(Kind):
     """
 
     wanted = "an object or fields such as 'name, age int'"
-    annotation = "Mapping[str, Any] | str"
     json_schema: Mapping[str, Any] = {"type": "object"}
     is_path = True
 
@@ -250,15 +242,11 @@ class Schema(Kind):
             value = read_text(value)
         return schema.parse(value)
 
-    def place(self, value: Any, folder: str) -> Any:
-        return _placed(value, folder)
-
 
 class Items(Kind):
     """An array of objects; a string names a file that holds it where files are allowed. The builder reads it."""
 
     wanted = "an array"
-    annotation = "Sequence[Mapping[str, Any]] | str"
     json_schema: Mapping[str, Any] = {"type": "array", "items": {"type": "object"}}
     is_path = True
 
@@ -269,15 +257,11 @@ class Items(Kind):
             raise self.wrong(value)
         return list(value)
 
-    def place(self, value: Any, folder: str) -> Any:
-        return _placed(value, folder)
-
 
 class Fields(Kind):
     """Fields of a JSON object. Text is `KEY=JSON`, one field each."""
 
     wanted = "an object of body fields"
-    annotation = "Mapping[str, Any]"
     json_schema: Mapping[str, Any] = {"type": "object"}
     repeatable = True
 
@@ -315,7 +299,7 @@ class Callback(Kind):
     wanted = "a function, and not an async one"
 
     def __init__(self, argument: str) -> None:
-        self.annotation = f"Callable[[{argument}], object]"
+        self.argument = argument  # the type of the function's argument, for annotations
 
     def parse(self, value: Any, files: bool = False) -> Any:
         if not callable(value) or getattr(getattr(value, "__code__", None), "co_flags", 0) & COROUTINE:
@@ -327,18 +311,9 @@ class Conditions(Kind):
     """Stop conditions by name; `core.stop.conditions` checks each."""
 
     wanted = "a mapping of stop conditions"
-    annotation = "UntilOptions | Mapping[str, object]"
     json_schema: Mapping[str, Any] = {"type": "object"}
 
     def parse(self, value: Any, files: bool = False) -> Mapping[str, Any]:
         if not isinstance(value, Mapping):
             raise self.wrong(value)
         return value
-
-
-def _placed(value: Any, folder: str) -> Any:
-    """The path within the folder, if there is such a file; else the value."""
-    if not isinstance(value, str) or not value:
-        return value
-    path = os.path.join(folder, os.path.expanduser(value))
-    return path if os.path.isfile(path) else value

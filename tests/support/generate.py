@@ -15,6 +15,7 @@ from pathlib import Path
 
 from llmstream.core.stop.conditions import CONDITIONS, SETTINGS, ConditionOption, Setting
 from llmstream.providers.registry import PROVIDERS
+from llmstream.request import kinds
 from llmstream.request.options import COMMAND, MODEL, NETWORK, OPTIONS, PROMPT, PYTHON, Option, at
 
 ROOT = Path(__file__).parent.parent.parent
@@ -123,10 +124,27 @@ def addresses() -> Iterator[str]:
         yield f".It {name} Ta {keys} Ta {url}"
 
 
+ANNOTATIONS: dict[type[kinds.Kind], str] = {
+    kinds.Flag: "bool",
+    kinds.Integer: "int",
+    kinds.Number: "float",
+    kinds.Seconds: "float",
+    kinds.Texts: "str | Sequence[str]",
+    kinds.Files: "str | Sequence[str]",
+    kinds.Schema: "Mapping[str, Any] | str",
+    kinds.Items: "Sequence[Mapping[str, Any]] | str",
+    kinds.Fields: "Mapping[str, Any]",
+    kinds.Conditions: "UntilOptions | Mapping[str, object]",
+}  # all others are strings
+
+
 def typed() -> Iterator[str]:
     for row in at(PYTHON):
+        annotation = ANNOTATIONS.get(type(row.kind), "str")
+        if isinstance(row.kind, kinds.Callback):
+            annotation = f"Callable[[{row.kind.argument}], object]"
         if row.name != "model":
-            yield f"    {row.name}: {row.kind.annotation} | None"
+            yield f"    {row.name}: {annotation} | None"
 
 
 BLOCKS: dict[str, Callable[[], Iterator[str]]] = {
