@@ -93,7 +93,7 @@ def test_key_cmd_runs_once_for_all_records(invoke, tmp_path):
         config = tmp_path / "config.toml"
         config.write_text(
             f'model = "work/m"\n[providers.work]\nbase_url = "{provider.url}"\n'
-            f'key_cmd = "echo x >> {printed}; echo key"\ndefaults = {{ max_tokens = 7 }}\n'
+            f"key_cmd = \"echo x >> '{printed}'; echo key\"\ndefaults = {{ max_tokens = 7 }}\n"
         )
         stdin = "\n".join(map(json.dumps, rows)).encode()
         done = invoke("map", "-q", "--jsonl", input=stdin, env=environment(LLMSTREAM_CONFIG=str(config)))

