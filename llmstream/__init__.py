@@ -1,22 +1,28 @@
-"""Unix filters around one streaming core, for language models."""
+"""Unix filters that stream language models' answers, and the same for Python programs."""
 
 __version__ = "0.1.0"
 
-# What Python programs use. Each name is loaded when it is first asked for: the command line goes through here as well.
+# The public names of the library. Each is loaded at its first use, as the command line imports this module as well.
 
-TYPE_CHECKING = False  # type checkers take it for true; typing's own would have to be imported
+TYPE_CHECKING = False  # true for type checkers; the one of `typing` would cost an import
 if TYPE_CHECKING:
     from . import errors
     from .api.astream import AsyncStream, astream
     from .api.filters import Block, Field, code, code_blocks, fields, follow, json_objects, until
+    from .api.options import Options
     from .api.stream import Stream, stream
     from .core.events import Event, Finish, Reasoning, Start, Text, ToolCall, Usage
-    from .errors import Error, Incomplete, Refused, Unavailable, UsageError
+    from .core.stop.conditions import UntilOptions
+    from .core.timing import Timing
+    from .errors import Error, Incomplete, NotFound, Refused, Unavailable, UsageError
 
-_HOMES = {  # the module that has it; "" for a module
+_HOMES = {  # the module of each name; "" for a module itself
     "errors": "",
     **dict.fromkeys(("Event", "Finish", "Reasoning", "Start", "Text", "ToolCall", "Usage"), "core.events"),
-    **dict.fromkeys(("Error", "Incomplete", "Refused", "Unavailable", "UsageError"), "errors"),
+    **dict.fromkeys(("Error", "Incomplete", "NotFound", "Refused", "Unavailable", "UsageError"), "errors"),
+    "Options": "api.options",
+    "Timing": "core.timing",
+    "UntilOptions": "core.stop.conditions",
     **dict.fromkeys(
         ("Block", "Field", "code", "code_blocks", "fields", "follow", "json_objects", "until"), "api.filters"
     ),
@@ -24,9 +30,9 @@ _HOMES = {  # the module that has it; "" for a module
     **dict.fromkeys(("AsyncStream", "astream"), "api.astream"),
 }
 __all__ = [
-    "AsyncStream", "Block", "Error", "Event", "Field", "Finish", "Incomplete", "Reasoning", "Refused", "Start",
-    "Stream", "Text", "ToolCall", "Unavailable", "Usage", "UsageError", "astream", "code", "code_blocks", "errors",
-    "fields", "follow", "json_objects", "stream", "until",
+    "AsyncStream", "Block", "Error", "Event", "Field", "Finish", "Incomplete", "NotFound", "Options", "Reasoning",
+    "Refused", "Start", "Stream", "Text", "Timing", "ToolCall", "Unavailable", "UntilOptions", "Usage", "UsageError",
+    "astream", "code", "code_blocks", "errors", "fields", "follow", "json_objects", "stream", "until",
 ]  # fmt: skip
 
 

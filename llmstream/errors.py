@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 
 UNLIMITED = 1000  # retries: more than any policy allows
 OPTION_START, OPTION_END = "\x0e", "\x0f"  # control characters, which no message contains otherwise
-SHORT_OPTIONS = {"model": "-m", "options": "-o"}  # by which users know these best
+SHORT_OPTIONS = {"model": "-m", "options": "-o", "no_stdin": "-n", "var": "-v"}  # by which users know these best
 
 
 def option(name: str, value: object = "") -> str:

@@ -6,7 +6,7 @@ import os
 import stat
 
 from .. import stdio
-from ..errors import UsageError
+from ..errors import UsageError, option
 
 PROMPT = "the prompt"
 SILENCE_S = 2.0  # until a note explains a silent stdin
@@ -47,7 +47,11 @@ def read_bytes(command: str, what: str, limit: int | None = None) -> bytes:
     size = 0
     while (limit is None or size <= limit) and (chunk := source.read(timeout)) != b"":
         if chunk is None:
-            stdio.note(command, f"waiting for {what} on stdin" + (": -n leaves stdin alone" if what == PROMPT else ""))
+            stdio.note(
+                command,
+                f"waiting for {what} on stdin"
+                + (f": {option('no_stdin')} leaves stdin alone" if what == PROMPT else ""),
+            )
         else:
             chunks.append(chunk)
             size += len(chunk)

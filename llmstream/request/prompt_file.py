@@ -13,7 +13,7 @@ from typing import Any
 from .. import stdio
 from ..config.textfile import read_text
 from ..config.toml import Document, kind
-from ..errors import UsageError, nearest
+from ..errors import UsageError, nearest, option
 from . import prompt as prompts
 
 FENCE = "+++"
@@ -56,7 +56,7 @@ class PromptFile:
         without a placeholder, and for an empty prompt that is required.
         """
         for name in {STDIN, OPERANDS} & variables.keys():
-            raise UsageError(f"-v cannot set {name}: the command line fills {{{{{name}}}}}")
+            raise UsageError(f"{option('var')} cannot set {name}: the command line fills {{{{{name}}}}}")
         placeholders = {match[2] for match in PLACEHOLDER.finditer(self._body) if not match[1]}
         for name in variables:
             if name not in placeholders:
@@ -101,6 +101,9 @@ class PromptFile:
             return match[0][1:]
         if name not in values:
             line = self._first + self._body.count("\n", 0, match.start())
-            how = "leave out -n, or the option that reads stdin" if name == STDIN else f"pass -v {name}=..."
+            if name == STDIN:
+                how = f"leave out {option('no_stdin')}, or the option that reads stdin"
+            else:
+                how = f"pass {option('var', f'{name}=...')}"
             raise UsageError(f"{self.path}:{line}: no value for {{{{{name}}}}}: {how}")
         return str(values[name])
