@@ -80,7 +80,8 @@ class Integer(Kind):
 
     def __init__(self, least: int = -(2**63), most: int = 2**64) -> None:
         self._least, self._most = least, most
-        self.wanted = "a whole number" if least < 0 else f"a whole number of at least {least}"
+        bounds = f" from {least} to {most}" if most < 2**31 - 1 else f" of at least {least}" if least >= 0 else ""
+        self.wanted = f"a whole number{bounds}"
         self.json_schema = {"type": "integer", "minimum": least, "maximum": most}
 
     def parse(self, value: Any, files: bool = False) -> int:
