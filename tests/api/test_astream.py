@@ -24,7 +24,7 @@ from ..bench import crowd
 from ..support.clouds import entra
 from ..support.limits import WAIT_S
 from ..support.loopback import DONE, HOLD, RESET, Provider, chat_end, chat_text, head, read_request, responses
-from ..support.streams import LOOPS, at, be_nobody, run
+from ..support.streams import LOOPS, at, remove_configuration, run
 
 both = pytest.mark.parametrize("driver", LOOPS)
 
@@ -35,7 +35,7 @@ def on(url: str, model: str = "5", **options: Any) -> Any:
 
 @pytest.fixture(autouse=True)
 def nobody(monkeypatch):
-    be_nobody(monkeypatch)
+    remove_configuration(monkeypatch)
 
 
 @pytest.fixture(scope="module")

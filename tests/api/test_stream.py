@@ -24,12 +24,12 @@ from ..conftest import environment
 from ..support import needs
 from ..support.limits import RUN_S, WAIT_S
 from ..support.loopback import DIALECTS, HOLD, Provider, chat, chat_end, chat_text, frame, head, reply
-from ..support.streams import DRIVERS, LOOPS, at, be_nobody, run
+from ..support.streams import DRIVERS, LOOPS, at, remove_configuration, run
 
 
 @pytest.fixture(autouse=True)
 def nobody(monkeypatch):
-    be_nobody(monkeypatch)
+    remove_configuration(monkeypatch)
 
 
 class Read:

@@ -213,7 +213,7 @@ def test_precedence_of_the_model(invoke, configured, tmp_path, speaks):
     args = ["-m", "openai/by-option"] if option else []
     done = invoke("gen", "--dry-run", "-f", str(prompt), *args, env=env)
     names = ("by-option", "by-file", "by-variable", "by-config")
-    expected = next((name for name, said in zip(names, speaks, strict=True) if said), "gpt-5.5")
+    expected = next((name for name, is_set in zip(names, speaks, strict=True) if is_set), "gpt-5.5")
     assert json.loads(done.stdout.partition(b"\n\n")[2])["model"] == expected
 
 
@@ -226,7 +226,7 @@ def test_precedence_of_a_request_option(invoke, configured, tmp_path, speaks):
     env = configured(text + ("defaults = { temperature = 0.4 }\n" if by_provider else ""))
     args = ["-t", "0.1"] if option else []
     done = invoke("gen", "--dry-run", "-m", "ollama/m", "-f", str(prompt), *args, env=env)
-    expected = next((value for value, said in zip((0.1, 0.2, 0.3, 0.4), speaks, strict=True) if said), None)
+    expected = next((value for value, is_set in zip((0.1, 0.2, 0.3, 0.4), speaks, strict=True) if is_set), None)
     assert json.loads(done.stdout.partition(b"\n\n")[2]).get("temperature") == expected
 
 

@@ -1,4 +1,4 @@
-"""Random faults: whatever a network does to a stream, what comes out is a prefix of what was said, and the status is 0
+"""Random faults: whatever a network does to a stream, the output is a prefix of the text, and the status is 0
 exactly when the end mark was sent.
 
     python -m tests.fuzz.test_random_faults [EXAMPLES]

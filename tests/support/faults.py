@@ -164,7 +164,7 @@ def response_rows() -> Iterator[Fault]:
     def row(name: str, *scripts: list[Step], **expected: object) -> Fault:
         return Fault(name, "chat", list(scripts), **({"stdout": "", "status": 3, "args": tuple(AGAIN)} | expected))
 
-    def said(status: str, message: str, **more: object) -> list[Step]:
+    def error_reply(status: str, message: str, **more: object) -> list[Step]:
         return reply(status, frame({"error": {"message": message, **more}})[6:].strip())
 
     for status in (
@@ -177,7 +177,7 @@ def response_rows() -> Iterator[Fault]:
         "413 Content Too Large",
         "422 Unprocessable Content",
     ):
-        yield row(status, said(status, "no such luck"), stderr=("the provider says: no such luck",))
+        yield row(status, error_reply(status, "no such luck"), stderr=("the provider says: no such luck",))
     for status in (
         "408 Request Timeout",
         "409 Conflict",
@@ -190,7 +190,13 @@ def response_rows() -> Iterator[Fault]:
         "529 Overloaded",
     ):
         yield row(
-            f"{status}, then good", said(status, "later"), good, stdout=WHOLE, status=0, requests=2, stderr=("later",)
+            f"{status}, then good",
+            error_reply(status, "later"),
+            good,
+            stdout=WHOLE,
+            status=0,
+            requests=2,
+            stderr=("later",),
         )
     yield row(
         "503 with HTML, always",
@@ -201,7 +207,9 @@ def response_rows() -> Iterator[Fault]:
         args=(*AGAIN, "--retries", "1"),
     )
     yield row(
-        "429 insufficient_quota", said("429 Too Many Requests", "pay", code="insufficient_quota"), stderr=("pay",)
+        "429 insufficient_quota",
+        error_reply("429 Too Many Requests", "pay", code="insufficient_quota"),
+        stderr=("pay",),
     )
     for name, script in quoting(f"wrong key {KEY}"):
         yield row(f"the key is quoted: {name}", script, status=None, stderr=("[key]",), args=("--retries", "0"))
@@ -218,7 +226,7 @@ def response_rows() -> Iterator[Fault]:
     yield row("500, x-should-retry: false", refused, status=4, stderr=("HTTP 500",))
     allowed = reply("400 Oops", b"{}", "application/json", "x-should-retry: true")
     yield row("400, x-should-retry: true", allowed, good, stdout=WHOLE, status=0, requests=2, stderr=("trying again",))
-    unknown = said("400 Bad Request", "Unknown field: stream_options")
+    unknown = error_reply("400 Bad Request", "Unknown field: stream_options")
     yield row("400 for stream_options, then good", unknown, good, stdout=WHOLE, status=0, requests=2)
     for status in ("301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"):
         moved = reply(status, b"", "text/html", "Location: http://elsewhere.invalid/")

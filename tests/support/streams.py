@@ -20,7 +20,7 @@ with contextlib.suppress(ImportError):
 DRIVERS = ("thread", *LOOPS)
 
 
-def be_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def remove_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     """Removes all keys and the configuration from the environment."""
     for name in os.environ:
         if name.endswith(("_API_KEY", "_BASE_URL")) or name.startswith("LLMSTREAM_"):
