@@ -10,10 +10,10 @@ class CodeBlock(Condition):
     """The `count`-th block, from the line of its opening fence to that of its closing one."""
 
     def __init__(self, count: int) -> None:
+        super().__init__()
         self._left = count
         self._fences = Fences()
         self._start: int | None = None  # the offset of the open block
-        self._decided_at = 0
 
     def feed(self, text: str) -> Span | None:
         return self._take(self._fences.feed(text))
@@ -28,9 +28,6 @@ class CodeBlock(Condition):
     @property
     def certain(self) -> int:
         return self._fences.undecided if self._start is not None and self._fences.contained else self._fences.end
-
-    def decided_at(self) -> int:
-        return self._decided_at
 
     def _take(self, events: list[FenceEvent]) -> Span | None:
         for event in events:

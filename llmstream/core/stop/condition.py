@@ -13,12 +13,17 @@ INCLUSIVE, EXCLUSIVE, ONLY, QUIET = "inclusive", "exclusive", "only", "quiet"
 
 
 class Condition:
-    """Base class of the conditions: one that is never met."""
+    """Base class of the conditions: no text meets it, and a match may begin only where the text so far ends."""
 
     note = ""  # for the user: a limit that changed what was matched
 
+    def __init__(self) -> None:
+        self._end = 0  # the offset of the end of the text
+        self._decided_at = 0
+
     def feed(self, text: str) -> Span | None:
         """Returns the match if text completes it; not called again after that."""
+        self._end += len(text)
         return None
 
     def close(self) -> Span | None:
@@ -28,13 +33,13 @@ class Condition:
     @property
     def start(self) -> int:
         """The offset before which the match cannot begin."""
-        raise NotImplementedError
+        return self._end
 
     @property
     def certain(self) -> int:
         """The offset before which the match cannot end."""
-        raise NotImplementedError
+        return self._end
 
     def decided_at(self) -> int:
         """Returns the offset at which the match became certain, independent of chunking; only after `feed` met it."""
-        raise NotImplementedError
+        return self._decided_at

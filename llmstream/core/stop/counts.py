@@ -8,60 +8,41 @@ from ...errors import UsageError
 from .condition import Condition, Span
 
 
-class _Simple(Condition):
-    """Base of conditions whose match ends where it becomes certain: all text so far belongs to the output."""
-
-    def __init__(self) -> None:
-        self._end = 0  # the offset of the end of the text
-        self._met = 0
-
-    @property
-    def start(self) -> int:
-        return self._end
-
-    @property
-    def certain(self) -> int:
-        return self._end
-
-    def decided_at(self) -> int:
-        return self._met
-
-
-class Fixed(_Simple):
+class Fixed(Condition):
     """The `count`-th occurrence of a text; occurrences do not overlap."""
 
-    def __init__(self, wanted: str, count: int) -> None:
+    def __init__(self, needle: str, count: int) -> None:
         super().__init__()
-        if not wanted:
+        if not needle:
             raise UsageError("the empty text matches everywhere: give a text to wait for")
-        self._wanted, self._left = wanted, count
-        self._tail = ""  # where an occurrence may have begun: shorter than `wanted`
+        self._needle, self._left = needle, count
+        self._tail = ""  # where an occurrence may have begun: shorter than `needle`
 
     def feed(self, text: str) -> Span | None:
-        wanted, size = self._wanted, len(self._wanted)
+        needle, size = self._needle, len(self._needle)
         base = self._end - len(self._tail)
         text = self._tail + text
         self._end = base + len(text)
         start = 0
-        while (at := text.find(wanted, start)) >= 0:
+        while (at := text.find(needle, start)) >= 0:
             start = at + size
             self._left -= 1
             if not self._left:
-                self._met = base + start
+                self._decided_at = base + start
                 return base + at, base + start
         self._tail = text[max(start, len(text) - size + 1) :]
         return None
 
     @property
     def start(self) -> int:
-        tail, wanted, first = self._tail, self._wanted, self._wanted[0]
+        tail, needle, first = self._tail, self._needle, self._needle[0]
         at = tail.find(first)
-        while at >= 0 and not wanted.startswith(tail[at:]):
+        while at >= 0 and not needle.startswith(tail[at:]):
             at = tail.find(first, at + 1)
         return self._end if at < 0 else self._end - len(tail) + at
 
 
-class Lines(_Simple):
+class Lines(Condition):
     """The N-th line. As for grep, a last line without its newline counts."""
 
     def __init__(self, lines: int) -> None:
@@ -78,9 +59,9 @@ class Lines(_Simple):
             self._end += len(text)
             return None
         pieces = text.split("\n", self._left)
-        self._met = self._end + len(text) - len(pieces[-1])
-        start = self._line if self._left == 1 else self._met - 1 - len(pieces[-2])
-        return start, self._met
+        self._decided_at = self._end + len(text) - len(pieces[-1])
+        start = self._line if self._left == 1 else self._decided_at - 1 - len(pieces[-2])
+        return start, self._decided_at
 
     def close(self) -> Span | None:
         return (self._line, self._end) if self._left == 1 and self._line < self._end else None
@@ -90,7 +71,7 @@ class Lines(_Simple):
         return self._line if self._left == 1 else self._end
 
 
-class Words(_Simple):
+class Words(Condition):
     """The N-th word, by the rules of `str.split`; it ends before the white space after it, or with the text."""
 
     LAST = re.compile(r"\S(?=\s)")  # \s is what str.isspace says
@@ -106,7 +87,7 @@ class Words(_Simple):
         if self._word >= 0 and text[0].isspace():
             self._left -= 1
             if not self._left:
-                self._met = self._end + 1
+                self._decided_at = self._end + 1
                 return self._word, self._end
         ended = len(self.LAST.findall(text))
         if ended >= self._left:
@@ -127,7 +108,7 @@ class Words(_Simple):
         for _ in range(self._left):
             end = next(ends).end()
         length = len(text[:end].rsplit(None, 1)[-1])
-        self._met = self._end + end + 1
+        self._decided_at = self._end + end + 1
         start = self._word if length == end and self._word >= 0 else self._end + end - length
         return start, self._end + end
 
@@ -139,7 +120,7 @@ class Words(_Simple):
         return self._word if self._left == 1 and self._word >= 0 else self._end
 
 
-class Characters(_Simple):
+class Characters(Condition):
     """The N-th character."""
 
     def __init__(self, characters: int) -> None:
@@ -150,23 +131,19 @@ class Characters(_Simple):
         self._end += len(text)
         if self._end < self._last:
             return None
-        self._met = self._last
+        self._decided_at = self._last
         return self._last - 1, self._last
 
 
-class Bytes(_Simple):
+class Bytes(Condition):
     """The N-th byte. `Until` counts the bytes; `left` is how many it may still pass."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
         self.left = size
 
-    def feed(self, text: str) -> Span | None:
-        self._end += len(text)
-        return None
 
-
-class Timed(_Simple):
+class Timed(Condition):
     """`seconds` (of the caller's clock) have passed."""
 
     def __init__(self, seconds: float) -> None:
@@ -180,10 +157,6 @@ class Timed(_Simple):
 
     def arrived(self, now: float) -> None:
         """Notes that input came at `now`."""
-
-    def feed(self, text: str) -> Span | None:
-        self._end += len(text)
-        return None
 
 
 class Idle(Timed):

@@ -22,11 +22,6 @@ class _Spans(Documents):
         self.too_long = self.too_long or not self.scanner.error
 
     @property
-    def reached(self) -> int:
-        """The end of the text so far."""
-        return self._base
-
-    @property
     def start(self) -> int:
         """Where the document that is open, or may be, begins; else the end of the text."""
         return self._start if self._mode in (self._inside, self._opening) else self._base
@@ -39,30 +34,24 @@ class JsonValue(Condition):
     """
 
     def __init__(self, count: int, limit: int = MAX_SIZE) -> None:
+        super().__init__()
         self._left, self._limit = count, limit
-        self._spans = _Spans(limit)
-        self._decided_at = 0
+        self._documents = _Spans(limit)
 
     def feed(self, text: str) -> Span | None:
-        spans = self._spans
-        spans.scan(text)
-        if spans.too_long and not self.note:
+        self._documents.scan(text)
+        self._end += len(text)
+        if self._documents.too_long:
             self.note = f"a JSON value longer than {self._limit} characters was not waited for"
-        if len(spans.spans) < self._left:
-            self._left -= len(spans.spans)
-            spans.spans.clear()
+        spans = self._documents.spans
+        if len(spans) < self._left:
+            self._left -= len(spans)
+            spans.clear()
             return None
-        span = spans.spans[self._left - 1]
+        span = spans[self._left - 1]
         self._decided_at = span[1]
         return span
 
     @property
     def start(self) -> int:
-        return self._spans.start
-
-    @property
-    def certain(self) -> int:
-        return self._spans.reached
-
-    def decided_at(self) -> int:
-        return self._decided_at
+        return self._documents.start
