@@ -180,7 +180,7 @@ def test_a_full_disk_is_status_5():
     )
 
 
-SEARCH = {"stop.edge", "stop.search", "stop.regex_errors"}
+SEARCH = {"stop.edge", "stop.search", "stop.regex"}
 
 
 @pytest.mark.parametrize(("args", "allowed"), [(["-F", "x"], set()), (["-e", "x"], SEARCH)])

@@ -26,12 +26,10 @@ class Held:
             self.start = self.end
             return text
         pieces = []
-        while (first := len(self._pieces[0])) <= offset - self.start:
-            pieces.append(self._pieces.popleft())
-            self.start += first
-        if offset > self.start:
-            piece, cut = self._pieces[0], offset - self.start
+        while offset > self.start:
+            piece, cut = self._pieces.popleft(), offset - self.start
             pieces.append(piece[:cut])
-            self._pieces[0] = piece[cut:]
-            self.start = offset
+            if cut < len(piece):
+                self._pieces.appendleft(piece[cut:])
+            self.start += min(cut, len(piece))
         return "".join(pieces)

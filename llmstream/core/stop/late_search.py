@@ -10,32 +10,25 @@ from __future__ import annotations
 import re
 
 from ...errors import option
-from .condition import Condition, Span
-from .regex_errors import compiling, empty_match, refuse_lost_captures, too_long
+from .condition import Span
+from .regex import Regex, compiling, empty_match, refuse_lost_captures
 
 CONTEXT = 1000  # characters kept before the first undecided start: for lookbehind, \b and ^
 
 
-class LateSearch(Condition):
-    """Finds the `count`-th match of a regular expression, as `Search` does, but up to three windows later.
+class LateSearch(Regex):
+    """Finds the match that `Search` finds, up to three windows later.
 
     Raises UsageError for an invalid pattern, and, at the latest when it finds the match, for an empty one.
     """
 
     def __init__(self, pattern: str, flags: int = 0, count: int = 1, window: int = 64 * 1024) -> None:
-        self.pattern = pattern
+        super().__init__(pattern, count, window, CONTEXT)
         with compiling(pattern):
             self._search = re.compile(pattern, flags).search
         if self._search(""):
             raise empty_match(pattern)
-        self._window = window
-        self._left = count
-        self._text = ""
-        self._base = 0  # the offset of _text
         self._pieces: list[str] = []  # the text behind _text, up to the next multiple of the window
-        self._end = 0
-        self._open = 0  # the first undecided start, in _text
-        self._decided_at = 0
         self.note = self._late = (
             "this Python's re module is unknown here, so a match of a regular expression counts only when the input "
             f"ends or {3 * window} characters later: {option('window', 'N')} makes that shorter"
@@ -49,56 +42,38 @@ class LateSearch(Condition):
             at += len(piece)
             self._pieces.append(piece)
             self._end += len(piece)
-            if len(piece) == room and (span := self._look()):
-                self._decided_at = self._end
+            if len(piece) == room and (span := self._decide(2 * self._window)):
                 return span
         return None
 
     def close(self) -> Span | None:
-        self._join()
-        return self._decide(len(self._text))
-
-    @property
-    def start(self) -> int:
-        return self._base + self._open
+        return self._decide(0)
 
     @property
     def certain(self) -> int:
         return min(self._end, self._base + self._open + 1)
 
     def decided_at(self) -> int:
-        return self._decided_at
-
-    def _look(self) -> Span | None:
-        self._join()
-        decided = len(self._text) - 2 * self._window  # starts up to here have two windows behind them
-        if span := self._decide(decided):
-            return span
-        self._open = max(self._open, decided + 1)
-        cut = self._open - CONTEXT
-        if cut > 0:
-            self._text = self._text[cut:]
-            self._base += cut
-            self._open -= cut
-        return None
-
-    def _join(self) -> None:
-        self._text += "".join(self._pieces)
-        self._pieces.clear()
+        return self._end
 
     @refuse_lost_captures
-    def _decide(self, last: int) -> Span | None:
-        """Returns the match that meets the condition, if it starts at `last` or before."""
+    def _decide(self, behind: int) -> Span | None:
+        """Decides the starts that have `behind` characters after them; returns the match that meets the condition."""
+        self._text += "".join(self._pieces)
+        self._pieces.clear()
+        last = len(self._text) - behind
         while (match := self._search(self._text, self._open)) and match.start() <= last:
             start, end = match.span()
             if start == end:
                 raise empty_match(self.pattern)
             if end - start > self._window:
-                self.note = f"{self._late}; {too_long(self._window)}"
+                self.note = f"{self._late}; {self._too_long()}"
                 self._open = start + 1
                 continue
             self._open = end
             self._left -= 1
             if not self._left:
                 return self._base + start, self._base + end
+        self._open = max(self._open, last + 1)
+        self._trim()
         return None

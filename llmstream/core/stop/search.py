@@ -12,16 +12,16 @@ from __future__ import annotations
 
 import re
 
-from .condition import Condition, Span
+from .condition import Span
 from .edge import edge
-from .regex_errors import compiling, empty_match, refuse_lost_captures, too_long
+from .regex import Regex, compiling, empty_match, refuse_lost_captures
 
 
-class Search(Condition):
-    """Finds the `count`-th match of a regular expression, each sought from the end of the one before.
+class Search(Regex):
+    """Finds a match as soon as it is final.
 
-    Raises UsageError for an invalid pattern, and for one that matches the empty text; ImportError and
-    NotImplementedError where `edge` cannot read the patterns of this Python.
+    Raises UsageError for an invalid pattern, and for one that matches the empty text; NotImplementedError where `edge`
+    cannot read the pattern. To import this module raises ImportError where `edge` does not know this Python's parser.
     """
 
     def __init__(self, pattern: str, flags: int = 0, count: int = 1, window: int = 64 * 1024) -> None:
@@ -29,15 +29,9 @@ class Search(Condition):
             facts = edge(pattern, flags, window)
         if facts.shortest == 0:
             raise empty_match(pattern)
+        super().__init__(pattern, count, window, facts.behind + 1)
         self._search, self._edge = facts.plain.search, facts.pattern.search
-        self._flag = facts.flag
-        self.pattern, self._facts = pattern, facts
-        self._window = window
-        self._context = facts.behind + 1  # kept before the first open start: for lookbehind, \b and ^
-        self._left = count
-        self._text = ""
-        self._base = 0  # the offset of _text
-        self._open = 0  # the first open start, in _text; up to `_window` characters follow it
+        self._flag, self._facts = facts.flag, facts
         self._given_up = 0  # the offset at which a start was last given up: later matches waited until then
         self._matches: list[tuple[int, re.Match[str]]] = []  # in _text as it is: (search began at, match)
 
@@ -48,6 +42,7 @@ class Search(Condition):
             room = self._window + self._open - len(self._text)
             piece = text[at : at + room]
             at += len(piece)
+            self._matches.clear()
             self._trim()
             self._text = self._text + piece if self._text else piece
             while (span := self._look()) is not None:
@@ -64,16 +59,10 @@ class Search(Condition):
         return None
 
     @property
-    def start(self) -> int:
-        return self._base + self._open
-
-    @property
     @refuse_lost_captures
     def certain(self) -> int:
         end = len(self._text)
-        if self._left > 1 or self._open >= end:
-            return self._base + end
-        if self._is_out_of_sight(end):
+        if self._left > 1 or self._open >= end or self._is_out_of_sight(end):
             return self._base + end
         return self._base + min(end, self._open + self._facts.shortest)
 
@@ -100,7 +89,7 @@ class Search(Condition):
                 return None
             start = self._open = self._open + 1
             self._given_up = self._base + end
-            self.note = too_long(self._window)
+            self.note = self._too_long()
         self._open = end
         return None
 
@@ -109,15 +98,6 @@ class Search(Condition):
         self._open = match.end()
         self._left -= 1
         return self._base + match.start(), self._base + match.end()
-
-    def _trim(self) -> None:
-        if self._matches:
-            self._matches.clear()
-        cut = self._open - self._context
-        if cut > 0:
-            self._text = self._text[cut:]
-            self._base += cut
-            self._open -= cut
 
     def _is_out_of_sight(self, end: int) -> bool:
         """Whether every match to come must end beyond the text, because the text holds none.
@@ -130,6 +110,7 @@ class Search(Condition):
         return self._facts.plain.match(self._text, self._open) is None
 
     def _needed(self, began: int, match: re.Match[str]) -> int:
+        """Returns how much of `_text` it takes to know a match, of a search that began at `began`."""
         low, high = match.end(), len(self._text)
         while low < high:
             middle = (low + high) // 2

@@ -77,9 +77,8 @@ class Until:
             return out
         spans = [span for condition in self._conditions if (span := condition.close())]
         if spans:
-            return out + self._meet(min(spans, key=_end_of))
-        rest = self._held.take(self._held.end)
-        return out + original(rest) if self._mode in (INCLUSIVE, EXCLUSIVE) else b""
+            return out + self._meet(min(spans, key=lambda span: span[1]))
+        return out + self._choose(original(self._held.take(self._held.end)), b"")
 
     def _advance(self, text: str) -> bytes:
         span = self._find(text)
@@ -90,7 +89,9 @@ class Until:
         matches = [(condition, span) for condition in self._conditions if (span := condition.feed(text))]
         if not matches:
             return None
-        return matches[0][1] if len(matches) == 1 else min(matches, key=_first)[1]
+        if len(matches) > 1:
+            matches.sort(key=lambda match: (match[0].decided_at(), match[1][1]))
+        return matches[0][1]
 
     def _release(self) -> bytes:
         held = self._held
@@ -108,29 +109,16 @@ class Until:
     def _meet(self, span: Span) -> bytes:
         self.met = True
         start, end = span
-        held = self._held
-        if self._mode == INCLUSIVE:
-            return original(held.take(end))
-        if self._mode == QUIET:
-            return b""
-        before = held.take(start)
-        return original(before if self._mode == EXCLUSIVE else held.take(end))
+        return self._choose(original(self._held.take(start)), original(self._held.take(end)))
 
     def _end(self, last: bytes) -> bytes:
         """Returns the rest of the output: a time has come, or `last`, the N-th byte."""
         self.met = True
-        if self._mode == QUIET:
-            return b""
-        if self._mode == ONLY:
-            return last
         rest = original(self._held.take(self._held.end) + self._decoder.close())
-        return rest[: len(rest) - len(last)] if self._mode == EXCLUSIVE else rest
+        return self._choose(rest[: len(rest) - len(last)], last)
 
-
-def _first(matches: tuple[Condition, Span]) -> tuple[int, int]:
-    condition, span = matches
-    return condition.decided_at(), span[1]
-
-
-def _end_of(span: Span) -> int:
-    return span[1]
+    def _choose(self, before: bytes, match: bytes) -> bytes:
+        """Returns what the mode puts out of the match and of the text before it."""
+        if self._mode == INCLUSIVE:
+            return before + match
+        return before if self._mode == EXCLUSIVE else match if self._mode == ONLY else b""

@@ -1,4 +1,4 @@
-"""What `re` raises for a pattern, as sentences for the user."""
+"""What both searches for a regular expression share: the state, and what `re` raises, as sentences for the user."""
 
 from __future__ import annotations
 
@@ -10,8 +10,39 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from ...errors import UsageError, option
+from .condition import Condition
 
 M = TypeVar("M", bound=Callable[..., Any])
+
+
+class Regex(Condition):
+    """Base of the searches for the `count`-th match of a pattern, each sought from the end of the one before.
+
+    A match of more than `window` characters does not count. The buffer begins `context` characters before the first
+    start that is not decided: for lookbehind, `\\b` and `^`.
+    """
+
+    def __init__(self, pattern: str, count: int, window: int, context: int) -> None:
+        super().__init__()
+        self.pattern = pattern
+        self._left, self._window, self._context = count, window, context
+        self._text = ""
+        self._base = 0  # the offset of _text
+        self._open = 0  # the first undecided start, in _text
+
+    @property
+    def start(self) -> int:
+        return self._base + self._open
+
+    def _trim(self) -> None:
+        cut = self._open - self._context
+        if cut > 0:
+            self._text = self._text[cut:]
+            self._base += cut
+            self._open -= cut
+
+    def _too_long(self) -> str:
+        return f"a match longer than {self._window} characters was not waited for: {option('window', 'N')} allows more"
 
 
 @contextmanager
@@ -26,11 +57,6 @@ def compiling(pattern: str) -> Iterator[None]:
             raise UsageError(f"{pattern!r} is not a valid regular expression: {error.msg}{where}") from None
         except (RecursionError, OverflowError, MemoryError):
             raise UsageError(f"the regular expression is too large: {pattern[:40]!r}...") from None
-
-
-def too_long(window: int) -> str:
-    """Returns the note on a match that was given up."""
-    return f"a match longer than {window} characters was not waited for: {option('window', 'N')} allows more"
 
 
 def empty_match(pattern: str) -> UsageError:
