@@ -24,6 +24,7 @@ missing or of a version that was not tested, and `edge` raises NotImplementedErr
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from re import _compiler, _parser  # type: ignore[attr-defined]
 from typing import Any, NamedTuple
 
@@ -43,10 +44,11 @@ Node = tuple[Any, Any]
 REMEMBERED = 8
 ATOMS = frozenset((LITERAL, NOT_LITERAL, ANY, IN))
 REPEATS = frozenset((MAX_REPEAT, MIN_REPEAT, POSSESSIVE_REPEAT))
+LOOKS = frozenset((ASSERT, ASSERT_NOT))
 BEGINNINGS = frozenset((AT_BEGINNING, AT_BEGINNING_STRING))
 PLACES = BEGINNINGS | {AT_END, AT_END_STRING, AT_BOUNDARY, AT_NON_BOUNDARY}
-GROUPS = frozenset((SUBPATTERN, ATOMIC_GROUP, BRANCH, ASSERT, ASSERT_NOT, GROUPREF, GROUPREF_EXISTS))
-NODES = ATOMS | REPEATS | GROUPS | {AT, FAILURE}
+NODES = ATOMS | REPEATS | LOOKS | {SUBPATTERN, ATOMIC_GROUP, BRANCH, GROUPREF, GROUPREF_EXISTS, AT, FAILURE}
+AHEAD, BEHIND = 1, -1  # the directions of LOOKS
 
 
 class Edge(NamedTuple):
@@ -74,79 +76,75 @@ def edge(pattern: str, flags: int, window: int) -> Edge:
 
 
 def _edge(tree: Tree, flags: int, window: int) -> Edge:
-    shortest, _ = tree.getwidth()
-    facts = _Facts(tree)
-    reach = facts.reach(tree)
+    shortest, longest = map(int, tree.getwidth())
+    nodes = list(_walk(tree))
+    for op, value in nodes:
+        if op not in NODES or (op is AT and value not in PLACES):
+            raise NotImplementedError(f"a syntax tree with an unknown part: {op} {value}")
+    # A lookahead begins within the match, and reaches on from there; `$` looks at a newline behind the match.
+    reach = longest + _looks(tree, AHEAD) + 1
     # `re.search` skips what `(?a:\W)` matches, since it filters first characters by Unicode's \W; not behind `(?=)`.
-    head = [(ASSERT, (1, _parser.SubPattern(tree.state, [])))] if facts.scoped else []
+    scoped = any(op is SUBPATTERN and (value[1] | value[2]) & (re.ASCII | re.UNICODE) for op, value in nodes)
+    head = [(ASSERT, (AHEAD, _parser.SubPattern(tree.state, [])))] if scoped else []
     plain: re.Pattern[str] = _compiler.compile(_parser.SubPattern(tree.state, [*head, *tree]), flags)
-    maker = _Maker(tree, facts.referred, window)
-    made = _compiler.compile(maker.make(flags | tree.state.flags), flags)
+    referred = {value for op, value in nodes if op is GROUPREF and tree.state.groupwidths[value][1] > 1}
+    builder = _Builder(tree, referred, window)
+    pattern = _compiler.compile(builder.build(flags | tree.state.flags), flags)
     near = reach if reach < window else None
-    return Edge(plain, made, maker.flag, shortest, near, facts.behind(tree), facts.forward)
+    return Edge(plain, pattern, builder.flag, shortest, near, _looks(tree, BEHIND), _looks_forward(nodes))
 
 
 def _parts(op: Any, value: Any) -> list[Tree]:
-    """The trees inside a node."""
+    """Returns the trees inside a node."""
     if op is BRANCH:
         return list(value[1])
-    if op is SUBPATTERN or op in REPEATS:
+    if op is SUBPATTERN or op in REPEATS or op in LOOKS:
         return [value[-1]]
     if op is ATOMIC_GROUP:
         return [value]
-    if op is ASSERT or op is ASSERT_NOT:
-        return [value[1]]
     if op is GROUPREF_EXISTS:
         return [part for part in value[1:] if part is not None]
     return []
 
 
-class _Facts:
-    def __init__(self, tree: Tree) -> None:
-        self.forward = False
-        self.referred: set[int] = set()  # groups of more than one character that are referred to
-        self.scoped = False  # whether a part is in ASCII, or in Unicode, only
-        self._survey(tree)
-
-    def _survey(self, tree: Tree) -> None:
-        for op, value in tree:
-            if op not in NODES or (op is AT and value not in PLACES):
-                raise NotImplementedError(f"a syntax tree with an unknown part: {op} {value}")
-            looks = op in (ASSERT, ASSERT_NOT) and value[0] > 0
-            if looks or (op is AT and value not in BEGINNINGS):
-                self.forward = True
-            if op is SUBPATTERN and (value[1] | value[2]) & (re.ASCII | re.UNICODE):
-                self.scoped = True
-            if op is GROUPREF and tree.state.groupwidths[value][1] > 1:
-                self.referred.add(value)
-            for part in _parts(op, value):
-                self._survey(part)
-
-    def reach(self, tree: Tree) -> int:
-        """A lookahead begins within the width, and reaches on from there; `$` sees a newline further."""
-        return int(tree.getwidth()[1]) + self._ahead(tree) + 1
-
-    def _ahead(self, tree: Tree) -> int:
-        farthest = 0
-        for op, value in tree:
-            inner = max((self._ahead(part) for part in _parts(op, value)), default=0)
-            if op in (ASSERT, ASSERT_NOT) and value[0] > 0:
-                inner += int(value[1].getwidth()[1])
-            farthest = max(farthest, inner)
-        return farthest
-
-    def behind(self, tree: Tree) -> int:
-        farthest = 0
-        for op, value in tree:
-            inner = max((self.behind(part) for part in _parts(op, value)), default=0)
-            if op in (ASSERT, ASSERT_NOT) and value[0] < 0:
-                inner += int(value[1].getwidth()[0])
-            farthest = max(farthest, inner)
-        return farthest
+def _with_parts(op: Any, value: Any, parts: list[Tree]) -> Any:
+    """Returns the value of a node with other trees in place of `_parts`."""
+    if op is BRANCH:
+        return None, parts
+    if op is SUBPATTERN or op in REPEATS or op in LOOKS:
+        return (*value[:-1], *parts)
+    if op is ATOMIC_GROUP:
+        return parts[0]
+    if op is GROUPREF_EXISTS:
+        return value[0], parts[0], parts[1] if len(parts) > 1 else None
+    return value
 
 
-class _Maker:
-    """Makes the tree of E. The methods return lists of nodes; `flags` are those in force where a node stands."""
+def _walk(tree: Tree) -> Iterator[Node]:
+    """Yields all nodes of a tree, those inside others too."""
+    for op, value in tree:
+        yield op, value
+        for part in _parts(op, value):
+            yield from _walk(part)
+
+
+def _looks_forward(nodes: Iterable[Node]) -> bool:
+    return any((op in LOOKS and value[0] == AHEAD) or (op is AT and value not in BEGINNINGS) for op, value in nodes)
+
+
+def _looks(tree: Tree, direction: int) -> int:
+    """Returns how far the lookaheads of a tree look ahead, or its lookbehinds behind, one within the other."""
+    farthest = 0
+    for op, value in tree:
+        distance = max((_looks(part, direction) for part in _parts(op, value)), default=0)
+        if op in LOOKS and value[0] == direction:
+            distance += int(value[1].getwidth()[1])
+        farthest = max(farthest, distance)
+    return farthest
+
+
+class _Builder:
+    """Builds the tree of E. The methods return lists of nodes; `flags` are those in force where a node stands."""
 
     def __init__(self, tree: Tree, referred: set[int], window: int) -> None:
         self._tree, self._state, self._window = tree, tree.state, window
@@ -154,40 +152,33 @@ class _Maker:
         # The first characters of a group that is referred to, each captured anew in a group of its own.
         self._heads = {group: [self._group() for _ in range(REMEMBERED)] for group in referred}
 
-    def make(self, flags: int) -> Tree:
-        """The tree of E|P. E is atomic, since P stops at its first match, and fails where the flag is not set.
+    def build(self, flags: int) -> Tree:
+        """Returns the tree of E|P. E is atomic, since P stops at its first match, and fails without the flag.
 
         What surely is consumed first stays in front of both, for the sake of the speed at which `re` skips text that
         cannot begin a match; E then does not match at the very end, where every pattern wants more.
         """
         first, rest = self._split()
-        made = self._sequence(rest, flags)
-        touched = [(ATOMIC_GROUP, self._seq(made)), self._if_flag([], [(FAILURE, ())])]
+        edge = self._touched(self._rewritten(rest, flags))
         # P gets groups of its own, above those of E: `re` clears these only, of what a failed branch has captured.
         by = int(self._state.groups) - 1
         self._state.groupwidths += self._state.groupwidths[1:]
-        return self._seq([*first, *self._either(touched, list(self._shifted(rest, by)))])
+        return self._seq([*first, *self._either(edge, list(self._shifted(rest, by)))])
 
     def _shifted(self, nodes: Tree, by: int) -> Tree:
-        """A copy whose groups have numbers higher by `by`."""
-        made: list[Node] = []
+        """Returns a copy whose groups have numbers higher by `by`."""
+        copy: list[Node] = []
         for op, value in nodes:
-            parts = [self._shifted(part, by) for part in _parts(op, value)]
-            new = value
-            if op is SUBPATTERN:
-                new = (value[0] and value[0] + by, *value[1:-1], parts[0])
-            elif op in REPEATS or op in (BRANCH, ASSERT, ASSERT_NOT):
-                new = (*value[:-1], parts if op is BRANCH else parts[0])
-            elif op is ATOMIC_GROUP:
-                new = parts[0]
-            elif op is GROUPREF:
-                new = value + by
-            elif op is GROUPREF_EXISTS:
-                new = (value[0] + by, parts[0], parts[1] if len(parts) > 1 else None)
-            made.append((op, new))
-        return self._seq(made)
+            new = _with_parts(op, value, [self._shifted(part, by) for part in _parts(op, value)])
+            if op is GROUPREF:
+                new += by
+            elif op is GROUPREF_EXISTS or (op is SUBPATTERN and new[0]):
+                new = (new[0] + by, *new[1:])
+            copy.append((op, new))
+        return self._seq(copy)
 
     def _split(self) -> tuple[list[Node], list[Node]]:
+        """Splits P after the character that every match begins with, where one node says which."""
         nodes = list(self._tree)
         if not nodes:
             return [], []
@@ -199,38 +190,33 @@ class _Maker:
             return list(body), [(op, (least - 1, most if most is MAXREPEAT else most - 1, body)), *nodes[1:]]
         return [], nodes
 
-    def _sequence(self, nodes: list[Node], flags: int) -> list[Node]:
-        return [made for op, value in nodes for made in self._node(op, value, flags)]
+    def _rewritten(self, nodes: Tree, flags: int) -> Tree:
+        return self._seq([new for op, value in nodes for new in self._node(op, value, flags)])
 
     def _node(self, op: Any, value: Any, flags: int) -> list[Node]:
+        """Returns the nodes of E for a node of P."""
         if op in ATOMS:
-            return self._unless(self._either(self._touch(), [(op, value)]))
-        if op in REPEATS:
-            return self._repeat(op, value, flags)
-        if op is BRANCH:
-            return [(BRANCH, (value[0], [self._seq(self._sequence(part, flags)) for part in value[1]]))]
-        if op is SUBPATTERN:
-            group, add, remove, body = value
-            made = self._seq(self._remember(group) + self._sequence(body, (flags | add) & ~remove))
-            return [(SUBPATTERN, (group, add, remove, made))]
-        if op is ATOMIC_GROUP:
-            return [(op, self._seq(self._sequence(value, flags)))]
-        if op is ASSERT or op is ASSERT_NOT:
+            return self._touch_or([(op, value)])
+        if op in REPEATS and self._is_atom(value[2]):
+            return self._run(op, value)
+        if op is ASSERT_NOT or (op is ASSERT and value[0] == BEHIND):
             return self._look(op, value, flags)
         if op is AT:
             return self._at(value, flags)
         if op is GROUPREF:
             return self._refer(value)
-        if op is GROUPREF_EXISTS:
-            yes, no = (None if part is None else self._seq(self._sequence(part, flags)) for part in value[1:])
-            return [(op, (value[0], yes, no))]
-        return self._unless([(op, value)])
+        parts = _parts(op, value)
+        if not parts:
+            return self._unless([(op, value)])
+        if op is SUBPATTERN:
+            group, add, remove, body = value
+            flags = (flags | add) & ~remove
+            return [(op, (group, add, remove, self._seq([*self._remember(group), *self._rewritten(body, flags)])))]
+        return [(op, _with_parts(op, value, [self._rewritten(part, flags) for part in parts]))]
 
-    def _repeat(self, op: Any, value: Any, flags: int) -> list[Node]:
-        least, most, body = value
-        if not self._is_atom(body):
-            return [(op, (least, most, self._seq(self._sequence(body, flags))))]
-        # A run of single characters stays one, which `re` does fast: does it reach the end, wanting more?
+    def _run(self, op: Any, value: Any) -> list[Node]:
+        """A run of single characters stays one, which `re` does fast: does it reach the end, wanting more?"""
+        _, most, body = value
         plain = [(op, value)]
         if most == 0:
             return self._unless(plain)
@@ -238,24 +224,17 @@ class _Maker:
         return self._unless(self._either(plain, run) if op is MIN_REPEAT else self._either(run, plain))
 
     def _look(self, op: Any, value: Any, flags: int) -> list[Node]:
+        """A lookbehind, or a negative lookahead."""
         direction, body = value
-        plain = [(op, value)]
-        if direction < 0:
-            return self._unless(self._look_behind(plain, body))
-        made = self._seq(self._sequence(body, flags))
-        if op is ASSERT:
-            return [(ASSERT, (1, made))]
-        touched = self._seq([(ATOMIC_GROUP, made), self._if_flag([], [(FAILURE, ())])])
-        return self._unless(self._either([(ASSERT, (1, touched))], plain))
-
-    def _look_behind(self, plain: list[Node], body: Tree) -> list[Node]:
-        facts = _Facts(body)
-        if not facts.forward:
-            return plain
-        if facts.reach(body) - body.getwidth()[1] > 1:  # a lookahead inside: anything may change it
-            return self._set_flag()
-        near = (ASSERT_NOT, (1, self._seq([self._any(2)])))
-        return self._either([near, *self._set_flag()], plain)
+        if direction == AHEAD:
+            first = [(ASSERT, (AHEAD, self._seq(self._touched(self._rewritten(body, flags)))))]
+        elif not _looks_forward(_walk(body)):
+            return self._unless([(op, value)])
+        elif _looks(body, AHEAD):  # anything may change it
+            return self._unless(self._set_flag())
+        else:
+            first = [self._fewer_than(2), *self._set_flag()]
+        return self._unless(self._either(first, [(op, value)]))
 
     def _at(self, where: Any, flags: int) -> list[Node]:
         plain = [(AT, where)]
@@ -265,27 +244,24 @@ class _Maker:
             return self._unless(self._touch())
         if where is AT_END and not flags & re.MULTILINE:  # also before a newline that is the last character, so far
             return self._unless([*plain, *self._set_flag()])
-        return self._unless(self._either(self._touch(), plain))
+        return self._touch_or(plain)
 
     def _refer(self, group: int) -> list[Node]:
         plain = [(GROUPREF, group)]
         if group not in self._heads:
-            return self._unless(self._either(self._touch(), plain))
-        widest = min(int(self._state.groupwidths[group][1]), self._window)
-        walk = [(ASSERT_NOT, (1, self._seq([self._any(widest)]))), *self._set_flag()]
+            return self._touch_or(plain)
+        walk = [self._fewer_than(min(int(self._state.groupwidths[group][1]), self._window)), *self._set_flag()]
         for head in reversed(self._heads[group]):
             walk = self._either(self._touch(), [(GROUPREF, head), *walk])
         return self._unless(self._either(plain, walk))
 
     def _remember(self, group: int | None) -> list[Node]:
-        heads = self._heads.get(group or 0, [])
-        if not heads:
-            return []
+        """Captures the first characters of a group that is referred to."""
         inner: list[Node] = []
-        for head in reversed(heads):
+        for head in reversed(self._heads.get(group or 0, [])):
             one = (SUBPATTERN, (head, 0, 0, self._seq([self._any(1)])))
             inner = [(MAX_REPEAT, (0, 1, self._seq([one, *inner])))]
-        return [(ASSERT, (1, self._seq(inner)))]
+        return [(ASSERT, (AHEAD, self._seq(inner)))] if inner else []
 
     # The pieces that E is built from.
 
@@ -303,20 +279,29 @@ class _Maker:
     def _set_flag(self) -> list[Node]:
         return [(SUBPATTERN, (self.flag, 0, 0, self._seq([])))]
 
+    def _unless(self, nodes: list[Node]) -> list[Node]:
+        """The nodes, skipped where the flag is set."""
+        return [(GROUPREF_EXISTS, (self.flag, self._seq([]), self._seq(nodes)))]
+
     def _touch(self) -> list[Node]:
         """At the end: set the flag."""
         return [(AT, AT_END_STRING), *self._set_flag()]
 
-    def _if_flag(self, yes: list[Node], no: list[Node]) -> Node:
-        return (GROUPREF_EXISTS, (self.flag, self._seq(yes), self._seq(no)))
+    def _touch_or(self, nodes: list[Node]) -> list[Node]:
+        return self._unless(self._either(self._touch(), nodes))
 
-    def _unless(self, nodes: list[Node]) -> list[Node]:
-        return [self._if_flag([], nodes)]
+    def _touched(self, tree: Tree) -> list[Node]:
+        """The first path through the tree, if it sets the flag."""
+        return [(ATOMIC_GROUP, tree), *self._unless([(FAILURE, ())])]
 
     def _any(self, count: int) -> Node:
         """`count` characters, newlines too."""
         one = (SUBPATTERN, (None, re.DOTALL, 0, self._seq([(ANY, None)])))
         return (MAX_REPEAT, (count, count, self._seq([one])))
+
+    def _fewer_than(self, count: int) -> Node:
+        """Fewer than `count` characters follow."""
+        return (ASSERT_NOT, (AHEAD, self._seq([self._any(count)])))
 
     @staticmethod
     def _is_atom(body: Tree) -> bool:
