@@ -136,8 +136,21 @@ class UntilOptions(TypedDict, total=False):
     only: bool | None
 
 
-KINDS: dict[str, type] = {row.name.replace("-", "_"): row.kind for row in (*CONDITIONS, *SETTINGS)}
-KIND_WORDS = {str: "text", int: "an integer of at least 1", float: "a number of seconds above 0", bool: "true or false"}
+def key(row: ConditionOption | Setting) -> str:
+    """Returns the name of an option in Python and JSON."""
+    return row.name.replace("-", "_")
+
+
+KINDS: dict[str, type] = {key(row): row.kind for row in (*CONDITIONS, *SETTINGS)}
+VALUES: dict[type, tuple[str, Callable[[Any], bool]]] = {  # of an option that is set: in words, and the check
+    str: ("text", lambda value: isinstance(value, str)),
+    int: ("an integer of at least 1", lambda value: isinstance(value, int) and value is not True and value >= 1),
+    float: (
+        "a number of seconds above 0",
+        lambda value: isinstance(value, int | float) and value is not True and 0 < value < float("inf"),
+    ),
+    bool: ("true or false", lambda value: value is True),
+}
 
 
 def from_mapping(until: Mapping[str, object] | UntilOptions) -> tuple[list[Condition], str]:
@@ -146,29 +159,15 @@ def from_mapping(until: Mapping[str, object] | UntilOptions) -> tuple[list[Condi
     `until` has the options by name; without a condition among them the list is empty. Raises UsageError for an unknown
     name, an invalid value, two output modes, and settings without a condition.
     """
-    options: dict[str, Sequence[Any]] = {}
-    for name, value in until.items():
-        kind = KINDS.get(name)
-        if kind is None:
-            near = nearest(name, KINDS)
-            hint = f"did you mean {option(near)}?" if near else f"there are {', '.join(KINDS)}"
-            raise UsageError(f"no such stop condition: {option(name)}: {hint}")
-        values = _values(value, kind)
-        if values is None:
-            raise UsageError(f"{option(name)} must be {KIND_WORDS[kind]}, not {str(value)[:60]!r}")
-        options[name] = values
-    times, ignore_case, window = (
-        next(iter(options.get(name, ())), None) for name in ("count", "ignore_case", "window")
-    )
-    settings = Settings(times or 1, bool(ignore_case), window or WINDOW)
-    modes = [mode for mode in MODES if options.get(mode)]
+    options = {name: _values(name, value) for name, value in until.items()}
+    first = {name: values[0] for name, values in options.items() if values}
+    settings = Settings(first.get("count", 1), first.get("ignore_case", False), first.get("window", WINDOW))
+    modes = [mode for mode in MODES if mode in first]
     if len(modes) > 1:
         raise UsageError(f"{option(EXCLUSIVE)} and {option(ONLY)} exclude each other: choose one")
-    conditions = [
-        row.make(value, settings) for row in CONDITIONS for value in options.get(row.name.replace("-", "_"), ())
-    ]
+    conditions = [row.make(value, settings) for row in CONDITIONS for value in options.get(key(row), ())]
     for row in SETTINGS if not conditions else ():
-        if (options.get(row.name.replace("-", "_")) or (row.default,))[0] != row.default:
+        if first.get(key(row), row.default) != row.default:
             raise UsageError(f"{option(row.name)} needs a condition, for example {option('regex', 'PATTERN')}")
     return conditions, modes[0] if modes else INCLUSIVE
 
@@ -178,15 +177,17 @@ def with_prefix(message: str, prefix: str) -> str:
     return spell(message, lambda name, value: option(f"{prefix}{name}", value))
 
 
-def _values(value: Any, kind: type) -> Sequence[Any] | None:
-    """Returns the values of an option, () where it is not set; None where the value is not of its kind."""
+def _values(name: str, value: Any) -> Sequence[Any]:
+    """Returns the values of an option, () where it is not set. Raises UsageError for a wrong name or value."""
+    kind = KINDS.get(name)
+    if kind is None:
+        near = nearest(name, KINDS)
+        hint = f"did you mean {option(near)}?" if near else f"there are {', '.join(KINDS)}"
+        raise UsageError(f"no such stop condition: {option(name)}: {hint}")
     if value is None or value is False:
         return ()
-    if kind is str:
-        texts: Sequence[Any] = value if isinstance(value, list | tuple) else [value]
-        return texts if all(isinstance(text, str) for text in texts) else None
-    if kind is bool:
-        return (True,) if value is True else None
-    if isinstance(value, bool) or not isinstance(value, int if kind is int else int | float):
-        return None
-    return (value,) if (value >= 1 if kind is int else 0 < value < float("inf")) else None
+    values = value if kind is str and isinstance(value, list | tuple) else (value,)
+    words, is_valid = VALUES[kind]
+    if not all(map(is_valid, values)):
+        raise UsageError(f"{option(name)} must be {words}, not {str(value)[:60]!r}")
+    return values
