@@ -6,8 +6,8 @@ It is NDJSON, a head and then one line for each finished prompt:
     {"key": "...", "digest": "...", "record": {...}}
 
 Lines are only appended; of two lines with one key the later counts. Each commit writes behind the complete lines that
-are on disk. So a write that is interrupted, by a full disk, a crash or a signal, leaves at most an incomplete line at
-the end: it is cut off at once or by the next run, and writing it again is harmless.
+are on disk. So a write that is interrupted leaves at most an incomplete line at the end: it is cut off at once or by
+the next run, and writing it again is harmless.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import hashlib
 import json
 import os
 import stat
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 from .. import stdio
 from ..errors import OutputFailed, UsageError
@@ -48,21 +49,17 @@ class Journal:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._pending: list[bytes] = []
+        self.pending: list[bytes] = []
         self.changed = self.torn_bytes = 0
+        self._index: dict[bytes, int] = {}  # by the hash of a key: the offset of its last line
+        self._end = len(HEAD)  # of the complete lines
+        with self._usage_errors("write"):
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+            self._file = open(path, "rb", READ_BYTES, opener=lambda path, _: os.open(path, flags, 0o600))  # noqa: SIM115
         try:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
-        except OSError as error:
-            raise UsageError(f"cannot write {path}: {error.strerror}") from None
-        try:
-            self._require_file(fd)
-            self._file = open(fd, "rb", buffering=READ_BYTES)  # noqa: SIM115 - closed by close()
-        except BaseException:
-            os.close(fd)
-            raise
-        try:
-            self._lock_and_init()
-            self._index, self._end = self._read()
+            self._require_file()
+            self._lock()
+            self._read()
         except BaseException:
             self._file.close()
             raise
@@ -70,43 +67,44 @@ class Journal:
     def find(self, key: str, digest: str) -> dict[str, Any] | None:
         """Returns the record of an earlier run; None if there is none, or only one with another digest."""
         name = _hash(key)
-        offset = self._index.get(name)
-        if offset is None:
+        if name not in self._index:
             return None
-        try:
-            self._file.seek(offset)
+        with self._usage_errors("read"):
+            self._file.seek(self._index[name])
             entry = _entry(self._file.readline())
-        except OSError as error:
-            raise UsageError(f"cannot read {self._path}: {error.strerror}") from None
-        if entry is None or _hash(entry.key) != name:  # another program has written to the file meanwhile
+        if entry is None or _hash(entry["key"]) != name:  # another program has written to the file meanwhile
             return None
-        if entry.digest != digest:
+        if entry["digest"] != digest:
             self.changed += 1
             return None
-        return entry.record
+        found: dict[str, Any] = entry["record"]
+        return found
 
     def add(self, key: str, digest: str, record: dict[str, Any]) -> None:
         """Adds a finished prompt, to be written by the next commit."""
-        self._pending.append(json.dumps({"key": key, "digest": digest, "record": record}).encode() + b"\n")
-
-    @property
-    def pending(self) -> int:
-        """How many prompts the next commit writes."""
-        return len(self._pending)
+        self.pending.append(json.dumps({"key": key, "digest": digest, "record": record}).encode() + b"\n")
 
     def commit(self) -> None:
         """Writes the pending prompts to the disk. Raises OutputFailed if that fails; they stay pending then."""
-        if self._pending:
-            self._end = self._write(b"".join(self._pending), self._end)
-            self._pending.clear()
+        if self.pending:
+            self._end = self._write(b"".join(self.pending), self._end)
+            self.pending.clear()
 
     def close(self) -> None:
         """Unlocks and closes the file. Pending prompts are lost: commit first."""
         self._file.close()
 
-    def _require_file(self, fd: int) -> None:
+    @contextlib.contextmanager
+    def _usage_errors(self, action: str) -> Iterator[None]:
+        """Raises UsageError where the system refuses to `action` ("read") the file."""
+        try:
+            yield
+        except OSError as error:
+            raise UsageError(f"cannot {action} {self._path}: {error.strerror}") from None
+
+    def _require_file(self) -> None:
         """Raises UsageError for anything but a regular file, and for the file that stdout or stderr goes to."""
-        status = os.fstat(fd)
+        status = os.fstat(self._file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise UsageError(f"the journal {self._path} is not a regular file: name a regular file")
         for number, name in ((stdio.STDOUT, "stdout"), (stdio.STDERR, "stderr")):
@@ -114,25 +112,16 @@ class Journal:
                 if os.path.samestat(status, os.fstat(number)):
                     raise UsageError(f"the journal {self._path} is the file that {name} goes to: name another file")
 
-    def _lock_and_init(self) -> None:
-        """Locks the file, and writes the head of a new one."""
-        fd = self._file.fileno()
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(
-                f"another llmstream map uses {self._path}: wait for its end, or name another file"
-            ) from None
-        except OSError as error:
-            raise UsageError(f"cannot lock {self._path}: {error.strerror}") from None
-        try:
-            head = os.pread(fd, len(HEAD), 0)
-        except OSError as error:
-            raise UsageError(f"cannot read {self._path}: {error.strerror}") from None
-        if head == HEAD:
-            return
-        if not HEAD.startswith(head):
-            raise UsageError(f"{self._path}:1 is not a journal of map: name another file")
+    def _lock(self) -> None:
+        """Locks the file for as long as it is open."""
+        with self._usage_errors("lock"):
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                message = f"another llmstream map uses {self._path}: wait for its end, or name another file"
+                raise UsageError(message) from None
+
+    def _write_head(self) -> None:
         self._write(HEAD, 0)
         # The file's name is on disk only once the directory is. Not all file systems allow that; then go on without.
         with contextlib.suppress(OSError):
@@ -142,25 +131,26 @@ class Journal:
             finally:
                 os.close(directory)
 
-    def _read(self) -> tuple[dict[bytes, int], int]:
-        """Returns the offset of each key's last line, and the end of the complete lines; cuts off the rest."""
-        index: dict[bytes, int] = {}
-        try:
-            end = self._file.seek(len(HEAD))
+    def _read(self) -> None:
+        """Makes the index, and cuts off an incomplete last line; a new file gets its head."""
+        with self._usage_errors("read"):
+            head = self._file.read(len(HEAD))
+            if head != HEAD and HEAD.startswith(head):
+                self._write_head()
+                return
+            if head != HEAD:
+                raise UsageError(f"{self._path}:1 is not a journal of map: name another file")
             for number, line in enumerate(self._file, 2):
                 if not line.endswith(b"\n"):
                     self.torn_bytes = len(line)
-                    os.ftruncate(self._file.fileno(), end)
+                    os.ftruncate(self._file.fileno(), self._end)
                     break
                 entry = _entry(line)
                 if entry is None:
                     message = f"{self._path}:{number} is not a line of a journal of map"
                     raise UsageError(f"{message}: name another file, or delete the line")
-                index[_hash(entry.key)] = end
-                end += len(line)
-        except OSError as error:
-            raise UsageError(f"cannot read {self._path}: {error.strerror}") from None
-        return index, end
+                self._index[_hash(entry["key"])] = self._end
+                self._end += len(line)
 
     def _write(self, data: bytes, offset: int) -> int:
         """Writes data at the offset, and through to the disk; returns the offset behind it. Raises OutputFailed."""
@@ -179,22 +169,14 @@ class Journal:
         return end
 
 
-class _Entry(NamedTuple):
-    key: str
-    digest: str
-    record: dict[str, Any]
-
-
-def _entry(line: bytes) -> _Entry | None:
-    """Parses a line; returns None if it is not a line of a journal."""
+def _entry(line: bytes) -> dict[str, Any] | None:
+    """Parses a line; returns its members, or None if it is not a line of a journal."""
     try:
         entry = json.loads(line)
-        key, digest, record = entry["key"], entry["digest"], entry["record"]
+        types = [type(entry[name]) for name in ("key", "digest", "record")]
     except (ValueError, RecursionError, LookupError, TypeError):
         return None
-    if not isinstance(key, str) or not isinstance(digest, str) or not isinstance(record, dict):
-        return None
-    return _Entry(key, digest, record)
+    return entry if types == [str, str, dict] else None
 
 
 def _hash(key: str) -> bytes:

@@ -22,7 +22,7 @@ REFUSALS_S = 5.0  # later ones cover one to two of these: less would measure the
 
 
 class InFlight:
-    """One request from its start to its end: `Pace.sent` returns it, `answered` and `ended` take it.
+    """One request from its start to its end.
 
     `sent_at` is in seconds of the caller's clock. `tokens` is its expected cost, and the real one once that is known.
     `number` counts the requests to the provider, this one included; `total_tokens` sums up their expected tokens.
@@ -56,25 +56,22 @@ class Baseline:
 
 
 class LearnedRate:
-    """Estimates the admission rate of one provider. `throttled` counts its 429 responses."""
+    """Estimates the admission rate of one provider.
+
+    `throttled` counts its 429 responses. To `requests` each one is added that starts.
+    """
 
     def __init__(self) -> None:
         self.throttled = 0
-        self._accepted: float | None = None  # the estimate, in requests a second
+        self.requests, self._refusals = Baseline(RECENT_S), Baseline(REFUSALS_S)
+        self._accepted = 0.0  # the estimate, in requests a second
         self._learned_from: InFlight | None = None  # the refused request that the estimate was made from
         self._decrease, self._recovery_s, self._since = FIRST_DECREASE, 2.0, 0.0  # the curve's
-        self._requests, self._refusals = Baseline(RECENT_S), Baseline(REFUSALS_S)
 
-    def at(self, now: float) -> float | None:
-        """Returns the rate in requests a second; None before the first 429."""
-        if self._accepted is None:
-            return None
+    def at(self, now: float) -> float:
+        """Returns the rate in requests a second; 0 before the first 429."""
         x = max(0.0, now - self._since) / self._recovery_s - 1
         return self._accepted * (1 + self._decrease * x**3)
-
-    def sent(self, request: InFlight) -> None:
-        """Counts a request that starts."""
-        self._requests.add(request)
 
     def unused(self, now: float, seconds: float) -> None:
         """Holds the curve back by seconds in which the rate was not what limited: it was not tested then."""
@@ -83,34 +80,29 @@ class LearnedRate:
 
     def refused(self, request: InFlight, now: float, resume_at: float) -> None:
         """Learns from a 429 to `request`, which arrived `now`; the curve begins at `resume_at`."""
-        rate, delay = self.at(request.sent_at), now - request.sent_at
-        if rate is None:
-            self._guess(request, delay)
+        delay = now - request.sent_at
+        if self._learned_from is None or self._refusals.older is None:
+            base = self.requests.older or request
+            self._accepted = max(request.number - base.number, 1) / max(request.sent_at - base.sent_at, 0.1)
+            self._decrease, self._recovery_s = FIRST_DECREASE, 2 + 4 * delay
+            self._learned_from = request
         else:
-            self._refine(request, rate, delay)
+            self._refine(request, delay, self._refusals.older, self._learned_from)
         request.throttled = self.throttled
         self._refusals.add(request)
         self._since = resume_at
 
-    def _guess(self, request: InFlight, delay: float) -> None:
-        """Takes the rate of the last one or two seconds for the first estimate."""
-        base = self._requests.older or request
-        self._accepted = max(request.number - base.number, 1) / max(request.sent_at - base.sent_at, 0.1)
-        self._decrease, self._recovery_s = FIRST_DECREASE, 2 + 4 * delay
-        self._learned_from = request
-
-    def _refine(self, request: InFlight, rate: float, delay: float) -> None:
+    def _refine(self, request: InFlight, delay: float, base: InFlight, learned_from: InFlight) -> None:
         """Estimates from what was accepted since an earlier refusal, and from the rate that was refused now.
 
         The truth lies between the two: fewer requests were accepted than could have been where the rate was low for a
         time and the provider's bucket full, and a full bucket accepts more than the rate for a time. The nearer the
         two are, the more certain is the estimate, the less is the rate lowered, and the longer it stays near it.
         """
-        base, before = self._refusals.older, self._learned_from
-        assert self._accepted is not None and base is not None and before is not None
+        rate = self.at(request.sent_at)
         seconds = max(request.sent_at - base.sent_at - (request.halted_s - base.halted_s), 0.25)
         accepted = request.number - base.number - (self.throttled - base.throttled)
-        if request.sent_at - before.sent_at < 1 + delay or accepted < 10:  # too few to tell: lower it this once only
+        if request.sent_at - learned_from.sent_at < 1 + delay or accepted < 10:  # too few: lower it this once only
             self._decrease = 1 - FIRST_DECREASE * min(rate, self._accepted) / self._accepted
             self._recovery_s = 1 + 4 * delay
             return

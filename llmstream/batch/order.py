@@ -4,20 +4,12 @@ from __future__ import annotations
 
 
 class Order:
-    """Holds finished lines until all earlier ones are finished, fewer than `window` if callers ask `may_start`.
-
-    `next` is the index of the line that is put out next.
-    """
+    """Holds finished lines until all earlier ones are finished, fewer than `window` if callers ask `may_start`."""
 
     def __init__(self, window: int) -> None:
         self._window = window
-        self._pending: dict[int, bytes] = {}
-        self.next = 0
-
-    @property
-    def pending(self) -> int:
-        """How many finished lines wait for an earlier one."""
-        return len(self._pending)
+        self.pending: dict[int, bytes] = {}  # by index
+        self.next = 0  # the index of the line that is put out next
 
     def may_start(self, index: int) -> bool:
         """Returns whether the window has room for the line of this index."""
@@ -25,10 +17,10 @@ class Order:
 
     def put(self, index: int, line: bytes) -> bytes:
         """Adds a line; returns all lines that are now in order, b"" while an earlier one is missing."""
-        assert index >= self.next and index not in self._pending, f"line {index} is put twice"
-        self._pending[index] = line
+        assert index >= self.next and index not in self.pending, f"line {index} is put twice"
+        self.pending[index] = line
         ready = []
-        while (following := self._pending.pop(self.next, None)) is not None:
+        while (following := self.pending.pop(self.next, None)) is not None:
             ready.append(following)
             self.next += 1
         return b"".join(ready)

@@ -10,7 +10,6 @@ from ..core.events import Event
 from ..core.render import EventRenderer
 from .order import Order
 from .prompts import Job
-from .record_builder import record_head
 from .totals import Totals
 
 if TYPE_CHECKING:
@@ -32,8 +31,7 @@ class Output:
         self._order = None if window is None else Order(window)
         self._renderer = EventRenderer(None)
         self._uncommitted: list[Job] = []
-        self._lines: list[bytes] = []
-        self._size = 0  # of the lines, in bytes
+        self._lines = bytearray()
         self.commit_at: float | None = None
         self.before_write: Callable[[], None] = lambda: None
 
@@ -45,7 +43,7 @@ class Output:
     @property
     def full(self) -> bool:
         """Whether enough is collected for a write."""
-        return self._size >= FLUSH_BYTES
+        return len(self._lines) >= FLUSH_BYTES
 
     def may_start(self, index: int) -> bool:
         """Returns whether the window has room for the record of a prompt."""
@@ -53,9 +51,9 @@ class Output:
 
     def add_events(self, index: int, events: list[Event]) -> None:
         """Adds the events of a running prompt."""
-        if self._events and events:
-            head = {"index": index}
-            self._put(b"".join([self._renderer.line({**head, **event.as_dict()}, 0.0) for event in events]))
+        if self._events:
+            for event in events:
+                self._lines += self._renderer.line({"index": index, **event.as_dict()}, 0.0)
 
     def add_answer(self, job: Job, now: float) -> None:
         """Adds the record of a prompt that this run has sent; an answer goes to the journal first.
@@ -71,14 +69,15 @@ class Output:
 
     def add_record(self, job: Job) -> None:
         """Counts and adds a record that is in the journal, or that does not belong there."""
-        assert job.record is not None
-        self._totals.add_record(job.record, job.earlier, job.failure)
+        row, record = job.row, job.record or {}
+        self._totals.add_record(record, job.earlier, job.failure)
         line = b""
         if not self._events:
-            line = self._renderer.line({**record_head(job.row), **job.record}, 0.0)
-        elif "error" in job.record:
-            line = self._renderer.line({"index": job.row.index, "type": "error", **job.record["error"]}, 0.0)
-        self._put(self._order.put(job.row.index, line) if self._order else line)
+            id = {} if row.id is None else {"id": row.id}
+            line = self._renderer.line({"index": row.index, **id, **record}, 0.0)
+        elif "error" in record:
+            line = self._renderer.line({"index": row.index, "type": "error", **record["error"]}, 0.0)
+        self._lines += self._order.put(row.index, line) if self._order else line
 
     def commit_due(self, now: float) -> None:
         """Commits and adds the records that have waited long enough. Raises OutputFailed."""
@@ -96,15 +95,7 @@ class Output:
 
     def flush(self) -> None:
         """Writes the lines; returns when the reader has taken them. Raises ReaderGone, OutputFailed."""
-        if not self._lines:
-            return
-        data = b"".join(self._lines)
-        self._lines.clear()
-        self._size = 0
-        self.before_write()
-        stdio.write(data)
-
-    def _put(self, data: bytes) -> None:
-        if data:
-            self._lines.append(data)
-            self._size += len(data)
+        if self._lines:
+            data, self._lines = bytes(self._lines), bytearray()
+            self.before_write()
+            stdio.write(data)

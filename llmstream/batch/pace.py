@@ -17,8 +17,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import inf
 
+from ..core.retry import retry_after
 from .learned_rate import InFlight, LearnedRate
-from .pace_rules import RATE_LIMITED, REFUSALS, Average, Concurrency, Pause, Quota, RequestCap, Rule, Spacing, TokenCap
+from .pace_rules import Concurrency, History, Pause, Quota, RequestCap, Rule, Spacing, TokenCap
+from .rate_limits import limits_of
+
+RATE_LIMITED = 429  # HTTP status
+REFUSALS = (RATE_LIMITED, 503, 529)  # what asks for fewer requests; 529 is Anthropic's overload
 
 
 class Pace:
@@ -29,56 +34,74 @@ class Pace:
     """
 
     def __init__(self, jobs: int, rpm: float | None = None, tpm: float | None = None, max_wait: float = 60.0) -> None:
-        self.rate, self.pause = LearnedRate(), Pause(max_wait)
-        self._head_s, self._answer_s = Average(), Average()  # from sending to an answer's head, and to its end
-        self.concurrency = Concurrency(jobs, self.rate, self._answer_s)
-        spacing = Spacing(self.rate, self.pause, self.concurrency, self._head_s, max_wait)
-        # The order counts: spacing starts where the pause ends, and concurrency uses the rate that spacing learns.
-        self._rules: list[Rule] = [self.pause, spacing, self.concurrency, Quota(self._head_s, max_wait)]
-        self._rules += [RequestCap(rpm)] if rpm else []
-        self._rules += [TokenCap(tpm)] if tpm else []
-        self._number = self._total_tokens = 0  # of the requests so far
+        self._history, self.rate, self.pause = History(), LearnedRate(), Pause(max_wait)
+        self.concurrency = Concurrency(jobs, self.rate, self._history)
+        self._spacing = Spacing(self.rate, self._history, max_wait)
+        self._quota = Quota(self._history, max_wait)
+        self._token_cap = TokenCap(tpm) if tpm else None
+        self._rules: list[Rule] = [self.pause, self._spacing, self._quota]
+        self._rules += [RequestCap(rpm, self._history)] if rpm else []
+        self._rules += [self._token_cap] if self._token_cap else []
         self._reacted_at = -inf
 
     def earliest(self, now: float, tokens: int) -> tuple[float, str]:
         """Returns when a request of about `tokens` tokens may start, and what it waits for ("" for nothing).
 
-        A time that is not after `now` means at once; a later one: ask again then. Infinity means not before a running
-        request has had an answer or has ended.
+        `now` means at once; a later time: ask again then. Infinity means not before a running request has had an
+        answer or has ended.
         """
-        latest = self.concurrency.earliest(now, tokens)
-        if latest[0] == inf:  # nothing is later
-            return latest
+        if self.concurrency.full:
+            return inf, f"{self.concurrency.running} run at once"
+        latest = now, ""
         for rule in self._rules:
             bound = rule.earliest(now, tokens)
             if bound[0] > latest[0]:
                 latest = bound
-        return latest if latest[0] > now else (now, "")
+        return latest
 
     def sent(self, now: float, tokens: int) -> InFlight:
         """Starts a request that is expected to cost so many tokens (input and output)."""
-        self._number += 1
-        self._total_tokens += tokens
-        request = InFlight(now, tokens, self._number, self._total_tokens, self.pause.halted_s)
-        for rule in self._rules:
-            rule.sent(request)
+        last = self._history.last
+        number, total = (last.number, last.total_tokens) if last else (0, 0)
+        request = InFlight(now, tokens, number + 1, total + tokens, self.pause.halted_s)
+        self.concurrency.running += 1
+        self._spacing.sent(request, self.concurrency.limit)
+        if self._token_cap:
+            self._token_cap.sent(request)
+        self._history.last = request
         return request
 
     def answered(self, request: InFlight, now: float, status: int, headers: Mapping[str, str], wall: float) -> None:
         """Handles the head of a response. Header names are in lower case; `wall` is the Unix time in seconds."""
         request.answered = True
+        self._quota.update(request, now, limits_of(headers, wall))
+        is_news = request.sent_at >= self._reacted_at
         if status < 400:
-            self._head_s.add(now - request.sent_at)
-        for rule in self._rules:
-            rule.answered(request, now, status, headers, wall)
-        if status in REFUSALS and request.sent_at >= self._reacted_at:
-            self._reacted_at = now
-            for rule in self._rules:
-                rule.refused(request, now, overload=status != RATE_LIMITED)
+            self._history.head_s = _average(self._history.head_s, now - request.sent_at)
+            self.concurrency.grow(now)
+            if is_news:
+                self.pause.consecutive = 0
+        elif status in REFUSALS:
+            self.rate.throttled += status == RATE_LIMITED
+            if (seconds := retry_after(headers, wall)) is not None:
+                self.pause.wait(now, seconds)
+            if is_news:
+                self._reacted_at = now
+                self.pause.refused(now)
+                resume_at = self._spacing.refused(now, self.pause.earliest(now, 0)[0])
+                if status == RATE_LIMITED:
+                    self.rate.refused(request, now, resume_at)
+                self.concurrency.shrink(now, overload=status != RATE_LIMITED)
 
     def ended(self, request: InFlight, now: float, tokens: int | None) -> None:
         """Ends a request, complete or not; `tokens` is its real cost, None where that is unknown."""
+        self.concurrency.running -= 1
         if request.answered:
-            self._answer_s.add(now - request.sent_at)
-        for rule in self._rules:
-            rule.ended(request, now, tokens)
+            self._history.answer_s = _average(self._history.answer_s, now - request.sent_at)
+        if self._token_cap and tokens is not None:
+            self._token_cap.ended(request, tokens)
+
+
+def _average(before: float, value: float) -> float:
+    """Returns the moving average with a value added, which counts for an eighth; 0 before the first one."""
+    return before + (value - before) / 8 if before else value

@@ -6,14 +6,14 @@ Every method takes constant time on the average. Times are seconds of a monotoni
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable
 from math import inf
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from ..core.retry import format_wait, retry_after
+from ..core.retry import format_wait
 from ..errors import option
 from .learned_rate import InFlight, LearnedRate
-from .rate_limits import limits_of
+from .rate_limits import Limit
 
 INITIAL_STREAMS = 8  # at once, and without any gap between their starts
 INITIAL_STARTS_PER_S = 64.0  # the most while nothing has been learned; doubled every half second
@@ -21,102 +21,75 @@ LATE_S = 0.02  # a caller that is later than this loses its place in the schedul
 FIRST_PAUSE_S = 0.05  # after a second refusal in a row, doubled by each further one
 EAGERNESS = 4.0  # how much faster than evenly the remainder of a quota is used
 MINUTE_S = 60.0
-RATE_LIMITED = 429  # HTTP status
-REFUSALS = (RATE_LIMITED, 503, 529)  # what asks for fewer requests; 529 is Anthropic's overload
-AT_ONCE = (-inf, "")
 
 
-class Rule:
-    """Base of the rules. Each overrides the events that it learns from."""
+class Rule(Protocol):
+    """What all rules but Concurrency have in common."""
 
     def earliest(self, now: float, tokens: int) -> tuple[float, str]:
-        """Returns when a request of about `tokens` tokens may start, and what it waits for ("" for nothing).
-
-        A time that is not after `now` means at once; infinity means not before a running request goes on or ends.
-        """
-        raise NotImplementedError
-
-    def sent(self, request: InFlight) -> None:
-        """A request starts at `request.sent_at`."""
-
-    def answered(self, request: InFlight, now: float, status: int, headers: Mapping[str, str], wall: float) -> None:
-        """The head of a response has arrived, with header names in lower case; `wall` is the Unix time."""
-
-    def refused(self, request: InFlight, now: float, overload: bool) -> None:
-        """A response was 429, or 503 or 529 (`overload`). Of refusals in one round trip only the first comes here."""
-
-    def ended(self, request: InFlight, now: float, tokens: int | None) -> None:
-        """A request has ended, complete or not; `tokens` is its real cost, None where that is unknown."""
+        """Returns when a request of about `tokens` tokens may start, at once if not after `now`, and the reason."""
 
 
-class Average:
-    """A moving average: `value` is 0 before the first one is added."""
+class History:
+    """What several rules measure by: the last request, and average seconds from sending to a head and to an end."""
 
     def __init__(self) -> None:
-        self.value = 0.0
-
-    def add(self, value: float) -> None:
-        """Adds a value, which counts for an eighth."""
-        self.value += (value - self.value) / 8 if self.value else value
+        self.last: InFlight | None = None
+        self.head_s = self.answer_s = 0.0  # 0 before the first answer
 
 
-class Concurrency(Rule):
+class Concurrency:
     """At most `limit` requests run at once, up to `jobs`: TCP's slow start, then AIMD (RFC 5681, section 3.1).
 
     Slow start: each answer's head adds two, so the limit doubles within the time to the first byte, though none of the
-    streams has ended by then. After a refusal AIMD: additive increase, by one for `limit` answers; multiplicative
-    decrease, by half at each refusal.
+    streams has ended by then. After a refusal: plus one for `limit` answers, half at each further refusal.
 
     429 speaks of a rate, which LearnedRate estimates: the limit falls no further than what that rate needs, and grows
     fast up to there. Overload is about concurrency alone: the limit is halved, and grows slowly from there.
     """
 
-    def __init__(self, jobs: int, rate: LearnedRate, answer_s: Average) -> None:
-        self._jobs, self._rate, self._answer_s = jobs, rate, answer_s
+    def __init__(self, jobs: int, rate: LearnedRate, history: History) -> None:
+        self._jobs, self._rate, self._history = jobs, rate, history
         self.running = 0
         self.limit = float(min(jobs, INITIAL_STREAMS))
         self._refused = self._overload = False  # ever; the last time
 
-    def earliest(self, now: float, tokens: int) -> tuple[float, str]:
-        return (inf, f"{self.running} run at once") if self.running >= int(self.limit) else AT_ONCE
+    @property
+    def full(self) -> bool:
+        """Whether nothing may start before an answer's head or an end."""
+        return self.running >= int(self.limit)
 
-    def sent(self, request: InFlight) -> None:
-        self.running += 1
+    def grow(self, now: float) -> None:
+        """Raises the limit after the head of an answer."""
+        increase = 2 if self.limit < self._threshold(now) else 1 / self.limit
+        self.limit = min(float(self._jobs), self.limit + increase)
 
-    def answered(self, request: InFlight, now: float, status: int, headers: Mapping[str, str], wall: float) -> None:
-        if status < 400:
-            increase = 2 if self.limit < self._threshold(now) else 1 / self.limit
-            self.limit = min(float(self._jobs), self.limit + increase)
-
-    def refused(self, request: InFlight, now: float, overload: bool) -> None:
+    def shrink(self, now: float, overload: bool) -> None:
+        """Lowers the limit after a refusal: by 429, or by 503 or 529 (`overload`)."""
         self._refused, self._overload = True, overload
         self.limit = max(1.0, min(self.limit, max(self.limit / 2, self._threshold(now))))
-
-    def ended(self, request: InFlight, now: float, tokens: int | None) -> None:
-        self.running -= 1
 
     def _threshold(self, now: float) -> float:
         """Returns the limit up to which growth is fast: what the learned rate needs, and half as much again."""
         if not self._refused:
             return self._jobs
-        return 0.0 if self._overload else 1 + 1.5 * (self._rate.at(now) or 0.0) * self._answer_s.value
+        return 0.0 if self._overload else 1 + 1.5 * self._rate.at(now) * self._history.answer_s
 
 
-class Pause(Rule):
+class Pause:
     """Nothing starts for as long as Retry-After says, or, after refusals in a row, for a time that doubles.
 
-    `halted_s` is the sum of all seconds that Retry-After stopped requests for. `closed` says why the provider is given
-    up: because one pause, or the refusals in a row, last longer than `max_wait` seconds.
+    `halted_s` is the sum of all seconds that Retry-After stopped requests for; `consecutive` counts the refusals since
+    an answer. The provider is given up where one pause, or the refusals in a row, last longer than `max_wait` seconds.
     """
 
     def __init__(self, max_wait: float) -> None:
         self._max_wait = max_wait
         self._wait_until = self._pause_until = -inf
         self.halted_s = 0.0
-        self._consecutive = 0  # refusals since an answer
-        self._first_refusal = self._last_refusal = -inf
-        self._closed_until = -inf
-        self._closed_reason = ""
+        self.consecutive = 0
+        self._first_refusal = -inf
+        self._closed_until, self._closed_reason = -inf, ""
 
     def closed(self, now: float) -> str:
         """Returns why requests are not even to wait for this provider, "" when they may."""
@@ -127,11 +100,8 @@ class Pause(Rule):
             return self._wait_until, "the provider asked to wait"
         return self._pause_until, "the provider refuses requests"
 
-    def answered(self, request: InFlight, now: float, status: int, headers: Mapping[str, str], wall: float) -> None:
-        if status < 400 and request.sent_at >= self._last_refusal:
-            self._consecutive = 0
-        if status not in REFUSALS or (seconds := retry_after(headers, wall)) is None:
-            return
+    def wait(self, now: float, seconds: float) -> None:
+        """Waits as Retry-After says."""
         if seconds > self._max_wait:
             self._closed_until = now + seconds
             wait, limit = format_wait(seconds), option("max_retry_wait")
@@ -140,65 +110,54 @@ class Pause(Rule):
             self.halted_s += now + seconds - max(now, self._wait_until)
             self._wait_until = now + seconds
 
-    def refused(self, request: InFlight, now: float, overload: bool) -> None:
-        self._consecutive += 1
-        self._last_refusal = now
-        if self._consecutive == 1:
+    def refused(self, now: float) -> None:
+        """Pauses, from the second refusal in a row on."""
+        self.consecutive += 1
+        if self.consecutive == 1:
             self._first_refusal = now
             return
         seconds = now - self._first_refusal
         if seconds > self._max_wait:
             self._closed_until = now + self._max_wait
             self._closed_reason = f"the provider has refused everything for {format_wait(seconds)}"
-        pause = min(FIRST_PAUSE_S * 2.0 ** min(self._consecutive - 2, 20), self._max_wait / 2)
+        pause = min(FIRST_PAUSE_S * 2.0 ** min(self.consecutive - 2, 20), self._max_wait / 2)
         self._pause_until = max(self._pause_until, now + pause)
 
 
-class Spacing(Rule):
+class Spacing:
     """Starts are spread in time: at the learned rate, or, before any is learned, over a quarter of the time to a head.
 
     Without the latter the bursts of slow start would run into small buckets.
     """
 
-    def __init__(
-        self, rate: LearnedRate, pause: Pause, concurrency: Concurrency, head_s: Average, max_wait: float
-    ) -> None:
-        self._rate, self._pause, self._concurrency, self._head_s = rate, pause, concurrency, head_s
-        self._max_wait = max_wait
-        self._due = -inf
-        self._first_at: float | None = None
-        self._last_at = 0.0
+    def __init__(self, rate: LearnedRate, history: History, max_wait: float) -> None:
+        self._rate, self._history, self._max_wait = rate, history, max_wait
+        self._due, self._first_at = -inf, 0.0
 
     def earliest(self, now: float, tokens: int) -> tuple[float, str]:
         return self._due, "learning the rate limit" if self._rate.at(now) else "starting slowly"
 
-    def sent(self, request: InFlight) -> None:
-        now = request.sent_at
-        if self._first_at is None:
+    def sent(self, request: InFlight, concurrency: float) -> None:
+        """Sets the time of the next start; `concurrency` is how many may run at once."""
+        now, last = request.sent_at, self._history.last
+        if last is None:
             self._first_at = now
         elif now - self._due > LATE_S:
-            self._rate.unused(now, now - self._last_at)
-        self._last_at = now
-        self._rate.sent(request)
-        self._due = max(self._due, now - LATE_S) + self._gap(request, now - self._first_at)
+            self._rate.unused(now, now - last.sent_at)
+        self._rate.requests.add(request)
+        if rate := self._rate.at(now):
+            gap = min(1 / rate, self._max_wait)
+        elif request.number < INITIAL_STREAMS:
+            gap = 0.0
+        else:
+            starts_per_s = INITIAL_STARTS_PER_S * 2 ** min(2 * (now - self._first_at), 30)
+            gap = max(min(self._history.head_s, 1.0) / concurrency / 4, 1 / starts_per_s)
+        self._due = max(self._due, now - LATE_S) + gap
 
-    def answered(self, request: InFlight, now: float, status: int, headers: Mapping[str, str], wall: float) -> None:
-        if status == RATE_LIMITED:
-            self._rate.throttled += 1
-
-    def refused(self, request: InFlight, now: float, overload: bool) -> None:
-        self._due = max(now, self._due, self._pause.earliest(now, 0)[0])
-        if not overload:
-            self._rate.refused(request, now, self._due)
-
-    def _gap(self, request: InFlight, elapsed: float) -> float:
-        """Returns the seconds between this start and the next, `elapsed` seconds after the first one."""
-        if rate := self._rate.at(request.sent_at):
-            return min(1 / rate, self._max_wait)
-        if request.number < INITIAL_STREAMS:
-            return 0.0
-        starts_per_s = INITIAL_STARTS_PER_S * 2 ** min(2 * elapsed, 30)
-        return max(min(self._head_s.value, 1.0) / self._concurrency.limit / 4, 1 / starts_per_s)
+    def refused(self, now: float, pause_until: float) -> float:
+        """Returns the time from which starts are spread again; what a pause delays is not made up for."""
+        self._due = max(now, self._due, pause_until)
+        return self._due
 
 
 class Remainder(NamedTuple):
@@ -210,7 +169,7 @@ class Remainder(NamedTuple):
     limit: float | None  # the whole quota
 
 
-class Quota(Rule):
+class Quota:
     """Uses up what the provider's rate-limit headers leave, without running dry.
 
     What "reset" means differs: the end of a fixed window (OpenRouter), or the time at which a bucket that is refilled
@@ -224,65 +183,55 @@ class Quota(Rule):
     `max_wait`: a 429 will tell.
     """
 
-    def __init__(self, head_s: Average, max_wait: float) -> None:
-        self._head_s, self._max_wait = head_s, max_wait
+    def __init__(self, history: History, max_wait: float) -> None:
+        self._history, self._max_wait = history, max_wait
         self._remainders: dict[str, Remainder] = {}  # by unit
-        self._last: InFlight | None = None
 
     def earliest(self, now: float, tokens: int) -> tuple[float, str]:
-        latest, last = AT_ONCE, self._last
+        latest, last = (-inf, ""), self._history.last
         if last is None:
             return latest
-        for unit, (remaining, reset_at, request, limit) in list(self._remainders.items()):
+        for unit, (left, reset_at, request, limit) in list(self._remainders.items()):
             if reset_at <= now:
                 # All is there again, but how much the next period holds is unknown before an answer within it.
                 del self._remainders[unit]
                 if limit:
-                    self._remainders[unit] = Remainder(limit, now + 2 * self._head_s.value, last, None)
+                    self._remainders[unit] = Remainder(limit, now + 2 * self._history.head_s, last, None)
                 continue
-            if unit == "requests":
-                left, cost = remaining - (last.number - request.number), 1
+            used, cost = last.number - request.number, 1
+            if unit == "tokens":
+                used, cost = last.total_tokens - request.total_tokens, tokens
+            if left - used < cost:
+                latest = max(latest, (reset_at, f"no {unit} left"))
             else:
-                left, cost = remaining - (last.total_tokens - request.total_tokens), tokens
-            if left < cost:
-                bound = reset_at, f"no {unit} left"
-            else:
-                bound = last.sent_at + (reset_at - now) * cost / left / EAGERNESS, f"few {unit} left"
-            latest = max(latest, bound)
+                spread = (reset_at - now) * cost / (left - used) / EAGERNESS
+                latest = max(latest, (last.sent_at + spread, f"few {unit} left"))
         return latest
 
-    def sent(self, request: InFlight) -> None:
-        self._last = request
-
-    def answered(self, request: InFlight, now: float, status: int, headers: Mapping[str, str], wall: float) -> None:
-        smallest: dict[str, Remainder] = {}
-        for unit, limit, left, reset in limits_of(headers, wall):
+    def update(self, request: InFlight, now: float, limits: Iterable[Limit]) -> None:
+        """Replaces the remainders by those in the head of a response: of several for one unit the smallest."""
+        for unit, limit, left, reset in sorted(limits, key=lambda limit: limit.remaining)[::-1]:
             before = self._remainders.get(unit)
             if before and before.request.number > request.number:
                 continue  # an older request's answer that came later
-            if unit not in smallest or left < smallest[unit].left:
-                smallest[unit] = Remainder(left, request.sent_at + min(reset, self._max_wait), request, limit)
-        for unit, remainder in smallest.items():
             self._remainders.pop(unit, None)
-            if remainder.reset_at > now:
-                self._remainders[unit] = remainder
+            reset_at = request.sent_at + min(reset, self._max_wait)
+            if reset_at > now:
+                self._remainders[unit] = Remainder(left, reset_at, request, limit)
 
 
-class RequestCap(Rule):
+class RequestCap:
     """At most `rpm` requests a minute, evenly spaced."""
 
-    def __init__(self, rpm: float) -> None:
-        self._rpm = rpm
-        self._next = -inf
+    def __init__(self, rpm: float, history: History) -> None:
+        self._rpm, self._history = rpm, history
 
     def earliest(self, now: float, tokens: int) -> tuple[float, str]:
-        return self._next, f"at most {self._rpm:g} requests a minute"
-
-    def sent(self, request: InFlight) -> None:
-        self._next = request.sent_at + MINUTE_S / self._rpm
+        last = self._history.last
+        return last.sent_at + MINUTE_S / self._rpm if last else -inf, f"at most {self._rpm:g} requests a minute"
 
 
-class TokenCap(Rule):
+class TokenCap:
     """At most `tpm` tokens in any minute, evenly spaced. What is larger than that goes alone."""
 
     def __init__(self, tpm: float) -> None:
@@ -303,12 +252,13 @@ class TokenCap(Rule):
         return at, f"at most {self._tpm:g} tokens a minute"
 
     def sent(self, request: InFlight) -> None:
+        """Counts the expected tokens of a request that starts."""
         self._minute.append(request)
         self._tokens += request.tokens
         self._last_at = request.sent_at
 
-    def ended(self, request: InFlight, now: float, tokens: int | None) -> None:
-        if tokens is not None:
-            if not request.expired:
-                self._tokens += tokens - request.tokens
+    def ended(self, request: InFlight, tokens: int) -> None:
+        """Counts its real cost instead of the expected one."""
+        if not request.expired:
+            self._tokens += tokens - request.tokens
             request.tokens = tokens

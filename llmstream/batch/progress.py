@@ -1,4 +1,4 @@
-"""Shows the progress of a run: a line on the terminal that is redrawn, and a summary line at the end.
+"""Shows the progress of a run: a line on the terminal that is redrawn.
 
 tqdm draws: it fits the line to the width, clears it, and estimates the time left. It is imported at the first draw,
 and only on a terminal, because the import takes 60 ms.
@@ -133,40 +133,3 @@ def _short(number: float) -> str:
     from tqdm import tqdm
 
     return f"{number:,.0f}" if number < 10_000 else tqdm.format_sizeof(number)
-
-
-def summary(
-    *,
-    done: int,
-    failed: int,
-    earlier: int = 0,
-    unfinished: int = 0,
-    input_tokens: int | None = None,
-    output_tokens: int | None = None,
-    cost: float | None = None,
-    seconds: float | None = None,
-) -> str:
-    """Returns the summary of a run as one line; values that are None are unknown and left out.
-
-    `earlier` counts the prompts that an earlier run has done, which are not in `done`; `unfinished` those that were
-    running when this one ended; `cost` is in US dollars.
-    """
-    count = done + failed + earlier + unfinished
-    prompts = f"{done:,} done{f', {earlier:,} done earlier' if earlier else ''}, {failed:,} failed"
-    prompts += f", {unfinished:,} unfinished" if unfinished else ""
-    groups = [f"{count:,} prompt{'' if count == 1 else 's'}: {prompts}"]
-    tokens = []
-    if input_tokens is not None:
-        tokens.append(f"{input_tokens:,} token{'' if input_tokens == 1 else 's'} in")
-    if output_tokens is not None:
-        unit = "" if tokens else " token" if output_tokens == 1 else " tokens"
-        tokens.append(f"{output_tokens:,}{unit} out")
-        if seconds:
-            tokens.append(f"{output_tokens / seconds:,.0f} tokens/s")
-    if tokens:
-        groups.append(", ".join(tokens))
-    if cost is not None:
-        groups.append(dollars(cost))
-    if seconds is not None:
-        groups.append(f"{seconds:,.1f} s")
-    return "; ".join(groups)

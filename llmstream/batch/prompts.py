@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..core.request import Request
-from ..errors import Error
+from ..errors import Error, spell
 from ..net.generation import Generation
 from ..providers.resolve import Target
 from ..request.builder import RequestBuilder
 from .learned_rate import InFlight
-from .record_builder import Record, RecordBuilder, error_record, one_line
+from .pace import Pace
+from .record_builder import Record, RecordBuilder
 from .rows import Row
 from .source import Source
 
@@ -31,6 +32,7 @@ class Job:
     target: Target
     request: Request
     tokens: int
+    pace: Pace
     builder: RecordBuilder
     generation: Generation
     in_flight: InFlight | None = None
@@ -43,8 +45,9 @@ class Job:
         self.row = row
 
     def fail(self, error: Error) -> None:
-        """Makes the record of a job that fails without an answer."""
-        self.failure, self.record = one_line(error), error_record(error)
+        """Adds an error to the record, which may have an answer or a part of it."""
+        self.failure = " ".join(f"{error.message} {error.hint}".split())
+        self.record = {**(self.record or {}), "error": {"status": error.status, "message": spell(self.failure)}}
 
 
 class Prompts:

@@ -35,7 +35,6 @@ _ROWS = tuple((unit, *(name.format(part) for part in ("limit", "remaining", "res
 _GO_DURATION = re.compile(
     r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?(?:\d+(?:\.\d+)?[uµn]s)?"
 )
-_RFC3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d(?:\.\d+)?)(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII)
 _NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,15})?", re.ASCII)
 
 
@@ -46,14 +45,12 @@ def limits_of(headers: Mapping[str, str], wall: float) -> list[Limit]:
     """
     limits = []
     for unit, limit, remaining, reset in _ROWS:
-        if remaining not in headers:
-            continue
-        left, seconds = _count(headers[remaining]), _reset(headers.get(reset, ""), wall)
-        most = _count(headers[limit]) if limit in headers else None
-        # A limit of 0, or one that cannot be parsed, makes the rest of its row meaningless too.
-        if left is None or seconds is None or (limit in headers and not most):
-            continue
-        limits.append(Limit(unit, most, left, seconds))
+        if remaining in headers:
+            left, seconds = _count(headers[remaining]), _reset(headers.get(reset, "").strip(), wall)
+            most = _count(headers.get(limit, ""))
+            # A limit of 0, or one that cannot be parsed, makes the rest of its row meaningless too.
+            if left is not None and seconds is not None and (most or limit not in headers):
+                limits.append(Limit(unit, most, left, seconds))
     return limits
 
 
@@ -64,7 +61,6 @@ def _count(text: str) -> float | None:
 
 def _reset(text: str, wall: float) -> float | None:
     """Parses a time: returns seconds from now, never negative; None if the text is not one of the formats."""
-    text = text.strip()
     if _NUMBER.fullmatch(text):
         number = float(text)
         if number >= 1e11:  # milliseconds since 1970; in seconds it would be the year 5138
@@ -75,16 +71,10 @@ def _reset(text: str, wall: float) -> float | None:
     if text and (match := _GO_DURATION.fullmatch(text)):
         days, hours, minutes, seconds, milliseconds = (float(part or 0) for part in match.groups())
         return days * 86400 + hours * 3600 + minutes * 60 + seconds + milliseconds / 1000
-    if match := _RFC3339.fullmatch(text):
-        year, month, day, hour, minute = (int(part) for part in match.groups()[:5])
-        east = int(match[8]) * 3600 + int(match[9]) * 60 if match[7] else 0
-        then = _days(year, month, day) * 86400 + hour * 3600 + minute * 60 + float(match[6])
-        return max(0.0, then - (east if match[7] == "+" else -east) - wall)
-    return None
+    from datetime import datetime
 
-
-def _days(year: int, month: int, day: int) -> int:
-    """Days since 1970-01-01 in the Gregorian calendar; years begin in March, so that a leap day is a year's last."""
-    if month < 3:
-        year, month = year - 1, month + 12
-    return 365 * year + year // 4 - year // 100 + year // 400 + (153 * month - 457) // 5 + day - 719469
+    try:
+        then = datetime.fromisoformat(text.upper())
+    except ValueError:
+        return None
+    return max(0.0, then.timestamp() - wall) if then.tzinfo else None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 import math
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -75,21 +75,21 @@ class Run:
         totals: Totals,
         journal: Journal | None = None,
     ) -> None:
-        self._loop, self._source, self._options = loop, source, options
+        self._loop, self._source, self._options, self.totals = loop, source, options, totals
         self._budget = RetryBudget(retries.limit, options.jobs)
         self._timeouts, self._retries = timeouts, retries._replace(budget=self._budget.use)
         self._routes = Routes(loop, options.jobs)
         self._prompts = Prompts(source, builder, journal, options.digest)
         self._routes.to(self._prompts.target, 0)  # raises what is wrong with it before any input is read
         self.output = Output(options.events, options.window if options.ordered else None, journal, totals)
-        self._paces: dict[str, Pace] = {}  # by the provider's URL
+        # By the provider's URL.
+        self._paces = defaultdict[str, Pace](lambda: Pace(options.jobs, options.rpm, options.tpm, retries.max_wait))
         self._next: Job | None = None  # read, but not yet allowed to start
         self._jobs: set[Job] = set()  # running, or waiting for a retry
         self._awake: dict[Job, None] = {}  # whose generation has news; a dict keeps their order
         self._retry_heap: list[tuple[float, int, Job]] = []  # jobs that wait for a retry, by its time
-        self._retries_due: dict[Pace, deque[Job]] = {}  # jobs whose retry waits only for the pace
+        self._retries_due = defaultdict[Pace, deque[Job]](deque)  # jobs whose retry waits only for the pace
         self._start_at: float | None = None  # when the next request may start
-        self.totals = totals
 
     @property
     def running(self) -> int:
@@ -119,24 +119,18 @@ class Run:
                 self._start_jobs()
                 full = output.full  # jobs wait for the flush: the next round starts them at once
                 self._flush()
-                if self._all_done():
+                if self._source.exhausted and output.empty and not (self._next or self._jobs):
                     break
                 times = [at for at in (self._start_at, output.commit_at, tick()) if at is not None]
                 self._loop.wait(0.0 if full else min(times, default=None))
                 self._collect_events()
         finally:
-            self._close()
+            for job in self._jobs:
+                job.generation.close()
+            self._routes.close()
+            output.commit()
         if self._source.error:
             raise self._source.error
-
-    def _all_done(self) -> bool:
-        return self._source.exhausted and self.output.empty and not (self._next or self._jobs)
-
-    def _close(self) -> None:
-        for job in self._jobs:
-            job.generation.close()
-        self._routes.close()
-        self.output.commit()
 
     def _flush(self) -> None:
         before = self._loop.now()
@@ -155,57 +149,51 @@ class Run:
             job = self._next = self._next or self._prompts.next()
             if job is None or not self.output.may_start(job.row.index):
                 return
-            if job.record is None and (reason := self._closed(job)):
-                job.fail(Unavailable(reason))
             if job.record is None:
-                if self._retries_due.get(self._pace(job)) or not self._may_start(job):
+                job.pace = self._paces[job.target.url]
+                if reason := job.pace.pause.closed(self._loop.now()):
+                    job.fail(Unavailable(reason))
+                elif self._retries_due[job.pace] or not self._may_start(job):
                     return
-                self._start_job(job)
-            else:
+                else:
+                    self._start_job(job)
+            if job.record is not None:
                 self.output.add_record(job)
             self._next = None
-
-    def _pace(self, job: Job) -> Pace:
-        pace = self._paces.get(job.target.url)
-        if pace is None:
-            options = self._options
-            pace = Pace(options.jobs, options.rpm, options.tpm, self._retries.max_wait)
-            self._paces[job.target.url] = pace
-        return pace
-
-    def _closed(self, job: Job) -> str:
-        """Returns why the job's provider is given up, "" where it is not."""
-        return self._pace(job).pause.closed(self._loop.now())
 
     def _start_retries(self) -> None:
         """Sends the retries that are due, as far as the pace of each provider lets them."""
         now = self._loop.now()
         while self._retry_heap and self._retry_heap[0][0] <= now:
             job = heapq.heappop(self._retry_heap)[2]
-            self._retries_due.setdefault(self._pace(job), deque()).append(job)
+            self._retries_due[job.pace].append(job)
         if self._retry_heap:
             self._start_at = self._retry_heap[0][0]
-        for queue in self._retries_due.values():
+        for pace, queue in self._retries_due.items():
             while queue:
-                if queue[0] not in self._jobs:  # a stop condition ended it while it waited
-                    queue.popleft()
-                elif reason := self._closed(queue[0]):
-                    self._fail_retry(queue.popleft(), Unavailable(reason))
-                elif self._may_start(queue[0]):
-                    self._send_retry(queue.popleft())
-                else:
-                    break
+                job = queue[0]
+                if job in self._jobs:  # else a stop condition ended it while it waited
+                    if reason := pace.pause.closed(now):
+                        job.generation.close()
+                        job.generation.failure = Unavailable(reason)
+                        self._complete(job)
+                    elif self._may_start(job):
+                        self._send(job, job.generation.send)
+                    else:
+                        break
+                queue.popleft()
 
     def _may_start(self, job: Job) -> bool:
         """Returns whether the job's request may start now; if not, lets the loop wake up in time for it."""
         now = self._loop.now()
-        start, _ = self._pace(job).earliest(now, job.tokens)
+        start, _ = job.pace.earliest(now, job.tokens)
         if now < start < math.inf:
             self._start_at = start if self._start_at is None else min(start, self._start_at)
         return start <= now
 
     def _start_job(self, job: Job) -> None:
-        options, wake = self._options, partial(self._awake.__setitem__, job, None)
+        """Sends the first request of a job, which gets a record where that fails."""
+        options = self._options
         try:
             target, transport = self._routes.to(job.target, job.request.size())
             job.generation = Generation(
@@ -216,20 +204,22 @@ class Run:
                 transport,
                 stops=options.stops(),
                 resume=options.resume(target),
-                wake=wake,
+                wake=partial(self._awake.__setitem__, job, None),
                 on_retry=partial(self._schedule_retry, job),
             )
-            job.in_flight = self._pace(job).sent(self._loop.now(), job.tokens)
             self._jobs.add(job)
-            job.generation.start()
+            self._send(job, job.generation.start)
             if len(self._jobs) == MSGSPEC_STREAMS:
                 json_codec.use_msgspec()
         except Error as error:
-            self._fail_start(job, error)
+            if job.in_flight is not None:
+                job.pace.ended(job.in_flight, self._loop.now(), None)
+            self._jobs.discard(job)
+            job.fail(error)
 
-    def _send_retry(self, job: Job) -> None:
-        job.in_flight = self._pace(job).sent(self._loop.now(), job.tokens)
-        job.generation.send()
+    def _send(self, job: Job, send: Callable[[], None]) -> None:
+        job.in_flight = job.pace.sent(self._loop.now(), job.tokens)
+        send()
 
     def _schedule_retry(self, job: Job, when: float) -> None:
         """Ends an attempt that failed; the next one is to start at `when`."""
@@ -261,7 +251,7 @@ class Run:
             return
         refused = isinstance(exchange.failure, Refused)
         status = 400 if refused else exchange.status
-        self._pace(job).answered(request, self._loop.now(), status, {} if refused else exchange.headers, time.time())
+        job.pace.answered(request, self._loop.now(), status, {} if refused else exchange.headers, time.time())
 
     def _end_request(self, job: Job) -> None:
         """Passes the end of a request, and what it cost, to the pace."""
@@ -269,7 +259,7 @@ class Run:
         usage = job.generation.exchange.usage
         if job.in_flight is not None:
             tokens = usage.input_tokens + usage.output_tokens if usage else None
-            self._pace(job).ended(job.in_flight, self._loop.now(), tokens)
+            job.pace.ended(job.in_flight, self._loop.now(), tokens)
             job.in_flight = None
 
     def _complete(self, job: Job) -> None:
@@ -283,20 +273,8 @@ class Run:
         self.totals.add_generation(target.provider, target.model, usage, generation.timing)
         if usage is not None:
             self._prompts.count_output(usage.output_tokens)
-        job.record, job.failure = job.builder.record(generation), job.builder.failure
+        job.record, failure = job.builder.record(generation)
+        if failure is not None:
+            job.fail(failure)
         del job.generation, job.builder  # a cycle of references: garbage collection would come too late
         self.output.add_answer(job, self._loop.now())
-
-    def _fail_retry(self, job: Job, error: Error) -> None:
-        """Fails a job that was waiting for a retry."""
-        job.generation.close()
-        job.generation.failure = error
-        self._complete(job)
-
-    def _fail_start(self, job: Job, error: Error) -> None:
-        """Fails a job that could not start."""
-        if job.in_flight is not None:
-            self._pace(job).ended(job.in_flight, self._loop.now(), None)
-        self._jobs.discard(job)
-        job.fail(error)
-        self.output.add_record(job)

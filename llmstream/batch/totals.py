@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from ..core.events import Usage
+from ..core.report import dollars
 from ..core.timing import Timing
-from .record_builder import Record, exit_status
+from .record_builder import Record
 
 SAMPLES = 10_000  # the last ones, of which medians are taken
 
@@ -16,23 +19,18 @@ class Totals:
     """
 
     def __init__(self) -> None:
-        self.done = self.failed = self.earlier = 0
-        self.status = 0
-        self.failure = ""
+        self.done = self.failed = self.earlier = self.retries = 0
+        self.status, self.failure = 0, ""
         self.input_tokens = self.output_tokens = 0
-        self._sums: dict[
-            tuple[str, str], list[int]
-        ] = {}  # by provider and model: number of answers, then the fields of Usage
-        self.retries = 0
-        self._ttfts: list[float] = []
-        self._rates: list[float] = []
+        # By provider and model: the number of answers, then the fields of Usage.
+        self._sums: dict[tuple[str, str], list[int]] = {}
+        self._ttfts, self._rates = deque[float](maxlen=SAMPLES), deque[float](maxlen=SAMPLES)
 
     def add_record(self, record: Record, earlier: bool, failure: str) -> None:
         """Counts a prompt; `earlier`: its record is another run's; `failure` is the message of its error."""
-        status = exit_status(record)
-        self.status = max(self.status, status)
-        if status:
+        if "error" in record:
             self.failed += 1
+            self.status = max(self.status, record["error"]["status"])
             self.failure = self.failure or failure or str(record["error"]["message"])
         elif earlier:
             self.earlier += 1
@@ -43,17 +41,15 @@ class Totals:
         """Counts the tokens and times of a generation that has ended, complete or not."""
         if timing.ttft is not None:
             self._ttfts.append(timing.ttft)
-            del self._ttfts[:-SAMPLES]
         if usage is None:
             return
-        sums = self._sums.setdefault((provider, model), [0, 0, 0, 0, 0, 0])
+        sums = self._sums.setdefault((provider, model), [0] * (1 + len(Usage.__slots__)))
         for at, count in enumerate([1, *(getattr(usage, name) for name in Usage.__slots__)]):
             sums[at] += count
         self.input_tokens += usage.input_tokens
         self.output_tokens += usage.output_tokens
         if (rate := timing.rate(usage.output_tokens)) is not None:
             self._rates.append(rate)
-            del self._rates[:-SAMPLES]
 
     def cost(self) -> float | None:
         """Returns US dollars for the models whose prices are known, None if none is.
@@ -70,18 +66,19 @@ class Totals:
 
     def summary(self, seconds: float, unfinished: int, priced: bool) -> str:
         """Returns the line at the end of a run of `seconds`, with `unfinished` prompts; `priced`: with its cost."""
-        from .progress import summary
-
-        return summary(
-            done=self.done,
-            failed=self.failed,
-            earlier=self.earlier,
-            unfinished=unfinished,
-            input_tokens=self.input_tokens if self._sums else None,
-            output_tokens=self.output_tokens if self._sums else None,
-            cost=self.cost() if priced else None,
-            seconds=seconds,
-        )
+        count = self.done + self.failed + self.earlier + unfinished
+        prompts = f"{count:,} prompt{'' if count == 1 else 's'}: {self.done:,} done"
+        prompts += f", {self.earlier:,} done earlier" if self.earlier else ""
+        prompts += f", {self.failed:,} failed" + (f", {unfinished:,} unfinished" if unfinished else "")
+        parts = [prompts]
+        if self._sums:
+            tokens = (
+                f"{self.input_tokens:,} token{'' if self.input_tokens == 1 else 's'} in, {self.output_tokens:,} out"
+            )
+            parts.append(tokens + (f", {self.output_tokens / seconds:,.0f} tokens/s" if seconds else ""))
+        if priced and (cost := self.cost()) is not None:
+            parts.append(dollars(cost))
+        return "; ".join([*parts, f"{seconds:,.1f} s"])
 
     def times(self, throttled: int) -> str:
         """Returns the line about times to the first text, rates of tokens, retries and 429 responses (`throttled`)."""
@@ -96,5 +93,5 @@ class Totals:
         return "; ".join(parts)
 
 
-def _quantile(values: list[float], share: float) -> float:
+def _quantile(values: deque[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]

@@ -111,7 +111,7 @@ def test_overload_halves_concurrency_once_a_round_trip(status):
     for sent in burst:
         pace.answered(sent, 10.1, status, {}, WALL)
         pace.ended(sent, 10.1, None)
-    assert (pace.concurrency.limit, pace.rate.at(10.1), pace.rate.throttled) == (32, None, 0)
+    assert (pace.concurrency.limit, pace.rate.at(10.1), pace.rate.throttled) == (32, 0, 0)
     later = pace.sent(10.2, 0)
     pace.answered(later, 10.3, status, {}, WALL)
     pace.ended(later, 10.3, None)
@@ -141,6 +141,33 @@ def test_no_request_starts_before_retry_after():
     pace.answered(second, 0.2, 429, {"retry-after-ms": "1000"}, WALL)
     assert pace.earliest(0.2, 0) == (pytest.approx(5.1), "the provider asked to wait")
     assert (pace.rate.throttled, pace.pause.closed(0.2)) == (2, "")
+
+
+@pytest.mark.parametrize(("name", "value"), [("retry-after", "5"), ("retry-after-ms", "5000")])
+@pytest.mark.parametrize("status", [429, 503, 529])
+def test_every_refusal_may_have_a_retry_after(status, name, value):
+    pace = Pace(8)
+    pace.answered(pace.sent(0.0, 0), 1.0, status, {name: value}, WALL)
+    assert pace.earliest(1.0, 0) == (6.0, "the provider asked to wait")
+
+
+@pytest.mark.parametrize("status", [200, 400, 500])
+def test_retry_after_of_other_responses_is_ignored(status):
+    pace = Pace(8)
+    pace.answered(pace.sent(0.0, 0), 1.0, status, {"retry-after": "5"}, WALL)
+    assert pace.earliest(1.0, 0) == (1.0, "")
+
+
+def test_an_answer_to_a_later_request_ends_the_row_of_refusals():
+    pace = Pace(8)
+    early, refused = pace.sent(0.5, 0), pace.sent(0.5, 0)
+    pace.answered(refused, 1.0, 503, {}, WALL)
+    pace.answered(early, 1.5, 200, {}, WALL)  # sent before the refusal: it tells nothing of what follows
+    pace.answered(pace.sent(1.6, 0), 2.0, 503, {}, WALL)
+    assert pace.pause.consecutive == 2
+    pace.answered(pace.sent(2.1, 0), 3.0, 200, {}, WALL)
+    pace.answered(pace.sent(3.1, 0), 4.0, 503, {}, WALL)
+    assert pace.pause.consecutive == 1
 
 
 def test_a_retry_after_of_days_closes_the_provider():

@@ -1,4 +1,4 @@
-"""The progress line on a pseudo-terminal, no progress elsewhere, and the summary line."""
+"""The progress line on a pseudo-terminal, and no progress elsewhere."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import sys
 import termios
 
 import pytest
-
-from llmstream.batch.progress import summary
 
 from ..conftest import environment
 from ..support.limits import WAIT_S
@@ -208,40 +206,3 @@ def test_a_terminal_that_goes_away_is_ignored():
     os.close(terminal.fd)
     assert terminal.process.communicate("x", timeout=WAIT_S)[0] == WITH_TQDM
     assert terminal.process.returncode == 0
-
-
-@pytest.mark.parametrize(
-    "counts, line",
-    [
-        (
-            {
-                "done": 998,
-                "failed": 2,
-                "input_tokens": 51200,
-                "output_tokens": 498100,
-                "cost": 1.2345,
-                "seconds": 100.0,
-            },
-            "1,000 prompts: 998 done, 2 failed; 51,200 tokens in, 498,100 out, 4,981 tokens/s; $1.2345; 100.0 s",
-        ),
-        ({"done": 1, "failed": 0}, "1 prompt: 1 done, 0 failed"),
-        ({"done": 0, "failed": 0, "seconds": 0.0}, "0 prompts: 0 done, 0 failed; 0.0 s"),
-        (
-            {"done": 5, "failed": 1, "earlier": 1994, "seconds": 1234.56},
-            "2,000 prompts: 5 done, 1,994 done earlier, 1 failed; 1,234.6 s",
-        ),
-        ({"done": 2, "failed": 0, "input_tokens": 1}, "2 prompts: 2 done, 0 failed; 1 token in"),
-        (
-            {"done": 2, "failed": 0, "output_tokens": 1, "seconds": 2.0},
-            "2 prompts: 2 done, 0 failed; 1 token out, 0 tokens/s; 2.0 s",
-        ),
-        (
-            {"done": 2, "failed": 0, "output_tokens": 7, "seconds": 0.0},
-            "2 prompts: 2 done, 0 failed; 7 tokens out; 0.0 s",
-        ),
-        ({"done": 2, "failed": 0, "cost": 0.0000125}, "2 prompts: 2 done, 0 failed; $0.000013"),
-        ({"done": 2, "failed": 0, "cost": 1234.5}, "2 prompts: 2 done, 0 failed; $1,234.5000"),
-    ],
-)
-def test_summary(counts, line):
-    assert summary(**counts) == line
