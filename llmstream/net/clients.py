@@ -1,103 +1,67 @@
-"""Builds the SDKs' clients, which find credentials where the cloud's own tools do.
-
-Each builder imports its SDK. A cloud that needs further packages has an extra of the installation.
-"""
+"""Builds the SDKs' clients, which find credentials where the cloud's own tools do."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..dialects import MESSAGES
 from ..errors import UsageError
 from ..providers.registry import SDK_FINDS_IT
 from ..providers.resolve import Target
 
-OPENAI_SCOPE = "https://cognitiveservices.azure.com/.default"
-FOUNDRY_SCOPE = "https://ai.azure.com/.default"
 
-Settings = dict[str, Any]
+class Cloud(NamedTuple):
+    """How a provider's client is built: the SDK's module, the class in it, and where its credentials come from."""
+
+    sdk: str
+    client: str
+    hint: str = "is its key set?"  # in place of the SDK's message: that is for programmers, or very long
+    needs: str = ""  # a module that the extra installs
+    extra: str = ""
+    scope: str = ""  # of the Microsoft Entra token that replaces a missing key
+    token_argument: str = "api_key"  # the client's parameter for a key or such a token
+
+
+ANTHROPIC, OPENAI = Cloud("anthropic", "Anthropic"), Cloud("openai", "OpenAI")
+AWS_HINT = "set AWS_REGION, and credentials as for the command `aws`"
+CLOUDS = {
+    "azure": Cloud(  # its v1 API takes a bearer token as OpenAI's does
+        "openai", "OpenAI", "set AZURE_OPENAI_API_KEY or AZURE_OPENAI_AD_TOKEN, or log in with `az login`",
+        scope="https://cognitiveservices.azure.com/.default",
+    ),
+    "bedrock": Cloud("anthropic", "AnthropicBedrock", AWS_HINT, "boto3", "bedrock"),
+    "bedrock-mantle": Cloud("anthropic", "AnthropicBedrockMantle", AWS_HINT, "boto3", "bedrock"),
+    "foundry": Cloud(
+        "anthropic", "AnthropicFoundry", "set ANTHROPIC_FOUNDRY_API_KEY, or log in with `az login`",
+        scope="https://ai.azure.com/.default", token_argument="azure_ad_token_provider",
+    ),
+    "vertex": Cloud(
+        "anthropic", "AnthropicVertex",
+        "set CLOUD_ML_REGION, ANTHROPIC_VERTEX_PROJECT_ID and GOOGLE_APPLICATION_CREDENTIALS", "google.auth", "vertex",
+    ),
+}  # fmt: skip
+
+
+def cloud_of(target: Target) -> Cloud:
+    """Returns the row of the target's provider, else that of its dialect's SDK."""
+    return CLOUDS.get(target.provider, ANTHROPIC if target.api == MESSAGES else OPENAI)
 
 
 def build(target: Target, on_request: Callable[[Any], None]) -> tuple[Any, Any]:
     """Returns the SDK's module and its client. `on_request` is called with each request before it goes out."""
-    by_dialect = _anthropic if target.api == MESSAGES else _openai
-    return CLIENTS.get(target.provider, by_dialect)(target, on_request)
-
-
-def _settings(sdk: Any, target: Target, on_request: Callable[[Any], None]) -> Settings:
-    """Returns the settings of all clients; the SDK finds the address where the target has none."""
-    settings = {"http_client": sdk.DefaultHttpxClient(event_hooks={"request": [on_request]})}
-    return settings if target.url.startswith(SDK_FINDS_IT) else settings | {"base_url": target.url}
-
-
-def _bedrock(target: Target, on_request: Callable[[Any], None]) -> tuple[Any, Any]:
-    _require("boto3", target.provider, "bedrock")
-    import anthropic
-
-    return anthropic, anthropic.AnthropicBedrock(**_settings(anthropic, target, on_request))
-
-
-def _mantle(target: Target, on_request: Callable[[Any], None]) -> tuple[Any, Any]:
-    _require("boto3", target.provider, "bedrock")
-    import anthropic
-
-    return anthropic, anthropic.AnthropicBedrockMantle(**_settings(anthropic, target, on_request))
-
-
-def _vertex(target: Target, on_request: Callable[[Any], None]) -> tuple[Any, Any]:
-    _require("google.auth", target.provider, "vertex")
-    import anthropic
-
-    return anthropic, anthropic.AnthropicVertex(**_settings(anthropic, target, on_request))
-
-
-def _foundry(target: Target, on_request: Callable[[Any], None]) -> tuple[Any, Any]:
-    import anthropic
-
-    token = _entra(target, FOUNDRY_SCOPE)
-    settings = _settings(anthropic, target, on_request)
-    return anthropic, anthropic.AnthropicFoundry(azure_ad_token_provider=token, **settings)
-
-
-def _azure(target: Target, on_request: Callable[[Any], None]) -> tuple[Any, Any]:
-    """Builds a client of Azure's v1 API, which takes a bearer token as OpenAI's does."""
-    import openai
-
-    token = (lambda: target.key) if target.key else _entra(target, OPENAI_SCOPE)
-    return openai, openai.OpenAI(api_key=token, **_settings(openai, target, on_request))
-
-
-def _anthropic(target: Target, on_request: Callable[[Any], None]) -> tuple[Any, Any]:
-    import anthropic
-
-    return anthropic, anthropic.Anthropic(api_key=target.key or None, **_settings(anthropic, target, on_request))
-
-
-def _openai(target: Target, on_request: Callable[[Any], None]) -> tuple[Any, Any]:
-    import openai
-
-    return openai, openai.OpenAI(api_key=target.key or None, **_settings(openai, target, on_request))
-
-
-CLIENTS = {
-    "azure": _azure,
-    "bedrock": _bedrock,
-    "bedrock-mantle": _mantle,
-    "foundry": _foundry,
-    "vertex": _vertex,
-}
-
-
-# Hints where an SDK finds no credentials: its own message is for programmers, or very long.
-HINTS = {
-    "azure": "set AZURE_OPENAI_API_KEY or AZURE_OPENAI_AD_TOKEN, or log in with `az login`",
-    "bedrock": "set AWS_REGION, and credentials as for the command `aws`",
-    "bedrock-mantle": "set AWS_REGION, and credentials as for the command `aws`",
-    "foundry": "set ANTHROPIC_FOUNDRY_API_KEY, or log in with `az login`",
-    "vertex": "set CLOUD_ML_REGION, ANTHROPIC_VERTEX_PROJECT_ID and GOOGLE_APPLICATION_CREDENTIALS",
-}
+    cloud = cloud_of(target)
+    if cloud.needs:
+        _require(cloud.needs, target.provider, cloud.extra)
+    sdk = import_module(cloud.sdk)
+    settings: dict[str, Any] = {}
+    if not cloud.extra:
+        settings[cloud.token_argument] = target.key or (_entra(target, cloud.scope) if cloud.scope else None)
+    settings["http_client"] = sdk.DefaultHttpxClient(event_hooks={"request": [on_request]})
+    if not target.url.startswith(SDK_FINDS_IT):  # else the SDK finds the address
+        settings["base_url"] = target.url
+    return sdk, getattr(sdk, cloud.client)(**settings)
 
 
 def _entra(target: Target, scope: str) -> Callable[[], str]:

@@ -132,7 +132,6 @@ class Player:
         self.target = Target(head["provider"], head["model"], head["api"], f"replay:{path}", "", target.row)
         self._next = 0
         self._offset = 0.0  # the clock's time at the recording's time 0
-        self._transfer: Transfer | None = None
 
     def send(self, request: HttpRequest, connect_timeout: float | None, wake: Callable[[], object]) -> Transfer:
         """Plays the response to the next request of the recording, whatever the request is."""
@@ -142,7 +141,7 @@ class Player:
         if self._next < len(self._records):
             self._offset -= self._due(self._records[self._next])
             self._next += 1
-        self._transfer = transfer = PlayedTransfer()
+        transfer = Transfer()
         self._schedule(transfer, wake)
         return transfer
 
@@ -158,17 +157,24 @@ class Player:
     def close(self) -> None:
         pass
 
-    def _schedule(self, transfer: PlayedTransfer, wake: Callable[[], object]) -> None:
+    def _schedule(self, transfer: Transfer, wake: Callable[[], object]) -> None:
         """Schedules the next record, if it belongs to the same response."""
         record = self._records[self._next] if self._next < len(self._records) else {"end": "the recording ends here"}
         if "request" not in record:
             self.loop.call_at(self._offset + self._due(record), partial(self._play, record, transfer, wake))
 
-    def _play(self, record: Mapping[str, Any], transfer: PlayedTransfer, wake: Callable[[], object]) -> None:
+    def _play(self, record: Mapping[str, Any], transfer: Transfer, wake: Callable[[], object]) -> None:
         if transfer.ended:
             return
         self._next += 1
-        transfer.play(record)
+        if "status" in record:
+            transfer.response_head = record["status"], record["headers"]
+        elif "data" in record:
+            transfer.chunks.append(record["data"].encode("utf-8", "replace"))
+        elif "base64" in record:
+            transfer.chunks.append(base64.b64decode(record["base64"]))
+        else:
+            transfer.ended, transfer.reason = True, record["end"]
         transfer.max_retries = UNLIMITED if self._next < len(self._records) else 0
         if not transfer.ended:
             self._schedule(transfer, wake)
@@ -176,28 +182,6 @@ class Player:
 
     def _due(self, record: Mapping[str, Any]) -> float:
         return float(record.get("t", 0.0)) / self._speed if self._speed else 0.0
-
-
-class PlayedTransfer(Transfer):
-    """A transfer whose data comes from a recording."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._head: tuple[int, dict[str, str]] | None = None
-
-    def head(self) -> tuple[int, dict[str, str]] | None:
-        return self._head
-
-    def play(self, record: Mapping[str, Any]) -> None:
-        """Adds a record's data to the transfer."""
-        if "status" in record:
-            self._head = (int(record["status"]), dict(record["headers"]))
-        elif "data" in record:
-            self.chunks.append(str(record["data"]).encode("utf-8", "replace"))
-        elif "base64" in record:
-            self.chunks.append(base64.b64decode(record["base64"]))
-        elif "end" in record:
-            self.ended, self.reason = True, str(record["end"])
 
 
 def _read(path: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:

@@ -26,7 +26,7 @@ from ..core.json_codec import to_json
 from ..dialects import dialect
 from ..errors import UNLIMITED, Error, UsageError
 from ..providers.resolve import Target
-from .clients import HINTS, build
+from .clients import build, cloud_of
 from .loop import READ, EventLoop
 from .transfer import HttpRequest, Transfer
 
@@ -45,13 +45,9 @@ class SdkTransfer(Transfer):
         self.wake = wake
         self.reader_closed = False
         self._loop = loop
-        self.response_head: tuple[int, dict[str, str]] | None = None
         self.sending = False  # the request is signed: failures are the connection's from now on
         self.abandoned = False
         self._socket: socket.socket | None = None
-
-    def head(self) -> tuple[int, dict[str, str]] | None:
-        return self.response_head
 
     def pause(self, paused: bool) -> None:
         if self.reader_closed:  # another file may have its number
@@ -93,9 +89,8 @@ class SdkTransfer(Transfer):
         self.abandoned = True
         if self._socket is not None:
             with contextlib.suppress(OSError, ValueError):
-                socket.socket.shutdown(
-                    self._socket, socket.SHUT_RDWR
-                )  # TLS's own shutdown would disturb the thread's read
+                # TLS's own shutdown would disturb the thread's read.
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
 class Sdk:
@@ -197,8 +192,8 @@ class Sdk:
         elif getattr(error, "retryable", False):  # google-auth: the token server is out of order
             sent.reason = f"no token for {provider}: {reason}"
         else:
-            hint = HINTS.get(provider, "is its key set?")
-            sent.error = UsageError(f"cannot sign for {provider} ({reason[:MAX_EXPLANATION]}): {hint}")
+            why = reason[:MAX_EXPLANATION]
+            sent.error = UsageError(f"cannot sign for {provider} ({why}): {cloud_of(self._target).hint}")
 
 
 def _silence_libraries() -> None:

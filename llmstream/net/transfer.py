@@ -9,6 +9,9 @@ from ..errors import UNLIMITED, Error
 from .loop import EventLoop
 
 
+Head = tuple[int, dict[str, str]]  # status and headers, whose names are in lower case
+
+
 class HttpRequest(NamedTuple):
     """An HTTP request: its header lines, and the JSON body of a POST; None for a GET or DELETE."""
 
@@ -24,9 +27,11 @@ class Transfer:
     `chunks` is the part of the body that has arrived since the last `take`. Once the transfer has `ended`, `reason`
     says why, "" after a complete response, and `max_retries` how often to retry after such an end; `error` is why the
     request could not be sent. Set `complete` before `Transport.end` where all data that matters has arrived.
+    `response_head` is what `head` returns, unless a subclass reads it elsewhere.
     """
 
     def __init__(self) -> None:
+        self.response_head: Head | None = None
         self.chunks: list[bytes] = []
         self.ended = False
         self.reason = ""
@@ -41,9 +46,9 @@ class Transfer:
         chunks.clear()
         return data
 
-    def head(self) -> tuple[int, dict[str, str]] | None:
-        """Returns status and headers (names in lower case) of the last response, None until they are complete."""
-        raise NotImplementedError
+    def head(self) -> Head | None:
+        """Returns the head of the last response, None until it is complete."""
+        return self.response_head
 
     def pause(self, paused: bool) -> None:
         """Stops or resumes reading. A long pause fills the network's buffers, and TCP then holds the server back."""
