@@ -34,7 +34,7 @@ from .totals import Totals
 
 if TYPE_CHECKING:
     from ..core.stop.stops import Stops
-    from ..net.resume import Resume
+    from ..net.attempts import Resume
     from .journal import Journal
 
 MSGSPEC_STREAMS = 16  # at once, for which a quicker decoder is worth its import

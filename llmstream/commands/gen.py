@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from ..core.retry import RetryPolicy
     from ..core.stop.stops import Stops
     from ..core.timing import Timeouts
+    from ..net.attempts import Resume
     from ..net.generation import Generation
     from ..net.loop import Loop
-    from ..net.resume import Resume
     from ..net.transports import Route
     from ..request.prompt_file import PromptFile
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from ..batch.source import Source
     from ..batch.totals import Totals
     from ..core.request import Request
+    from ..net.attempts import Resume
     from ..net.loop import Loop
-    from ..net.resume import Resume
 
 NAME = "map"
 COUNT, RATE = Value(Integer(1)), Value(Number(above=0))

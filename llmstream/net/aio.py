@@ -21,13 +21,14 @@ class _Alarm:
 
     __slots__ = ("_callback", "_handle", "_loop", "_when")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, when: float, callback: Callable[[], object]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop | None, when: float, callback: Callable[[], object]) -> None:
         self._loop, self._when, self._callback = loop, when, callback
         self._handle: asyncio.TimerHandle | None = None
         self._set()
 
     def _set(self) -> None:
-        self._handle = self._loop.call_later(max(0.0, self._when - time.monotonic()), self._ring)
+        if self._loop:
+            self._handle = self._loop.call_later(max(0.0, self._when - time.monotonic()), self._ring)
 
     def _ring(self) -> None:
         self._handle = None
@@ -40,13 +41,6 @@ class _Alarm:
         if self._handle:
             self._handle.cancel()
             self._handle = None
-
-
-class _NoAlarm:
-    """The alarm of a closed loop, which never rings."""
-
-    def cancel(self) -> None:
-        pass
 
 
 class AsyncLoop:
@@ -65,10 +59,11 @@ class AsyncLoop:
 
     def watch(self, fd: int, mask: int, ready: Callable[[int], object]) -> None:
         """As EventLoop has it; asyncio reports a broken descriptor as ready for all that it is watched for."""
+        before = self._masks.pop(fd, 0)
+        if mask:
+            self._masks[fd] = mask
         if (loop := self._open_loop()) is None:
             return
-        before = self._masks.get(fd, 0)
-        self._masks[fd] = mask
         if mask & READ:
             loop.add_reader(fd, partial(ready, READ))
         elif before & READ:
@@ -79,17 +74,10 @@ class AsyncLoop:
             loop.remove_writer(fd)
 
     def unwatch(self, fd: int) -> None:
-        mask = self._masks.pop(fd, 0)
-        if (loop := self._open_loop()) is None:
-            return
-        if mask & READ:
-            loop.remove_reader(fd)
-        if mask & WRITE:
-            loop.remove_writer(fd)
+        self.watch(fd, 0, lambda events: None)
 
     def call_at(self, when: float, callback: Callable[[], object]) -> Alarm:
-        loop = self._open_loop()
-        return _NoAlarm() if loop is None else _Alarm(loop, when, callback)
+        return _Alarm(self._open_loop(), when, callback)  # a closed loop's alarm never rings
 
 
 _shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Routes] = weakref.WeakKeyDictionary()

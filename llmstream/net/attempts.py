@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from ..core.events import Event
 from ..core.exchange import Exchange
 from ..core.provider_errors import WHICH_KEY
 from ..core.request import Request
@@ -18,16 +19,33 @@ from ..providers.resolve import Target, shown
 from .redirects import Redirects
 from .transfer import HttpRequest, Transfer
 
-if TYPE_CHECKING:
-    from .resume import Resume
-
 
 class NextAttempt(NamedTuple):
     """The next request, when to send it, and a note for the user ("": no note)."""
 
     request: HttpRequest
     at: float
-    note: str
+    note: str = ""
+
+
+class Resume:
+    """A strategy to resume one answer. This one has no way to: net/resume has those that do."""
+
+    headers: tuple[str, ...] = ()  # further headers of the first request
+
+    def prepare(self, body: dict[str, Any]) -> None:
+        """Adds the fields that the strategy needs to the body of the first request, before the user's."""
+
+    def received(self, chunk: bytes, events: list[Event]) -> None:
+        """Counts a part of the response and its events."""
+
+    def rest(self, exchange: Exchange, body: dict[str, Any], now: float) -> HttpRequest | None:
+        """Returns the request for the rest, the exchange prepared for it; None where the answer cannot be resumed."""
+        return None
+
+    def cancel(self) -> HttpRequest | None:
+        """Returns the request that ends the generation at the server, None where closing the connection does."""
+        return None
 
 
 class Attempts:
@@ -41,22 +59,21 @@ class Attempts:
         self._backoff = Backoff(policy)
         self._dialect = dialect(target.api)
         self._body: dict[str, Any] = target.body(request)
-        self._resume = resume
+        self.resume = resume or Resume()
+        self._can_resume = resume is not None
         self.resumed = False  # whether the response is the rest of an answer
-        if resume:
-            resume.prepare(self._body)
-            self._body.update(request.extra)
+        self.resume.prepare(self._body)
+        self._body.update(request.extra)
         self._redirects = Redirects(target.url, same_origin=True)
 
     def request(self) -> HttpRequest:
         """Returns the request for the whole answer."""
-        further = self._resume.headers if self._resume else []
-        return HttpRequest("POST", self._redirects.url, [*self._target.headers(), *further], self._body)
+        return HttpRequest("POST", self._redirects.url, [*self._target.headers(), *self.resume.headers], self._body)
 
-    def exchange(self, timing: Timing, start: float) -> Exchange:
-        """Returns an exchange that reads the response to a request sent at `start`."""
+    def exchange(self, timing: Timing) -> Exchange:
+        """Returns an exchange for the response; it begins where `Exchange.resume` says that the request is sent."""
         decoder = self._dialect.Decoder(self._target.provider, self._target.model)
-        return Exchange(decoder, self._timeouts, timing, start, shown(self._redirects.url))
+        return Exchange(decoder, self._timeouts, timing, timing.started, shown(self._redirects.url))
 
     def follow(self, location: str | None) -> bool:
         """Follows a redirect that keeps the method; not of a request for the rest, since it would begin again."""
@@ -69,26 +86,21 @@ class Attempts:
             return None
         if "stream_options" in self._body and "stream_options" in str(failure) and failure.status == 3:
             del self._body["stream_options"]  # the server refuses the field; the usage may come without it
-            return NextAttempt(self.request(), now, "")
+            return NextAttempt(self.request(), now)
         wait = self._wait(failure, exchange, now)
         if wait is None:
             return None
         note = f"{self.reported(failure).message}: trying again in {wait:.1f} s ({self._backoff.retries})"
         return NextAttempt(self.request(), now + wait, note)
 
-    def received(self, chunk: bytes, events: list[Any]) -> None:
-        """Counts a part of the response and its events, for a request for the rest."""
-        if self._resume:
-            self._resume.received(chunk, events)
-
     def rest(self, exchange: Exchange, transfer: Transfer, now: float) -> NextAttempt | None:
         """Returns an attempt at the rest of an answer that was cut, the exchange prepared for it; None to give up."""
-        if self._resume is None:
+        if not self._can_resume:
             return None
         reason = transfer.reason or ("the stream ended" if transfer.ended else "nothing new")
         cause = self.reported(exchange.failure) if exchange.failure else Unavailable(reason)
         wait = self._wait(cause, exchange, now)
-        if wait is None or (request := self._resume.rest(exchange, self._body, now + wait)) is None:
+        if wait is None or (request := self.resume.rest(exchange, self._body, now + wait)) is None:
             return None
         self.resumed = True
         note = f"{cause.message} after {exchange.characters} characters: asking for the rest in {wait:.1f} s"
@@ -99,10 +111,6 @@ class Attempts:
         wait, total = self._backoff.wait(failure, exchange.headers, time.time(), _random_unit()), self._timeouts.total
         late = wait is not None and total is not None and now + wait >= exchange.timing.started + total
         return None if late else wait
-
-    def cancel(self) -> HttpRequest | None:
-        """Returns the request that ends a generation which would go on at the server without a connection."""
-        return self._resume.cancel() if self._resume else None
 
     def final_error(self, exchange: Exchange) -> Error | None:
         """Returns the error of a failed exchange; where the rest failed, the answer is incomplete."""

@@ -11,28 +11,22 @@ from .. import stdio
 from ..errors import UNLIMITED, UsageError
 from .easy import prepare
 from .loop import READ, WRITE, Alarm, EventLoop, Loop
-from .transfer import HttpRequest, Transfer
+from .transfer import HttpRequest, Transfer, Transport
 
 LINGER_S = 1.0  # a complete answer's response may take so long to end, for its connection to be reused
 IDLE_LINGER_S = 0.02  # the same, before the loop goes idle
 FORGOTTEN_S = 2.0  # limit of a request whose response does not matter
 HEAD_END = (b"\r\n", b"\n")  # the line that ends a response's head
-# Retry limit by libcurl error; others are unlimited. DNS and certificate failures do not heal in a minute.
-MAX_RETRIES = {
-    pycurl.E_COULDNT_CONNECT: 1,
-    pycurl.E_COULDNT_RESOLVE_HOST: 0,
-    pycurl.E_COULDNT_RESOLVE_PROXY: 0,
-    pycurl.E_PEER_FAILED_VERIFICATION: 0,
-    pycurl.E_SSL_CONNECT_ERROR: 0,
-    pycurl.E_SSL_CACERT_BADFILE: 0,
-    pycurl.E_UNSUPPORTED_PROTOCOL: 0,
-}
-HINTS = {
-    pycurl.E_COULDNT_CONNECT: "is the server running?",
-    pycurl.E_COULDNT_RESOLVE_HOST: "is the address right, and the network up?",
-    pycurl.E_PEER_FAILED_VERIFICATION: "SSL_CERT_FILE names the CA certificates to trust",
-    pycurl.E_SSL_CONNECT_ERROR: "does the server speak TLS at this port, or is it http://?",
-    pycurl.E_GOT_NOTHING: "does the server speak TLS at this port: https://?",
+# The retry limit and the hint, by libcurl error. DNS and certificate failures do not heal in a minute.
+FAILURES = {
+    pycurl.E_COULDNT_CONNECT: (1, "is the server running?"),
+    pycurl.E_COULDNT_RESOLVE_HOST: (0, "is the address right, and the network up?"),
+    pycurl.E_COULDNT_RESOLVE_PROXY: (0, ""),
+    pycurl.E_PEER_FAILED_VERIFICATION: (0, "SSL_CERT_FILE names the CA certificates to trust"),
+    pycurl.E_SSL_CONNECT_ERROR: (0, "does the server speak TLS at this port, or is it http://?"),
+    pycurl.E_SSL_CACERT_BADFILE: (0, ""),
+    pycurl.E_UNSUPPORTED_PROTOCOL: (0, ""),
+    pycurl.E_GOT_NOTHING: (UNLIMITED, "does the server speak TLS at this port: https://?"),
 }
 
 
@@ -87,7 +81,7 @@ class CurlTransfer(Transfer):
             self._curl.loop.call_at(0.0, self._curl.wake_owners)  # of the part that libcurl held
 
 
-class Curl:
+class Curl(Transport):
     """A Transport over the network, by libcurl."""
 
     def __init__(self, loop: EventLoop) -> None:
@@ -98,35 +92,38 @@ class Curl:
         self._alarm: Alarm | None = None
         self._transfers: dict[pycurl.Curl, CurlTransfer] = {}
         self.to_wake: dict[CurlTransfer, None] = {}  # transfers whose owners are to be called, in order
-        self._forgotten: list[CurlTransfer] = []
+        self._forgotten: set[CurlTransfer] = set()
         self._lingering: set[CurlTransfer] = set()
 
-    def send(self, request: HttpRequest, connect_timeout: float | None, wake: Callable[[], object]) -> Transfer:
+    def send(self, request: HttpRequest, connect_timeout: float | None, wake: Callable[[], object]) -> CurlTransfer:
         transfer = CurlTransfer(self, wake)
-        prepare(transfer.easy, request, connect_timeout)
-        self._add(transfer)
+        easy = transfer.easy
+        prepare(easy, request, connect_timeout)
+        easy.setopt(pycurl.WRITEFUNCTION, transfer.on_body)
+        easy.setopt(pycurl.HEADERFUNCTION, transfer.on_head_line)
+        self._transfers[easy] = transfer
+        with stdio.SignalsDeferred():
+            self._multi.add_handle(easy)
         return transfer
 
     def send_and_forget(self, request: HttpRequest) -> None:
-        transfer = CurlTransfer(self, lambda: self._end_forgotten(transfer))
-        prepare(transfer.easy, request, FORGOTTEN_S)
-        transfer.easy.setopt(pycurl.TIMEOUT_MS, round(FORGOTTEN_S * 1000))
-        self._forgotten.append(transfer)
-        self._add(transfer)
+        transfer = self.send(request, FORGOTTEN_S, lambda: None)
+        self._forgotten.add(transfer)
+        self._drain(transfer, FORGOTTEN_S)
 
     def end(self, transfer: Transfer) -> None:
         assert isinstance(transfer, CurlTransfer)
-        if transfer.complete and not transfer.ended:
-            self._linger(transfer)
+        if transfer.complete and not transfer.ended:  # at its end the connection can be reused
+            transfer.complete = False
+            transfer.pause(False)
+            self._lingering.add(transfer)
+            self._drain(transfer, LINGER_S)
         else:
             self._end(transfer)
 
-    def _linger(self, transfer: CurlTransfer) -> None:
-        """Waits for the end of the response, so that its connection can be reused."""
-        transfer.complete = False
-        transfer.pause(False)
-        self._lingering.add(transfer)
-        alarm = self.loop.call_at(self.loop.now() + LINGER_S, partial(self._end, transfer))
+    def _drain(self, transfer: CurlTransfer, limit_s: float) -> None:
+        """Drops the rest of a response, and ends the transfer after it, or after `limit_s`."""
+        alarm = self.loop.call_at(self.loop.now() + limit_s, partial(self._end, transfer))
 
         def drop() -> None:
             transfer.chunks.clear()
@@ -139,6 +136,7 @@ class Curl:
     def _end(self, transfer: CurlTransfer) -> None:
         if self._transfers.pop(transfer.easy, None):
             self._lingering.discard(transfer)
+            self._forgotten.discard(transfer)
             self.to_wake.pop(transfer, None)
             with stdio.SignalsDeferred():
                 self._multi.remove_handle(transfer.easy)
@@ -156,26 +154,14 @@ class Curl:
         for transfer in list(self._transfers.values()):
             if transfer not in self._forgotten:
                 self._end(transfer)
-        if self._forgotten and isinstance(self.loop, Loop):
+        if self._forgotten:
+            assert isinstance(self.loop, Loop)
             self.loop.unwatch_stdout()
             while self._forgotten:  # each has its own time limit
                 self.loop.wait()
         if self._alarm:
             self._alarm.cancel()
         self._multi.close()
-
-    def _add(self, transfer: CurlTransfer) -> None:
-        easy = transfer.easy
-        easy.setopt(pycurl.WRITEFUNCTION, transfer.on_body)
-        easy.setopt(pycurl.HEADERFUNCTION, transfer.on_head_line)
-        self._transfers[easy] = transfer
-        with stdio.SignalsDeferred():
-            self._multi.add_handle(easy)
-
-    def _end_forgotten(self, transfer: CurlTransfer) -> None:
-        if transfer.ended:
-            self._forgotten.remove(transfer)
-            self._end(transfer)
 
     # libcurl's callbacks say which sockets to watch and when to call it.
 
@@ -225,15 +211,13 @@ class Curl:
         queued = 1
         while queued:
             queued, succeeded, failed = self._multi.info_read()
-            for easy in succeeded:
-                self._transfers[easy].ended = True
-                self.to_wake[self._transfers[easy]] = None
             for easy, code, message in failed:
                 transfer = self._transfers[easy]
-                transfer.ended = True
-                self.to_wake[transfer] = None
-                hint = HINTS.get(code, "")
-                transfer.max_retries = MAX_RETRIES.get(code, UNLIMITED)
+                transfer.max_retries, hint = FAILURES.get(code, (UNLIMITED, ""))
                 transfer.reason = (message or f"libcurl error {code}").rstrip(".") + (f" ({hint})" if hint else "")
                 if code == pycurl.E_URL_MALFORMAT:
                     transfer.error = UsageError(transfer.reason)
+            for easy in [*succeeded, *(easy for easy, _, _ in failed)]:
+                transfer = self._transfers[easy]
+                transfer.ended = True
+                self.to_wake[transfer] = None

@@ -17,13 +17,12 @@ from ..core.retry import RetryPolicy
 from ..core.timing import Timeouts, Timing
 from ..errors import Error
 from ..providers.resolve import Target
-from .attempts import Attempts, NextAttempt
+from .attempts import Attempts, NextAttempt, Resume
 from .loop import Alarm, Loop
 from .transfer import Transfer, Transport
 
 if TYPE_CHECKING:
     from ..core.stop.stops import Stops
-    from .resume import Resume
 
 
 def _ignore(*args: object) -> None:
@@ -72,16 +71,15 @@ class Generation:
         self.over = False
         self.failure: Error | None = None
         self.timing = Timing(self._loop.now())
-        self.exchange = self._attempts.exchange(self.timing, self.timing.started)
+        self.exchange = self._attempts.exchange(self.timing)
 
     # For the caller.
 
     def start(self) -> None:
         """Starts the clocks and sends the request."""
-        now = self.timing.started = self._loop.now()
-        self.exchange = self._attempts.exchange(self.timing, now)
+        self.timing.started = self._loop.now()
         if self.stops:
-            self.stops.begin(now)
+            self.stops.begin(self.timing.started)
         self.send()
 
     def send(self) -> None:
@@ -147,7 +145,7 @@ class Generation:
         exchange = self.exchange
         if not self._has_head and (head := transfer.head()) is not None:
             if head[0] in (307, 308) and self._attempts.follow(head[1].get("location")):
-                self._schedule(NextAttempt(self._attempts.request(), now, ""))
+                self._schedule(NextAttempt(self._attempts.request(), now))
                 return
             exchange.head(*head)
             self._has_head = True
@@ -155,7 +153,7 @@ class Generation:
         if transfer.chunks:
             chunk = transfer.take()
             events = exchange.feed(chunk, now)
-            self._attempts.received(chunk, events)
+            self._attempts.resume.received(chunk, events)
         events += self._settle(transfer, now)
         if exchange.over:  # first, so that the provider stops working
             self._hang_up()
@@ -237,7 +235,7 @@ class Generation:
             self._end(failure)
             return
         self._schedule(attempt)  # before the exchange is replaced: on_retry looks at the one that failed
-        self.exchange = self._attempts.exchange(self.timing, attempt.at)
+        self.exchange = self._attempts.exchange(self.timing)
         self.exchange.suspend()
         self._pending = []
 
@@ -256,7 +254,7 @@ class Generation:
         self._hang_up()
         if self._alarm:
             self._alarm.cancel()
-        if not self._is_complete() and (request := self._attempts.cancel()):
+        if not self._is_complete() and (request := self._attempts.resume.cancel()):
             self._transport.send_and_forget(request)
 
     def _hang_up(self) -> None:

@@ -28,7 +28,7 @@ from .loop import EventLoop
 from .transfer import HttpRequest, Transfer, Transport
 
 
-class Recorder:
+class Recorder(Transport):
     """A Transport that records the traffic of another one.
 
     Raises UsageError where `path` cannot be opened, OutputFailed where it cannot be written.
@@ -39,7 +39,6 @@ class Recorder:
         self._secrets = target.secrets
         self._stream = self._secrets.stream()
         self.loop = inner.loop
-        self._transfer = Transfer()
         self._has_head = self._ended = False
         self._started: float | None = None
         try:
@@ -59,7 +58,7 @@ class Recorder:
             self._record(transfer)
             wake()
 
-        transfer = self._transfer = self._inner.send(request, connect_timeout, on_wake)
+        transfer = self._inner.send(request, connect_timeout, on_wake)
         return transfer
 
     def send_and_forget(self, request: HttpRequest) -> None:
@@ -81,11 +80,7 @@ class Recorder:
 
     def end(self, transfer: Transfer) -> None:
         self._inner.end(transfer)  # first, so that a full disk keeps no connection open
-        if transfer is self._transfer:
-            self._end("the client closed the connection", self.loop.now())
-
-    def settle(self) -> None:
-        self._inner.settle()
+        self._end("the client closed the connection", self.loop.now())
 
     def close(self) -> None:
         self._inner.close()
@@ -118,7 +113,7 @@ class Recorder:
             raise OutputFailed(f"cannot write {self._path}: {error.strerror}") from None
 
 
-class Player:
+class Player(Transport):
     """A Transport that plays a recording back, `speed` times as fast as it was recorded (0: at once).
 
     Its `target` has the provider, model and dialect of the recording. Raises UsageError for a file of another kind.
@@ -145,17 +140,8 @@ class Player:
         self._schedule(transfer, wake)
         return transfer
 
-    def send_and_forget(self, request: HttpRequest) -> None:
-        pass
-
     def end(self, transfer: Transfer) -> None:
         transfer.ended = True
-
-    def settle(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
     def _schedule(self, transfer: Transfer, wake: Callable[[], object]) -> None:
         """Schedules the next record, if it belongs to the same response."""

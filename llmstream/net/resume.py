@@ -8,7 +8,7 @@ the assistant's. In the first two the generation outlives its connection, and is
 from __future__ import annotations
 
 import os
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from ..core.decoder import Decoder
@@ -18,25 +18,8 @@ from ..dialects import dialect
 from ..providers.prefill import continues
 from ..providers.registry import BACKGROUND, OFFSET, PrefillStyle
 from ..providers.resolve import Target
+from .attempts import Resume
 from .transfer import HttpRequest
-
-
-class Resume(Protocol):
-    """A strategy to resume one answer."""
-
-    headers: list[str]  # further headers of the first request
-
-    def prepare(self, body: dict[str, Any]) -> None:
-        """Adds the fields that the strategy needs to the body of the first request, before the user's."""
-
-    def received(self, chunk: bytes, events: list[Event]) -> None:
-        """Counts a part of the response and its events."""
-
-    def rest(self, exchange: Exchange, body: dict[str, Any], now: float) -> HttpRequest | None:
-        """Returns the request for the rest, the exchange prepared for it; None where the answer cannot be resumed."""
-
-    def cancel(self) -> HttpRequest | None:
-        """Returns the request that ends the generation at the server, None where closing the connection does."""
 
 
 def of(target: Target) -> Resume | None:
@@ -48,7 +31,7 @@ def of(target: Target) -> Resume | None:
     return Continuation(target) if continues(target) else None
 
 
-class ByteOffset:
+class ByteOffset(Resume):
     """llama.cpp: the generation runs under an id of our choice; its bytes can be read from any offset."""
 
     def __init__(self, target: Target) -> None:
@@ -57,9 +40,7 @@ class ByteOffset:
         self._headers = target.headers()
         self._stream_url = f"{parts.scheme}://{parts.netloc}/v1/stream?conv_id={id}"
         self._bytes = 0
-        self.headers = [f"X-Conversation-Id: {id}"]
-
-    def prepare(self, body: dict[str, Any]) -> None: ...
+        self.headers = (f"X-Conversation-Id: {id}",)
 
     def received(self, chunk: bytes, events: list[Event]) -> None:
         self._bytes += len(chunk)
@@ -72,7 +53,7 @@ class ByteOffset:
         return HttpRequest("DELETE", self._stream_url, self._headers)
 
 
-class Background:
+class Background(Resume):
     """OpenAI: a background response, whose numbered events the server keeps for some minutes.
 
     Source: OpenAI documentation, "Background mode", on streaming.
@@ -81,7 +62,6 @@ class Background:
     def __init__(self, target: Target) -> None:
         self._target = target
         self._id = ""
-        self.headers: list[str] = []
 
     def prepare(self, body: dict[str, Any]) -> None:
         body.update(background=True, store=True)
@@ -107,16 +87,13 @@ class Background:
 FORMAT_FIELDS = {"response_format", "output_config"}  # with them, a continuation would begin the format anew
 
 
-class Continuation:
+class Continuation(Resume):
     """Servers that continue a last message of the assistant's; only where the answer so far is text alone."""
 
     def __init__(self, target: Target) -> None:
         self._target = target
         self._texts: list[str] = []
         self._only_text = True
-        self.headers: list[str] = []
-
-    def prepare(self, body: dict[str, Any]) -> None: ...
 
     def received(self, chunk: bytes, events: list[Event]) -> None:
         self._texts += [event.text for event in events if isinstance(event, Text)]
@@ -138,9 +115,6 @@ class Continuation:
         repeated = text if style.repeats else ""
         exchange.reopen(now, same_bytes=False, decoder=RestDecoder(decoder, repeated, text[len(sent) :]))
         return HttpRequest("POST", target.prefill_url, target.headers(), body | {"messages": messages} | style.body)
-
-    def cancel(self) -> HttpRequest | None:
-        return None
 
 
 class RestDecoder(Decoder):

@@ -28,7 +28,7 @@ from ..errors import UNLIMITED, Error, UsageError
 from ..providers.resolve import Target
 from .clients import build, cloud_of
 from .loop import READ, EventLoop
-from .transfer import HttpRequest, Transfer
+from .transfer import HttpRequest, Transfer, Transport
 
 AWS_FRAMES = "application/vnd.amazon.eventstream"
 MAX_EXPLANATION = 200  # characters of an SDK's message
@@ -93,8 +93,8 @@ class SdkTransfer(Transfer):
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
-class Sdk:
-    """A Transport by a target's SDK."""
+class Sdk(Transport):
+    """A Transport by a target's SDK, whose targets have no way to resume: there are no requests to forget."""
 
     def __init__(self, target: Target, loop: EventLoop) -> None:
         self._target = target
@@ -113,18 +113,12 @@ class Sdk:
         threading.Thread(target=self._run, args=(sent, request, connect_timeout), daemon=True).start()
         return sent
 
-    def send_and_forget(self, request: HttpRequest) -> None:
-        """Does nothing: only strategies to resume call it, and no SDK's target has one."""
-
     def end(self, transfer: Transfer) -> None:
         assert isinstance(transfer, SdkTransfer)
         self._transfers.discard(transfer)
         if not transfer.reader_closed:
             transfer.close_reader()
             transfer.hang_up()
-
-    def settle(self) -> None:
-        pass
 
     def close(self) -> None:
         for sent in list(self._transfers):

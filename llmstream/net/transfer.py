@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from ..errors import UNLIMITED, Error
 from .loop import EventLoop
-
 
 Head = tuple[int, dict[str, str]]  # status and headers, whose names are in lower case
 
@@ -54,7 +53,7 @@ class Transfer:
         """Stops or resumes reading. A long pause fills the network's buffers, and TCP then holds the server back."""
 
 
-class Transport(Protocol):
+class Transport:
     """Carries requests: over the network, by an SDK, or from a recording."""
 
     loop: EventLoop
@@ -64,6 +63,7 @@ class Transport(Protocol):
 
         Calls `wake` whenever a part of the response has arrived in the transfer, and when the transfer has ended.
         """
+        raise NotImplementedError
 
     def send_and_forget(self, request: HttpRequest) -> None:
         """Sends a request whose response does not matter. `close` waits a second or two until it has arrived."""
