@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import stdio
+from ..core.json.documents import Fault
 from ..core.json.extract import Match, Piece, normalized_path
-from ..core.json.fields import Fault, Fields
-from ..core.json.fields_filter import FieldsFilter, plain_text
+from ..core.json.fields import Fields, FieldsFilter, plain_text
 from ..core.json.path import compile_path
 from ..core.text import Utf8Decoder, encode, looks_like_utf16
 from ..errors import Incomplete, NotFound, ReaderGone, UsageError

@@ -10,7 +10,7 @@ import click
 
 from .. import stdio
 from ..core.json.documents import UNFINISHED, Fault
-from ..core.json.objects_filter import CLOSED, REPAIRED, ObjectsFilter
+from ..core.json.objects import CLOSED, REPAIRED, ObjectsFilter
 from ..core.text import Utf8Decoder, encode, looks_like_utf16
 from ..errors import Incomplete, NotFound, ReaderGone
 from ..request.kinds import Size

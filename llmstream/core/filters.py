@@ -12,9 +12,8 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 from ..errors import Incomplete, NotFound
 from .json.documents import UNFINISHED, Fault
 from .json.extract import Match, Piece, normalized_path, parse_json
-from .json.fields import Fields
-from .json.fields_filter import FieldsFilter, plain_text
-from .json.objects_filter import REPAIRED, SKIPPED, ObjectsFilter
+from .json.fields import Fields, FieldsFilter, plain_text
+from .json.objects import REPAIRED, SKIPPED, ObjectsFilter
 from .markdown.code import Code, language
 from .markdown.fences import FenceEvent, Fences, Opened
 from .stop.until import Until

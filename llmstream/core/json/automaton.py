@@ -12,7 +12,7 @@ from typing import Any
 
 from .bulk import BulkValues
 from .grammar import Matcher, elements_run, end, members_run
-from .path import Path, Segment
+from .path import Filter, Path, Segment
 
 Item = tuple[int, int]  # (number of the path, segments done)
 Bag = dict[Item, int]  # item: how often
@@ -31,7 +31,7 @@ class Node:
 
     def __init__(self, automaton: Automaton, bag: Bag, tests: Tests) -> None:
         self._automaton = automaton
-        self.bag, self.tests = bag, tests
+        self.tests = tests
         paths = automaton.paths
         self.accepts = [(path, count) for (path, done), count in bag.items() if done == len(paths[path].segments)]
         self._active: list[tuple[Item, int, Segment]] = [
@@ -155,7 +155,7 @@ class Automaton:
             self._nodes[key] = Node(self, bag, tests)
         return self._nodes[key]
 
-    def expression(self, test: tuple[Item, int]) -> Any:
-        """Returns the filter expression of a test."""
+    def filter(self, test: tuple[Item, int]) -> Filter:
+        """Returns the filter of a test."""
         (path, done), number = test
         return self.paths[path].segments[done - 1].filters[number]

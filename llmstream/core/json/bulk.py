@@ -10,7 +10,7 @@ like all others that it refuses, are left to the scanner.
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 
@@ -88,7 +88,6 @@ class BulkValues(BulkObjects):
         super().__init__()
         self._paths, self._numbers = paths, numbers
         self._quoted = [f'"{name}"' for name in {name for path in paths for name in path}]
-        self._decoder: Any = None
         self._mixed = ""  # the chunk whose lines are not one object each
 
     @classmethod
@@ -116,7 +115,7 @@ class BulkValues(BulkObjects):
         if "\\u00" in block and _escaped_ascii(block):
             return i, []
         try:
-            values = self._records().decode_lines(block)
+            values = self._decoder.decode_lines(block)
         except (_msgspec().MsgspecError, ValueError, RecursionError):
             return i, []
         for name in self._paths[0]:
@@ -125,18 +124,13 @@ class BulkValues(BulkObjects):
                 return i, []
         self._mixed = ""
         number, path = self._numbers[0], self._paths[0]
-        return end, [(number, path, self._source(bytes(value))) for value in values]
-
-    def _records(self) -> Any:
-        if self._decoder is None:
-            self._decoder = _decoder(self._paths)
-        return self._decoder
+        return end, [(number, path, _source(value)) for value in values]
 
     def _decode_object(self, text: str) -> list[Selection]:
         """Returns the values in the order of their names in the text."""
         if any(text.count(name) > 1 for name in self._quoted) or ("\\u00" in text and _escaped_ascii(text)):
             raise ValueError("a name may occur twice")
-        record, selections = self._records().decode(text), []
+        record, selections = self._decoder.decode(text), []
         for number, path in zip(self._numbers, self._paths, strict=True):
             value = record
             for name in path:
@@ -144,29 +138,29 @@ class BulkValues(BulkObjects):
                 if not value:  # UNSET
                     break
             else:
-                selections.append((number, path, self._source(bytes(value))))
+                selections.append((number, path, _source(value)))
         if len(selections) > 1:
             selections.sort(key=lambda selection: text.find(f'"{selection[1][-1]}"'))
         return selections
 
-    def _source(self, value: bytes) -> str:
-        if value[0] in b"{[":
-            value = _msgspec().json.format(value, indent=-1)
-        return value.decode()
+    @cached_property
+    def _decoder(self) -> Any:
+        """Decodes objects to structs with the paths' names, and leaves the values at the paths as source text."""
+        msgspec = _msgspec()
+
+        def shape(paths: list[tuple[str, ...]]) -> Any:
+            if paths == [()]:
+                return msgspec.Raw
+            names = {path[0]: None for path in paths}
+            fields = []
+            for name in names:
+                below = shape([path[1:] for path in paths if path[0] == name])
+                fields.append((PREFIX + name, below | msgspec.UnsetType, msgspec.UNSET))
+            return msgspec.defstruct("Record", fields, rename={PREFIX + name: name for name in names})
+
+        return msgspec.json.Decoder(shape(self._paths))
 
 
-def _decoder(paths: list[tuple[str, ...]]) -> Any:
-    """Returns a decoder for objects with these paths, which leaves their values as source text."""
-    msgspec = _msgspec()
-
-    def shape(paths: list[tuple[str, ...]]) -> Any:
-        if paths == [()]:
-            return msgspec.Raw
-        names = {path[0]: None for path in paths}
-        fields = []
-        for name in names:
-            below = shape([path[1:] for path in paths if path[0] == name])
-            fields.append((PREFIX + name, below | msgspec.UnsetType, msgspec.UNSET))
-        return msgspec.defstruct("Record", fields, rename={PREFIX + name: name for name in names})
-
-    return msgspec.json.Decoder(shape(paths))
+def _source(raw: Any) -> str:
+    value = bytes(raw)
+    return (_msgspec().json.format(value, indent=-1) if value[0] in b"{[" else value).decode()

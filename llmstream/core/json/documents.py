@@ -4,12 +4,13 @@ Text is prose until an opening bracket that can begin JSON: `{` followed by a qu
 there the scanner checks each character. A broken object is skipped, and no part of it is tried again: the time stays
 linear whatever the input, and what is nested in the broken object does not come out as a document.
 
-A subclass captures text between `on_start` and `on_end`, and reports broken documents from `on_skipped` and `on_cut`.
+A subclass appends an item for each document to `_results`, and each broken one comes out as a Fault among the items.
 """
 
 from __future__ import annotations
 
 import re
+from typing import Generic, TypeVar
 
 from .grammar import Step, end, space
 from .recovery import Recovery
@@ -17,6 +18,8 @@ from .scanner import Scanner
 
 MAX_SIZE = 64 * 1024 * 1024  # characters
 BULK = 512  # characters that must be left of a chunk before `take_whole` is tried
+T = TypeVar("T")
+
 MALFORMED, UNFINISHED, UNEVALUATED = "malformed", "unfinished", "unevaluated"
 
 
@@ -37,8 +40,8 @@ class Fault:
         return f"line {self.line}: {self.kind} {noun}: {self.reason}"
 
 
-class Documents:
-    """Feeds the scanner with the documents in a text that arrives in chunks.
+class Documents(Generic[T]):
+    """Text in; out come the items of the documents that a chunk completes and, in their order, Faults for broken ones.
 
     `limit` bounds one document, in characters. `arrays` makes arrays documents, too. `loose` is for text that is to be
     repaired: a single quote may begin a string. `line` is the number of the first line.
@@ -47,14 +50,15 @@ class Documents:
     def __init__(
         self,
         scanner: Scanner,
-        limit: int = MAX_SIZE,
+        results: list[T | Fault],
+        limit: int,
         *,
         arrays: bool = False,
         loose: bool = False,
         line: int = 1,
     ) -> None:
-        self.scanner = scanner
-        self.recovery = Recovery(loose=loose)
+        self.scanner, self._recovery = scanner, Recovery(loose=loose)
+        self._results = results  # of this chunk so far; a scanner may append to the list, too
         self._limit = limit
         self._starts = re.compile(r"[{[]" if arrays else r"\{").search
         self._mode: Step = self._prose
@@ -65,23 +69,30 @@ class Documents:
         self._start = self._start_line = 0  # of the last document: its character's number from 0, its line
         self._reason = ""
 
-    def scan(self, text: str) -> None:
-        """Takes the next chunk, and calls the hooks on the way."""
+    def feed(self, text: str) -> list[T | Fault]:
+        """Returns the items and faults that text completes."""
         i, n = 0, len(text)
         while i < n:
             i = self._mode(text, i, n)
         self._base += n
-        self.line_of(text, n)
+        self._line_of(text, n)
         self._counted_to = 0
         self._last = text[-1:] or self._last
+        return self._drain()
 
-    def end(self, source: str = "input") -> None:
-        """Ends the input, or what `source` names: calls `on_cut` or `on_skipped` for a document that is open."""
+    def close(self, source: str = "input") -> list[T | Fault]:
+        """Ends the input, or the part of it that `source` names; a Fault of the kind UNFINISHED has the open object."""
         mode, self._mode = self._mode, self._prose
         if mode == self._inside and self.scanner.has_members:
-            self.on_cut(f"the {source} ends inside of it")
+            self._report("", 0, f"the {source} ends inside of it", UNFINISHED)
         elif mode == self._skipping:
-            self.on_skipped("", 0, self._reason)
+            self._report("", 0, self._reason)
+        return self._drain()
+
+    def _drain(self) -> list[T | Fault]:
+        results = self._results[:]
+        self._results.clear()
+        return results
 
     # Hooks for subclasses.
 
@@ -101,33 +112,29 @@ class Documents:
     def on_broken(self, text: str, i: int) -> None:
         """The document is not JSON because of text[i]; its rest, from there on, will be skipped."""
 
-    def on_skipped(self, text: str, i: int, reason: str) -> None:
-        """The broken document has ended before text[i], or with the input if text is empty."""
-
-    def on_cut(self, reason: str) -> None:
-        """The input has ended inside of the document."""
+    def end_capture(self, text: str, i: int) -> str:
+        """Returns the source of the document, which has ended before text[i], if the core keeps it, else ""."""
+        return ""
 
     def take_whole(self, text: str, i: int, n: int) -> int:
         """Takes documents that stand whole in text from i on, by a fast path; returns their end, or i for none."""
         return i
 
-    # For subclasses.
-
-    def start_document(self, text: str, i: int, lead: str) -> None:
+    def _start_document(self, text: str, i: int, lead: str) -> None:
         """Starts a document whose first characters, `lead`, stand before text[i]."""
         self._mode = self._inside
         self.scanner.start()
         self.on_start(text, i, lead)
         self.scanner.feed(lead, 0, len(lead))
 
-    def start_broken(self, text: str, i: int, lead: str, quote: str, reason: str) -> None:
+    def _start_broken(self, text: str, i: int, lead: str, quote: str, reason: str) -> None:
         """Starts an object that is not JSON for `reason`: `lead`, then text[i], inside of a string if `quote`."""
         self.on_start(text, i, lead)
-        self._reason = f"{reason} in line {self.line_of(text, i)}"
+        self._reason = f"{reason} in line {self._line_of(text, i)}"
         self._mode = self._skipping
-        self.recovery.start(1, quote)
+        self._recovery.start(1, quote)
 
-    def line_of(self, text: str, i: int) -> int:
+    def _line_of(self, text: str, i: int) -> int:
         """Returns the line of text[i]; i must not be less than in the call before."""
         self._line += text.count("\n", self._counted_to, i)
         self._counted_to = i
@@ -143,9 +150,9 @@ class Documents:
         i = bracket.start()
         if n - i > BULK and text[i] == "{" and (stop := self.take_whole(text, i, n)) > i:
             return stop
-        self._start, self._start_line = self._base + i, self.line_of(text, i)
+        self._start, self._start_line = self._base + i, self._line_of(text, i)
         if text[i] == "[":
-            self.start_document(text, i, "")
+            self._start_document(text, i, "")
             return i
         self._mode = self._opening
         return i + 1
@@ -158,7 +165,7 @@ class Documents:
         if text[i] not in '"}':
             self._mode = self._prose
             return self.on_no_object(text, i)
-        self.start_document(text, i, "{")
+        self._start_document(text, i, "{")
         return i
 
     def _inside(self, text: str, i: int, n: int) -> int:
@@ -174,21 +181,24 @@ class Documents:
 
     def _fail(self, text: str, i: int, reason: str) -> None:
         scanner = self.scanner
-        self._reason = f"{reason} in line {self.line_of(text, i)}"
+        self._reason = f"{reason} in line {self._line_of(text, i)}"
         depth = scanner.stack.count("}")
         self.on_broken(text, i)
         if not scanner.has_members:  # `[see below]` was not meant to be JSON
             self._mode = self._prose
         elif depth:
             self._mode = self._skipping
-            self.recovery.start(depth, '"' if scanner.in_string else "", scanner.in_escape)
+            self._recovery.start(depth, '"' if scanner.in_string else "", scanner.in_escape)
         else:
             self._mode = self._prose
-            self.on_skipped(text, i, self._reason)
+            self._report(text, i, self._reason)
+
+    def _report(self, text: str, i: int, reason: str, kind: str = MALFORMED) -> None:
+        self._results.append(Fault(self._start_line, reason, kind, self.end_capture(text, i)))
 
     def _skipping(self, text: str, i: int, n: int) -> int:
-        i = self.recovery.feed(text, i, n, self._last)
-        if self.recovery.done:
+        i = self._recovery.feed(text, i, n, self._last)
+        if self._recovery.done:
             self._mode = self._prose
-            self.on_skipped(text, i, self._reason)
+            self._report(text, i, self._reason)
         return i

@@ -11,7 +11,6 @@ from __future__ import annotations
 from .automaton import Automaton, Bag, Node
 from .documents import UNEVALUATED, Fault
 from .grammar import end, minify, space
-from .path import holds
 from .scanner import RUN, Scanner
 from .strings import unescape
 
@@ -195,7 +194,7 @@ class Extraction(Scanner):
             value = parse_json(text)
             bag: Bag = {}
             for test, count in node.tests.items():
-                if holds(self._automaton.expression(test), value, self._document):
+                if self._automaton.filter(test).holds(value, self._document):
                     bag[test[0]] = bag.get(test[0], 0) + count
         except (RecursionError, ValueError) as error:
             reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)

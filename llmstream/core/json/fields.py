@@ -7,62 +7,44 @@ contains nothing but a JSON scalar is one, too.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from .automaton import Automaton
-from .documents import MAX_SIZE, UNFINISHED, Documents, Fault
+from .documents import MAX_SIZE, Documents, Fault
 from .extract import Extraction, Match, Piece, Results
 from .grammar import SCALAR
 from .path import Path
-
-__all__ = ["Fault", "Fields", "Match", "Piece"]
+from .strings import Unescaper, unescape
 
 _scalar = re.compile(rf"[ \t\r]*+({SCALAR})[ \t\r]*+").fullmatch
 
 
-class Fields(Documents):
-    """Text in; out come, in the order of completion, Matches, Pieces of a followed string, and Faults.
+class Fields(Documents[Match | Piece]):
+    """The items are, in the order of completion, Matches, and Pieces of a followed string.
 
     `limit` bounds each value that must be held, in characters: a selected one, or one that a filter or an index from
     the end makes wait. With `follow`, a selected string comes in Pieces while it grows.
     """
 
     def __init__(self, paths: list[Path], limit: int = MAX_SIZE, *, follow: bool = False) -> None:
-        self._automaton = Automaton(paths)
-        self._results: Results = []
-        self._extraction = Extraction(self._automaton, self._results, limit, follow=follow)
-        super().__init__(self._extraction, 1 << 62, arrays=True)
-        self._bulk = None if follow else self._automaton.root.bulk_values
-        self._selects_scalars = bool(self._automaton.root.accepts)
+        automaton = Automaton(paths)
+        results: Results = []
+        self._extraction = Extraction(automaton, results, limit, follow=follow)
+        super().__init__(self._extraction, results, 1 << 62, arrays=True)
+        self._bulk = None if follow else automaton.root.bulk_values
+        self._selects_scalars = bool(automaton.root.accepts)
         self._value_limit = limit
         self._line_parts: list[str] | None = []  # the parts of the line so far while it may be a scalar
         self._line_size = 0  # characters in them
 
-    def feed(self, text: str) -> Results:
-        """Returns the results that text completes."""
-        self.scan(text)
-        return self._drain()
-
-    def close(self) -> Results:
-        """Ends the input; returns the results that its end completes, and a Fault for a document that it cuts."""
+    def close(self, source: str = "input") -> Results:
         if self._selects_scalars:
             self._end_line()
-        self.end()
-        return self._drain()
-
-    def _drain(self) -> Results:
-        results = self._results[:]  # a copy, since the extraction appends to the list
-        self._results.clear()
-        return results
+        return super().close(source)
 
     def on_start(self, text: str, i: int, lead: str) -> None:
         self._extraction.line = self._start_line
         self._line_parts = None
-
-    def on_skipped(self, text: str, i: int, reason: str) -> None:
-        self._results.append(Fault(self._start_line, reason))
-
-    def on_cut(self, reason: str) -> None:
-        self._results.append(Fault(self._start_line, reason, UNFINISHED))
 
     def take_whole(self, text: str, i: int, n: int) -> int:
         """Takes one object after another while the guesses hold."""
@@ -102,3 +84,54 @@ class Fields(Documents):
         if self._line_parts and (match := _scalar("".join(self._line_parts))):
             self._extraction.scalar(match[1])
         self._line_parts, self._line_size = [], 0
+
+
+class FieldsFilter:
+    """The fields as commands and library use them: text in, Matches and Pieces out; a Piece's text is unescaped.
+
+    `paths` is the number of paths of the core. With `first`, each path has its first value only. `on_fault` is called
+    for each broken document.
+    """
+
+    def __init__(self, core: Fields, paths: int, first: bool, on_fault: Callable[[Fault], object]) -> None:
+        self._core, self._first, self._on_fault = core, first, on_fault
+        self._unescaper = Unescaper()
+        self._in_string = False
+        self.missing = set(range(paths))  # the numbers of the paths without a value so far
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing more is needed: with `first`, all paths have had their value."""
+        return self._first and not self.missing and not self._in_string
+
+    def feed(self, text: str) -> list[Match | Piece]:
+        """Returns the matches and pieces that text completes."""
+        return self._select(self._core.feed(text))
+
+    def close(self) -> list[Match | Piece]:
+        """Ends the input; returns the matches that its end completes."""
+        return self._select(self._core.close())
+
+    def _select(self, results: Results) -> list[Match | Piece]:
+        selected: list[Match | Piece] = []
+        for item in results:
+            if self.done:
+                break
+            if isinstance(item, tuple):
+                if not self._first or item[0] in self.missing:
+                    self.missing.discard(item[0])
+                    selected.append(item)
+            elif isinstance(item, Piece):
+                self.missing.clear()
+                self._in_string = not item.ends
+                text = self._unescaper.feed(item.text) + (self._unescaper.close() if item.ends else "")
+                selected.append(Piece(text, item.ends))
+            else:  # a string that breaks off is its path's value all the same
+                self._unescaper, self._in_string = Unescaper(), False
+                self._on_fault(item)
+        return selected
+
+
+def plain_text(value: str) -> str:
+    """Returns the text of a JSON string, and any other JSON value as it is."""
+    return unescape(value[1:-1]) if value[0] == '"' else value

@@ -7,30 +7,35 @@ as they came in. Whole objects in large chunks go through `bulk`, all others cha
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from .bulk import BulkObjects
-from .documents import MALFORMED, MAX_SIZE, UNFINISHED, Documents, Fault
+from .documents import MAX_SIZE, UNFINISHED, Documents, Fault
 from .grammar import minify
 from .scanner import Scanner
 
+if TYPE_CHECKING:
+    from .fenced import FencedObjects
+
+SKIPPED, CLOSED, REPAIRED = "skipped", "closed", "repaired"  # what becomes of a broken object
 MAX_LEAD = 256  # characters behind a `{` within which a loose key must be recognised
 
 _loose = re.compile(r"""[A-Za-z_$][\w$]*+[ \t\n\r]*+:|'|//|/\*""").match
 _loose_prefix = re.compile(r"[A-Za-z_$][\w$]*+[ \t\n\r]*+|/").fullmatch
 
 
-class Objects(Documents):
-    """Text in; out come the texts of the objects that a chunk completes and, in their order, Faults for broken ones.
+class Objects(Documents[str]):
+    """The items are the texts of the objects.
 
     `limit` bounds one object in characters, `line` is the number of the first line. With `loose` an object may also
     begin with a bare or single-quoted key or a comment, and a Fault has the text of the broken object.
     """
 
     def __init__(self, limit: int = MAX_SIZE, *, loose: bool = False, line: int = 1) -> None:
-        super().__init__(Scanner(), limit, loose=loose, line=line)
+        super().__init__(Scanner(), [], limit, loose=loose, line=line)
         self._is_loose = loose
         self._bulk = BulkObjects()
-        self._results: list[str | Fault] = []
         self._capturing = False
         self._pieces: list[str] = []  # the text of the object so far, up to this chunk
         self._size = 0  # characters in the pieces
@@ -38,20 +43,10 @@ class Objects(Documents):
         self._lead = ""
 
     def feed(self, text: str) -> list[str | Fault]:
-        """Returns the objects and faults that text completes."""
         self._piece_start = 0
-        self.scan(text)
+        results = super().feed(text)
         if self._capturing:
             self._add(text[self._piece_start :])
-        return self._drain()
-
-    def close(self, source: str = "input") -> list[str | Fault]:
-        """Ends the input, or the part of it that `source` names; a Fault of the kind UNFINISHED has the open object."""
-        self.end(source)
-        return self._drain()
-
-    def _drain(self) -> list[str | Fault]:
-        results, self._results = self._results, []
         return results
 
     def _add(self, piece: str) -> None:
@@ -61,30 +56,24 @@ class Objects(Documents):
         else:
             self._pieces.append(piece)
 
-    def _captured(self, last: str) -> str:
-        """Ends the capture with its last piece; returns all of its text."""
-        self._add(last)
-        text = "".join(self._pieces)
+    def end_capture(self, text: str, i: int) -> str:
+        if not self._capturing:
+            return ""
+        self._add(text[self._piece_start : i])
+        source = "".join(self._pieces)
         self._pieces.clear()
         self._capturing = False
-        return text
+        return source
 
     def on_start(self, text: str, i: int, lead: str) -> None:
         self._pieces, self._size, self._capturing, self._piece_start = [lead], len(lead), True, i
 
     def on_end(self, text: str, i: int) -> None:
-        self._results.append(minify(self._captured(text[self._piece_start : i])))
+        self._results.append(minify(self.end_capture(text, i)))
 
     def on_broken(self, text: str, i: int) -> None:
         if not self._is_loose:
-            self._captured("")
-
-    def on_skipped(self, text: str, i: int, reason: str) -> None:
-        broken = self._captured(text[self._piece_start : i]) if self._capturing else ""
-        self._results.append(Fault(self._start_line, reason, MALFORMED, broken))
-
-    def on_cut(self, reason: str) -> None:
-        self._results.append(Fault(self._start_line, reason, UNFINISHED, self._captured("")))
+            self.end_capture(text, i)
 
     def on_no_object(self, text: str, i: int) -> int:
         if self._is_loose:
@@ -98,7 +87,7 @@ class Objects(Documents):
         if match := _loose(lead):
             lead = lead[: match.end()]
             quote = "'" if lead == "'" else ""
-            self.start_broken(text, i + len(lead) - size, "{" + lead, quote, "a key in double quotes is missing")
+            self._start_broken(text, i + len(lead) - size, "{" + lead, quote, "a key in double quotes is missing")
             return i + len(lead) - size
         if _loose_prefix(lead) and len(lead) < MAX_LEAD:
             self._lead = lead
@@ -117,3 +106,48 @@ class Objects(Documents):
             taken_to = end
             if (i := text.find("{", end, n)) < 0:
                 return taken_to
+
+
+class ObjectsFilter:
+    """The objects of a text as commands and library use them: text in, the text of each object out.
+
+    `max_size` bounds one object, in characters. `fenced` looks only into fenced code blocks. `partial` closes an object
+    that the end cuts, `repair` repairs malformed ones. For each broken object, `on_fault` is called in its place with
+    the Fault and CLOSED, REPAIRED or SKIPPED.
+    """
+
+    def __init__(
+        self, max_size: int, fenced: bool, repair: bool, partial: bool, on_fault: Callable[[Fault, str], object]
+    ) -> None:
+        self.done = False
+        self._core: Objects | FencedObjects = Objects(max_size, loose=repair)
+        if fenced:
+            from .fenced import FencedObjects
+
+            self._core = FencedObjects(max_size, loose=repair)
+        self._repair, self._partial, self._on_fault = repair, partial, on_fault
+
+    def feed(self, text: str) -> Iterator[str]:
+        """Returns the objects that text completes; they must be taken before the next call."""
+        return self._texts(self._core.feed(text))
+
+    def close(self) -> Iterator[str]:
+        """Ends the input; returns the object that its end cuts, if `partial` or `repair` makes it complete."""
+        return self._texts(self._core.close())
+
+    def _texts(self, results: list[str | Fault]) -> Iterator[str]:
+        for item in results:
+            if text := item if isinstance(item, str) else self._fix(item):
+                yield text
+
+    def _fix(self, fault: Fault) -> str:
+        """Returns the closed or repaired object, or "" if it is skipped."""
+        from .repair import close_object, repair_object
+
+        text, outcome = "", SKIPPED
+        if fault.kind == UNFINISHED and self._partial:
+            text, outcome = close_object(fault.text), CLOSED
+        elif self._repair and (text := repair_object(fault.text)):
+            outcome = REPAIRED
+        self._on_fault(fault, outcome)
+        return text

@@ -7,8 +7,7 @@ wildcards, are parsed here: most paths are plain, and then need no import. A pat
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Iterator
 from typing import Any
 
 from ...errors import UsageError
@@ -24,12 +23,30 @@ _segments = re.compile(_SEGMENT).finditer
 _is_plain = re.compile(rf"\$(?:{re.sub(r'[?]P<[a-z]+>', '?:', _SEGMENT)})*").fullmatch
 
 
+class Filter:
+    """A filter as jsonpath-rfc9535 has parsed it."""
+
+    __slots__ = ("expression", "_environment")
+
+    def __init__(self, expression: Any, environment: Any) -> None:
+        self.expression, self._environment = expression, environment
+
+    def holds(self, value: object, root: Any) -> bool:
+        """Whether it selects a value of the document `root`; raises RecursionError if that is nested too deeply."""
+        from jsonpath_rfc9535 import JSONPathError
+        from jsonpath_rfc9535.filter_expressions import FilterContext
+
+        try:
+            return bool(self.expression.evaluate(FilterContext(env=self._environment, current=value, root=root)))
+        except JSONPathError as error:
+            raise RecursionError from error
+
+
 class Segment:
     """What one segment selects of a value's children; with `descends`, of all its descendants' children as well.
 
     `names`, `indices` and `slices` are decided on the way down; `wilds` counts wildcards, since `[*,*]` selects each
-    child twice. `from_end` are the indices and slices that an array's length decides. `filters` are expressions of
-    jsonpath-rfc9535.
+    child twice. `from_end` are the indices and slices that an array's length decides.
     """
 
     __slots__ = ("descends", "names", "wilds", "indices", "slices", "from_end", "filters")
@@ -41,7 +58,7 @@ class Segment:
         self.indices: list[int] = []
         self.slices: list[range] = []
         self.from_end: list[int | slice] = []
-        self.filters: list[Any] = []
+        self.filters: list[Filter] = []
 
     def name(self) -> str:
         """Returns the name that the segment selects, or "" if it selects anything else."""
@@ -68,10 +85,10 @@ class Segment:
 class Path:
     """A compiled path. `rooted`: one of its filters refers to the whole document by `$`."""
 
-    __slots__ = ("text", "segments", "rooted")
+    __slots__ = ("segments", "rooted")
 
-    def __init__(self, text: str, segments: list[Segment], rooted: bool = False) -> None:
-        self.text, self.segments, self.rooted = text, segments, rooted
+    def __init__(self, segments: list[Segment], rooted: bool = False) -> None:
+        self.segments, self.rooted = segments, rooted
 
     def names(self, done: int) -> tuple[str, ...]:
         """Returns the names of the segments after the first `done`, or () if one of them is not a plain name."""
@@ -92,7 +109,7 @@ def compile_path(path: str) -> Path:
         raise UsageError("the empty path selects nothing: use $ for the whole document")
     text = with_root(path)
     if _is_plain(text):
-        return Path(text, [_plain(match) for match in _segments(text, 1)])
+        return Path([_plain(match) for match in _segments(text, 1)])
     import jsonpath_rfc9535 as rfc
 
     environment = rfc.JSONPathEnvironment()
@@ -105,7 +122,7 @@ def compile_path(path: str) -> Path:
     except (rfc.JSONPathError, RecursionError, ValueError) as error:
         raise UsageError(f"not a JSONPath: {path}: {error or 'nested too deeply'}") from None
     rooted = any(type(part).__name__ == "RootFilterQuery" for part in parts)
-    return Path(text, [_segment(segment) for segment in query.segments], rooted)
+    return Path([_segment(segment, environment) for segment in query.segments], rooted)
 
 
 def _plain(match: re.Match[str]) -> Segment:
@@ -119,7 +136,7 @@ def _plain(match: re.Match[str]) -> Segment:
     return segment
 
 
-def _segment(parsed: Any) -> Segment:
+def _segment(parsed: Any, environment: Any) -> Segment:
     segment = Segment(type(parsed).__name__ == "JSONPathRecursiveDescentSegment")
     for selector in parsed.selectors:
         kind = type(selector).__name__
@@ -128,20 +145,18 @@ def _segment(parsed: Any) -> Segment:
         elif kind == "WildcardSelector":
             segment.wilds += 1
         elif kind == "FilterSelector":
-            segment.filters.append(selector.expression)
+            segment.filters.append(Filter(selector.expression, environment))
         elif kind == "IndexSelector":
             (segment.indices if selector.index >= 0 else segment.from_end).append(selector.index)
         else:
-            _add_slice(segment, selector.slice)
+            part = selector.slice
+            start, stop = part.start or 0, 2**53 if part.stop is None else part.stop
+            step = 1 if part.step is None else part.step
+            if step > 0 and start >= 0 and stop >= 0:
+                segment.slices.append(range(start, stop, step))
+            else:
+                segment.from_end.append(part)
     return segment
-
-
-def _add_slice(segment: Segment, part: slice) -> None:
-    start, step = part.start or 0, 1 if part.step is None else part.step
-    if step > 0 and start >= 0 and (part.stop is None or part.stop >= 0):
-        segment.slices.append(range(start, 2**53 if part.stop is None else part.stop, step))
-    else:
-        segment.from_end.append(part)
 
 
 OPERANDS = ("expression", "left", "right")
@@ -179,26 +194,3 @@ def _correct(part: Any) -> None:
             raise ValueError(f"the result of a test cannot be compared: {operand}")
         if not is_comparison and kind == "RelativeFilterQuery" and operand.query.empty():
             setattr(part, name, NullLiteral(operand.token, None))  # which the library takes for true
-
-
-@cache
-def _evaluator() -> tuple[Callable[[Any, object, object], object], type[Exception]]:
-    """Imports the library, which only filters need; returns a function that evaluates one, and the error it raises."""
-    import jsonpath_rfc9535 as rfc
-    from jsonpath_rfc9535.filter_expressions import FilterContext
-
-    environment = rfc.JSONPathEnvironment()
-
-    def evaluate(expression: Any, value: object, root: Any) -> object:
-        return expression.evaluate(FilterContext(env=environment, current=value, root=root))
-
-    return evaluate, rfc.JSONPathError
-
-
-def holds(expression: Any, value: object, root: object) -> bool:
-    """Whether a filter selects a value of the document `root`; raises RecursionError if it is nested too deeply."""
-    evaluate, error_type = _evaluator()
-    try:
-        return bool(evaluate(expression, value, root))
-    except error_type as error:
-        raise RecursionError from error

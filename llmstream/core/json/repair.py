@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from .grammar import minify
+from .strings import unfinished_from
 
 _token = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}\[\],:]|[^{}\[\],:" \t\n\r]++|"').finditer
-_escapes = re.compile(r"[^\\]++|\\u[0-9a-fA-F]{4}|\\[^u]").match
 LITERALS = ("true", "false", "null")
 # What json-repair takes for the start of a string: words for values that JSON does not have, and the first letters of
 # a literal at the very end. The pattern passes over strings.
@@ -41,29 +41,12 @@ def close_object(text: str) -> str:
             is_key = False
         elif token == '"':  # never closed
             if not is_key:
-                certain = match.start() + len(_whole_characters(text[match.start() :]))
+                certain = end + unfinished_from(text[end:])
                 tail = '"'
             break
         elif not is_key and (end < len(text) or token in LITERALS):
             certain = end
     return minify(text[:certain] + tail) + "".join(reversed(brackets))
-
-
-def _whole_characters(string: str) -> str:
-    """Returns the start of a string without half an escape or half a surrogate pair at its end."""
-    i = 1
-    while i < len(string) and (match := _escapes(string, i)):
-        i = match.end()
-    string = string[:i]
-    high = string[-6:-2].lower()
-    is_half = high[:3] == "\\ud" and high[3:] in "89ab" and _begins_escape(string, len(string) - 6)
-    return string[:-6] if is_half else string
-
-
-def _begins_escape(string: str, i: int) -> bool:
-    """Whether the backslash at i begins an escape, and is not the second of two."""
-    backslashes = len(string[:i]) - len(string[:i].rstrip("\\"))
-    return backslashes % 2 == 0
 
 
 def _null(match: re.Match[str]) -> str:

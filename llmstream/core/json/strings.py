@@ -7,7 +7,7 @@ import re
 _escape = re.compile(r'\\(?:u([0-9A-Fa-f]{4})|(["\\/bfnrt]))')
 _CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _pair = re.compile("[\ud800-\udbff][\udc00-\udfff]").sub
-_unfinished = re.compile(r"(?:\\u[dD][89abAB][0-9A-Fa-f]{2})?+(?:\\(?:u[0-9A-Fa-f]{0,3}+)?+)?+").match
+_unfinished = re.compile(r"(?:\\u[dD][89abAB][0-9A-Fa-f]{2})?+(?:\\(?:u[0-9A-Fa-f]{0,3}+)?+)?+\Z").match
 
 
 def unescape(body: str) -> str:
@@ -39,7 +39,7 @@ class Unescaper:
         self._rest = ""
         if "\\" not in body:
             return body
-        cut = _cut(body)
+        cut = unfinished_from(body)
         self._rest = body[cut:]
         return unescape(body[:cut])
 
@@ -49,19 +49,11 @@ class Unescaper:
         return unescape(rest)
 
 
-def _cut(body: str) -> int:
-    """Returns where the tail begins that must wait: part of an escape, or the first half of a surrogate pair."""
+def unfinished_from(body: str) -> int:
+    """Returns where the tail begins that lacks its rest: part of an escape, or the first half of a surrogate pair."""
     for start in range(max(0, len(body) - 12), len(body)):
-        if body[start] == "\\" and not _backslashes(body, start) % 2:
-            match = _unfinished(body, start)
-            if match is not None and match.end() == len(body):
+        if body[start] == "\\" and _unfinished(body, start):
+            backslashes = start - len(body[:start].rstrip("\\"))
+            if not backslashes % 2:  # else the one at start is the second of two
                 return start
     return len(body)
-
-
-def _backslashes(body: str, end: int) -> int:
-    """Counts the backslashes right before end."""
-    count = 0
-    while count < end and body[end - count - 1] == "\\":
-        count += 1
-    return count

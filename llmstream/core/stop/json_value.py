@@ -7,11 +7,11 @@ from ..json.scanner import Scanner
 from .condition import Condition, Span
 
 
-class _Spans(Documents):
+class _Spans(Documents[Span]):
     """Collects the spans of JSON documents, not their text."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__(Scanner(), limit, arrays=True)
+        super().__init__(Scanner(), [], limit, arrays=True)
         self.spans: list[Span] = []
         self.too_long = False  # whether a document was longer than the limit
 
@@ -39,7 +39,7 @@ class JsonValue(Condition):
         self._documents = _Spans(limit)
 
     def feed(self, text: str) -> Span | None:
-        self._documents.scan(text)
+        self._documents.feed(text)
         self._end += len(text)
         if self._documents.too_long:
             self.note = f"a JSON value longer than {self._limit} characters was not waited for"

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmstream.core.json.documents import Fault
 from llmstream.core.json.extract import normalized_path
-from llmstream.core.json.fields import Fault, Fields
+from llmstream.core.json.fields import Fields
 from llmstream.core.json.path import compile_path, with_root
 from llmstream.core.json.strings import Unescaper, unescape
 from llmstream.errors import UsageError
@@ -58,7 +59,7 @@ def test_short_paths(short):
 
 def repr_of(path: object) -> list:
     return [
-        (s.descends, s.names, s.wilds, s.indices, s.slices, s.from_end, list(map(str, s.filters)))
+        (s.descends, s.names, s.wilds, s.indices, s.slices, s.from_end, [str(f.expression) for f in s.filters])
         for s in path.segments
     ]
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmstream.core.json.documents import Fault
 from llmstream.core.json.extract import normalized_path
-from llmstream.core.json.fields import Fault, Fields
+from llmstream.core.json.fields import Fields
 from llmstream.core.json.objects import Objects
 from llmstream.core.json.path import compile_path
 
