@@ -22,7 +22,6 @@ from ..core.filters import (
     ParsedFields,
     ParsedObjects,
     ReportCallback,
-    Reports,
     TextFilter,
 )
 from ..core.json.documents import MAX_SIZE
@@ -39,16 +38,26 @@ __all__ = ["Block", "Field", "code", "code_blocks", "fields", "follow", "json_ob
 T = TypeVar("T")
 Chunks = Iterable[str | bytes] | bytes
 AsyncChunks = AsyncIterable[str | bytes]
+Paths = str | Iterable[str]
 
 
-class ObjectsOptions(TypedDict, total=False):
+class _JsonOptions(TypedDict, total=False):
+    max_size: int
+    malformed: ReportCallback | None
+
+
+class ObjectsOptions(_JsonOptions, total=False):
     """The options of json_objects."""
 
     repair: bool
     partial: bool
     fenced: bool
-    max_size: int
-    malformed: ReportCallback | None
+
+
+class FieldsOptions(_JsonOptions, total=False):
+    """The options of fields."""
+
+    first: bool
 
 
 @overload
@@ -79,30 +88,16 @@ def json_objects(
     the end cuts, and yields it as well. `max_size` bounds one object, in characters. Other objects that are malformed
     or cut are skipped: `malformed` is called with a sentence for each, or else Incomplete is raised at the end.
     """
-    return _drive(chunks, ParsedObjects(parse, max_size, fenced, repair, partial, Reports(malformed)))
+    return _drive(chunks, ParsedObjects(parse, malformed, max_size, repair, fenced=fenced, partial=partial))
 
 
 @overload
-def fields(
-    chunks: Chunks,
-    paths: str | Iterable[str] = ...,
-    *,
-    first: bool = ...,
-    max_size: int = ...,
-    malformed: ReportCallback | None = ...,
-) -> Generator[Field]: ...
+def fields(chunks: Chunks, paths: Paths = ..., **options: Unpack[FieldsOptions]) -> Generator[Field]: ...
 @overload
-def fields(
-    chunks: AsyncChunks,
-    paths: str | Iterable[str] = ...,
-    *,
-    first: bool = ...,
-    max_size: int = ...,
-    malformed: ReportCallback | None = ...,
-) -> AsyncGenerator[Field]: ...
+def fields(chunks: AsyncChunks, paths: Paths = ..., **options: Unpack[FieldsOptions]) -> AsyncGenerator[Field]: ...
 def fields(
     chunks: Chunks | AsyncChunks,
-    paths: str | Iterable[str] = "*",
+    paths: Paths = "*",
     *,
     first: bool = False,
     max_size: int = MAX_SIZE,
@@ -116,7 +111,7 @@ def fields(
     """
     compiled = [compile_path(path) for path in ((paths,) if isinstance(paths, str) else paths)]
     core = Fields(compiled, max_size)
-    return _drive(chunks, ParsedFields(core, len(compiled), first, Reports(malformed)))
+    return _drive(chunks, ParsedFields(core, len(compiled), first, malformed))
 
 
 @overload
@@ -128,7 +123,7 @@ def follow(chunks: Chunks | AsyncChunks, path: str) -> Generator[str] | AsyncGen
 
     A value of another type is yielded as its JSON, when it is complete. Raises UsageError for an invalid path.
     """
-    return _drive(chunks, FollowedString(Fields([compile_path(path)], follow=True), Reports(None)))
+    return _drive(chunks, FollowedString(Fields([compile_path(path)], follow=True), 1, first=True))
 
 
 @overload
@@ -158,7 +153,7 @@ def code_blocks(
 
     `max_size` bounds one block, in characters.
     """
-    return _drive(chunks, CodeBlocks(language, max_size, Reports(None)))
+    return _drive(chunks, CodeBlocks(language, max_size))
 
 
 @overload

@@ -10,7 +10,7 @@ import click
 
 from .. import stdio
 from ..core.json.documents import UNFINISHED, Fault
-from ..core.json.objects import CLOSED, REPAIRED, ObjectsFilter
+from ..core.json.objects_filter import CLOSED, REPAIRED, ObjectsFilter
 from ..core.text import Utf8Decoder, encode, looks_like_utf16
 from ..errors import Incomplete, NotFound, ReaderGone
 from ..request.kinds import Size
@@ -74,10 +74,10 @@ class _Run:
         options, decoder, head = self._options, Utf8Decoder(), b""
         objects = ObjectsFilter(
             options["max_size"],
-            options["fenced"],
-            options["repair"],
-            options["partial"],
             lambda fault, outcome: self._note(place, fault, outcome),
+            fenced=options["fenced"],
+            repair=options["repair"],
+            partial=options["partial"],
         )
         while chunk := source.read():
             head = head or chunk[:2]

@@ -29,7 +29,7 @@ class Scanner:
     """
 
     def __init__(self) -> None:
-        self._starts: dict[str, Step] = {'"': self._open_string, "{": self._open_object, "[": self._open_array}
+        self._starts: dict[str, Step] = {'"': self._open_string, "{": self._open, "[": self._open}
         self._starts |= dict.fromkeys("-0123456789", self._open_number)
         self._starts |= dict.fromkeys(LITERALS, self._open_literal)
         self.stack: list[str] = []  # the closing brackets that are still to come
@@ -87,13 +87,12 @@ class Scanner:
     def on_container_end(self) -> None:
         """The container of the values at the watched depth has ended."""
 
-    def skip_elements(self, text: str, i: int, n: int) -> int:
-        """Takes elements at the watched depth by a fast path, each with its comma or last in its array."""
-        return i
-
-    def skip_members(self, text: str, i: int, n: int) -> int:
-        """Skips members at the watched depth that no path selects, each with its comma or last in its object."""
-        return i
+    def skip_children(self, text: str, i: int, n: int) -> int:
+        """Takes elements or members by a fast path, each with its comma or last in its container; returns their end."""
+        if self.stack[-1] == "}":
+            return end(members_run()(text, i, n))
+        # A run does not report that it met a key, so the states take the first object.
+        return end(elements_run(True, self.has_members)(text, i, n))
 
     # States.
 
@@ -114,34 +113,29 @@ class Scanner:
 
     def _element(self, text: str, i: int, n: int) -> int:
         if n - i > RUN:
-            i, start = self._skip_elements(text, i, n), i
+            i, start = self.skip_children(text, i, n), i
             if i > start and text[i - 1] != ",":
                 self._step = self._next
                 return i
         self._step = self._value
         return i
 
-    def _first_element(self, text: str, i: int, n: int) -> int:
+    def _first(self, text: str, i: int, n: int) -> int:
         i = end(space(text, i, n))
         if i == n:
             return n
-        if text[i] == "]":
+        close = self.stack[-1]
+        if text[i] == close:
             return self._close(text, i)
-        return self._element(text, i, n)
-
-    def _first_key(self, text: str, i: int, n: int) -> int:
-        i = end(space(text, i, n))
-        if i == n:
-            return n
-        if text[i] == "}":
-            return self._close(text, i)
+        if close == "]":
+            return self._element(text, i, n)
         self.has_members = self.has_members or text[i] == '"'
         self._step = self._key
         return self._key(text, i, n)
 
     def _key(self, text: str, i: int, n: int) -> int:
         if n - i > RUN:
-            i, start = self._skip_members(text, i, n), i
+            i, start = self.skip_children(text, i, n), i
             if i > start and text[i - 1] != ",":
                 self._step = self._next
                 return i
@@ -159,17 +153,6 @@ class Scanner:
             self._token_start = i + 1
         self._step = self._string
         return i + 1
-
-    def _skip_elements(self, text: str, i: int, n: int) -> int:
-        if len(self.stack) == self.watched_depth:
-            return self.skip_elements(text, i, n)
-        # A run does not report that it met a key, so the states take the first object.
-        return end(elements_run(True, self.has_members)(text, i, n))
-
-    def _skip_members(self, text: str, i: int, n: int) -> int:
-        if len(self.stack) == self.watched_depth:
-            return self.skip_members(text, i, n)
-        return end(members_run()(text, i, n))
 
     def _colon(self, text: str, i: int, n: int) -> int:
         i = end(space(text, i, n))
@@ -192,17 +175,11 @@ class Scanner:
         self._step = self._key if close == "}" else self._element
         return i + 1
 
-    def _open_object(self, text: str, i: int, n: int) -> int:
-        return self._open(i, "}", self._first_key)
-
-    def _open_array(self, text: str, i: int, n: int) -> int:
-        return self._open(i, "]", self._first_element)
-
-    def _open(self, i: int, close: str, step: Step) -> int:
+    def _open(self, text: str, i: int, n: int) -> int:
         if len(self.stack) == MAX_DEPTH:
             return self._fail(i, f"it is nested deeper than {MAX_DEPTH}")
-        self.stack.append(close)
-        self._step = step
+        self.stack.append("}" if text[i] == "{" else "]")
+        self._step = self._first
         return i + 1
 
     def _close(self, text: str, i: int) -> int:
