@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import Error
-from .events import Event, Finish, Start, Usage
+from .events import Event, Finish, Start, ToolCall, Usage
 from .json_codec import to_json
 
 
@@ -19,6 +19,7 @@ class Decoder:
     - `over`: no more events follow.
     - `failure`: the error with which the provider ended the answer.
     - `position`: the number of the last event, in dialects that number them, otherwise -1.
+    - `calls`: the number of tool calls so far, in dialects that do not number them.
     - `premature`: text followed a finish, so this server's finish reasons do not announce the end.
 
     `reports_errors` is False in a dialect whose frames may look like an error without being one.
@@ -29,6 +30,7 @@ class Decoder:
     def __init__(self, provider: str, model: str) -> None:
         self.provider, self.model = provider, model
         self.started = False
+        self.calls = 0
         self.over = False
         self.position = -1
         self.premature = False
@@ -57,6 +59,11 @@ class Decoder:
         """Returns the Start event, with the `model` and `id` of data."""
         self.started = True
         return Start(self.provider, string(data, "model") or self.model, string(data, "id"))
+
+    def tool_call(self, id: str, function: Any, name: str) -> ToolCall:
+        """Returns another tool call, complete: `function` is an object with its name and, as `name`, its arguments."""
+        self.calls += 1
+        return ToolCall(self.calls - 1, id, string(function, "name"), as_json(member(function, name) or {}))
 
 
 # Providers and proxies may send any JSON: these functions follow a path of names and never fail.
@@ -87,6 +94,11 @@ def items(data: Any, *path: str) -> list[dict[str, Any]]:
     """Returns the objects in the array at the path."""
     value = member(data, *path)
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def arguments(value: Any) -> str:
+    """Returns a tool call's arguments, which some servers send as a value, not as its JSON text; "" for none."""
+    return value if isinstance(value, str) else as_json(value) if value else ""
 
 
 def as_json(value: Any) -> str:

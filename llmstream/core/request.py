@@ -10,6 +10,11 @@ from ..errors import UsageError, option
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")  # of reasoning; each server has some of them
 
 
+def text_part(text: str, type: str = "text") -> dict[str, Any]:
+    """Returns a text as a part of a message's content."""
+    return {"type": type, "text": text}
+
+
 class Message(NamedTuple):
     """A turn of the conversation before the prompt; `role` is "user" or "assistant"."""
 
@@ -49,6 +54,16 @@ class Tool(NamedTuple):
     description: str
     parameters: dict[str, Any]
     strict: bool | None = None
+
+    def as_dict(self, parameters: str) -> dict[str, Any]:
+        """Returns the tool as the APIs write it; they differ in the name of the field for its `parameters`."""
+        fields = {
+            "name": self.name,
+            "description": self.description,
+            parameters: self.parameters,
+            "strict": self.strict,
+        }
+        return {name: value for name, value in fields.items() if value not in (None, "")}
 
 
 class Prefill(NamedTuple):
@@ -104,29 +119,23 @@ class Request(NamedTuple):
         body = {name: value for k, value in fields.items() if value is not None and (name := field_names.get(k, k))}
         return body | (self.prefill.body if self.prefill else {}) | dict(self.extra)
 
-    def turns(
-        self, part: Callable[[Attachment], dict[str, Any]], text: Callable[[str], dict[str, Any]]
-    ) -> list[dict[str, Any]]:
+    def turns(self, part: Callable[[Attachment], dict[str, Any]], text_type: str = "text") -> list[dict[str, Any]]:
         """Returns the conversation as messages with role and content.
 
         The prompt comes last, after the attachments: models read a document better before the question about it.
-        `part` writes an attachment in the dialect's format, `text` a text beside attachments.
+        `part` writes an attachment in the dialect's format; `text_type` is the type of a text beside attachments.
         """
         turns: list[dict[str, Any]] = [message._asdict() for message in self.messages]
         if self.prompt:
             turns.append({"role": "user", "content": self.prompt})
         if self.attachments:
-            turns[-1]["content"] = [*map(part, self.attachments), text(turns[-1]["content"])]
+            turns[-1]["content"] = [*map(part, self.attachments), text_part(turns[-1]["content"], text_type)]
         if self.prefill:
             turns.append({"role": "assistant", "content": self.prefill.text, **self.prefill.message})
         return turns
 
     def size(self) -> int:
         """Estimates the bytes that the model reads: prompt, messages, attachments and tools."""
-        texts = [
-            self.prompt,
-            *(message.content for message in self.messages),
-            *(file.data for file in self.attachments),
-        ]
-        texts += [str(tool) for tool in self.tools]
+        texts = [self.prompt, *(message.content for message in self.messages), *map(str, self.tools)]
+        texts += [file.data for file in self.attachments]
         return sum(len(text.encode("utf-8", "replace")) for text in texts)

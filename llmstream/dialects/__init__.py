@@ -24,25 +24,11 @@ CHAT, RESPONSES, MESSAGES = APIS = ("chat", "responses", "messages")
 class Dialect(Protocol):
     """The members of a dialect's module. The module's docstring names the source of its format."""
 
-    @property
-    def PATH(self) -> str:
-        """The endpoint's path, which is appended to the base URL."""
-
-    @property
-    def MODELS_PATH(self) -> str:
-        """The path of the list of models."""
-
-    @property
-    def BASE_PATH(self) -> str:
-        """The beginning of both paths that a base URL may end in as well; "" for none."""
-
-    @property
-    def ATTACHMENT_KINDS(self) -> tuple[str, ...]:
-        """The values of Attachment.kind that the API has."""
-
-    @property
-    def MAX_ATTACHMENT_BYTES(self) -> int:
-        """The limit for all attachments of a request as they are sent, in base64."""
+    PATH: str  # of the endpoint, which is appended to the base URL
+    MODELS_PATH: str  # of the list of models
+    BASE_PATH: str  # the beginning of both paths that a base URL may end in as well; "" for none
+    ATTACHMENT_KINDS: tuple[str, ...]  # the values of Attachment.kind that the API has
+    MAX_ATTACHMENT_BYTES: int  # of all attachments of a request as they are sent, in base64
 
     def headers(self, key: str) -> list[str]:
         """Returns the HTTP header lines that carry the key, if it is not "", and the protocol's version."""

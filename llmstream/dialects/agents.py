@@ -20,15 +20,15 @@ class _Agent(decoder.Decoder):
 
     def __init__(self, provider: str, model: str) -> None:
         super().__init__(provider, model)
-        self._last = "\n"  # the last character of text
+        self._last = ""  # the last character of text
+        self._begins = True  # the next text is the first of its message
 
-    def say(self, text: str, begins: bool) -> list[Event]:
-        """Returns the events of a message's text; `begins` says that it is the message's first."""
+    def _say(self, text: str) -> list[Event]:
         if not text:
             return []
-        if begins and self._last != "\n":
+        if self._begins and self._last not in ("", "\n"):
             text = "\n" + text
-        self._last = text[-1]
+        self._last, self._begins = text[-1], False
         return [Text(text)]
 
 
@@ -40,15 +40,13 @@ class ClaudeCode(_Agent):
         self._delta_decoder: messages.Decoder | None = None  # reads the events of one message
         self._message = ""  # the id of the last complete message
         self._last_block = ""  # the last text block of that message
-        self._begins = True
-        self._has_text = False
 
     def feed(self, event: str, data: dict[str, Any]) -> list[Event]:
         if data.get("parent_tool_use_id"):  # an event of a subagent
             return []
         kind = data.get("type")
         if kind == "system" and not self.started:
-            return [self.start({"model": string(data, "model"), "id": string(data, "session_id")})]
+            return [self.start(data | {"id": data.get("session_id")})]
         if kind == "stream_event" and isinstance(data.get("event"), dict):
             return self._read_delta(data["event"])
         if kind == "assistant" and self._delta_decoder is None and isinstance(data.get("message"), dict):
@@ -90,13 +88,7 @@ class ClaudeCode(_Agent):
             self.failure = Unavailable(f"the agent gave up: {result or word}")
             return []
         self.finish = Finish("stop", word)
-        return [] if self._has_text else self._say(result)
-
-    def _say(self, text: str) -> list[Event]:
-        events = self.say(text, self._begins)
-        if events:
-            self._begins, self._has_text = False, True
-        return events
+        return [] if self._last else self._say(result)  # `result` repeats the last message
 
 
 class Codex(_Agent):
@@ -114,12 +106,8 @@ class Codex(_Agent):
         if kind == "thread.started" and not self.started:
             return [self.start({"id": string(data, "thread_id")})]
         if kind == "turn.completed":
-            self.usage = Usage(
-                number(data, "usage", "input_tokens"),
-                number(data, "usage", "output_tokens"),
-                number(data, "usage", "cached_input_tokens"),
-                number(data, "usage", "reasoning_output_tokens"),
-            )
+            names = ("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_output_tokens")
+            self.usage = Usage(*(number(data, "usage", name) for name in names))
             self.finish = Finish("stop", kind)
             self.over = True
         elif kind == "error":
@@ -139,4 +127,5 @@ class Codex(_Agent):
         new = text[len(before) :] if text.startswith(before) else text
         if kind == "reasoning":
             return [Reasoning(new)] if new else []
-        return self.say(new, begins=not before)
+        self._begins = not before
+        return self._say(new)

@@ -9,31 +9,23 @@ from __future__ import annotations
 from typing import Any
 
 from ..core import decoder
-from ..core.decoder import as_json, items, member, number, string
+from ..core.decoder import arguments, items, member, number, string
 from ..core.events import Event, Finish, Reasoning, Text, ToolCall, Usage
-from ..core.request import Attachment, Request, Tool
+from ..core.request import Attachment, Request, text_part
 from ..errors import Unavailable
 
 PATH, MODELS_PATH, BASE_PATH = "/chat/completions", "/models", ""
-ATTACHMENT_KINDS = ("image", "pdf", "audio", "text")  # a model may have fewer
+ATTACHMENT_KINDS: tuple[str, ...] = ("image", "pdf", "audio", "text")  # a model may have fewer
 MAX_ATTACHMENT_BYTES = 50_000_000  # OpenAI's limit
 UNSUPPORTED = {"cache": "only the Messages API has it; other providers cache by themselves"}
 
-REASONS = {
-    "stop": "stop",
-    "length": "length",
-    "max_tokens": "length",
-    "model_length": "length",  # Mistral
-    "tool_calls": "tool_calls",
-    "function_call": "tool_calls",
+GEMINI_FILTERS = ("safety", "recitation", "blocklist", "prohibited_content", "spii", "image_safety")
+REASONS = {  # any other is "stop"
+    **dict.fromkeys(("length", "max_tokens", "model_length"), "length"),  # the last is Mistral's
+    **dict.fromkeys(("tool_calls", "function_call"), "tool_calls"),
     "content_filter": "content_filter",
     "refusal": "refusal",
-    # Gemini's native reasons, which its compatible endpoint passes on.
-    "safety": "content_filter",
-    "recitation": "content_filter",
-    "blocklist": "content_filter",
-    "prohibited_content": "content_filter",
-    "spii": "content_filter",
+    **dict.fromkeys(GEMINI_FILTERS, "content_filter"),  # native reasons, which Gemini's compatible endpoint passes on
 }
 FAILURES = {  # finish reasons that are errors
     "error": "the provider ended the answer with an error",
@@ -50,7 +42,7 @@ def headers(key: str) -> list[str]:
 def body(request: Request, field_names: dict[str, str]) -> dict[str, Any]:
     """Returns the JSON body; `field_names` as in Request.fill."""
     request.refuse("Chat Completions", UNSUPPORTED)
-    messages = request.turns(_part, _text)
+    messages = request.turns(_part)
     if request.system is not None:
         messages.insert(0, {"role": "system", "content": request.system})
     fields: dict[str, Any] = {
@@ -63,15 +55,9 @@ def body(request: Request, field_names: dict[str, str]) -> dict[str, Any]:
         "stop": list(request.stop) or None,
         "response_format": _format(request),
         "reasoning_effort": request.effort,
-        "tools": [{"type": "function", "function": function(tool)} for tool in request.tools] or None,
+        "tools": [{"type": "function", "function": tool.as_dict("parameters")} for tool in request.tools] or None,
     }
     return request.fill(fields, field_names)
-
-
-def function(tool: Tool) -> dict[str, Any]:
-    """Returns a tool in the format of OpenAI's two dialects."""
-    shape = {"name": tool.name, "description": tool.description, "parameters": tool.parameters, "strict": tool.strict}
-    return {key: value for key, value in shape.items() if value not in (None, "")}
 
 
 def named_schema(schema: dict[str, Any]) -> dict[str, Any]:
@@ -88,10 +74,6 @@ def _format(request: Request) -> dict[str, Any] | None:
     return {"type": "json_object"} if request.json else None
 
 
-def _text(text: str) -> dict[str, Any]:
-    return {"type": "text", "text": text}
-
-
 def _part(file: Attachment) -> dict[str, Any]:
     if file.kind == "image":
         return {"type": "image_url", "image_url": {"url": file.data_url()}}
@@ -100,7 +82,7 @@ def _part(file: Attachment) -> dict[str, Any]:
         return {"type": "input_audio", "input_audio": sound}
     if file.kind == "pdf":
         return {"type": "file", "file": {"filename": file.name, "file_data": file.data_url()}}
-    return _text(file.titled())
+    return text_part(file.titled())
 
 
 class Decoder(decoder.Decoder):
@@ -109,7 +91,6 @@ class Decoder(decoder.Decoder):
     def __init__(self, provider: str, model: str) -> None:
         super().__init__(provider, model)
         self._calls: dict[int | None, tuple[int, str]] = {}  # the server's index -> our index, and the last call's id
-        self._count = 0  # of tool calls
         self._refused = False
 
     def feed(self, event: str, data: dict[str, Any]) -> list[Event]:
@@ -148,15 +129,13 @@ class Decoder(decoder.Decoder):
         if len(delta) == 1 and content and isinstance(content, str):  # a fast path for nearly all deltas
             events.append(Text(content))
             return
-        reasoning = string(delta, "reasoning_content") or string(delta, "reasoning") or string(delta, "thinking")
-        if reasoning:
+        if reasoning := string(delta, "reasoning_content") or string(delta, "reasoning") or string(delta, "thinking"):
             events.append(Reasoning(reasoning))
         if isinstance(content, list):
             events += _parts(content)
         elif content and isinstance(content, str):
             events.append(Text(content))
-        refusal = string(delta, "refusal")
-        if refusal:
+        if refusal := string(delta, "refusal"):
             events.append(Text(refusal))
             self._refused = True
         events += [self._call(call) for call in items(delta, "tool_calls")]
@@ -164,10 +143,8 @@ class Decoder(decoder.Decoder):
             events.append(self._call({"index": 0, "function": delta["function_call"]}))
 
     def _call(self, call: dict[str, Any]) -> ToolCall:
-        name, arguments = string(call, "function", "name"), member(call, "function", "arguments")
-        if not isinstance(arguments, str):
-            arguments = as_json(arguments) if arguments else ""
-        return ToolCall(self._index(call, bool(name)), string(call, "id"), name, arguments)
+        name, text = string(call, "function", "name"), arguments(member(call, "function", "arguments"))
+        return ToolCall(self._index(call, bool(name)), string(call, "id"), name, text)
 
     def _index(self, call: dict[str, Any], named: bool) -> int:
         """Returns our index of the call that a piece belongs to.
@@ -181,8 +158,8 @@ class Decoder(decoder.Decoder):
         ours, last_id = self._calls.get(number, (-1, ""))
         other = (id != last_id) if id and last_id else number is None
         if ours < 0 or (named and other):
-            ours = self._count
-            self._count += 1
+            ours = self.calls
+            self.calls += 1
         self._calls[number] = ours, id or last_id
         return ours
 
@@ -191,7 +168,7 @@ class Decoder(decoder.Decoder):
             self.failure = Unavailable(FAILURES[word])
             return
         reason = "refusal" if self._refused else REASONS.get(word.lower(), "stop")
-        if reason == "stop" and self._count:  # Gemini's reason for tool calls is stop
+        if reason == "stop" and self.calls:  # Gemini's reason for tool calls is stop
             reason = "tool_calls"
         self.finish = Finish(reason, word)
 

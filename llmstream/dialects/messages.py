@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from ..core import decoder
-from ..core.decoder import as_json, items, number, string
+from ..core.decoder import arguments, items, number, string
 from ..core.events import Event, Finish, Reasoning, Text, ToolCall, Usage
-from ..core.request import Attachment, Request, Tool
+from ..core.request import Attachment, Request, text_part
 from ..errors import UsageError, option
 
 PATH, MODELS_PATH, BASE_PATH = "/v1/messages", "/v1/models", "/v1"
-ATTACHMENT_KINDS = ("image", "pdf", "text")
+ATTACHMENT_KINDS: tuple[str, ...] = ("image", "pdf", "text")
 MAX_ATTACHMENT_BYTES = 32_000_000  # the limit of a whole request
 UNSUPPORTED = {
     "seed": f"leave {option('seed')} out",
@@ -30,10 +30,7 @@ EFFORTS = ("none", "low", "medium", "high", "xhigh", "max")
 BUDGETS = {"low": 2048, "medium": 8192, "high": 16384, "xhigh": 24576, "max": 31999}
 BUDGET_MODELS = ("claude-haiku-4-5", "claude-sonnet-4-5", "claude-opus-4-5")  # part of the clouds' model names too
 
-REASONS = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "pause_turn": "stop",
+REASONS = {  # any other, such as end_turn and stop_sequence, is "stop"
     "max_tokens": "length",
     "model_context_window_exceeded": "length",
     "tool_use": "tool_calls",
@@ -53,13 +50,13 @@ def body(request: Request, field_names: dict[str, str]) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "model": request.model,
         "max_tokens": request.max_tokens or MAX_TOKENS,
-        "messages": request.turns(_part, _text),
+        "messages": request.turns(_part),
         "stream": True,
         "system": request.system,
         "stop_sequences": list(request.stop) or None,
         "thinking": thinking,
         "output_config": _output(request, effort),
-        "tools": [_tool(tool) for tool in request.tools] or None,
+        "tools": [tool.as_dict("input_schema") for tool in request.tools] or None,
     }
     if request.cache:
         _mark_cache(request, fields)
@@ -104,31 +101,17 @@ def _mark_cache(request: Request, fields: dict[str, Any]) -> None:
         inputs = ", ".join(map(option, ("system", "tools", "messages", "attach")))
         raise UsageError(f"{option('cache')} has nothing to cache: it is for {inputs}")
     if request.system:
-        fields["system"] = [_text(request.system) | {"cache_control": CACHE_CONTROL}]
+        fields["system"] = [text_part(request.system) | {"cache_control": CACHE_CONTROL}]
     elif request.tools:
         fields["tools"][-1]["cache_control"] = CACHE_CONTROL
     if request.messages and request.prompt:
         last = fields["messages"][len(request.messages) - 1]
-        last["content"] = [_text(last["content"]) | {"cache_control": CACHE_CONTROL}]
+        last["content"] = [text_part(last["content"]) | {"cache_control": CACHE_CONTROL}]
     if request.attachments:
         turn = next(
             turn for turn in fields["messages"] if isinstance(turn["content"], list) and len(turn["content"]) > 1
         )
         turn["content"][-2]["cache_control"] = CACHE_CONTROL
-
-
-def _tool(tool: Tool) -> dict[str, Any]:
-    shape = {
-        "name": tool.name,
-        "description": tool.description,
-        "input_schema": tool.parameters,
-        "strict": tool.strict,
-    }
-    return {key: value for key, value in shape.items() if value not in (None, "")}
-
-
-def _text(text: str) -> dict[str, Any]:
-    return {"type": "text", "text": text}
 
 
 def _part(file: Attachment) -> dict[str, Any]:
@@ -180,26 +163,16 @@ class Decoder(decoder.Decoder):
         return events
 
     def _read_delta(self, data: dict[str, Any]) -> list[Event]:
-        delta = data.get("delta")
-        if text := string(delta, "text"):
-            return [Text(text)]
-        if thinking := string(delta, "thinking"):
-            return [Reasoning(thinking)]
-        block = number(data, "index")
+        delta, block = data.get("delta"), number(data, "index")
         if block in self._calls and (part := string(delta, "partial_json")):
             return [ToolCall(self._calls[block], "", "", part)]
-        return []
+        return _texts(delta)
 
     def _read_block(self, index: int, block: Any) -> list[Event]:
-        if text := string(block, "text"):
-            return [Text(text)]
-        if thinking := string(block, "thinking"):
-            return [Reasoning(thinking)]
         if string(block, "type") == "tool_use":
             call = self._calls.setdefault(index, len(self._calls))
-            arguments = as_json(block["input"]) if block.get("input") else ""
-            return [ToolCall(call, string(block, "id"), string(block, "name"), arguments)]
-        return []
+            return [ToolCall(call, string(block, "id"), string(block, "name"), arguments(block.get("input")))]
+        return _texts(block)
 
     def _read_usage(self, data: Any) -> None:
         """Updates the usage, which is cumulative and partial: a later record replaces the fields that it has."""
@@ -216,3 +189,10 @@ class Decoder(decoder.Decoder):
             number(counts, "output_tokens_details", "thinking_tokens"),
             written,
         )
+
+
+def _texts(value: Any) -> list[Event]:
+    """Returns the text or the thinking of a content block or of a delta."""
+    if text := string(value, "text"):
+        return [Text(text)]
+    return [Reasoning(thinking)] if (thinking := string(value, "thinking")) else []

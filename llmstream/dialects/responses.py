@@ -11,12 +11,12 @@ from typing import Any
 from ..core import decoder, provider_errors
 from ..core.decoder import items, member, number, string
 from ..core.events import Event, Finish, Reasoning, Text, ToolCall, Usage
-from ..core.request import Attachment, Request
+from ..core.request import Attachment, Request, text_part
 from ..errors import Refused, option
 from . import CHAT, chat
 
 PATH, MODELS_PATH, BASE_PATH = "/responses", "/models", ""
-ATTACHMENT_KINDS = ("image", "pdf", "text")
+ATTACHMENT_KINDS: tuple[str, ...] = ("image", "pdf", "text")
 MAX_ATTACHMENT_BYTES = 50_000_000
 UNSUPPORTED = {
     "seed": f"use {option('api', CHAT)}",
@@ -26,6 +26,7 @@ UNSUPPORTED = {
 headers = chat.headers
 
 INCOMPLETE = {"max_output_tokens": "length", "max_messages": "length", "content_filter": "content_filter"}
+TEXT_PART = "input_text"  # the type of a part
 TEXT = frozenset(("response.output_text.delta", "response.refusal.delta"))
 REASONING = frozenset(("response.reasoning_summary_text.delta", "response.reasoning_text.delta"))
 ENDS = frozenset(("response.completed", "response.incomplete"))
@@ -37,7 +38,7 @@ def body(request: Request, field_names: dict[str, str]) -> dict[str, Any]:
     plain = not (request.messages or request.attachments)
     fields: dict[str, Any] = {
         "model": request.model,
-        "input": request.prompt if plain else request.turns(_part, _text),
+        "input": request.prompt if plain else request.turns(_part, TEXT_PART),
         "stream": True,
         "instructions": request.system,
         "max_output_tokens": request.max_tokens,
@@ -45,7 +46,7 @@ def body(request: Request, field_names: dict[str, str]) -> dict[str, Any]:
         "reasoning": {"effort": request.effort} if request.effort else None,
         "tools": [
             # This API is strict by default, and then refuses schemas that its strict mode does not support.
-            {"type": "function", **chat.function(tool), "strict": bool(tool.strict)}
+            {"type": "function", **tool.as_dict("parameters"), "strict": bool(tool.strict)}
             for tool in request.tools
         ]
         or None,
@@ -59,16 +60,12 @@ def _format(request: Request) -> dict[str, Any] | None:
     return {"format": {"type": "json_object"}} if request.json else None
 
 
-def _text(text: str) -> dict[str, Any]:
-    return {"type": "input_text", "text": text}
-
-
 def _part(file: Attachment) -> dict[str, Any]:
     if file.kind == "image":
         return {"type": "input_image", "detail": "auto", "image_url": file.data_url()}
     if file.kind == "pdf":
         return {"type": "input_file", "filename": file.name, "file_data": file.data_url()}
-    return _text(file.titled())
+    return text_part(file.titled(), TEXT_PART)
 
 
 class Decoder(decoder.Decoder):
@@ -77,7 +74,6 @@ class Decoder(decoder.Decoder):
     def __init__(self, provider: str, model: str) -> None:
         super().__init__(provider, model)
         self._calls: dict[int | str, int] = {}  # a function call's output index and ids -> our index
-        self._count = 0  # of function calls
         self._refused = False
 
     def feed(self, event: str, data: dict[str, Any]) -> list[Event]:
@@ -119,8 +115,8 @@ class Decoder(decoder.Decoder):
 
     def _begin(self, item: dict[str, Any], output_index: object) -> ToolCall:
         """Returns the first piece of a function call, and assigns its index."""
-        index = self._count
-        self._count += 1
+        index = self.calls
+        self.calls += 1
         for key in (output_index, item.get("id"), item.get("call_id")):
             if isinstance(key, int | str):
                 self._calls[key] = index
@@ -131,7 +127,7 @@ class Decoder(decoder.Decoder):
         for key in (data.get("output_index"), data.get("item_id")):
             if isinstance(key, int | str) and key in self._calls:
                 return self._calls[key]
-        return max(self._count - 1, 0)
+        return max(self.calls - 1, 0)
 
     def _read_response(self, kind: str, response: dict[str, Any]) -> list[Event]:
         events: list[Event] = [] if self.started else [self.start(response)]
@@ -159,4 +155,4 @@ class Decoder(decoder.Decoder):
             return Finish(INCOMPLETE.get(word, "length"), word or "incomplete")
         if self._refused:
             return Finish("refusal", "completed")
-        return Finish("tool_calls" if self._count else "stop", "completed")
+        return Finish("tool_calls" if self.calls else "stop", "completed")
