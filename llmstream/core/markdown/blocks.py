@@ -1,8 +1,8 @@
-"""Where in a Markdown text a line stands: the containers around it, and what it begins.
+"""The block structure of a Markdown text: the containers around a line, and whether it opens a fenced code block.
 
 CommonMark 0.31, sections 4 and 5 and the appendix "A parsing strategy", as far as a fenced code block's place depends
-on them: block quotes, list items, lazy continuation, indentation, thematic breaks, headings. HTML blocks are taken for
-text, so that a fence right behind a tag such as <answer>, which models like to write, is one.
+on them: block quotes, list items, lazy continuation, indentation, thematic breaks, headings. HTML blocks count as text,
+so that a fence right after a tag such as <answer>, which models like to write, opens a block.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-QUOTE = 0  # a container is a block quote, or a list item by the columns that its content is indented by
+QUOTE = 0  # a container is a QUOTE, or a list item, given by the columns that its content is indented by
 TAB = 4
 
 _FENCE = re.compile(r"(`{3,})([^`\n]*)\n?\Z|(~{3,})([^\n]*)\n?\Z")
@@ -21,7 +21,7 @@ _MARKER = re.compile(r"(?:[-+*]|([0-9]{1,9})[.)])(?=[ \t\r\n]|\Z)")
 
 
 class Fence(NamedTuple):
-    """An opening fence: its character and length, the columns that it is indented by, and what stands behind it."""
+    """An opening fence: its character and length, the columns that it is indented by, and its info string."""
 
     mark: str
     length: int
@@ -30,7 +30,7 @@ class Fence(NamedTuple):
 
 
 class Cursor:
-    """A place in a line. A tab may be consumed in part: columns count, not characters."""
+    """A place in a line. A tab may be skipped in part: columns count, not characters."""
 
     def __init__(self, line: str) -> None:
         self.line = line
@@ -38,7 +38,7 @@ class Cursor:
         self._in_tab = False
 
     def indent(self) -> tuple[int, int]:
-        """Columns of white space from here on, and the index of what follows it."""
+        """Returns the columns of white space from here on, and the index of what follows it."""
         line, index, column = self.line, self.index, self._column
         while index < len(line) and line[index] in " \t":
             column += 1 if line[index] == " " else TAB - column % TAB
@@ -46,7 +46,7 @@ class Cursor:
         return column - self._column, index
 
     def skip(self, columns: int) -> None:
-        """Consumes that much white space, where there is so much."""
+        """Skips white space, up to so many columns."""
         line = self.line
         while columns > 0 and self.index < len(line) and line[self.index] in " \t":
             width = 1 if line[self.index] == " " else TAB - self._column % TAB
@@ -56,14 +56,28 @@ class Cursor:
             columns -= width
 
     def skip_mark(self, index: int) -> None:
-        """Consumes all up to index: white space, and then a mark of one column a character."""
+        """Skips what stands before index: white space, and then a mark of one column a character."""
         columns, begin = self.indent()
         self._column += columns + index - begin
         self.index = index
         self._in_tab = False
 
+    def enter(self, container: int) -> bool:
+        """Skips the prefix by which the line continues a container; returns whether it has one."""
+        columns, index = self.indent()
+        if container == QUOTE:
+            if columns >= TAB or not self.line.startswith(">", index):
+                return False
+            self.skip_mark(index + 1)
+            self.skip(1)
+            return True
+        if columns < container and not is_blank(self.line, index):
+            return False
+        self.skip(container)
+        return True
+
     def rest(self) -> str:
-        """What is not consumed; the rest of a tab as blanks."""
+        """Returns what is not skipped; the rest of a tab as blanks."""
         if not self._in_tab:
             return self.line[self.index :]
         return " " * (TAB - self._column % TAB) + self.line[self.index + 1 :]
@@ -75,7 +89,7 @@ def is_blank(line: str, index: int) -> bool:
 
 
 class Blocks:
-    """Follows the containers from line to line. Lines that stand inside a fenced block are not for `feed`."""
+    """Follows the containers from line to line. Lines inside a fenced block are not for `feed`."""
 
     def __init__(self) -> None:
         self.containers: list[int] = []
@@ -83,104 +97,77 @@ class Blocks:
         self._empty_item = False  # the last line began an item and held nothing else
 
     def feed(self, line: str) -> Fence | None:
-        """Takes a line; returns the fence that it opens, if it does."""
+        """Returns the fence that the line opens, if it opens one."""
         cursor = Cursor(line)
         matched = self._match(cursor)
         lazy = self._paragraph and matched < len(self.containers)  # so far
         continues = self._paragraph and not lazy
-        self._empty_item = False
+        self._empty_item = begins_item = paragraph = False
+        fence = None
         while True:
             columns, index = cursor.indent()
             if is_blank(line, index):
-                self._empty_item = matched < 0 and self.containers[-1] != QUOTE
-                self._text(matched, paragraph=False)
-                return None
+                self._empty_item = begins_item
+                break
             if columns >= TAB:  # indented code, or a paragraph that goes on
-                if not (continues or lazy):
-                    self._text(matched, paragraph=False)
-                return None
+                if continues or lazy:
+                    return None
+                break
             if line[index] == ">":
-                cursor.skip_mark(index + 1)
-                cursor.skip(1)
-                matched = self._open(matched, QUOTE)
-            elif fence := _FENCE.match(line, index):
-                self._text(matched, paragraph=False)
-                run = fence[1] or fence[3]
-                return Fence(run[0], len(run), columns, (fence[2] or fence[4] or "").strip())
+                cursor.enter(QUOTE)
+                container = QUOTE
+            elif match := _FENCE.match(line, index):
+                run = match[1] or match[3]
+                fence = Fence(run[0], len(run), columns, (match[2] or match[4] or "").strip())
+                break
             elif (
                 (continues and _UNDERLINE.match(line, index))
                 or _BREAK.match(line, index)
                 or _HEADING.match(line, index)
             ):
-                self._text(matched, paragraph=False)
-                return None
-            elif (marker := _MARKER.match(line, index)) and self._may_begin(marker, continues):
+                break
+            elif (marker := _MARKER.match(line, index)) and (not continues or _may_interrupt(marker)):
                 cursor.skip_mark(marker.end())
-                matched = self._open(matched, columns + len(marker[0]) + _padding(cursor))
-            else:
-                if not lazy:
-                    self._text(matched, paragraph=True)
+                container = columns + len(marker[0]) + _padding(cursor)
+            elif lazy:
                 return None
+            else:
+                paragraph = True
+                break
+            self.containers[matched:] = [container]
+            matched += 1
+            begins_item = container != QUOTE
             lazy = continues = False
+        del self.containers[matched:]
+        self._paragraph = paragraph
+        return fence
 
     def skip_text(self, last_is_blank: bool) -> None:
-        """Takes any number of lines outside all containers that begin with no blank and no mark."""
-        self._paragraph = not last_is_blank
-        self._empty_item = False
+        """Skips any number of lines outside all containers that begin with no blank and no mark."""
+        self._paragraph, self._empty_item = not last_is_blank, False
 
     def cut(self, count: int) -> None:
-        """Containers beyond the first `count` have ended."""
+        """Ends the containers beyond the first `count`."""
         del self.containers[count:]
         self._paragraph = self._empty_item = False
 
     def _match(self, cursor: Cursor) -> int:
-        """How many containers the line continues; the cursor is then behind their prefixes."""
+        """Returns how many containers the line continues, and moves the cursor behind their prefixes."""
         for count, container in enumerate(self.containers):
-            if not enter(container, cursor) or (
+            if not cursor.enter(container) or (
                 self._empty_item and count == len(self.containers) - 1 and is_blank(cursor.line, cursor.indent()[1])
             ):
                 return count
         return len(self.containers)
 
-    def _text(self, matched: int, paragraph: bool) -> None:
-        """The line begins no container: those that it does not continue end, lazy ones apart."""
-        if matched >= 0:
-            del self.containers[matched:]
-        self._paragraph = paragraph
 
-    def _open(self, matched: int, container: int) -> int:
-        """Returns the new `matched`: -1, all that is open now is this line's own or was continued by it."""
-        if matched >= 0:
-            del self.containers[matched:]
-        self.containers.append(container)
-        return -1
-
-    @staticmethod
-    def _may_begin(marker: re.Match[str], continues: bool) -> bool:
-        """What interrupts a paragraph is an item that is not empty and, if numbered, has the number 1."""
-        if not continues:
-            return True
-        return int(marker[1] or 1) == 1 and bool(marker.string[marker.end() :].strip())
-
-
-def enter(container: int, cursor: Cursor) -> bool:
-    """Whether a line continues a container; the cursor, if so, is moved behind its prefix."""
-    columns, index = cursor.indent()
-    line = cursor.line
-    if container == QUOTE:
-        if columns >= TAB or not line.startswith(">", index):
-            return False
-        cursor.skip_mark(index + 1)
-        cursor.skip(1)
-        return True
-    if columns < container and not is_blank(line, index):
-        return False
-    cursor.skip(container)
-    return True
+def _may_interrupt(marker: re.Match[str]) -> bool:
+    """Whether an item may interrupt a paragraph: it is not empty and, if numbered, has the number 1."""
+    return int(marker[1] or 1) == 1 and bool(marker.string[marker.end() :].strip())
 
 
 def _padding(cursor: Cursor) -> int:
-    """Consumes the white space behind an item's marker; returns the columns that count as the item's indent."""
+    """Skips the white space after an item's marker; returns the columns that count as the item's indent."""
     columns, index = cursor.indent()
     if columns > TAB or is_blank(cursor.line, index):  # indented code, or nothing
         columns = 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...errors import Incomplete, NotFound
 from ..text import Utf8Decoder, original
-from .fences import Closed, FenceEvent, Fences, Opened
+from .fences import FenceEvent, Fences, Opened
 
 ALIASES = {
     "py": "python",
@@ -26,14 +26,13 @@ def language(info: str) -> str:
 class Code:
     """Turns bytes of Markdown into the code of the `number`-th block in a language (None: any), or of every block."""
 
-    def __init__(self, wanted: str | None = None, number: int = 1, every: bool = False) -> None:
-        self._wanted = None if wanted is None else language(wanted)
-        self._to_skip = 0 if every else number - 1
-        self._every = every
+    def __init__(self, name: str | None = None, number: int = 1, every: bool = False) -> None:
+        self._language = None if name is None else language(name)
+        self._number, self._every = number, every
+        self._count = 0  # blocks in the language, so far
         self._decoder = Utf8Decoder()
         self._fences = Fences()
         self._printing = False
-        self._found = False
         self._broken = False
         self.done = False  # whether the rest of the input is not needed
 
@@ -50,32 +49,23 @@ class Code:
         """Checks the result at the end: raises NotFound without such a block, Incomplete where it never closed."""
         if self._broken:
             raise Incomplete("the input ended before the code block was closed: its beginning is printed")
-        if not self._found:
-            raise NotFound("no such code block in the input" if self._wanted or self._to_skip else "no code block")
+        if self._count < (1 if self._every else self._number):
+            raise NotFound(
+                "no code block" if self._language is None and not self._count else "no such code block in the input"
+            )
 
     def _take(self, events: list[FenceEvent]) -> bytes:
         out = []
         for event in events:
-            if self.done:
-                break
             if isinstance(event, str):
                 if self._printing:
                     out.append(event)
             elif isinstance(event, Opened):
-                self._open(event.info)
+                if self._language in (None, language(event.info)):
+                    self._count += 1
+                    self._printing = self._every or self._count == self._number
             elif self._printing:
-                self._shut(event)
+                self._printing = False
+                self._broken = not event.whole
+                self.done = event.whole and not self._every
         return original("".join(out)) if out else b""
-
-    def _open(self, info: str) -> None:
-        if self._wanted is not None and language(info) != self._wanted:
-            return
-        if self._to_skip:
-            self._to_skip -= 1
-            return
-        self._printing = self._found = True
-
-    def _shut(self, event: Closed) -> None:
-        self._printing = False
-        self._broken = not event.whole
-        self.done = event.whole and not self._every

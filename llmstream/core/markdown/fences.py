@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from .blocks import TAB, Blocks, Cursor, Fence, enter
+from .blocks import QUOTE, TAB, Blocks, Cursor, Fence
 
 LINE = 1024  # characters
 BLANK = " \t\r\n"
@@ -71,11 +71,9 @@ class Fences:
         at = 0
         while at < len(text):
             if self._flows:
-                at = self._flow(text, at)
-            elif self._line or not (after := self._skip(text, at)):
-                at = self._gather(text, at)
+                at = self._advance(text, at, text.find("\n", at) + 1)
             else:
-                at = after
+                at = (not self._line and self._skip(text, at)) or self._gather(text, at)
         self.end += len(text)
         return self._events
 
@@ -83,48 +81,30 @@ class Fences:
         """Returns the events that the end of the text decides."""
         self._events = []
         line, self._line = self._line, ""
-        if self._fence is None:
-            if line:
-                self._open(line)
-        elif line:
+        if line and self._fence:
             self._inside(line, complete=True)
-        if self._fence is not None:
-            self._events.append(Closed(self.end, self.end, False))
-            self._fence = None
+        elif line:
+            self._open(line)
+        if self._fence:
+            self._shut(Closed(self.end, self.end, False))
         return self._events
 
     # One line.
 
-    def _flow(self, text: str, at: int) -> int:
-        newline = text.find("\n", at)
-        stop = len(text) if newline < 0 else newline + 1
-        if self._fence:
-            self._events.append(text[at:stop])
-        if newline >= 0:
-            self._flows = False
-            self._line_start = self.end + stop
-        return stop
-
     def _gather(self, text: str, at: int) -> int:
         """Adds to the undecided line what text has of it, and decides it if that is enough."""
-        newline = text.find("\n", at)
-        stop = len(text) if newline < 0 else newline + 1
-        stop = min(stop, at + LINE + 1 - len(self._line))
+        stop = min(text.find("\n", at) + 1 or len(text), at + LINE + 1 - len(self._line))
         line = self._line + text[at:stop]
         complete = line[-1] == "\n"
-        if not complete and len(line) <= LINE:
-            self._line = line
-            if self._fence:
-                self._inside(line, complete)
-            return stop
-        self._line = ""
+        decided = complete or len(line) > LINE
+        self._line = "" if decided else line
         if self._fence:
             self._inside(line, complete)
-        else:
+        elif decided:
             self._open(line)
         if complete:
             self._line_start = self.end + stop
-        else:
+        elif decided:
             self._flows = True
         return stop
 
@@ -141,42 +121,30 @@ class Fences:
         """Takes a line, or its beginning, inside a block."""
         fence, cursor = self._fence, Cursor(line)
         assert fence
-        too_long = not complete and len(line) > LINE
+        decided = complete or len(line) > LINE
         for count, container in enumerate(self._blocks.containers):
-            if not (complete or too_long) and self._is_open(container, cursor):
+            if not decided and _is_open(container, cursor):
                 return
-            if not enter(container, cursor):
-                self._leave(count, line, cursor, complete or too_long)
+            if not cursor.enter(container):  # the block has ended with its container, before this line
+                known = min(cursor.indent()[1] + 1, LINE + 1)
+                self._shut(Closed(self._line_start, self._line_start + known, True))
+                self._blocks.cut(count)
+                if decided:
+                    self._open(line)
                 return
         columns, index = cursor.indent()
-        if columns < TAB and not too_long:
-            rest = line[index:]
-            run = len(rest) - len(rest.lstrip(fence.mark))
-            tail = rest[run:]
-            if complete and run >= fence.length and not tail.strip(BLANK):
-                self._shut(Closed(self._line_start + len(line), self._line_start + len(line), True))
+        if columns < TAB and (complete or not decided):
+            tail = line[index:].lstrip(fence.mark)
+            is_long = len(line) - index - len(tail) >= fence.length
+            if not tail.strip(BLANK) and (is_long or not (tail or complete)):
+                if complete:  # the closing fence; before, the line may become one
+                    end = self._line_start + len(line)
+                    self._shut(Closed(end, end, True))
                 return
-            if not complete and not tail.strip(BLANK) and (run >= fence.length or not tail):
-                return  # may become the closing fence
         cursor.skip(fence.indent)
         self._events.append(cursor.rest())
         self._line = ""
         self._flows = not complete
-
-    @staticmethod
-    def _is_open(container: int, cursor: Cursor) -> bool:
-        """Whether the line's beginning is too short to tell if it continues the container, and where that ends."""
-        columns, index = cursor.indent()
-        if index >= len(cursor.line):
-            return not container or columns < container
-        return not container and cursor.line[index] == ">" and index + 1 >= len(cursor.line)
-
-    def _leave(self, count: int, line: str, cursor: Cursor, decided: bool) -> None:
-        """The line stands outside a container of the block, and so the block has ended before it."""
-        self._shut(Closed(self._line_start, self._line_start + min(cursor.indent()[1] + 1, LINE + 1), True))
-        self._blocks.cut(count)
-        if decided:
-            self._open(line)
 
     def _shut(self, closed: Closed) -> None:
         self._events.append(closed)
@@ -189,37 +157,34 @@ class Fences:
         if self._blocks.containers:
             return 0
         if self._fence is None:
-            return self._skip_text(text, at)
-        return self._skip_content(text, at) if not self._fence.indent else 0
+            if text[at] in _NOTABLE:
+                return 0
+            notable = _NEXT_NOTABLE.search(text, at)
+        else:
+            assert self._is_content and self._next_fence
+            if self._fence.indent or not self._is_content.match(text, at):
+                return 0
+            notable = self._next_fence.search(text, at)
+        stop = (notable.start() if notable else text.rfind("\n", at)) + 1
+        if self._fence is None:
+            self._blocks.skip_text(last_is_blank=stop == at + 1 or text[stop - 2 : stop] == "\n\n")
+        return self._advance(text, at, stop)
 
-    def _skip_text(self, text: str, at: int) -> int:
-        if text[at] in _NOTABLE:
-            return 0
-        notable = _NEXT_NOTABLE.search(text, at)
-        last = notable.start() if notable else text.rfind("\n", at)
-        stop = last + 1 if last >= 0 else at
-        if stop > at:
-            begin = text.rfind("\n", at, last) + 1 if last > at else at
-            self._blocks.skip_text(last_is_blank=max(begin, at) == last)
+    def _advance(self, text: str, at: int, stop: int) -> int:
+        """Takes text, as content or as of no interest, up to the line that begins at stop; all of it if stop is 0."""
+        self._flows = not stop
+        if stop:
             self._line_start = self.end + stop
-        if not notable and stop < len(text):  # a line that has just begun, and is of no interest
-            if text[stop] in _NOTABLE:
-                return stop
-            self._blocks.skip_text(last_is_blank=False)
-            self._flows = True
-            return len(text)
+        else:
+            stop = len(text)
+        if self._fence:
+            self._events.append(text[at:stop])
         return stop
 
-    def _skip_content(self, text: str, at: int) -> int:
-        assert self._is_content and self._next_fence
-        if not self._is_content.match(text, at):
-            return 0
-        closing = self._next_fence.search(text, at)
-        last = closing.start() if closing else text.rfind("\n", at)
-        if last < 0:
-            self._events.append(text[at:])
-            self._flows = True
-            return len(text)
-        self._events.append(text[at : last + 1])
-        self._line_start = self.end + last + 1
-        return last + 1
+
+def _is_open(container: int, cursor: Cursor) -> bool:
+    """Whether the line's beginning is too short to tell if it continues the container, and where its prefix ends."""
+    columns, index = cursor.indent()
+    if index >= len(cursor.line):
+        return container == QUOTE or columns < container
+    return container == QUOTE and cursor.line[index:] == ">"
