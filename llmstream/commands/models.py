@@ -14,7 +14,7 @@ from ..config import keys
 from ..core.json_codec import to_json
 from ..errors import Error, NotFound, UsageError, nearest
 from ..providers.registry import BUILT_IN, SCHEMES, SDK, Catalogue
-from ..providers.resolve import Target, list_url, named, reach
+from ..providers.resolve import Target, list_url, named, resolve
 
 PAGES = 100  # of a list; a provider that sends more repeats itself
 
@@ -127,7 +127,7 @@ def _models(provider: str, catalogue: Catalogue) -> list[Record]:
     if not row.has_address:
         items: list[Any] = [{"id": row.model}]
     else:
-        target = reach(provider, "", None, os.environ, catalogue)
+        target = resolve((provider, ""), None, os.environ, catalogue)
         if target.row.transport == SDK:
             raise UsageError(f"the models of {provider} are listed by the cloud's own tools")
         items = _listed(target)

@@ -41,9 +41,9 @@ class Secrets:
             return {name: self.hide_values(item) for name, item in value.items()}
         return [self.hide_values(item) for item in value] if isinstance(value, list | tuple) else value
 
-    def hide_in_error(self, error: Error) -> Error:
-        """Returns the error, or another of its class without the secrets in the message."""
-        message = self.hide(error.message)
+    def hide_in_error(self, error: Error, message: str = "") -> Error:
+        """Returns the error without secrets, or another of its class; `message` replaces its own."""
+        message = self.hide(message or error.message)
         if message == error.message:
             return error
         return type(error)(message, max_retries=error.max_retries, hint=error.hint)

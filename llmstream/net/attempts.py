@@ -75,9 +75,9 @@ class Attempts:
         decoder = self._dialect.Decoder(self._target.provider, self._target.model)
         return Exchange(decoder, self._timeouts, timing, timing.started, shown(self._redirects.url))
 
-    def follow(self, location: str | None) -> bool:
+    def redirect(self, status: int, headers: dict[str, str]) -> bool:
         """Follows a redirect that keeps the method; not of a request for the rest, since it would begin again."""
-        return not self.resumed and self._redirects.follow(location)
+        return status in (307, 308) and not self.resumed and self._redirects.follow(headers.get("location"))
 
     def retry(self, exchange: Exchange, now: float) -> NextAttempt | None:
         """Returns another attempt at the whole answer after a failure before the first output, None to give up."""
@@ -123,18 +123,14 @@ class Attempts:
 
     def reported(self, error: Error) -> Error:
         """Returns an error as the user may see it: without the key, which servers quote, and with the key's source."""
-        if error.message.endswith(WHICH_KEY):
-            message = error.message.removesuffix(WHICH_KEY) + self._which_key()
-            error = type(error)(message, max_retries=error.max_retries, hint=error.hint)
-        return self._target.secrets.hide_in_error(error)
-
-    def _which_key(self) -> str:
-        row = self._target.row
-        names = row.key_env
-        if names and not self._target.key and row.transport == CURL:
-            return f"no key was sent: set {' or '.join(names)}"
-        source = next((name for name in names if os.environ.get(name) == self._target.key), "")
-        return WHICH_KEY.replace("the key", f"the key in {source}", 1) if source else WHICH_KEY
+        target, names = self._target, self._target.row.key_env
+        message = error.message
+        if message.endswith(WHICH_KEY):
+            if names and not target.key and target.row.transport == CURL:
+                message = message.removesuffix(WHICH_KEY) + f"no key was sent: set {' or '.join(names)}"
+            elif source := next((name for name in names if os.environ.get(name) == target.key), ""):
+                message = message.removesuffix(WHICH_KEY) + WHICH_KEY.replace("the key", f"the key in {source}", 1)
+        return target.secrets.hide_in_error(error, message)
 
 
 def _random_unit() -> float:

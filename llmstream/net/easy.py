@@ -9,7 +9,7 @@ import pycurl
 from .. import __version__
 from ..core.json_codec import to_json
 from ..errors import UsageError
-from ..providers.resolve import shown
+from ..providers.resolve import field_name, shown
 from .transfer import HttpRequest
 
 LOOPBACK = "localhost,127.0.0.0/8,::1"  # never through a proxy
@@ -30,8 +30,8 @@ DEFAULT_HEADERS = (
 
 def prepare(easy: pycurl.Curl, request: HttpRequest, connect_timeout: float | None) -> None:
     """Sets the request on a handle; a connect_timeout of None is no limit. Raises UsageError for a bad URL."""
-    names = {line.partition(":")[0].lower() for line in request.headers}
-    headers = [*request.headers, *(line for line in DEFAULT_HEADERS if line.partition(":")[0].lower() not in names)]
+    names = {field_name(line) for line in request.headers}
+    headers = [*request.headers, *(line for line in DEFAULT_HEADERS if field_name(line) not in names)]
     if request.body is not None:
         body = to_json(request.body).encode("utf-8", "replace")
         easy.setopt(pycurl.POSTFIELDS, body)
@@ -46,15 +46,10 @@ def prepare(easy: pycurl.Curl, request: HttpRequest, connect_timeout: float | No
     easy.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
     easy.setopt(pycurl.CONNECTTIMEOUT_MS, min(round((connect_timeout or 0) * 1000), MAX_TIMEOUT_MS) or MAX_TIMEOUT_MS)
     easy.setopt(pycurl.NOSIGNAL, 1)
-    easy.setopt(pycurl.NOPROXY, _no_proxy())
+    no_proxy = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""  # which libcurl would read by itself
+    easy.setopt(pycurl.NOPROXY, no_proxy if no_proxy == "*" else f"{LOOPBACK},{no_proxy}")
     if request.url.startswith("https:"):
         _trust(easy)
-
-
-def _no_proxy() -> str:
-    """Returns the hosts that need no proxy: loopback, and those of the variable, which libcurl would read by itself."""
-    hosts = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    return hosts if hosts == "*" else f"{LOOPBACK},{hosts}"
 
 
 def _trust(easy: pycurl.Curl) -> None:

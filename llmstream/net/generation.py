@@ -144,7 +144,7 @@ class Generation:
         """Feeds what the transfer has received into the exchange."""
         exchange = self.exchange
         if not self._has_head and (head := transfer.head()) is not None:
-            if head[0] in (307, 308) and self._attempts.follow(head[1].get("location")):
+            if self._attempts.redirect(*head):
                 self._schedule(NextAttempt(self._attempts.request(), now))
                 return
             exchange.head(*head)
@@ -163,11 +163,10 @@ class Generation:
         """Delivers events; where the exchange is over, ends the generation or retries."""
         exchange = self.exchange
         self._pending += events
-        if exchange.timing.first is not None or (exchange.over and exchange.failure is None):
+        events = []
+        if exchange.timing.first is not None or self._is_complete():
             events, self._pending = self._pending, []
-            self._deliver(events, now)
-        else:
-            self._deliver([], now)
+        self._deliver(events, now)
         if exchange.over and not self.over:
             self._conclude(now)
 

@@ -20,11 +20,6 @@ class PooledLoop:
         self.routes = Routes(self.loop, JOBS)
         self.process = os.getpid()
 
-    def close(self) -> None:
-        """Ends all requests, and closes the loop."""
-        self.routes.close()
-        self.loop.close()
-
 
 _idle: list[PooledLoop] = []  # a stack: the last one used is the next to be used
 
@@ -46,4 +41,5 @@ def release(pooled: PooledLoop) -> None:
         pooled.routes.settle()
         _idle.append(pooled)
     else:
-        pooled.close()
+        pooled.routes.close()
+        pooled.loop.close()

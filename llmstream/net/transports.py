@@ -6,6 +6,7 @@ TRANSPORTS has a function for each transport that a provider's row can name.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from ..providers.registry import CURL, EMBEDDED, REPLAY, SDK
@@ -30,7 +31,7 @@ class Routes:
 
     def __init__(self, loop: EventLoop, jobs: int = 1, *, speed: float = 1.0, progress: bool = False) -> None:
         self.loop, self.jobs, self.speed, self.progress = loop, jobs, speed, progress
-        self.shared: dict[tuple[str, ...], Transport] = {}
+        self._shared: dict[tuple[str, ...], Transport] = {}
 
     def to(self, target: Target, prompt_size: int) -> Route:
         """Returns the route to a target; `prompt_size` is in bytes.
@@ -39,34 +40,34 @@ class Routes:
         """
         return TRANSPORTS[target.row.transport](self, target, prompt_size)
 
+    def shared(self, key: tuple[str, ...], opener: Callable[[], Transport]) -> Transport:
+        """Returns the transport that has this key, opened at the first use."""
+        if key not in self._shared:
+            self._shared[key] = opener()
+        return self._shared[key]
+
     def settle(self) -> None:
         """Ends what lingers, before the loop goes idle."""
-        for transport in self.shared.values():
+        for transport in self._shared.values():
             transport.settle()
 
     def close(self) -> None:
         """Ends all requests."""
-        for transport in self.shared.values():
+        for transport in self._shared.values():
             transport.close()
 
 
 def _curl(routes: Routes, target: Target, prompt_size: int) -> Route:
-    transport = routes.shared.get((CURL,))
-    if transport is None:
-        from .curl import Curl
+    from .curl import Curl
 
-        transport = routes.shared[CURL,] = Curl(routes.loop)
-    return Route(target, transport)
+    return Route(target, routes.shared((CURL,), partial(Curl, routes.loop)))
 
 
 def _sdk(routes: Routes, target: Target, prompt_size: int) -> Route:
-    key = (SDK, target.provider, target.url, target.key)
-    transport = routes.shared.get(key)
-    if transport is None:
-        from .sdk import Sdk
+    from .sdk import Sdk
 
-        transport = routes.shared[key] = Sdk(target, routes.loop)
-    return Route(target, transport)
+    key = (SDK, target.provider, target.url, target.key)
+    return Route(target, routes.shared(key, partial(Sdk, target, routes.loop)))
 
 
 def _replay(routes: Routes, target: Target, prompt_size: int) -> Route:

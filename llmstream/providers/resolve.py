@@ -40,8 +40,13 @@ class Target(NamedTuple):
 
     def headers(self) -> list[str]:
         """Returns the HTTP header lines: the key, where no SDK adds it, and the user's, which replace ours."""
-        names = {_field_name(line) for line in self.row.headers}
-        return [*(line for line in self._key_lines() if _field_name(line) not in names), *self.row.headers]
+        row, lines = self.row, dialect(self.api).headers(self.key)
+        if row.transport == SDK:
+            lines = []
+        elif row.key_header and self.key:
+            lines = [f"{row.key_header}: {self.key}"]
+        replaced = {field_name(line) for line in row.headers}
+        return [*(line for line in lines if field_name(line) not in replaced), *row.headers]
 
     @property
     def secrets(self) -> Secrets:
@@ -53,13 +58,6 @@ class Target(NamedTuple):
         headers = tuple(f"{line.partition(':')[0]}: [hidden]" for line in self.row.headers)
         return self._replace(key=self.key and HIDDEN, row=self.row._replace(headers=headers))
 
-    def _key_lines(self) -> list[str]:
-        if self.row.transport == SDK:
-            return []
-        if self.row.key_header and self.key:
-            return [f"{self.row.key_header}: {self.key}"]
-        return dialect(self.api).headers(self.key)
-
 
 def shown(url: str) -> str:
     """Returns a URL as it may be shown: without the user and password in it."""
@@ -69,7 +67,7 @@ def shown(url: str) -> str:
 
 
 def resolve(
-    name: str | None,
+    name: str | tuple[str, str] | None,
     api: str | None,
     env: Mapping[str, str],
     catalogue: Catalogue = BUILT_IN,
@@ -79,53 +77,13 @@ def resolve(
 ) -> Target:
     """Returns the target that a model's name means. Raises UsageError for unknown names and missing keys.
 
-    `api` is the dialect, where it is not to be the provider's own. `key` and `url` are as `reach` has them.
+    `name` may also be a provider and its model, "" for any. `api` is the dialect, where it is not to be the provider's
+    own. `key` and `url`, where a program passes them, replace those of the environment and the configuration. A `url`
+    gets only the `key` beside it: no key and no headers that are meant for another address.
     """
-    provider, model = named(name, env, catalogue)
-    if not model:
-        use = option("model", f"{provider}/MODEL")
-        raise UsageError(f"{provider} has no default model: use {use}")
-    return reach(provider, model, api, env, catalogue, key=key, url=url)
-
-
-def named(name: str | None, env: Mapping[str, str], catalogue: Catalogue = BUILT_IN) -> tuple[str, str]:
-    """Returns the provider and the model that a name means, "" where the provider has no default model.
-
-    Without a name it is LLMSTREAM_MODEL's, the configuration's, or the first provider's whose key is set.
-    """
-    if name == "":  # a command that prints a name was cancelled, perhaps: the default is not meant
-        raise UsageError(f"the model's name is empty: leave {option('model')} out for the default model")
-    name = name or env.get("LLMSTREAM_MODEL") or catalogue.model or _with_key(env, catalogue)
-    followed = []
-    while name in catalogue.aliases and name not in followed:
-        followed.append(name)
-        name = catalogue.aliases[name]
-    if name in followed:
-        raise UsageError(f"the alias {name!r} leads back to itself")
-    scheme, _, rest = name.partition(":")
-    if scheme in SCHEMES:
-        if not rest:
-            raise UsageError(f"{scheme}: names no recording: use {option('model', f'{scheme}:FILE')}")
-        return scheme, rest
-    provider, model = _split(name, catalogue)
-    return provider, model or catalogue.providers[provider].model
-
-
-def reach(
-    provider: str,
-    model: str,
-    api: str | None,
-    env: Mapping[str, str],
-    catalogue: Catalogue = BUILT_IN,
-    *,
-    key: str | None = None,
-    url: str | None = None,
-) -> Target:
-    """Returns the target of a provider's model. Raises UsageError, for example for a missing key.
-
-    `key` and `url`, where a program passes them, replace those of the environment and the configuration. A `url` gets
-    only the `key` beside it: no key and no headers that are meant for another address.
-    """
+    provider, model = name if isinstance(name, tuple) else named(name, env, catalogue)
+    if not model and not isinstance(name, tuple):
+        raise UsageError(f"{provider} has no default model: use {option('model', f'{provider}/MODEL')}")
     row = catalogue.row(provider)
     if not row.has_address:
         if key is not None or url is not None:
@@ -158,6 +116,29 @@ def reach(
     return Target(provider, model, api, endpoint(base_url, api), secret, row)
 
 
+def named(name: str | None, env: Mapping[str, str], catalogue: Catalogue = BUILT_IN) -> tuple[str, str]:
+    """Returns the provider and the model that a name means, "" where the provider has no default model.
+
+    Without a name it is LLMSTREAM_MODEL's, the configuration's, or the first provider's whose key is set.
+    """
+    if name == "":  # a command that prints a name was cancelled, perhaps: the default is not meant
+        raise UsageError(f"the model's name is empty: leave {option('model')} out for the default model")
+    name = name or env.get("LLMSTREAM_MODEL") or catalogue.model or _with_key(env, catalogue)
+    followed = []
+    while name in catalogue.aliases and name not in followed:
+        followed.append(name)
+        name = catalogue.aliases[name]
+    if name in followed:
+        raise UsageError(f"the alias {name!r} leads back to itself")
+    scheme, _, rest = name.partition(":")
+    if scheme in SCHEMES:
+        if not rest:
+            raise UsageError(f"{scheme}: names no recording: use {option('model', f'{scheme}:FILE')}")
+        return scheme, rest
+    provider, model = _split(name, catalogue)
+    return provider, model or catalogue.providers[provider].model
+
+
 def endpoint(base_url: str, api: str) -> str:
     """Returns the URL of a dialect's endpoint."""
     module = dialect(api)
@@ -170,7 +151,8 @@ def list_url(target: Target) -> str:
     return target.url.removesuffix(module.PATH) + module.MODELS_PATH
 
 
-def _field_name(line: str) -> str:
+def field_name(line: str) -> str:
+    """Returns the name in an HTTP header line, in lower case."""
     return line.partition(":")[0].lower()
 
 
