@@ -49,10 +49,10 @@ class Journal:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self.pending: list[bytes] = []
+        self.pending: list[bytes] = []  # lines for the next commit
         self.changed = self.torn_bytes = 0
         self._index: dict[bytes, int] = {}  # by the hash of a key: the offset of its last line
-        self._end = len(HEAD)  # of the complete lines
+        self._end = 0  # of the complete lines
         with self._usage_errors("write"):
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
             self._file = open(path, "rb", READ_BYTES, opener=lambda path, _: os.open(path, flags, 0o600))  # noqa: SIM115
@@ -87,7 +87,7 @@ class Journal:
     def commit(self) -> None:
         """Writes the pending prompts to the disk. Raises OutputFailed if that fails; they stay pending then."""
         if self.pending:
-            self._end = self._write(b"".join(self.pending), self._end)
+            self._write(b"".join(self.pending))
             self.pending.clear()
 
     def close(self) -> None:
@@ -122,7 +122,7 @@ class Journal:
                 raise UsageError(message) from None
 
     def _write_head(self) -> None:
-        self._write(HEAD, 0)
+        self._write(HEAD)
         # The file's name is on disk only once the directory is. Not all file systems allow that; then go on without.
         with contextlib.suppress(OSError):
             directory = os.open(os.path.dirname(os.path.realpath(self._path)), os.O_RDONLY | os.O_CLOEXEC)
@@ -135,27 +135,26 @@ class Journal:
         """Makes the index, and cuts off an incomplete last line; a new file gets its head."""
         with self._usage_errors("read"):
             head = self._file.read(len(HEAD))
-            if head != HEAD and HEAD.startswith(head):
+            if not HEAD.startswith(head):
+                raise UsageError(f"{self._path}:1 is not a journal of map: name another file")
+            if len(head) < len(HEAD):
                 self._write_head()
                 return
-            if head != HEAD:
-                raise UsageError(f"{self._path}:1 is not a journal of map: name another file")
+            self._end = len(HEAD)
             for number, line in enumerate(self._file, 2):
                 if not line.endswith(b"\n"):
                     self.torn_bytes = len(line)
                     os.ftruncate(self._file.fileno(), self._end)
                     break
-                entry = _entry(line)
-                if entry is None:
+                if (entry := _entry(line)) is None:
                     message = f"{self._path}:{number} is not a line of a journal of map"
                     raise UsageError(f"{message}: name another file, or delete the line")
                 self._index[_hash(entry["key"])] = self._end
                 self._end += len(line)
 
-    def _write(self, data: bytes, offset: int) -> int:
-        """Writes data at the offset, and through to the disk; returns the offset behind it. Raises OutputFailed."""
-        fd, view = self._file.fileno(), memoryview(data)
-        end = offset
+    def _write(self, data: bytes) -> None:
+        """Writes data behind the complete lines, and through to the disk. Raises OutputFailed."""
+        fd, view, end = self._file.fileno(), memoryview(data), self._end
         try:
             while view:
                 size = os.pwrite(fd, view, end)
@@ -163,10 +162,10 @@ class Journal:
             fdatasync(fd)
         except OSError as error:
             with contextlib.suppress(OSError):
-                os.ftruncate(fd, offset)
+                os.ftruncate(fd, self._end)
             message = f"cannot write {self._path}: {os.strerror(error.errno or errno.EIO)}"
             raise OutputFailed(f"{message}: make room, then run the same command again; it continues there") from None
-        return end
+        self._end = end
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:

@@ -89,11 +89,12 @@ class Pause:
         self.halted_s = 0.0
         self.consecutive = 0
         self._first_refusal = -inf
-        self._closed_until, self._closed_reason = -inf, ""
+        self._closed = -inf, ""  # until when, and why
 
     def closed(self, now: float) -> str:
         """Returns why requests are not even to wait for this provider, "" when they may."""
-        return self._closed_reason if now < self._closed_until else ""
+        until, reason = self._closed
+        return reason if now < until else ""
 
     def earliest(self, now: float, tokens: int) -> tuple[float, str]:
         if self._wait_until >= self._pause_until:
@@ -103,9 +104,8 @@ class Pause:
     def wait(self, now: float, seconds: float) -> None:
         """Waits as Retry-After says."""
         if seconds > self._max_wait:
-            self._closed_until = now + seconds
-            wait, limit = format_wait(seconds), option("max_retry_wait")
-            self._closed_reason = f"the provider asks to wait {wait}: more than {limit} allows"
+            allowed = f"more than {option('max_retry_wait')} allows"
+            self._closed = now + seconds, f"the provider asks to wait {format_wait(seconds)}: {allowed}"
         if now + seconds > self._wait_until:
             self.halted_s += now + seconds - max(now, self._wait_until)
             self._wait_until = now + seconds
@@ -118,8 +118,7 @@ class Pause:
             return
         seconds = now - self._first_refusal
         if seconds > self._max_wait:
-            self._closed_until = now + self._max_wait
-            self._closed_reason = f"the provider has refused everything for {format_wait(seconds)}"
+            self._closed = now + self._max_wait, f"the provider has refused everything for {format_wait(seconds)}"
         pause = min(FIRST_PAUSE_S * 2.0 ** min(self.consecutive - 2, 20), self._max_wait / 2)
         self._pause_until = max(self._pause_until, now + pause)
 
@@ -173,14 +172,12 @@ class Quota:
     """Uses up what the provider's rate-limit headers leave, without running dry.
 
     What "reset" means differs: the end of a fixed window (OpenRouter), or the time at which a bucket that is refilled
-    all the time is full again (OpenAI, Groq). So a remainder is not used up and then waited for: it is spread over the
-    time to its reset, EAGERNESS times as fast as evenly. In a window that uses most of it early and never runs dry; in
-    a bucket it settles where the refill is met, with 1/(1 + EAGERNESS) of it full, and nothing stops. Only where
-    nothing is left, the reset is waited for, in a bucket as well: none of it is lost until it is full.
+    all the time is full again (OpenAI, Groq). So a remainder is spread over the time to its reset, EAGERNESS times as
+    fast as evenly. In a window that uses most of it early and never runs dry; in a bucket it settles where the refill
+    is met, with 1/(1 + EAGERNESS) of it full. Only where nothing is left, the reset is waited for.
 
-    A reset counts from the sending of its request, because that is when limits are counted: one that is past when its
-    response arrives says nothing any more. A reset after more than `max_wait` seconds (limits per day) counts as
-    `max_wait`: a 429 will tell.
+    A reset counts from the sending of its request, because that is when limits are counted. A reset after more than
+    `max_wait` seconds (limits per day) counts as `max_wait`: a 429 will tell.
     """
 
     def __init__(self, history: History, max_wait: float) -> None:

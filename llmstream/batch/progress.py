@@ -39,9 +39,13 @@ class Progress:
         self._due = now + REDRAW_S
         if self._bar is None:
             self._started, self._first_tokens = now, tokens
-        seconds = now - self._started
-        rate = (tokens - self._first_tokens) / seconds if seconds else None
-        text = _state(self._total, done, failed, running, tokens, rate, cost)
+        parts = [f"{done:,} done" if self._total is None else f"{done:,}/{self._total:,}"]
+        parts += [f"{failed:,} failed"] if failed else []
+        parts += [f"{running:,} running", f"{_short(tokens)} tokens"]
+        if seconds := now - self._started:
+            parts.append(f"{_short((tokens - self._first_tokens) / seconds)}/s")
+        parts += [] if cost is None else [dollars(cost)]
+        text = ", ".join(parts)
         if self._bar is None:
             self._bar = _open(self._total, done + failed, text)
         else:
@@ -78,12 +82,6 @@ class _Terminal:
     def write(self, text: str) -> None:
         stdio.write_stderr(text.encode(self.encoding))
 
-    def flush(self) -> None:
-        pass
-
-    def fileno(self) -> int:
-        return stdio.STDERR
-
 
 def _open(total: int | None, finished: int, text: str) -> Any:
     from threading import RLock
@@ -113,20 +111,6 @@ def _width() -> int:
     except OSError:  # the terminal is gone
         columns = 0
     return max(1, (columns or 80) - 1)
-
-
-def _state(
-    total: int | None, done: int, failed: int, running: int, tokens: int, rate: float | None, cost: float | None
-) -> str:
-    parts = [f"{done:,} done" if total is None else f"{done:,}/{total:,}"]
-    if failed:
-        parts.append(f"{failed:,} failed")
-    parts += [f"{running:,} running", f"{_short(tokens)} tokens"]
-    if rate is not None:
-        parts.append(f"{_short(rate)}/s")
-    if cost is not None:
-        parts.append(dollars(cost))
-    return ", ".join(parts)
 
 
 def _short(number: float) -> str:

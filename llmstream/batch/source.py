@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections import deque
@@ -14,19 +15,16 @@ from .rows import Row, Rows
 
 
 class Source:
-    """The rows of a descriptor, which the loop watches while `next` has to wait for more input.
+    """The rows of stdin, which the loop watches while `next` has to wait for more input.
 
     `ended`: the input is at its end. `has_read`: something has been read, or the end. `error`: why reading stopped
     before the end; the rows before it come first.
     """
 
-    def __init__(self, loop: EventLoop, splitter: RecordSplitter, rows: Rows, fd: int = stdio.STDIN) -> None:
-        self._loop, self._splitter, self._rows, self._fd = loop, splitter, rows, fd
+    def __init__(self, loop: EventLoop, splitter: RecordSplitter, rows: Rows) -> None:
+        self._loop, self._splitter, self._rows = loop, splitter, rows
         self._records: deque[bytes] = deque()
-        self._watched = False
-        self._is_file = False  # which cannot be watched, since it is always ready
-        self.ended = False
-        self.has_read = False
+        self._watched = self.ended = self.has_read = False
         self.error: Error | None = None
 
     def next(self) -> Row | None:
@@ -37,11 +35,7 @@ class Source:
                 if row is not None:
                     self._unwatch()
                     return row
-            if self.ended:
-                return None
-            if not self._is_file:
-                self._watch()
-            if not self._is_file:
+            if self.ended or self._watch():
                 return None
             self._read(READ)
 
@@ -50,28 +44,27 @@ class Source:
         """Whether all rows have been returned."""
         return self.ended and not self._records
 
-    def _watch(self) -> None:
-        if self._watched:
-            return
-        try:
-            self._loop.watch(self._fd, READ, self._read)
-            self._watched = True
-        except PermissionError:  # epoll refuses regular files
-            self._is_file = True
+    def _watch(self) -> bool:
+        """Returns whether the loop watches the input: epoll refuses regular files, which are always ready."""
+        with contextlib.suppress(PermissionError):
+            if not self._watched:
+                self._loop.watch(stdio.STDIN, READ, self._read)
+                self._watched = True
+        return self._watched
 
     def _unwatch(self) -> None:
         if self._watched:
             self._watched = False
-            self._loop.unwatch(self._fd)
+            self._loop.unwatch(stdio.STDIN)
 
     def _read(self, mask: int) -> None:
         self.has_read = True
         try:
-            chunk = os.read(self._fd, stdio.CHUNK)
+            chunk = os.read(stdio.STDIN, stdio.CHUNK)
             self._records += self._splitter.feed(chunk) if chunk else self._splitter.close()
         except OSError as error:
-            chunk = b""
-            self.error = UsageError(f"cannot read the input: {os.strerror(error.errno or errno.EIO)}")
+            chunk, message = b"", os.strerror(error.errno or errno.EIO)
+            self.error = UsageError(f"cannot read the input: {message}")
         except Error as error:  # a record beyond the limit
             chunk, self.error = b"", error
         if not chunk:

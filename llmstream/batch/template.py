@@ -15,18 +15,17 @@ ESCAPED_BRACE = "\\{"
 
 
 class Template:
-    """A prompt's template. Without any placeholder in it the record follows after an empty line.
+    """A prompt's template; `names` are the fields that it uses, as they stand between the braces.
 
-    `names` are the fields that it uses, as they stand between the braces; `uses_record`: it uses the record itself.
+    Without any placeholder in it the record follows after an empty line.
     """
 
     def __init__(self, text: str) -> None:
         placeholders = [match[1] for match in PLACEHOLDER.finditer(text) if match[0] != ESCAPED_BRACE]
         if not placeholders:
-            text, placeholders = f"{text}\n\n{{}}" if text else "{}", [None]
+            text = f"{text}\n\n{{}}" if text else "{}"
         self._text = text
         self.names = {name for name in placeholders if name}
-        self.uses_record = None in placeholders
 
     def fill(self, prompt: str | None, fields: Mapping[str, object]) -> str:
         """Returns the prompt for one record. Values are not searched for placeholders.

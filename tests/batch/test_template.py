@@ -63,18 +63,17 @@ def test_fill(text, want):
 
 
 @pytest.mark.parametrize(
-    ("text", "names", "uses_record"),
+    ("text", "names"),
     [
-        ("{}", set(), True),
-        ("{a} {b.c} {a}", {"a", "b.c"}, False),
-        ("{a} {}", {"a"}, True),
-        ("\\{a} \\{} {b}", {"b"}, False),
-        ("no placeholder", set(), True),
+        ("{}", set()),
+        ("{a} {b.c} {a}", {"a", "b.c"}),
+        ("{a} {}", {"a"}),
+        ("\\{a} \\{} {b}", {"b"}),
+        ("no placeholder", set()),
     ],
 )
-def test_names_and_record_that_a_template_uses(text, names, uses_record):
-    template = Template(text)
-    assert (template.names, template.uses_record) == (names, uses_record)
+def test_names_that_a_template_uses(text, names):
+    assert Template(text).names == names
 
 
 @pytest.mark.parametrize(
