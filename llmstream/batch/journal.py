@@ -40,17 +40,16 @@ def digest(parts: object) -> str:
 class Journal:
     """The journal at `path`, created if missing, and locked for this process alone.
 
-    `torn_bytes` counts the bytes of an incomplete last line that were cut off, `changed` the keys that `find` has found
-    with another digest. Memory: about 130 bytes for each line of earlier runs, the longest line, and the pending lines.
-
-    Raises UsageError if the file is not a journal (it is left as it is), cannot be opened, or is in use; OutputFailed
-    if the head of a new one cannot be written.
+    Memory: about 130 bytes for each line of earlier runs, the longest line, and the pending lines. Raises UsageError
+    if the file is not a journal (it is left as it is), cannot be opened, or is in use; OutputFailed if the head of a
+    new one cannot be written.
     """
 
     def __init__(self, path: str) -> None:
         self._path = path
         self.pending: list[bytes] = []  # lines for the next commit
-        self.changed = self.torn_bytes = 0
+        self.changed = 0  # keys that `find` has found with another digest
+        self.torn_bytes = 0  # of an incomplete last line that was cut off
         self._index: dict[bytes, int] = {}  # by the hash of a key: the offset of its last line
         self._end = 0  # of the complete lines
         with self._usage_errors("write"):
@@ -77,8 +76,8 @@ class Journal:
         if entry["digest"] != digest:
             self.changed += 1
             return None
-        found: dict[str, Any] = entry["record"]
-        return found
+        record: dict[str, Any] = entry["record"]
+        return record
 
     def add(self, key: str, digest: str, record: dict[str, Any]) -> None:
         """Adds a finished prompt, to be written by the next commit."""
@@ -113,7 +112,6 @@ class Journal:
                     raise UsageError(f"the journal {self._path} is the file that {name} goes to: name another file")
 
     def _lock(self) -> None:
-        """Locks the file for as long as it is open."""
         with self._usage_errors("lock"):
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -38,17 +38,16 @@ class Pace:
         self.concurrency = Concurrency(jobs, self.rate, self._history)
         self._spacing = Spacing(self.rate, self._history, max_wait)
         self._quota = Quota(self._history, max_wait)
-        self._token_cap = TokenCap(tpm) if tpm else None
+        self._token_cap = TokenCap(tpm, self._history) if tpm else None
         self._rules: list[Rule] = [self.pause, self._spacing, self._quota]
         self._rules += [RequestCap(rpm, self._history)] if rpm else []
         self._rules += [self._token_cap] if self._token_cap else []
         self._reacted_at = -inf
 
     def earliest(self, now: float, tokens: int) -> tuple[float, str]:
-        """Returns when a request of about `tokens` tokens may start, and what it waits for ("" for nothing).
+        """Returns when a request of about `tokens` tokens may start (`now`: at once), and what it waits for, or "".
 
-        `now` means at once; a later time: ask again then. Infinity means not before a running request has had an
-        answer or has ended.
+        Infinity means not before a running request has had an answer or has ended.
         """
         if self.concurrency.full:
             return inf, f"{self.concurrency.running} run at once"
@@ -62,8 +61,7 @@ class Pace:
     def sent(self, now: float, tokens: int) -> InFlight:
         """Starts a request that is expected to cost so many tokens (input and output)."""
         last = self._history.last
-        number, total = (last.number, last.total_tokens) if last else (0, 0)
-        request = InFlight(now, tokens, number + 1, total + tokens, self.pause.halted_s)
+        request = InFlight(now, tokens, last.number + 1, last.total_tokens + tokens, self.pause.halted_s)
         self.concurrency.running += 1
         self._spacing.sent(request, self.concurrency.limit)
         if self._token_cap:

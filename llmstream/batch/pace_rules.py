@@ -34,7 +34,7 @@ class History:
     """What several rules measure by: the last request, and average seconds from sending to a head and to an end."""
 
     def __init__(self) -> None:
-        self.last: InFlight | None = None
+        self.last = InFlight(-inf, 0, 0, 0)  # before the first one
         self.head_s = self.answer_s = 0.0  # 0 before the first answer
 
 
@@ -138,11 +138,11 @@ class Spacing:
 
     def sent(self, request: InFlight, concurrency: float) -> None:
         """Sets the time of the next start; `concurrency` is how many may run at once."""
-        now, last = request.sent_at, self._history.last
-        if last is None:
+        now = request.sent_at
+        if request.number == 1:
             self._first_at = now
         elif now - self._due > LATE_S:
-            self._rate.unused(now, now - last.sent_at)
+            self._rate.unused(now, now - self._history.last.sent_at)
         self._rate.requests.add(request)
         if rate := self._rate.at(now):
             gap = min(1 / rate, self._max_wait)
@@ -186,8 +186,6 @@ class Quota:
 
     def earliest(self, now: float, tokens: int) -> tuple[float, str]:
         latest, last = (-inf, ""), self._history.last
-        if last is None:
-            return latest
         for unit, (left, reset_at, request, limit) in list(self._remainders.items()):
             if reset_at <= now:
                 # All is there again, but how much the next period holds is unknown before an answer within it.
@@ -224,18 +222,16 @@ class RequestCap:
         self._rpm, self._history = rpm, history
 
     def earliest(self, now: float, tokens: int) -> tuple[float, str]:
-        last = self._history.last
-        return last.sent_at + MINUTE_S / self._rpm if last else -inf, f"at most {self._rpm:g} requests a minute"
+        return self._history.last.sent_at + MINUTE_S / self._rpm, f"at most {self._rpm:g} requests a minute"
 
 
 class TokenCap:
     """At most `tpm` tokens in any minute, evenly spaced. What is larger than that goes alone."""
 
-    def __init__(self, tpm: float) -> None:
-        self._tpm = tpm
+    def __init__(self, tpm: float, history: History) -> None:
+        self._tpm, self._history = tpm, history
         self._minute: deque[InFlight] = deque()  # the requests of the last minute
         self._tokens = 0  # theirs
-        self._last_at = -inf
 
     def earliest(self, now: float, tokens: int) -> tuple[float, str]:
         while self._minute and self._minute[0].sent_at <= now - MINUTE_S:
@@ -245,14 +241,13 @@ class TokenCap:
         if self._minute and self._tokens + tokens > self._tpm:
             at = self._minute[0].sent_at + MINUTE_S
         else:
-            at = self._last_at + MINUTE_S * min(tokens, self._tpm) / self._tpm
+            at = self._history.last.sent_at + MINUTE_S * min(tokens, self._tpm) / self._tpm
         return at, f"at most {self._tpm:g} tokens a minute"
 
     def sent(self, request: InFlight) -> None:
         """Counts the expected tokens of a request that starts."""
         self._minute.append(request)
         self._tokens += request.tokens
-        self._last_at = request.sent_at
 
     def ended(self, request: InFlight, tokens: int) -> None:
         """Counts its real cost instead of the expected one."""

@@ -18,15 +18,11 @@ SMOOTHING = 0.1  # of the time left, over about twenty draws: the answers of an 
 
 
 class Progress:
-    """The progress line on stderr; `shown` is whether that is a terminal that can draw, and not `quiet`.
-
-    `total` is the number of prompts, None where it is unknown. There are no colours.
-    """
+    """The progress line on stderr, without colours; `total` is the number of prompts, None where it is unknown."""
 
     def __init__(self, total: int | None, quiet: bool) -> None:
-        drawable = os.environ.get("TERM", "") not in ("", "dumb") and os.isatty(stdio.STDERR)
         self._total = total
-        self.shown = drawable and not quiet
+        self.shown = not quiet and os.environ.get("TERM", "") not in ("", "dumb") and os.isatty(stdio.STDERR)
         self._bar: Any = None
         self._on_screen = False
         self._started = self._due = float("-inf")

@@ -39,10 +39,7 @@ _NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,15})?", re.ASCII)
 
 
 def limits_of(headers: Mapping[str, str], wall: float) -> list[Limit]:
-    """Returns the limits in a response's headers whose remainder and reset can be parsed.
-
-    Header names are in lower case; `wall` is the Unix time in seconds.
-    """
+    """Returns the limits in headers (names in lower case) that can be parsed; `wall` is the Unix time in seconds."""
     limits = []
     for unit, limit, remaining, reset in _ROWS:
         if remaining in headers:

@@ -1,9 +1,8 @@
 """Runs many prompts as many streams on one loop.
 
 One round: start the requests that may start, write what is finished, wait, collect the events that have arrived. A
-prompt is read only when a stream is free for it and the window of the order has room. An answer is in the journal
-before it is printed. A slow reader of stdout blocks this process in its write; TCP back-pressure then reaches the
-providers.
+prompt is read only when a stream and the window of the order have room for it. An answer is in the journal before it
+is printed. A slow reader of stdout blocks this process in its write; TCP back-pressure then reaches the providers.
 """
 
 from __future__ import annotations
@@ -42,23 +41,17 @@ SLOW_WRITE_S = 0.5  # a write that blocks for longer restarts the clocks of the 
 
 
 class RunOptions(NamedTuple):
-    """The options of a run.
+    """The options of a run."""
 
-    `jobs`: streams at once. `window`: prompts that may be ahead of the oldest unfinished one, where `ordered`.
-    `events`: print events, not records. `rpm`, `tpm`: requests and tokens a minute, None for no cap.
-    `stops`: makes the stop conditions of one prompt. `resume`: returns how a cut answer is continued by a target.
-    `digest`: hashes all that an answer depends on.
-    """
-
-    jobs: int
-    window: int
+    jobs: int  # streams at once
+    window: int  # prompts that may be ahead of the oldest unfinished one, where `ordered`
     ordered: bool
-    events: bool
-    rpm: float | None
-    tpm: float | None
-    stops: Callable[[], Stops | None]
-    resume: Callable[[Target], Resume | None]
-    digest: Callable[[Target, Request], str]
+    events: bool  # print events, not records
+    rpm: float | None  # requests a minute, None for no cap
+    tpm: float | None  # tokens a minute
+    stops: Callable[[], Stops | None]  # makes the stop conditions of one prompt
+    resume: Callable[[Target], Resume | None]  # how a target continues a cut answer
+    digest: Callable[[Target, Request], str]  # hashes all that an answer depends on
 
 
 class Run:

@@ -13,14 +13,12 @@ SAMPLES = 10_000  # the last ones, of which medians are taken
 
 
 class Totals:
-    """Counts of prompts and tokens: `done` by this run, `earlier` by another one, whose journal had them, and `failed`.
-
-    `status` is the worst exit status, `failure` the first failed prompt's message, its options marked.
-    """
+    """Counts of prompts: `done` by this run, `earlier` by one whose journal had them, or `failed`; and of tokens."""
 
     def __init__(self) -> None:
         self.done = self.failed = self.earlier = self.retries = 0
-        self.status, self.failure = 0, ""
+        self.status = 0  # the worst exit status
+        self.failure = ""  # the first failed prompt's message, its options marked
         self.input_tokens = self.output_tokens = 0
         # By provider and model: the number of answers, then the fields of Usage.
         self._sums: dict[tuple[str, str], list[int]] = {}

@@ -160,7 +160,7 @@ def test_a_gap_is_at_most_max_wait():
 
 def quota(*sent: InFlight) -> tuple[Quota, History]:
     history = History()
-    history.last = sent[-1] if sent else None
+    history.last = sent[-1] if sent else history.last
     return Quota(history, 60), history
 
 
@@ -203,9 +203,10 @@ def test_request_cap():
 
 
 def test_token_cap_spreads_its_tokens_and_fills_no_minute_twice():
-    rule = TokenCap(600)
+    history = History()
+    rule = TokenCap(600, history)
     assert rule.earliest(0, 100)[0] == -inf
-    first = request(0.0, tokens=100)
+    history.last = first = request(0.0, tokens=100)
     rule.sent(first)
     assert rule.earliest(0.0, 100) == (10.0, "at most 600 tokens a minute")
     rule.ended(first, 550)
@@ -215,10 +216,12 @@ def test_token_cap_spreads_its_tokens_and_fills_no_minute_twice():
 
 
 def test_a_real_cost_that_comes_after_its_minute_is_not_counted():
-    rule = TokenCap(600)
+    history = History()
+    rule = TokenCap(600, history)
     first = request(0.0, tokens=100)
     rule.sent(first)
     rule.earliest(60.0, 0)
     rule.ended(first, 10_000)
-    rule.sent(request(61.0, tokens=100))
+    history.last = request(61.0, tokens=100)
+    rule.sent(history.last)
     assert rule.earliest(61.0, 500)[0] == 61.0 + 50
