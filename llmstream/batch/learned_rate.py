@@ -1,8 +1,7 @@
 """The rate of requests that a provider accepts, estimated from its 429 responses.
 
-Most limits of providers are rates, and adapting concurrency alone (up by one, down by half) wastes a quarter of a rate
-on the average. So from the first 429 on, the rate itself is estimated: what the provider accepted between two moments
-at which it refused.
+Most limits of providers are rates, and adapting concurrency alone (up by one, down by half) wastes a quarter of a rate.
+So from the first 429 on, the rate itself is estimated: what the provider accepted between two refusals.
 
 Between refusals the rate follows a cubic curve, as the congestion window of TCP does in CUBIC (RFC 9438, section 4.2):
 
@@ -24,21 +23,17 @@ REFUSALS_S = 5.0  # later ones cover one to two of these: less would measure the
 class InFlight:
     """One request from its start to its end.
 
-    `sent_at` is in seconds of the caller's clock. `tokens` is its expected cost, and the real one once that is known.
-    `number` counts the requests to the provider, this one included; `total_tokens` sums up their expected tokens.
-    `halted_s`: how many seconds pauses had stopped all requests by then. `throttled`: how many 429s had arrived when
-    this request was refused. `expired`: sent more than a minute ago.
+    `tokens` is its expected cost, and the real one once that is known. `number` counts the requests to the provider,
+    this one included; `total_tokens` sums up their expected tokens. `halted_s` are the seconds for which pauses had
+    stopped all requests by then, `throttled` the 429s that had arrived when this one was refused.
     """
 
     __slots__ = ("answered", "expired", "halted_s", "number", "sent_at", "throttled", "tokens", "total_tokens")
 
-    def __init__(
-        self, sent_at: float, tokens: int, number: int = 1, total_tokens: int = 0, halted_s: float = 0
-    ) -> None:
+    def __init__(self, sent_at: float, tokens: int, number: int, total_tokens: int = 0, halted_s: float = 0) -> None:
         self.sent_at, self.tokens, self.number = sent_at, tokens, number
-        self.total_tokens, self.halted_s = total_tokens, halted_s
-        self.answered = self.expired = False
-        self.throttled = 0
+        self.total_tokens, self.halted_s, self.throttled = total_tokens, halted_s, 0
+        self.answered = self.expired = False  # its head has arrived; it was sent more than a minute ago
 
 
 class Baseline:
@@ -56,14 +51,12 @@ class Baseline:
 
 
 class LearnedRate:
-    """Estimates the admission rate of one provider.
-
-    `throttled` counts its 429 responses. To `requests` each one is added that starts.
-    """
+    """Estimates the admission rate of one provider."""
 
     def __init__(self) -> None:
-        self.throttled = 0
-        self.requests, self._refusals = Baseline(RECENT_S), Baseline(REFUSALS_S)
+        self.throttled = 0  # 429 responses
+        self.requests = Baseline(RECENT_S)  # to which each request is added that starts
+        self._refusals = Baseline(REFUSALS_S)
         self._accepted = 0.0  # the estimate, in requests a second
         self._learned_from: InFlight | None = None  # the refused request that the estimate was made from
         self._decrease, self._recovery_s, self._since = FIRST_DECREASE, 2.0, 0.0  # the curve's

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING
 
 from .. import stdio
@@ -32,7 +33,7 @@ class Output:
         self._renderer = EventRenderer(None)
         self._uncommitted: list[Job] = []
         self._lines = bytearray()
-        self.commit_at: float | None = None
+        self.commit_at = inf
         self.before_write: Callable[[], None] = lambda: None
 
     @property
@@ -56,14 +57,11 @@ class Output:
                 self._lines += self._renderer.line({"index": index, **event.as_dict()}, 0.0)
 
     def add_answer(self, job: Job, now: float) -> None:
-        """Adds the record of a prompt that this run has sent; an answer goes to the journal first.
-
-        A prompt that failed without an answer is not in the journal, so that the next run sends it again.
-        """
+        """Adds a record of this run, an answer by way of the journal; a failure is left to the next run."""
         if self._journal and job.record and "finish" in job.record:
             self._journal.add(job.key, job.digest, job.record)
             self._uncommitted.append(job)
-            self.commit_at = self.commit_at or now + COMMIT_DELAY_S
+            self.commit_at = min(self.commit_at, now + COMMIT_DELAY_S)
         else:
             self.add_record(job)
 
@@ -81,7 +79,7 @@ class Output:
 
     def commit_due(self, now: float) -> None:
         """Commits and adds the records that have waited long enough. Raises OutputFailed."""
-        if self.commit_at is not None and now >= self.commit_at:
+        if now >= self.commit_at:
             self.commit()
             jobs, self._uncommitted = self._uncommitted, []
             for job in jobs:
@@ -89,8 +87,8 @@ class Output:
 
     def commit(self) -> None:
         """Writes all finished answers to the journal. Raises OutputFailed."""
-        self.commit_at = None
-        if self._journal and self._uncommitted:
+        self.commit_at = inf
+        if self._journal:
             self._journal.commit()
 
     def flush(self) -> None:

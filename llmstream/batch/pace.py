@@ -49,8 +49,8 @@ class Pace:
 
         Infinity means not before a running request has had an answer or has ended.
         """
-        if self.concurrency.full:
-            return inf, f"{self.concurrency.running} run at once"
+        if (running := self.concurrency.running) >= int(self.concurrency.limit):
+            return inf, f"{running} run at once"
         latest = now, ""
         for rule in self._rules:
             bound = rule.earliest(now, tokens)

@@ -41,11 +41,9 @@ class History:
 class Concurrency:
     """At most `limit` requests run at once, up to `jobs`: TCP's slow start, then AIMD (RFC 5681, section 3.1).
 
-    Slow start: each answer's head adds two, so the limit doubles within the time to the first byte, though none of the
-    streams has ended by then. After a refusal: plus one for `limit` answers, half at each further refusal.
-
-    429 speaks of a rate, which LearnedRate estimates: the limit falls no further than what that rate needs, and grows
-    fast up to there. Overload is about concurrency alone: the limit is halved, and grows slowly from there.
+    Slow start: each answer's head adds two, so the limit doubles within the time to the first byte. After a refusal:
+    plus one for `limit` answers, half at each further refusal. But 429 speaks of a rate, which LearnedRate estimates:
+    the limit falls no further than what that rate needs, and grows fast up to there.
     """
 
     def __init__(self, jobs: int, rate: LearnedRate, history: History) -> None:
@@ -54,18 +52,13 @@ class Concurrency:
         self.limit = float(min(jobs, INITIAL_STREAMS))
         self._refused = self._overload = False  # ever; the last time
 
-    @property
-    def full(self) -> bool:
-        """Whether nothing may start before an answer's head or an end."""
-        return self.running >= int(self.limit)
-
     def grow(self, now: float) -> None:
         """Raises the limit after the head of an answer."""
         increase = 2 if self.limit < self._threshold(now) else 1 / self.limit
         self.limit = min(float(self._jobs), self.limit + increase)
 
     def shrink(self, now: float, overload: bool) -> None:
-        """Lowers the limit after a refusal: by 429, or by 503 or 529 (`overload`)."""
+        """Lowers the limit after a refusal: by 429, or by `overload`, which is about concurrency alone."""
         self._refused, self._overload = True, overload
         self.limit = max(1.0, min(self.limit, max(self.limit / 2, self._threshold(now))))
 

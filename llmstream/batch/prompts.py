@@ -23,23 +23,19 @@ FIRST_OUTPUT_TOKENS = 256  # expected of an answer before the first one has ende
 
 
 class Job:
-    """One prompt of a run. It has a request, or, where that cannot or need not be sent, a record from the start.
-
-    `tokens` is its expected cost, input and output. `in_flight` is the attempt that runs now. `key` and `digest` name
-    it in the journal; `earlier`: the record is from there. `failure` is the message of its error, with options marked.
-    """
+    """One prompt of a run. It has a request, or, where that cannot or need not be sent, a record from the start."""
 
     target: Target
     request: Request
-    tokens: int
+    tokens: int  # its expected cost, input and output
     pace: Pace
     builder: RecordBuilder
     generation: Generation
-    in_flight: InFlight | None = None
-    key = digest = ""
+    in_flight: InFlight | None = None  # the attempt that runs now
+    key = digest = ""  # its name in the journal
     record: Record | None = None
-    earlier = False
-    failure = ""
+    earlier = False  # the record is from the journal
+    failure = ""  # the message of its error, with options marked
 
     def __init__(self, row: Row) -> None:
         self.row = row
@@ -80,6 +76,7 @@ class Prompts:
         self._output_tokens += (tokens - self._output_tokens) / 8
 
     def _prepare(self, job: Job) -> None:
+        """Makes the job's request, and takes its record from the journal, if it is there."""
         row = job.row
         if row.options:
             job.target, job.request = self._builder.with_overrides(row.options).request(row.prompt)
@@ -89,13 +86,9 @@ class Prompts:
         job.builder = RecordBuilder(bool(request.max_tokens or any("tokens" in name for name, _ in request.extra)))
         job.tokens = request.size() // 4 + (request.max_tokens or int(self._output_tokens))
         if self._journal:
-            self._look_up(job, self._journal)
-
-    def _look_up(self, job: Job, journal: Journal) -> None:
-        """Takes the job's record from the journal, if it is there. Equal prompts are numbered, as each has its own."""
-        job.digest = self._digest(job.target, job.request)
-        name = job.digest if job.row.id is None else f"id {job.row.id!r}"
-        number = self._names[name] = self._names.get(name, 0) + 1
-        job.key = name if number == 1 else f"{name} {number}"
-        job.record = journal.find(job.key, job.digest)
-        job.earlier = job.record is not None
+            job.digest = self._digest(job.target, request)
+            name = job.digest if row.id is None else f"id {row.id!r}"
+            number = self._names[name] = self._names.get(name, 0) + 1  # equal prompts have a record each
+            job.key = name if number == 1 else f"{name} {number}"
+            job.record = self._journal.find(job.key, job.digest)
+            job.earlier = job.record is not None

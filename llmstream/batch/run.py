@@ -8,11 +8,11 @@ is printed. A slow reader of stdout blocks this process in its write; TCP back-p
 from __future__ import annotations
 
 import heapq
-import math
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..core import json_codec
@@ -82,7 +82,7 @@ class Run:
         self._awake: dict[Job, None] = {}  # whose generation has news; a dict keeps their order
         self._retry_heap: list[tuple[float, int, Job]] = []  # jobs that wait for a retry, by its time
         self._retries_due = defaultdict[Pace, deque[Job]](deque)  # jobs whose retry waits only for the pace
-        self._start_at: float | None = None  # when the next request may start
+        self._start_at = inf  # when the next request may start
 
     @property
     def running(self) -> int:
@@ -114,8 +114,7 @@ class Run:
                 self._flush()
                 if self._source.exhausted and output.empty and not (self._next or self._jobs):
                     break
-                times = [at for at in (self._start_at, output.commit_at, tick()) if at is not None]
-                self._loop.wait(0.0 if full else min(times, default=None))
+                self._loop.wait(0.0 if full else min(self._start_at, output.commit_at, tick() or inf))
                 self._collect_events()
         finally:
             for job in self._jobs:
@@ -136,7 +135,6 @@ class Run:
 
     def _start_jobs(self) -> None:
         """Starts all requests that may start now: the retries of a provider before its new prompts."""
-        self._start_at = None
         self._start_retries()
         while len(self._jobs) < self._options.jobs and not self.output.full:
             job = self._next = self._next or self._prompts.next()
@@ -160,8 +158,7 @@ class Run:
         while self._retry_heap and self._retry_heap[0][0] <= now:
             job = heapq.heappop(self._retry_heap)[2]
             self._retries_due[job.pace].append(job)
-        if self._retry_heap:
-            self._start_at = self._retry_heap[0][0]
+        self._start_at = self._retry_heap[0][0] if self._retry_heap else inf
         for pace, queue in self._retries_due.items():
             while queue:
                 job = queue[0]
@@ -180,8 +177,8 @@ class Run:
         """Returns whether the job's request may start now; if not, lets the loop wake up in time for it."""
         now = self._loop.now()
         start, _ = job.pace.earliest(now, job.tokens)
-        if now < start < math.inf:
-            self._start_at = start if self._start_at is None else min(start, self._start_at)
+        if start > now:
+            self._start_at = min(self._start_at, start)
         return start <= now
 
     def _start_job(self, job: Job) -> None:

@@ -15,17 +15,14 @@ from .rows import Row, Rows
 
 
 class Source:
-    """The rows of stdin, which the loop watches while `next` has to wait for more input.
-
-    `ended`: the input is at its end. `has_read`: something has been read, or the end. `error`: why reading stopped
-    before the end; the rows before it come first.
-    """
+    """The rows of stdin, which the loop watches while `next` has to wait for more input."""
 
     def __init__(self, loop: EventLoop, splitter: RecordSplitter, rows: Rows) -> None:
         self._loop, self._splitter, self._rows = loop, splitter, rows
         self._records: deque[bytes] = deque()
-        self._watched = self.ended = self.has_read = False
-        self.error: Error | None = None
+        self._watched = self._ended = False
+        self.has_read = False  # something, or the end of the input
+        self.error: Error | None = None  # why reading stopped before the end; the rows before it come first
 
     def next(self) -> Row | None:
         """Returns the next row; None while the loop waits for more input, and when all rows have been returned."""
@@ -35,14 +32,14 @@ class Source:
                 if row is not None:
                     self._unwatch()
                     return row
-            if self.ended or self._watch():
+            if self._ended or self._watch():
                 return None
             self._read(READ)
 
     @property
     def exhausted(self) -> bool:
         """Whether all rows have been returned."""
-        return self.ended and not self._records
+        return self._ended and not self._records
 
     def _watch(self) -> bool:
         """Returns whether the loop watches the input: epoll refuses regular files, which are always ready."""
@@ -68,5 +65,5 @@ class Source:
         except Error as error:  # a record beyond the limit
             chunk, self.error = b"", error
         if not chunk:
-            self.ended = True
+            self._ended = True
             self._unwatch()

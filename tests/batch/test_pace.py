@@ -80,6 +80,14 @@ def test_slow_start_begins_with_eight_streams_and_adds_two_an_answer():
         assert pace.concurrency.limit == 8 + 2 * n
 
 
+def test_no_more_than_jobs_run_at_once():
+    pace = Pace(2)
+    sent = [pace.sent(0.0, 0), pace.sent(0.0, 0)]
+    assert pace.earliest(0.0, 0) == (inf, "2 run at once")
+    pace.ended(sent[0], 1.0, None)
+    assert pace.earliest(1.0, 0) == (1.0, "")
+
+
 def test_slow_start_does_not_wait_for_streams_to_end():
     """With heads after half a second a thousand streams run after eight round trips, though none has ended."""
     pace, now = Pace(1000), 0.0

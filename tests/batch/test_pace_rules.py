@@ -32,14 +32,6 @@ def spacing(max_wait: float = 60.0) -> tuple[Spacing, LearnedRate, History]:
     return Spacing(rate, history, max_wait), rate, history
 
 
-def test_concurrency_is_full_at_its_limit():
-    rule = Concurrency(2, LearnedRate(), History())
-    full = []
-    for rule.running in (1, 2, 1):
-        full.append(rule.full)
-    assert full == [False, True, False]
-
-
 def test_concurrency_grows_by_two_an_answer_up_to_jobs():
     rule = Concurrency(11, LearnedRate(), History())
     limits = []
