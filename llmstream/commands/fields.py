@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import Any
 
 import click
 
@@ -17,9 +18,6 @@ from ..core.text import Utf8Decoder, encode, looks_like_utf16
 from ..errors import Incomplete, NotFound, ReaderGone, UsageError
 from ..request.kinds import Size
 from .types import Value
-
-if TYPE_CHECKING:
-    from ..core.json.ng import NgFields
 
 NAME = "fields"
 TSV = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
@@ -67,19 +65,14 @@ class _Run:
     def over(self, source: stdio.Input) -> int:
         """Reads the input; returns the exit status."""
         decoder, head = Utf8Decoder(), b""
-        try:
+        with suppress(ReaderGone):
             while not self._filter.done and (chunk := source.read()):
                 head = head or chunk[:2]
                 self._print(self._filter.feed(decoder.feed(chunk)))
             self._print(self._filter.close())  # the decoder may hold part of a character: the cut document is a fault
-        except ReaderGone:
-            return self._status()
-        if self._filter.missing and not self._faulty:
-            missing = [self._paths[number] for number in sorted(self._filter.missing)]
-            raise NotFound(f"not in the input: {', '.join(missing)}{_hint(missing, head)}")
-        return self._status()
-
-    def _status(self) -> int:
+            if self._filter.missing and not self._faulty:
+                missing = [self._paths[number] for number in sorted(self._filter.missing)]
+                raise NotFound(f"not in the input: {', '.join(missing)}{_hint(missing, head)}")
         return Incomplete.status if self._faulty else 0
 
     def _print(self, items: list[Match | Piece]) -> None:
@@ -95,20 +88,17 @@ class _Run:
     def _renderer(self, options: dict[str, Any]) -> Callable[[Any], str]:
         if options["tsv"]:
             return lambda match: f"{normalized_path(match[1])}\t{plain_text(match[2]).translate(TSV)}\n"
-        if options["follow"]:
-            return lambda item: self._piece(item) if isinstance(item, Piece) else self._line(item)
-        if options["raw"] or options["null"]:
-            return self._line
+        if options["follow"] or options["raw"] or options["null"]:
+            return self._plain
         return lambda match: f'{{"path":"{_escaped(normalized_path(match[1]))}","value":{match[2]}}}\n'
 
-    def _piece(self, piece: Piece) -> str:
-        return piece.text + (self._end if piece.ends else "")
-
-    def _line(self, match: Match) -> str:
-        text = plain_text(match[2])
+    def _plain(self, item: Match | Piece) -> str:
+        if isinstance(item, Piece):
+            return item.text + (self._end if item.ends else "")
+        text = plain_text(item[2])
         if self._end == "\0" and "\0" in text:
             self._faulty = True
-            self._notes.append(f"the value at {normalized_path(match[1])} has a NUL: left out, --raw prints it")
+            self._notes.append(f"the value at {normalized_path(item[1])} has a NUL: left out, --raw prints it")
             return ""
         return text + self._end
 
@@ -121,7 +111,7 @@ def _hint(missing: list[str], head: bytes) -> str:
     return f": {file} is a file: use llmstream {NAME} PATH < {file}" if file else ""
 
 
-def _core(paths: tuple[str, ...], options: dict[str, Any]) -> Fields | NgFields:
+def _core(paths: tuple[str, ...], options: dict[str, Any]) -> Fields:
     if options["ng"]:
         from ..core.json.ng import NgFields, compile_ng
 

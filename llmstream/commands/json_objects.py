@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -49,36 +50,29 @@ class _Run:
         self._found = self._faulty = False
         self._last = ""
         self._notes: list[str] = []
+        self._place = ""  # begins the notes
 
     def over(self, files: tuple[str, ...]) -> int:
         """Reads the inputs; returns the exit status."""
         head = b""
-        try:
+        with suppress(ReaderGone):
             for name, source in zip(files or ("-",), stdio.open_operands(files), strict=True):
-                head = self._read("" if len(files) < 2 else f"{name}: ", source)
+                self._place = f"{name}: " if len(files) > 1 else ""
+                head = self._read(source)
                 if self._left == 0:
                     break
             if self._last:
                 stdio.write(encode(self._last + "\n"))
-        except ReaderGone:
-            return Incomplete.status if self._faulty else 0
-        if self._faulty:
-            return Incomplete.status
-        if not self._found:
-            hint = ": it looks like UTF-16: iconv -f UTF-16 -t UTF-8 converts it" if looks_like_utf16(head) else ""
-            raise NotFound(f"no JSON object in the input{hint}")
-        return 0
+            if not self._found and not self._faulty:
+                hint = ": it looks like UTF-16: iconv -f UTF-16 -t UTF-8 converts it" if looks_like_utf16(head) else ""
+                raise NotFound(f"no JSON object in the input{hint}")
+        return Incomplete.status if self._faulty else 0
 
-    def _read(self, place: str, source: stdio.Input) -> bytes:
-        """Reads one input; returns its first bytes. `place` begins the notes."""
-        options, decoder, head = self._options, Utf8Decoder(), b""
-        objects = ObjectsFilter(
-            options["max_size"],
-            lambda fault, outcome: self._note(place, fault, outcome),
-            fenced=options["fenced"],
-            repair=options["repair"],
-            partial=options["partial"],
-        )
+    def _read(self, source: stdio.Input) -> bytes:
+        """Reads one input; returns its first bytes."""
+        decoder, head = Utf8Decoder(), b""
+        options = {name: self._options[name] for name in ("max_size", "fenced", "repair", "partial")}
+        objects = ObjectsFilter(on_fault=self._note, **options)
         while chunk := source.read():
             head = head or chunk[:2]
             self._print(objects.feed(decoder.feed(chunk)))
@@ -88,23 +82,22 @@ class _Run:
         return head
 
     def _print(self, texts: Iterator[str]) -> None:
-        lines = list(texts if self._left is None else islice(texts, self._left))
-        if lines:
-            self._found = True
-            if self._left is not None:
-                self._left -= len(lines)
-            if self._options["last"]:
-                self._last = lines[-1]
-            else:
-                stdio.write(encode("\n".join(lines) + "\n"))
+        lines = list(islice(texts, self._left))
+        if self._left is not None:
+            self._left -= len(lines)
+        self._found = self._found or bool(lines)
+        if lines and self._options["last"]:
+            self._last = lines[-1]
+        elif lines:
+            stdio.write(encode("\n".join(lines) + "\n"))
         for note in self._notes:
             stdio.note(NAME, note)
         self._notes.clear()
 
-    def _note(self, place: str, fault: Fault, outcome: str) -> None:
+    def _note(self, fault: Fault, outcome: str) -> None:
         self._faulty = self._faulty or outcome != REPAIRED
         if outcome == CLOSED:
             outcome = "printed closed"
         elif outcome != REPAIRED and not self._options["repair"]:
             outcome += ", --partial prints it closed" if fault.kind == UNFINISHED else ", --repair repairs what it can"
-        self._notes.append(f"{place}{fault.report('object')}: {outcome}")
+        self._notes.append(f"{self._place}{fault.report('object')}: {outcome}")

@@ -117,7 +117,7 @@ class Documents(Generic[T]):
         return ""
 
     def take_whole(self, text: str, i: int, n: int) -> int:
-        """Takes documents that stand whole in text from i on, by a fast path; returns their end, or i for none."""
+        """Takes the object, or objects, at text[i] that stand whole in text, by a fast path; returns their end or i."""
         return i
 
     def _start_document(self, text: str, i: int, lead: str) -> None:
@@ -148,7 +148,7 @@ class Documents(Generic[T]):
         if bracket is None:
             return n
         i = bracket.start()
-        if n - i > BULK and text[i] == "{" and (stop := self.take_whole(text, i, n)) > i:
+        if n - i > BULK and text[i] == "{" and (stop := self._take_all(text, i, n)) > i:
             return stop
         self._start, self._start_line = self._base + i, self._line_of(text, i)
         if text[i] == "[":
@@ -156,6 +156,17 @@ class Documents(Generic[T]):
             return i
         self._mode = self._opening
         return i + 1
+
+    def _take_all(self, text: str, i: int, n: int) -> int:
+        """Takes one object after another while the fast path can; returns the end of the last, or i."""
+        taken_to = i
+        while (stop := self.take_whole(text, i, n)) > i:
+            taken_to = stop
+            bracket = self._starts(text, stop, n)
+            if bracket is None or bracket[0] == "[":
+                break
+            i = bracket.start()
+        return taken_to
 
     def _opening(self, text: str, i: int, n: int) -> int:
         """Behind a `{`: an object begins only if a quote or `}` follows."""

@@ -90,13 +90,8 @@ class Objects(Documents[str]):
         return i
 
     def take_whole(self, text: str, i: int, n: int) -> int:
-        """Takes one object after another while the guesses hold."""
-        taken_to = i
-        while True:
-            end, minified = self._bulk.decode(text, i, n)
-            if end == i or end - i > self._limit:
-                return taken_to
-            self._results.append(minified)
-            taken_to = end
-            if (i := text.find("{", end, n)) < 0:
-                return taken_to
+        stop, minified = self._bulk.decode(text, i, n)
+        if stop == i or stop - i > self._limit:
+            return i
+        self._results.append(minified)
+        return stop
