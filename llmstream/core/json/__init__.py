@@ -2,9 +2,9 @@
 
     scanner    checks one value, character by character, by `grammar`'s patterns
     documents  finds documents in text and recovers from broken ones (`recovery`)
-    objects    the complete objects in a text; `fenced`: those in its code blocks; `frames`: as a dialect's frames
+    objects    the complete objects in a text; `fenced`: those in its code blocks; `frames`: as a dialect's frames;
+               `objects_filter`: as commands and library use them; `repair`: broken ones as valid JSON
     fields     the values at JSONPaths (`path`), by `automaton` and `extract`; `ng`: in jsonpath-ng's dialect
-    objects_filter, fields_filter   the results as commands and library use them; `repair`: broken objects as valid JSON
 
 Fast paths. Three kinds of text need no walk by states. Each fast path proves that its text is valid JSON, or leaves it
 to the states; what comes out is the same either way, and the tests compare them at every cut.
@@ -12,10 +12,9 @@ to the states; what comes out is the same either way, and the tests compare them
 1. Whole objects outside of a document (`Documents.take_whole`): `bulk` guesses where an object ends and lets msgspec
    decode it. `BulkObjects` minifies it; `BulkValues` takes the values at paths of plain names, one object at a time or
    all lines of a chunk at once.
-2. Children of a container that a path goes into (`Scanner.skip_elements` and `skip_members`, which Extraction
-   implements): objects in an array by `BulkValues`; an array of scalars, or members, that no path selects, by a
-   pattern.
-3. Children of a container that no path goes into: runs of them by a pattern, in Scanner itself.
+2. Children of a container that a path goes into (`Extraction.skip_children`): objects in an array by `BulkValues`; an
+   array of scalars, or members, that no path selects, by a pattern.
+3. Children of a container that no path goes into (`Scanner.skip_children`): runs of them by a pattern.
 
 1 and the first half of 2 cost an import of msgspec, the patterns some milliseconds to compile: both are done at the
 first large chunk, so that a short stream does not pay for them.

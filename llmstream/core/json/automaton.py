@@ -16,7 +16,7 @@ from .path import Filter, Path, Segment
 
 Item = tuple[int, int]  # (number of the path, segments done)
 Bag = dict[Item, int]  # item: how often
-Tests = dict[tuple[Item, int], int]  # (item that a filter of its segment leads to, number of the filter): how often
+Tests = dict[tuple[Item, Filter], int]  # (item that a filter of its segment leads to, the filter): how often
 
 COMPILE_AFTER = 8  # calls of `skip_members` after which compiling a pattern for the node's members pays
 
@@ -45,7 +45,6 @@ class Node:
         self.rooted: Bag = {}
         self.from_end = any(segment.from_end for segment in segments)
         self._names = {name for segment in segments for name in segment.names}
-        self._descends = any(segment.descends for segment in segments)
         self._by_index = any(segment.indices or segment.slices for segment in segments)
         self._members: dict[str, Node | None] = {}
         self._calls = 0  # of skip_members
@@ -60,8 +59,8 @@ class Node:
                 bag[path, done + 1] = bag.get((path, done + 1), 0) + count * times
             if segment.descends:
                 bag[path, done] = bag.get((path, done), 0) + count
-            for number in range(len(segment.filters)):
-                test = ((path, done + 1), number)
+            for filter in segment.filters:
+                test = ((path, done + 1), filter)
                 tests[test] = tests.get(test, 0) + count
         return self._automaton.node(bag, tests)
 
@@ -118,7 +117,7 @@ class Node:
     @cached_property
     def bulk_values(self) -> BulkValues | None:
         """Takes all that is selected below an object here; None if not all paths are plain names from here on."""
-        if self.selects or self.rooted or self._descends or any(count > 1 for _, count, _ in self._active):
+        if self.selects or self.rooted or any(count > 1 or segment.descends for _, count, segment in self._active):
             return None
         rests = [self._automaton.paths[path].names(done) for (path, done), _, _ in self._active]
         return BulkValues.of(rests, [path for (path, _), _, _ in self._active])
@@ -154,8 +153,3 @@ class Automaton:
         if key not in self._nodes:
             self._nodes[key] = Node(self, bag, tests)
         return self._nodes[key]
-
-    def filter(self, test: tuple[Item, int]) -> Filter:
-        """Returns the filter of a test."""
-        (path, done), number = test
-        return self.paths[path].segments[done - 1].filters[number]

@@ -90,6 +90,8 @@ class Documents(Generic[T]):
         return self._drain()
 
     def _drain(self) -> list[T | Fault]:
+        if not self._results:
+            return []
         results = self._results[:]
         self._results.clear()
         return results

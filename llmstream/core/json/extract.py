@@ -194,9 +194,9 @@ class Extraction(Scanner):
         try:
             value = parse_json(text)
             bag: Bag = {}
-            for test, count in node.tests.items():
-                if self._automaton.filter(test).holds(value, self._document):
-                    bag[test[0]] = bag.get(test[0], 0) + count
+            for (item, filter), count in node.tests.items():
+                if filter.holds(value, self._document):
+                    bag[item] = bag.get(item, 0) + count
         except (RecursionError, ValueError) as error:
             reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
             self._results.append(Fault(self.line, f"a filter cannot evaluate a value: {reason}", UNEVALUATED))

@@ -12,11 +12,10 @@ class _Spans(Documents[Span]):
 
     def __init__(self, limit: int) -> None:
         super().__init__(Scanner(), [], limit, arrays=True)
-        self.spans: list[Span] = []
         self.too_long = False  # whether a document was longer than the limit
 
     def on_end(self, text: str, i: int) -> None:
-        self.spans.append((self._start, self._base + i))
+        self._results.append((self._start, self._base + i))
 
     def on_broken(self, text: str, i: int) -> None:
         self.too_long = self.too_long or not self.scanner.error
@@ -39,14 +38,12 @@ class JsonValue(Condition):
         self._documents = _Spans(limit)
 
     def feed(self, text: str) -> Span | None:
-        self._documents.feed(text)
+        spans = [item for item in self._documents.feed(text) if isinstance(item, tuple)]  # and no Faults
         self._end += len(text)
         if self._documents.too_long:
             self.note = f"a JSON value longer than {self._limit} characters was not waited for"
-        spans = self._documents.spans
         if len(spans) < self._left:
             self._left -= len(spans)
-            spans.clear()
             return None
         span = spans[self._left - 1]
         self._decided_at = span[1]
