@@ -62,18 +62,13 @@ class _Stdout(io.RawIOBase):
         return len(data)
 
 
-_is_command_line = False
-
-
-def is_command_line() -> bool:
-    """Returns whether this process is the command line, not another program that imports the package."""
-    return _is_command_line
+is_command_line = False  # not another program that imports the package
 
 
 def take_stdout() -> None:
     """Makes sys.stdout write through `write`."""
-    global _is_command_line
-    _is_command_line = True
+    global is_command_line
+    is_command_line = True
     sys.stdout = io.TextIOWrapper(_Stdout(), encoding="utf-8", write_through=True)
 
 

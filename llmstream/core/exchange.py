@@ -294,12 +294,8 @@ class Exchange:
         body = b"".join(self._body or ())
         if self.status != 200:
             return self._fail(provider_errors.of_response(self.status, self.headers, body, self._url))
-        try:
-            data = json.loads(body)
-        except (ValueError, RecursionError):
-            data = None
-        error = provider_errors.in_event(data, "")
-        if error is not None:
+        data = json_codec.loads_or_none(body)
+        if error := provider_errors.in_event(data, ""):
             return self._fail(error)
         events = self._decoder.feed_answer(data) if isinstance(data, dict) else []
         if self._decoder.failure is not None:

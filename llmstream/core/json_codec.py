@@ -37,13 +37,12 @@ def decode(data: bytes) -> Any:
     return json.loads(data.decode())
 
 
-def loads_strict(text: str) -> Any:
-    """Decodes a text whose value is sent on as JSON.
-
-    Raises ValueError also for NaN and Infinity, which json accepts and JSON does not have, and for a number so large
-    that it would become Infinity.
-    """
-    return _decode_strict(text)
+def loads_or_none(data: bytes) -> Any:
+    """Decodes bytes that may be JSON; returns None where they are not."""
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _reject_constant(word: str) -> NoReturn:
@@ -57,4 +56,6 @@ def _finite_float(digits: str) -> float:
     return value
 
 
-_decode_strict = json.JSONDecoder(parse_constant=_reject_constant, parse_float=_finite_float).decode
+# Decodes a text whose value is sent on as JSON. Raises ValueError also for NaN and Infinity, which json accepts though
+# JSON lacks them, and for a number so large that it would become Infinity.
+loads_strict = json.JSONDecoder(parse_constant=_reject_constant, parse_float=_finite_float).decode

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from ..errors import Error, Incomplete, Refused, Unavailable
 from .decoder import as_json
+from .json_codec import loads_or_none
 
 # Parts of the codes of errors that a retry does not help; any other error in a stream counts as temporary.
 REFUSAL_CODES = (
@@ -65,10 +65,7 @@ def in_event(data: Any, event: str) -> Error | None:
 
 def of_response(status: int, headers: Mapping[str, str], body: bytes, url: str) -> Error:
     """Returns the error of a response that has no stream of events. `url` must be fit to be shown."""
-    try:
-        data = json.loads(body)
-    except (ValueError, RecursionError):
-        data = None
+    data = loads_or_none(body)
     if isinstance(data, list) and data:  # Gemini answers HTTP errors with an array
         data = data[0]
     payload = (data.get("error") or data.get("detail") or data) if isinstance(data, dict) else None
@@ -112,9 +109,6 @@ def _from_payload(payload: Any, status: int) -> Error:
 
 
 def _error_class(status: int, code: str) -> type[Error]:
-    code = code.lower()
-    if any(refusal in code for refusal in REFUSAL_CODES):
-        return Refused
-    if 400 <= status < 500 and status not in RETRIABLE_STATUSES:
-        return Refused
-    return Unavailable
+    refused = any(part in code.lower() for part in REFUSAL_CODES)
+    refused |= 400 <= status < 500 and status not in RETRIABLE_STATUSES
+    return Refused if refused else Unavailable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import Error, Incomplete, Refused, option
-from .events import Finish
+from .events import Finish, Usage
 from .exchange import Exchange
 
 
@@ -46,11 +46,7 @@ def record(
     return {
         "provider": provider,
         "model": model,
-        "input_tokens": usage.input_tokens if usage else None,
-        "output_tokens": usage.output_tokens if usage else None,
-        "cached_tokens": usage.cached_tokens if usage else None,
-        "reasoning_tokens": usage.reasoning_tokens if usage else None,
-        "cache_write_tokens": usage.cache_write_tokens if usage else None,
+        **{name: getattr(usage, name, None) for name in Usage.__slots__},
         "cost_usd": cost,
         "characters": exchange.characters,
         "ttft": None if timing.ttft is None else round(timing.ttft, 4),

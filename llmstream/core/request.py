@@ -57,12 +57,8 @@ class Tool(NamedTuple):
 
     def as_dict(self, parameters: str) -> dict[str, Any]:
         """Returns the tool as the APIs write it; they differ in the name of the field for its `parameters`."""
-        fields = {
-            "name": self.name,
-            "description": self.description,
-            parameters: self.parameters,
-            "strict": self.strict,
-        }
+        name, description, schema, strict = self
+        fields = {"name": name, "description": description, parameters: schema, "strict": strict}
         return {name: value for name, value in fields.items() if value not in (None, "")}
 
 

@@ -52,40 +52,37 @@ def check(schema: Any, path: str = "$", depth: int = 0) -> None:
         raise UsageError("the schema is nested too deeply")
     if isinstance(schema, bool) and path != "$":
         return
-    if not isinstance(schema, dict):
-        raise UsageError(f"the schema is wrong at {path}: not an object")
+    _require(isinstance(schema, dict), path, "not an object")
     types = schema.get("type", [])
     for word in types if isinstance(types, list) else [types]:
-        if word not in TYPES:
-            raise UsageError(f"the schema is wrong at {path}.type: {word!r} is not one of {', '.join(TYPES)}")
+        _require(word in TYPES, f"{path}.type", f"{word!r} is not one of {', '.join(TYPES)}")
     required = schema.get("required", [])
-    if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
-        raise UsageError(f"the schema is wrong at {path}.required: not an array of names")
-    if not isinstance(schema.get("enum", []), list):
-        raise UsageError(f"the schema is wrong at {path}.enum: not an array")
+    names = isinstance(required, list) and all(isinstance(name, str) for name in required)
+    _require(names, f"{path}.required", "not an array of names")
+    _require(isinstance(schema.get("enum", []), list), f"{path}.enum", "not an array")
     for key, value in schema.items():
-        _check_keyword(key, value, f"{path}.{key}", depth + 1)
+        inner = f"{path}.{key}"
+        if key in IN_OBJECTS:
+            _require(isinstance(value, dict), inner, "not an object")
+            for name, item in value.items():
+                check(item, f"{inner}.{name}", depth + 1)
+        elif key in IN_ARRAYS:
+            _require(isinstance(value, list), inner, "not an array")
+            for index, item in enumerate(value):
+                check(item, f"{inner}[{index}]", depth + 1)
+        elif key in ALONE:
+            check(value, inner, depth + 1)
+
+
+def _require(valid: bool, path: str, problem: str) -> None:
+    if not valid:
+        raise UsageError(f"the schema is wrong at {path}: {problem}")
 
 
 def _is_deep(value: Any, room: int) -> bool:
     if not isinstance(value, dict | list):
         return False
     return not room or any(_is_deep(item, room - 1) for item in (value.values() if isinstance(value, dict) else value))
-
-
-def _check_keyword(key: str, value: Any, path: str, depth: int) -> None:
-    if key in IN_OBJECTS:
-        if not isinstance(value, dict):
-            raise UsageError(f"the schema is wrong at {path}: not an object")
-        for name, inner in value.items():
-            check(inner, f"{path}.{name}", depth)
-    elif key in IN_ARRAYS:
-        if not isinstance(value, list):
-            raise UsageError(f"the schema is wrong at {path}: not an array")
-        for index, inner in enumerate(value):
-            check(inner, f"{path}[{index}]", depth)
-    elif key in ALONE:
-        check(value, path, depth)
 
 
 def close_objects(schema: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ from ..core import provider_errors, sse
 from ..core.decoder import Decoder
 from ..core.events import Event
 from ..core.exchange import Exchange
+from ..core.json_codec import loads_or_none
 from ..core.sse import Frame
 from ..core.timing import Timeouts, Timing
 from ..errors import Error, Incomplete
@@ -87,41 +87,34 @@ class StreamReader:
 
     def __init__(self, grace: float) -> None:
         self._timeouts = Timeouts(None, None, None, grace=grace)
-        self._exchange: Exchange | None = None
-        self._head: list[bytes] = []  # the bytes before the stream was recognised
-        self._head_bytes = 0
+        self.exchange: Exchange | None = None  # once the stream is recognised
+        self._head = bytearray()  # what came before
         self._make_parser: Callable[[], sse.Frames] = sse.Parser
         self._parser: sse.Frames | None = None  # of the head
         self._content_type = SSE
         self._failure: Error | None = None
 
     @property
-    def exchange(self) -> Exchange | None:
-        """The exchange, once the stream is recognised."""
-        return self._exchange
-
-    @property
     def over(self) -> bool:
-        return self._failure is not None or (self._exchange is not None and self._exchange.over)
+        return self._failure is not None or (self.exchange is not None and self.exchange.over)
 
     @property
     def failure(self) -> Error | None:
-        return self._exchange.failure if self._exchange else self._failure
+        return self.exchange.failure if self.exchange else self._failure
 
     def deadline(self) -> float | None:
         """Returns when to call `expire` unless something arrives; None for never."""
-        return self._exchange.deadline() if self._exchange else None
+        return self.exchange.deadline() if self.exchange else None
 
     def expire(self, now: float) -> list[Event]:
         """Returns the last events when the wait for a usage record is over."""
-        return self._exchange.expire(now) if self._exchange else []
+        return self.exchange.expire(now) if self.exchange else []
 
     def feed(self, chunk: bytes, now: float) -> list[Event]:
         """Returns the events that chunk completes."""
-        if self._exchange:
-            return self._exchange.feed(chunk, now)
-        self._head.append(chunk)
-        self._head_bytes += len(chunk)
+        if self.exchange:
+            return self.exchange.feed(chunk, now)
+        self._head += chunk
         try:
             decoder = self._recognise(chunk)
         except Incomplete as error:
@@ -129,26 +122,26 @@ class StreamReader:
             return []
         if decoder is not None:
             return self._begin(decoder, now)
-        if self._head_bytes > MAX_HEAD_BYTES:
+        if len(self._head) > MAX_HEAD_BYTES:
             self._failure = self._unknown()
         return []
 
     def close(self, now: float) -> list[Event]:
         """Ends the input; returns the last events."""
-        if self._exchange:
-            return self._exchange.close(now)
+        if self.exchange:
+            return self.exchange.close(now)
         decoder = self._recognise_frames(self._parser.close()) if self._parser else None
         if decoder is None:
             self._failure = self._failure or self._unknown()
             return []
         events = self._begin(decoder, now)
-        assert self._exchange
-        return events + self._exchange.close(now)
+        assert self.exchange
+        return events + self.exchange.close(now)
 
     def _recognise(self, chunk: bytes) -> Decoder | None:
         if self._parser is not None:
             return self._recognise_frames(self._parser.feed(chunk))
-        head = b"".join(self._head).removeprefix(sse.BOM).lstrip()
+        head = self._head.removeprefix(sse.BOM).lstrip()
         if not head:
             return None
         if head[:1] in b"{[":
@@ -162,14 +155,11 @@ class StreamReader:
             if not colon:
                 return None
         self._parser = self._make_parser()
-        return self._recognise_frames(self._parser.feed(b"".join(self._head)))
+        return self._recognise_frames(self._parser.feed(bytes(self._head)))
 
     def _recognise_frames(self, frames: list[Frame]) -> Decoder | None:
         for name, data in frames:
-            try:
-                value = json.loads(data)
-            except (ValueError, RecursionError):
-                continue
+            value = loads_or_none(data)
             decoder = recognise(name, value)
             if decoder is not None:
                 if value.get("object") in UNSTREAMED or value.get("type") in UNSTREAMED:
@@ -178,13 +168,13 @@ class StreamReader:
         return None
 
     def _begin(self, decoder: Decoder, now: float) -> list[Event]:
-        self._exchange = Exchange(decoder, self._timeouts, Timing(now), now, "the input", self._make_parser())
-        self._exchange.head(200, {"content-type": self._content_type})
-        head, self._head = b"".join(self._head), []
-        return self._exchange.feed(head, now)
+        self.exchange = Exchange(decoder, self._timeouts, Timing(now), now, "the input", self._make_parser())
+        self.exchange.head(200, {"content-type": self._content_type})
+        head, self._head = bytes(self._head), bytearray()
+        return self.exchange.feed(head, now)
 
     def _unknown(self) -> Error:
-        excerpt = b"".join(self._head)[:80].decode("utf-8", "replace").strip()
+        excerpt = self._head[:80].decode("utf-8", "replace").strip()
         if not excerpt:
             return Incomplete("the input is empty: was there an answer?")
         return Incomplete(f"unrecognised stream: it begins with {excerpt}")

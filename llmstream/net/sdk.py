@@ -192,7 +192,7 @@ class Sdk(Transport):
 
 def _silence_libraries() -> None:
     """Keeps warnings and logs of libraries off stderr, in the command line; errors come as exceptions."""
-    if not stdio.is_command_line():
+    if not stdio.is_command_line:
         return
     import logging
     import warnings

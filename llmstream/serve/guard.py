@@ -15,6 +15,7 @@ import hmac
 import ipaddress
 from urllib.parse import urlsplit
 
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -49,14 +50,15 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        headers = Headers(scope=scope)
         try:
-            self._check_client(scope)
-            self._check_body_headers(scope)
-            if _has_body(scope):
+            self._check_client(scope, headers)
+            self._check_body_headers(scope, headers)
+            if _has_body(headers):
                 receive = _replay(await self._read_body(receive), receive)
         except _Rejected as rejected:
             response = error_response(scope["path"], rejected.http_status, rejected.message, rejected.headers)
-            if _has_body(scope) and not _header(scope, b"expect"):  # a client that waits for 100 Continue sends nothing
+            if _has_body(headers) and "expect" not in headers:  # a client that waits for 100 Continue sends nothing
                 await _respond_and_drain(response, receive, send)
             else:
                 await response(scope, receive, send)
@@ -67,15 +69,18 @@ class Guard:
 
     # The client.
 
-    def _check_client(self, scope: Scope) -> None:
-        host = _single(scope, b"host")
+    def _check_client(self, scope: Scope, headers: Headers) -> None:
+        hosts = headers.getlist("host")
+        if len(hosts) != 1:
+            raise _Rejected(400, f"{len(hosts)} host headers: send one", CLOSE)
+        host = hosts[0]
         if not self._is_own_host(host):
             raise _Rejected(421, f"unknown host {host!r}: start the server with --allow-host to serve it")
-        origin = _header(scope, b"origin")
+        origin = headers.get("origin")
         if origin and not self._is_allowed_origin(origin, host):
             raise _Rejected(403, f"requests from pages of {origin} are blocked: start the server with --allow-origin")
         if self._token and scope["path"] not in TOKENLESS_PATHS:
-            scheme, _, token = _header(scope, b"authorization").partition(" ")
+            scheme, _, token = headers.get("authorization", "").partition(" ")
             if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode("latin-1"), self._token):
                 message = "missing or wrong token: send Authorization: Bearer ..."
                 raise _Rejected(401, message, {"www-authenticate": "Bearer"})
@@ -86,9 +91,11 @@ class Guard:
         try:
             parts = urlsplit(f"//{host}")
             name, _ = parts.hostname or "", parts.port
+            if name not in self._hosts:
+                ipaddress.ip_address(name)
         except ValueError:
             return False
-        return parts.netloc == host and "@" not in host and (name in self._hosts or _is_address(name))
+        return parts.netloc == host and "@" not in host
 
     def _is_allowed_origin(self, origin: str, host: str) -> bool:
         allowed = self._settings.allow_origins
@@ -96,13 +103,13 @@ class Guard:
 
     # The body.
 
-    def _check_body_headers(self, scope: Scope) -> None:
-        if not _header(scope, b"transfer-encoding"):
-            length = int(_header(scope, b"content-length") or 0)  # the HTTP parser has refused what is not digits
+    def _check_body_headers(self, scope: Scope, headers: Headers) -> None:
+        if not headers.get("transfer-encoding"):
+            length = int(headers.get("content-length") or 0)  # the HTTP parser has refused what is not digits
             if length > self._settings.max_body_bytes:
                 raise self._too_large()
         if scope["method"] == "POST" and scope["path"] in self._post_paths:
-            media_type = _header(scope, b"content-type").partition(";")[0].strip().lower()
+            media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
             if media_type != "application/json":
                 raise _Rejected(415, "the body is not application/json: send it with this Content-Type", CLOSE)
 
@@ -140,8 +147,8 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-def _has_body(scope: Scope) -> bool:
-    return bool(_header(scope, b"transfer-encoding")) or _header(scope, b"content-length") not in ("", "0")
+def _has_body(headers: Headers) -> bool:
+    return bool(headers.get("transfer-encoding")) or headers.get("content-length", "") not in ("", "0")
 
 
 async def _respond_and_drain(response: Response, receive: Receive, send: Send) -> None:
@@ -156,28 +163,3 @@ async def _respond_and_drain(response: Response, receive: Receive, send: Send) -
             while (message := await receive())["type"] != "http.disconnect" and message.get("more_body"):
                 pass
     await send({"type": "http.response.body"})
-
-
-def _headers(scope: Scope, name: bytes) -> list[str]:
-    headers: list[tuple[bytes, bytes]] = scope["headers"]
-    return [value.decode("latin-1") for key, value in headers if key == name]
-
-
-def _header(scope: Scope, name: bytes) -> str:
-    """Returns a header's first value; "" if it is missing."""
-    return next(iter(_headers(scope, name)), "")
-
-
-def _single(scope: Scope, name: bytes) -> str:
-    values = _headers(scope, name)
-    if len(values) != 1:
-        raise _Rejected(400, f"{len(values)} {name.decode()} headers: send one", CLOSE)
-    return values[0]
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True

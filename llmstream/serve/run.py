@@ -27,7 +27,6 @@ from .connection import Connection
 
 NAME = "serve"
 BACKLOG = 2048
-MAX_OPEN_FILES = 65536
 CUT_GRACE_S = 2  # for the errors of answers that are cut to reach their clients
 
 # All answers wait while the garbage collector runs, and each client has 250 objects that it would visit. So it visits

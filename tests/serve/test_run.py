@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from llmstream.errors import UsageError
-from llmstream.serve.run import MAX_OPEN_FILES, listen, url
+from llmstream.serve.run import listen, url
+from llmstream.stdio import OPEN_FILES
 
 from ..conftest import ROOT, environment
 from ..support.limits import WAIT_S
@@ -50,7 +51,7 @@ PROGRAM = """
 import asyncio
 from llmstream import __main__, cli, stdio
 from llmstream.core.events import Text
-from llmstream.serve.run import MAX_OPEN_FILES
+from llmstream.stdio import OPEN_FILES
 from llmstream.serve.app import create
 from llmstream.serve.run import run
 from llmstream.serve.settings import Settings
@@ -149,4 +150,4 @@ def test_the_limit_of_open_files_is_raised(process):
             pytest.skip("there is no /proc")
         line = next(line for line in limits.read_text().splitlines() if line.startswith("Max open files"))
         soft, hard = line.split()[3:5]
-        assert soft == str(min(int(hard), MAX_OPEN_FILES)) or int(soft) > MAX_OPEN_FILES
+        assert soft == str(min(int(hard), OPEN_FILES)) or int(soft) > OPEN_FILES

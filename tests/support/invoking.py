@@ -42,7 +42,7 @@ def invoke(
     with (
         _stdin(input),
         chdir(cwd or "."),
-        patch.multiple(stdio, _is_command_line=False, _line_open=False, _closed_at_start=set()),
+        patch.multiple(stdio, is_command_line=False, _line_open=False, _closed_at_start=set()),
     ):
         keys.cache.clear()
         result = runner.invoke(_Program("llmstream"), args)
