@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from types import NoneType
 from typing import Any, NamedTuple
 
 from ..core import json_codec
@@ -66,7 +67,9 @@ class Rows:
         id = None
         try:
             data = _read(text)
-            id = _id(data)
+            if type(data.get("id")) not in (str, int, NoneType):  # not isinstance: True is an int
+                raise UsageError(f"id must be a string or a whole number, not {shown(data['id'])}")
+            id = data.get("id")
             return Row(index, id, *self._parse(data))
         except UsageError as error:
             message = " ".join(f"line {self._line}: {error.message}".split())
@@ -122,10 +125,3 @@ def _clean(value: Any, depth: int) -> Any:
     if isinstance(value, list):
         return [_clean(item, depth - 1) for item in value]
     return {scrub(key): _clean(item, depth - 1) for key, item in value.items()}
-
-
-def _id(data: dict[str, Any]) -> str | int | None:
-    id = data.get("id")
-    if id is not None and type(id) not in (str, int):  # True is an int otherwise
-        raise UsageError(f"id must be a string or a whole number, not {shown(id)}")
-    return id

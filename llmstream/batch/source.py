@@ -60,8 +60,7 @@ class Source:
             chunk = os.read(stdio.STDIN, stdio.CHUNK)
             self._records += self._splitter.feed(chunk) if chunk else self._splitter.close()
         except OSError as error:
-            chunk, message = b"", os.strerror(error.errno or errno.EIO)
-            self.error = UsageError(f"cannot read the input: {message}")
+            chunk, self.error = b"", UsageError(f"cannot read the input: {os.strerror(error.errno or errno.EIO)}")
         except Error as error:  # a record beyond the limit
             chunk, self.error = b"", error
         if not chunk:

@@ -70,9 +70,8 @@ class Totals:
         prompts += f", {self.failed:,} failed" + (f", {unfinished:,} unfinished" if unfinished else "")
         parts = [prompts]
         if self._sums:
-            tokens = (
-                f"{self.input_tokens:,} token{'' if self.input_tokens == 1 else 's'} in, {self.output_tokens:,} out"
-            )
+            unit = "token" if self.input_tokens == 1 else "tokens"
+            tokens = f"{self.input_tokens:,} {unit} in, {self.output_tokens:,} out"
             parts.append(tokens + (f", {self.output_tokens / seconds:,.0f} tokens/s" if seconds else ""))
         if priced and (cost := self.cost()) is not None:
             parts.append(dollars(cost))
