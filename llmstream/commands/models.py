@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -43,7 +42,7 @@ def command(provider: str | None, as_json: bool) -> None:
     stdio.require_stdout()
     catalogue = config.read(os.environ).catalogue
     if provider is None:
-        records = list(_overview(catalogue))
+        records = _overview(catalogue)
         lines = _columns(records)
     else:
         records = _models(provider, catalogue)
@@ -56,25 +55,25 @@ def command(provider: str | None, as_json: bool) -> None:
 # The overview, without a request.
 
 
-def _overview(catalogue: Catalogue) -> Iterator[Record]:
-    """Yields aliases, then providers; before them the default model, where it is neither."""
-    meant = os.environ.get("LLMSTREAM_MODEL") or catalogue.model
+def _overview(catalogue: Catalogue) -> list[Record]:
+    """Returns aliases, then providers; before them the default model, where it is neither."""
+    rows = [(alias, "alias", *named(alias, {}, catalogue)) for alias in catalogue.aliases]
+    rows += [(name, "provider", name, row.model) for name, row in catalogue.providers.items()]
+    name = os.environ.get("LLMSTREAM_MODEL") or catalogue.model
     provider, model = named(None, os.environ, catalogue)
-    default = _full(provider, model)
-    rows = [_record(name, "alias", *named(name, {}, catalogue), catalogue) for name in catalogue.aliases]
-    rows += [_record(name, "provider", name, row.model, catalogue) for name, row in catalogue.providers.items()]
-    chosen = next((row for row in rows if row["name"] == meant), None) or next(
-        (row for row in rows if row["name"] == provider and row["model"] == default), None
-    )
-    if chosen is None:
-        yield {**_record(meant, "model", provider, model, catalogue), "default": True}
+    default = next((row for row in rows if row[0] == name), (provider, "provider", provider, model))
+    if default not in rows:
+        default = (name, "model", provider, model)
+        rows.insert(0, default)
+    records = []
     for row in rows:
-        yield {**row, "default": row is chosen}
-
-
-def _record(name: str, kind: str, provider: str, model: str, catalogue: Catalogue) -> Record:
-    found, words = _key(provider, catalogue)
-    return {"name": name, "kind": kind, "model": _full(provider, model), "key_found": found, "key": words}
+        name, kind, provider, model = row
+        is_set, words = _key(provider, catalogue)
+        records.append({
+            "name": name, "kind": kind, "model": _full(provider, model), "key_found": is_set, "key": words,
+            "default": row == default,
+        })  # fmt: skip
+    return records
 
 
 def _full(provider: str, model: str) -> str | None:
@@ -85,7 +84,7 @@ def _full(provider: str, model: str) -> str | None:
 
 
 def _key(provider: str, catalogue: Catalogue) -> tuple[bool | None, str]:
-    """Whether a provider's key is there, None where none is needed, and the same in words. No command is run for it."""
+    """Returns whether a provider's key is set, None where it needs no key, and the same in words. Runs no key_cmd."""
     row = catalogue.row(provider)
     for name in row.key_env:
         if os.environ.get(name):
@@ -111,14 +110,15 @@ def _columns(records: list[Record]) -> list[str]:
         (record["name"], record["model"] or "-", ("default, " if record["default"] else "") + record["key"])
         for record in records
     ]
-    first, second = (max(len(row[n]) for row in cells) for n in (0, 1))
-    return [f"{name:{first}}  {model:{second}}  {rest}" for name, model, rest in cells]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [f"{name:{widths[0]}}  {model:{widths[1]}}  {key}" for name, model, key in cells]
 
 
 # The list of a provider.
 
 
 def _models(provider: str, catalogue: Catalogue) -> list[Record]:
+    """Returns the models that a provider lists, sorted by name."""
     if provider not in catalogue.providers:
         near = nearest(provider, catalogue.providers)
         hint = f"did you mean {near}?" if near else f"it is one of {', '.join(catalogue.providers)}"
@@ -131,18 +131,20 @@ def _models(provider: str, catalogue: Catalogue) -> list[Record]:
         if target.row.transport == SDK:
             raise UsageError(f"the models of {provider} are listed by the cloud's own tools")
         items = _listed(target)
-    named = {}
+    records = {}
     for item in items:
         if isinstance(item, dict) and isinstance(name := item.get("id") or item.get("name"), str):
             model = name.removeprefix("models/")  # Gemini's are paths
-            named[model] = {"name": f"{provider}/{model}", "provider": provider, "model": model, "details": item}
-    if not named:
+            records[model] = {"name": f"{provider}/{model}", "provider": provider, "model": model, "details": item}
+    if not records:
         raise NotFound(f"{provider} lists no models")
-    return [named[model] for model in sorted(named)]
+    return [records[model] for model in sorted(records)]
 
 
 def _listed(target: Target) -> list[Any]:
     """Returns the items of all pages. Anthropic's next page begins after the last id; others have one page."""
+    from urllib.parse import quote
+
     from ..net.fetch import Fetcher
 
     url, items, last = list_url(target), [], None
@@ -152,18 +154,12 @@ def _listed(target: Target) -> list[Any]:
         for _ in range(PAGES):
             page = fetcher.json(target, url + query)
             fields = page if isinstance(page, dict) else {"data": page}
-            found = fields.get("data") or fields.get("models")
-            items += found if isinstance(found, list) else []
+            models = fields.get("data") or fields.get("models")
+            items += models if isinstance(models, list) else []
             if not fields.get("has_more") or fields.get("last_id") in (last, None):
                 break
             last = fields["last_id"]
-            query = f"?limit=1000&after_id={_quoted(last)}"
+            query = f"?limit=1000&after_id={quote(str(last), safe='')}"
     finally:
         fetcher.close()
     return items
-
-
-def _quoted(text: object) -> str:
-    from urllib.parse import quote
-
-    return quote(str(text), safe="")
