@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 from ...errors import UsageError
 from .condition import Condition, Span
@@ -82,35 +83,22 @@ class Words(Condition):
         self._word = -1  # where the word that is not yet complete begins; -1 between words
 
     def feed(self, text: str) -> Span | None:
-        if not text:
-            return None
-        if self._word >= 0 and text[0].isspace():
-            self._left -= 1
-            if not self._left:
-                self._decided_at = self._end + 1
-                return self._word, self._end
+        is_open = self._word >= 0
+        base, text = self._end - is_open, "_" * is_open + text  # one character stands for the open word so far
+        size = len(text)
         ended = len(self.LAST.findall(text))
-        if ended >= self._left:
-            return self._find(text)
-        self._left -= ended
-        if text[-1].isspace():
-            self._word = -1
-        else:
-            length = len(text.rsplit(None, 1)[-1])
-            if self._word < 0 or length < len(text):
-                self._word = self._end + len(text) - length
-        self._end += len(text)
-        return None
-
-    def _find(self, text: str) -> Span:
-        """Returns the N-th word, which ends within text."""
-        ends = self.LAST.finditer(text)
-        for _ in range(self._left):
-            end = next(ends).end()
+        if ended < self._left:
+            self._left -= ended
+            self._end = base + size
+            if not text or text[-1].isspace():
+                self._word = -1
+            elif not is_open or ended:
+                self._word = self._end - len(text.rsplit(None, 1)[-1])
+            return None
+        end = next(islice(self.LAST.finditer(text), self._left - 1, None)).end()
         length = len(text[:end].rsplit(None, 1)[-1])
-        self._decided_at = self._end + end + 1
-        start = self._word if length == end and self._word >= 0 else self._end + end - length
-        return start, self._end + end
+        self._decided_at = base + end + 1
+        return self._word if is_open and length == end else base + end - length, base + end
 
     def close(self) -> Span | None:
         return (self._word, self._end) if self._left == 1 and self._word >= 0 else None

@@ -61,10 +61,15 @@ class Search(Regex):
     @property
     @refuse_lost_captures
     def certain(self) -> int:
-        end = len(self._text)
-        if self._left > 1 or self._open >= end or self._is_out_of_sight(end):
+        text, start, end = self._text, self._open, len(self._text)
+        if self._left > 1 or start >= end:
             return self._base + end
-        return self._base + min(end, self._open + self._facts.shortest)
+        # Every match to come must end beyond the text if the text holds none. Tried only where a single start is open:
+        # many starts may take long to try, and the first of them is soon closed as a rule.
+        facts = self._facts
+        if not (facts.forward or self._edge(text, start + 1, end) or facts.plain.match(text, start)):
+            return self._base + end
+        return self._base + min(end, start + facts.shortest)
 
     @refuse_lost_captures
     def decided_at(self) -> int:
@@ -98,16 +103,6 @@ class Search(Regex):
         self._open = match.end()
         self._left -= 1
         return self._base + match.start(), self._base + match.end()
-
-    def _is_out_of_sight(self, end: int) -> bool:
-        """Whether every match to come must end beyond the text, because the text holds none.
-
-        Tried only where a single start is open: many starts may take long to try, and the first of them is soon closed
-        as a rule.
-        """
-        if self._facts.forward or self._edge(self._text, self._open + 1, end):
-            return False
-        return self._facts.plain.match(self._text, self._open) is None
 
     def _needed(self, began: int, match: re.Match[str]) -> int:
         """Returns how much of `_text` it takes to know a match, of a search that began at `began`."""

@@ -59,30 +59,25 @@ class Until:
             condition.arrived(now)
         if self._timed and (deadline := self.deadline()) is not None and now >= deadline:
             return self._end(b"")
-        if self._left is None:
-            return self._advance(self._decoder.feed(chunk))
-        chunk = chunk[: self._left]
-        self._left -= len(chunk)
-        if self._left:
-            return self._advance(self._decoder.feed(chunk))
+        if self._left is not None:
+            chunk = chunk[: self._left]
+            self._left -= len(chunk)
         span = self._find(self._decoder.feed(chunk))
-        return self._meet(span) if span else self._end(chunk[-1:])
+        if span:
+            return self._meet(span)
+        return self._end(chunk[-1:]) if self._left == 0 else self._release()
 
     def close(self) -> bytes:
         """Returns the rest of the output at the end of the stream."""
         if self.met:
             return b""
-        out = self._advance(self._decoder.close())
-        if self.met:
-            return out
-        spans = [span for condition in self._conditions if (span := condition.close())]
-        if spans:
-            return out + self._meet(min(spans, key=lambda span: span[1]))
-        return out + self._choose(original(self._held.take(self._held.end)), b"")
-
-    def _advance(self, text: str) -> bytes:
-        span = self._find(text)
-        return self._meet(span) if span else self._release()
+        span = self._find(self._decoder.close())
+        if not span:
+            spans = [span for condition in self._conditions if (span := condition.close())]
+            span = min(spans, key=lambda span: span[1], default=None)
+        if span:
+            return self._meet(span)
+        return self._choose(original(self._held.take(self._held.end)), b"")
 
     def _find(self, text: str) -> Span | None:
         self._held.append(text)
