@@ -177,11 +177,8 @@ class Curl(Transport):
             self._alarm.cancel()
             self._alarm = None
         if milliseconds >= 0:
-            self._alarm = self.loop.call_at(self.loop.now() + milliseconds / 1000, self._on_alarm)
-
-    def _on_alarm(self) -> None:
-        self._alarm = None
-        self._act(pycurl.SOCKET_TIMEOUT, 0)
+            time_out = partial(self._act, pycurl.SOCKET_TIMEOUT, 0)
+            self._alarm = self.loop.call_at(self.loop.now() + milliseconds / 1000, time_out)
 
     def _act(self, fd: int, mask: int) -> None:
         """Lets libcurl work on a socket that is ready, and calls the owners of transfers that got data."""

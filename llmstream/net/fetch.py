@@ -32,7 +32,16 @@ class Fetcher:
     def json(self, target: Target, url: str) -> Any:
         """Returns the JSON at a URL of the target. Raises Refused, Unavailable and Incomplete, as a generation does."""
         try:
-            return self._json(target, url)
+            status, headers, body = self._get(HttpRequest("GET", url, target.headers()), MAX_JSON_BYTES)
+            if body is None:
+                raise Incomplete(f"{shown(url)} sends more than {MAX_JSON_BYTES >> 20} MiB: is it the API's address?")
+            if status != 200:
+                raise provider_errors.of_response(status, headers, body, shown(url))
+            try:
+                return json.loads(body)
+            except (ValueError, RecursionError):
+                kind = headers.get("content-type", "no content type")
+                raise Incomplete(f"{shown(url)} answered {kind}, not JSON: is the base URL that of an API?") from None
         except Error as error:  # servers quote the key that they refuse
             raise target.secrets.hide_in_error(error) from None
 
@@ -44,12 +53,12 @@ class Fetcher:
         name = url.partition("?")[0]  # the query may hold a signature
         redirects = Redirects(url, same_origin=False)
         while True:
-            response = self._get(HttpRequest("GET", redirects.url, ["Accept: */*"]), limit)
-            if response is None:
+            try:
+                status, headers, data = self._get(HttpRequest("GET", redirects.url, ["Accept: */*"]), limit)
+            except Unavailable as error:
+                raise Unavailable(f"cannot fetch {name}: {error.message}") from None
+            if data is None:
                 raise UsageError(f"{name} is too large: more than {limit / 1e6:g} MB")
-            status, headers, data, reason = response
-            if reason:
-                raise Unavailable(f"cannot fetch {name}: {reason}")
             if status == 200:
                 return data
             if status // 100 == 3:
@@ -60,36 +69,21 @@ class Fetcher:
             kind = Unavailable if status >= 500 or status == 429 else UsageError
             raise kind(f"cannot fetch {name}: HTTP {status}")
 
-    def _json(self, target: Target, url: str) -> Any:
-        response = self._get(HttpRequest("GET", url, target.headers()), MAX_JSON_BYTES)
-        if response is None:
-            raise Incomplete(f"{shown(url)} sends more than {MAX_JSON_BYTES >> 20} MiB: is it the API's address?")
-        status, headers, body, reason = response
-        if reason:
-            raise Unavailable(reason)
-        if status != 200:
-            raise provider_errors.of_response(status, headers, body, shown(url))
-        try:
-            return json.loads(body)
-        except (ValueError, RecursionError):
-            kind = headers.get("content-type", "no content type")
-            raise Incomplete(f"{shown(url)} answered {kind}, not JSON: is the base URL that of an API?") from None
-
-    def _get(self, request: HttpRequest, limit: int) -> tuple[int, dict[str, str], bytes, str] | None:
-        """Returns status, headers, body and, unless it is complete, why it failed; None for more than `limit` bytes."""
+    def _get(self, request: HttpRequest, limit: int) -> tuple[int, dict[str, str], bytes | None]:
+        """Returns status, headers and body, None for one of more than `limit` bytes. Raises Unavailable."""
         transfer = self._curl.send(request, CONNECT_TIMEOUT_S, lambda: None)
         deadline = self._loop.now() + TIMEOUT_S
         body = bytearray()
         try:
             while not transfer.ended:
                 if self._loop.wait(deadline) >= deadline:
-                    return 0, {}, b"", f"not complete after {TIMEOUT_S:g} s"
+                    raise Unavailable(f"not complete after {TIMEOUT_S:g} s")
                 body += transfer.take()
                 if len(body) > limit:
-                    return None
+                    return 0, {}, None
             head = transfer.head()
         finally:
             self._curl.end(transfer)
         if transfer.reason or head is None:
-            return 0, {}, b"", transfer.reason or "the connection ended without an answer"
-        return *head, bytes(body), ""
+            raise Unavailable(transfer.reason or "the connection ended without an answer")
+        return *head, bytes(body)

@@ -18,7 +18,7 @@ from .. import stdio
 from ..errors import ReaderGone
 
 READ, WRITE = select.POLLIN, select.POLLOUT
-MAX_CANCELLED = 64  # cancelled alarms in the heap, beyond which it is compacted
+MIN_COMPACTED = 64  # alarms in the heap, beyond which cancelled ones are removed
 
 
 class Alarm(Protocol):
@@ -48,16 +48,13 @@ class EventLoop(Protocol):
 
 
 class _Alarm:
-    __slots__ = ("_loop", "callback")
+    __slots__ = ("callback",)
 
-    def __init__(self, loop: Loop, callback: Callable[[], object]) -> None:
-        self._loop = loop
+    def __init__(self, callback: Callable[[], object]) -> None:
         self.callback: Callable[[], object] | None = callback  # None once it is cancelled or called
 
     def cancel(self) -> None:
-        if self.callback is not None:
-            self.callback = None
-            self._loop.cancelled_alarms += 1
+        self.callback = None
 
 
 class Loop:
@@ -69,7 +66,7 @@ class Loop:
         self._ready: dict[int, Callable[[int], object]] = {}
         self._alarms: list[tuple[float, int, _Alarm]] = []  # a heap; the number keeps equal times in order
         self._number = 0
-        self.cancelled_alarms = 0  # still in the heap: most alarms are time-outs, which are cancelled long before
+        self._compact_at = MIN_COMPACTED
         self._pipes: list[int] = []
         if watch_stdout:
             with contextlib.suppress(PermissionError):  # of epoll, for a regular file, which has no reader
@@ -95,12 +92,12 @@ class Loop:
                 self._poll.unregister(fd)
 
     def call_at(self, when: float, callback: Callable[[], object]) -> Alarm:
-        alarm = _Alarm(self, callback)
+        alarm = _Alarm(callback)
         self._number += 1
-        if self.cancelled_alarms > max(MAX_CANCELLED, len(self._alarms) // 2):
+        if len(self._alarms) >= self._compact_at:  # most alarms are time-outs, which are cancelled long before
             self._alarms = [entry for entry in self._alarms if entry[2].callback is not None]
             heapq.heapify(self._alarms)
-            self.cancelled_alarms = 0
+            self._compact_at = max(MIN_COMPACTED, 2 * len(self._alarms))
         heapq.heappush(self._alarms, (when, self._number, alarm))
         return alarm
 
@@ -110,7 +107,7 @@ class Loop:
         Raises ReaderGone as soon as stdout's reader leaves.
         """
         while self._alarms and self._alarms[0][2].callback is None:
-            self._pop_alarm()
+            heapq.heappop(self._alarms)
         if self._alarms and (deadline is None or self._alarms[0][0] < deadline):
             deadline = self._alarms[0][0]
         timeout = None if deadline is None else min(max(0.0, deadline - self.now()), stdio.DAY)
@@ -125,17 +122,11 @@ class Loop:
                 raise ReaderGone
         now, last = self.now(), self._number  # alarms set from here on ring after the next round of descriptors
         while self._alarms and self._alarms[0][0] <= now and self._alarms[0][1] <= last:
-            if (callback := self._pop_alarm()) is not None:
+            alarm = heapq.heappop(self._alarms)[2]
+            if (callback := alarm.callback) is not None:
+                alarm.callback = None
                 callback()
         return now
-
-    def _pop_alarm(self) -> Callable[[], object] | None:
-        """Removes the first alarm from the heap; returns its callback, None if it was cancelled."""
-        alarm = heapq.heappop(self._alarms)[2]
-        callback, alarm.callback = alarm.callback, None
-        if callback is None:
-            self.cancelled_alarms -= 1
-        return callback
 
     def waker(self) -> Callable[[], None]:
         """Returns a function that another thread may call to end a wait."""

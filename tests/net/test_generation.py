@@ -158,10 +158,10 @@ def test_the_first_token_has_its_time_in_each_try(transport):
 @pytest.mark.parametrize("queued", [11.0, 100.0])
 def test_a_try_that_waits_for_its_turn_has_its_time_from_when_it_is_sent(transport, queued):
     """As in `map`, where a provider's pace may hold it back for longer than a time-out."""
-    asked = []
-    generation = started(transport, Timeouts(first_token=10.0, stall=10.0), on_retry=asked.append)
+    times = []
+    generation = started(transport, Timeouts(first_token=10.0, stall=10.0), on_retry=times.append)
     busy(transport)
-    assert asked == [7.0]
+    assert times == [7.0]
     transport.until(queued)
     assert not generation.over
     generation.send()

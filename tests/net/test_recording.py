@@ -119,8 +119,8 @@ def test_a_recording_holds_no_key_however_it_is_cut(tmp_path, cut):
     inner, path = Inner(), tmp_path / "recording"
     recorder = Recorder(inner, str(path), Target("p", "m", "chat", "u", KEY))
     transfer = recorder.send(HttpRequest("POST", "u", [], {"prompt": f"my key is {KEY}"}), 0, lambda: None)
-    said = f"key {KEY} sk-te".encode()
-    for chunk in (said[:cut], said[cut:]):
+    text = f"key {KEY} sk-te".encode()
+    for chunk in (text[:cut], text[cut:]):
         transfer.chunks.append(chunk)
         inner.wake()
         assert transfer.take() == chunk  # what is recorded is passed on as it was

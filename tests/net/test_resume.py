@@ -67,8 +67,8 @@ def test_a_prefilled_message_goes_on(invoke, model, variable, message, more):
         done = invoke("gen", "-m", model, *AGAIN, "Hi", env=environment(**{variable: provider.url}, **key))
         first, second = provider.requests
     assert (done.stdout.decode(), done.returncode) == (SAID + "\n", 0), done.stderr
-    said = {"role": "assistant", "content": "".join(TEXTS[:3]), **message}
-    assert second.json == first.json | {"messages": [*first.json["messages"], said]} | more
+    partial = {"role": "assistant", "content": "".join(TEXTS[:3]), **message}
+    assert second.json == first.json | {"messages": [*first.json["messages"], partial]} | more
 
 
 MISTRAL = ["gen", "-m", "mistral/m", *AGAIN, "Hi"]

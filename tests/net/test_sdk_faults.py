@@ -55,15 +55,15 @@ def test_an_error_instead_of_an_answer(invoke, kind, status):
 
 
 def test_a_connection_that_is_lost_after_text_cuts_the_answer(invoke):
-    said = threading.Event()
-    with Provider([head(), *responses("Hello")[:2], said, RESET]) as provider:
+    printed = threading.Event()
+    with Provider([head(), *responses("Hello")[:2], printed, RESET]) as provider:
         env = entra(provider.url)
         process = subprocess.Popen(
             [*LLMSTREAM, "gen", "-m", "azure/m", "Hi"],
             env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
         text = process.stdout.read(5)
-        said.set()
+        printed.set()
         rest, note = process.communicate(timeout=WAIT_S)
     assert (text + rest, process.returncode) == (b"Hello", 5)
     assert b"breaks off after 5 characters" in note

@@ -47,8 +47,8 @@ SCHEMAS = {
 
 
 def answer(run, url: str, *options: str) -> object:
-    asked = ["-m", "llamacpp/any", "-t", "0", "--max-tokens", "400", *options, "Describe a river as JSON."]
-    done = run("gen", "-n", *asked, env=environment(LLAMACPP_BASE_URL=f"{url}/v1"))
+    arguments = ["-m", "llamacpp/any", "-t", "0", "--max-tokens", "400", *options, "Describe a river as JSON."]
+    done = run("gen", "-n", *arguments, env=environment(LLAMACPP_BASE_URL=f"{url}/v1"))
     assert (done.returncode, done.stderr) == (0, b"")
     return json.loads(done.stdout)
 
@@ -68,16 +68,16 @@ def test_the_answer_of_the_model_in_this_process(run):
 
 
 def test_a_list_of_many(run, llamacpp):
-    made = schemas.list_schema(dict(RIVER))
-    made["properties"]["items"]["maxItems"] = 2  # by hand, for the reason above
-    jsonschema.validate(answer(run, llamacpp, "--schema", json.dumps(made)), schemas.list_schema(dict(RIVER)))
+    schema_of_list = schemas.list_schema(dict(RIVER))
+    schema_of_list["properties"]["items"]["maxItems"] = 2  # by hand, for the reason above
+    jsonschema.validate(answer(run, llamacpp, "--schema", json.dumps(schema_of_list)), schemas.list_schema(dict(RIVER)))
 
 
 def piped(url: str, schema: dict, *reader: str) -> list[str]:
     """The lines that a filter makes of an answer, both at work at the same time."""
-    asked = ["-m", "llamacpp/any", "-t", "0", "--max-tokens", "400", "--schema", json.dumps(schema)]
+    arguments = ["-m", "llamacpp/any", "-t", "0", "--max-tokens", "400", "--schema", json.dumps(schema)]
     with subprocess.Popen(
-        [*LLMSTREAM, "gen", "-n", *asked, "Describe a river as JSON."],
+        [*LLMSTREAM, "gen", "-n", *arguments, "Describe a river as JSON."],
         stdout=subprocess.PIPE,
         env=environment(LLAMACPP_BASE_URL=f"{url}/v1"),
     ) as writer:
@@ -94,9 +94,9 @@ def test_straight_into_json_objects(llamacpp):
 
 
 def test_straight_into_fields(llamacpp):
-    made = schemas.list_schema(dict(RIVER))
-    made["properties"]["items"] |= {"minItems": 2, "maxItems": 2}
-    items = [json.loads(line) for line in piped(llamacpp, made, "fields", "-r", "items[*]")]
+    schema_of_list = schemas.list_schema(dict(RIVER))
+    schema_of_list["properties"]["items"] |= {"minItems": 2, "maxItems": 2}
+    items = [json.loads(line) for line in piped(llamacpp, schema_of_list, "fields", "-r", "items[*]")]
     assert len(items) == 2
     for item in items:
         jsonschema.validate(item, RIVER)
