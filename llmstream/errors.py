@@ -1,16 +1,14 @@
 """The errors that are reported to users, each with the exit status that scripts rely on.
 
 Foreign exceptions are translated into these where they arise; the command line maps them to statuses in one place. A
-message says what is wrong and, after a colon, what to do.
-
-A message names options without knowing the door that they came through, and each door spells them its own way:
+message says what is wrong and, after a colon, what to do. `option` marks the options in it, which each door spells its
+own way:
 
     raise UsageError(f"no answer within 5 s ({option('timeout')}): add {option('api', 'chat')}")
 
-`option` marks the name inside the text; `spell` replaces the marks. `str(error)` has the plain spelling ("timeout",
-"api=chat"), which Python's callers, map's records and serve's clients read. The command line passes `error.message`
-to `stdio.note`, which spells every note "--timeout", "--api chat". Code that builds a message from another error's
-uses `error.message` as well, since `str(error)` has lost the marks.
+`str(error)` has the plain spelling ("timeout", "api=chat") for Python, records and HTTP. `stdio.note` spells the marks
+of `error.message` as the shell does ("--timeout", "--api chat"); another message takes this
+attribute, too.
 """
 
 from __future__ import annotations

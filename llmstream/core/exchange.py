@@ -188,8 +188,7 @@ class Exchange:
     def _end(self) -> list[Event]:
         self.over = True
         decoder = self._decoder
-        if decoder.finish is None:
-            decoder.finish = Finish("stop", "")
+        decoder.finish = decoder.finish or Finish("stop", "")
         decoder.finish.provider_reason = scrub(decoder.finish.provider_reason)
         events = self._close_texts()
         if decoder.usage is not None:

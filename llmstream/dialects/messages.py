@@ -17,10 +17,7 @@ from ..errors import UsageError, option
 PATH, MODELS_PATH, BASE_PATH = "/v1/messages", "/v1/models", "/v1"
 ATTACHMENT_KINDS: tuple[str, ...] = ("image", "pdf", "text")
 MAX_ATTACHMENT_BYTES = 32_000_000  # the limit of a whole request
-UNSUPPORTED = {
-    "seed": f"leave {option('seed')} out",
-    "json": f"describe the answer with {option('schema')}",
-}
+UNSUPPORTED = {"seed": f"leave {option('seed')} out", "json": f"describe the answer with {option('schema')}"}
 VERSION = "2023-06-01"
 MAX_TOKENS = 32000  # the default: the field is required, and every model of the current generations allows this many
 CACHE_CONTROL = {"type": "ephemeral"}
@@ -108,9 +105,8 @@ def _mark_cache(request: Request, fields: dict[str, Any]) -> None:
         last = fields["messages"][len(request.messages) - 1]
         last["content"] = [text_part(last["content"]) | {"cache_control": CACHE_CONTROL}]
     if request.attachments:
-        turn = next(
-            turn for turn in fields["messages"] if isinstance(turn["content"], list) and len(turn["content"]) > 1
-        )
+        # The attachments stand before the text of the last turn, which only a prefill follows.
+        turn = fields["messages"][-2 if request.prefill else -1]
         turn["content"][-2]["cache_control"] = CACHE_CONTROL
 
 

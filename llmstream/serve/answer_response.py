@@ -50,11 +50,6 @@ class ServerState:
         self.answers: set[AnswerResponse] = set()  # running and queued
         self.closing = False
 
-    @property
-    def full(self) -> bool:
-        """Whether all jobs and all places in the queue are occupied."""
-        return len(self.answers) >= self.settings.jobs + self.settings.queue
-
     def cut(self) -> None:
         """Ends all answers with an error."""
         for answer in self.answers:
@@ -74,7 +69,8 @@ class AnswerResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._scope, self._receive, self._send = scope, receive, send
-        if self._state.full:
+        settings = self._state.settings
+        if len(self._state.answers) >= settings.jobs + settings.queue:
             await self._send_error(Unavailable("the server is busy: try again later"))
             return
         self._writer = asyncio.create_task(self._answer())

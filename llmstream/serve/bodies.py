@@ -97,8 +97,6 @@ class Turn(BaseModel):
 class StreamOptions(BaseModel):
     """Options of a stream of chunks."""
 
-    model_config = ConfigDict(extra="ignore")
-
     include_usage: bool | None = False
 
 

@@ -16,7 +16,6 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-HEAD_TIMEOUT_S = 20.0
 MAX_HEAD_BYTES = 64 * 1024  # of a head, and of all that is neither head nor body
 FRAMING_BYTES = 8  # allowed around each byte of a body: a chunk of one byte needs 5
 MAX_PIPELINED = 8  # requests read behind the one that is being answered; the kernel keeps the rest
@@ -27,7 +26,7 @@ KEEPALIVE_PROBES = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}  
 class Connection(HttpToolsProtocol):
     """uvicorn's protocol on httptools, whose parser calls the on_... methods."""
 
-    head_timeout_s = HEAD_TIMEOUT_S
+    head_timeout_s = 20.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -16,6 +16,8 @@ import ipaddress
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -25,17 +27,6 @@ from .error_responses import RETRY_AFTER_S, error_response
 TOKENLESS_PATHS = ("/", "/healthz")  # the page has to be there to ask for the token
 DRAIN_TIMEOUT_S = 2.0  # for the rest of a body that is too large, so that the client reads the response
 CLOSE = {"connection": "close"}
-
-
-class _Rejected(Exception):
-    """The request is answered with an error response."""
-
-    def __init__(self, http_status: int, message: str, headers: dict[str, str] | None = None) -> None:
-        self.http_status, self.message, self.headers = http_status, message, headers or {}
-
-
-class _Disconnected(Exception):
-    """The client disconnected."""
 
 
 class Guard:
@@ -56,14 +47,14 @@ class Guard:
             self._check_body_headers(scope, headers)
             if _has_body(headers):
                 receive = _replay(await self._read_body(receive), receive)
-        except _Rejected as rejected:
-            response = error_response(scope["path"], rejected.http_status, rejected.message, rejected.headers)
+        except HTTPException as error:
+            response = error_response(scope["path"], error.status_code, error.detail, error.headers)
             if _has_body(headers) and "expect" not in headers:  # a client that waits for 100 Continue sends nothing
                 await _respond_and_drain(response, receive, send)
             else:
                 await response(scope, receive, send)
             return
-        except _Disconnected:
+        except ClientDisconnect:
             return
         await self._app(scope, receive, send)
 
@@ -72,20 +63,22 @@ class Guard:
     def _check_client(self, scope: Scope, headers: Headers) -> None:
         hosts = headers.getlist("host")
         if len(hosts) != 1:
-            raise _Rejected(400, f"{len(hosts)} host headers: send one", CLOSE)
+            raise HTTPException(400, f"{len(hosts)} host headers: send one", CLOSE)
         host = hosts[0]
         if not self._is_own_host(host):
-            raise _Rejected(421, f"unknown host {host!r}: start the server with --allow-host to serve it")
+            raise HTTPException(421, f"unknown host {host!r}: start the server with --allow-host to serve it")
         origin = headers.get("origin")
         if origin and not self._is_allowed_origin(origin, host):
-            raise _Rejected(403, f"requests from pages of {origin} are blocked: start the server with --allow-origin")
+            raise HTTPException(
+                403, f"requests from pages of {origin} are blocked: start the server with --allow-origin"
+            )
         if self._token and scope["path"] not in TOKENLESS_PATHS:
             scheme, _, token = headers.get("authorization", "").partition(" ")
             if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode("latin-1"), self._token):
                 message = "missing or wrong token: send Authorization: Bearer ..."
-                raise _Rejected(401, message, {"www-authenticate": "Bearer"})
+                raise HTTPException(401, message, {"www-authenticate": "Bearer"})
         if self._state.closing:
-            raise _Rejected(503, "the server is shutting down", {"retry-after": RETRY_AFTER_S, **CLOSE})
+            raise HTTPException(503, "the server is shutting down", {"retry-after": RETRY_AFTER_S, **CLOSE})
 
     def _is_own_host(self, host: str) -> bool:
         try:
@@ -111,10 +104,12 @@ class Guard:
         if scope["method"] == "POST" and scope["path"] in self._post_paths:
             media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
             if media_type != "application/json":
-                raise _Rejected(415, "the body is not application/json: send it with this Content-Type", CLOSE)
+                raise HTTPException(415, "the body is not application/json: send it with this Content-Type", CLOSE)
 
-    def _too_large(self) -> _Rejected:
-        return _Rejected(413, f"the body is larger than {self._settings.max_body_bytes} bytes: see --max-body", CLOSE)
+    def _too_large(self) -> HTTPException:
+        return HTTPException(
+            413, f"the body is larger than {self._settings.max_body_bytes} bytes: see --max-body", CLOSE
+        )
 
     async def _read_body(self, receive: Receive) -> bytes:
         chunks: list[bytes] = []
@@ -124,7 +119,7 @@ class Guard:
                 while True:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        raise _Disconnected
+                        raise ClientDisconnect
                     chunks.append(message.get("body", b""))
                     size += len(chunks[-1])
                     if size > self._settings.max_body_bytes:
@@ -132,7 +127,7 @@ class Guard:
                     if not message.get("more_body"):
                         return b"".join(chunks)
         except TimeoutError:
-            raise _Rejected(408, f"the body took longer than {self._settings.body_timeout_s:g} s", CLOSE) from None
+            raise HTTPException(408, f"the body took longer than {self._settings.body_timeout_s:g} s", CLOSE) from None
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
