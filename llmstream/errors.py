@@ -6,9 +6,8 @@ own way:
 
     raise UsageError(f"no answer within 5 s ({option('timeout')}): add {option('api', 'chat')}")
 
-`str(error)` has the plain spelling ("timeout", "api=chat") for Python, records and HTTP. `stdio.note` spells the marks
-of `error.message` as the shell does ("--timeout", "--api chat"); another message takes this
-attribute, too.
+`str(error)` has the plain spelling ("timeout", "api=chat") for Python, records and HTTP. `error.message` has the marks:
+`stdio.note` spells them as the shell does ("--timeout", "--api chat"), and messages built from others keep them.
 """
 
 from __future__ import annotations

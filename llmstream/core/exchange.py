@@ -87,15 +87,13 @@ class Exchange:
     def close(self, now: float, reason: str = "", max_retries: int = UNLIMITED) -> list[Event]:
         """Ends the response and returns the last events.
 
-        `reason` is why the connection failed, "" if the server closed it; `max_retries` is how often a connection that
-        failed before the response is worth another attempt.
+        `reason` is why the connection failed, "" if the server closed it; `max_retries` holds if no response had begun.
         """
         if self.over:
             return []
         if not self.status:
-            return self._fail(
-                Unavailable(reason or "the connection closed before an answer came", max_retries=max_retries)
-            )
+            reason = reason or "the connection closed before an answer came"
+            return self._fail(Unavailable(reason, max_retries=max_retries))
         if self._body is not None and (self.status != 200 or not reason):
             return self._read_body(now)
         try:

@@ -1,8 +1,4 @@
-"""JSON to values and back: one encoder for the package, a decoder for the events of streams, one for users' texts.
-
-The encoders and the strict decoder are made once, since json.dumps and json.loads make one for each call that has
-options. None of them escapes what is not ASCII.
-"""
+"""JSON to values and back, by encoders and decoders that are made once: json.dumps with options makes one a call."""
 
 from __future__ import annotations
 
@@ -10,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+# The encoders do not escape what is not ASCII.
 to_json = json.JSONEncoder(ensure_ascii=False).encode  # with blanks: what people may read
 to_compact_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # NDJSON records
 

@@ -27,22 +27,19 @@ class _Completion:
         """`created` is in Unix seconds; `model` stands until the provider names the model that answers."""
         self._id, self._created, self._model = f"chatcmpl-{uuid.uuid4().hex}", created, model
         self._usage: Usage | None = None
-        self._finish: Finish | None = None
+        self._reason = "stop"
 
     def _record(self, event: Event) -> None:
-        """Keeps what Start, Usage and Finish say for the objects to come."""
+        """Records what Start, Usage and Finish say for the objects to come."""
         if isinstance(event, Start):
             self._model = event.model
         elif isinstance(event, Usage):
             self._usage = event
         elif isinstance(event, Finish):
-            self._finish = event
+            self._reason = OPENAI_REASONS.get(event.reason, event.reason)
 
     def _object(self, **fields: object) -> dict[str, object]:
         return {"id": self._id, "object": self.object_type, "created": self._created, "model": self._model, **fields}
-
-    def _finish_reason(self) -> str:
-        return OPENAI_REASONS.get(self._finish.reason, self._finish.reason) if self._finish else "stop"
 
     def _openai_usage(self) -> dict[str, object] | None:
         usage = self._usage
@@ -97,7 +94,7 @@ class ChunkEncoder(_Completion):
         return _frame(self._object(choices=[choice], **usage))
 
     def close(self) -> bytes:
-        last = self._chunk({}, self._finish_reason())
+        last = self._chunk({}, self._reason)
         if self._include_usage:
             last += _frame(self._object(choices=[], usage=self._openai_usage()))
         return encode(last + DONE)
@@ -140,7 +137,7 @@ class CompletionEncoder(_Completion):
             message["reasoning_content"] = "".join(self._reasoning)
         if self._calls:
             message["tool_calls"] = [_tool_call(deltas) for deltas in self._calls.values()]
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self._finish_reason()}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self._reason}
         return encode(to_json(self._object(choices=[choice], usage=self._openai_usage())))
 
     def error(self, error: Error) -> bytes:
@@ -153,9 +150,9 @@ def _frame(value: dict[str, object]) -> str:
 
 def _tool_call_delta(delta: ToolCall) -> dict[str, object]:
     function = {"arguments": delta.arguments}
-    if not (delta.id or delta.name):
-        return {"index": delta.index, "function": function}
-    return {"index": delta.index, "id": delta.id, "type": "function", "function": {"name": delta.name, **function}}
+    if delta.id or delta.name:
+        return {"index": delta.index, "id": delta.id, "type": "function", "function": {"name": delta.name, **function}}
+    return {"index": delta.index, "function": function}
 
 
 def _tool_call(deltas: list[ToolCall]) -> dict[str, object]:

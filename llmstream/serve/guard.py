@@ -69,9 +69,8 @@ class Guard:
             raise HTTPException(421, f"unknown host {host!r}: start the server with --allow-host to serve it")
         origin = headers.get("origin")
         if origin and not self._is_allowed_origin(origin, host):
-            raise HTTPException(
-                403, f"requests from pages of {origin} are blocked: start the server with --allow-origin"
-            )
+            message = f"requests from pages of {origin} are blocked: start the server with --allow-origin"
+            raise HTTPException(403, message)
         if self._token and scope["path"] not in TOKENLESS_PATHS:
             scheme, _, token = headers.get("authorization", "").partition(" ")
             if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode("latin-1"), self._token):
@@ -107,9 +106,8 @@ class Guard:
                 raise HTTPException(415, "the body is not application/json: send it with this Content-Type", CLOSE)
 
     def _too_large(self) -> HTTPException:
-        return HTTPException(
-            413, f"the body is larger than {self._settings.max_body_bytes} bytes: see --max-body", CLOSE
-        )
+        limit = self._settings.max_body_bytes
+        return HTTPException(413, f"the body is larger than {limit} bytes: see --max-body", CLOSE)
 
     async def _read_body(self, receive: Receive) -> bytes:
         chunks: list[bytes] = []
