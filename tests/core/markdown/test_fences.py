@@ -144,8 +144,8 @@ TEXTS = st.lists(st.sampled_from([*PARTS, "\t", ">\t", "é", "\u2028"]), max_siz
 PLACES = st.lists(st.integers(0, 200), max_size=10)
 
 
-def settled(pieces):
-    """All that is told, contents joined."""
+def joined_events(pieces):
+    """The events, contents joined."""
     joined = []
     for event in events(pieces):
         if isinstance(event, str) and joined and isinstance(joined[-1], str):
@@ -156,25 +156,25 @@ def settled(pieces):
 
 
 @given(TEXTS, PLACES)
-def test_any_cut_tells_the_same_with_the_same_offsets(text, places):
-    assert settled(cut(text, places)) == settled([text])
+def test_any_cut_gives_the_same_events_with_the_same_offsets(text, places):
+    assert joined_events(cut(text, places)) == joined_events([text])
 
 
 @given(TEXTS)
-def test_a_block_is_told_to_have_ended_at_its_moment(text):
-    fences, told = Fences(), []
-    moments = [event.decided_at for event in Fences().feed(text) if isinstance(event, Closed)]
+def test_a_block_is_closed_at_the_offset_that_decides_it(text):
+    fences, results = Fences(), []
+    offsets = [event.decided_at for event in Fences().feed(text) if isinstance(event, Closed)]
     for end, character in enumerate(text, 1):
-        told += [end for event in fences.feed(character) if isinstance(event, Closed)]
-    assert told == moments
+        results += [end for event in fences.feed(character) if isinstance(event, Closed)]
+    assert results == offsets
 
 
-def test_content_is_held_back_only_where_it_may_be_the_closing_fence():
+def test_content_is_buffered_only_where_it_may_be_the_closing_fence():
     fences = Fences()
-    told = [
+    results = [
         fences.feed(piece) for piece in ("```\n", "a", "b\n", " ", "  ", " x", "\n", "``", "`", "`", " ", "y", "\n`x")
     ]
-    assert told == [
+    assert results == [
         [Opened("", 0)],
         ["a"],
         ["b\n"],

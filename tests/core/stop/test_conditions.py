@@ -24,7 +24,7 @@ NUMBERS = st.integers(1, 6)
 
 
 def met(condition, pieces):
-    """The span, and the offset at which it was known (None: at the end)."""
+    """The span, and the offset at which the match was decided (None: at the end)."""
     end = 0
     for piece in pieces:
         span = condition.feed(piece)
@@ -55,14 +55,14 @@ def words(text, n):
     return span if len(text.split()) >= n else None
 
 
-def fixed(wanted):
+def fixed(needle):
     def find(text, n):
-        at = -len(wanted)
+        at = -len(needle)
         for _ in range(n):
-            at = text.find(wanted, at + len(wanted) if at >= 0 else 0)
+            at = text.find(needle, at + len(needle) if at >= 0 else 0)
             if at < 0:
                 return None
-        return at, at + len(wanted)
+        return at, at + len(needle)
 
     return find
 
@@ -89,18 +89,18 @@ DOCUMENTS = st.lists(VALUES, max_size=3) | st.dictionaries(st.text(), VALUES, ma
 
 
 @given(st.lists(DOCUMENTS, max_size=4), st.text("a \n,\"'", max_size=6), PLACES, st.integers(1, 4))
-def test_json_is_met_where_json_says(documents, prose, places, n):
+def test_a_json_value_is_met_where_the_json_module_finds_it(documents, prose, places, n):
     text = prose + "".join(json.dumps(document) + prose for document in documents)
     assert met(JsonValue(n), cut(text, places))[0] == values(text, n)
 
 
 @pytest.mark.parametrize("value", ['{"a": [1, 2, 3]}', "[1, 2, 3, 4, 5]", '["a long text"]'])
-def test_a_json_value_that_is_too_long_is_told(value):
+def test_a_json_value_that_is_too_long_is_noted(value):
     for pieces in chunkings(f"{value} ."):
         enough, short = JsonValue(1, len(value)), JsonValue(1, len(value) - 1)
         assert (met(enough, pieces)[0], enough.note) == ((0, len(value)), "")
-        told = f"a JSON value longer than {len(value) - 1} characters was not waited for"
-        assert (met(short, pieces)[0], short.note) == (None, told)
+        note = f"a JSON value longer than {len(value) - 1} characters was not waited for"
+        assert (met(short, pieces)[0], short.note) == (None, note)
 
 
 def test_a_json_value_that_is_broken_is_not_too_long():
@@ -120,7 +120,7 @@ DEFINITIONS = {
 
 @pytest.mark.parametrize("name", DEFINITIONS)
 @given(text=TEXTS, places=PLACES, n=NUMBERS)
-def test_is_met_where_its_definition_says(name, text, places, n):
+def test_each_condition_is_met_where_its_definition_says(name, text, places, n):
     make, definition = DEFINITIONS[name]
     span, decided_at = met(make(n), cut(text, places))
     assert span == definition(text, n)
@@ -138,13 +138,13 @@ def test_every_cut(name):
 
 
 @given(TEXTS, PLACES, st.sampled_from(("a", "aab", "ab\n", "aaaa")))
-def test_the_start_of_a_fixed_text_is_where_it_may_have_begun(text, places, wanted):
-    condition, so_far = Fixed(wanted, 1), ""
+def test_the_start_of_a_fixed_text_is_where_it_may_have_begun(text, places, needle):
+    condition, so_far = Fixed(needle, 1), ""
     for piece in cut(text, places):
         so_far += piece
         if condition.feed(piece):
             return
-        sizes = [n for n in range(len(wanted)) if so_far.endswith(wanted[:n])]
+        sizes = [n for n in range(len(needle)) if so_far.endswith(needle[:n])]
         assert condition.start == len(so_far) - max(sizes)
 
 
@@ -186,11 +186,11 @@ def test_each_option_has_its_name_and_its_type():
     ],
 )  # fmt: skip
 def test_conditions_by_name(until, kinds, mode):
-    made, chosen = from_mapping(until)
-    assert ([type(condition).__name__ for condition in made], chosen) == (kinds, mode)
+    conditions, chosen = from_mapping(until)
+    assert ([type(condition).__name__ for condition in conditions], chosen) == (kinds, mode)
 
 
-def test_settings_by_name_are_those_of_all():
+def test_settings_hold_for_all_conditions():
     (lines, text), _ = from_mapping({"lines": 2, "fixed": "X", "count": 2, "ignore_case": True})
     assert lines.feed("x\nx")[1] == 3
     assert met(text, ["a\nb\nc\nd\n"])[0] == (6, 8)
@@ -217,7 +217,7 @@ def test_settings_by_name_are_those_of_all():
         ({"lines": 1, "only": True, "exclusive": True}, "exclusive and only exclude each other: choose one"),
     ],
 )
-def test_what_is_no_condition_is_refused(until, message):
+def test_an_invalid_name_or_value_is_refused(until, message):
     with pytest.raises(UsageError) as refused:
         from_mapping(until)
     assert str(refused.value) == message

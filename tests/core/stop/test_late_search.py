@@ -120,7 +120,7 @@ def forget_search(monkeypatch):
         monkeypatch.delitem(sys.modules, f"llmstream.core.stop.{name}", raising=False)
 
 
-def test_a_python_that_is_tested_searches_early():
+def test_the_search_is_early_in_a_python_that_is_tested():
     assert searches() == [Search, Search]
 
 

@@ -63,7 +63,7 @@ PROMPT = [
 
 
 @pytest.mark.parametrize(("pattern", "text", "needed"), PROMPT)
-def test_is_found_as_soon_as_nothing_can_change_it(pattern, text, needed):
+def test_a_match_is_returned_as_soon_as_no_text_can_change_it(pattern, text, needed):
     want = re.search(pattern, text).span()
     for n in range(1, len(text) + 1):
         got = Search(pattern).feed(text[:n])
@@ -71,7 +71,7 @@ def test_is_found_as_soon_as_nothing_can_change_it(pattern, text, needed):
 
 
 @pytest.mark.parametrize(("pattern", "text", "needed"), PROMPT)
-def test_moment_is_when_it_would_have_been_found_by_single_characters(pattern, text, needed):
+def test_decided_at_is_where_single_characters_find_the_match(pattern, text, needed):
     search = Search(pattern)
     if needed is not None and search.feed(text + "..."[: 3 if needed < len(text) else 0]):
         assert search.decided_at() == needed
@@ -119,7 +119,7 @@ def test_past_the_window_too_each_start_is_tried_about_once(pattern, size):
     assert sum(count.starts for count in counts) <= 2 * (len(text) + looks)
 
 
-def test_a_match_behind_a_start_given_up_is_known_only_then():
+def test_a_match_after_a_start_given_up_is_decided_only_then():
     search = Search("a[^z]*z|b", window=10)
     assert search.feed("ab" + "-" * 20) == (1, 2)
     assert search.decided_at() == 10
@@ -151,14 +151,14 @@ def test_after_the_window_later_starts_still_count():
 
 
 @pytest.mark.parametrize("pattern", ["END", "[0-9]+x", "(?<=abc)END", "fox.*cat", "^END", r"(\w+) \1"])
-def test_what_is_kept_is_bounded_by_the_window(pattern):
+def test_the_buffer_is_bounded_by_the_window(pattern):
     search = Search(pattern, window=1000)
     for _ in range(300):
         search.feed("fox and 1234 " * 10)
         assert len(search._text) <= 1000 + 2 * search._context
 
 
-def test_text_that_can_be_no_part_of_a_match_is_not_held():
+def test_text_that_cannot_be_part_of_a_match_is_not_buffered():
     search = Search("END")
     for text, start in (("some text", 9), (" E", 10), ("N", 10), ("x", 13)):
         search.feed(text)
@@ -174,24 +174,24 @@ def test_text_that_can_be_no_part_of_a_match_is_not_held():
         ("foo(?!bar)", "foob", 3),
     ],
 )
-def test_what_surely_stands_before_the_end_of_the_match_is_certain(pattern, text, certain):
+def test_text_before_any_possible_end_of_the_match_is_certain(pattern, text, certain):
     search = Search(pattern)
     assert search.feed(text) is None
     assert search.certain == certain
 
 
-def test_a_wrong_pattern_says_where():
+def test_the_error_for_an_invalid_pattern_has_its_position():
     with pytest.raises(UsageError, match=r"'a\(b' is not a valid regular expression: missing \), .* at character 2"):
         Search("a(b")
 
 
 @pytest.mark.parametrize("pattern", ["", "x*", "^", r"\b", "a?b?", "(?=a)"])
-def test_what_matches_the_empty_text_is_refused(pattern):
+def test_a_pattern_that_matches_the_empty_text_is_refused(pattern):
     with pytest.raises(UsageError, match="empty text"):
         Search(pattern)
 
 
-def test_a_set_that_a_later_python_may_read_otherwise_warns_nobody():
+def test_a_set_that_a_later_python_may_read_otherwise_gives_no_warning():
     assert spans("[[a]", ["xx["]) == (2, 3)
 
 

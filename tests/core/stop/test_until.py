@@ -49,7 +49,7 @@ def test_modes_at_every_cut(make, text, outputs):
 
 
 @pytest.mark.parametrize(("mode", "rest"), [*zip(MODES, (True, True, False, False), strict=True)])
-def test_what_is_put_out_when_no_condition_is_met(mode, rest):
+def test_output_when_no_condition_is_met(mode, rest):
     data = "never met é \xff EN".encode()
     for pieces in chunkings(data):
         assert copied(pieces, [Fixed("END", 1), Bytes(1000), Search("END")], mode) == (data if rest else b"", False)
@@ -106,7 +106,7 @@ def test_bytes_may_end_within_a_character():
     assert copied(["aé".encode()], [Bytes(2)], ONLY) == (b"\xc3", True)
 
 
-def test_nothing_that_is_certain_waits():
+def test_text_that_is_certain_is_returned_at_once():
     copy = Until([Fixed("END", 1)])
     assert [copy.feed(piece) for piece in (b"a", b" E", b"N", b"D!")] == [b"a", b" E", b"N", b"D"]
     copy = Until([Fixed("END", 1)], EXCLUSIVE)
@@ -133,7 +133,7 @@ def test_idle_counts_from_the_first_arrival():
     assert (copy.deadline(), copy.expire(101.5), copy.met) == (101.5, b"xx", True)
 
 
-def test_what_must_be_held_is_bounded(monkeypatch):
+def test_the_buffer_is_bounded(monkeypatch):
     monkeypatch.setattr(core, "MAX_HELD", 1000)
     copy = Until([Lines(1)], ONLY)
     assert copy.feed(b"x" * 1000) == b""
@@ -142,7 +142,7 @@ def test_what_must_be_held_is_bounded(monkeypatch):
 
 
 @pytest.mark.parametrize("mode", (INCLUSIVE, QUIET))
-def test_other_modes_hold_no_more_than_a_window(mode):
+def test_other_modes_buffer_no_more_than_a_window(mode):
     copy = Until([Search("a[^z]*z", window=100), Lines(2)], mode)
     for _ in range(100):
         copy.feed(b"a" * 100)
