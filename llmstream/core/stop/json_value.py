@@ -38,16 +38,17 @@ class JsonValue(Condition):
         self._documents = _Spans(limit)
 
     def feed(self, text: str) -> Span | None:
-        spans = [item for item in self._documents.feed(text) if isinstance(item, tuple)]  # and no Faults
+        items = self._documents.feed(text)
         self._end += len(text)
         if self._documents.too_long:
             self.note = f"a JSON value longer than {self._limit} characters was not waited for"
-        if len(spans) < self._left:
-            self._left -= len(spans)
-            return None
-        span = spans[self._left - 1]
-        self._decided_at = span[1]
-        return span
+        for item in items:
+            if isinstance(item, tuple):  # no Fault
+                self._left -= 1
+                if not self._left:
+                    self._decided_at = item[1]
+                    return item
+        return None
 
     @property
     def start(self) -> int:
