@@ -78,7 +78,8 @@ class Documents(Generic[T]):
         self._line_of(text, n)
         self._counted_to = 0
         self._last = text[-1:] or self._last
-        return self._drain()
+        self.on_chunk_end(text)
+        return self._drain() if self._results else []
 
     def close(self, source: str = "input") -> list[T | Fault]:
         """Ends the input, or the part of it that `source` names; a Fault of the kind UNFINISHED has the open object."""
@@ -90,8 +91,6 @@ class Documents(Generic[T]):
         return self._drain()
 
     def _drain(self) -> list[T | Fault]:
-        if not self._results:
-            return []
         results = self._results[:]
         self._results.clear()
         return results
@@ -114,12 +113,15 @@ class Documents(Generic[T]):
     def on_broken(self, text: str, i: int) -> None:
         """The document is not JSON because of text[i]; its rest, from there on, will be skipped."""
 
+    def on_chunk_end(self, text: str) -> None:
+        """All of text has been taken."""
+
     def end_capture(self, text: str, i: int) -> str:
         """Returns the source of the document, which has ended before text[i], if the core keeps it, else ""."""
         return ""
 
     def take_whole(self, text: str, i: int, n: int) -> int:
-        """Takes the object, or objects, at text[i] that stand whole in text, by a fast path; returns their end or i."""
+        """Takes objects that stand whole in text from i on, by a fast path; returns the end of the last, or i."""
         return i
 
     def _start_document(self, text: str, i: int, lead: str) -> None:
@@ -150,7 +152,7 @@ class Documents(Generic[T]):
         if bracket is None:
             return n
         i = bracket.start()
-        if n - i > BULK and text[i] == "{" and (stop := self._take_all(text, i, n)) > i:
+        if n - i > BULK and text[i] == "{" and (stop := self.take_whole(text, i, n)) > i:
             return stop
         self._start, self._start_line = self._base + i, self._line_of(text, i)
         if text[i] == "[":
@@ -158,17 +160,6 @@ class Documents(Generic[T]):
             return i
         self._mode = self._opening
         return i + 1
-
-    def _take_all(self, text: str, i: int, n: int) -> int:
-        """Takes one object after another while the fast path can; returns the end of the last, or i."""
-        taken_to = i
-        while (stop := self.take_whole(text, i, n)) > i:
-            taken_to = stop
-            bracket = self._starts(text, stop, n)
-            if bracket is None or bracket[0] == "[":
-                break
-            i = bracket.start()
-        return taken_to
 
     def _opening(self, text: str, i: int, n: int) -> int:
         """Behind a `{`: an object begins only if a quote or `}` follows."""

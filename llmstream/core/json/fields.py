@@ -47,16 +47,19 @@ class Fields(Documents[Match | Piece]):
         self._line_parts = None
 
     def take_whole(self, text: str, i: int, n: int) -> int:
-        bulk = self._bulk
-        if bulk is None:
-            return i
-        stop, selections = bulk.decode_lines(text, i, n) if n - i <= self._value_limit else (i, [])
-        if stop == i:
-            stop, selections = bulk.decode(text, i, n)
-        if stop == i or stop - i > self._value_limit:  # a value may be too long, which the extraction reports
-            return i
-        self._results += selections
-        return stop
+        bulk, taken_to = self._bulk, i
+        while bulk is not None and i >= 0:
+            stop, selections = bulk.decode_lines(text, i, n) if n - i <= self._value_limit else (i, [])
+            if stop == i:
+                stop, selections = bulk.decode(text, i, n)
+            if stop == i or stop - i > self._value_limit:  # a value may be too long, which the extraction reports
+                break
+            self._results += selections
+            taken_to = stop
+            i = text.find("{", stop, n)
+            if text.find("[", stop, i if i >= 0 else n) >= 0:
+                break
+        return taken_to
 
     # Scalars as documents.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from .bulk import BulkObjects
-from .documents import MAX_SIZE, Documents, Fault
+from .documents import MAX_SIZE, Documents
 from .grammar import minify
 from .scanner import Scanner
 
@@ -36,12 +36,10 @@ class Objects(Documents[str]):
         self._piece_start = 0  # index in this chunk where the text of the object goes on
         self._lead = ""
 
-    def feed(self, text: str) -> list[str | Fault]:
-        self._piece_start = 0
-        results = super().feed(text)
+    def on_chunk_end(self, text: str) -> None:
         if self._capturing:
             self._add(text[self._piece_start :])
-        return results
+        self._piece_start = 0
 
     def _add(self, piece: str) -> None:
         self._size += len(piece)
@@ -90,8 +88,12 @@ class Objects(Documents[str]):
         return i
 
     def take_whole(self, text: str, i: int, n: int) -> int:
-        stop, minified = self._bulk.decode(text, i, n)
-        if stop == i or stop - i > self._limit:
-            return i
-        self._results.append(minified)
-        return stop
+        taken_to = i
+        while i >= 0:
+            stop, minified = self._bulk.decode(text, i, n)
+            if stop == i or stop - i > self._limit:
+                break
+            self._results.append(minified)
+            taken_to = stop
+            i = text.find("{", stop, n)
+        return taken_to
