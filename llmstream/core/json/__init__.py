@@ -12,9 +12,9 @@ to the states; what comes out is the same either way, and the tests compare them
 1. Whole objects outside of a document (`Documents.take_whole`): `bulk` guesses where an object ends and lets msgspec
    decode it. `BulkObjects` minifies it; `BulkValues` takes the values at paths of plain names, one object at a time or
    all lines of a chunk at once.
-2. Children of a container that a path goes into (`Extraction.skip_children`): objects in an array by `BulkValues`; an
+2. Children of a container that a path goes into (`Extraction.skip_watched`): objects in an array by `BulkValues`; an
    array of scalars, or members, that no path selects, by a pattern.
-3. Children of a container that no path goes into (`Scanner.skip_children`): runs of them by a pattern.
+3. Children of a container that no path goes into (`Scanner`): runs of them by a pattern.
 
 1 and the first half of 2 cost an import of msgspec, the patterns some milliseconds to compile: both are done at the
 first large chunk, so that a short stream does not pay for them.

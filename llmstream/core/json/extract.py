@@ -146,13 +146,11 @@ class Extraction(Scanner):
                 self._pieces.clear()
             self._complete(capture.node, capture.location, value)
 
-    def skip_children(self, text: str, i: int, n: int) -> int:
+    def skip_watched(self, text: str, i: int, n: int) -> int:
         """Takes objects that stand whole in the text, if all that is selected in them has plain names.
 
         An array of scalars only is skipped if no scalar can be selected, and so are members that no path selects.
         """
-        if len(self.stack) != self.watched_depth:
-            return super().skip_children(text, i, n)
         frame = self._frames[-1]
         if self.stack[-1] == "}":
             return frame.node.skip_members(text, i, n)

@@ -87,14 +87,19 @@ class Scanner:
     def on_container_end(self) -> None:
         """The container of the values at the watched depth has ended."""
 
-    def skip_children(self, text: str, i: int, n: int) -> int:
-        """Takes elements or members by a fast path, each with its comma or last in its container; returns their end."""
+    def skip_watched(self, text: str, i: int, n: int) -> int:
+        """Takes children at the watched depth by a fast path, each with its comma or last in its container."""
+        return i
+
+    # States.
+
+    def _skip_children(self, text: str, i: int, n: int) -> int:
+        if len(self.stack) == self.watched_depth:
+            return self.skip_watched(text, i, n)
         if self.stack[-1] == "}":
             return end(members_run()(text, i, n))
         # A run does not report that it met a key, so the states take the first object.
         return end(elements_run(True, self.has_members)(text, i, n))
-
-    # States.
 
     def _fail(self, i: int, reason: str) -> int:
         self.error = reason
@@ -113,7 +118,7 @@ class Scanner:
 
     def _element(self, text: str, i: int, n: int) -> int:
         if n - i > RUN:
-            i, start = self.skip_children(text, i, n), i
+            i, start = self._skip_children(text, i, n), i
             if i > start and text[i - 1] != ",":
                 self._step = self._next
                 return i
@@ -135,7 +140,7 @@ class Scanner:
 
     def _key(self, text: str, i: int, n: int) -> int:
         if n - i > RUN:
-            i, start = self.skip_children(text, i, n), i
+            i, start = self._skip_children(text, i, n), i
             if i > start and text[i - 1] != ",":
                 self._step = self._next
                 return i
