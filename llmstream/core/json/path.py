@@ -26,21 +26,20 @@ _is_plain = re.compile(rf"\$(?:{re.sub(r'[?]P<[a-z]+>', '?:', _SEGMENT)})*").ful
 class Filter:
     """A filter as jsonpath-rfc9535 has parsed it."""
 
-    __slots__ = ("expression", "_evaluate", "_error_type")
+    __slots__ = ("expression", "_environment", "_context_type", "_error_type")
 
     def __init__(self, expression: Any, environment: Any) -> None:
         from jsonpath_rfc9535 import JSONPathError
         from jsonpath_rfc9535.filter_expressions import FilterContext
 
-        self.expression, self._error_type = expression, JSONPathError
-        self._evaluate = lambda value, root: expression.evaluate(
-            FilterContext(env=environment, current=value, root=root)
-        )
+        self.expression, self._environment = expression, environment
+        self._context_type, self._error_type = FilterContext, JSONPathError
 
     def holds(self, value: object, root: Any) -> bool:
         """Whether it selects a value of the document `root`; raises RecursionError if that is nested too deeply."""
         try:
-            return bool(self._evaluate(value, root))
+            context = self._context_type(env=self._environment, current=value, root=root)
+            return bool(self.expression.evaluate(context))
         except self._error_type as error:
             raise RecursionError from error
 
