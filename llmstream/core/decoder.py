@@ -19,7 +19,7 @@ class Decoder:
     - `over`: no more events follow.
     - `failure`: the error with which the provider ended the answer.
     - `position`: the number of the last event, in dialects that number them, otherwise -1.
-    - `calls`: the number of tool calls so far, in dialects that do not number them.
+    - `calls`: the number of tool calls so far, where the decoder numbers them.
     - `premature`: text followed a finish, so this server's finish reasons do not announce the end.
 
     `reports_errors` is False in a dialect whose frames may look like an error without being one.

@@ -159,16 +159,21 @@ class Decoder(decoder.Decoder):
         return events
 
     def _read_delta(self, data: dict[str, Any]) -> list[Event]:
-        delta, block = data.get("delta"), number(data, "index")
+        delta = data.get("delta")
+        if text := string(delta, "text"):
+            return [Text(text)]
+        if thinking := string(delta, "thinking"):
+            return [Reasoning(thinking)]
+        block = number(data, "index")
         if block in self._calls and (part := string(delta, "partial_json")):
             return [ToolCall(self._calls[block], "", "", part)]
-        return _texts(delta)
+        return []
 
     def _read_block(self, index: int, block: Any) -> list[Event]:
         if string(block, "type") == "tool_use":
             call = self._calls.setdefault(index, len(self._calls))
             return [ToolCall(call, string(block, "id"), string(block, "name"), arguments(block.get("input")))]
-        return _texts(block)
+        return self._read_delta({"delta": block})  # text that begins the block
 
     def _read_usage(self, data: Any) -> None:
         """Updates the usage, which is cumulative and partial: a later record replaces the fields that it has."""
@@ -185,10 +190,3 @@ class Decoder(decoder.Decoder):
             number(counts, "output_tokens_details", "thinking_tokens"),
             written,
         )
-
-
-def _texts(value: Any) -> list[Event]:
-    """Returns the text or the thinking of a content block or of a delta."""
-    if text := string(value, "text"):
-        return [Text(text)]
-    return [Reasoning(thinking)] if (thinking := string(value, "thinking")) else []
