@@ -24,7 +24,7 @@ MINUTE_S = 60.0
 
 
 class Rule(Protocol):
-    """What all rules but Concurrency have in common."""
+    """Says when the next request may start; only Concurrency says how many may run instead."""
 
     def earliest(self, now: float, tokens: int) -> tuple[float, str]:
         """Returns when a request of about `tokens` tokens may start, at once if not after `now`, and the reason."""
