@@ -194,7 +194,7 @@ def test_imports_only_what_it_uses(args, allowed):
     heavy = {"asyncio", "dataclasses", "pathlib", "json", "regex", "pycurl", "ssl", "importlib.metadata", "subprocess"}
     assert not modules & heavy
     ours = {name for name in modules if name.startswith("llmstream.")}
-    stop = {f"stop.{name}" for name in ("condition", "conditions", "counts", "until", "held")}
+    stop = {f"stop.{name}" for name in ("condition", "conditions", "counts", "until", "buffer")}
     core = {f"core.{name}" for name in {"text", "stop", *stop} | allowed}
     commands = {f"commands.{name}" for name in ("until", "stop_options", "types")} | {"request", "request.kinds"}
     assert ours == existing("cli", "errors", "stdio", "core", "commands", *core, *commands)

@@ -299,7 +299,7 @@ def test_what_conditions_hold_back_is_delivered_when_the_answer_is_cut(transport
 
 
 def test_more_than_conditions_may_hold_ends_it(transport, monkeypatch):
-    monkeypatch.setattr(until, "MAX_HELD", 4)
+    monkeypatch.setattr(until, "MAX_BUFFER", 4)
     woken = []
     generation = started(transport, stops=stops("exclusive", regex=["a.*b"]), wake=lambda: woken.append(1))
     transport.last.arrive(chat_text("aaaaaaaa"))

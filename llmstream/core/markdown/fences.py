@@ -126,8 +126,8 @@ class Fences:
             if not decided and _is_open(container, cursor):
                 return
             if not cursor.enter(container):  # the block has ended with its container, before this line
-                known = min(cursor.indent()[1] + 1, LINE + 1)
-                self._shut(Closed(self._line_start, self._line_start + known, True))
+                prefix = min(cursor.indent()[1] + 1, LINE + 1)
+                self._shut(Closed(self._line_start, self._line_start + prefix, True))
                 self._blocks.cut(count)
                 if decided:
                     self._open(line)

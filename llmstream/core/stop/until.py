@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 from ...errors import Incomplete, option
 from ..text import Utf8Decoder, original
+from .buffer import Buffer
 from .condition import EXCLUSIVE, INCLUSIVE, ONLY, QUIET, Condition, Span
 from .counts import Bytes, Timed
-from .held import Held
 
-MAX_HELD = 64 * 1024 * 1024  # characters that EXCLUSIVE and ONLY may have to keep
+MAX_BUFFER = 64 * 1024 * 1024  # characters that EXCLUSIVE and ONLY may have to keep
 
 
 class Until:
@@ -27,7 +27,7 @@ class Until:
         sizes = [condition.left for condition in conditions if isinstance(condition, Bytes)]
         self._left = min(sizes, default=None)  # bytes that may still come
         self._decoder = Utf8Decoder()
-        self._held = Held()
+        self._buffer = Buffer()
         self.met = False
 
     @property
@@ -52,7 +52,7 @@ class Until:
         return self._end(b"")
 
     def feed(self, chunk: bytes, now: float = 0.0) -> bytes:
-        """Returns the output that is now certain. Raises Incomplete where more than MAX_HELD must be buffered."""
+        """Returns the output that is now certain. Raises Incomplete where more than MAX_BUFFER must be buffered."""
         if self.met:
             return b""
         for condition in self._timed:
@@ -77,10 +77,10 @@ class Until:
             span = min(spans, key=lambda span: span[1], default=None)
         if span:
             return self._meet(span)
-        return self._choose(original(self._held.take(self._held.end)), b"")
+        return self._choose(original(self._buffer.take(self._buffer.end)), b"")
 
     def _find(self, text: str) -> Span | None:
-        self._held.append(text)
+        self._buffer.append(text)
         matches = [(condition, span) for condition in self._conditions if (span := condition.feed(text))]
         if not matches:
             return None
@@ -89,27 +89,27 @@ class Until:
         return matches[0][1]
 
     def _release(self) -> bytes:
-        held = self._held
+        buffer = self._buffer
         if self._mode == INCLUSIVE:
-            return original(held.take(min([condition.certain for condition in self._conditions])))
+            return original(buffer.take(min([condition.certain for condition in self._conditions])))
         if self._mode == QUIET:
-            held.take(held.end)
+            buffer.take(buffer.end)
             return b""
-        before = held.take(min([condition.start for condition in self._conditions]))
-        if held.end - held.start > MAX_HELD:
+        before = buffer.take(min([condition.start for condition in self._conditions]))
+        if buffer.end - buffer.start > MAX_BUFFER:
             modes = f"{option(EXCLUSIVE)} and {option(ONLY)}"
-            raise Incomplete(f"a possible match is longer than {MAX_HELD} characters: leave out {modes}")
+            raise Incomplete(f"a possible match is longer than {MAX_BUFFER} characters: leave out {modes}")
         return original(before) if self._mode == EXCLUSIVE else b""
 
     def _meet(self, span: Span) -> bytes:
         self.met = True
         start, end = span
-        return self._choose(original(self._held.take(start)), original(self._held.take(end)))
+        return self._choose(original(self._buffer.take(start)), original(self._buffer.take(end)))
 
     def _end(self, last: bytes) -> bytes:
         """Returns the rest of the output: a time has come, or `last`, the N-th byte."""
         self.met = True
-        rest = original(self._held.take(self._held.end) + self._decoder.close())
+        rest = original(self._buffer.take(self._buffer.end) + self._decoder.close())
         return self._choose(rest[: len(rest) - len(last)], last)
 
     def _choose(self, before: bytes, match: bytes) -> bytes:

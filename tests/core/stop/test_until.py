@@ -134,7 +134,7 @@ def test_idle_counts_from_the_first_arrival():
 
 
 def test_the_buffer_is_bounded(monkeypatch):
-    monkeypatch.setattr(core, "MAX_HELD", 1000)
+    monkeypatch.setattr(core, "MAX_BUFFER", 1000)
     copy = Until([Lines(1)], ONLY)
     assert copy.feed(b"x" * 1000) == b""
     with pytest.raises(Incomplete, match="longer than 1000"):
@@ -146,4 +146,4 @@ def test_other_modes_buffer_no_more_than_a_window(mode):
     copy = Until([Search("a[^z]*z", window=100), Lines(2)], mode)
     for _ in range(100):
         copy.feed(b"a" * 100)
-        assert copy._held.end - copy._held.start <= 100
+        assert copy._buffer.end - copy._buffer.start <= 100

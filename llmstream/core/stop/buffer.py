@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 
-class Held:
+class Buffer:
     """The text between two offsets of the stream, in characters. Each character is appended and removed once."""
 
     def __init__(self) -> None:
