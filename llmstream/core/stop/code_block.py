@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..markdown.fences import FenceEvent, Fences, Opened
+from ..markdown.fences import Closed, FenceEvent, Fences, Opened
 from .condition import Condition, Span
 
 
@@ -31,15 +31,12 @@ class CodeBlock(Condition):
 
     def _take(self, events: list[FenceEvent]) -> Span | None:
         for event in events:
-            if isinstance(event, str):
-                continue
             if isinstance(event, Opened):
                 self._start = event.start
-                continue
-            start, self._start = self._start, None
-            self._left -= event.whole
-            if not self._left:
-                assert start is not None
-                self._decided_at = event.decided_at
-                return start, event.end
+            elif isinstance(event, Closed):
+                start, self._start = self.start, None
+                self._left -= event.whole
+                if not self._left:
+                    self._decided_at = event.decided_at
+                    return start, event.end
         return None
