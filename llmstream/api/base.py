@@ -44,7 +44,10 @@ def prepare(prompt: str, options: Mapping[str, Any], config: Config | None = Non
 
     Raises TypeError for a name or a value that no annotation allows, and UsageError for what cannot be asked.
     """
-    values = _parse(options)
+    for name in options:
+        if message := unknown(name, PYTHON):
+            raise TypeError(message)
+    values = parse(options, PYTHON, lambda name, message: TypeError(f"{name} {message}"))
     if not isinstance(prompt, str):
         raise TypeError(f"prompt must be a str, not {type(prompt).__name__}")
     callbacks = {name: values.pop(name, None) for name in CALLBACKS}
@@ -60,13 +63,6 @@ def prepare(prompt: str, options: Mapping[str, Any], config: Config | None = Non
     target, request = builder.request(prompt)
     stops = Stops(conditions, mode) if conditions else None
     return PreparedRequest(target, request, request.size(), *network(values), stops, callbacks)
-
-
-def _parse(options: Mapping[str, Any]) -> dict[str, Any]:
-    for name in options:
-        if message := unknown(name, PYTHON):
-            raise TypeError(message)
-    return parse(options, PYTHON, lambda name, message: TypeError(f"{name} {message}"))
 
 
 class BaseStream:
