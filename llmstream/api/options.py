@@ -17,7 +17,7 @@ class Options(TypedDict, total=False):
 
     `options` are fields of the request's body; `until` are stop conditions by name, as in `{"code_block": True}`.
     `messages`, `tools` and `schema` are values, or names of files, as with gen: never take such names from others.
-    Times are in seconds, and 0 is no limit. The configuration's defaults for a model hold here, too.
+    Times are in seconds; a time-out of 0 is no limit. The configuration's defaults for a model hold here, too.
 
     `api_key` goes to the provider's address, or to `base_url`, which gets no other key: neither that of the
     environment nor that of the configuration.
@@ -28,33 +28,33 @@ class Options(TypedDict, total=False):
     """
 
     # begin: options
-    api: str | None
-    system: str | None
-    max_tokens: int | None
-    temperature: float | None
-    top_p: float | None
-    seed: int | None
-    stop: str | Sequence[str] | None
-    options: Mapping[str, Any] | None
-    json: bool | None
-    schema: Mapping[str, Any] | str | None
-    schema_multi: Mapping[str, Any] | str | None
-    attach: str | Sequence[str] | None
-    messages: Sequence[Mapping[str, Any]] | str | None
-    prefill: str | None
-    effort: str | None
-    tools: Sequence[Mapping[str, Any]] | str | None
-    cache: bool | None
-    retries: int | None
-    max_retry_wait: float | None
-    connect_timeout: float | None
-    first_token_timeout: float | None
-    stall_timeout: float | None
-    timeout: float | None
-    until: UntilOptions | Mapping[str, object] | None
-    api_key: str | None
-    base_url: str | None
-    on_text: Callable[[str], object] | None
-    on_finish: Callable[[Finish], object] | None
-    note: Callable[[str], object] | None
+    api: str | None  # The provider's protocol, where it has several.
+    system: str | None  # The system prompt, or the file that holds it.
+    max_tokens: int | None  # Limit the answer to N tokens.
+    temperature: float | None  # Sampling temperature.
+    top_p: float | None  # Sample from the most likely tokens only, of the probability X together.
+    seed: int | None  # Sampling seed.
+    stop: str | Sequence[str] | None  # End the answer before TEXT.
+    options: Mapping[str, Any] | None  # Set a field of the request's body.
+    json: bool | None  # Require a JSON object as the answer.
+    schema: Mapping[str, Any] | str | None  # Require JSON matching this schema: 'name, age int'.
+    schema_multi: Mapping[str, Any] | str | None  # Require a list of objects matching this schema, as {"items": [...]}.
+    attach: str | Sequence[str] | None  # Attach an image, PDF, text or sound.
+    messages: Sequence[Mapping[str, Any]] | str | None  # Put a conversation in JSON before the prompt.
+    prefill: str | None  # Make the answer begin with TEXT.
+    effort: str | None  # Reasoning effort.
+    tools: Sequence[Mapping[str, Any]] | str | None  # Offer the model tools, described in JSON; its calls are events.
+    cache: bool | None  # Cache the system prompt and attachments at Anthropic for later requests.
+    retries: int | None  # Send a request that failed again, at most N times (4).
+    max_retry_wait: float | None  # Longest wait before a retry (60).
+    connect_timeout: float | None  # Give up connecting after S seconds (10).
+    first_token_timeout: float | None  # Give up when no output has come after S seconds (120).
+    stall_timeout: float | None  # Give up when the answer has not grown for S seconds (60).
+    timeout: float | None  # Give up on the whole answer after S seconds (none).
+    until: UntilOptions | Mapping[str, object] | None  # End the answer at a stop condition.
+    api_key: str | None  # The key that is sent.
+    base_url: str | None  # The address of the API; only `api_key` goes there.
+    on_text: Callable[[str], object] | None  # Called with each piece of text.
+    on_finish: Callable[[Finish], object] | None  # Called with the last event.
+    note: Callable[[str], object] | None  # Called with a sentence before each retry.
     # end: options

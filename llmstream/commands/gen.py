@@ -91,7 +91,7 @@ def command(
         raise UsageError(f"{option('tools')} needs --events: a call is an event, not text")
     builder = RequestBuilder(NAME, options, os.environ, catalogue)
     if builder.reads_stdin and file and file.from_stdin:
-        raise UsageError("only one option can read stdin")
+        raise UsageError("stdin is the prompt file: no other option can read it")
     no_stdin = no_stdin or builder.reads_stdin
     required = not builder.has_conversation
     if file:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..dialects import APIS
 from ..errors import UsageError, nearest
 from ..providers.registry import BUILT_IN, PROVIDERS, SCHEMES, SDK, Catalogue, Provider, at_other_address
-from ..providers.resolve import named
+from ..providers.resolve import checked_url, named
 
 if TYPE_CHECKING:
     from .toml import Document, Keys
@@ -171,12 +171,10 @@ class _Reader:
         return row._replace(headers=self._headers((*at, "headers"), entry.get("headers", {})))
 
     def _url(self, at: Keys, value: object, row: Provider) -> str:
-        url = self._document.string(at, value).rstrip("/")
-        if not url.startswith(("http://", "https://")) or not url.isascii() or not url.isprintable() or " " in url:
-            raise self._document.error(at, "is not a URL: it must begin with https:// or http://, and have no blanks")
-        if "?" in url or "#" in url:
-            raise self._document.error(at, "is not a base URL: it must have no ? and no #, as paths are added to it")
-        return url if url.endswith(row.url_path) else url + row.url_path
+        try:
+            return checked_url(self._document.string(at, value).rstrip("/"), row)
+        except ValueError as error:
+            raise self._document.error(at, str(error)) from None
 
     def _headers(self, at: Keys, value: object) -> tuple[str, ...]:
         lines = []

@@ -25,10 +25,8 @@ def prefilled(target: Target, text: str) -> tuple[Target, Prefill]:
     if style is None or not continues(target):
         name = f"{target.provider}/{target.model}" if target.api == "messages" else f"{target.provider} ({target.api})"
         others = ", ".join(name for name, row in PROVIDERS.items() if row.prefill and not row.prefill.models)
-        raise UsageError(
-            f"{name} takes no {option('prefill')}: {others} do, and Claude 4.5; "
-            f"{option('schema')} describes the answer as well"
-        )
+        hint = f"{others} and Claude 4.5 do, and {option('schema')} shapes the answer elsewhere"
+        raise UsageError(f"{name} does not support {option('prefill')}: {hint}")
     if text != text.rstrip() and target.api == "messages":
         raise UsageError(f"the Messages API takes no {option('prefill')} that ends with a blank")
     return target._replace(url=target.prefill_url), Prefill(text, style.message, style.body)

@@ -198,10 +198,18 @@ def _base_url(provider: str, row: Provider, env: Mapping[str, str], argument: st
         return row.base_url
     if "://" not in url and not row.key_env:  # OLLAMA_HOST is a host alone; a key never goes out in clear by default
         url = f"http://{url}"
-    if not url.startswith(("http://", "https://")):
-        raise UsageError(f"{source} is not a URL: it must begin with https:// or http://")
+    try:
+        return checked_url(url, row)
+    except ValueError as error:
+        raise UsageError(f"{source} {error}") from None
+
+
+def checked_url(url: str, row: Provider) -> str:
+    """Returns a base URL with the row's path at its end. Raises ValueError; the message continues after a name."""
+    if not url.startswith(("http://", "https://")) or not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError("is not a URL: it must begin with https:// or http://, and have no blanks")
     if "?" in url or "#" in url:
-        raise UsageError(f"{source} is not a base URL: paths are appended to it, so it must have no ? and no #")
+        raise ValueError("is not a base URL: it must have no ? and no #, as paths are added to it")
     return url if url.endswith(row.url_path) else url + row.url_path
 
 

@@ -11,7 +11,7 @@ from ..core.timing import Timeouts
 from ..errors import UsageError, option
 from ..providers.registry import BUILT_IN, Catalogue
 from ..providers.resolve import Target, resolve
-from .options import OPTIONS
+from .options import OPTIONS, add_layer
 
 COMPOSED = {"json", "schema", "schema_multi", "messages", "attach", "tools", "prefill"}  # need more than a copy
 SHAPES = {"json", "schema", "schema_multi"}
@@ -39,7 +39,7 @@ class RequestBuilder:
 
     @property
     def reads_stdin(self) -> bool:
-        """Whether an option is what stdin holds."""
+        """Whether an option reads stdin."""
         return "-" in self._sources()
 
     def request(self, prompt: str) -> tuple[Target, Request]:
@@ -53,7 +53,8 @@ class RequestBuilder:
 
     def with_overrides(self, options: Mapping[str, Any]) -> RequestBuilder:
         """Returns a builder with other values of some options; body fields are added to those there are."""
-        merged = {**self._options, **options}
+        merged = dict(options)
+        add_layer(merged, self._options, lambda name, value: value)
         if "options" in options:
             merged["options"] = {**self._options.get("options", {}), **options["options"]}
         builder = RequestBuilder(self._command, merged, self._env, self._catalogue)
@@ -108,9 +109,7 @@ class RequestBuilder:
         """Raises UsageError for options that exclude each other."""
         shapes = self._options.keys() & SHAPES
         if {"schema", "schema_multi"} <= shapes:
-            raise UsageError(
-                f"{option('schema')} is for one answer, {option('schema_multi')} for a list: leave one out"
-            )
+            raise UsageError(f"{option('schema')} and {option('schema_multi')} exclude each other: leave one out")
         if shapes and "prefill" in self._options:
             raise UsageError(f"{option('prefill')} and a schema exclude each other: the schema begins anew after it")
         target = self.target

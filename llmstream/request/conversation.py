@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..config.textfile import read_text
+from ..config.textfile import decode, read_text
 from ..core.json_codec import loads_strict
 from ..core.request import Message, Request
 from ..errors import UsageError, option
@@ -16,7 +16,7 @@ def read_items(command: str, path: str) -> list[Any]:
 
     `command` is for a note about a silent stdin.
     """
-    text = read_bytes(command, "the file").decode("utf-8", "replace") if path == "-" else read_text(path)
+    text = decode(read_bytes(command, "the file"), "stdin") if path == "-" else read_text(path)
     try:
         value = loads_strict(text)
     except RecursionError:

@@ -17,10 +17,9 @@ from . import kinds
 from .kinds import Kind
 
 COMMAND, FILE, PYTHON, RECORD, HTTP = DOORS = ("command", "file", "python", "record", "http")
-TRUSTED = (COMMAND, FILE, PYTHON)  # doors whose values may name files
 PROMPT, MODEL, NETWORK = "Prompt", "Model", "Network"  # groups of `--help`
 
-HERE = (COMMAND, FILE, PYTHON)
+HERE = (COMMAND, FILE, PYTHON)  # doors of the user's own, whose values may name files
 ALL = (COMMAND, FILE, PYTHON, RECORD)
 
 
@@ -53,7 +52,7 @@ class Option(NamedTuple):
 
     def parse(self, value: Any, door: str) -> Any:
         """Returns the checked value. Raises ValueError, whose message continues after the option's name."""
-        return self.kind.parse(value, files=door in TRUSTED)
+        return self.kind.parse(value, files=door in HERE)
 
 
 ROWS = (

@@ -41,6 +41,6 @@ def test_the_request_goes_to_the_provider_s_url_for_prefills():
 
 def test_an_error_names_the_providers_that_continue():
     with pytest.raises(
-        UsageError, match=r"openai \(chat\) takes no prefill: mistral, groq, .*llamacpp.* do, and Claude"
+        UsageError, match=r"openai \(chat\) does not support prefill: mistral, groq, .*llamacpp.* and Claude"
     ):
         prefilled(target("openai"), "Once")

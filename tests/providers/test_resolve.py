@@ -56,7 +56,7 @@ def test_a_program_s_url_gets_only_the_key_beside_it():
         ("vertex/m", {"key": "k"}, "the SDK of vertex finds key and address: leave api_key and base_url out"),
         ("openai/m", {"key": ""}, "api_key is empty: pass the key of openai"),
         ("openai/m", {"url": ""}, "base_url is empty: leave it out for the provider's own address"),
-        ("openai/m", {"url": "http://x?a"}, "base_url is not a base URL: paths are appended to it, so it must have"),
+        ("openai/m", {"url": "http://x?a"}, "base_url is not a base URL: it must have no ?"),
         ("replay:", {}, "replay: names no recording: use -m replay:FILE"),
         ("groq", {}, "groq has no default model: use -m groq/MODEL"),
     ],

@@ -13,6 +13,7 @@ from llmstream.batch.rows import Rows
 from llmstream.core.request import Request
 from llmstream.errors import UsageError
 from llmstream.request import kinds
+from llmstream.request.builder import RequestBuilder
 from llmstream.request.options import COMMAND, DOORS, FILE, HTTP, OPTIONS, PYTHON, RECORD, RIVALS, add_layer, at
 
 from ..conftest import environment
@@ -225,3 +226,9 @@ def test_a_value_of_a_lower_layer_is_not_looked_at():
     values = {"seed": 1}
     add_layer(values, {"seed": "wrong"}, lambda name, value: pytest.fail("parsed"))
     assert values == {"seed": 1}
+
+
+def test_a_record_s_schema_counts_before_the_command_s_list():
+    builder = RequestBuilder("", {"model": "llamacpp/m", "schema_multi": {"type": "string"}, "seed": 1}, {})
+    _, request = builder.with_overrides({"schema": {"type": "object"}}).request("Hi")
+    assert (request.schema, request.seed) == ({"type": "object"}, 1)

@@ -271,7 +271,7 @@ def test_a_schema_of_the_command_line_replaces_the_header_s(sent, head, args, pr
 
 def test_two_schemas_in_one_header_are_an_error(sent):
     message = prompt(sent('+++\nmodel = "ollama/m"\nschema = "a"\noptions.schema_multi = "b"\n+++\nHi'))
-    assert message == "--schema is for one answer, --schema-multi for a list: leave one out"
+    assert message == "--schema and --schema-multi exclude each other: leave one out"
 
 
 def test_a_header_without_a_prompt_works_with_a_conversation(sent, tmp_path):
@@ -290,4 +290,7 @@ def test_two_readers_of_stdin_are_an_error(invoke, sent):
         sent("{{stdin}}", "-m", "ollama/m", "-a", "-", input=b"x")
     )
     done = invoke("gen", "-m", "ollama/m", "--dry-run", "-f", "-", "--messages", "-", input=b"Hi")
-    assert (done.returncode, done.stderr) == (2, b"llmstream gen: only one option can read stdin\n")
+    assert (done.returncode, done.stderr) == (
+        2,
+        b"llmstream gen: stdin is the prompt file: no other option can read it\n",
+    )

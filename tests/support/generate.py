@@ -144,7 +144,8 @@ def typed() -> Iterator[str]:
         if isinstance(row.kind, kinds.Callback):
             annotation = f"Callable[[{row.kind.argument}], object]"
         if row.name != "model":
-            yield f"    {row.name}: {annotation} | None"
+            line = f"    {row.name}: {annotation} | None"
+            yield line if len(line) + len(row.help) > 116 else f"{line}  # {row.help.replace('--', '')}"
 
 
 BLOCKS: dict[str, Callable[[], Iterator[str]]] = {
