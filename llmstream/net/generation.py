@@ -59,7 +59,7 @@ class Generation:
         self._note, self._wake, self._on_retry = note, wake, on_retry
         self._prefill = request.prefill.text if request.prefill else ""  # which the server does not repeat
         self._request = self._attempts.request()
-        self._send_at: float | None = None  # when to send it, while it waits
+        self._send_at: float | None = None  # when to send it, while it waits and its owner does not send it
         self._transfer: Transfer | None = None
         self._has_head = False
         self._pending: list[Event] = []  # those before the first output: a retry drops them
@@ -129,7 +129,7 @@ class Generation:
         now, transfer, has_head = self._loop.now(), self._transfer, self._has_head
         if transfer is None:
             self._advance(self.exchange.expire(now), now)  # a condition's time may have come, too
-            if not self.over and self._send_at is not None and now >= self._send_at and self._on_retry is None:
+            if not self.over and self._send_at is not None and now >= self._send_at:
                 self.send()
         elif transfer.error is not None:
             self._end(self._attempts.reported(transfer.error))
@@ -207,7 +207,7 @@ class Generation:
     def _arm(self) -> None:
         """Sets an alarm for the next deadline, unless one rings earlier; an alarm that rings too early does no harm."""
         due = self.exchange.deadline()
-        if self._send_at is not None and self._on_retry is None:
+        if self._send_at is not None:
             due = self._send_at if due is None else min(due, self._send_at)
         if self.stops and (until := self.stops.deadline()) is not None:
             due = until if due is None else min(due, until)
@@ -242,10 +242,12 @@ class Generation:
         """Schedules another request."""
         self._hang_up()
         self.exchange.suspend()
-        self._request, self._send_at = attempt.request, attempt.at
+        self._request = attempt.request
         if attempt.note:
             self._note(attempt.note)
-        if self._on_retry is not None:
+        if self._on_retry is None:
+            self._send_at = attempt.at
+        else:
             self._on_retry(attempt.at)
 
     def _end(self, failure: Error | None) -> None:

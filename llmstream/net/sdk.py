@@ -107,11 +107,11 @@ class Sdk(Transport):
         self._transfers: set[SdkTransfer] = set()
 
     def send(self, request: HttpRequest, connect_timeout: float | None, wake: Callable[[], object]) -> Transfer:
-        sent = SdkTransfer(self.loop, wake)
-        self._transfers.add(sent)
-        sent.pause(False)
-        threading.Thread(target=self._run, args=(sent, request, connect_timeout), daemon=True).start()
-        return sent
+        transfer = SdkTransfer(self.loop, wake)
+        self._transfers.add(transfer)
+        transfer.pause(False)
+        threading.Thread(target=self._run, args=(transfer, request, connect_timeout), daemon=True).start()
+        return transfer
 
     def end(self, transfer: Transfer) -> None:
         assert isinstance(transfer, SdkTransfer)
@@ -121,73 +121,73 @@ class Sdk(Transport):
             transfer.hang_up()
 
     def close(self) -> None:
-        for sent in list(self._transfers):
-            self.end(sent)
+        for transfer in list(self._transfers):
+            self.end(transfer)
 
     # In the thread.
 
-    def _run(self, sent: SdkTransfer, request: HttpRequest, connect_timeout: float | None) -> None:
+    def _run(self, transfer: SdkTransfer, request: HttpRequest, connect_timeout: float | None) -> None:
         try:
             _silence_libraries()
-            self._local.sent = sent
-            with contextlib.closing(self._response(sent, request, connect_timeout)) as response:
-                self._copy(sent, response)
+            self._local.transfer = transfer
+            with contextlib.closing(self._response(transfer, request, connect_timeout)) as response:
+                self._copy(transfer, response)
         except BrokenPipeError:  # the reader is closed
-            sent.hang_up()
+            transfer.hang_up()
         except Exception as error:  # of the SDK, its HTTP library or its search for credentials
             with contextlib.suppress(BrokenPipeError):
-                self._translate(error, sent)
+                self._translate(error, transfer)
         finally:
-            os.close(sent.writer)
+            os.close(transfer.writer)
 
-    def _response(self, sent: SdkTransfer, request: HttpRequest, connect_timeout: float | None) -> Any:
+    def _response(self, transfer: SdkTransfer, request: HttpRequest, connect_timeout: float | None) -> Any:
         with self._build_lock:
             if self._client is None:
                 self._sdk, self._client = build(self._target, self._on_request)
         timeout = self._sdk.Timeout(None, connect=connect_timeout)
         headers = {name: value.strip() for name, _, value in (line.partition(":") for line in request.headers)}
         body = json.loads(to_json(request.body).encode("utf-8", "replace"))
-        if sent.abandoned:
+        if transfer.abandoned:
             raise BrokenPipeError
         options = {"headers": headers | RAW_HEADERS, "timeout": timeout, "max_retries": 0, "follow_redirects": False}
         return self._client.post(self._path, cast_to=object, body=body, options=options).http_response
 
     def _on_request(self, request: Any) -> None:
         """The HTTP client's hook before a request goes out."""
-        sent: SdkTransfer = self._local.sent
-        sent.sending = True
-        request.extensions = {**request.extensions, "trace": sent.trace}
+        transfer: SdkTransfer = self._local.transfer
+        transfer.sending = True
+        request.extensions = {**request.extensions, "trace": transfer.trace}
 
-    def _copy(self, sent: SdkTransfer, response: Any) -> None:
-        sent.connected(response.extensions["network_stream"])  # a reused connection was not traced
+    def _copy(self, transfer: SdkTransfer, response: Any) -> None:
+        transfer.connected(response.extensions["network_stream"])  # a reused connection was not traced
         headers = _headers(response)
         chunks: Iterable[bytes] = response.iter_bytes()
         if headers.get("content-type", "").startswith(AWS_FRAMES):
             headers["content-type"] = "text/event-stream"
             chunks = _unwrapped(chunks)
-        sent.response_head = response.status_code, headers
+        transfer.response_head = response.status_code, headers
         for chunk in chunks:
-            _write(sent.writer, chunk)
+            _write(transfer.writer, chunk)
 
-    def _translate(self, error: Exception, sent: SdkTransfer) -> None:
+    def _translate(self, error: Exception, transfer: SdkTransfer) -> None:
         """Sets a foreign exception in the transfer: as the response, the reason of its end, or its error."""
         cause = error.__cause__ or error
         reason = " ".join(str(cause).split()) or type(cause).__name__
         provider = self._target.provider
-        if sent.response_head is not None:
-            sent.reason = reason
+        if transfer.response_head is not None:
+            transfer.reason = reason
         elif isinstance(error, Error):
-            sent.error = error
-        elif sent.sending and isinstance(error, self._sdk.APIStatusError):
-            sent.response_head = error.response.status_code, _headers(error.response)
-            _write(sent.writer, error.response.content)
-        elif sent.sending:
-            sent.reason, sent.max_retries = f"cannot reach {provider}: {reason}", _max_retries(error)
+            transfer.error = error
+        elif transfer.sending and isinstance(error, self._sdk.APIStatusError):
+            transfer.response_head = error.response.status_code, _headers(error.response)
+            _write(transfer.writer, error.response.content)
+        elif transfer.sending:
+            transfer.reason, transfer.max_retries = f"cannot reach {provider}: {reason}", _max_retries(error)
         elif getattr(error, "retryable", False):  # google-auth: the token server is out of order
-            sent.reason = f"no token for {provider}: {reason}"
+            transfer.reason = f"no token for {provider}: {reason}"
         else:
             why = reason[:MAX_EXPLANATION]
-            sent.error = UsageError(f"cannot sign for {provider} ({why}): {cloud_of(self._target).hint}")
+            transfer.error = UsageError(f"cannot sign for {provider} ({why}): {cloud_of(self._target).hint}")
 
 
 def _silence_libraries() -> None:
