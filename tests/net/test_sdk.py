@@ -6,9 +6,7 @@ Each test is a process and a server on loopback. Tests of a cloud whose extra is
 from __future__ import annotations
 
 import json
-import logging
 import re
-from collections.abc import Iterator
 
 import pytest
 
@@ -18,14 +16,6 @@ from ..support.clouds import AWS_KEY, AWS_SECRET, FRAMES, TOKEN, aws, bedrock, e
 from ..support.loopback import Provider, chat, head, messages, reply, responses
 
 pytestmark = pytest.mark.clouds
-
-
-@pytest.fixture(autouse=True)
-def _logging() -> Iterator[None]:
-    """Switches logging on again, which the command line, here in the test's process, switches off for SDKs."""
-    yield
-    logging.disable(logging.NOTSET)
-
 
 # What arrives, and what it is answered with.
 

@@ -5,6 +5,7 @@ For what needs neither pipes that the test holds, nor signals, terminals or clos
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import tempfile
@@ -46,6 +47,7 @@ def invoke(
     ):
         keys.cache.clear()
         result = runner.invoke(_Program("llmstream"), args)
+    logging.disable(logging.NOTSET)  # an SDK's target switches it off, for the rest of what should be a process
     status = result.return_value if result.exception is None else result.exit_code
     return subprocess.CompletedProcess([*COMMAND, *args], status, result.stdout_bytes, result.stderr_bytes)
 
