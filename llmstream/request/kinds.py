@@ -29,6 +29,7 @@ class Kind:
     """A kind of values. `wanted` is the noun phrase for messages, `repeatable` whether an option is a list of them."""
 
     wanted = "a string"
+    accepts: type = str
     json_schema: Mapping[str, Any] = {"type": "string"}
     choices: tuple[str, ...] = ()
     is_flag = False
@@ -37,7 +38,7 @@ class Kind:
 
     def parse(self, value: Any, files: bool = False) -> Any:
         """Returns the checked value. `files` says whether a string may name a file. Raises ValueError."""
-        if not isinstance(value, str):
+        if not isinstance(value, self.accepts):
             raise self.wrong(value)
         return value
 
@@ -67,12 +68,8 @@ class Flag(Kind):
 
     wanted = "true or false"
     json_schema: Mapping[str, Any] = {"type": "boolean"}
+    accepts = bool
     is_flag = True
-
-    def parse(self, value: Any, files: bool = False) -> bool:
-        if not isinstance(value, bool):
-            raise self.wrong(value)
-        return value
 
 
 class Integer(Kind):
@@ -158,8 +155,8 @@ class Choice(Kind):
         self.wanted = f"one of {', '.join(choices)}"
         self.json_schema = {"type": "string", "enum": list(choices)}
 
-    def parse(self, value: Any, files: bool = False) -> str:
-        if not isinstance(value, str) or value not in self.choices:
+    def parse(self, value: Any, files: bool = False) -> Any:
+        if value not in self.choices:
             raise self.wrong(value)
         return value
 
@@ -221,7 +218,7 @@ class TextOrFile(Kind):
 class Schema(Kind):
     """A JSON Schema: an object, its JSON, or the short notation; a string may name a file where files are allowed.
 
-    Raises UsageError beside ValueError: what is wrong within a schema is told with its place there.
+    Raises UsageError beside ValueError: an error within a schema names its place there.
     """
 
     wanted = "an object or fields such as 'name, age int'"
@@ -312,9 +309,5 @@ class Conditions(Kind):
     """Stop conditions by name; `core.stop.conditions` checks each."""
 
     wanted = "a mapping of stop conditions"
+    accepts = Mapping
     json_schema: Mapping[str, Any] = {"type": "object"}
-
-    def parse(self, value: Any, files: bool = False) -> Mapping[str, Any]:
-        if not isinstance(value, Mapping):
-            raise self.wrong(value)
-        return value
