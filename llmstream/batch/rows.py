@@ -12,10 +12,10 @@ from types import NoneType
 from typing import Any, NamedTuple
 
 from ..core import json_codec
+from ..core.kinds import shown
 from ..core.request import Request
 from ..core.surrogates import scrub
 from ..errors import Error, UsageError, option
-from ..request.kinds import shown
 from ..request.options import RECORD, at, parse
 from .template import Template
 

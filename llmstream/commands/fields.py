@@ -14,9 +14,9 @@ from ..core.json.documents import Fault
 from ..core.json.extract import Match, Piece, normalized_path
 from ..core.json.fields import Fields, FieldsFilter, plain_text
 from ..core.json.path import compile_path
+from ..core.kinds import Size
 from ..core.text import Utf8Decoder, encode, looks_like_utf16
 from ..errors import Incomplete, NotFound, ReaderGone, UsageError
-from ..request.kinds import Size
 from .types import Value
 
 NAME = "fields"

@@ -12,9 +12,9 @@ import click
 from .. import stdio
 from ..core.json.documents import UNFINISHED, Fault
 from ..core.json.objects_filter import CLOSED, REPAIRED, ObjectsFilter
+from ..core.kinds import Size
 from ..core.text import Utf8Decoder, encode, looks_like_utf16
 from ..errors import Incomplete, NotFound, ReaderGone
-from ..request.kinds import Size
 from .types import Value
 
 NAME = "json-objects"

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import stdio
+from ..core.kinds import Integer, Number
 from ..errors import ReaderGone, UsageError
 from ..providers.registry import Catalogue
 from ..providers.resolve import Target
 from ..request.builder import RequestBuilder, network
-from ..request.kinds import Integer, Number
 from ..request.options import MODEL, NETWORK, PROMPT
 from ..request.prompt import SILENCE_S
 from . import options, stop_options

@@ -9,10 +9,10 @@ from typing import Any
 import click
 
 from ..config import file as config_file
+from ..core.kinds import Integer, Seconds, Size
 from ..errors import UsageError
 from ..providers.registry import Catalogue
 from ..providers.resolve import resolve
-from ..request.kinds import Integer, Seconds, Size
 from ..request.options import NETWORK, OPTIONS
 from .options import of_request, option, take
 from .types import Value

@@ -11,13 +11,10 @@ from ..core.stop import conditions
 from ..core.stop.condition import Condition
 from ..core.stop.conditions import ConditionOption, Setting
 from ..errors import UsageError
-from ..request.kinds import Integer, Kind, Seconds, Text
 from .types import Value
 
 if TYPE_CHECKING:
     from ..core.stop.stops import Stops
-
-KINDS: dict[type, Kind] = {str: Text(), int: Integer(1), float: Seconds(or_none=False)}
 
 
 def options(prefix: str = "") -> Callable[[click.Command], click.Command]:
@@ -26,8 +23,7 @@ def options(prefix: str = "") -> Callable[[click.Command], click.Command]:
     def decorate(command: click.Command) -> click.Command:
         arguments = [param for param in command.params if isinstance(param, click.Argument)]
         place = len(command.params) if prefix else len(arguments)
-        rows: list[ConditionOption | Setting] = [*conditions.CONDITIONS, *conditions.SETTINGS]
-        command.params[place:place] = [_option(row, prefix) for row in rows]
+        command.params[place:place] = [_option(row, prefix) for row in conditions.ROWS.values()]
         return command
 
     return decorate
@@ -37,13 +33,14 @@ def _option(row: ConditionOption | Setting, prefix: str) -> click.Option:
     names = [f"--{prefix}{row.name}", f"{prefix}{row.name}".replace("-", "_")]
     if row.short and not prefix:
         names.append(f"-{row.short}")
-    if row.kind is bool:
+    if row.kind.is_flag:
         return click.Option(names, is_flag=True, help=row.help)
-    value = Value(KINDS[row.kind])
+    value = Value(row.kind)
     if isinstance(row, Setting):
         return click.Option(names, type=value, default=row.default, metavar=row.metavar, help=row.help)
-    help = row.help.removesuffix(".") + " (repeatable)." if row.repeatable else row.help
-    return click.Option(names, type=value, metavar=row.metavar, multiple=row.repeatable, help=help)
+    repeatable = row.kind.repeatable
+    help = row.help.removesuffix(".") + " (repeatable)." if repeatable else row.help
+    return click.Option(names, type=value, metavar=row.metavar, multiple=repeatable, help=help)
 
 
 def take(params: dict[str, Any], prefix: str = "") -> tuple[list[Condition], str]:
@@ -51,7 +48,7 @@ def take(params: dict[str, Any], prefix: str = "") -> tuple[list[Condition], str
 
     Raises UsageError for a value that is no condition, and for two modes.
     """
-    values = {name: params.pop(f"{prefix}{name}".replace("-", "_")) for name in conditions.KINDS}
+    values = {name: params.pop(f"{prefix}{name}".replace("-", "_")) for name in conditions.ROWS}
     try:
         return conditions.from_mapping(values)
     except UsageError as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..request.kinds import Kind
+from ..core.kinds import Kind
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from ..core.kinds import Choice, Flag, Integer, Kind, Number, Seconds, Text, Texts
 from ..core.request import EFFORTS
 from ..dialects import APIS
 from ..errors import nearest
-from . import kinds
-from .kinds import Kind
+from .kinds import Callback, Conditions, Fields, Files, Items, Model, Schema, TextOrFile
 
 COMMAND, FILE, PYTHON, RECORD, HTTP = DOORS = ("command", "file", "python", "record", "http")
 PROMPT, MODEL, NETWORK = "Prompt", "Model", "Network"  # groups of `--help`
@@ -56,41 +56,41 @@ class Option(NamedTuple):
 
 
 ROWS = (
-    Option("model", kinds.Model(),
+    Option("model", Model(),
         "The model: provider/model, a plain model name, an alias, or the path of a .gguf file.",
         "The model that answers; see MODELS.", short="m", metavar="MODEL", doors=(*ALL, HTTP), openai=("model",)),
-    Option("api", kinds.Choice(*APIS), "The provider's protocol, where it has several.",
+    Option("api", Choice(*APIS), "The provider's protocol, where it has several.",
         "The protocol, where it is not to be the provider's own:\n"
         "OpenAI's Chat Completions, which all compatible servers share, OpenAI's Responses, or Anthropic's "
         "Messages.", doors=HERE),
-    Option("system", kinds.TextOrFile(), "The system prompt, or the file that holds it.", short="s",
+    Option("system", TextOrFile(), "The system prompt, or the file that holds it.", short="s",
         metavar="TEXT|@FILE", doors=(*ALL, HTTP)),
-    Option("max_tokens", kinds.Integer(1, 2**31 - 1), "Limit the answer to N tokens.",
+    Option("max_tokens", Integer(1, 2**31 - 1), "Limit the answer to N tokens.",
         "Limit the answer to *n* tokens.\n"
         "An answer that reaches this limit counts as complete;\n"
         "one that reaches the model's own limit does not.", metavar="N", doors=(*ALL, HTTP),
         openai=("max_completion_tokens", "max_tokens")),
-    Option("temperature", kinds.Number(), "Sampling temperature.",
+    Option("temperature", Number(), "Sampling temperature.",
         "The sampling temperature.\nNewer Claude models refuse it.", short="t", metavar="X", doors=(*ALL, HTTP),
         openai=("temperature",), same_name=True),
-    Option("top_p", kinds.Number(above=0), "Sample from the most likely tokens only, of the probability X together.",
+    Option("top_p", Number(above=0), "Sample from the most likely tokens only, of the probability X together.",
         "Sample only from the most likely tokens, as many as have the probability *x* together.",
         metavar="X", doors=(*ALL, HTTP), openai=("top_p",), same_name=True),
-    Option("seed", kinds.Integer(), "Sampling seed.", "The seed of the sampling.\nOnly `chat` has it.",
+    Option("seed", Integer(), "Sampling seed.", "The seed of the sampling.\nOnly `chat` has it.",
         metavar="N", doors=(*ALL, HTTP), openai=("seed",)),
-    Option("stop", kinds.Texts(), "End the answer before TEXT.",
+    Option("stop", Texts(), "End the answer before TEXT.",
         "End the answer before *text*.\n"
         "The server looks for it, and limits how many there may be.\n"
         "`responses` does not have it.", metavar="TEXT", doors=(*ALL, HTTP), openai=("stop",)),
-    Option("options", kinds.Fields(), "Set a field of the request's body.",
+    Option("options", Fields(), "Set a field of the request's body.",
         "Set a field of the request's body, also one that is there already.\n"
         "A string is written with its quotes: ``-o`` `service_tier='\"flex\"'`.", short="o", metavar="KEY=JSON",
         flag="option"),
-    Option("json", kinds.Flag(), "Require a JSON object as the answer.",
+    Option("json", Flag(), "Require a JSON object as the answer.",
         "Require a JSON object as the answer.\n"
         "OpenAI wants the prompt to speak of JSON, too.\n"
         "`messages` has this only with a schema."),
-    Option("schema", kinds.Schema(), "Require JSON matching this schema: 'name, age int'.",
+    Option("schema", Schema(), "Require JSON matching this schema: 'name, age int'.",
         "Require JSON that matches a JSON Schema: one in a file, or one that is written out.\n"
         "A list of fields does for simple ones: `'name, age int, bio: one sentence'`, where a field is a string "
         "unless its type is `int`, `float` or `bool`, and what follows a colon describes the field to the model.\n"
@@ -100,11 +100,11 @@ ROWS = (
         "OpenAI's strict mode is on where the schema fits it, that is, requires all that it names.\n"
         "An invalid schema is an error before anything is sent;\n"
         "what a provider does not support, its own error says.", metavar="FILE|JSON|FIELDS"),
-    Option("schema_multi", kinds.Schema(), 'Require a list of objects matching this schema, as {"items": [...]}.',
+    Option("schema_multi", Schema(), 'Require a list of objects matching this schema, as {"items": [...]}.',
         'Require a list of objects that match the schema, as `{"items": [...]}`.\n'
         "`llmstream fields -r 'items[*]'` writes each item as soon as it is complete.", metavar="FILE|JSON|FIELDS",
         doors=HERE),
-    Option("attach", kinds.Files(), "Attach an image, PDF, text or sound.",
+    Option("attach", Files(), "Attach an image, PDF, text or sound.",
         "Attach a file, what is at a URL, or, with `-`, standard input, which then is no part of the prompt.\n"
         "Images (PNG, JPEG, GIF, WebP), PDF and text in UTF-8 are attached, and sound (WAV, MP3) in `chat`;\n"
         "the embedded model takes text.\n"
@@ -114,60 +114,60 @@ ROWS = (
         "They may have 50 MB together, as they are sent, or 32 MB in `messages`;\n"
         "files that are not text grow by a third when they are sent.", short="a", metavar="FILE|URL", group=PROMPT,
         doors=HERE),
-    Option("messages", kinds.Items(), "Put a conversation in JSON before the prompt.",
+    Option("messages", Items(), "Put a conversation in JSON before the prompt.",
         "The conversation before the prompt: an array, or an object a line, of "
         '`{"role": "user", "content": "..."}`, where the role is `user` or `assistant`, or, for the first one, '
         "also `system`.\n"
         "The prompt follows as the user's next message; it may be left out where the last message is the user's.\n"
         "`-` is standard input.", metavar="FILE", group=PROMPT),
-    Option("prefill", kinds.Text(), "Make the answer begin with TEXT.",
+    Option("prefill", Text(), "Make the answer begin with TEXT.",
         "Make the answer begin with *text*, which is written first, so that the output is the whole answer.\n"
         "`llamacpp`, `local`, `vllm`, `ollama`, `mistral`, `groq` and `deepseek` can do this, and Claude's 4.5 "
         "models; all others have ``--schema``.", metavar="TEXT"),
-    Option("effort", kinds.Choice(*EFFORTS), "Reasoning effort.",
+    Option("effort", Choice(*EFFORTS), "Reasoning effort.",
         "How much the model thinks before it answers.\n"
         "Models differ in the words that they know;\n"
         "`messages` does not have `minimal`.\n"
         "Claude's 4.5 models get a number of tokens instead: 2048, 8192, 16384, 24576 or 31999 for `low` to "
         "`max`.", openai=("reasoning_effort",)),
-    Option("tools", kinds.Items(), "Offer the model tools, described in JSON; its calls are --events.",
+    Option("tools", Items(), "Offer the model tools, described in JSON; its calls are --events.",
         "Tools that the model may call: an array, or an object a line, of "
         '`{"name", "description", "parameters"}`, where the parameters are a JSON Schema, or of OpenAI\'s, '
         "Anthropic's or MCP's shape of the same.\n"
         "Nothing is executed: a call is an event, so this needs ``--events``.", metavar="FILE", doors=HERE,
         openai=("tools",)),
-    Option("cache", kinds.Flag(), "Cache the system prompt and attachments at Anthropic for later requests.",
+    Option("cache", Flag(), "Cache the system prompt and attachments at Anthropic for later requests.",
         "Ask the provider to cache what stays the same, so that it costs less the next time: the tools and the "
         "system prompt, the conversation before the prompt, the attachments.\n"
         "Only `messages` has this; other providers cache by themselves.", doors=HERE),
-    Option("retries", kinds.Integer(0, 2**31 - 1), "Send a request that failed again, at most N times (4).",
+    Option("retries", Integer(0, 2**31 - 1), "Send a request that failed again, at most N times (4).",
         "Send the request again, at most *n* times, when it failed before there was any output, and for a reason "
         "that may pass: a lost connection, a rate limit, an overloaded or broken server.\n"
         "An error that does not heal is not retried; a refused connection is retried once.\n"
         "The waits grow, and are random, unless the server says how long to wait.\n"
         "Each retry is a line on standard error.", metavar="N", group=NETWORK, doors=HERE, default=4),
-    Option("max_retry_wait", kinds.Seconds(), "Longest wait before a retry (60).",
+    Option("max_retry_wait", Seconds(), "Longest wait before a retry (60).",
         "Give up where a server asks for a wait of more than *s* seconds.", metavar="S", group=NETWORK, doors=HERE,
         default=60.0),
-    Option("connect_timeout", kinds.Seconds(), "Give up connecting after S seconds (10).",
+    Option("connect_timeout", Seconds(), "Give up connecting after S seconds (10).",
         "Give up when there is no connection within *s* seconds.", metavar="S", group=NETWORK, doors=HERE,
         default=10.0),
-    Option("first_token_timeout", kinds.Seconds(), "Give up when no output has come after S seconds (120).",
+    Option("first_token_timeout", Seconds(), "Give up when no output has come after S seconds (120).",
         "Give up when no output has come *s* seconds after the request.", metavar="S", group=NETWORK, doors=HERE,
         default=120.0),
-    Option("stall_timeout", kinds.Seconds(), "Give up when the answer has not grown for S seconds (60).",
+    Option("stall_timeout", Seconds(), "Give up when the answer has not grown for S seconds (60).",
         "Give up when the answer has not grown for *s* seconds.\n"
         "A server's signs of life do not count, nor does the time in which the reader was busy.", metavar="S",
         group=NETWORK, doors=HERE, default=60.0),
-    Option("timeout", kinds.Seconds(), "Give up on the whole answer after S seconds (none).",
+    Option("timeout", Seconds(), "Give up on the whole answer after S seconds (none).",
         "Give up when the answer is not complete *s* seconds after the request.", metavar="S", group=NETWORK,
         doors=HERE, default=0.0),
-    Option("until", kinds.Conditions(), doors=(PYTHON, HTTP), help="End the answer at a stop condition."),
-    Option("api_key", kinds.Text(), doors=(PYTHON,), help="The key that is sent."),
-    Option("base_url", kinds.Text(), doors=(PYTHON,), help="The address of the API; only `api_key` goes there."),
-    Option("on_text", kinds.Callback("str"), doors=(PYTHON,), help="Called with each piece of text."),
-    Option("on_finish", kinds.Callback("Finish"), doors=(PYTHON,), help="Called with the last event."),
-    Option("note", kinds.Callback("str"), doors=(PYTHON,), help="Called with a sentence before each retry."),
+    Option("until", Conditions(), doors=(PYTHON, HTTP), help="End the answer at a stop condition."),
+    Option("api_key", Text(), doors=(PYTHON,), help="The key that is sent."),
+    Option("base_url", Text(), doors=(PYTHON,), help="The address of the API; only `api_key` goes there."),
+    Option("on_text", Callback("str"), doors=(PYTHON,), help="Called with each piece of text."),
+    Option("on_finish", Callback("Finish"), doors=(PYTHON,), help="Called with the last event."),
+    Option("note", Callback("str"), doors=(PYTHON,), help="Called with a sentence before each retry."),
 )  # fmt: skip
 OPTIONS = {row.name: row for row in ROWS}
 RIVALS = {"schema": "schema_multi", "schema_multi": "schema"}  # of the two, the one of the higher layer counts

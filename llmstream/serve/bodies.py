@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, create_model
 
 from ..core import schema as schemas
-from ..core.stop.conditions import CONDITIONS, KINDS, SETTINGS, from_mapping
+from ..core.kinds import Kind
+from ..core.stop.conditions import ROWS, from_mapping
 from ..errors import UsageError
 from ..request.options import HTTP, OPTIONS, Option, at
 from ..request.tools import parse_tools
@@ -16,46 +17,27 @@ from .request import ChatRequest
 from .settings import Settings
 
 _STRICT = ConfigDict(strict=True, extra="forbid")
-_TYPES: dict[type, Any] = {
-    str: str,
-    int: Annotated[int, Field(ge=1, le=2**31 - 1)],
-    float: Annotated[float, Field(gt=0, allow_inf_nan=False)],
-    bool: bool,
-}
 
 
-def _until_fields() -> dict[str, tuple[Any, Any]]:
-    """Returns a field for every option of stop conditions.
-
-    The name in JSON is the field's alias, since pydantic's models have methods of such names (`json`).
-    """
-    helps = {row.name.replace("-", "_"): row.help for row in (*CONDITIONS, *SETTINGS)}
-    repeatable = {row.name for row in CONDITIONS if row.repeatable}
-    return {
-        f"until_{name}": (
-            (str | list[str] if name in repeatable else _TYPES[kind]) | None,
-            Field(None, alias=name, description=helps[name]),
-        )
-        for name, kind in KINDS.items()
-    }
+def _checked(kind: Kind) -> Any:
+    """Returns the type of a field that a kind checks and describes."""
+    return Annotated[Any, PlainValidator(kind.parse), WithJsonSchema(dict(kind.json_schema))] | None
 
 
 def _fields(rows: Iterable[tuple[str, Option]]) -> Any:
-    """Returns fields for options, by their names in a body; the rows of the options table check them."""
-    return {
-        name: (
-            Annotated[Any, PlainValidator(row.kind.parse), WithJsonSchema(dict(row.kind.json_schema))] | None,
-            Field(None, description=row.help),
-        )
-        for name, row in rows
-    }
+    """Returns fields for options, by their names in a body."""
+    return {name: (_checked(row.kind), Field(None, description=row.help)) for name, row in rows}
 
 
 Until: Any = create_model(  # type: ignore[call-overload]
     "Until",
     __config__=_STRICT,
     __doc__="Stop conditions: the answer ends at the first that is met.",
-    **_until_fields(),
+    # The alias is the name in JSON, since pydantic's models have methods of such names (`json`).
+    **{
+        f"until_{name}": (_checked(row.kind), Field(None, alias=name, description=row.help))
+        for name, row in ROWS.items()
+    },
 )
 PROMPT_OPTIONS = [row for row in at(HTTP) if row.name != "until"]
 CHAT_OPTIONS = [(name, row) for row in OPTIONS.values() for name in row.openai]

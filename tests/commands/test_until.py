@@ -196,5 +196,5 @@ def test_imports_only_what_it_uses(args, allowed):
     ours = {name for name in modules if name.startswith("llmstream.")}
     stop = {f"stop.{name}" for name in ("condition", "conditions", "counts", "until", "buffer")}
     core = {f"core.{name}" for name in {"text", "stop", *stop} | allowed}
-    commands = {f"commands.{name}" for name in ("until", "stop_options", "types")} | {"request", "request.kinds"}
+    commands = {f"commands.{name}" for name in ("until", "stop_options", "types")} | {"core.kinds"}
     assert ours == existing("cli", "errors", "stdio", "core", "commands", *core, *commands)

@@ -10,6 +10,7 @@ import pytest
 from llmstream.api.base import prepare
 from llmstream.api.options import Options
 from llmstream.batch.rows import Rows
+from llmstream.core import kinds as plain
 from llmstream.core.request import Request
 from llmstream.errors import UsageError
 from llmstream.request import kinds
@@ -19,15 +20,15 @@ from llmstream.request.options import COMMAND, DOORS, FILE, HTTP, OPTIONS, PYTHO
 from ..conftest import environment
 
 WRONG = {  # a value that no row of the kind takes, and the end of the message about it
-    kinds.Flag: (5, "must be true or false, not 5"),
-    kinds.Integer: (1.5, "must be a whole number"),
-    kinds.Number: ("hot", "must be a number"),
-    kinds.Seconds: (-1, "must be a number of seconds, 0 or more, not -1"),
-    kinds.Choice: ("hihg", "must be one of "),
-    kinds.Text: (5, "must be a string, not 5"),
+    plain.Flag: (5, "must be true or false, not 5"),
+    plain.Integer: (1.5, "must be a whole number"),
+    plain.Number: ("hot", "must be a number"),
+    plain.Seconds: (-1, "must be a number of seconds, 0 or more, not -1"),
+    plain.Choice: ("hihg", "must be one of "),
+    plain.Text: (5, "must be a string, not 5"),
     kinds.TextOrFile: (5, "must be a string, not 5"),
     kinds.Model: (5, "must be a string, not 5"),
-    kinds.Texts: ([5], "must be a string or an array of strings, not [5]"),
+    plain.Texts: ([5], "must be a string or an array of strings, not [5]"),
     kinds.Files: ([5], "must be a string or an array of strings, not [5]"),
     kinds.Schema: (5, "must be an object or fields such as 'name, age int', not 5"),
     kinds.Items: (5, "must be an array, not 5"),
@@ -82,7 +83,7 @@ def test_a_prompt_file_refuses_a_wrong_value(invoke, tmp_path, row):
     assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
 
 
-TEXTS = [row for row in at(COMMAND) if type(row.kind) in (kinds.Integer, kinds.Number, kinds.Seconds, kinds.Choice)]
+TEXTS = [row for row in at(COMMAND) if type(row.kind) in (plain.Integer, plain.Number, plain.Seconds, plain.Choice)]
 
 
 @pytest.mark.parametrize("row", TEXTS, ids=[row.name for row in TEXTS])
@@ -118,21 +119,21 @@ def test_a_request_takes_values_by_the_names_of_the_rows():
 @pytest.mark.parametrize(
     ("kind", "value", "expected"),
     [
-        (kinds.Flag(), False, False),
-        (kinds.Integer(1), 1, 1),
-        (kinds.Integer(), -7, -7),
-        (kinds.Number(), 0, 0),
-        (kinds.Number(), -0.5, -0.5),
-        (kinds.Seconds(), 0, 0),
-        (kinds.Choice("a", "b"), "b", "b"),
-        (kinds.Texts(), "a", ("a",)),
-        (kinds.Texts(), ["a", "b"], ("a", "b")),
-        (kinds.Texts(), [], ()),
+        (plain.Flag(), False, False),
+        (plain.Integer(1), 1, 1),
+        (plain.Integer(), -7, -7),
+        (plain.Number(), 0, 0),
+        (plain.Number(), -0.5, -0.5),
+        (plain.Seconds(), 0, 0),
+        (plain.Choice("a", "b"), "b", "b"),
+        (plain.Texts(), "a", ("a",)),
+        (plain.Texts(), ["a", "b"], ("a", "b")),
+        (plain.Texts(), [], ()),
         (kinds.Fields(), {"a": [None]}, {"a": [None]}),
         (kinds.Items(), [{}], [{}]),
         (kinds.TextOrFile(), "@file", "@file"),
-        (kinds.Seconds(or_none=False), 0.5, 0.5),
-        (kinds.Number(above=0), 1e-9, 1e-9),
+        (plain.Seconds(or_none=False), 0.5, 0.5),
+        (plain.Number(above=0), 1e-9, 1e-9),
     ],
 )
 def test_a_kind_takes(kind, value, expected):
@@ -143,21 +144,21 @@ def test_a_kind_takes(kind, value, expected):
 @pytest.mark.parametrize(
     ("kind", "value"),
     [
-        (kinds.Flag(), 1),
-        (kinds.Integer(), True),
-        (kinds.Integer(), 1.0),
-        (kinds.Integer(1), 0),
-        (kinds.Integer(), 10**400),
-        (kinds.Number(), True),
-        (kinds.Number(), float("nan")),
-        (kinds.Number(), float("inf")),
-        (kinds.Number(), 10**400),
-        (kinds.Seconds(), -5e-324),
-        (kinds.Seconds(or_none=False), 0),
-        (kinds.Seconds(or_none=False), -0.0),
-        (kinds.Number(above=0), 0),
-        (kinds.Texts(), b"x"),
-        (kinds.Texts(), {"a": 1}),
+        (plain.Flag(), 1),
+        (plain.Integer(), True),
+        (plain.Integer(), 1.0),
+        (plain.Integer(1), 0),
+        (plain.Integer(), 10**400),
+        (plain.Number(), True),
+        (plain.Number(), float("nan")),
+        (plain.Number(), float("inf")),
+        (plain.Number(), 10**400),
+        (plain.Seconds(), -5e-324),
+        (plain.Seconds(or_none=False), 0),
+        (plain.Seconds(or_none=False), -0.0),
+        (plain.Number(above=0), 0),
+        (plain.Texts(), b"x"),
+        (plain.Texts(), {"a": 1}),
         (kinds.Files(), [1]),
         (kinds.Fields(), {1: 2}),
         (kinds.Fields(), {"a": float("nan")}),
@@ -175,18 +176,18 @@ def test_a_kind_refuses(kind, value):
 @pytest.mark.parametrize(
     ("kind", "text", "expected"),
     [
-        (kinds.Integer(), "12", 12),
-        (kinds.Number(), "1e3", 1000.0),
+        (plain.Integer(), "12", 12),
+        (plain.Number(), "1e3", 1000.0),
         (kinds.Fields(), "a=[1]", {"a": [1]}),
         (kinds.Fields(), 'a.b="x=y"', {"a.b": "x=y"}),
         (kinds.Items(), "file.json", "file.json"),
-        (kinds.Texts(), "a", "a"),
-        (kinds.Seconds(), "0", 0.0),
-        (kinds.Size(), "65536", 65536),
-        (kinds.Size(), "64K", 65536),
-        (kinds.Size(), "1kib", 1024),
-        (kinds.Size(), "2M", 2 * 1024**2),
-        (kinds.Size(), "1GB", 1024**3),
+        (plain.Texts(), "a", "a"),
+        (plain.Seconds(), "0", 0.0),
+        (plain.Size(), "65536", 65536),
+        (plain.Size(), "64K", 65536),
+        (plain.Size(), "1kib", 1024),
+        (plain.Size(), "2M", 2 * 1024**2),
+        (plain.Size(), "1GB", 1024**3),
     ],
 )
 def test_a_kind_reads_text(kind, text, expected):
@@ -196,7 +197,7 @@ def test_a_kind_reads_text(kind, text, expected):
 @pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "K", "1KM", "1T", "x", "\u0661"])
 def test_a_size_refuses(text):
     with pytest.raises(ValueError, match="must be a size such as 64K, 64M or 1G"):
-        kinds.Size().read(text)
+        plain.Size().read(text)
 
 
 def test_a_text_can_come_from_a_file(tmp_path):
@@ -209,7 +210,7 @@ def test_a_text_can_come_from_a_file(tmp_path):
 
 def test_a_long_value_is_cut_in_a_message():
     with pytest.raises(ValueError, match=r'not "x{36}\.\.\.$'):
-        kinds.Integer().parse("x" * 99)
+        plain.Integer().parse("x" * 99)
 
 
 # Layers.

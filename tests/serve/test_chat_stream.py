@@ -133,7 +133,11 @@ def test_fields_of_the_body_reach_the_generation():
     with ScriptedServer() as server:
         assert ask(server, body=body)[0] == 200
     request = server.generations[0].request
-    assert request == (body["prompt"], {name: body[name] for name in body if name != "prompt"} | {"stop": ("X",)})
+    until = {"code_block": True, "regex": ("a+",), "count": 2}
+    assert request == (
+        body["prompt"],
+        {name: body[name] for name in body if name != "prompt"} | {"stop": ("X",), "until": until},
+    )
 
 
 def test_stop_conditions_are_those_of_the_commands():
@@ -191,9 +195,9 @@ def test_clients_cannot_name_model_files(model):
         ({"prompt": 1}, 422, "prompt: "),
         ({"prompt": "x", "promt": 1}, 422, "promt: "),
         ({"prompt": "x", "max_tokens": 0}, 422, "max_tokens must be"),
-        ({"prompt": "x", "until": {"lines": "x"}}, 422, "until.lines: "),
+        ({"prompt": "x", "until": {"lines": "x"}}, 422, "until.lines must be"),
         ({"prompt": "x", "until": {"line": 1}}, 422, "until.line: "),
-        ({"prompt": "x", "until": {"json": 1}}, 422, "until.json: "),
+        ({"prompt": "x", "until": {"json": 1}}, 422, "until.json must be"),
         ({"prompt": "x", "until": {"regex": "("}}, 400, "("),
         ({"prompt": "x", "until": {"lines": 1, "only": True, "exclusive": True}}, 400, "exclude each other"),
         (b'{"prompt": "\\ud800"}', 422, "prompt: "),

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from llmstream.core import kinds as plain
 from llmstream.core.stop.conditions import CONDITIONS, SETTINGS, ConditionOption, Setting
 from llmstream.providers.registry import PROVIDERS
 from llmstream.request import kinds
@@ -100,7 +101,7 @@ def until(rows: tuple[ConditionOption | Setting, ...]) -> Iterator[str]:
     for row in rows:
         yield item(row.short, row.name, value(row.metavar, ()) if row.metavar else "")
         yield from prose(row.text or brief(row.help, row.metavar))
-        if getattr(row, "repeatable", False):
+        if row.kind.repeatable:
             yield "May be given more than once."
         if getattr(row, "default", False):
             yield f"The default is {row.default}."
@@ -124,12 +125,12 @@ def addresses() -> Iterator[str]:
         yield f".It {name} Ta {keys} Ta {url}"
 
 
-ANNOTATIONS: dict[type[kinds.Kind], str] = {
-    kinds.Flag: "bool",
-    kinds.Integer: "int",
-    kinds.Number: "float",
-    kinds.Seconds: "float",
-    kinds.Texts: "str | Sequence[str]",
+ANNOTATIONS: dict[type[plain.Kind], str] = {
+    plain.Flag: "bool",
+    plain.Integer: "int",
+    plain.Number: "float",
+    plain.Seconds: "float",
+    plain.Texts: "str | Sequence[str]",
     kinds.Files: "str | Sequence[str]",
     kinds.Schema: "Mapping[str, Any] | str",
     kinds.Items: "Sequence[Mapping[str, Any]] | str",

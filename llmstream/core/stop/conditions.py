@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypedDict
 
 from ...errors import UsageError, nearest, option, spell
+from ..kinds import Flag, Integer, Kind, Seconds, Texts
 from .condition import EXCLUSIVE, INCLUSIVE, ONLY, Condition
 from .counts import Bytes, Characters, Fixed, Idle, Lines, Timed, Words
 
@@ -26,7 +27,7 @@ class Settings(NamedTuple):
 
 
 class ConditionOption(NamedTuple):
-    """The row of a condition. `kind` is its value's type: str, int (at least 1), float (above 0), bool for a flag.
+    """The row of a condition.
 
     `help` is the sentence of --help, `text` the manual page's, where it says more; marks as in request/options.py.
     """
@@ -34,10 +35,9 @@ class ConditionOption(NamedTuple):
     name: str
     short: str
     metavar: str
-    kind: type
+    kind: Kind
     make: Callable[[Any, Settings], Condition]
     help: str
-    repeatable: bool = False
     text: str = ""
 
 
@@ -71,23 +71,24 @@ def _json(flag: bool, settings: Settings) -> Condition:
 
 
 CONDITIONS = (
-    ConditionOption("regex", "e", "PATTERN", str, _regex, "A match of PATTERN, as Python's re.search finds it.", True,
+    ConditionOption("regex", "e", "PATTERN", Texts(), _regex, "A match of PATTERN, as Python's re.search finds it.",
         "A match of *pattern*, a regular expression of Python, as `re.search` finds it in the whole text: the leftmost "
         "one, as long as repetitions make it.\nA pattern that matches the empty text is refused."),
-    ConditionOption("fixed", "F", "TEXT", str, _fixed, "The text TEXT.", True, "The text itself."),
-    ConditionOption("code-block", "", "", bool, _code_block, "A whole fenced code block.", False,
+    ConditionOption("fixed", "F", "TEXT", Texts(), _fixed, "The text TEXT.", "The text itself."),
+    ConditionOption("code-block", "", "", Flag(), _code_block, "A whole fenced code block.",
         "A whole fenced block of code, from the line of the opening fence to that of the closing one."),
-    ConditionOption("json", "", "", bool, _json, "A whole JSON object or array.", False,
+    ConditionOption("json", "", "", Flag(), _json, "A whole JSON object or array.",
         "A whole JSON object or array, whatever stands around it.\n"
         "One of more than 67108864 characters does not count, and a line on standard error says so."),
-    ConditionOption("lines", "", "N", int, lambda n, s: Lines(n * s.times), "N lines.", False,
+    ConditionOption("lines", "", "N", Integer(1), lambda n, s: Lines(n * s.times), "N lines.",
         "The line number *n*; a last line without a newline counts."),
-    ConditionOption("words", "", "N", int, lambda n, s: Words(n * s.times), "N words.", False,
+    ConditionOption("words", "", "N", Integer(1), lambda n, s: Words(n * s.times), "N words.",
         "The word number *n*, once white space or the end of the input follows it."),
-    ConditionOption("chars", "", "N", int, lambda n, s: Characters(n * s.times), "N characters."),
-    ConditionOption("bytes", "", "N", int, lambda n, s: Bytes(n * s.times), "N bytes."),
-    ConditionOption("seconds", "", "S", float, lambda s, _: Timed(s), "S seconds since the start."),
-    ConditionOption("idle", "", "S", float, lambda s, _: Idle(s), "S seconds of silence after the first input."),
+    ConditionOption("chars", "", "N", Integer(1), lambda n, s: Characters(n * s.times), "N characters."),
+    ConditionOption("bytes", "", "N", Integer(1), lambda n, s: Bytes(n * s.times), "N bytes."),
+    ConditionOption("seconds", "", "S", Seconds(or_none=False), lambda s, _: Timed(s), "S seconds since the start."),
+    ConditionOption("idle", "", "S", Seconds(or_none=False), lambda s, _: Idle(s),
+        "S seconds of silence after the first input."),
 )  # fmt: skip
 MODES = (EXCLUSIVE, ONLY)
 
@@ -98,21 +99,21 @@ class Setting(NamedTuple):
     name: str
     short: str
     metavar: str
-    kind: type
+    kind: Kind
     help: str
     default: Any = False
     text: str = ""
 
 
 SETTINGS = (
-    Setting("ignore-case", "i", "", bool, "Letters match in either case."),
-    Setting("count", "k", "N", int, "Wait for the N-th match (1).", 1,
+    Setting("ignore-case", "i", "", Flag(), "Letters match in either case."),
+    Setting("count", "k", "N", Integer(1), "Wait for the N-th match (1).", 1,
         "Wait for the match number *n*.\nMatches do not overlap, and times of the clock count once."),
-    Setting("window", "", "N", int, f"Characters that a match of a PATTERN may span ({WINDOW}).", WINDOW,
+    Setting("window", "", "N", Integer(1), f"Characters that a match of a PATTERN may span ({WINDOW}).", WINDOW,
         "Keep up to *n* characters for a match of a *pattern*.\n"
         "A longer match does not count, and a line on standard error says so."),
-    Setting(EXCLUSIVE, "x", "", bool, "End before the match."),
-    Setting(ONLY, "o", "", bool, "Print the match alone."),
+    Setting(EXCLUSIVE, "x", "", Flag(), "End before the match."),
+    Setting(ONLY, "o", "", Flag(), "Print the match alone."),
 )  # fmt: skip
 
 
@@ -141,16 +142,7 @@ def key(row: ConditionOption | Setting) -> str:
     return row.name.replace("-", "_")
 
 
-KINDS: dict[str, type] = {key(row): row.kind for row in (*CONDITIONS, *SETTINGS)}
-VALUES: dict[type, tuple[str, Callable[[Any], bool]]] = {  # of an option that is set: in words, and the check
-    str: ("text", lambda value: isinstance(value, str)),
-    int: ("an integer of at least 1", lambda value: isinstance(value, int) and value is not True and value >= 1),
-    float: (
-        "a number of seconds above 0",
-        lambda value: isinstance(value, int | float) and value is not True and 0 < value < float("inf"),
-    ),
-    bool: ("true or false", lambda value: value is True),
-}
+ROWS: dict[str, ConditionOption | Setting] = {key(row): row for row in (*CONDITIONS, *SETTINGS)}
 
 
 def from_mapping(until: Mapping[str, object] | UntilOptions) -> tuple[list[Condition], str]:
@@ -179,15 +171,15 @@ def with_prefix(message: str, prefix: str) -> str:
 
 def _values(name: str, value: Any) -> Sequence[Any]:
     """Returns the values of an option, () where it is not set. Raises UsageError for a wrong name or value."""
-    kind = KINDS.get(name)
-    if kind is None:
-        near = nearest(name, KINDS)
-        hint = f"did you mean {option(near)}?" if near else f"there are {', '.join(KINDS)}"
+    row = ROWS.get(name)
+    if row is None:
+        near = nearest(name, ROWS)
+        hint = f"did you mean {option(near)}?" if near else f"there are {', '.join(ROWS)}"
         raise UsageError(f"no such stop condition: {option(name)}: {hint}")
     if value is None or value is False:
         return ()
-    values = value if kind is str and isinstance(value, list | tuple) else (value,)
-    words, is_valid = VALUES[kind]
-    if not all(map(is_valid, values)):
-        raise UsageError(f"{option(name)} must be {words}, not {str(value)[:60]!r}")
-    return values
+    try:
+        values = row.kind.parse(value)
+    except ValueError as error:
+        raise UsageError(f"{option(name)} {error}") from None
+    return values if isinstance(values, tuple) else (values,)

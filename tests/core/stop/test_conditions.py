@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstream.commands import stop_options as stopping
-from llmstream.core.stop.conditions import CONDITIONS, KINDS, UntilOptions, from_mapping
+from llmstream.core.stop.conditions import CONDITIONS, ROWS, UntilOptions, from_mapping
 from llmstream.core.stop.counts import Characters, Fixed, Lines, Words
 from llmstream.core.stop.json_value import JsonValue
 from llmstream.errors import UsageError
@@ -169,8 +169,8 @@ def test_the_table_names_each_option_once():
 
 
 def test_each_option_has_its_name_and_its_type():
-    assert list(UntilOptions.__annotations__) == list(KINDS)
-    assert list(KINDS) == [param.name for param in stopping.options()(click.Command("x")).params]
+    assert list(UntilOptions.__annotations__) == list(ROWS)
+    assert list(ROWS) == [param.name for param in stopping.options()(click.Command("x")).params]
 
 
 @pytest.mark.parametrize(
@@ -201,18 +201,18 @@ def test_settings_hold_for_all_conditions():
     [
         ({"line": 3}, "no such stop condition: line: did you mean lines?"),
         ({"code-block": True}, "no such stop condition: code-block: did you mean code_block?"),
-        ({"zzz": True}, f"no such stop condition: zzz: there are {', '.join(KINDS)}"),
-        ({"lines": "3"}, "lines must be an integer of at least 1, not '3'"),
-        ({"lines": 0}, "lines must be an integer of at least 1, not '0'"),
-        ({"count": True}, "count must be an integer of at least 1, not 'True'"),
-        ({"words": 1.5}, "words must be an integer of at least 1, not '1.5'"),
-        ({"idle": float("nan")}, "idle must be a number of seconds above 0, not 'nan'"),
-        ({"seconds": 0}, "seconds must be a number of seconds above 0, not '0'"),
-        ({"seconds": "1"}, "seconds must be a number of seconds above 0, not '1'"),
-        ({"json": 1}, "json must be true or false, not '1'"),
-        ({"regex": [1]}, "regex must be text, not '[1]'"),
-        ({"fixed": {"a": 1}}, "fixed must be text, not \"{'a': 1}\""),
-        ({"fixed": 5}, "fixed must be text, not '5'"),
+        ({"zzz": True}, f"no such stop condition: zzz: there are {', '.join(ROWS)}"),
+        ({"lines": "3"}, 'lines must be a whole number of at least 1, not "3"'),
+        ({"lines": 0}, "lines must be a whole number of at least 1, not 0"),
+        ({"count": True}, "count must be a whole number of at least 1, not true"),
+        ({"words": 1.5}, "words must be a whole number of at least 1, not 1.5"),
+        ({"idle": float("nan")}, "idle must be a number of seconds above 0, not NaN"),
+        ({"seconds": 0}, "seconds must be a number of seconds above 0, not 0"),
+        ({"seconds": "1"}, 'seconds must be a number of seconds above 0, not "1"'),
+        ({"json": 1}, "json must be true or false, not 1"),
+        ({"regex": [1]}, "regex must be a string or an array of strings, not [1]"),
+        ({"fixed": {"a": 1}}, 'fixed must be a string or an array of strings, not {"a":1}'),
+        ({"fixed": 5}, "fixed must be a string or an array of strings, not 5"),
         ({"fixed": ""}, "the empty text matches everywhere: give a text to wait for"),
         ({"lines": 1, "only": True, "exclusive": True}, "exclusive and only exclude each other: choose one"),
     ],

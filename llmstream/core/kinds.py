@@ -1,0 +1,175 @@
+"""The kinds of values that options take: which values of Python, TOML and JSON each accepts, and how it reads text.
+
+A kind raises ValueError; its message continues after the option's name: "must be a whole number, not 1.5". Each kind
+has its JSON Schema for HTTP bodies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+SHOWN_CHARACTERS = 40  # of a wrong value, in a message
+
+
+def shown(value: object) -> str:
+    """The value as JSON for a message, cut where it is long."""
+    import json
+
+    try:
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=repr)
+    except (ValueError, RecursionError):
+        text = "a value that is nested too deeply, or too long"
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 3]}..."
+
+
+class Kind:
+    """A kind of values. `wanted` is the noun phrase for messages, `repeatable` whether an option is a list of them."""
+
+    wanted = "a string"
+    accepts: type = str
+    json_schema: Mapping[str, Any] = {"type": "string"}
+    choices: tuple[str, ...] = ()
+    is_flag = False
+    is_path = False  # whether the value, or its items, may be file names
+    repeatable = False
+
+    def parse(self, value: Any, files: bool = False) -> Any:
+        """Returns the checked value. `files` says whether a string may name a file. Raises ValueError."""
+        if not isinstance(value, self.accepts):
+            raise self.wrong(value)
+        return value
+
+    def read(self, text: str) -> Any:
+        """Returns the value that a text of the command line or of a file stands for. Raises ValueError, UsageError."""
+        return self.parse(text, files=True)
+
+    def join(self, items: Sequence[Any]) -> Any:
+        """Returns the value of a repeatable option from the values that `read` gave."""
+        return tuple(items)
+
+    def place(self, value: Any, folder: str) -> Any:
+        """Returns the value with its relative path, if it is one, starting at the folder."""
+        return value
+
+    def wrong(self, value: object) -> ValueError:
+        return ValueError(f"must be {self.wanted}, not {shown(value)}")
+
+
+class Flag(Kind):
+    """True or False."""
+
+    wanted = "true or false"
+    json_schema: Mapping[str, Any] = {"type": "boolean"}
+    accepts = bool
+    is_flag = True
+
+
+class Integer(Kind):
+    """A whole number within bounds."""
+
+    def __init__(self, least: int = -(2**63), most: int = 2**64) -> None:
+        self._least, self._most = least, most
+        bounds = f" from {least} to {most}" if most < 2**31 - 1 else f" of at least {least}" if least >= 0 else ""
+        self.wanted = f"a whole number{bounds}"
+        self.json_schema = {"type": "integer", "minimum": least, "maximum": most}
+
+    def parse(self, value: Any, files: bool = False) -> int:
+        if type(value) is not int or not self._least <= value <= self._most:  # True is an int otherwise
+            raise self.wrong(value)
+        return value
+
+    def read(self, text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise self.wrong(text) from None
+        return self.parse(value)
+
+
+class Number(Kind):
+    """A finite number, above a bound."""
+
+    def __init__(self, above: float = float("-inf")) -> None:
+        self._above = above
+        self.wanted = "a number" if above == float("-inf") else f"a number above {above:g}"
+        self.json_schema = {"type": "number"} | ({} if above == float("-inf") else {"exclusiveMinimum": above})
+
+    def parse(self, value: Any, files: bool = False) -> float:
+        if type(value) not in (int, float) or not self._fits(value):
+            raise self.wrong(value)
+        number: float = value
+        return number
+
+    def read(self, text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise self.wrong(text) from None
+        if not self._fits(value):
+            raise self.wrong(text)
+        return value
+
+    def _fits(self, value: float) -> bool:
+        try:
+            return self._above < value and abs(float(value)) < float("inf")
+        except OverflowError:  # an int that is larger than any float
+            return False
+
+
+class Seconds(Number):
+    """A time in seconds, above 0, or with `or_none` from 0 on, which then is no limit."""
+
+    def __init__(self, or_none: bool = True) -> None:
+        super().__init__(-5e-324 if or_none else 0.0)  # the largest number below 0
+        self.wanted = f"a number of seconds{', 0 or more' if or_none else ' above 0'}"
+        self.json_schema = {"type": "number", "minimum" if or_none else "exclusiveMinimum": 0}
+
+
+class Size(Kind):
+    """A size in text: 65536, or with a unit of 1024: 64K, 64M, 1G."""
+
+    wanted = "a size such as 64K, 64M or 1G"
+
+    def read(self, text: str) -> int:
+        number = text.upper().removesuffix("B").removesuffix("I")
+        digits = number.rstrip("KMG")
+        unit = number.removeprefix(digits)
+        if not (digits.isascii() and digits.isdigit() and int(digits) and len(unit) < 2):
+            raise self.wrong(text)
+        return int(digits) << 10 * " KMG".index(unit or " ")
+
+
+class Choice(Kind):
+    """One of several words."""
+
+    def __init__(self, *choices: str) -> None:
+        self.choices = choices
+        self.wanted = f"one of {', '.join(choices)}"
+        self.json_schema = {"type": "string", "enum": list(choices)}
+
+    def parse(self, value: Any, files: bool = False) -> Any:
+        if value not in self.choices:
+            raise self.wrong(value)
+        return value
+
+
+class Text(Kind):
+    """A string."""
+
+
+class Texts(Kind):
+    """One string, or several."""
+
+    wanted = "a string or an array of strings"
+    json_schema: Mapping[str, Any] = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+    repeatable = True
+
+    def parse(self, value: Any, files: bool = False) -> tuple[str, ...]:
+        items = [value] if isinstance(value, str) else value
+        if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
+            raise self.wrong(value)
+        return tuple(items)
+
+    def read(self, text: str) -> str:
+        return text
