@@ -153,7 +153,8 @@ def test_a_provider_that_is_down_fails_fast(run):
     assert done.returncode == 4
     summary, why = done.stderr.decode().splitlines()
     assert summary.startswith("llmstream map: 1,000 prompts: 0 done, 1,000 failed; ")
-    assert why == f"llmstream map: the first failed: {records[0]['error']['message']}"
+    messages = {record["error"]["message"] for record in records}  # the first to fail need not be the first prompt
+    assert why.removeprefix("llmstream map: the first failed: ") in messages
 
 
 def test_a_provider_that_answers_500_fails_fast(run):
