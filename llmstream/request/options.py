@@ -60,7 +60,7 @@ ROWS = (
         "The model: provider/model, a plain model name, an alias, or the path of a .gguf file.",
         "The model that answers; see MODELS.", short="m", metavar="MODEL", doors=(*ALL, HTTP), openai=("model",)),
     Option("api", Choice(*APIS), "The provider's protocol, where it has several.",
-        "The protocol, where it is not to be the provider's own:\n"
+        "The protocol to use instead of the provider's default:\n"
         "OpenAI's Chat Completions, which all compatible servers share, OpenAI's Responses, or Anthropic's "
         "Messages.", doors=HERE),
     Option("system", TextOrFile(), "The system prompt, or the file that holds it.", short="s",

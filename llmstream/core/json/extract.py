@@ -1,8 +1,8 @@
 """The values that paths select out of one document, each the moment it is complete.
 
 The scanner reports the values at its watched depth, which is as deep as a path can still select something; all below
-is only checked. A value is captured if it is selected, or must be complete before that can be said (a filter tests it;
-an index counts from its end): its text is what the chunks hold between its first and its last character. A captured
+is only checked. A value is captured if it is selected, or if its selection depends on all of it (a filter tests it; an
+index counts from its end): its text is what the chunks hold between its first and its last character. A captured
 value that must be looked into is then walked a second time, by an Extraction of its own, with the rest of the paths.
 """
 

@@ -23,12 +23,12 @@ def compile_ng(path: str) -> Any:
 
     try:
         return parse(path)
-    except Exception as error:  # not only its own: whatever a function's operand makes Python raise comes through
+    except Exception as error:  # its functions let any exception about their operands through
         raise UsageError(f"jsonpath-ng does not read {path}: {error}") from None
 
 
 class NgFields(Fields):
-    """As `Fields`, for paths of `compile_ng`. Each document is held until it is complete; a scalar is no document."""
+    """Selects as `Fields` does, by paths of `compile_ng`, from each complete object or array, which it buffers."""
 
     def __init__(self, paths: list[Any], limit: int = MAX_SIZE) -> None:
         super().__init__([compile_path("$")], limit)
