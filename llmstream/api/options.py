@@ -48,8 +48,8 @@ class Options(TypedDict, total=False):
     retries: int | None  # Send a request that failed again, at most N times (4).
     max_retry_wait: float | None  # Longest wait before a retry (60).
     connect_timeout: float | None  # Give up connecting after S seconds (10).
-    first_token_timeout: float | None  # Give up when no output has come after S seconds (120).
-    stall_timeout: float | None  # Give up when the answer has not grown for S seconds (60).
+    first_token_timeout: float | None  # Give up after S seconds of silence before the first output (600).
+    stall_timeout: float | None  # Give up after S seconds of silence within the answer (300).
     timeout: float | None  # Give up on the whole answer after S seconds (none).
     until: UntilOptions | Mapping[str, object] | None  # End the answer at a stop condition.
     api_key: str | None  # The key that is sent.

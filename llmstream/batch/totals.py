@@ -41,8 +41,8 @@ class Totals:
             self._ttfts.append(timing.ttft)
         if usage is None:
             return
-        sums = self._sums.setdefault((provider, model), [0] * (1 + len(Usage.__slots__)))
-        for at, count in enumerate([1, *(getattr(usage, name) for name in Usage.__slots__)]):
+        sums = self._sums.setdefault((provider, model), [0] * (1 + len(Usage.counts)))
+        for at, count in enumerate([1, *(getattr(usage, name) for name in Usage.counts)]):
             sums[at] += count
         self.input_tokens += usage.input_tokens
         self.output_tokens += usage.output_tokens

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Hashable
 from typing import Any
 
-from ..errors import Error
+from ..errors import Error, Unavailable
+from . import endings
 from .events import Event, Finish, Start, ToolCall, Usage
-from .json_codec import to_json
+from .json_codec import loads_or_none, to_json
+
+MAX_CHECKED_SIZE = 16 * 1024 * 1024  # characters of a tool call's arguments: longer ones are passed on unchecked
+JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.S)
 
 
 class Decoder:
@@ -19,18 +25,22 @@ class Decoder:
     - `over`: no more events follow.
     - `failure`: the error with which the provider ended the answer.
     - `position`: the number of the last event, in dialects that number them, otherwise -1.
-    - `calls`: the number of tool calls so far, where the decoder numbers them.
+    - `calls`: the tool calls so far.
+    - `dropped`: what the answer has beside text and calls that is not passed on: "an image", for example.
     - `premature`: text followed a finish, so this server's finish reasons do not announce the end.
 
-    `reports_errors` is False in a dialect whose frames may look like an error without being one.
+    `reports_errors` is False in a dialect whose frames may look like an error without being one. `api` is the dialect
+    whose finish words it reads, a key of endings.ENDINGS.
     """
 
     reports_errors = True
+    api = "chat"
 
     def __init__(self, provider: str, model: str) -> None:
         self.provider, self.model = provider, model
         self.started = False
-        self.calls = 0
+        self.calls = ToolCalls()
+        self.dropped: list[str] = []
         self.over = False
         self.position = -1
         self.premature = False
@@ -55,15 +65,127 @@ class Decoder:
         """Returns the events held back so far; called once, when the answer ends or is cut."""
         return []
 
+    def end(self, word: str, explanation: str = "") -> None:
+        """Sets `finish`, or `failure`, by the provider's finish word; `explanation` is its sentence for the user."""
+        reason = endings.reason_of(self.api, word)
+        if reason == endings.ERROR:
+            message = endings.FAILURES.get(word.lower(), endings.FAILURE)
+            self.failure = Unavailable(f"{message}: {explanation}" if explanation else message)
+            return
+        if reason == "stop" and len(self.calls):  # some servers have one word for both
+            reason = "tool_calls"
+        self.finish = Finish(reason, word, explanation)
+
     def start(self, data: dict[str, Any]) -> Start:
         """Returns the Start event, with the `model` and `id` of data."""
         self.started = True
         return Start(self.provider, string(data, "model") or self.model, string(data, "id"))
 
-    def tool_call(self, id: str, function: Any, name: str) -> ToolCall:
-        """Returns another tool call, complete: `function` is an object with its name and, as `name`, its arguments."""
-        self.calls += 1
-        return ToolCall(self.calls - 1, id, string(function, "name"), as_json(member(function, name) or {}))
+
+class ToolCalls:
+    """The tool calls of one answer: joins what is known of each, and passes its pieces on once it has a name.
+
+    The decoder chooses a key for each call. `len` is the number of calls that were passed on.
+    """
+
+    def __init__(self) -> None:
+        self._calls: dict[Hashable, _Call] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._calls
+
+    def add(
+        self, key: Hashable, id: str = "", name: str = "", arguments: str = "", *, is_json: bool = True
+    ) -> list[Event]:
+        """Adds a piece to a call, which may be a new one; returns the pieces to pass on.
+
+        The first has the id and the name, whatever the server repeats. `is_json` is False for a call whose arguments
+        are plain text.
+        """
+        call = self._calls.get(key)
+        if call is None:
+            call = self._calls[key] = _Call(is_json)
+        if arguments:
+            call.size += len(arguments)
+            if call.size <= MAX_CHECKED_SIZE:
+                call.pieces.append(arguments)
+        if call.index >= 0:
+            return [ToolCall(call.index, "", "", arguments)] if arguments else []
+        call.id, call.name = call.id or id, call.name or name
+        if not call.name:
+            return []
+        call.index = self._count
+        self._count += 1
+        return [ToolCall(call.index, call.id, call.name, "".join(call.pieces))]
+
+    def complete(self, key: Hashable, arguments: str) -> list[Event]:
+        """Adds what a call's complete arguments have beyond the pieces so far."""
+        before = "".join(self._calls[key].pieces) if key in self._calls else ""
+        return self.add(key, arguments=arguments[len(before) :]) if arguments.startswith(before) else []
+
+    def close(self) -> list[Event]:
+        """Returns the last pieces of a complete answer: `{}` for each call without arguments."""
+        empty = [key for key, call in self._calls.items() if call.index >= 0 and call.is_json and not call.size]
+        return [event for key in empty for event in self.add(key, arguments="{}")]
+
+    @property
+    def break_off(self) -> bool:
+        """Whether the arguments of a call end within their JSON."""
+        return any(call.is_json and _breaks_off("".join(call.pieces)) for call in self._calls.values())
+
+    @property
+    def lack_name(self) -> bool:
+        """Whether a call was not passed on, because its name never came."""
+        return any(call.size and call.index < 0 for call in self._calls.values())
+
+
+class _Call:
+    """The state of one tool call; its index is -1 until it is passed on."""
+
+    def __init__(self, is_json: bool) -> None:
+        self.is_json = is_json
+        self.index = -1
+        self.id = self.name = ""
+        self.pieces: list[str] = []
+        self.size = 0  # characters of arguments
+
+
+def _breaks_off(text: str) -> bool:
+    """Whether a text is the beginning of a JSON document, and not all of it."""
+    if len(text) > MAX_CHECKED_SIZE or loads_or_none(text.encode("utf-8", "replace")) is not None:
+        return False
+    rest = JSON_STRING.sub("", text)
+    return '"' in rest or sum(map(rest.count, "{[")) > sum(map(rest.count, "}]"))
+
+
+class Blocks:
+    """Sets the texts of different blocks of an answer apart by a newline, unless there is one."""
+
+    def __init__(self) -> None:
+        self._last = ""  # the last text
+        self._begins = False  # the next text begins a block
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there was no text yet."""
+        return not self._last
+
+    def begin(self) -> None:
+        """Begins another block."""
+        self._begins = True
+
+    def add(self, text: str) -> str:
+        """Returns a text of the block, which is not "", with the newline that it needs before it."""
+        if self._begins:
+            self._begins = False
+            if self._last and self._last[-1] != "\n" and text[0] != "\n":
+                text = "\n" + text
+        self._last = text
+        return text
 
 
 # Providers and proxies may send any JSON: these functions follow a path of names and never fail.

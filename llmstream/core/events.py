@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-REASONS = ("stop", "length", "tool_calls", "content_filter", "refusal", "cancelled")  # see Finish
+# Of Finish.
+REASONS = ("stop", "length", "tool_calls", "content_filter", "refusal", "paused", "incomplete", "unknown", "cancelled")
 
 
 class Event:
@@ -12,10 +13,14 @@ class Event:
 
     __slots__: tuple[str, ...] = ()
     type: ClassVar[str]
+    optional: ClassVar[frozenset[str]] = frozenset()  # attributes that `as_dict` leaves out where they are empty
 
     def as_dict(self) -> dict[str, object]:
         """Returns `{"type": ..., ...}`, as the NDJSON of gen has it."""
-        return {"type": self.type, **{name: getattr(self, name) for name in self.__slots__}}
+        values = {name: getattr(self, name) for name in self.__slots__}
+        if self.optional:  # 0.0 is a price
+            values = {k: v for k, v in values.items() if k not in self.optional or v or isinstance(v, float)}
+        return {"type": self.type, **values}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Event) and self.as_dict() == other.as_dict()
@@ -50,6 +55,39 @@ class Text(Event):
         self.text = text
 
 
+class ScoredText(Text):
+    """A Text with what the provider says of its tokens: a list of its objects with log probabilities, unchanged."""
+
+    __slots__ = ("logprobs",)
+
+    def __init__(self, text: str, logprobs: list[object]) -> None:
+        super().__init__(text)
+        self.logprobs = logprobs
+
+    def as_dict(self) -> dict[str, object]:
+        return {"type": self.type, "text": self.text, "logprobs": self.logprobs}
+
+    def __repr__(self) -> str:
+        return f"ScoredText({self.text!r}, {self.logprobs!r})"
+
+
+class Source(Event):
+    """A source that the answer cites: its address, its title ("" if unknown) and the place of the citation.
+
+    `start` and `end` are offsets in characters of the answer's text as the provider counts them, None if unknown.
+    """
+
+    __slots__ = ("url", "title", "start", "end")
+    type = "source"
+
+    def __init__(self, url: str, title: str = "", start: int | None = None, end: int | None = None) -> None:
+        self.url, self.title, self.start, self.end = url, title, start, end
+
+    def as_dict(self) -> dict[str, object]:
+        values = {name: getattr(self, name) for name in self.__slots__}
+        return {"type": self.type, **{name: value for name, value in values.items() if value not in ("", None)}}
+
+
 class Reasoning(Event):
     """New text of the model's reasoning, or of a summary of it, from providers that send one."""
 
@@ -75,14 +113,37 @@ class ToolCall(Event):
 
 
 class Usage(Event):
-    """The provider's token counts of the whole answer.
+    """The provider's token counts of the whole answer, and what else decides its price.
 
-    `input_tokens` includes `cached_tokens` (read from the provider's cache) and `cache_write_tokens` (written to it);
-    `output_tokens` includes `reasoning_tokens`. The last three are 0 if the provider does not report them.
+    `input_tokens` includes `cached_tokens` (read from the provider's cache), `cache_write_tokens` (written to it, of
+    which `cache_write_1h_tokens` stay for an hour) and what its own tools read; `output_tokens` includes
+    `reasoning_tokens`. `searches` counts the provider's searches in the web. `tier` is its name of the service tier or
+    speed that served the request, "" without one. `cost_usd` is the price in US dollars that the provider itself
+    states, None without one. Counts are 0 if the provider does not report them.
     """
 
-    __slots__ = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "cache_write_tokens")
+    counts: ClassVar[tuple[str, ...]] = (
+        "input_tokens",
+        "output_tokens",
+        "cached_tokens",
+        "reasoning_tokens",
+        "cache_write_tokens",
+        "cache_write_1h_tokens",
+        "searches",
+    )
+    __slots__ = (
+        "input_tokens",
+        "output_tokens",
+        "cached_tokens",
+        "reasoning_tokens",
+        "cache_write_tokens",
+        "cache_write_1h_tokens",
+        "searches",
+        "tier",
+        "cost_usd",
+    )
     type = "usage"
+    optional = frozenset(("cache_write_1h_tokens", "searches", "tier", "cost_usd"))
 
     def __init__(
         self,
@@ -91,10 +152,16 @@ class Usage(Event):
         cached_tokens: int = 0,
         reasoning_tokens: int = 0,
         cache_write_tokens: int = 0,
+        cache_write_1h_tokens: int = 0,
+        searches: int = 0,
+        *,
+        tier: str = "",
+        cost_usd: float | None = None,
     ) -> None:
         self.input_tokens, self.output_tokens = input_tokens, output_tokens
         self.cached_tokens, self.reasoning_tokens = cached_tokens, reasoning_tokens
-        self.cache_write_tokens = cache_write_tokens
+        self.cache_write_tokens, self.cache_write_1h_tokens = cache_write_tokens, cache_write_1h_tokens
+        self.searches, self.tier, self.cost_usd = searches, tier, cost_usd
 
 
 class Finish(Event):
@@ -107,13 +174,18 @@ class Finish(Event):
     - "tool_calls": the model ended the answer with tool calls
     - "content_filter": the provider's filter ended the answer
     - "refusal": the model refused
+    - "paused": the provider stopped for now, and wants the conversation sent back to continue
+    - "incomplete": the answer is not whole for another reason
+    - "unknown": the provider named a reason that llmstream does not know
     - "cancelled": a stop condition was met, and the rest was cancelled
 
-    `provider_reason` is the provider's name of the reason, "" without one.
+    `provider_reason` is the provider's name of the reason, "" without one. `explanation` is its sentence for the user,
+    "" without one.
     """
 
-    __slots__ = ("reason", "provider_reason")
+    __slots__ = ("reason", "provider_reason", "explanation")
     type = "finish"
+    optional = frozenset(("explanation",))
 
-    def __init__(self, reason: str, provider_reason: str) -> None:
-        self.reason, self.provider_reason = reason, provider_reason
+    def __init__(self, reason: str, provider_reason: str, explanation: str = "") -> None:
+        self.reason, self.provider_reason, self.explanation = reason, provider_reason, explanation

@@ -19,6 +19,7 @@ from .surrogates import REPLACEMENT, Joiner, scrub
 from .timing import Timeouts, Timing
 
 MAX_ERROR_BYTES = 64 * 1024  # of a body that is not a stream
+DONE_STARTS = (b"[", b" ", b"\t")  # first bytes of `[DONE]`, which a server may put blanks around
 MAX_ANSWER_BYTES = sse.MAX_EVENT_BYTES  # of an answer that is not streamed
 
 
@@ -49,8 +50,7 @@ class Exchange:
         self._body: list[bytes] | None = None  # chunks of a response that is not an event stream
         self.status = self._body_bytes = self._frame_count = self.characters = 0
         self._joiner = Joiner()
-        self._requested_at = now
-        self._last_progress = now  # time of the last frame that made progress
+        self._last_life = self._last_frame = now  # when the last bytes, and the last frame but pings, arrived
         self.timing = timing
         self.over = self._suspended = False
         self.failure: Error | None = None
@@ -76,6 +76,8 @@ class Exchange:
         """Returns the events that chunk completes."""
         if self.over:
             return []
+        if chunk:
+            self._last_life = now
         if self._body is not None:
             return self._feed_body(chunk, now)
         try:
@@ -109,7 +111,7 @@ class Exchange:
     def is_cut(self, now: float, ended: bool) -> bool:
         """Whether an answer that has begun is cut: the connection has `ended`, or the stall time-out has passed."""
         stall = self._timeouts.stall
-        broken = ended or (stall is not None and not self._suspended and now >= self._last_progress + stall)
+        broken = ended or (stall is not None and not self._suspended and now >= self._last_life + stall)
         started = self.timing.first is not None and self._body is None
         return broken and started and not self.over and not self._decoder.finish
 
@@ -120,7 +122,7 @@ class Exchange:
         """
         self.over, self.failure, self._body, self._body_bytes = False, None, None, 0
         self.status, self.headers = 0, {}
-        self._requested_at = self._last_progress = now
+        self._last_life = self._last_frame = now
         if not same_bytes:
             self._parser = sse.Parser()
         if decoder is not None:
@@ -145,9 +147,9 @@ class Exchange:
             if self._decoder.finish:
                 return self._end()
             if self.timing.first is None:
-                late = f"no token within {self._timeouts.first_token:g} s ({option('first_token_timeout')})"
+                late = f"nothing came for {self._timeouts.first_token:g} s ({option('first_token_timeout')})"
                 return self._fail(Unavailable(late, max_retries=0))
-            return self._fail_cut(f"nothing new for {self._timeouts.stall:g} s ({option('stall_timeout')})")
+            return self._fail_cut(f"nothing came for {self._timeouts.stall:g} s ({option('stall_timeout')})")
         if total is not None and now >= total:
             late = f"not done within {self._timeouts.total:g} s ({option('timeout')})"
             return self._fail(Unavailable(late, max_retries=0)) if self.timing.first is None else self._fail_cut(late)
@@ -162,18 +164,18 @@ class Exchange:
 
     def resume(self, now: float) -> None:
         """Restarts those clocks: the request is sent, or the consumer, which did not read, is ready again."""
-        self._requested_at = self._last_progress = now
+        self._last_life = self._last_frame = now
         self._suspended = False
 
     def _progress_deadline(self) -> float | None:
         if self._suspended:
             return None
         if self._decoder.finish and not self._decoder.premature:
-            return self._last_progress + self._timeouts.grace
+            return self._last_frame + self._timeouts.grace
         if self.timing.first is None:
             limit = self._timeouts.first_token
-            return None if limit is None else self._requested_at + limit
-        return None if self._timeouts.stall is None else self._last_progress + self._timeouts.stall
+            return None if limit is None else self._last_life + limit
+        return None if self._timeouts.stall is None else self._last_life + self._timeouts.stall
 
     def _total_deadline(self) -> float | None:
         return None if self._timeouts.total is None else self.timing.started + self._timeouts.total
@@ -184,28 +186,47 @@ class Exchange:
     # The end of an answer.
 
     def _end(self) -> list[Event]:
-        self.over = True
         decoder = self._decoder
-        decoder.finish = decoder.finish or Finish("stop", "")
-        decoder.finish.provider_reason = scrub(decoder.finish.provider_reason)
+        finish = decoder.finish = decoder.finish or Finish("stop", "")
         events = self._close_texts()
+        if self.timing.first is None and not finish.provider_reason and not finish.explanation:
+            return events + self._fail_cut("the answer ended at once")
+        if finish.reason == "tool_calls" and decoder.calls.break_off:
+            finish = decoder.finish = Finish(
+                "incomplete", finish.provider_reason, "the arguments of a tool call break off"
+            )
+        elif finish.reason in ("stop", "tool_calls"):
+            events += self._record(decoder.calls.close(), self._last_life)
+        self.over = True
+        finish.provider_reason, finish.explanation = scrub(finish.provider_reason), scrub(finish.explanation)
+        if decoder.dropped and not self.characters and not len(decoder.calls):
+            self.warning = f"the answer has no text, but {' and '.join(dict.fromkeys(decoder.dropped))}"
+        elif decoder.calls.lack_name:
+            self.warning = "the answer has a tool call without a name, which is left out"
         if decoder.usage is not None:
             events.append(decoder.usage)
-        events.append(decoder.finish)
+        events.append(finish)
         return events
 
     def _fail(self, error: Error) -> list[Event]:
+        """Ends the answer with an error; after output it is Incomplete, whatever the error."""
         self.over = True
+        events = self._close_texts()  # first, since they count as output
+        if self.timing.first is not None and not isinstance(error, Incomplete):
+            message = f"{error.message}: {self._broken_off()}"
+            error = Incomplete(message, max_retries=error.max_retries, hint=error.hint)
         self.failure = error
-        return self._close_texts()
+        return events
+
+    def _broken_off(self) -> str:
+        plural = "" if self.characters == 1 else "s"
+        return f"the answer breaks off after {self.characters} character{plural}"
 
     def _fail_cut(self, reason: str) -> list[Event]:
         events = self._close_texts()  # first, since they count as output
         if self.timing.first is None:
             return events + self._fail(Incomplete(f"{reason}: no output came", max_retries=UNLIMITED))
-        plural = "" if self.characters == 1 else "s"
-        error = Incomplete(f"{reason}: the answer breaks off after {self.characters} character{plural}")
-        return events + self._fail(error)
+        return events + self._fail(Incomplete(f"{reason}: {self._broken_off()}"))
 
     # An event stream.
 
@@ -214,7 +235,7 @@ class Exchange:
         events: list[Event] = []
         for name, data in frames:
             self._frame_count += 1
-            if data[:6] == b"[DONE]":
+            if data[:1] in DONE_STARTS and data.strip()[:6] == b"[DONE]":
                 events += decoder.feed_done()
             else:
                 try:
@@ -225,8 +246,8 @@ class Exchange:
                     return self._record(events, now) + self._fail(self._not_json_error(name, data))
                 error = provider_errors.in_event(value, name) if decoder.reports_errors else None
                 if error is None and isinstance(value, dict):
-                    if name != "ping" and value.get("type") != "ping":  # a ping is not progress
-                        self._last_progress = now
+                    if name != "ping" and value.get("type") != "ping":
+                        self._last_frame = now
                     events += decoder.feed(name, value)
                     error = decoder.failure
                 if error is not None:
@@ -269,7 +290,7 @@ class Exchange:
 
     def _close_texts(self) -> list[Event]:
         """Returns the last events: those held back, and a replacement for each half character at a text's end."""
-        events = self._record(self._decoder.close(), self._last_progress)
+        events = self._record(self._decoder.close(), self._last_life)
         for key in self._joiner.close():
             if isinstance(key, int):
                 events.append(ToolCall(key, "", "", REPLACEMENT))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import Error, Incomplete, Refused, Unavailable
-from .decoder import as_json
+from .decoder import as_json, member, string
 from .json_codec import loads_or_none
 
 # Parts of the codes of errors that a retry does not help; any other error in a stream counts as temporary.
@@ -21,9 +21,21 @@ REFUSAL_CODES = (
     "context_length",
     "exceed_context_size",
     "content_filter",
-    "content_policy",
+    "policy",  # content_policy, bio_policy, misalignment_policy_violation
+    "mismatch",  # data_residency_mismatch
     "unsupported",
     "too_large",
+    "too_small",
+    "image_",  # image_parse_error, empty_image_file, failed_to_download_image
+    "parse_error",
+    "not supported",
+)
+# Parts of messages that mean the same where there is no code, or where the code says otherwise.
+REFUSAL_TEXTS = (
+    "not found",
+    "unauthorized",
+    "api key",
+    "must be reduced",  # OpenAI's 429 "Request too large ... must be reduced": no wait makes it smaller
     "unexpected endpoint",  # LM Studio's answer to a wrong path, with status 200
 )
 MAX_MESSAGE = 2000  # characters of a provider's message that are shown
@@ -57,7 +69,7 @@ def in_event(data: Any, event: str) -> Error | None:
     if not isinstance(data, dict):
         return None
     if payload := data.get("error"):
-        return _from_payload(payload, 0)
+        return _from_payload(_with_code(payload, data), 0)
     if event == "error" or data.get("object") == "error" or data.get("type") == "error":
         return _from_payload(data, 0)
     return None
@@ -68,7 +80,7 @@ def of_response(status: int, headers: Mapping[str, str], body: bytes, url: str) 
     data = loads_or_none(body)
     if isinstance(data, list) and data:  # Gemini answers HTTP errors with an array
         data = data[0]
-    payload = (data.get("error") or data.get("detail") or data) if isinstance(data, dict) else None
+    payload = _with_code(data.get("error") or data.get("detail") or data, data) if isinstance(data, dict) else None
     if 300 <= status < 400:
         where = headers.get("location", "elsewhere")
         return Refused(f"{url} redirects to {where} (HTTP {status}): set the base URL to where the API is")
@@ -89,26 +101,44 @@ def _answered(status: int, url: str) -> str:
     return f"{url} answered HTTP {status}" + (f" ({phrase})" if phrase else "")
 
 
+def _with_code(payload: Any, data: dict[str, Any]) -> Any:
+    """Returns an error that is a mere text together with the code beside it, if there is one."""
+    code = data.get("code") or data.get("type")
+    return {"message": payload, "code": code} if isinstance(payload, str) and code else payload
+
+
 def _from_payload(payload: Any, status: int) -> Error:
     """Returns the error of an error object, or of a mere text; `status` is the HTTP status, 0 within a stream."""
+    code = ""
+    message = payload
     if isinstance(payload, dict):
         words = [payload[k] for k in ("type", "code", "status") if isinstance(payload.get(k), str)]
         code = " ".join(word for word in words if word not in ("error", "None"))
         message = payload.get("message") or payload.get("detail") or payload.get("details") or code or payload
+        message = _upstream(payload) or message
         if not status and str(payload.get("code")) in HTTP_ERROR_CODES:
             status = int(payload["code"])
-    elif isinstance(payload, str) and not status:  # the text itself is all there is to classify the error by
-        return _error_class(0, payload)(f"the provider says: {payload[:MAX_MESSAGE].strip()}")
-    else:
-        code, message = "", payload
     if not isinstance(message, str):
         message = as_json(message)
     source = f"HTTP {status}" if status else code
     text = f"the provider says: {message[:MAX_MESSAGE].strip()}" + (f" ({source})" if source else "")
-    return _error_class(status, code)(text)
+    return _error_class(status, code, message)(text)
 
 
-def _error_class(status: int, code: str) -> type[Error]:
+def _upstream(payload: dict[str, Any]) -> str:
+    """Returns what the provider behind OpenRouter says, whose own message is only that there was an error."""
+    raw = member(payload, "metadata", "raw")
+    if isinstance(raw, str):
+        data = loads_or_none(raw.encode("utf-8", "replace"))
+        error = member(data, "error")
+        raw = string(error, "message") or string(data, "message") or (error if isinstance(error, str) else raw)
+    name = string(payload, "metadata", "provider_name")
+    return f"{name}: {raw}" if raw and isinstance(raw, str) and name else raw if isinstance(raw, str) else ""
+
+
+def _error_class(status: int, code: str, message: str = "") -> type[Error]:
     refused = any(part in code.lower() for part in REFUSAL_CODES)
     refused |= 400 <= status < 500 and status not in RETRIABLE_STATUSES
+    if not refused and (status == 429 or not (status or code)):
+        refused = any(part in message.lower() for part in REFUSAL_TEXTS)
     return Refused if refused else Unavailable

@@ -8,23 +8,30 @@ from ..errors import Error, Incomplete, Refused, option
 from .events import Finish, Usage
 from .exchange import Exchange
 
+VERDICTS: dict[str, tuple[type[Error], str, str]] = {  # by finish reason: the error, what is wrong, what to do
+    "refusal": (Refused, "the model refused", ""),
+    "content_filter": (Refused, "the provider's content filter ended the answer", ""),
+    "length": (
+        Incomplete,
+        "the answer was cut at the provider's length limit",
+        f"{option('max_tokens')} sets one on purpose",
+    ),
+    "paused": (Incomplete, "the provider paused the answer", "send the conversation back to continue"),
+    "incomplete": (Incomplete, "the answer is not whole", ""),
+    "unknown": (Incomplete, "the answer may not be whole: llmstream does not know why the provider ended it", ""),
+}
+
 
 def verdict(finish: Finish | None, limited: bool) -> Error | None:
-    """Returns the error of a complete answer that was refused, filtered or cut at a length limit, or None.
+    """Returns the error of an answer that its provider ended, but that was refused, filtered or is not whole, or None.
 
     `limited` says that the user set the limit of its length, which is then no error.
     """
-    if finish is None:
+    if finish is None or finish.reason not in VERDICTS or (finish.reason == "length" and limited):
         return None
-    reason = f"(finish reason {finish.provider_reason})"
-    if finish.reason == "refusal":
-        return Refused(f"the model refused {reason}")
-    if finish.reason == "content_filter":
-        return Refused(f"the provider's content filter ended the answer {reason}")
-    if finish.reason == "length" and not limited:
-        limit = option("max_tokens")
-        return Incomplete(f"the answer was cut at the provider's length limit {reason}: {limit} sets one on purpose")
-    return None
+    kind, what, advice = VERDICTS[finish.reason]
+    message = f"{what} (finish reason {finish.provider_reason})" if finish.provider_reason else what
+    return kind(": ".join(filter(None, (message, finish.explanation, advice))))
 
 
 def record(
@@ -46,7 +53,7 @@ def record(
     return {
         "provider": provider,
         "model": model,
-        **{name: getattr(usage, name, None) for name in Usage.__slots__},
+        **{name: getattr(usage, name, None) for name in Usage.counts},
         "cost_usd": cost,
         "characters": exchange.characters,
         "ttft": None if timing.ttft is None else round(timing.ttft, 4),

@@ -1,7 +1,7 @@
 """Parses Server-Sent Events: bytes in, frames out.
 
 Source: WHATWG HTML standard, section 9.2.6 "Interpreting an event stream". The fields for reconnection (`id`, `retry`)
-are ignored, since an answer is one stream.
+are ignored, since an answer is one stream. A field `error`, which the standard lacks, is an event of that name.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Protocol
 from ..errors import Incomplete
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024  # all lines of one event
+FIELDS = (b"data", b"error")  # fields with data: llama.cpp before 2025-09 wrote `error: {...}`
 BOM = b"\xef\xbb\xbf"
 
 Frame = tuple[str, bytes]  # (event type, "" if unnamed; data)
@@ -107,9 +108,11 @@ class Parser:
             name, _, value = line.partition(b":")
             if value[:1] == b" ":
                 value = value[1:]
-            if name == b"data":
+            if name == b"event":
+                self._event = value.decode("utf-8", "replace")
+            elif name in FIELDS:
                 data.append(value)
                 self.held += len(value) + 1  # 1 for an empty line's memory, too
-            elif name == b"event":
-                self._event = value.decode("utf-8", "replace")
+                if name == b"error":
+                    self._event = "error"
         return frames

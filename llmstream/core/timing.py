@@ -40,12 +40,13 @@ class Timing:
 class Timeouts(NamedTuple):
     """The time-outs of one generation, in seconds; None is no limit.
 
-    `first_token` runs from the request to the first output, `stall` from one piece of output to the next, `total` from
-    the first request to the end, retries included. `grace` is the wait for a usage record after the end mark.
+    `first_token` and `stall` limit a silence of the server, in which no bytes come, before and after the first output:
+    a model may think for many minutes, and what comes meanwhile is a sign of life. `total` runs from the first request
+    to the end, retries included. `grace` is the wait for a usage record after the end mark.
     """
 
-    first_token: float | None = 120.0
-    stall: float | None = 60.0
+    first_token: float | None = 600.0
+    stall: float | None = 300.0
     total: float | None = None
     connect: float | None = 10.0
     grace: float = 2.0

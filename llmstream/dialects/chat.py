@@ -10,28 +10,13 @@ from typing import Any
 
 from ..core import decoder
 from ..core.decoder import arguments, items, member, number, string
-from ..core.events import Event, Finish, Reasoning, Text, ToolCall, Usage
+from ..core.events import Event, Finish, Reasoning, Text, Usage
 from ..core.request import Attachment, Request, text_part
-from ..errors import Unavailable
 
 PATH, MODELS_PATH, BASE_PATH = "/chat/completions", "/models", ""
 ATTACHMENT_KINDS: tuple[str, ...] = ("image", "pdf", "audio", "text")  # a model may have fewer
 MAX_ATTACHMENT_BYTES = 50_000_000  # OpenAI's limit
 UNSUPPORTED = {"cache": "only the Messages API has it; other providers cache by themselves"}
-
-GEMINI_FILTERS = ("safety", "recitation", "blocklist", "prohibited_content", "spii", "image_safety")
-REASONS = {  # any other is "stop"
-    **dict.fromkeys(("length", "max_tokens", "model_length"), "length"),  # the last is Mistral's
-    **dict.fromkeys(("tool_calls", "function_call"), "tool_calls"),
-    "content_filter": "content_filter",
-    "refusal": "refusal",
-    **dict.fromkeys(GEMINI_FILTERS, "content_filter"),  # native reasons, which Gemini's compatible endpoint passes on
-}
-FAILURES = {  # finish reasons that are errors
-    "error": "the provider ended the answer with an error",
-    "insufficient_system_resource": "the provider ran out of resources",  # DeepSeek
-    "abort": "the server aborted the answer",  # vLLM, SGLang
-}
 
 
 def headers(key: str) -> list[str]:
@@ -90,7 +75,8 @@ class Decoder(decoder.Decoder):
 
     def __init__(self, provider: str, model: str) -> None:
         super().__init__(provider, model)
-        self._calls: dict[int | None, tuple[int, str]] = {}  # the server's index -> our index, and the last call's id
+        self._calls: dict[int | None, tuple[int, str]] = {}  # the server's index -> our key, and the last call's id
+        self._begun = 0  # calls
         self._refused = False
 
     def feed(self, event: str, data: dict[str, Any]) -> list[Event]:
@@ -120,7 +106,7 @@ class Decoder(decoder.Decoder):
 
     def feed_done(self) -> list[Event]:
         if self.finish is None:
-            self._read_reason("")
+            self.finish = Finish("refusal" if self._refused else "tool_calls" if len(self.calls) else "stop", "")
         self.over = True
         return []
 
@@ -138,16 +124,17 @@ class Decoder(decoder.Decoder):
         if refusal := string(delta, "refusal"):
             events.append(Text(refusal))
             self._refused = True
-        events += [self._call(call) for call in items(delta, "tool_calls")]
+        for call in items(delta, "tool_calls"):
+            events += self._call(call)
         if delta.get("function_call"):
-            events.append(self._call({"index": 0, "function": delta["function_call"]}))
+            events += self._call({"index": 0, "function": delta["function_call"]})
 
-    def _call(self, call: dict[str, Any]) -> ToolCall:
+    def _call(self, call: dict[str, Any]) -> list[Event]:
         name, text = string(call, "function", "name"), arguments(member(call, "function", "arguments"))
-        return ToolCall(self._index(call, bool(name)), string(call, "id"), name, text)
+        return self.calls.add(self._key(call, bool(name)), string(call, "id"), name, text)
 
-    def _index(self, call: dict[str, Any], named: bool) -> int:
-        """Returns our index of the call that a piece belongs to.
+    def _key(self, call: dict[str, Any], named: bool) -> int:
+        """Returns our key of the call that a piece belongs to.
 
         Gemini does not number calls, and gateways to it number all of them 0: there a name begins another call, unless
         its id is that of the call before.
@@ -158,19 +145,15 @@ class Decoder(decoder.Decoder):
         ours, last_id = self._calls.get(number, (-1, ""))
         other = (id != last_id) if id and last_id else number is None
         if ours < 0 or (named and other):
-            ours = self.calls
-            self.calls += 1
+            ours = self._begun
+            self._begun += 1
         self._calls[number] = ours, id or last_id
         return ours
 
     def _read_reason(self, word: str) -> None:
-        if word in FAILURES:
-            self.failure = Unavailable(FAILURES[word])
-            return
-        reason = "refusal" if self._refused else REASONS.get(word.lower(), "stop")
-        if reason == "stop" and self.calls:  # Gemini's reason for tool calls is stop
-            reason = "tool_calls"
-        self.finish = Finish(reason, word)
+        self.end(word)
+        if self.finish and self._refused:
+            self.finish.reason = "refusal"
 
     def _read_usage(self, data: dict[str, Any]) -> None:
         usage = data.get("usage") or member(data, "x_groq", "usage")

@@ -15,7 +15,7 @@ from ..core.sse import Frame
 from ..core.timing import Timeouts, Timing
 from ..errors import Error, Incomplete
 
-SSE_FIELDS = (b"data", b"event", b"id", b"retry", b"")  # what a line of an event stream has before its colon
+SSE_FIELDS = (b"data", b"event", b"id", b"retry", b"error", b"")  # what a line of an event stream has before its colon
 MAX_HEAD_BYTES = sse.MAX_EVENT_BYTES  # until the first event that is a sign
 UNSTREAMED = ("chat.completion", "response", "message")  # `object` or `type` of an answer in one piece
 SSE, JSON = "text/event-stream", "application/json"

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..core import decoder
 from ..core.decoder import number, string
-from ..core.events import Event, Finish, Reasoning, Text, ToolCall, Usage
+from ..core.events import Event, Finish, Reasoning, Text, Usage
 from ..errors import STATUSES, Incomplete
 
 ERRORS = {status.status: status for status in STATUSES}
@@ -27,12 +27,13 @@ class Decoder(decoder.Decoder):
         if kind == "reasoning":
             return [Reasoning(string(data, "text"))]
         if kind == "tool_call":
-            call = (string(data, name) for name in ("id", "name", "arguments"))
-            return [ToolCall(number(data, "index"), *call)]
+            return self.calls.add(number(data, "index"), *(string(data, k) for k in ("id", "name", "arguments")))
         if kind == "usage":
-            self.usage = Usage(*(number(data, name) for name in Usage.__slots__))
+            cost = data.get("cost_usd")
+            self.usage = Usage(*(number(data, name) for name in Usage.counts), tier=string(data, "tier"))
+            self.usage.cost_usd = cost if isinstance(cost, float) else None
         elif kind == "finish":
-            self.finish = Finish(string(data, "reason"), string(data, "provider_reason"))
+            self.finish = Finish(*(string(data, name) for name in Finish.__slots__))
         elif kind == "error":
             message = string(data, "message") or "the stream ends with an error"
             self.failure = ERRORS.get(number(data, "status"), Incomplete)(message)

@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 from ..core import decoder
-from ..core.decoder import items, number, string
+from ..core.decoder import arguments, items, number, string
 from ..core.events import Event, Finish, Reasoning, Text, Usage
-from .chat import REASONS
 
 
 class Decoder(decoder.Decoder):
     """Decodes the parts of candidate 0."""
+
+    api = "gemini"
 
     def feed(self, event: str, data: dict[str, Any]) -> list[Event]:
         events: list[Event] = []
@@ -28,15 +29,16 @@ class Decoder(decoder.Decoder):
             events += [event for part in items(candidate, "content", "parts") for event in self._read_part(part)]
             word = string(candidate, "finishReason")
             if word and word != "FINISH_REASON_UNSPECIFIED":
-                reason = REASONS.get(word.lower(), "stop")
-                self.finish = Finish("tool_calls" if reason == "stop" and self.calls else reason, word)
+                self.end(word, string(candidate, "finishMessage"))
         return events
 
     def _read_part(self, part: dict[str, Any]) -> list[Event]:
         if text := string(part, "text"):
             return [Reasoning(text) if part.get("thought") else Text(text)]
         call = part.get("functionCall")
-        return [self.tool_call(string(call, "id"), call, "args")] if isinstance(call, dict) else []
+        if not isinstance(call, dict):
+            return []
+        return self.calls.add(object(), string(call, "id"), string(call, "name"), arguments(call.get("args")))
 
     def _read_usage(self, data: dict[str, Any]) -> None:
         usage = data.get("usageMetadata")

@@ -10,9 +10,10 @@ from typing import Any
 
 from ..core import decoder
 from ..core.decoder import arguments, items, number, string
-from ..core.events import Event, Finish, Reasoning, Text, ToolCall, Usage
+from ..core.events import Event, Finish, Reasoning, Text, Usage
 from ..core.request import Attachment, Request, text_part
 from ..errors import UsageError, option
+from . import MESSAGES
 
 PATH, MODELS_PATH, BASE_PATH = "/v1/messages", "/v1/models", "/v1"
 ATTACHMENT_KINDS: tuple[str, ...] = ("image", "pdf", "text")
@@ -26,13 +27,6 @@ EFFORTS = ("none", "low", "medium", "high", "xhigh", "max")
 # The Claude 4.5 models have no effort, but a budget of tokens for thinking.
 BUDGETS = {"low": 2048, "medium": 8192, "high": 16384, "xhigh": 24576, "max": 31999}
 BUDGET_MODELS = ("claude-haiku-4-5", "claude-sonnet-4-5", "claude-opus-4-5")  # part of the clouds' model names too
-
-REASONS = {  # any other, such as end_turn and stop_sequence, is "stop"
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "tool_use": "tool_calls",
-    "refusal": "refusal",
-}
 
 
 def headers(key: str) -> list[str]:
@@ -123,9 +117,10 @@ def _part(file: Attachment) -> dict[str, Any]:
 class Decoder(decoder.Decoder):
     """Decodes the text, thinking and tool-input deltas of all content blocks."""
 
+    api = MESSAGES
+
     def __init__(self, provider: str, model: str) -> None:
         super().__init__(provider, model)
-        self._calls: dict[int, int] = {}  # the content block's index of a tool call -> our index
         self._counts: dict[str, Any] = {}  # the usage so far
 
     def feed(self, event: str, data: dict[str, Any]) -> list[Event]:
@@ -141,7 +136,7 @@ class Decoder(decoder.Decoder):
         if kind == "message_delta":
             self._read_usage(data)
             if word := string(data, "delta", "stop_reason"):
-                self.finish = Finish(REASONS.get(word, "stop"), word)
+                self.end(word)
         elif kind == "message_stop":
             self.finish = self.finish or Finish("stop", "")
             self.over = True
@@ -154,8 +149,7 @@ class Decoder(decoder.Decoder):
         for index, block in enumerate(items(data, "content")):
             events += self._read_block(index, block)
         self._read_usage(data)
-        word = string(data, "stop_reason")
-        self.finish = Finish(REASONS.get(word, "stop"), word)
+        self.end(string(data, "stop_reason"))
         return events
 
     def _read_delta(self, data: dict[str, Any]) -> list[Event]:
@@ -165,14 +159,13 @@ class Decoder(decoder.Decoder):
         if thinking := string(delta, "thinking"):
             return [Reasoning(thinking)]
         block = number(data, "index")
-        if block in self._calls and (part := string(delta, "partial_json")):
-            return [ToolCall(self._calls[block], "", "", part)]
+        if block in self.calls and (part := string(delta, "partial_json")):
+            return self.calls.add(block, arguments=part)
         return []
 
     def _read_block(self, index: int, block: Any) -> list[Event]:
         if string(block, "type") == "tool_use":
-            call = self._calls.setdefault(index, len(self._calls))
-            return [ToolCall(call, string(block, "id"), string(block, "name"), arguments(block.get("input")))]
+            return self.calls.add(index, string(block, "id"), string(block, "name"), arguments(block.get("input")))
         return self._read_delta({"delta": block})  # text that begins the block
 
     def _read_usage(self, data: Any) -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 from ..core import decoder
-from ..core.decoder import items, number, string
-from ..core.events import Event, Finish, Reasoning, Text, Usage
+from ..core.decoder import arguments, items, member, number, string
+from ..core.events import Event, Reasoning, Text, Usage
 
 
 class Decoder(decoder.Decoder):
     """Decodes the lines of both endpoints."""
+
+    api = "ollama"
 
     def feed(self, event: str, data: dict[str, Any]) -> list[Event]:
         events: list[Event] = [] if self.started else [self.start(data)]
@@ -22,11 +24,11 @@ class Decoder(decoder.Decoder):
         if text := string(data, "message", "content") or string(data, "response"):
             events.append(Text(text))
         for call in items(data, "message", "tool_calls"):
-            events.append(self.tool_call(string(call, "id"), call.get("function"), "arguments"))
+            function = call.get("function")
+            name, text = string(function, "name"), arguments(member(function, "arguments"))
+            events += self.calls.add(object(), string(call, "id"), name, text)
         if data.get("done") is True:
             self.usage = Usage(number(data, "prompt_eval_count"), number(data, "eval_count"))
-            word = string(data, "done_reason")
-            reason = "length" if word == "length" else "tool_calls" if self.calls else "stop"
-            self.finish = Finish(reason, word)
+            self.end(string(data, "done_reason") or "stop")
             self.over = True
         return events

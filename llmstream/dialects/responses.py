@@ -10,10 +10,10 @@ from typing import Any
 
 from ..core import decoder, provider_errors
 from ..core.decoder import items, member, number, string
-from ..core.events import Event, Finish, Reasoning, Text, ToolCall, Usage
+from ..core.events import Event, Reasoning, Text, Usage
 from ..core.request import Attachment, Request, text_part
 from ..errors import Refused, option
-from . import CHAT, chat
+from . import CHAT, RESPONSES, chat
 
 PATH, MODELS_PATH, BASE_PATH = "/responses", "/models", ""
 ATTACHMENT_KINDS: tuple[str, ...] = ("image", "pdf", "text")
@@ -25,7 +25,6 @@ UNSUPPORTED = {
 }
 headers = chat.headers
 
-INCOMPLETE = {"max_output_tokens": "length", "max_messages": "length", "content_filter": "content_filter"}
 TEXT_PART = "input_text"  # the type of a part
 TEXT = frozenset(("response.output_text.delta", "response.refusal.delta"))
 REASONING = frozenset(("response.reasoning_summary_text.delta", "response.reasoning_text.delta"))
@@ -71,9 +70,12 @@ def _part(file: Attachment) -> dict[str, Any]:
 class Decoder(decoder.Decoder):
     """Decodes the text, reasoning and function-call deltas of all output items."""
 
+    api = RESPONSES
+
     def __init__(self, provider: str, model: str) -> None:
         super().__init__(provider, model)
-        self._calls: dict[int | str, int] = {}  # a function call's output index and ids -> our index
+        self._calls: dict[int | str, int] = {}  # a function call's output index and ids -> its key
+        self._begun = 0  # calls
         self._refused = False
 
     def feed(self, event: str, data: dict[str, Any]) -> list[Event]:
@@ -89,9 +91,9 @@ class Decoder(decoder.Decoder):
         if kind in REASONING:
             return [Reasoning(text)] if (text := string(data, "delta")) else []
         if kind == "response.function_call_arguments.delta":
-            return [ToolCall(self._index(data), "", "", text)] if (text := string(data, "delta")) else []
+            return self.calls.add(self._key(data), arguments=string(data, "delta"))
         if kind == "response.output_item.added" and string(data, "item", "type") == "function_call":
-            return [self._begin(data["item"], data.get("output_index"))]
+            return self._begin(data["item"], data.get("output_index"))
         response = data.get("response")
         if kind.startswith("response.") and (isinstance(response, dict) or kind in ENDS):
             return self._read_response(kind, response if isinstance(response, dict) else {})
@@ -104,7 +106,7 @@ class Decoder(decoder.Decoder):
         for item in items(data, "output"):
             kind = item.get("type")
             if kind == "function_call":
-                events.append(self._begin(item, None))
+                events += self._begin(item, None)
             for part in items(item, "summary") + items(item, "content"):
                 refusal = string(part, "refusal")
                 self._refused = self._refused or bool(refusal)
@@ -113,21 +115,21 @@ class Decoder(decoder.Decoder):
         self._read_response(f"response.{data.get('status')}", data)
         return events
 
-    def _begin(self, item: dict[str, Any], output_index: object) -> ToolCall:
-        """Returns the first piece of a function call, and assigns its index."""
-        index = self.calls
-        self.calls += 1
+    def _begin(self, item: dict[str, Any], output_index: object) -> list[Event]:
+        """Returns the first piece of a function call."""
+        call = self._begun
+        self._begun += 1
         for key in (output_index, item.get("id"), item.get("call_id")):
             if isinstance(key, int | str):
-                self._calls[key] = index
-        return ToolCall(index, string(item, "call_id"), string(item, "name"), string(item, "arguments"))
+                self._calls[key] = call
+        return self.calls.add(call, string(item, "call_id"), string(item, "name"), string(item, "arguments"))
 
-    def _index(self, data: dict[str, Any]) -> int:
-        """Returns our index of the call that a piece belongs to. llama.cpp sends the item's id, but no output_index."""
+    def _key(self, data: dict[str, Any]) -> int:
+        """Returns the key of the call that a piece belongs to. llama.cpp sends the item's id, but no output_index."""
         for key in (data.get("output_index"), data.get("item_id")):
             if isinstance(key, int | str) and key in self._calls:
                 return self._calls[key]
-        return max(self.calls - 1, 0)
+        return max(self._begun - 1, 0)
 
     def _read_response(self, kind: str, response: dict[str, Any]) -> list[Event]:
         events: list[Event] = [] if self.started else [self.start(response)]
@@ -141,18 +143,18 @@ class Decoder(decoder.Decoder):
                 number(usage, "input_tokens_details", "cache_write_tokens"),
             )
         if kind in ENDS:
-            self.finish = self._reason(kind, response)
+            self._read_end(kind, response)
             self.over = True
         elif kind in ("response.failed", "response.cancelled"):
             error = provider_errors.in_event({"error": member(response, "error") or kind}, "")
             self.failure = error or Refused(kind)
         return events
 
-    def _reason(self, kind: str, response: dict[str, Any]) -> Finish:
+    def _read_end(self, kind: str, response: dict[str, Any]) -> None:
         # Some servers send response.completed also for an answer that is incomplete.
         if kind == "response.incomplete" or response.get("status") == "incomplete":
-            word = string(response, "incomplete_details", "reason")
-            return Finish(INCOMPLETE.get(word, "length"), word or "incomplete")
-        if self._refused:
-            return Finish("refusal", "completed")
-        return Finish("tool_calls" if self.calls else "stop", "completed")
+            self.end(string(response, "incomplete_details", "reason") or "incomplete")
+            return
+        self.end("completed")
+        if self.finish and self._refused:
+            self.finish.reason = "refusal"

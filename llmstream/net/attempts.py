@@ -13,7 +13,7 @@ from ..core.request import Request
 from ..core.retry import Backoff, RetryPolicy
 from ..core.timing import Timeouts, Timing
 from ..dialects import dialect
-from ..errors import Error, Incomplete, Unavailable
+from ..errors import Error, Unavailable
 from ..providers.registry import CURL
 from ..providers.resolve import Target, shown
 from .redirects import Redirects
@@ -97,13 +97,14 @@ class Attempts:
         """Returns an attempt at the rest of an answer that was cut, the exchange prepared for it; None to give up."""
         if not self._can_resume:
             return None
-        reason = transfer.reason or ("the stream ended" if transfer.ended else "nothing new")
-        cause = self.reported(exchange.failure) if exchange.failure else Unavailable(reason)
+        reason = transfer.reason or ("the stream ended" if transfer.ended else "nothing came")
+        so_far = f"{reason} after {exchange.characters} characters"
+        cause = self.reported(exchange.failure) if exchange.failure else Unavailable(so_far)
         wait = self._wait(cause, exchange, now)
         if wait is None or (request := self.resume.rest(exchange, self._body, now + wait)) is None:
             return None
         self.resumed = True
-        note = f"{cause.message} after {exchange.characters} characters: asking for the rest in {wait:.1f} s"
+        note = f"{cause.message}: asking for the rest in {wait:.1f} s"
         return NextAttempt(request, now + wait, note)
 
     def _wait(self, failure: Error, exchange: Exchange, now: float) -> float | None:
@@ -113,13 +114,8 @@ class Attempts:
         return None if late else wait
 
     def final_error(self, exchange: Exchange) -> Error | None:
-        """Returns the error of a failed exchange; where the rest failed, the answer is incomplete."""
-        failure = exchange.failure
-        if failure is None:
-            return None
-        if self.resumed and not isinstance(failure, Incomplete):
-            failure = Incomplete(f"{failure.message}: the answer breaks off after {exchange.characters} characters")
-        return self.reported(failure)
+        """Returns the error of a failed exchange as it is reported."""
+        return None if exchange.failure is None else self.reported(exchange.failure)
 
     def reported(self, error: Error) -> Error:
         """Returns an error as the user may see it: without the key, which servers quote, and with the key's source."""

@@ -152,13 +152,14 @@ ROWS = (
     Option("connect_timeout", Seconds(), "Give up connecting after S seconds (10).",
         "Give up when there is no connection within *s* seconds.", metavar="S", group=NETWORK, doors=HERE,
         default=10.0),
-    Option("first_token_timeout", Seconds(), "Give up when no output has come after S seconds (120).",
-        "Give up when no output has come *s* seconds after the request.", metavar="S", group=NETWORK, doors=HERE,
-        default=120.0),
-    Option("stall_timeout", Seconds(), "Give up when the answer has not grown for S seconds (60).",
-        "Give up when the answer has not grown for *s* seconds.\n"
-        "A server's signs of life do not count, nor does the time in which the reader was busy.", metavar="S",
-        group=NETWORK, doors=HERE, default=60.0),
+    Option("first_token_timeout", Seconds(), "Give up after S seconds of silence before the first output (600).",
+        "Give up when, before the first output, nothing has come from the server for *s* seconds.\n"
+        "Whatever comes while a model thinks is a sign of life.", metavar="S", group=NETWORK, doors=HERE,
+        default=600.0),
+    Option("stall_timeout", Seconds(), "Give up after S seconds of silence within the answer (300).",
+        "Give up when, within the answer, nothing has come from the server for *s* seconds.\n"
+        "The time in which the reader was busy does not count.", metavar="S",
+        group=NETWORK, doors=HERE, default=300.0),
     Option("timeout", Seconds(), "Give up on the whole answer after S seconds (none).",
         "Give up when the answer is not complete *s* seconds after the request.", metavar="S", group=NETWORK,
         doors=HERE, default=0.0),

@@ -38,7 +38,7 @@ class ChatStreamEncoder:
         if isinstance(event, Reasoning):
             return _named("reasoning", {"reasoning": event.text}) if self._reasoning else ""
         if isinstance(event, Usage | Finish):
-            return _named(event.type, {name: getattr(event, name) for name in event.__slots__})
+            return _named(event.type, {k: v for k, v in event.as_dict().items() if k != "type"})
         return ""
 
     def close(self) -> bytes:

@@ -241,7 +241,7 @@ def test_the_configurations_defaults_hold_where_nothing_else_is_said(monkeypatch
         (reply("503 Busy", b"", "text/html"), Unavailable, []),
         ([], Unavailable, []),
         ([head(), *chat("a", "b")[:-1]], Incomplete, ["a", "b"]),
-        ([head(), chat_text("a"), frame({"error": {"message": "x", "type": "overloaded"}})], Unavailable, ["a"]),
+        ([head(), chat_text("a"), frame({"error": {"message": "x", "type": "overloaded"}})], Incomplete, ["a"]),
     ],
     ids=["refused", "unavailable", "gone", "cut", "overloaded"],
 )

@@ -91,11 +91,15 @@ def test_events_of_a_failure_end_with_the_error(invoke):
     times = [event.pop("t") for event in events]
     assert events[1:] == [
         {"type": "text", "text": "a"},
-        {"type": "error", "status": 4, "message": "the provider says: busy (overloaded)"},
+        {
+            "type": "error",
+            "status": 5,
+            "message": "the provider says: busy (overloaded): the answer breaks off after 1 character",
+        },
     ]
     assert times == sorted(times)
     assert times[0] > 0
-    assert done.returncode == 4
+    assert done.returncode == 5
 
 
 def test_reasoning_goes_to_stderr_with_its_option_and_never_to_stdout(invoke):
@@ -131,7 +135,7 @@ def test_usage_and_stats(invoke, tmp_path):
         ("length", ["--max-tokens", "5"], 0),
         ("length", ["-o", "max_tokens=5"], 0),
         ("content_filter", [], 3),
-        ("something_new", [], 0),
+        ("something_new", [], 5),
     ],
 )
 def test_finish_reasons(invoke, reason, options, status):
@@ -286,12 +290,12 @@ def test_a_proxy_that_refuses_or_dies(run, script, status, message):
 @pytest.mark.parametrize(
     ("script", "option", "status", "message"),
     [
-        ([HOLD], "--first-token-timeout", 4, "no token within 0.2 s (--first-token-timeout)"),
+        ([HOLD], "--first-token-timeout", 4, "nothing came for 0.2 s (--first-token-timeout)"),
         (
             [head(), chat_text("a"), b": keep-alive\n\n", HOLD],
             "--stall-timeout",
             5,
-            "nothing new for 0.2 s (--stall-timeout): the answer breaks off after 1 character",
+            "nothing came for 0.2 s (--stall-timeout): the answer breaks off after 1 character",
         ),
         (
             [head(), chat_text("a"), HOLD],

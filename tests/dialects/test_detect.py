@@ -171,7 +171,7 @@ def test_gemini_finish_reasons():
     for chunk, reason in (
         ({"promptFeedback": {"blockReason": "SAFETY"}}, Finish("content_filter", "SAFETY")),
         ({"candidates": [{"finishReason": "MAX_TOKENS"}]}, Finish("length", "MAX_TOKENS")),
-        ({"candidates": [{"finishReason": "NEW_WORD"}]}, Finish("stop", "NEW_WORD")),
+        ({"candidates": [{"finishReason": "NEW_WORD"}]}, Finish("unknown", "NEW_WORD")),
     ):
         assert read([loopback.frame(chunk)])[1].exchange.finish == reason
 
@@ -194,7 +194,7 @@ def test_events_of_gen_are_read_back():
     records = [
         {"type": "start", "provider": "p", "model": "m", "id": "i"},
         {"type": "reasoning", "text": "hm"},
-        {"type": "tool_call", "index": 1, "id": "c", "name": "f", "arguments": "{}"},
+        {"type": "tool_call", "index": 0, "id": "c", "name": "f", "arguments": "{}"},
         {"type": "usage", "input_tokens": 1, "output_tokens": 2, **details},
         {"type": "finish", "reason": "tool_calls", "provider_reason": "x"},
     ]
@@ -217,14 +217,14 @@ def test_each_message_of_an_agent_begins_a_line():
         (lines({"error": {"message": "bad key", "type": "authentication_error"}}), Refused, "bad key"),
         (b'{\n "error": {\n  "message": "slow down",\n  "code": 429\n }\n}', Unavailable, "slow down"),
         (json.dumps([{"error": {"code": 400, "message": "no"}}]).encode(), Refused, "no"),
-        (lines({"error": "model not found"}), Unavailable, "model not found"),
+        (lines({"error": "model not found"}), Refused, "model not found"),
         (
             loopback.frame({"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}),
             Unavailable,
             "busy",
         ),
         (lines({"type": "error", "status": 3, "message": "said no"}), Refused, "said no"),
-        (lines({"type": "text", "text": "a"}, {"type": "error", "status": 4, "message": "m"}), Unavailable, "m"),
+        (lines({"type": "text", "text": "a"}, {"type": "error", "status": 4, "message": "m"}), Incomplete, "m"),
         (
             lines({"type": "system"}, {"type": "result", "subtype": "error_max_turns", "is_error": True}),
             Unavailable,

@@ -29,8 +29,10 @@ def without_usage(found: dict[str, Any], transcript: Transcript) -> dict[str, An
 
 @pytest.mark.parametrize("transcript", FAIR, ids=repr)
 def test_the_sdk_reads_the_same(transcript):
-    theirs = sdks.read(transcript).meaning()
-    assert without_usage(ours(transcript), transcript) == without_usage(theirs, transcript)
+    theirs, found = sdks.read(transcript).meaning(), ours(transcript)
+    for call in found["calls"] + theirs["calls"]:
+        call[2] = call[2] or "{}"  # llmstream writes what the SDK's caller has to fill in
+    assert without_usage(found, transcript) == without_usage(theirs, transcript)
 
 
 @pytest.mark.parametrize("api", ["chat", "responses", "messages"])

@@ -139,7 +139,7 @@ def test_several_cuts(invoke):
     [
         (reply("404 Not Found", b'{"error": "gone"}'), "the provider says: gone (HTTP 404): the answer breaks off"),
         ([head()], "the stream ended before its end mark: the answer breaks off"),
-        ([HOLD], "nothing new for 0.2 s (--stall-timeout): the answer breaks off"),
+        ([HOLD], "nothing came for 0.2 s (--stall-timeout): the answer breaks off"),
     ],
 )
 def test_a_rest_that_does_not_come_is_a_cut(invoke, second, message):

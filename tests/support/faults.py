@@ -110,7 +110,7 @@ def stream_rows(api: str) -> Iterator[Fault]:
         status=5,
         stderr=(broken,),
     )
-    yield row("error event after text", [*cut, error], stdout=KEPT, status=4, stderr=("Overloaded",))
+    yield row("error event after text", [*cut, error], stdout=KEPT, status=5, stderr=("Overloaded",))
     yield row(
         "an event that is not JSON", [*cut, b"data: {oops\n\n"], stdout=KEPT, status=5, stderr=("is not JSON ({oops)",)
     )
@@ -134,7 +134,7 @@ def stream_rows(api: str) -> Iterator[Fault]:
         [HOLD],
         stdout="",
         status=4,
-        stderr=("no token within 0.3 s",),
+        stderr=("nothing came for 0.3 s",),
         args=("--first-token-timeout", "0.3"),
     )
     yield row(
@@ -142,15 +142,15 @@ def stream_rows(api: str) -> Iterator[Fault]:
         [*cut, HOLD],
         stdout=KEPT,
         status=5,
-        stderr=("nothing new for 0.3 s",),
+        stderr=("nothing came for 0.3 s",),
         args=("--stall-timeout", "0.3"),
     )
     yield row(
-        "keep-alives only, after text",
+        "silence after keep-alives",
         [*cut, b": ping\n\n" * 3, HOLD],
         stdout=KEPT,
         status=5,
-        stderr=("nothing new for 0.3 s",),
+        stderr=("nothing came for 0.3 s",),
         args=("--stall-timeout", "0.3"),
     )
     huge = b"data: " + b"x" * (17 << 20)
