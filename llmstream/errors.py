@@ -104,22 +104,28 @@ class Refused(Error):
 class Unavailable(Error):
     """The provider cannot be reached or cannot answer now: DNS, connection, TLS, time-out, rate limit, overload.
 
-    Exit status 4. Raised before any output, once the retry policy gives up. A later retry may help.
+    Exit status 4. Raised before any output, once the retry policy gives up; after output the error is Incomplete. A later retry may help.
     """
 
     status = 4
     max_retries = UNLIMITED
-    description = "unavailable: DNS, connection, TLS, time-out, rate limit, overload; later may work"
+    description = (
+        "unavailable: DNS, connection, TLS, time-out, rate limit, overload; nothing was written, later may work"
+    )
 
 
 class Incomplete(Error):
-    """The answer is not whole: the stream was cut, a length limit was reached, or the input was malformed.
+    """The answer is not whole: the stream was cut, an error came after text, a length limit was reached, the provider
+    ended it for a reason that llmstream does not know, or the input was malformed.
 
     Exit status 5. Raised after the output so far, which stays. A retry may help, and would begin the answer anew.
     """
 
     status = 5
-    description = "not whole: the stream was cut, a limit was hit, the input was malformed or the output failed"
+    description = (
+        "not whole: the stream was cut, an error came after text, a limit was hit, the input was malformed "
+        "or the output failed"
+    )
 
 
 class OutputFailed(Incomplete):
