@@ -104,7 +104,8 @@ class Refused(Error):
 class Unavailable(Error):
     """The provider cannot be reached or cannot answer now: DNS, connection, TLS, time-out, rate limit, overload.
 
-    Exit status 4. Raised before any output, once the retry policy gives up; after output the error is Incomplete. A later retry may help.
+    Exit status 4. Raised before any output, once the retry policy gives up; after output the error is Incomplete. A
+    later retry may help.
     """
 
     status = 4

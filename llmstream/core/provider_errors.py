@@ -26,9 +26,9 @@ REFUSAL_CODES = (
     "unsupported",
     "too_large",
     "too_small",
-    "image_",  # image_parse_error, empty_image_file, failed_to_download_image
+    "image_",  # image_parse_error, empty_image_file
+    "_image",  # failed_to_download_image
     "parse_error",
-    "not supported",
 )
 # Parts of messages that mean the same where there is no code, or where the code says otherwise.
 REFUSAL_TEXTS = (
@@ -109,8 +109,7 @@ def _with_code(payload: Any, data: dict[str, Any]) -> Any:
 
 def _from_payload(payload: Any, status: int) -> Error:
     """Returns the error of an error object, or of a mere text; `status` is the HTTP status, 0 within a stream."""
-    code = ""
-    message = payload
+    code, message = "", payload
     if isinstance(payload, dict):
         words = [payload[k] for k in ("type", "code", "status") if isinstance(payload.get(k), str)]
         code = " ".join(word for word in words if word not in ("error", "None"))
@@ -122,6 +121,8 @@ def _from_payload(payload: Any, status: int) -> Error:
         message = as_json(message)
     source = f"HTTP {status}" if status else code
     text = f"the provider says: {message[:MAX_MESSAGE].strip()}" + (f" ({source})" if source else "")
+    if isinstance(payload, str) and not status:  # the text itself is all there is to classify the error by
+        code = message
     return _error_class(status, code, message)(text)
 
 
@@ -139,6 +140,6 @@ def _upstream(payload: dict[str, Any]) -> str:
 def _error_class(status: int, code: str, message: str = "") -> type[Error]:
     refused = any(part in code.lower() for part in REFUSAL_CODES)
     refused |= 400 <= status < 500 and status not in RETRIABLE_STATUSES
-    if not refused and (status == 429 or not (status or code)):
-        refused = any(part in message.lower() for part in REFUSAL_TEXTS)
+    if status in (0, 429):
+        refused |= any(part in message.lower() for part in REFUSAL_TEXTS)
     return Refused if refused else Unavailable

@@ -36,8 +36,31 @@ URL = "https://host/v1/chat/completions"
         (Refused, "", {"error": {"message": "Who?", "code": 401}}, "Who? (HTTP 401)"),
         (Refused, "", {"error": "Unexpected endpoint or method. (POST /x)"}, "Unexpected endpoint"),
         (Refused, "", {"object": "error", "message": "Too many", "type": "BadRequestError", "code": 400}, "Too many"),
+        # A text, and the code beside it.
+        (Refused, "", {"code": "invalid-argument", "error": "Wrong key."}, "Wrong key. (invalid-argument)"),
+        (Unavailable, "", {"code": "internal", "error": "It broke."}, "It broke. (internal)"),
+        (Unavailable, "", {"code": 503, "error": "It broke."}, "It broke. (HTTP 503)"),
+        (Refused, "", {"code": 403, "error": "Go away."}, "Go away. (HTTP 403)"),
+        (Refused, "", {"error": "model 'x' not found"}, "model 'x' not found"),
+        (Refused, "", {"error": "Unauthorized"}, "Unauthorized"),
+        (Refused, "", {"error": "No API key was sent"}, "No API key was sent"),
+        # Codes of OpenAI's ResponseError that no retry changes.
+        *(
+            (Refused, "", {"type": "error", "message": "No", "code": code}, f"No ({code})")
+            for code in (
+                "bio_policy", "misalignment_policy_violation", "data_residency_mismatch", "image_too_small",
+                "empty_image_file", "failed_to_download_image", "image_parse_error", "invalid_image_url",
+            )
+        ),
+        (Unavailable, "", {"type": "error", "message": "No", "code": "vector_store_timeout"}, "No"),
+        # OpenRouter's own message says only that there was an error.
+        (Unavailable, "", {"error": {"code": 429, "message": "Provider returned error", "metadata": {
+            "provider_name": "Somebody", "raw": "busy for a minute"}}}, "Somebody: busy for a minute (HTTP 429)"),
+        (Refused, "", {"error": {"code": 400, "message": "Provider returned error", "metadata": {
+            "raw": '{"error": {"message": "too long", "type": "x"}}'}}}, "too long (HTTP 400)"),
+        (Unavailable, "", {"error": {"code": 502, "message": "Oops", "metadata": {"raw": ["?"]}}}, "Oops (HTTP 502)"),
     ],
-)
+)  # fmt: skip
 def test_error_in_a_stream(kind, event, data, message):
     error = provider_errors.in_event(data, event)
     assert type(error) is kind
@@ -69,6 +92,8 @@ OPENAI = {"error": {"message": "Because.", "type": "x", "code": None}}
         (409, OPENAI, Unavailable, "Because. (HTTP 409)"),
         (429, OPENAI, Unavailable, "Because. (HTTP 429)"),
         (429, {"error": {"message": "Pay.", "code": "insufficient_quota"}}, Refused, "Pay. (HTTP 429)"),
+        (429, {"error": {"message": "Request too large: it must be reduced.", "code": "rate_limit_exceeded"}}, Refused,
+            "it must be reduced. (HTTP 429)"),
         (500, OPENAI, Unavailable, "Because. (HTTP 500)"),
         (529, {"type": "error", "error": {"type": "overloaded_error", "message": "Full"}}, Unavailable, "Full"),
         (503, {"error": "invalid upstream"}, Unavailable, "invalid upstream (HTTP 503)"),
@@ -93,7 +118,7 @@ OPENAI = {"error": {"message": "Because.", "type": "x", "code": None}}
         ),
         (202, {"error": {"message": "Later."}}, Unavailable, "the provider says: Later. (HTTP 202)"),
     ],
-)
+)  # fmt: skip
 def test_error_instead_of_a_stream(status, body, kind, message):
     error = provider_errors.of_response(status, {}, body if isinstance(body, bytes) else json.dumps(body).encode(), URL)
     assert type(error) is kind
