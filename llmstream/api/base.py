@@ -83,10 +83,11 @@ class BaseStream:
 
     @property
     def cost(self) -> float | None:
-        """The price in US dollars; None where the extra `prices` is not installed or does not know the model."""
+        """The price in US dollars, as the provider states it or by the list of the extra `prices`; None if unknown."""
         from ..config import prices
 
-        return prices.cost(self._prepared.target.provider, self._prepared.target.model, self.usage)
+        target, answering = self._prepared.target, self._generation.exchange.model if self._generation else ""
+        return prices.cost(target.provider, target.model, self.usage, answering)
 
     @property
     def timing(self) -> Timing | None:

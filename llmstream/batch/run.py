@@ -259,9 +259,8 @@ class Run:
         generation, target = job.generation, job.target
         if generation.failure is None:  # failures do not refill the budget of retries
             self._budget.give_back()
-        usage = generation.exchange.usage
-        self.totals.add_generation(target.provider, target.model, usage, generation.timing)
-        if usage is not None:
+        self.totals.add_generation(target.provider, target.model, generation.exchange)
+        if (usage := generation.exchange.usage) is not None:
             self._prompts.count_output(usage.output_tokens)
         job.record, failure = job.builder.record(generation)
         if failure is not None:

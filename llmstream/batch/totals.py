@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 
 from ..core.events import Usage
+from ..core.exchange import Exchange
 from ..core.report import dollars
-from ..core.timing import Timing
 from .record_builder import Record
 
 SAMPLES = 10_000  # the last ones, of which medians are taken
@@ -20,8 +20,10 @@ class Totals:
         self.status = 0  # the worst exit status
         self.failure = ""  # the first failed prompt's message, its options marked
         self.input_tokens = self.output_tokens = 0
-        # By provider and model: the number of answers, then the fields of Usage.
-        self._sums: dict[tuple[str, str], list[int]] = {}
+        self._has_usage = False
+        self._stated_usd: float | None = None  # the sum of the prices that providers state
+        # Of the other answers, by provider, requested model, answering model and tier: their number, then the counts.
+        self._sums: dict[tuple[str, str, str, str], list[int]] = {}
         self._ttfts, self._rates = deque[float](maxlen=SAMPLES), deque[float](maxlen=SAMPLES)
 
     def add_record(self, record: Record, earlier: bool, failure: str) -> None:
@@ -35,32 +37,35 @@ class Totals:
         else:
             self.done += 1
 
-    def add_generation(self, provider: str, model: str, usage: Usage | None, timing: Timing) -> None:
-        """Counts the tokens and times of a generation that has ended, complete or not."""
+    def add_generation(self, provider: str, model: str, exchange: Exchange) -> None:
+        """Counts the tokens and times of a generation that has ended, complete or not; `model` is the requested one."""
+        usage, timing = exchange.usage, exchange.timing
         if timing.ttft is not None:
             self._ttfts.append(timing.ttft)
         if usage is None:
             return
-        sums = self._sums.setdefault((provider, model), [0] * (1 + len(Usage.counts)))
-        for at, count in enumerate([1, *(getattr(usage, name) for name in Usage.counts)]):
-            sums[at] += count
+        self._has_usage = True
+        if usage.cost_usd is not None:
+            self._stated_usd = (self._stated_usd or 0.0) + usage.cost_usd
+        else:
+            key = provider, model, exchange.model, usage.tier
+            sums = self._sums.setdefault(key, [0] * (1 + len(Usage.counts)))
+            for at, count in enumerate([1, *(getattr(usage, name) for name in Usage.counts)]):
+                sums[at] += count
         self.input_tokens += usage.input_tokens
         self.output_tokens += usage.output_tokens
         if (rate := timing.rate(usage.output_tokens)) is not None:
             self._rates.append(rate)
 
     def cost(self) -> float | None:
-        """Returns US dollars for the models whose prices are known, None if none is.
-
-        Where a price depends on the length of a prompt, the average prompt counts.
-        """
+        """Returns US dollars for the answers whose prices are known, None if none is."""
         from ..config import prices
 
-        costs = []
-        for (provider, model), (answers, *counts) in self._sums.items():
-            cost = prices.cost(provider, model, Usage(*(count // answers for count in counts)))
-            costs += [] if cost is None else [cost * answers]
-        return sum(costs) if costs else None
+        costs = [self._stated_usd]
+        for (provider, model, answering, tier), (answers, *counts) in self._sums.items():
+            costs.append(prices.cost(provider, model, Usage(*counts, tier=tier), answering, answers))
+        known = [cost for cost in costs if cost is not None]
+        return sum(known) if known else None
 
     def summary(self, seconds: float, unfinished: int, priced: bool) -> str:
         """Returns the line at the end of a run of `seconds`, with `unfinished` prompts; `priced`: with its cost."""
@@ -69,7 +74,7 @@ class Totals:
         prompts += f", {self.earlier:,} done earlier" if self.earlier else ""
         prompts += f", {self.failed:,} failed" + (f", {unfinished:,} unfinished" if unfinished else "")
         parts = [prompts]
-        if self._sums:
+        if self._has_usage:
             unit = "token" if self.input_tokens == 1 else "tokens"
             tokens = f"{self.input_tokens:,} {unit} in, {self.output_tokens:,} out"
             parts.append(tokens + (f", {self.output_tokens / seconds:,.0f} tokens/s" if seconds else ""))

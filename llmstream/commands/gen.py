@@ -197,7 +197,7 @@ class _Printer:
         from ..config import prices
 
         provider, model = target.provider, target.model
-        cost = prices.cost(provider, model, exchange.usage)
+        cost = prices.cost(provider, model, exchange.usage, exchange.model)
         record = report.record(provider, model, exchange, now, status=status, reason=reason, cost=cost)
         if self._output["usage"]:
             stdio.note(NAME, report.line(record))

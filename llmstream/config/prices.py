@@ -1,9 +1,12 @@
-"""Prices of answers, by the package of the extra `prices`: genai-prices, which has the list inside.
+"""Prices of answers: what the provider states, or else by the package of the extra `prices`: genai-prices.
 
-It needs no network. The import takes a quarter of a second, so it comes after the answer.
+The package has the list inside and needs no network. Its import takes a quarter of a second, so it comes after the
+answer.
 """
 
 from __future__ import annotations
+
+from decimal import Decimal
 
 from ..core.events import Usage
 from ..providers.registry import PROVIDERS
@@ -17,26 +20,53 @@ LISTED_AS = {
     "vertex": "google",
     "xai": "x-ai",
 }
+PRECISION = 1_000_000  # fractions of a token, for the average of many answers
 
 
-def cost(provider: str, model: str, usage: Usage | None) -> float | None:
-    """Returns the price in US dollars; None if tokens or price are unknown, or if the provider is free."""
+def cost(provider: str, requested: str, usage: Usage | None, answering: str = "", answers: int = 1) -> float | None:
+    """Returns the price in US dollars; None if tokens or price are unknown, or if the provider is free.
+
+    `requested` is the model's name in the request, `answering` the provider's name of the model that answered, which
+    may be another one. `usage` is the sum of `answers` answers of one tier: where a price depends on the length of a
+    prompt, the average prompt counts.
+    """
+    if usage is None:
+        return None
+    if usage.cost_usd is not None:
+        return usage.cost_usd
     row = PROVIDERS.get(provider)
-    if usage is None or row is None or not (row.key_env or row.transport):
+    if row is None or not (row.key_env or row.transport):
         return None
     try:
         from genai_prices import Usage as Tokens
         from genai_prices import calc_price
     except ImportError:
         return None
-    try:
-        tokens = Tokens(
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
-            cache_read_tokens=usage.cached_tokens,
-            cache_write_tokens=usage.cache_write_tokens,
-        )
-        price = calc_price(tokens, model, provider_id=LISTED_AS.get(provider, provider))
-    except (LookupError, ValueError):  # not on the list; counts that contradict one another
-        return None
-    return round(float(price.total_price), 8)
+    counts = {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cache_read_tokens": usage.cached_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
+        "cache_write_1h_tokens": usage.cache_write_1h_tokens,
+        "output_reasoning_tokens": usage.reasoning_tokens,
+        "web_searches": usage.searches,
+    }
+    averages = {name: Decimal(count * PRECISION // answers) / PRECISION for name, count in counts.items()}
+    tier = usage.tier.lower()
+    context = {"service_tier": tier, "speed": tier}  # the list's names of one thing: OpenAI's and Anthropic's
+    for model in _names(requested, answering):
+        try:
+            price = calc_price(
+                Tokens(**averages), model, provider_id=LISTED_AS.get(provider, provider), price_context=context
+            )
+        except (LookupError, ValueError):  # not on the list; counts that contradict one another
+            continue
+        return round(float(price.total_price) * answers, 8)
+    return None
+
+
+def _names(requested: str, answering: str) -> list[str]:
+    """Returns a model's names, the one that says most about its price first."""
+    if not answering or answering.lower() in requested.lower():  # which adds a region, at Bedrock
+        return [requested]
+    return [answering, requested]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+MAX_COUNT = 2**53  # tokens: a larger number is a fault of the provider
 # Of Finish.
 REASONS = ("stop", "length", "tool_calls", "content_filter", "refusal", "paused", "incomplete", "unknown", "cancelled")
 
@@ -162,6 +163,15 @@ class Usage(Event):
         self.cached_tokens, self.reasoning_tokens = cached_tokens, reasoning_tokens
         self.cache_write_tokens, self.cache_write_1h_tokens = cache_write_tokens, cache_write_1h_tokens
         self.searches, self.tier, self.cost_usd = searches, tier, cost_usd
+
+    def drop_impossible(self) -> Usage:
+        """Sets counts that cannot be to 0, and a price that cannot be to None; returns self."""
+        for name in self.counts:
+            if not 0 <= getattr(self, name) <= MAX_COUNT:
+                setattr(self, name, 0)
+        if self.cost_usd is not None and not 0 <= self.cost_usd < float("inf"):
+            self.cost_usd = None
+        return self
 
 
 class Finish(Event):

@@ -54,12 +54,13 @@ class Exchange:
         self.timing = timing
         self.over = self._suspended = False
         self.failure: Error | None = None
-        self.warning = ""
+        self.warning = self.model = ""  # `model`: the provider's name of the model that answers, "" before it is known
 
     @property
     def usage(self) -> Usage | None:
         """The last usage record so far."""
-        return self._decoder.usage
+        usage = self._decoder.usage
+        return usage.drop_impossible() if usage else None
 
     @property
     def finish(self) -> Finish | None:
@@ -203,8 +204,8 @@ class Exchange:
             self.warning = f"the answer has no text, but {' and '.join(dict.fromkeys(decoder.dropped))}"
         elif decoder.calls.lack_name:
             self.warning = "the answer has a tool call without a name, which is left out"
-        if decoder.usage is not None:
-            events.append(decoder.usage)
+        if (usage := self.usage) is not None:
+            events.append(usage)
         events.append(finish)
         return events
 
@@ -284,6 +285,7 @@ class Exchange:
                 event.id, event.name = scrub(event.id), scrub(event.name)
             elif isinstance(event, Start):
                 event.provider, event.model, event.id = scrub(event.provider), scrub(event.model), scrub(event.id)
+                self.model = event.model
                 continue
             self.timing.mark(now)
         return events

@@ -21,6 +21,8 @@ VERDICTS: dict[str, tuple[type[Error], str, str]] = {  # by finish reason: the e
     "unknown": (Incomplete, "the answer may not be whole: llmstream does not know why the provider ended it", ""),
 }
 
+USUAL_TIERS = ("default", "standard", "on_demand", "auto")  # which the line for people leaves out
+
 
 def verdict(finish: Finish | None, limited: bool) -> Error | None:
     """Returns the error of an answer that its provider ended, but that was refused, filtered or is not whole, or None.
@@ -44,16 +46,19 @@ def record(
     reason: str = "",
     cost: float | None = None,
 ) -> dict[str, object]:
-    """Returns token counts, times in seconds and the outcome. Counts that the provider did not report are None.
+    """Returns token counts, times in seconds and the outcome. What the provider did not report is None.
 
-    `reason` ("cancelled" or "error") replaces the finish reason. `cost` is in US dollars, `status` the exit status.
+    `model` is the requested one; `answered_by` is the provider's name of the model that answered. `reason` ("cancelled"
+    or "error") replaces the finish reason. `cost` is in US dollars, `status` the exit status.
     """
     usage, timing, finish = exchange.usage, exchange.timing, exchange.finish
     rate = timing.rate(usage.output_tokens) if usage else None
     return {
         "provider": provider,
         "model": model,
+        "answered_by": exchange.model or None,
         **{name: getattr(usage, name, None) for name in Usage.counts},
+        "tier": getattr(usage, "tier", "") or None,
         "cost_usd": cost,
         "characters": exchange.characters,
         "ttft": None if timing.ttft is None else round(timing.ttft, 4),
@@ -75,6 +80,10 @@ def line(data: dict[str, Any]) -> str:
         cached = f" ({details})" if details else ""
         reasoning = f" ({data['reasoning_tokens']} reasoning)" if data["reasoning_tokens"] else ""
         parts.append(f"{data['input_tokens']} tokens in{cached}, {data['output_tokens']} out{reasoning}")
+    if searches := data["searches"]:
+        parts.append(f"{searches} search{'' if searches == 1 else 'es'}")
+    if data["tier"] and data["tier"].lower() not in USUAL_TIERS:
+        parts.append(f"{data['tier']} tier")
     if data["cost_usd"] is not None:
         parts.append(dollars(data["cost_usd"]))
     if data["ttft"] is not None:

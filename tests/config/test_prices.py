@@ -16,7 +16,7 @@ from llmstream.providers.registry import PROVIDERS
 from ..conftest import LLMSTREAM, at
 from ..support import needs
 from ..support.limits import WAIT_S
-from ..support.loopback import Provider, chat, frame, head, messages
+from ..support.loopback import DONE, Provider, chat, chat_end, chat_text, frame, head, messages
 
 needs_list = needs.package("genai_prices", "prices")
 MODEL = "claude-sonnet-4-5"
@@ -40,6 +40,105 @@ def test_each_kind_of_token_has_its_price():
     ]
     assert found == pytest.approx(sum(kinds), abs=1e-8)
     assert kinds[1] / 400 < kinds[0] / 500 < kinds[2] / 100
+
+
+@needs_list
+def test_an_hour_in_the_cache_and_a_search_cost_more():
+    minutes = prices.cost("anthropic", MODEL, Usage(1000, 50, cache_write_tokens=400))
+    hour = prices.cost("anthropic", MODEL, Usage(1000, 50, 0, 0, 400, 400))
+    both = prices.cost("anthropic", MODEL, Usage(1000, 50, 0, 0, 400, 300))
+    search = prices.cost("anthropic", MODEL, Usage(1000, 50, 0, 0, 400, searches=2))
+    assert minutes < both < hour < search
+    assert search - minutes == pytest.approx(0.02)
+
+
+@needs_list
+@pytest.mark.parametrize(
+    ("provider", "model", "tier", "factor"),
+    [
+        ("openai", "gpt-5", "default", 1),
+        ("openai", "gpt-5", "priority", 2),
+        ("openai", "gpt-5", "flex", 0.5),
+        ("openai", "gpt-5", "no-such-tier", 1),
+        ("anthropic", "claude-opus-5", "standard", 1),
+        ("anthropic", "claude-opus-5", "fast", 2),
+        ("gemini", "gemini-2.5-flash", "STANDARD", 1),
+        ("xai", "grok-4", "priority", 1),  # unknown to the list
+    ],
+)
+def test_a_tier_has_its_price(provider, model, tier, factor):
+    usual = prices.cost(provider, model, Usage(1000, 100))
+    assert prices.cost(provider, model, Usage(1000, 100, tier=tier)) == pytest.approx(usual * factor)
+
+
+@needs_list
+@pytest.mark.parametrize(
+    ("provider", "requested", "answering", "priced"),
+    [
+        ("openai", "gpt-6-luna", "gpt-6-luna-2026-10-01", "gpt-6-luna"),
+        ("openai", "gpt-6-luna", "gpt-5-2025-08-07", "gpt-5"),  # a fallback
+        ("azure", "our-deployment", "gpt-4o-2024-08-06", "gpt-4o"),
+        ("anthropic", MODEL, "no-such-model", MODEL),
+        ("anthropic", MODEL, "", MODEL),
+        (  # in which the name of the request has more: the price differs by region
+            "bedrock",
+            "global.anthropic.claude-sonnet-4-5-20250929-v1:0",
+            "claude-sonnet-4-5-20250929",
+            "global.anthropic.claude-sonnet-4-5-20250929-v1:0",
+        ),
+    ],
+)
+def test_the_model_that_answered_has_the_price(provider, requested, answering, priced):
+    assert prices.cost(provider, requested, Usage(1000, 100), answering) == prices.cost(
+        provider, priced, Usage(1000, 100)
+    )
+
+
+@needs_list
+def test_many_answers_are_priced_by_their_average():
+    alone = prices.cost("gemini", "gemini-2.5-pro", Usage(150_000, 10))
+    long = prices.cost("gemini", "gemini-2.5-pro", Usage(300_000, 20))  # of which each token costs more
+    assert prices.cost("gemini", "gemini-2.5-pro", Usage(300_000, 20), answers=2) == pytest.approx(2 * alone)
+    assert long > 2 * alone
+    third = prices.cost("anthropic", MODEL, Usage(10, 10, 5, 3, 5, 4, 1), answers=3)
+    assert third == pytest.approx(prices.cost("anthropic", MODEL, Usage(10, 10, 5, 3, 5, 4, 1)), abs=1e-5)
+
+
+@pytest.mark.parametrize("provider", ["openrouter", "xai", "ollama", "a-name-of-a-configuration"])
+def test_the_price_that_the_provider_states_counts_first(provider):
+    assert prices.cost(provider, MODEL, Usage(1000, 100, cost_usd=0.125)) == 0.125
+    assert prices.cost(provider, MODEL, Usage(1000, 100, cost_usd=0.0)) == 0.0
+
+
+def test_impossible_counts_are_dropped():
+    usage = Usage(-1, 2**60, 3, -4, 5, 6, 10**400, tier="x", cost_usd=-1.0).drop_impossible()
+    assert usage == Usage(0, 0, 3, 0, 5, 6, 0, tier="x")
+    for cost in (float("nan"), float("inf")):
+        assert Usage(1, 1, cost_usd=cost).drop_impossible().cost_usd is None
+    assert Usage(1, 1, cost_usd=0.0).drop_impossible().cost_usd == 0.0
+
+
+@needs_list
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {"prompt_tokens": -1, "completion_tokens": -5},
+        {"prompt_tokens": None, "completion_tokens": None},
+        {"prompt_tokens": 1.5, "completion_tokens": "20"},
+        {"prompt_tokens": 10**30, "completion_tokens": True},
+        {"prompt_tokens": [], "completion_tokens": {}, "prompt_tokens_details": -1, "service_tier": 3, "cost": "free"},
+        {"prompt_tokens": 3, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 99}},
+    ],
+)
+def test_absurd_counts_have_no_absurd_price(invoke, tmp_path, counts):
+    last = frame({"choices": [], "usage": counts})
+    with Provider([head(), chat_text("Hello"), chat_end(usage=False), last + DONE]) as provider:
+        stats = tmp_path / "stats"
+        done = invoke("gen", "-u", "--stats-file", str(stats), "-m", "openai/gpt-5.5", "Hi", url=provider.url)
+    assert done.returncode == 0
+    record = json.loads(stats.read_text())
+    assert record["input_tokens"] in (0, 3) and record["output_tokens"] in (0, 2)
+    assert not record["cost_usd"]
 
 
 @needs_list
