@@ -43,6 +43,7 @@ class Options(TypedDict, total=False):
     messages: Sequence[Mapping[str, Any]] | str | None  # Put a conversation in JSON before the prompt.
     prefill: str | None  # Make the answer begin with TEXT.
     effort: str | None  # Reasoning effort.
+    reasoning: bool | None  # Send the model's reasoning as well, in events of its own.
     tools: Sequence[Mapping[str, Any]] | str | None  # Offer the model tools, described in JSON; its calls are events.
     cache: bool | None  # Cache the system prompt and attachments at Anthropic for later requests.
     retries: int | None  # Send a request that failed again, at most N times (4).

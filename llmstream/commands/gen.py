@@ -89,6 +89,8 @@ def command(
     stops = stop_options.stops(output, "until-")
     if "tools" in options and not (output["events"] or output["timing"]):
         raise UsageError(f"{option('tools')} needs --events: a call is an event, not text")
+    if output["reasoning"] or output["events"] or output["timing"]:
+        options["reasoning"] = True
     builder = RequestBuilder(NAME, options, os.environ, catalogue)
     if builder.reads_stdin and file and file.from_stdin:
         raise UsageError("stdin is the prompt file: no other option can read it")
@@ -234,10 +236,8 @@ def _open_stats(path: str | None) -> int | None:
 def _describe(target: Target, request: Request, resume: bool) -> str:
     """Returns the request as it would be sent, its key hidden."""
     headers = target.hidden().headers()
-    body = target.body(request)
-    if resume and (strategy := _resume(target)):
-        strategy.prepare(body)
-        body.update(request.extra)
-        headers += strategy.headers
+    strategy = _resume(target) if resume else None
+    body = target.body(request, strategy.prepare if strategy else None)
+    headers += strategy.headers if strategy else ()
     url = shown(target.url) if target.url else "the embedded model"
     return "\n".join([f"POST {url}", *headers, "", json.dumps(body, ensure_ascii=False, indent=2), ""])

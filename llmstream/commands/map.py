@@ -86,6 +86,8 @@ def command(
     from ..batch.template import Template
     from ..net.loop import Loop
 
+    if params["events"]:
+        options["reasoning"] = True
     builder = RequestBuilder(NAME, options, os.environ, catalogue)
     if builder.reads_stdin:
         raise UsageError("stdin has the prompts: no option can read it")

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ..request.options import COMMAND, OPTIONS, Option, at
+from ..request.options import COMMAND, Option, at
 from .types import Value
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -39,9 +39,8 @@ def option(row: Option) -> Callable[[F], F]:
 def take(params: dict[str, Any]) -> dict[str, Any]:
     """Removes the options of a request from a command's parameters, and returns those that are set, by name."""
     values = {}
-    for name in params.keys() & OPTIONS.keys():
+    for name, kind in [(row.name, row.kind) for row in at(COMMAND) if row.name in params]:
         value = params.pop(name)
         if value not in (None, ()):
-            kind = OPTIONS[name].kind
             values[name] = kind.join(value) if kind.repeatable else value
     return values

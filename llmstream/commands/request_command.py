@@ -13,7 +13,7 @@ import click
 
 from ..config import file as config_file
 from ..errors import UsageError
-from ..request.options import MODEL, NETWORK, OPTIONS, PROMPT
+from ..request.options import COMMAND, MODEL, NETWORK, OPTIONS, PROMPT
 from . import options
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ OUTPUT, STOP = "Output", "Stop"  # groups beside those of the table
 def _group(param: click.Parameter) -> str:
     """Returns the heading in --help under which an option stands."""
     name = param.name or ""
-    if name in OPTIONS:
+    if name in OPTIONS and COMMAND in OPTIONS[name].doors:
         return OPTIONS[name].group
     return PROMPT if name in PROMPT_OPTIONS else STOP if name.startswith("until_") else OUTPUT
 

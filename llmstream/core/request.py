@@ -10,6 +10,25 @@ from ..errors import UsageError, option
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")  # of reasoning; each server has some of them
 
 
+def merge(fields: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns fields with a patch merged in, as RFC 7396 (JSON Merge Patch) says: objects merge, null removes a field.
+
+    An object whose `type` is another replaces the whole object, as its other fields would not fit together.
+    """
+    merged = dict(fields)
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        elif isinstance(value, Mapping):
+            before = merged.get(name)
+            if not isinstance(before, Mapping) or value.get("type") not in (None, before.get("type")):
+                before = {}
+            merged[name] = merge(before, value)
+        else:
+            merged[name] = value
+    return merged
+
+
 def text_part(text: str, type: str = "text") -> dict[str, Any]:
     """Returns a text as a part of a message's content."""
     return {"type": type, "text": text}
@@ -86,7 +105,7 @@ class Request(NamedTuple):
     max_tokens: int | None = None  # of the answer, reasoning included
     seed: int | None = None
     stop: tuple[str, ...] = ()  # texts that end the answer, and are not part of it
-    extra: tuple[tuple[str, Any], ...] = ()  # fields of the body, which replace any others
+    extra: tuple[tuple[str, Any], ...] = ()  # fields that the user merges into the body
     messages: tuple[Message, ...] = ()
     attachments: tuple[Attachment, ...] = ()
     json: bool = False  # the answer is a JSON object
@@ -95,6 +114,7 @@ class Request(NamedTuple):
     effort: str | None = None  # of reasoning, one of EFFORTS
     tools: tuple[Tool, ...] = ()
     same_names: Mapping[str, Any] = {}
+    reasoning: bool = False  # the reasoning is wanted, from models that send it on request only
     cache: bool = False  # marks the parts that later requests repeat, for the provider's cache
 
     def refuse(self, api_name: str, unsupported: Mapping[str, str]) -> None:
@@ -107,13 +127,14 @@ class Request(NamedTuple):
                 raise UsageError(f"{api_name} has no {option(name)}: {advice}")
 
     def fill(self, fields: dict[str, Any], field_names: Mapping[str, str]) -> dict[str, Any]:
-        """Returns the body: `fields` without those that are None, `same_names`, the prefill's fields and `extra`.
+        """Returns the body: `fields` without those that are None, `same_names`, and the prefill's fields.
 
-        `field_names` maps names of the dialect to those of this provider's servers; "" leaves the field out.
+        `field_names` maps names of the dialect to those of this provider's servers; "" leaves the field out. The
+        user's fields in `extra` are not in the body: Target.body adds them.
         """
         fields |= self.same_names
         body = {name: value for k, value in fields.items() if value is not None and (name := field_names.get(k, k))}
-        return body | (self.prefill.body if self.prefill else {}) | dict(self.extra)
+        return body | (self.prefill.body if self.prefill else {})
 
     def turns(self, part: Callable[[Attachment], dict[str, Any]], text_type: str = "text") -> list[dict[str, Any]]:
         """Returns the conversation as messages with role and content.

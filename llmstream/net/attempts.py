@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from typing import Any, NamedTuple
 
@@ -18,6 +19,8 @@ from ..providers.registry import CURL
 from ..providers.resolve import Target, shown
 from .redirects import Redirects
 from .transfer import HttpRequest, Transfer
+
+ABOUT_REASONING = re.compile(r"reasoning|thinking|thoughts|summar", re.IGNORECASE)  # in a server's refusal
 
 
 class NextAttempt(NamedTuple):
@@ -54,16 +57,14 @@ class Attempts:
     def __init__(
         self, target: Target, request: Request, timeouts: Timeouts, policy: RetryPolicy, resume: Resume | None = None
     ) -> None:
-        self._target = target
+        self._target, self._request = target, request
         self._timeouts = timeouts
         self._backoff = Backoff(policy)
         self._dialect = dialect(target.api)
-        self._body: dict[str, Any] = target.body(request)
         self.resume = resume or Resume()
         self._can_resume = resume is not None
         self.resumed = False  # whether the response is the rest of an answer
-        self.resume.prepare(self._body)
-        self._body.update(request.extra)
+        self._body = target.body(request, self.resume.prepare)
         self._redirects = Redirects(target.url, same_origin=True)
 
     def request(self) -> HttpRequest:
@@ -87,6 +88,14 @@ class Attempts:
         if "stream_options" in self._body and "stream_options" in str(failure) and failure.status == 3:
             del self._body["stream_options"]  # the server refuses the field; the usage may come without it
             return NextAttempt(self.request(), now)
+        if self._request.reasoning and failure.status == 3 and ABOUT_REASONING.search(failure.message):
+            # The model has no reasoning to send, or OpenAI wants to know who the user is: the answer comes without it.
+            self._request = self._request._replace(reasoning=False)
+            body = self._target.body(self._request, self.resume.prepare)
+            if body != self._body:
+                self._body = body
+                note = f"{self.reported(failure).message}: asking again without the reasoning"
+                return NextAttempt(self.request(), now, note)
         wait = self._wait(failure, exchange, now)
         if wait is None:
             return None

@@ -35,6 +35,25 @@ CONTINUE_FINAL = PrefillStyle(body={"continue_final_message": True, "add_generat
 CLAUDE_4_5 = PrefillStyle(api=MESSAGES, models=r"claude-(haiku|sonnet|opus)-4-5\b")  # newer models refuse it
 
 
+class ReasoningStyle(NamedTuple):
+    """How a server is asked to send the reasoning, where it does so on request only."""
+
+    body: dict[str, Any]  # fields that are merged into the body
+    models: str  # a regular expression for the models that take them
+    api: str  # the only dialect in which they do
+
+
+# OpenAI: models that think. "chat" in a name stands for those that do not.
+SUMMARY = ReasoningStyle({"reasoning": {"summary": "auto"}}, r"^(gpt-([5-9]|\d\d)|o[34]|codex-)(?!.*-chat)", RESPONSES)
+# Gemini: thinking came with 2.5. Source: "OpenAI compatibility", on thinking.
+THOUGHTS = ReasoningStyle(
+    {"extra_body": {"google": {"thinking_config": {"include_thoughts": True}}}},
+    r"gemini-(2\.5|[3-9]|flash-|pro-)(?!.*-(image|tts|audio))", CHAT,
+)  # fmt: skip
+# Groq: its gpt-oss models refuse the field, and send the reasoning anyway. Source: "Reasoning".
+PARSED = ReasoningStyle({"reasoning_format": "parsed"}, r"qwen3|qwq|deepseek-r1", CHAT)
+
+
 class Provider(NamedTuple):
     """A row of the registry: how a provider is reached, and what its servers can do.
 
@@ -52,6 +71,7 @@ class Provider(NamedTuple):
     url_path: str = ""  # what is appended to the value of url_env
     resume: str = ""  # OFFSET or BACKGROUND, if an answer that was cut can go on so
     prefill: PrefillStyle | None = None
+    reasoning: ReasoningStyle | None = None  # None where it comes unasked, or the dialect asks
     prefill_base: str = ""  # the base URL for prefilled requests, where it is not base_url
     schema_api: str = ""  # the only dialect in which the server obeys a schema, "" for all
     text_only: bool = False  # the models take no images and no sound
@@ -84,6 +104,7 @@ PROVIDERS: dict[str, Provider] = {
     "openai": Provider(
         "https://api.openai.com/v1", RESPONSES, ("OPENAI_API_KEY",), "OPENAI_BASE_URL", "gpt-5.5",
         ("gpt-", "chatgpt-", "o1", "o3", "o4", "codex-"), COMPLETION_TOKENS, compatible_api=CHAT, resume=BACKGROUND,
+        reasoning=SUMMARY,
     ),
     "anthropic": Provider(
         "https://api.anthropic.com", MESSAGES, ("ANTHROPIC_API_KEY",), "ANTHROPIC_BASE_URL", "claude-sonnet-5-5",
@@ -92,18 +113,20 @@ PROVIDERS: dict[str, Provider] = {
     "azure": Provider(
         "", RESPONSES, ("AZURE_OPENAI_API_KEY",), "AZURE_OPENAI_ENDPOINT",
         field_names=COMPLETION_TOKENS, key_header="api-key", url_path="/openai/v1", resume=BACKGROUND,
-        transport=SDK_WITHOUT_KEY, token_env="AZURE_OPENAI_AD_TOKEN",
+        reasoning=SUMMARY, transport=SDK_WITHOUT_KEY, token_env="AZURE_OPENAI_AD_TOKEN",
     ),
     "gemini": Provider(
         "https://generativelanguage.googleapis.com/v1beta/openai", CHAT, ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
-        "GEMINI_BASE_URL", "gemini-flash-latest", ("gemini-",),
+        "GEMINI_BASE_URL", "gemini-flash-latest", ("gemini-",), reasoning=THOUGHTS,
     ),
     "mistral": Provider(
         "https://api.mistral.ai/v1", CHAT, ("MISTRAL_API_KEY",), "MISTRAL_BASE_URL", "mistral-small-latest",
         ("mistral-", "magistral-", "ministral-", "codestral-", "devstral-", "pixtral-"),
         {"seed": "random_seed", "stream_options": ""}, prefill=REPEATED_PREFIX,
     ),
-    "groq": Provider("https://api.groq.com/openai/v1", CHAT, ("GROQ_API_KEY",), "GROQ_BASE_URL", prefill=ASSISTANT),
+    "groq": Provider(
+        "https://api.groq.com/openai/v1", CHAT, ("GROQ_API_KEY",), "GROQ_BASE_URL", prefill=ASSISTANT, reasoning=PARSED
+    ),
     "openrouter": Provider(
         "https://openrouter.ai/api/v1", CHAT, ("OPENROUTER_API_KEY",), "OPENROUTER_BASE_URL", "openrouter/auto"
     ),
@@ -168,4 +191,6 @@ BUILT_IN = Catalogue()
 def at_other_address(row: Provider) -> Provider:
     """Returns the row as used at another base URL: a compatible dialect, and no extras of the provider's servers."""
     row = row._replace(prefill_base="", headers=())
-    return row._replace(api=row.compatible_api, field_names={}, resume="") if row.compatible_api else row
+    if not row.compatible_api:
+        return row
+    return row._replace(api=row.compatible_api, field_names={}, resume="", reasoning=None)

@@ -5,10 +5,11 @@ Keys and addresses are looked up in the environment that the caller passes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from ..core.request import Request
+from ..core.request import Request, merge
 from ..core.secrets import HIDDEN, Secrets
 from ..dialects import dialect
 from ..errors import UsageError, nearest, option
@@ -34,9 +35,17 @@ class Target(NamedTuple):
         """The URL for prefilled requests."""
         return endpoint(self.row.prefill_base, self.api) if self.row.prefill_base else self.url
 
-    def body(self, request: Request) -> dict[str, Any]:
-        """Returns the JSON body of a request, with the field names of this provider's servers."""
-        return dialect(self.api).body(request, self.row.field_names)
+    def body(self, request: Request, prepare: Callable[[dict[str, Any]], None] | None = None) -> dict[str, Any]:
+        """Returns the JSON body of a request, with the fields of this provider's servers; the user's fields come last.
+
+        `prepare(body)` adds fields before the user's. Raises UsageError for what the API does not have.
+        """
+        body, style = dialect(self.api).body(request, self.row.field_names), self.row.reasoning
+        if request.reasoning and style and style.api == self.api and re.search(style.models, self.model):
+            body = merge(body, style.body)
+        if prepare:
+            prepare(body)
+        return merge(body, dict(request.extra)) if request.extra else body
 
     def headers(self) -> list[str]:
         """Returns the HTTP header lines: the key, where no SDK adds it, and the user's, which replace ours."""

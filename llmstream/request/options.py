@@ -130,6 +130,7 @@ ROWS = (
         "`messages` does not have `minimal`.\n"
         "Claude's 4.5 models get a number of tokens instead: 2048, 8192, 16384, 24576 or 31999 for `low` to "
         "`max`.", openai=("reasoning_effort",)),
+    Option("reasoning", Flag(), "Send the model's reasoning as well, in events of its own.", doors=(PYTHON, HTTP)),
     Option("tools", Items(), "Offer the model tools, described in JSON; its calls are --events.",
         "Tools that the model may call: an array, or an object a line, of "
         '`{"name", "description", "parameters"}`, where the parameters are a JSON Schema, or of OpenAI\'s, '

@@ -118,7 +118,7 @@ def _add_native_api(app: FastAPI, state: ServerState) -> None:
     )
     async def chat_stream(prompt: Prompt) -> Response:
         """Answers one prompt with Server-Sent Events."""
-        return AnswerResponse(state, prompt.request(state.settings), ChatStreamEncoder(prompt.reasoning))
+        return AnswerResponse(state, prompt.request(state.settings), ChatStreamEncoder(bool(prompt.reasoning)))
 
 
 def _add_openai_api(app: FastAPI, state: ServerState) -> None:

@@ -50,7 +50,6 @@ class _PromptBase(BaseModel):
 
     prompt: str = Field(min_length=1)
     until: Until | None = None
-    reasoning: bool = Field(False, description="Send the model's reasoning as well, in events of its own.")
 
     def request(self, settings: Settings) -> ChatRequest:
         """Returns the request of a body. Raises UsageError."""
