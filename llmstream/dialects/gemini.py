@@ -133,7 +133,7 @@ class Decoder(decoder.Decoder):
         grounding = candidate.get("groundingMetadata")
         urls = []
         for chunk in items(grounding, "groundingChunks"):
-            source = next((chunk[kind] for kind in SOURCE_KINDS if isinstance(chunk.get(kind), dict)), {})
+            source: Any = next((chunk[kind] for kind in SOURCE_KINDS if isinstance(chunk.get(kind), dict)), {})
             urls.append(string(source, "uri"))
             self._add_source(urls[-1], string(source, "title"))
         for support in items(grounding, "groundingSupports"):
