@@ -11,14 +11,16 @@ if TYPE_CHECKING:
     from .api.filters import Block, Field, code, code_blocks, fields, follow, json_objects, until
     from .api.options import Options
     from .api.stream import Stream, stream
-    from .core.events import Event, Finish, Reasoning, Start, Text, ToolCall, Usage
+    from .core.events import Event, Finish, Reasoning, ScoredText, Source, Start, Text, ToolCall, Usage
     from .core.stop.conditions import UntilOptions
     from .core.timing import Timing
     from .errors import Error, Incomplete, NotFound, Refused, Unavailable, UsageError
 
 _HOMES = {  # the module of each name; "" for a module itself
     "errors": "",
-    **dict.fromkeys(("Event", "Finish", "Reasoning", "Start", "Text", "ToolCall", "Usage"), "core.events"),
+    **dict.fromkeys(
+        ("Event", "Finish", "Reasoning", "ScoredText", "Source", "Start", "Text", "ToolCall", "Usage"), "core.events"
+    ),
     **dict.fromkeys(("Error", "Incomplete", "NotFound", "Refused", "Unavailable", "UsageError"), "errors"),
     "Options": "api.options",
     "Timing": "core.timing",
@@ -31,8 +33,9 @@ _HOMES = {  # the module of each name; "" for a module itself
 }
 __all__ = [
     "AsyncStream", "Block", "Error", "Event", "Field", "Finish", "Incomplete", "NotFound", "Options", "Reasoning",
-    "Refused", "Start", "Stream", "Text", "Timing", "ToolCall", "Unavailable", "UntilOptions", "Usage", "UsageError",
-    "astream", "code", "code_blocks", "errors", "fields", "follow", "json_objects", "stream", "until",
+    "Refused", "ScoredText", "Source", "Start", "Stream", "Text", "Timing", "ToolCall", "Unavailable", "UntilOptions",
+    "Usage", "UsageError", "astream", "code", "code_blocks", "errors", "fields", "follow", "json_objects", "stream",
+    "until",
 ]  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +13,6 @@ from .errors import Error, Incomplete, ReaderGone, UsageError, command_line, spe
 
 if TYPE_CHECKING:
     from .config.file import Config
-    from .core.events import Event
 
 COMMANDS = ("gen", "map", "until", "code", "json-objects", "fields", "text", "serve", "models", "completion", "man")
 
@@ -49,7 +48,7 @@ def serve(host: str, port: int, config: Config, network: Mapping[str, Any], **se
     """
     try:
         from .serve import app, run
-        from .serve.request import ChatRequest
+        from .serve.request import ChatRequest, Item, Note
         from .serve.settings import Settings
     except ModuleNotFoundError as error:
         raise UsageError(f"serve needs {error.name}: pip install 'llmstream-cli[serve]'") from None
@@ -58,11 +57,16 @@ def serve(host: str, port: int, config: Config, network: Mapping[str, Any], **se
 
     bounds = Settings(**settings)
 
-    async def generate(request: ChatRequest) -> AsyncGenerator[list[Event], None]:
-        prepared = prepare(request.prompt, {**request.options, **network}, config)
+    async def generate(request: ChatRequest) -> AsyncGenerator[Sequence[Item], None]:
+        notes: list[Note] = []
+        note = {"note": lambda text: notes.append(Note(text))}
+        prepared = prepare(request.prompt, {**request.options, **network, **note}, config)
         async with AsyncStream(prepared, bounds.jobs) as stream:
             async for batch in stream.batches():
-                yield batch
+                yield [*notes, *batch] if notes else batch
+                notes.clear()
+        if notes:
+            yield notes
 
     run.run(app.create(generate, bounds), host, port)
 

@@ -169,13 +169,18 @@ def _wait_writable(fd: int) -> None:
 
 
 def note(command: str, text: str) -> None:
-    """Writes one line to stderr, `llmstream COMMAND: text`, with the options in it as the shell spells them.
-
-    Control characters, which a server may have sent, become blanks.
-    """
+    """Writes one line to stderr, `llmstream COMMAND: text`, with the options in it as the shell spells them."""
     prefix = f"llmstream {command}".rstrip()
-    line = "".join(c if c.isprintable() else " " for c in f"{prefix}: {spell(text, command_line)}").rstrip()
-    separator = "\n" if _line_open and os.isatty(STDOUT) and os.isatty(STDERR) else ""
+    write_stderr_line(f"{prefix}: {spell(text, command_line)}")
+
+
+def write_stderr_line(text: str) -> None:
+    """Writes one line to stderr. Control characters, which a server may have sent, become blanks."""
+    global _line_open
+    line = "".join(c if c.isprintable() else " " for c in text).rstrip()
+    separator = ""
+    if _line_open and os.isatty(STDOUT) and os.isatty(STDERR):
+        separator, _line_open = "\n", False
     write_stderr(f"{separator}{line}\n".encode("utf-8", "replace"))
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ..config import file as config_file
 from ..config.file import Config
-from ..core.events import Event, Finish, Text, Usage
+from ..core.events import Event, Finish, Source, Text, Usage
 from ..core.request import Request
 from ..core.retry import RetryPolicy
 from ..core.stop.conditions import from_mapping
@@ -73,6 +73,7 @@ class BaseStream:
         self._generation: Generation | None = None
         self._queue: deque[Event] = deque()
         self._notes: list[str] = []
+        self._sources: list[Source] = []
         self._closing = self._ended = self._failed = False
         self.finish: Finish | None = None  # once the reader has the event, or closed the stream
 
@@ -88,6 +89,11 @@ class BaseStream:
 
         target, answering = self._prepared.target, self._generation.exchange.model if self._generation else ""
         return prices.cost(target.provider, target.model, self.usage, answering)
+
+    @property
+    def sources(self) -> list[Source]:
+        """The sources that the answer cites, in the order of the citations, as far as the reader has come."""
+        return list(self._sources)
 
     @property
     def timing(self) -> Timing | None:
@@ -149,6 +155,8 @@ class BaseStream:
         if self._queue or not self._generation.over:
             return True if self._queue else None
         self._end()
+        for text in self._generation.notes:
+            self._call("note", spell(text))
         if failure := self._generation.failure:
             self._failed = True
             raise failure
@@ -170,8 +178,11 @@ class BaseStream:
             if isinstance(event, Finish):
                 self.finish = event
                 self._call("on_finish", event)
-            elif on_text and isinstance(event, Text):
-                self._call("on_text", event.text)
+            elif isinstance(event, Text):
+                if on_text:
+                    self._call("on_text", event.text)
+            elif isinstance(event, Source):
+                self._sources.append(event)
         return batch
 
     def _call(self, name: str, value: object) -> None:

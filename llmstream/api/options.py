@@ -57,5 +57,5 @@ class Options(TypedDict, total=False):
     base_url: str | None  # The address of the API; only `api_key` goes there.
     on_text: Callable[[str], object] | None  # Called with each piece of text.
     on_finish: Callable[[Finish], object] | None  # Called with the last event.
-    note: Callable[[str], object] | None  # Called with a sentence before each retry.
+    note: Callable[[str], object] | None  # Called with a sentence on a retry or a faulty answer.
     # end: options

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..core import report
-from ..core.events import Event, Text, ToolCall
-from ..errors import Error, NotFound
+from ..core.events import Event, Source, Text, ToolCall
+from ..errors import Error, NotFound, spell
 from ..net.generation import Generation
 
 Record = dict[str, Any]
@@ -22,6 +22,7 @@ class RecordBuilder:
         self._limited = limited
         self._text = bytearray()  # a list would take many times the memory: the pieces are short
         self._calls: dict[int, list[str]] = {}  # by index: id, name, pieces of the arguments
+        self._sources: list[dict[str, object]] = []
         self.pieces = 0
 
     def feed(self, events: list[Event]) -> None:
@@ -33,9 +34,11 @@ class RecordBuilder:
             elif isinstance(event, ToolCall):
                 call = self._calls.setdefault(event.index, [event.id, event.name])
                 call.append(event.arguments)
+            elif isinstance(event, Source):
+                self._sources.append(_fields(event))
 
     def record(self, generation: Generation) -> tuple[Record, Error | None]:
-        """Returns the record of a generation that has ended, `text`, `finish` and `usage`, and why it has failed."""
+        """Returns the record of a generation that has ended, and why it has failed."""
         exchange, stops, failure = generation.exchange, generation.stops, generation.failure
         record: Record = {}
         if failure is None or self.pieces:
@@ -44,13 +47,22 @@ class RecordBuilder:
             record["tool_calls"] = [
                 {"id": id, "name": name, "arguments": "".join(pieces)} for id, name, *pieces in self._calls.values()
             ]
+        if self._sources:
+            record["sources"] = self._sources
         if failure is None:
             stopped = stops is not None and stops.early
             record["finish"] = "cancelled" if stopped or exchange.finish is None else exchange.finish.reason
             usage = exchange.usage
-            record["usage"] = None if usage is None else {k: v for k, v in usage.as_dict().items() if k != "type"}
+            record["usage"] = None if usage is None else _fields(usage)
             if not stopped:
                 failure = report.verdict(exchange.finish, self._limited)
             if failure is None and stops is not None and not stops.met:
                 failure = NotFound("the answer ended before a condition was met")
+        if notes := generation.notes:
+            record["note"] = spell("; ".join(notes))
         return record, failure
+
+
+def _fields(event: Event) -> dict[str, object]:
+    """Returns what an event has beside its type."""
+    return {name: value for name, value in event.as_dict().items() if name != "type"}

@@ -15,7 +15,7 @@ from .. import stdio
 from ..core import report
 from ..core.events import Event, Finish, Reasoning
 from ..core.json_codec import to_json
-from ..core.render import EventRenderer, TextRenderer
+from ..core.render import EventRenderer, SourceList, TextRenderer
 from ..core.text import encode
 from ..errors import Error, NotFound, OutputFailed, ReaderGone, Signalled, UsageError, option
 from ..providers.registry import REPLAY, Catalogue
@@ -49,6 +49,7 @@ NAME = "gen"
 @click.option("--events", is_flag=True, help="Write NDJSON events instead of text.")
 @click.option("--timing", is_flag=True, help='Write events, each with "t": seconds since the request.')
 @click.option("--reasoning", is_flag=True, help="Write the model's reasoning to stderr.")
+@click.option("--sources", is_flag=True, help="At the end, write the sources that the answer cites to stderr.")
 @click.option("-u", "--usage", is_flag=True, help="At the end, write tokens and times to stderr.")
 @click.option(
     "--stats-file", type=click.Path(dir_okay=False), metavar="FILE", help="Append tokens, times, cost to FILE as JSON."
@@ -125,6 +126,7 @@ class _Printer:
 
     def __init__(self, request: Request, output: dict[str, Any], stops: Stops | None) -> None:
         self._request, self._output, self._stops = request, output, stops
+        self._sources = SourceList()  # stays empty without --sources
         self._stats = _open_stats(output["stats_file"])
 
     def run(self, route: Route, loop: Loop, timeouts: Timeouts, retries: RetryPolicy, resume: bool) -> None:
@@ -153,6 +155,8 @@ class _Printer:
 
     def _render(self, generation: Generation, events: Generator[list[Event]]) -> None:
         output = self._output
+        if output["sources"]:
+            events = self._collect_sources(events)
         try:
             if output["events"] or output["timing"]:
                 self._render_events(generation, events)
@@ -168,6 +172,14 @@ class _Printer:
                 stdio.write(renderer.close())
         finally:
             events.close()  # and with it the provider's connection, before anything else
+
+    def _collect_sources(self, events: Generator[list[Event]]) -> Generator[list[Event]]:
+        try:
+            for batch in events:
+                self._sources.feed(batch)
+                yield batch
+        finally:
+            events.close()
 
     def _render_events(self, generation: Generation, events: Generator[list[Event]]) -> None:
         renderer = EventRenderer(generation.timing.started if self._output["timing"] else None)
@@ -189,11 +201,12 @@ class _Printer:
             raise NotFound("the answer ended before a condition was met")
 
     def _report(self, generation: Generation, target: Target, status: int, reason: str, failed: bool = False) -> None:
-        """Writes notes, the usage line and the statistics. `failed`: another error already ends the command."""
+        """Writes sources, notes, the usage line and the statistics. `failed`: another error ends the command."""
         exchange, now = generation.exchange, time.monotonic()
-        for note in [exchange.warning, *(self._stops.notes if self._stops else [])]:
-            if note:
-                stdio.note(NAME, note)
+        for line in self._sources.lines():
+            stdio.write_stderr_line(line)
+        for note in generation.notes:
+            stdio.note(NAME, note)
         if not self._output["usage"] and self._stats is None:
             return
         from ..config import prices

@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import UNLIMITED, Error, Incomplete, Unavailable, option
 from . import json_codec, provider_errors, sse
 from .decoder import Decoder
-from .events import Event, Finish, Reasoning, Start, Text, ToolCall, Usage
+from .events import Event, Finish, Reasoning, Source, Start, Text, ToolCall, Usage
 from .surrogates import REPLACEMENT, Joiner, scrub
 from .timing import Timeouts, Timing
 
@@ -286,6 +286,9 @@ class Exchange:
             elif isinstance(event, Start):
                 event.provider, event.model, event.id = scrub(event.provider), scrub(event.model), scrub(event.id)
                 self.model = event.model
+                continue
+            elif isinstance(event, Source):
+                event.url, event.title = scrub(event.url), scrub(event.title)
                 continue
             self.timing.mark(now)
         return events

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import Error
-from .events import Event, Reasoning, Text
+from .events import Event, Reasoning, Source, Text
 from .json_codec import to_compact_json
 from .text import encode
 
@@ -28,6 +28,27 @@ class TextRenderer:
         """Returns the newline that a complete answer lacks, if any."""
         lacks, self._lacks_newline = self._lacks_newline and self._final_newline, False
         return b"\n" if lacks else b""
+
+
+class SourceList:
+    """The sources that an answer cites, each once, in the order of their first citation."""
+
+    def __init__(self) -> None:
+        self._titles: dict[str, str] = {}  # by address, or by title where there is none
+
+    def feed(self, events: list[Event]) -> None:
+        """Adds the sources among events."""
+        for event in events:
+            if isinstance(event, Source):
+                name = event.url or event.title
+                self._titles[name] = self._titles.get(name) or event.title
+
+    def lines(self) -> list[str]:
+        """Returns a numbered line for each source: title and address, as far as they are known."""
+        return [
+            f"[{number}] {f'{title} - ' if title and title != name else ''}{name}"
+            for number, (name, title) in enumerate(self._titles.items(), 1)
+        ]
 
 
 class EventRenderer:

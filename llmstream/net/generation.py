@@ -91,6 +91,12 @@ class Generation:
         self.restart_stall_clock()
         self._arm()
 
+    @property
+    def notes(self) -> list[str]:
+        """Sentences for the user about the answer, once it is over."""
+        notes = [self.exchange.warning, *(self.stops.notes if self.stops else [])]
+        return [note for note in notes if note]
+
     def take(self) -> list[Event]:
         """Returns the events since the last call."""
         events = self._events

@@ -169,7 +169,7 @@ ROWS = (
     Option("base_url", Text(), doors=(PYTHON,), help="The address of the API; only `api_key` goes there."),
     Option("on_text", Callback("str"), doors=(PYTHON,), help="Called with each piece of text."),
     Option("on_finish", Callback("Finish"), doors=(PYTHON,), help="Called with the last event."),
-    Option("note", Callback("str"), doors=(PYTHON,), help="Called with a sentence before each retry."),
+    Option("note", Callback("str"), doors=(PYTHON,), help="Called with a sentence on a retry or a faulty answer."),
 )  # fmt: skip
 OPTIONS = {row.name: row for row in ROWS}
 RIVALS = {"schema": "schema_multi", "schema_multi": "schema"}  # of the two, the one of the higher layer counts

@@ -12,15 +12,15 @@ requested from the generator. So backpressure reaches the provider.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Protocol
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from ..core.events import Event
 from ..errors import Error, Unavailable
 from .error_responses import internal_error, response_to
-from .request import ChatRequest, Generate
+from .request import ChatRequest, Generate, Item
 from .settings import Settings
 
 
@@ -31,7 +31,7 @@ class AnswerEncoder(Protocol):
     eager: bool  # send the head before the first event; else an error before the first bytes has an HTTP status
     keep_alive: bytes  # sent after a silence; b"": nothing is sent
 
-    def feed(self, events: list[Event]) -> bytes:
+    def feed(self, events: Sequence[Item]) -> bytes:
         """Returns the bytes of events that arrived together."""
 
     def close(self) -> bytes:

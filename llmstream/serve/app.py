@@ -113,7 +113,7 @@ def _add_native_api(app: FastAPI, state: ServerState) -> None:
         response_class=Response,
         responses={
             **_error_responses(ErrorBody, 422),
-            200: _event_stream("data, usage, finish and error events; data: [DONE]"),
+            200: _event_stream("data, source, note, usage, finish and error events; data: [DONE]"),
         },
     )
     async def chat_stream(prompt: Prompt) -> Response:

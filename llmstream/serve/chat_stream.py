@@ -2,6 +2,8 @@
 
 data: {"content": "..."}                                      new text
 event: reasoning   data: {"reasoning": "..."}                 only if the request has `reasoning`
+event: source      data: {"url": "...", "title": "..."}       a source that the answer cites
+event: note        data: {"note": "..."}                      a sentence for the user, about a retry for example
 event: usage       data: {"input_tokens": n, ...}
 event: finish      data: {"reason": "stop", "provider_reason": "..."}
 data: [DONE]                                                  the answer is complete
@@ -10,11 +12,14 @@ event: error       data: {"status": n, "message": "..."}      the answer is inco
 
 from __future__ import annotations
 
-from ..core.events import Event, Finish, Reasoning, Text, Usage
+from collections.abc import Sequence
+
+from ..core.events import Finish, Reasoning, Source, Text, Usage
 from ..core.json_codec import to_json
 from ..core.text import encode
 from ..errors import Error
 from .error_responses import message_with_hint
+from .request import Item, Note
 
 DONE = "data: [DONE]\n\n"
 
@@ -29,15 +34,17 @@ class ChatStreamEncoder:
     def __init__(self, reasoning: bool = False) -> None:
         self._reasoning = reasoning
 
-    def feed(self, events: list[Event]) -> bytes:
+    def feed(self, events: Sequence[Item]) -> bytes:
         return encode("".join(map(self._frame, events)))
 
-    def _frame(self, event: Event) -> str:
+    def _frame(self, event: Item) -> str:
         if isinstance(event, Text):
             return f'data: {{"content": {to_json(event.text)}}}\n\n'
         if isinstance(event, Reasoning):
             return _named("reasoning", {"reasoning": event.text}) if self._reasoning else ""
-        if isinstance(event, Usage | Finish):
+        if isinstance(event, Note):
+            return _named("note", {"note": event.text})
+        if isinstance(event, Source | Usage | Finish):
             return _named(event.type, {k: v for k, v in event.as_dict().items() if k != "type"})
         return ""
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..core.events import Event
+
+
+class Note(NamedTuple):
+    """A sentence for the user about the answer, among its events."""
+
+    text: str
 
 
 class ChatRequest(NamedTuple):
@@ -18,6 +24,8 @@ class ChatRequest(NamedTuple):
     options: Mapping[str, Any] = {}
 
 
-# Yields lists of events that arrived together; raises an `errors.Error` after them if the answer is incomplete. Closing
-# the generator, or cancelling the task that waits for it, closes the connection to the provider at once.
-Generate = Callable[[ChatRequest], AsyncGenerator[list[Event], None]]
+Item = Event | Note
+# Yields lists of events that arrived together, and notes; raises an `errors.Error` after them if the answer is
+# incomplete. Closing the generator, or cancelling the task that waits for it, closes the connection to the provider at
+# once.
+Generate = Callable[[ChatRequest], AsyncGenerator[Sequence[Item], None]]

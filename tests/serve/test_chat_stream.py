@@ -6,9 +6,10 @@ import json
 
 import pytest
 
-from llmstream.core.events import Finish, Reasoning, Text, Usage
+from llmstream.core.events import Finish, Reasoning, Source, Text, Usage
 from llmstream.core.stop.conditions import from_mapping
 from llmstream.errors import Incomplete, Refused, Unavailable, UsageError
+from llmstream.serve.request import Note
 
 from ..support.serving import END, START, Client, Gate, ScriptedServer, ask, frames, get
 
@@ -92,6 +93,29 @@ def test_a_stop_condition_gives_the_reason_cancelled():
     with ScriptedServer(["x", [Finish("cancelled", "")]]) as server:
         kinds = frames(ask(server)[2])
     assert kinds[1:] == [("finish", '{"reason": "cancelled", "provider_reason": ""}'), ("", "[DONE]")]
+
+
+def test_sources_and_notes_are_events():
+    script = [
+        [Note("HTTP 500: once more"), Text("x")],
+        [Source("https://a.example", "A \u2028 B", 0, 1), Source("https://b.example")],
+        [Usage(3, 2, searches=1, tier="flex", cost_usd=0.5), Finish("paused", "pause_turn", "Send it back.")],
+        [Note("an image is left out")],
+    ]
+    usage = {**dict.fromkeys(Usage.counts[:5], 0), "input_tokens": 3, "output_tokens": 2}
+    usage |= {"searches": 1, "tier": "flex", "cost_usd": 0.5}
+    with ScriptedServer(script) as server:
+        events = [(name, data if data == "[DONE]" else json.loads(data)) for name, data in frames(ask(server)[2])]
+    assert events == [
+        ("note", {"note": "HTTP 500: once more"}),
+        ("", {"content": "x"}),
+        ("source", {"url": "https://a.example", "title": "A \u2028 B", "start": 0, "end": 1}),
+        ("source", {"url": "https://b.example"}),
+        ("usage", usage),
+        ("finish", {"reason": "paused", "provider_reason": "pause_turn", "explanation": "Send it back."}),
+        ("note", {"note": "an image is left out"}),
+        ("", "[DONE]"),
+    ]
 
 
 @pytest.mark.parametrize("reasoning", [True, False])

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import get_args
 
 import openai
 import pytest
+from openai.types.chat import ChatCompletion
 
-from llmstream.core.events import Finish, Reasoning, Text, ToolCall, Usage
+from llmstream.core.events import REASONS, Finish, Reasoning, ScoredText, Source, Text, ToolCall, Usage
 from llmstream.errors import Incomplete, Refused, Unavailable, UsageError
+from llmstream.serve import completions
+from llmstream.serve.request import Note
 
 from ..support.limits import WAIT_S
 from ..support.serving import END, START, Client, Gate, ScriptedServer, ask, frames, get
@@ -131,11 +135,92 @@ def test_reasoning_has_a_field_of_its_own():
 
 @pytest.mark.parametrize(
     ("reason", "openai_reason"),
-    [("cancelled", "stop"), ("refusal", "content_filter"), ("content_filter", "content_filter")],
+    [
+        ("cancelled", "stop"),
+        ("refusal", "content_filter"),
+        ("content_filter", "content_filter"),
+        ("paused", "length"),
+        ("incomplete", "length"),
+        ("unknown", "length"),
+    ],
 )
 def test_finish_reasons_are_openai_s(reason, openai_reason):
     with ScriptedServer(["x", [Finish(reason, "")]]) as server, client(server) as sdk:
         assert sdk.chat.completions.create(model="m", messages=HELLO).choices[0].finish_reason == openai_reason
+
+
+def test_every_finish_reason_is_one_of_the_sdk_s():
+    from openai.types.chat.chat_completion import Choice
+
+    known = get_args(Choice.model_fields["finish_reason"].annotation)
+    assert {completions.OPENAI_REASONS.get(reason, reason) for reason in REASONS} <= set(known)
+
+
+def answers(server: ScriptedServer) -> tuple[ChatCompletion, ChatCompletion]:
+    """Returns the whole answer of a server, and the one that the SDK makes of its stream."""
+    with client(server) as sdk:
+        whole = sdk.chat.completions.create(model="m", messages=HELLO)
+        with sdk.chat.completions.stream(model="m", messages=HELLO) as stream:
+            return whole, stream.get_final_completion()
+
+
+@pytest.mark.parametrize("reason", ["refusal", "content_filter", "incomplete", "unknown"])
+def test_the_provider_s_explanation_is_in_the_answer(reason):
+    with ScriptedServer(["x", [Finish(reason, "word", "Ask for less.")]]) as server, client(server) as sdk:
+        whole = sdk.chat.completions.create(model="m", messages=HELLO)
+        *_, last = sdk.chat.completions.create(model="m", messages=HELLO, stream=True)
+    for choice, message in ((whole.choices[0], whole.choices[0].message), (last.choices[0], last.choices[0].delta)):
+        if reason in ("refusal", "content_filter"):
+            assert (choice.finish_reason, message.refusal) == ("content_filter", "Ask for less.")
+            assert not hasattr(choice, "explanation")
+        else:
+            assert (choice.finish_reason, message.refusal) == ("length", None)
+            assert choice.explanation == "Ask for less."
+
+
+def test_the_sdk_s_helpers_refuse_an_answer_that_is_not_whole():
+    with ScriptedServer(["x", [Finish("unknown", "new")]]) as server, pytest.raises(openai.LengthFinishReasonError):
+        answers(server)
+
+
+def test_sources_are_annotations():
+    script = [START, "Snow", [Source("https://a.example", "A", 0, 4)], [Source("https://b.example")], " melts", END]
+    with ScriptedServer(script) as server, client(server) as sdk:
+        whole = sdk.chat.completions.create(model="m", messages=HELLO)
+        chunks = list(sdk.chat.completions.create(model="m", messages=HELLO, stream=True))
+    first, second = whole.choices[0].message.annotations
+    assert (first.type, first.url_citation.url, first.url_citation.title) == ("url_citation", "https://a.example", "A")
+    assert (first.url_citation.start_index, first.url_citation.end_index) == (0, 4)
+    assert second.url_citation.model_dump() == {
+        "url": "https://b.example",
+        "title": "",
+        "start_index": 0,
+        "end_index": 0,
+    }
+    streamed = [annotation for chunk in chunks for annotation in getattr(chunk.choices[0].delta, "annotations", [])]
+    assert streamed == [annotation.model_dump() for annotation in (first, second)]
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "Snow melts"
+
+
+def test_without_sources_there_are_no_annotations():
+    with ScriptedServer([START, "x", END]) as server:
+        assert answers(server)[0].choices[0].message.annotations is None
+
+
+def test_scores_of_tokens_are_logprobs():
+    scores = [{"token": token, "logprob": -0.25, "bytes": None, "top_logprobs": []} for token in ("Hel", "lo", "!")]
+    script = [START, [ScoredText("Hello", scores[:2])], [ScoredText("!", scores[2:])], "\n", END]
+    with ScriptedServer(script) as server:
+        for answer in answers(server):
+            (choice,) = answer.choices
+            assert choice.message.content == "Hello!\n"
+            assert [score.token for score in choice.logprobs.content] == ["Hel", "lo", "!"]
+            assert {score.logprob for score in choice.logprobs.content} == {-0.25}
+
+
+def test_notes_are_left_out():
+    with ScriptedServer([START, [Note("once more"), Text("x")], [Note("an image is left out")], END]) as server:
+        assert [answer.choices[0].message.content for answer in answers(server)] == ["x", "x"]
 
 
 # Errors.

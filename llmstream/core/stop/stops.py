@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..events import Event, Finish, Text, Usage
+from ..events import Event, Finish, ScoredText, Text, Usage
 from .condition import Condition
 from .conditions import with_prefix
 from .until import Until
@@ -15,6 +15,7 @@ class Stops:
 
     def __init__(self, conditions: Sequence[Condition], mode: str) -> None:
         self._copy = Until(conditions, mode)
+        self._logprobs: list[object] = []  # of the text that is held back, and maybe of what follows it
         self.early = False
 
     def begin(self, now: float) -> None:
@@ -39,7 +40,9 @@ class Stops:
         copy, out = self._copy, list[Event]()
         for event in events:
             if isinstance(event, Text):
-                out += _text(copy.feed(event.text.encode(), now))
+                if isinstance(event, ScoredText):
+                    self._logprobs += event.logprobs
+                out += self._text(copy.feed(event.text.encode(), now))
                 if copy.met:
                     break
                 continue
@@ -49,7 +52,7 @@ class Stops:
         else:
             if copy.met:
                 return out
-            out += _text(copy.expire(now))
+            out += self._text(copy.expire(now))
         if copy.met:
             self.early = True
             out.append(Finish("cancelled", ""))
@@ -57,10 +60,14 @@ class Stops:
 
     def close(self) -> list[Event]:
         """Returns the rest at the end of the answer, whole or cut."""
-        return _text(self._copy.close())
+        return self._text(self._copy.close())
 
-
-def _text(data: bytes) -> list[Event]:
-    """Decodes data; drops the part of a character that a limit in bytes has cut."""
-    text = data.decode("utf-8", "ignore")
-    return [Text(text)] if text else []
+    def _text(self, data: bytes) -> list[Event]:
+        """Decodes data; drops the part of a character that a limit in bytes has cut."""
+        text = data.decode("utf-8", "ignore")
+        if not text:
+            return []
+        if not self._logprobs:
+            return [Text(text)]
+        logprobs, self._logprobs = self._logprobs, []
+        return [ScoredText(text, logprobs)]
