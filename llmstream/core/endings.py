@@ -1,7 +1,8 @@
 """The words with which providers end an answer: one table for all dialects.
 
-A word maps to a reason of `Finish`, or to ERROR with a sentence in FAILURES. Case does not matter. A word that is not
-in the table is UNKNOWN: the answer does not count as whole (see `core.report.verdict`).
+A word maps to a reason of `Finish`, or to ERROR with a sentence in FAILURES. Case does not matter, nor whether words
+are joined by hyphens. A word that is not in the table is UNKNOWN: the answer does not count as whole (see
+`core.report.verdict`).
 """
 
 from __future__ import annotations
@@ -45,16 +46,26 @@ RESPONSES = _words(
     incomplete="steered",
 )
 OLLAMA = _words(stop="stop", length="length", incomplete="load unload")
+# What compatible servers add: Together and TGI (eos), Cohere (complete, error_toxic), Baidu (normal), Mistral
+# (model_length), watsonx (token_limit, time_limit), MiniMax (max_output), Bedrock (guardrail_intervened, malformed_*),
+# Zhipu (sensitive, network_error), Xiaomi (repetition_truncation), vLLM (repetition, abort), Vertex AI (escalation).
 CHAT_OWN = _words(
-    stop="stop eos eos_token end complete completed",  # TGI, Together, Cohere
-    length="length model_length token_limit",  # Mistral, watsonx
+    stop="stop eos eos_token end complete completed normal",
+    length="length model_length token_limit max_output error_limit",
     tool_calls="tool_calls function_call tool_call",
-    content_filter="content_filter content_filtered guardrail_intervened sensitive",  # Bedrock, Zhipu
-    incomplete="cancelled time_limit",
-    error="error error_toxic error_limit insufficient_system_resource abort network_error",
+    content_filter="content_filter content_filtered guardrail_intervened sensitive error_toxic escalation",
+    incomplete=(
+        "cancelled aborted user_cancel time_limit timeout repetition repetition_truncation "
+        "malformed_model_output malformed_tool_use"
+    ),
+    error="error insufficient_system_resource abort network_error",
 )
+# Google's compatible endpoint may send the number in place of the name. From 9 on, its two APIs count differently.
+NUMBERS = _words(stop="1", length="2", content_filter="3 4 6 7 8", incomplete="5")
+# Words that do not end an answer: DashScope sends "null" before the end.
+NOT_YET = ("null", "not_finished", "finish_reason_unspecified", "0")
 ENDINGS: dict[str, Mapping[str, str]] = {
-    "chat": {**RESPONSES, **GEMINI, **MESSAGES, **CHAT_OWN},  # gateways pass the words of others on
+    "chat": {**OLLAMA, **RESPONSES, **GEMINI, **MESSAGES, **NUMBERS, **CHAT_OWN},  # gateways pass the others' words on
     "responses": RESPONSES,
     "messages": MESSAGES,
     "gemini": GEMINI,
@@ -70,4 +81,4 @@ FAILURE = "the provider ended the answer with an error"
 
 def reason_of(api: str, word: str) -> str:
     """Returns the reason that a dialect's word means: one of events.REASONS, or ERROR."""
-    return ENDINGS[api].get(word.lower(), UNKNOWN)
+    return ENDINGS[api].get(word.lower().replace("-", "_"), UNKNOWN)

@@ -17,7 +17,7 @@ from ..errors import Error, Incomplete
 
 SSE_FIELDS = (b"data", b"event", b"id", b"retry", b"error", b"")  # what a line of an event stream has before its colon
 MAX_HEAD_BYTES = sse.MAX_EVENT_BYTES  # until the first event that is a sign
-UNSTREAMED = ("chat.completion", "response", "message")  # `object` or `type` of an answer in one piece
+UNSTREAMED = ("chat.completion", "text_completion", "response", "message")  # `object` or `type` of a whole answer
 SSE, JSON = "text/event-stream", "application/json"
 
 
@@ -44,7 +44,7 @@ class Sign(NamedTuple):
 
 
 SIGNS = (  # the first that matches
-    Sign("chat.Decoder", objects=("chat.completion.chunk",), keys=("choices",)),
+    Sign("chat.Decoder", objects=("chat.completion.chunk", "text_completion"), keys=("choices",)),
     Sign("responses.Decoder", prefixes=("response.",), objects=("response",)),
     Sign("messages.Decoder", types=("message_start", "message"), prefixes=("content_block_",)),
     Sign("events.Decoder", types=("start", "text", "reasoning", "tool_call", "usage", "finish")),
