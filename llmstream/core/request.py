@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ..errors import UsageError, option
@@ -10,23 +10,33 @@ from ..errors import UsageError, option
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")  # of reasoning; each server has some of them
 
 
-def merge(fields: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns fields with a patch merged in, as RFC 7396 (JSON Merge Patch) says: objects merge, null removes a field.
+def merge(fields: Mapping[str, Any], patch: Mapping[str, Any], null_removes: bool = True) -> dict[str, Any]:
+    """Returns fields with a patch merged in: an object into an object, and null removes a field that is there.
 
-    An object whose `type` is another replaces the whole object, as its other fields would not fit together.
+    Any other value replaces, as does an object of another `type`: the fields of both would not fit together.
     """
     merged = dict(fields)
     for name, value in patch.items():
-        if value is None:
-            merged.pop(name, None)
-        elif isinstance(value, Mapping):
-            before = merged.get(name)
-            if not isinstance(before, Mapping) or value.get("type") not in (None, before.get("type")):
-                before = {}
-            merged[name] = merge(before, value)
+        before = merged.get(name)
+        if value is None and name in merged and null_removes:
+            del merged[name]
+        elif (
+            isinstance(value, Mapping)
+            and isinstance(before, Mapping)
+            and value.get("type") in (None, before.get("type"))
+        ):
+            merged[name] = merge(before, value, null_removes)
         else:
             merged[name] = value
     return merged
+
+
+def join_patches(patches: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Returns one patch that does what several do one after the other."""
+    joined: dict[str, Any] = {}
+    for patch in patches:
+        joined = merge(joined, patch, null_removes=False)
+    return joined
 
 
 def text_part(text: str, type: str = "text") -> dict[str, Any]:

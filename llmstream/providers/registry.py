@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ..dialects import CHAT, MESSAGES, RESPONSES
+from . import model_limits
+from .model_limits import ModelLimits
 
 # Transports, by the names that net/transports opens them by.
 CURL, SDK, REPLAY, EMBEDDED = "curl", "sdk", "replay", "embedded"
@@ -54,6 +56,22 @@ THOUGHTS = ReasoningStyle(
 PARSED = ReasoningStyle({"reasoning_format": "parsed"}, r"qwen3|qwq|deepseek-r1", CHAT)
 
 
+class EffortStyle(NamedTuple):
+    """How a server is asked for an effort, where it has no field for it."""
+
+    bodies: dict[str, dict[str, Any]]  # fields that are merged into the body instead, by effort
+    api: str  # the only dialect in which it is so
+
+
+# DeepSeek API documentation, "Thinking mode": it has other efforts as all servers have.
+NO_THINKING = EffortStyle({"none": {"thinking": {"type": "disabled"}}}, CHAT)
+
+# The values of `service_tier`. Sources: the types of the SDKs.
+OPENAI_TIERS = ("auto", "default", "flex", "scale", "priority", "fast", "ultrafast")
+ANTHROPIC_TIERS = ("auto", "standard_only")
+GROQ_TIERS = ("auto", "on_demand", "flex", "performance")
+
+
 class Provider(NamedTuple):
     """A row of the registry: how a provider is reached, and what its servers can do.
 
@@ -72,6 +90,10 @@ class Provider(NamedTuple):
     resume: str = ""  # OFFSET or BACKGROUND, if an answer that was cut can go on so
     prefill: PrefillStyle | None = None
     reasoning: ReasoningStyle | None = None  # None where it comes unasked, or the dialect asks
+    effort: EffortStyle | None = None
+    limits: tuple[ModelLimits, ...] = ()  # what its models take
+    tiers: tuple[str, ...] = ()  # the values of `service_tier`, () where they are not known
+    model_prefix: str = ""  # what stands before a model's name that has no slash
     prefill_base: str = ""  # the base URL for prefilled requests, where it is not base_url
     schema_api: str = ""  # the only dialect in which the server obeys a schema, "" for all
     text_only: bool = False  # the models take no images and no sound
@@ -83,6 +105,10 @@ class Provider(NamedTuple):
     key_cmd: tuple[str, ...] = ()  # a command that prints the key
     keyless: bool = False  # the key may be missing, although key_env names one
     headers: tuple[str, ...] = ()  # further HTTP header lines
+
+    def full_name(self, model: str) -> str:
+        """Returns a model's name as the servers know it; "" stays ""."""
+        return self.model_prefix + model if model and "/" not in model else model
 
     @property
     def has_address(self) -> bool:
@@ -102,13 +128,13 @@ LOCAL = "local"  # the embedded model: what .gguf files mean, and the default wh
 
 PROVIDERS: dict[str, Provider] = {
     "openai": Provider(
-        "https://api.openai.com/v1", RESPONSES, ("OPENAI_API_KEY",), "OPENAI_BASE_URL", "gpt-5.5",
+        "https://api.openai.com/v1", RESPONSES, ("OPENAI_API_KEY",), "OPENAI_BASE_URL", "gpt-6-luna",
         ("gpt-", "chatgpt-", "o1", "o3", "o4", "codex-"), COMPLETION_TOKENS, compatible_api=CHAT, resume=BACKGROUND,
-        reasoning=SUMMARY,
+        reasoning=SUMMARY, limits=model_limits.OPENAI, tiers=OPENAI_TIERS,
     ),
     "anthropic": Provider(
         "https://api.anthropic.com", MESSAGES, ("ANTHROPIC_API_KEY",), "ANTHROPIC_BASE_URL", "claude-sonnet-5-5",
-        ("claude-",), prefill=CLAUDE_4_5,
+        ("claude-",), prefill=CLAUDE_4_5, tiers=ANTHROPIC_TIERS,
     ),
     "azure": Provider(
         "", RESPONSES, ("AZURE_OPENAI_API_KEY",), "AZURE_OPENAI_ENDPOINT",
@@ -117,32 +143,36 @@ PROVIDERS: dict[str, Provider] = {
     ),
     "gemini": Provider(
         "https://generativelanguage.googleapis.com/v1beta/openai", CHAT, ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
-        "GEMINI_BASE_URL", "gemini-flash-latest", ("gemini-",), reasoning=THOUGHTS,
+        "GEMINI_BASE_URL", "gemini-flash-latest", ("gemini-",), reasoning=THOUGHTS, limits=model_limits.GEMINI,
     ),
     "mistral": Provider(
         "https://api.mistral.ai/v1", CHAT, ("MISTRAL_API_KEY",), "MISTRAL_BASE_URL", "mistral-small-latest",
         ("mistral-", "magistral-", "ministral-", "codestral-", "devstral-", "pixtral-"),
         {"seed": "random_seed", "stream_options": ""}, prefill=REPEATED_PREFIX,
+        limits=model_limits.MISTRAL,
     ),
     "groq": Provider(
-        "https://api.groq.com/openai/v1", CHAT, ("GROQ_API_KEY",), "GROQ_BASE_URL", prefill=ASSISTANT, reasoning=PARSED
+        "https://api.groq.com/openai/v1", CHAT, ("GROQ_API_KEY",), "GROQ_BASE_URL", prefill=ASSISTANT,
+        reasoning=PARSED, limits=model_limits.GROQ, tiers=GROQ_TIERS,
     ),
     "openrouter": Provider(
         "https://openrouter.ai/api/v1", CHAT, ("OPENROUTER_API_KEY",), "OPENROUTER_BASE_URL", "openrouter/auto"
     ),
     "deepseek": Provider(
-        "https://api.deepseek.com", CHAT, ("DEEPSEEK_API_KEY",), "DEEPSEEK_BASE_URL", "deepseek-chat", ("deepseek-",),
-        prefill=PREFIX, prefill_base="https://api.deepseek.com/beta",
+        "https://api.deepseek.com", CHAT, ("DEEPSEEK_API_KEY",), "DEEPSEEK_BASE_URL", "deepseek-flash", ("deepseek-",),
+        prefill=PREFIX, effort=NO_THINKING, prefill_base="https://api.deepseek.com/beta",
     ),
-    "xai": Provider("https://api.x.ai/v1", CHAT, ("XAI_API_KEY",), "XAI_BASE_URL", "", ("grok-",)),
+    "xai": Provider(
+        "https://api.x.ai/v1", RESPONSES, ("XAI_API_KEY",), "XAI_BASE_URL", "", ("grok-",), limits=model_limits.XAI
+    ),
     "together": Provider("https://api.together.xyz/v1", CHAT, ("TOGETHER_API_KEY",), "TOGETHER_BASE_URL"),
     "fireworks": Provider(
         "https://api.fireworks.ai/inference/v1", CHAT, ("FIREWORKS_API_KEY",), "FIREWORKS_BASE_URL"
     ),
     "cerebras": Provider("https://api.cerebras.ai/v1", CHAT, ("CEREBRAS_API_KEY",), "CEREBRAS_BASE_URL"),
     "perplexity": Provider(
-        "https://api.perplexity.ai", CHAT, ("PERPLEXITY_API_KEY",), "PERPLEXITY_BASE_URL", "sonar", ("sonar",),
-        {"stream_options": ""},
+        "https://api.perplexity.ai/v1", RESPONSES, ("PERPLEXITY_API_KEY",), "PERPLEXITY_BASE_URL", "perplexity/sonar",
+        ("sonar",), model_prefix="perplexity/",
     ),
     "bedrock": Provider(f"{SDK_FINDS_IT}bedrock", MESSAGES, (), "ANTHROPIC_BEDROCK_BASE_URL", transport=SDK),
     "bedrock-mantle": Provider(
@@ -190,7 +220,7 @@ BUILT_IN = Catalogue()
 
 def at_other_address(row: Provider) -> Provider:
     """Returns the row as used at another base URL: a compatible dialect, and no extras of the provider's servers."""
-    row = row._replace(prefill_base="", headers=())
+    row = row._replace(prefill_base="", headers=(), limits=(), tiers=())
     if not row.compatible_api:
         return row
     return row._replace(api=row.compatible_api, field_names={}, resume="", reasoning=None)

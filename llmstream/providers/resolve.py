@@ -13,6 +13,7 @@ from ..core.request import Request, merge
 from ..core.secrets import HIDDEN, Secrets
 from ..dialects import dialect
 from ..errors import UsageError, nearest, option
+from .model_limits import check
 from .registry import BUILT_IN, CURL, LOCAL, SCHEMES, SDK, Catalogue, Provider, at_other_address
 
 
@@ -38,14 +39,22 @@ class Target(NamedTuple):
     def body(self, request: Request, prepare: Callable[[dict[str, Any]], None] | None = None) -> dict[str, Any]:
         """Returns the JSON body of a request, with the fields of this provider's servers; the user's fields come last.
 
-        `prepare(body)` adds fields before the user's. Raises UsageError for what the API does not have.
+        `prepare(body)` adds fields before the user's. Raises UsageError for what the API or the model does not have.
         """
-        body, style = dialect(self.api).body(request, self.row.field_names), self.row.reasoning
-        if request.reasoning and style and style.api == self.api and re.search(style.models, self.model):
+        row, model = self.row, self.model
+        check(row.limits, request)
+        more: dict[str, Any] = {}
+        if row.effort and row.effort.api == self.api and request.effort in row.effort.bodies:
+            more, request = row.effort.bodies[request.effort], request._replace(effort=None)
+        body = merge(dialect(self.api).body(request, row.field_names), more)
+        if request.reasoning and (style := row.reasoning) and style.api == self.api and re.search(style.models, model):
             body = merge(body, style.body)
         if prepare:
             prepare(body)
-        return merge(body, dict(request.extra)) if request.extra else body
+        body = merge(body, dict(request.extra))
+        if row.tiers and (tier := body.get("service_tier")) and tier not in row.tiers:
+            raise UsageError(f"{self.provider} has no service_tier {tier!r}: use one of {', '.join(row.tiers)}")
+        return body
 
     def headers(self) -> list[str]:
         """Returns the HTTP header lines: the key, where no SDK adds it, and the user's, which replace ours."""
@@ -145,7 +154,8 @@ def named(name: str | None, env: Mapping[str, str], catalogue: Catalogue = BUILT
             raise UsageError(f"{scheme}: names no recording: use {option('model', f'{scheme}:FILE')}")
         return scheme, rest
     provider, model = _split(name, catalogue)
-    return provider, model or catalogue.providers[provider].model
+    row = catalogue.providers[provider]
+    return provider, row.full_name(model or row.model)
 
 
 def endpoint(base_url: str, api: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..core.request import Request
+from ..core.request import Request, join_patches
 from ..core.retry import RetryPolicy
 from ..core.timing import Timeouts
 from ..errors import UsageError, option
@@ -56,7 +56,7 @@ class RequestBuilder:
         merged = dict(options)
         add_layer(merged, self._options, lambda name, value: value)
         if "options" in options:
-            merged["options"] = {**self._options.get("options", {}), **options["options"]}
+            merged["options"] = join_patches([self._options.get("options", {}), options["options"]])
         builder = RequestBuilder(self._command, merged, self._env, self._catalogue)
         builder._items = self._items
         return builder

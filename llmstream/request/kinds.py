@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core.kinds import Kind, Texts, shown
+from ..core.request import join_patches
 
 COROUTINE = 0x80  # inspect.CO_COROUTINE, without the import
 
@@ -97,7 +98,7 @@ class Items(Path):
 
 
 class Fields(Kind):
-    """Fields of a JSON object. Text is `KEY=JSON`, one field each."""
+    """Fields that are merged into a JSON object. Text is `KEY=JSON`, one field each; a word alone is a string."""
 
     wanted = "an object of body fields"
     json_schema: Mapping[str, Any] = {"type": "object"}
@@ -124,11 +125,26 @@ class Fields(Kind):
             raise ValueError(f"must be KEY=JSON, not {shown(text)}")
         try:
             return {name: loads_strict(value)}
-        except (ValueError, RecursionError):
-            raise ValueError(f"is not JSON: {value[:60]!r}: a string is {name}='\"...\"'") from None
+        except RecursionError:
+            raise ValueError(f"is nested too deeply: {value[:60]!r}") from None
+        except ValueError as error:
+            if _is_word(value):
+                return {name: value}
+            raise ValueError(f"is not JSON: {value[:60]!r}: {error}") from None
 
     def join(self, items: Sequence[Any]) -> dict[str, Any]:
-        return {key: value for item in items for key, value in item.items()}
+        return join_patches(items)
+
+
+def _is_word(text: str) -> bool:
+    """Returns whether a text that is not JSON is a string without its quotes, and not JSON with an error in it."""
+    if not text.strip() or text.lstrip()[0] in '{["' or text in ("True", "False", "None"):
+        return False
+    try:
+        float(text)  # such as NaN and 1e999
+    except ValueError:
+        return True
+    return False
 
 
 class Callback(Kind):

@@ -49,7 +49,9 @@ def add_defaults(values: dict[str, Any], config: Config, env: Mapping[str, str])
     names = {keys: _by_name(document, keys, table, NOT_BY_MODEL) for keys, table in tables.items()}
     provider, model = named(values.get("model"), env, config.catalogue)
     reader = _Reader(document, config.folder)
-    for keys in (("providers", provider, "models", model), ("providers", provider, "defaults")):
+    rows = config.catalogue.providers
+    models = [key for key in config.by_model if key[0] == provider and rows[provider].full_name(key[1]) == model]
+    for keys in (*(("providers", provider, "models", key[1]) for key in models), ("providers", provider, "defaults")):
         layer = {name: ((*keys, key), tables[keys][key]) for name, key in names.get(keys, {}).items()}
         add_layer(values, layer, lambda name, item: reader.parse(item[0], OPTIONS[name], item[1]))
 

@@ -83,8 +83,10 @@ ROWS = (
         "The server looks for it, and limits how many there may be.\n"
         "`responses` does not have it.", metavar="TEXT", doors=(*ALL, HTTP), openai=("stop",)),
     Option("options", Fields(), "Set a field of the request's body.",
-        "Set a field of the request's body, also one that is there already.\n"
-        "A string is written with its quotes: ``-o`` `service_tier='\"flex\"'`.", short="o", metavar="KEY=JSON",
+        "Set a field of the request's body.\n"
+        "An object is merged into one that is there already, at every depth, and `null` removes what is there;\n"
+        "an object of another `type`, and any other value, replaces it.\n"
+        "What is not JSON is a string: ``-o`` `service_tier=flex`.", short="o", metavar="KEY=JSON",
         flag="option"),
     Option("json", Flag(), "Require a JSON object as the answer.",
         "Require a JSON object as the answer.\n"

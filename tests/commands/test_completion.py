@@ -23,10 +23,10 @@ from ..support.limits import WAIT_S
 TYPED = [
     ("llmstream g", "llmstream gen"),
     ("llmstream gen --ev", "llmstream gen --events"),
-    ("llmstream gen -m openai/", "llmstream gen -m openai/gpt-5.5"),
+    ("llmstream gen -m openai/", "llmstream gen -m openai/gpt-6-luna"),
     ("llmstream gen --api resp", "llmstream gen --api responses"),
     ("llmstream gen --api=resp", "llmstream gen --api=responses"),
-    ("llmstream gen --api=chat --model=openai/", "llmstream gen --api=chat --model=openai/gpt-5.5"),
+    ("llmstream gen --api=chat --model=openai/", "llmstream gen --api=chat --model=openai/gpt-6-luna"),
     ("llmstream gen -m quic", "llmstream gen -m quickest"),
     ("llmstream models openr", "llmstream models openrouter"),
     ("llmstream man comp", "llmstream man completion"),

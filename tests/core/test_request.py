@@ -18,8 +18,8 @@ from llmstream.core.request import merge
         ({"a": 1}, {"a": {"b": 2}}, {"a": {"b": 2}}),
         ({"a": 1, "b": 2}, {"a": None}, {"b": 2}),
         ({"a": {"b": 1, "c": 2}}, {"a": {"b": None}}, {"a": {"c": 2}}),
-        ({}, {"a": None}, {}),
-        ({}, {"a": {"b": None, "c": [None]}}, {"a": {"c": [None]}}),
+        ({}, {"a": None}, {"a": None}),
+        ({"a": 1}, {"a": {"b": None, "c": [None]}}, {"a": {"b": None, "c": [None]}}),
         # Objects of another type, whose fields would not fit together.
         ({"a": {"type": "x", "b": 1}}, {"a": {"type": "y", "c": 2}}, {"a": {"type": "y", "c": 2}}),
         ({"a": {"type": "x", "b": 1}}, {"a": {"type": "x", "c": 2}}, {"a": {"type": "x", "b": 1, "c": 2}}),

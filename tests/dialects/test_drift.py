@@ -180,6 +180,7 @@ def test_models_that_the_documentation_names_are_in_the_sdks_lists():
     """README, man pages, completions and the source."""
     files = [ROOT / "README.md"]
     files += [path for folder in ("man", "completions", "llmstream") for path in (ROOT / folder).rglob("*.*")]
-    found = {(name, file.name) for file in files if file.suffix != ".pyc" for name in MODEL.findall(file.read_text())}
+    texts = {file.name: file.read_text().replace("\\-", "-") for file in files if file.suffix != ".pyc"}
+    found = {(name, file) for file, text in texts.items() for name in MODEL.findall(text)}
     unknown = sorted(f"{name} ({file})" for name, file in found if name not in MODELS)
     assert not unknown, f"no SDK knows {', '.join(unknown)}: name models that exist"

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from ..conftest import environment
 from ..support import docs, option_bodies
 from ..support.option_bodies import APIS, OPTIONS, PREFILLED, send
 from ..support.sdk_types import unlike
@@ -150,3 +151,59 @@ def test_a_conversation_as_an_array_or_a_line_each(tmp_path, api):
 def test_prefill_is_the_last_message(tmp_path):
     body = send("messages", ["--prefill", "1. The"], tmp_path, PREFILLED["messages"]).body
     assert body["messages"][-1] == {"role": "assistant", "content": "1. The"}
+
+
+# Fields of the user beside ours.
+
+
+@pytest.mark.parametrize(
+    ("api", "options", "expected"),
+    [
+        ("responses", ["--effort", "low", "-o", 'reasoning={"summary":"auto"}'],
+         {"reasoning": {"effort": "low", "summary": "auto"}}),
+        ("chat", ["-o", 'stream_options={"include_obfuscation":false}'],
+         {"stream_options": {"include_usage": True, "include_obfuscation": False}}),
+        ("chat", ["-o", "stream_options=null"], {"stream_options": None}),
+        ("responses", ["--schema", "name", "-o", 'text={"verbosity":"low","format":{"name":"river"}}'],
+         {"text.verbosity": "low", "text.format.name": "river", "text.format.strict": True}),
+        ("messages", ["--effort", "max", "--schema", "name", "-o", 'output_config={"effort":"low"}'],
+         {"output_config.effort": "low", "output_config.format.type": "json_schema"}),
+        ("messages", ["--effort", "low", "-o", 'thinking={"type":"enabled","budget_tokens":2000}'],
+         {"thinking": {"type": "enabled", "budget_tokens": 2000}}),
+        ("responses", ["--max-tokens", "7", "-o", "max_output_tokens=9"], {"max_output_tokens": 9}),
+        ("chat", ["-o", 'messages=[{"role":"user","content":"Bye"}]'],
+         {"messages": [{"role": "user", "content": "Bye"}]}),
+        ("chat", ["-o", "service_tier=flex"], {"service_tier": "flex"}),
+        ("responses", ["-o", 'reasoning={"effort":"low"}', "-o", 'reasoning={"summary":"auto"}'],
+         {"reasoning": {"effort": "low", "summary": "auto"}}),
+    ],
+)  # fmt: skip
+def test_fields_of_the_user_are_merged_into_the_body(tmp_path, api, options, expected):
+    body = send(api, options, tmp_path).body
+    for path, value in expected.items():
+        found = body
+        for name in path.split("."):
+            found = found.get(name)
+        assert found == value
+    assert unlike(api, body) == []
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["""['reasoning={"summary":"auto"}']""", """{ reasoning = { summary = "auto" } }"""],
+    ids=["texts", "table"],
+)
+def test_a_prompt_file_merges_fields_too(tmp_path, option):
+    (tmp_path / "p.md").write_text(f'+++\n[options]\neffort = "low"\noption = {option}\n+++\n')
+    body = send("responses", ["-f", "p.md"], tmp_path).body
+    assert body["reasoning"] == {"effort": "low", "summary": "auto"}
+
+
+def test_a_configuration_merges_fields_of_a_model_with_a_short_name(invoke, tmp_path):
+    path = tmp_path / "c.toml"
+    path.write_text(
+        '[providers.perplexity.models.sonar]\neffort = "low"\noption = { reasoning = { summary = "auto" } }\n'
+    )
+    env = environment(LLMSTREAM_CONFIG=str(path), PERPLEXITY_API_KEY="k")
+    done = invoke("gen", "-n", "--dry-run", "-m", "sonar", "Hi", env=env)
+    assert json.loads(done.stdout.partition(b"\n\n")[2])["reasoning"] == {"effort": "low", "summary": "auto"}

@@ -180,6 +180,10 @@ def test_a_kind_refuses(kind, value):
         (plain.Number(), "1e3", 1000.0),
         (kinds.Fields(), "a=[1]", {"a": [1]}),
         (kinds.Fields(), 'a.b="x=y"', {"a.b": "x=y"}),
+        (kinds.Fields(), "a=flex", {"a": "flex"}),
+        (kinds.Fields(), "a=two words", {"a": "two words"}),
+        (kinds.Fields(), "a=2026-11-28", {"a": "2026-11-28"}),
+        (kinds.Fields(), "a=null", {"a": None}),
         (kinds.Items(), "file.json", "file.json"),
         (plain.Texts(), "a", "a"),
         (plain.Seconds(), "0", 0.0),
@@ -233,3 +237,18 @@ def test_a_record_s_schema_counts_before_the_command_s_list():
     builder = RequestBuilder("", {"model": "llamacpp/m", "schema_multi": {"type": "string"}, "seed": 1}, {})
     _, request = builder.with_overrides({"schema": {"type": "object"}}).request("Hi")
     assert (request.schema, request.seed) == ({"type": "object"}, 1)
+
+
+# Fields of the body from several places.
+
+
+def test_fields_of_several_options_are_one_patch():
+    items = [{"a": {"b": 1, "c": 2}}, {"a": {"c": None}}, {"d": [1]}, {"d": [2]}]
+    assert kinds.Fields().join(items) == {"a": {"b": 1, "c": None}, "d": [2]}
+
+
+def test_a_record_s_fields_are_merged_into_those_of_the_command_line():
+    builder = RequestBuilder("", {"model": "llamacpp/m", "options": {"a": {"b": 1}, "c": 1}}, {})
+    target, request = builder.with_overrides({"options": {"a": {"d": 2}, "c": None}}).request("Hi")
+    assert dict(request.extra) == {"a": {"b": 1, "d": 2}, "c": None}
+    assert target.body(request)["a"] == {"b": 1, "d": 2}
