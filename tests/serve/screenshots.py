@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from llmstream.core.events import Finish, Reasoning, Usage
+from llmstream.core.events import Finish, Reasoning, Source, Usage
 from llmstream.errors import Unavailable
 
 from ..support.browser import chromium
@@ -36,7 +36,11 @@ with open("words.txt", encoding="utf-8") as file:
 | `"r"` | `str` | translated |
 | `"rb"` | `bytes` | as it is |
 """
-END = [Usage(24, 212), Finish("stop", "stop")]
+SOURCES = [
+    Source("https://docs.python.org/3/library/io.html", "io — Core tools for working with streams"),
+    Source("https://docs.python.org/3/library/pathlib.html"),
+]
+END = [Usage(24, 212, cost_usd=0.0031), Finish("stop", "stop")]
 
 
 def pieces(text: str) -> list[str | float]:
@@ -50,7 +54,7 @@ def script_of(name: str) -> list:
         return [*pieces(ANSWER[: ANSWER.index("print") + 5]), Gate()]
     if name == "error":
         return [*pieces(ANSWER[: ANSWER.index("## When")]), Unavailable("the provider is overloaded: try again later")]
-    return [[Reasoning("The user wants an idiom and its limits.\n")], *pieces(ANSWER), END]
+    return [[Reasoning("The user wants an idiom and its limits.\n")], *pieces(ANSWER), SOURCES, END]
 
 
 def take_screenshots(directory: Path) -> None:

@@ -6,9 +6,10 @@ import re
 
 import pytest
 
-from llmstream.core.events import Finish, Reasoning, Text
+from llmstream.core.events import REASONS, Finish, Reasoning, Source, Text, Usage
 from llmstream.errors import Unavailable
 from llmstream.serve import page as page_module
+from llmstream.serve.request import Note
 
 from ..support.browser import answer, send, wait_for_end
 from ..support.limits import WAIT_S
@@ -39,7 +40,64 @@ def test_an_answer_grows_on_the_page(visit):
         assert page.locator("#live").inner_text() == "The answer is complete."
         assert page.evaluate("document.activeElement.id") == "prompt"
     request = server.generations[0].request
-    assert request == ("Name rivers", {"model": "local"})
+    assert request == ("Name rivers", {"model": "local", "reasoning": True})
+
+
+def test_the_sources_are_listed_below_the_answer(visit):
+    script = [
+        "Snow melts.",
+        [
+            Source("https://a.example/x?y=1", "The <b>Alps</b>", 0, 4),
+            Source("https://b.example/"),
+            Source("https://a.example/x?y=1", "The <b>Alps</b>", 5, 10),
+            Source("javascript:document.title='owned'", "click"),
+            Source("data:text/html,x"),
+            Source("", "A report"),
+        ],
+        [Usage(3, 2, cost_usd=0.0125), Finish("stop", "stop")],
+    ]
+    with ScriptedServer(script, ["No source.", END]) as server:
+        page = visit(server)
+        send(page)
+        wait_for_end(page)
+        items = page.locator("#sources li")
+        assert items.all_inner_texts() == [
+            "The <b>Alps</b>a.example",
+            "https://b.example/",
+            "click - javascript:document.title='owned'",
+            "data:text/html,x",
+            "A report",
+        ]
+        links = page.locator("#sources a").evaluate_all(
+            "links => links.map(link => [link.href, link.rel, link.target])"
+        )
+        rest = ["noopener noreferrer nofollow", "_blank"]
+        assert links == [["https://a.example/x?y=1", *rest], ["https://b.example/", *rest]]
+        assert page.locator("#count").inner_text() == "3 tokens in, 2 out, $0.0125"
+        assert page.locator("#sources").get_by_role("heading").inner_text() == "Sources"
+        send(page, "Again")
+        page.locator("#answer", has_text="No source.").wait_for()
+        wait_for_end(page)
+        assert not page.locator("#sources").is_visible()
+        assert items.count() == 0
+
+
+def test_notes_and_the_provider_s_explanation_are_shown(visit):
+    script = ["x", [Note("an image is left out"), Finish("refusal", "refusal", "Ask for <i>less</i>.")]]
+    with ScriptedServer(script, ["x", [Finish("unknown", "new")]]) as server:
+        page = visit(server)
+        send(page)
+        wait_for_end(page)
+        assert page.locator("#note").inner_text() == "an image is left out\nAsk for <i>less</i>."
+        assert page.locator("#reason").inner_text() == "refused by the model"
+        send(page, "Again")
+        page.locator("#reason", has_text="maybe not whole").wait_for()
+        assert not page.locator("#note").is_visible()
+
+
+def test_every_finish_reason_has_words():
+    words = re.search(r"REASONS = \{(.*?)\}", page_module.read()[0].decode(), re.S)[1]
+    assert set(re.findall(r"(\w+): \"", words)) == set(REASONS)
 
 
 def test_the_form_s_fields_reach_the_server(visit):
@@ -55,7 +113,7 @@ def test_the_form_s_fields_reach_the_server(visit):
         page.click("#send")
         wait_for_end(page)
     request = server.generations[0].request
-    options = {"system": "Be brief.", "model": "openai/x", "until": {"code_block": True}}
+    options = {"system": "Be brief.", "model": "openai/x", "until": {"code_block": True}, "reasoning": True}
     assert request == ("One\nTwo", options)
 
 
