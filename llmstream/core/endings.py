@@ -42,8 +42,10 @@ GEMINI = _words(
 RESPONSES = _words(
     stop="completed",
     length="max_output_tokens max_messages incomplete",  # the last where the server does not say why
+    tool_calls="requires_action",  # Perplexity
     content_filter="content_filter",
-    incomplete="steered",
+    incomplete="steered cancelled queued in_progress",  # the last two of an answer that was not streamed
+    error="failed",
 )
 OLLAMA = _words(stop="stop", length="length", incomplete="load unload")
 # What compatible servers add: Together and TGI (eos), Cohere (complete, error_toxic), Baidu (normal), Mistral

@@ -115,6 +115,8 @@ def _from_payload(payload: Any, status: int) -> Error:
         code = " ".join(word for word in words if word not in ("error", "None"))
         message = payload.get("message") or payload.get("detail") or payload.get("details") or code or payload
         message = _upstream(payload) or message
+        if explanation := string(payload, "misalignment", "detailed_explanation"):  # OpenAI, for the user
+            message = f"{message} {explanation}"
         if not status and str(payload.get("code")) in HTTP_ERROR_CODES:
             status = int(payload["code"])
     if not isinstance(message, str):

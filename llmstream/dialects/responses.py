@@ -1,7 +1,8 @@
-"""OpenAI Responses, the dialect of api.openai.com.
+"""OpenAI Responses, the dialect of api.openai.com, xAI and Perplexity.
 
-Source: OpenAI API reference, "Responses: streaming events". Events repeat their name as `type` in the data; unknown
-ones are ignored. There is no `[DONE]`: the end mark is `response.completed` or `response.incomplete`.
+Source: OpenAI API reference, "Responses: streaming events", and the types of OpenAI's SDK. Events repeat their name as
+`type` in the data; unknown ones are ignored. There is no `[DONE]`: the end mark is `response.completed` or
+`response.incomplete`.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 from ..core import decoder, provider_errors
-from ..core.decoder import items, member, number, string
-from ..core.events import Event, Reasoning, Text, Usage
+from ..core.decoder import member, number, string
+from ..core.events import Event, Usage
 from ..core.request import Attachment, Request, text_part
-from ..errors import Refused, option
+from ..errors import option
 from . import CHAT, RESPONSES, chat
+from .responses_output import DELTAS, Output
 
 PATH, MODELS_PATH, BASE_PATH = "/responses", "/models", ""
 ATTACHMENT_KINDS: tuple[str, ...] = ("image", "pdf", "text")
@@ -26,9 +28,7 @@ UNSUPPORTED = {
 headers = chat.headers
 
 TEXT_PART = "input_text"  # the type of a part
-TEXT = frozenset(("response.output_text.delta", "response.refusal.delta"))
-REASONING = frozenset(("response.reasoning_summary_text.delta", "response.reasoning_text.delta"))
-ENDS = frozenset(("response.completed", "response.incomplete"))
+ENDS = {f"response.{status}": status for status in ("completed", "incomplete", "failed", "cancelled")}
 
 
 def body(request: Request, field_names: dict[str, str]) -> dict[str, Any]:
@@ -39,6 +39,7 @@ def body(request: Request, field_names: dict[str, str]) -> dict[str, Any]:
         "model": request.model,
         "input": request.prompt if plain else request.turns(_part, TEXT_PART),
         "stream": True,
+        "store": False,  # nothing asks for the answer again, except a background response, which sets it
         "instructions": request.system,
         "max_output_tokens": request.max_tokens,
         "text": _format(request),
@@ -68,93 +69,105 @@ def _part(file: Attachment) -> dict[str, Any]:
 
 
 class Decoder(decoder.Decoder):
-    """Decodes the text, reasoning and function-call deltas of all output items."""
+    """Decodes the events of all output items, and the answer's end."""
 
     api = RESPONSES
 
     def __init__(self, provider: str, model: str) -> None:
         super().__init__(provider, model)
-        self._calls: dict[int | str, int] = {}  # a function call's output index and ids -> its key
-        self._begun = 0  # calls
-        self._refused = False
+        self._output = Output(self.calls, self.dropped)
 
     def feed(self, event: str, data: dict[str, Any]) -> list[Event]:
-        kind = string(data, "type") or event
+        kind = data.get("type")
+        if not kind or not isinstance(kind, str):
+            kind = event
         sequence = data.get("sequence_number")
         if isinstance(sequence, int):
             if 0 < sequence <= self.position:  # a repeated event; bridges that do not number events send 0 or -1
                 return []
             self.position = sequence
-        if kind in TEXT:
-            self._refused = self._refused or kind == "response.refusal.delta"
-            return [Text(text)] if (text := string(data, "delta")) else []
-        if kind in REASONING:
-            return [Reasoning(text)] if (text := string(data, "delta")) else []
-        if kind == "response.function_call_arguments.delta":
-            return self.calls.add(self._key(data), arguments=string(data, "delta"))
-        if kind == "response.output_item.added" and string(data, "item", "type") == "function_call":
-            return self._begin(data["item"], data.get("output_index"))
+        if kind in DELTAS:
+            return self._output.read_delta(kind, data)
         response = data.get("response")
-        if kind.startswith("response.") and (isinstance(response, dict) or kind in ENDS):
+        if kind in ENDS or (isinstance(response, dict) and kind.startswith("response.")):
             return self._read_response(kind, response if isinstance(response, dict) else {})
-        return []
+        return self._output.read(kind, data)
 
     def feed_answer(self, data: dict[str, Any]) -> list[Event]:
         if data.get("object") != "response":
             return []
-        events: list[Event] = [self.start(data)]
-        for item in items(data, "output"):
-            kind = item.get("type")
-            if kind == "function_call":
-                events += self._begin(item, None)
-            for part in items(item, "summary") + items(item, "content"):
-                refusal = string(part, "refusal")
-                self._refused = self._refused or bool(refusal)
-                if text := string(part, "text") or refusal:
-                    events.append(Reasoning(text) if kind == "reasoning" else Text(text))
-        self._read_response(f"response.{data.get('status')}", data)
-        return events
+        return [self.start(data), *self._end(string(data, "status") or "completed", data)]
 
-    def _begin(self, item: dict[str, Any], output_index: object) -> list[Event]:
-        """Returns the first piece of a function call."""
-        call = self._begun
-        self._begun += 1
-        for key in (output_index, item.get("id"), item.get("call_id")):
-            if isinstance(key, int | str):
-                self._calls[key] = call
-        return self.calls.add(call, string(item, "call_id"), string(item, "name"), string(item, "arguments"))
-
-    def _key(self, data: dict[str, Any]) -> int:
-        """Returns the key of the call that a piece belongs to. llama.cpp sends the item's id, but no output_index."""
-        for key in (data.get("output_index"), data.get("item_id")):
-            if isinstance(key, int | str) and key in self._calls:
-                return self._calls[key]
-        return max(self._begun - 1, 0)
+    def close(self) -> list[Event]:
+        return self._output.sources()
 
     def _read_response(self, kind: str, response: dict[str, Any]) -> list[Event]:
         events: list[Event] = [] if self.started else [self.start(response)]
-        usage = response.get("usage")
-        if isinstance(usage, dict):
-            self.usage = Usage(
-                number(usage, "input_tokens"),
-                number(usage, "output_tokens"),
-                number(usage, "input_tokens_details", "cached_tokens"),
-                number(usage, "output_tokens_details", "reasoning_tokens"),
-                number(usage, "input_tokens_details", "cache_write_tokens"),
-            )
-        if kind in ENDS:
-            self._read_end(kind, response)
-            self.over = True
-        elif kind in ("response.failed", "response.cancelled"):
-            error = provider_errors.in_event({"error": member(response, "error") or kind}, "")
-            self.failure = error or Refused(kind)
+        status = ENDS.get(kind, "")
+        if status == "completed" and f"response.{response.get('status')}" in ENDS:
+            status = response["status"]  # some servers send response.completed also for an answer that is incomplete
+        return events + self._end(status, response) if status else events
+
+    def _end(self, status: str, response: dict[str, Any]) -> list[Event]:
+        """Reads the whole answer, which ends with this status."""
+        self._read_usage(response)
+        self.over = True
+        if status == "failed":
+            self.failure = provider_errors.in_event({"error": response.get("error")}, "")
+            if self.failure is None:
+                self.end("failed")
+            return []
+        events = self._output.close(response)
+        if self.usage:
+            self.usage.searches = _searches(response, len(self._output.searches))
+        reason = string(response, "incomplete_details", "reason") if status == "incomplete" else ""
+        self.end(reason or status)
+        if self.finish and self._output.refused and self.finish.reason in ("stop", "tool_calls"):
+            self.finish.reason = "refusal"
         return events
 
-    def _read_end(self, kind: str, response: dict[str, Any]) -> None:
-        # Some servers send response.completed also for an answer that is incomplete.
-        if kind == "response.incomplete" or response.get("status") == "incomplete":
-            self.end(string(response, "incomplete_details", "reason") or "incomplete")
+    def _read_usage(self, response: dict[str, Any]) -> None:
+        usage = response.get("usage")
+        if not isinstance(usage, dict):
             return
-        self.end("completed")
-        if self.finish and self._refused:
-            self.finish.reason = "refusal"
+        details, output_tokens = member(usage, "input_tokens_details"), number(usage, "output_tokens")
+        reasoning = number(usage, "output_tokens_details", "reasoning_tokens")
+        if reasoning and number(usage, "total_tokens") == number(usage, "input_tokens") + output_tokens + reasoning:
+            output_tokens += reasoning  # xAI's older models count reasoning beside the output
+        self.usage = Usage(
+            number(usage, "input_tokens"),
+            output_tokens,
+            # The second names are Perplexity's.
+            number(details, "cached_tokens") or number(details, "cache_read_input_tokens"),
+            reasoning,
+            number(details, "cache_write_tokens") or number(details, "cache_creation_input_tokens"),
+            number(details, "cache_write_tokens_details", "ttl_12h_tokens"),  # the other kind stays for 30 minutes
+            tier=string(response, "service_tier"),
+            cost_usd=_cost(usage),
+        )
+
+
+def _searches(response: dict[str, Any], count: int) -> int:
+    """Returns how many searches the provider bills, where OpenAI, xAI or Perplexity say it, otherwise the `count`."""
+    usage = response.get("usage")
+    xai = member(usage, "server_side_tool_usage_details")
+    if isinstance(xai, dict):
+        return number(xai, "web_search_calls") + number(xai, "x_search_calls")
+    for value in (
+        member(response, "tool_usage", "web_search", "num_requests"),
+        member(usage, "tool_calls_details", "search_web", "invocation"),
+    ):
+        if isinstance(value, int):
+            return value
+    return count
+
+
+def _cost(usage: dict[str, Any]) -> float | None:
+    """Returns the price in US dollars, if the provider states it: xAI in 1e-10 dollars, Perplexity and OpenRouter."""
+    ticks = usage.get("cost_in_usd_ticks")
+    if isinstance(ticks, int | float):
+        return ticks / 1e10
+    cost = usage.get("cost")
+    if isinstance(cost, dict):
+        cost = cost.get("total_cost") if cost.get("currency", "USD") == "USD" else None
+    return float(cost) if isinstance(cost, int | float) else None

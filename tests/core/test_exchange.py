@@ -182,7 +182,6 @@ def test_answer_that_is_not_streamed(api):
         ("chat", {"choices": []}, Incomplete),
         ("chat", {"choices": [{"index": 0, "message": {"content": "H"}, "finish_reason": "error"}]}, Incomplete),
         ("responses", {"status": "failed", "error": {"code": "server_error", "message": "x"}}, Unavailable),
-        ("responses", {"status": "cancelled"}, Incomplete),
         ("responses", {"object": "list"}, Incomplete),
         ("messages", {"type": "completion"}, Incomplete),
         ("messages", {"type": "error", "error": {"type": "invalid_request_error", "message": "x"}}, Refused),
