@@ -283,7 +283,7 @@ class Output:
         elif kind == "search_results":  # Perplexity
             self._add_results(items(data, "results"))
         elif kind.endswith("_output"):
-            self._outputs.add(string(data, "call_id"))
+            self._outputs.add(string(data, "call_id") or string(data, "id"))
         return events
 
     def _read_reasoning(self, item: _Item, data: dict[str, Any]) -> list[Event]:

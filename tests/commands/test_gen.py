@@ -383,7 +383,10 @@ ALL_OPTIONS = ["-s", "be brief", "--max-tokens", "9", "-t", "0.5", "-o", 'user="
                 "stream_options": {"include_usage": True},
             },
         ),
-        (["-m", "openai/m", "--api", "responses"], {"input": "Hi", "instructions": "be brief", "max_output_tokens": 9}),
+        (
+            ["-m", "openai/m", "--api", "responses"],
+            {"input": "Hi", "instructions": "be brief", "max_output_tokens": 9, "store": False},
+        ),
         (
             ["-m", "anthropic/m", "--stop", "X"],
             {

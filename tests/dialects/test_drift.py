@@ -97,11 +97,6 @@ PENDING = """
     url_citation url_citation.url_citation AnnotationURLCitation.end_index AnnotationURLCitation.start_index
     AnnotationURLCitation.title ChatCompletionAudio.transcript custom.custom Custom.input ChatCompletion.service_tier
     CompletionChoice.logprobs
-    output_text.annotations url_citation.end_index url_citation.start_index url_citation.title url_citation.url
-    output_text.logprobs message.phase message.phase=commentary computer_call.action computer_call.actions
-    local_shell_call.action shell_call.action apply_patch_call.operation Response.service_tier Response.tool_usage
-    ToolUsage.web_search ToolUsageWebSearch.num_requests ResponseUsage.total_tokens response.output_text.delta.logprobs
-    response.output_text.annotation.added.annotation
     text.citations char_location char_location.document_title page_location page_location.document_title
     content_block_location content_block_location.document_title web_search_result_location.url message.stop_details
     refusal refusal.category refusal.explanation Usage.cache_creation CacheCreation.ephemeral_1h_input_tokens

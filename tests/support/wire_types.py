@@ -76,7 +76,7 @@ CHAT = Wire(
 
 RESPONSES = Wire(
     (responses.ResponseStreamEvent, responses.Response),
-    ("core/decoder.py", "dialects/responses.py", "core/provider_errors.py"),
+    ("core/decoder.py", "dialects/responses.py", "dialects/responses_output.py", "core/provider_errors.py"),
     """
     response.created response.in_progress response.queued response.completed response.incomplete response.failed
     response.*.response *.sequence_number error error.code error.message
@@ -84,25 +84,33 @@ RESPONSES = Wire(
     response.output_text.delta response.output_text.delta.delta response.output_text.delta.logprobs
     response.output_text.done response.output_text.done.text
     response.output_text.annotation.added response.output_text.annotation.added.annotation
-    response.refusal.delta response.refusal.delta.delta
-    response.reasoning_text.delta response.reasoning_text.delta.delta
-    response.reasoning_summary_text.delta response.reasoning_summary_text.delta.delta
+    response.output_text.done.logprobs response.refusal.* response.refusal.delta.delta response.refusal.done.refusal
+    response.reasoning_text.* response.reasoning_text.delta.delta response.reasoning_text.done.text
+    response.reasoning_summary_text.* response.reasoning_summary_text.delta.delta
+    response.reasoning_summary_text.done.text
+    response.content_part.done response.content_part.done.part
+    response.reasoning_summary_part.done response.reasoning_summary_part.done.part
     response.function_call_arguments.* response.custom_tool_call_input.*
     response.audio.transcript.delta response.audio.transcript.delta.delta
     Response.id Response.model Response.status Response.output Response.error Response.incomplete_details
     Response.usage Response.service_tier Response.tool_usage
-    Response.status=completed Response.status=incomplete Response.status=failed Response.status=cancelled
+    Response.status=*
     IncompleteDetails.reason*
-    ResponseError.code* ResponseError.message
+    ResponseError.code* ResponseError.message ResponseError.misalignment Misalignment.detailed_explanation
     ResponseUsage.* InputTokensDetails.cached_tokens InputTokensDetails.cache_write_tokens
+    InputTokensDetails.cache_write_tokens_details InputTokensDetailsCacheWriteTokensDetails.ttl_12h_tokens
     OutputTokensDetails.reasoning_tokens ToolUsage.web_search ToolUsageWebSearch.num_requests
-    message message.id message.content message.phase message.phase=commentary
+    message message.id message.content message.phase
     output_text output_text.text output_text.annotations output_text.logprobs refusal refusal.refusal
-    url_citation url_citation.*
+    url_citation url_citation.* file_citation file_citation.filename file_citation.index
+    container_file_citation container_file_citation.filename container_file_citation.*_index
+    image_generation_call image_generation_call.result web_search_call web_search_call.status web_search_call.action
+    tool_search_call tool_search_call.execution tool_search_call.arguments tool_search_call.call_id
+    *_call_output *_call_output.call_id local_shell_call_output.id
     reasoning reasoning.summary reasoning.content summary_text summary_text.text reasoning_text reasoning_text.text
     function_call function_call.id function_call.call_id function_call.name function_call.arguments
     custom_tool_call custom_tool_call.id custom_tool_call.call_id custom_tool_call.name custom_tool_call.input
-    shell_call shell_call.id shell_call.call_id shell_call.action
+    shell_call shell_call.id shell_call.call_id shell_call.action shell_call.environment
     local_shell_call local_shell_call.id local_shell_call.call_id local_shell_call.action
     apply_patch_call apply_patch_call.id apply_patch_call.call_id apply_patch_call.operation
     computer_call computer_call.id computer_call.call_id computer_call.action computer_call.actions
@@ -110,31 +118,31 @@ RESPONSES = Wire(
     """,
     {
         "*.content_index *.output_index *.summary_index *.annotation_index *.item_id reasoning.id": INDEX,
-        "response.output_text.done.logprobs response.refusal.done response.reasoning*.done": REPEATED,
-        "response.content_part.* response.reasoning_summary_part.*": "frames parts whose deltas are read",
+        "response.content_part.added response.reasoning_summary_part.*": "frames parts whose texts are read",
         "response.audio.delta response.audio.done response.audio.transcript.done": AUDIO,
         "response.shell_call_command.* response.shell_call_output_content.*": "repeated in the item at its end",
         "response.*_call.* response.*_call_code.* response.mcp_* response.compaction.*": PROGRESS,
-        "*_call_output *_search_call *_search_output mcp_call mcp_list_tools program program_output": SERVER_TOOL,
-        "code_interpreter_call image_generation_call": SERVER_TOOL,
+        "*_call_output.* file_search_call *_search_output mcp_call mcp_list_tools program program_output": SERVER_TOOL,
+        "code_interpreter_call image_generation_call.* search open_page find_in_page": SERVER_TOOL,
         "additional_tools mcp_approval_response": REQUEST,
         "compaction reasoning.encrypted_content": OPAQUE,
-        "file_citation container_file_citation file_path": "a source in a file at the provider: it has no address",
+        "*file_citation.*_id file_path": "a file at the provider: it has no address",
         "Logprob.*": "passed on whole",
         "click double_click drag keypress move screenshot scroll type wait exec Action.*": CLIENT_CALL,
         "create_file delete_file update_file": CLIENT_CALL,
-        "*_call.async *_call.caller *_call.namespace *_call.created_by shell_call.environment": OPAQUE,
+        "local container_reference": KNOWN,
+        "*_call.async *_call.caller *_call.namespace *_call.created_by *_search_call.id": OPAQUE,
         "computer_call.pending_safety_checks mcp_approval_request.server_label": CLIENT_CALL,
-        "message.role *.object message.phase=final_answer": KNOWN,
+        "message.role *.object": KNOWN,
+        "message.phase=* *_call.status=* *_call.execution=*": "the code compares one of the words",
         "message.status reasoning.status *_call.status": "the response's status counts",
-        "Response.status=in_progress Response.status=queued": "the end mark is read",
         "*.created_at *.completed_at": CLOCK,
-        "ResponseError.misalignment ResponseError.param ResponseError.type error.param": "the message says it",
+        "ResponseError.param ResponseError.type error.param Misalignment.*": "the message says it",
         "Response.model=*": MODEL,
         "Response.service_tier=*": TIER,
         "Response.*": REQUEST,
         "ToolUsage.image_gen": SERVER_TOOL,
-        "InputTokensDetails.cache_write_tokens_details": SHARE,
+        "InputTokensDetailsCacheWriteTokensDetails.ttl_30m_tokens": SHARE,
     },
 )
 
