@@ -210,6 +210,8 @@ class Input:
         Raises ReaderGone and UsageError.
         """
         ready = dict(self._poll.poll(None if timeout is None else max(0, round(min(timeout, DAY) * 1000))))
+        if not ready:  # the process may have been stopped for longer than that
+            ready = dict(self._poll.poll(0))
         if ready.get(STDOUT, 0) & GONE:
             raise ReaderGone
         if not ready:

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -211,6 +212,25 @@ def test_stopped_and_continued():
             process.send_signal(signal.SIGCONT)
             assert process.stdout.read() == b" again\n"
         assert process.returncode == 0
+
+
+@pytest.mark.parametrize("rest", [[*chat(" again")], [chat_text(" again"), HOLD]], ids=["whole", "more to come"])
+def test_stopped_for_longer_than_a_time_out(rest):
+    """The text that came meanwhile waits in the kernel: it is read before the time-out is obeyed."""
+    gate = threading.Event()
+    with Provider([head(), chat_text("Hello"), gate, *rest]) as provider:
+        command = [*GEN[:-1], "--stall-timeout", "0.5", GEN[-1]]
+        with subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=at(provider.url)
+        ) as process:
+            assert process.stdout.read(5) == b"Hello"
+            process.send_signal(signal.SIGSTOP)
+            os.waitpid(process.pid, os.WUNTRACED)
+            gate.set()
+            time.sleep(1)  # the time-out passes twice
+            process.send_signal(signal.SIGCONT)
+            assert process.stdout.read().rstrip(b"\n") == b" again"
+        assert process.returncode == (0 if HOLD not in rest else 5)
 
 
 def test_under_cron(tmp_path):

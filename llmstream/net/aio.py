@@ -15,15 +15,22 @@ from functools import partial
 from .loop import READ, WRITE, Alarm
 from .transports import Routes
 
+LATE_S = 0.05  # an alarm that rings so late may have missed data
+LOOK_S = 0.002  # in which a loop looks at its descriptors
+
 
 class _Alarm:
-    """An alarm that never rings early: uvloop rounds to milliseconds, and libcurl does not repeat a time-out."""
+    """An alarm that never rings early: uvloop rounds to milliseconds, and libcurl does not repeat a time-out.
 
-    __slots__ = ("_callback", "_handle", "_loop", "_when")
+    Nor does it ring late before the descriptors were looked at, after the process was stopped or the loop blocked.
+    """
+
+    __slots__ = ("_callback", "_handle", "_looked", "_loop", "_when")
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None, when: float, callback: Callable[[], object]) -> None:
         self._loop, self._when, self._callback = loop, when, callback
         self._handle: asyncio.TimerHandle | None = None
+        self._looked = False
         self._set()
 
     def _set(self) -> None:
@@ -32,8 +39,12 @@ class _Alarm:
 
     def _ring(self) -> None:
         self._handle = None
-        if time.monotonic() < self._when:
+        late = time.monotonic() - self._when
+        if late < 0:
             self._set()
+        elif late > LATE_S and not self._looked and self._loop:
+            self._looked = True
+            self._handle = self._loop.call_later(LOOK_S, self._ring)
         else:
             self._callback()
 

@@ -99,7 +99,8 @@ class Attempts:
         wait = self._wait(failure, exchange, now)
         if wait is None:
             return None
-        note = f"{self.reported(failure).message}: trying again in {wait:.1f} s ({self._backoff.retries})"
+        count = f"{self._backoff.retries} of {self._backoff.limit}"
+        note = f"{self.reported(failure).message}: trying again in {wait:.1f} s ({count})"
         return NextAttempt(self.request(), now + wait, note)
 
     def rest(self, exchange: Exchange, transfer: Transfer, now: float) -> NextAttempt | None:

@@ -104,14 +104,20 @@ class Loop:
     def wait(self, deadline: float | None = None) -> float:
         """Waits until a callback was called or the deadline has come; returns the time.
 
+        An alarm rings only once the descriptors were looked at after its time.
+
         Raises ReaderGone as soon as stdout's reader leaves.
         """
         while self._alarms and self._alarms[0][2].callback is None:
             heapq.heappop(self._alarms)
         if self._alarms and (deadline is None or self._alarms[0][0] < deadline):
             deadline = self._alarms[0][0]
-        timeout = None if deadline is None else min(max(0.0, deadline - self.now()), stdio.DAY)
+        looked_at = self.now()
+        timeout = None if deadline is None else min(max(0.0, deadline - looked_at), stdio.DAY)
         ready = self._poll.poll(timeout if self._epoll or timeout is None else timeout * 1000)
+        if not ready:  # the process may have been stopped for longer: data comes before the alarms that it would cancel
+            looked_at = self.now()
+            ready = self._poll.poll(0)
         watches = self._ready
         calls = [(fd, mask, watches.get(fd)) for fd, mask in ready]
         for fd, mask, call in calls:
@@ -120,13 +126,13 @@ class Loop:
                     call(mask)
             elif fd == stdio.STDOUT:
                 raise ReaderGone
-        now, last = self.now(), self._number  # alarms set from here on ring after the next round of descriptors
-        while self._alarms and self._alarms[0][0] <= now and self._alarms[0][1] <= last:
+        last = self._number  # alarms set from here on ring after the next round of descriptors
+        while self._alarms and self._alarms[0][0] <= looked_at and self._alarms[0][1] <= last:
             alarm = heapq.heappop(self._alarms)[2]
             if (callback := alarm.callback) is not None:
                 alarm.callback = None
                 callback()
-        return now
+        return self.now()
 
     def waker(self) -> Callable[[], None]:
         """Returns a function that another thread may call to end a wait."""

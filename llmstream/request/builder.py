@@ -135,4 +135,4 @@ def network(options: Mapping[str, Any]) -> tuple[Timeouts, RetryPolicy]:
         total=value("timeout") or None,
         connect=value("connect_timeout") or None,
     )
-    return timeouts, RetryPolicy(value("retries"), value("max_retry_wait"))
+    return timeouts, RetryPolicy(value("retries"), value("max_retry_wait"), chosen="retries" in options)

@@ -146,7 +146,8 @@ ROWS = (
     Option("retries", Integer(0, 2**31 - 1), "Send a request that failed again, at most N times (4).",
         "Send the request again, at most *n* times, when it failed before there was any output, and for a reason "
         "that may pass: a lost connection, a rate limit, an overloaded or broken server.\n"
-        "An error that does not heal is not retried; a refused connection is retried once.\n"
+        "An error that does not heal is not retried.\n"
+        "Without this option a refused connection is retried once, and a name that does not resolve not at all.\n"
         "The waits grow, and are random, unless the server says how long to wait.\n"
         "Each retry is a line on standard error.", metavar="N", group=NETWORK, doors=HERE, default=4),
     Option("max_retry_wait", Seconds(), "Longest wait before a retry (60).",

@@ -24,6 +24,9 @@ NOON = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
         ({"retry-after": "-5"}, 0.0),
         ({"retry-after": "1e400"}, float("inf")),
         ({"retry-after": "nan"}, None),
+        ({"retry-after": "Tue, 14 Nov 2023 22:13:30 GMT", "date": "Tue, 14 Nov 2023 22:13:10 GMT"}, 20.0),
+        ({"retry-after": "Tue, 14 Nov 2023 22:13:30 GMT", "date": "now"}, 10.0),
+        ({"retry-after": "5", "date": "Tue, 14 Nov 2023 22:13:10 GMT"}, 5.0),
         ({"retry-after": "soon"}, None),
         ({"retry-after": ""}, None),
     ],
@@ -67,6 +70,21 @@ def test_the_server_s_wait_is_obeyed_up_to_the_limit():
 )
 def test_what_may_pass_is_asked_again(failure, headers, again):
     assert (Backoff(RetryPolicy()).wait(failure, headers, NOON, 0.5) is not None) == again
+
+
+@pytest.mark.parametrize("asked", ["0", "-5", "Tue, 14 Nov 2023 22:13:00 GMT", "0.1"])
+def test_a_short_wait_of_the_server_s_does_not_shorten_ours(asked):
+    retries = Backoff(RetryPolicy(limit=4, max_wait=60))
+    waits = [retries.wait(Unavailable("busy"), {"retry-after": asked}, NOON, 0.5) for _ in range(5)]
+    assert waits == [0.25, 0.5, 1, 2, None]
+
+
+@pytest.mark.parametrize("max_retries", [0, 1])
+def test_a_limit_that_the_user_chose_holds_for_every_unreachable_server(max_retries):
+    retries = Backoff(RetryPolicy(limit=3, chosen=True))
+    failure = Unavailable("refused", max_retries=max_retries)
+    assert [retries.wait(failure, {}, NOON, 1.0) for _ in range(4)] == [0.5, 1, 2, None]
+    assert Backoff(RetryPolicy(limit=3, chosen=True)).wait(Refused("no"), {}, NOON, 1.0) is None
 
 
 def test_what_is_worth_one_more_try_gets_one():

@@ -228,3 +228,53 @@ def test_nobody_can_leave_a_file(kind, monkeypatch, tmp_path):
         loop.wait(0.0)
         loop.unwatch_stdout()
         loop.close()
+
+
+class Stopped:
+    """A poll that a stopped process comes back from: its time has passed, and nothing was looked at."""
+
+    def __init__(self, poll: object) -> None:
+        self._poll, self.first = poll, True
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._poll, name)
+
+    def poll(self, timeout: float | None = None) -> list:
+        self.first, first = False, self.first
+        return [] if first else self._poll.poll(timeout)
+
+
+def test_data_comes_before_the_alarm_that_it_cancels(loop, pipes):
+    (reader, writer), calls = pipes[0], []
+    alarm = loop.call_at(loop.now() - 5, lambda: calls.append("alarm"))
+
+    def on_data(mask: int) -> None:
+        calls.append(os.read(reader, 9))
+        alarm.cancel()
+
+    loop.watch(reader, READ, on_data)
+    os.write(writer, b"a")
+    loop._poll = Stopped(loop._poll)
+    loop.wait()
+    loop.wait(0.0)
+    assert calls == [b"a"]
+
+
+def test_an_alarm_that_comes_due_while_data_is_handled_waits_for_another_look(loop, pipes):
+    (reader, writer), calls = pipes[0], []
+    due = loop.now() + 0.02
+    alarm = loop.call_at(due, lambda: calls.append("alarm"))
+
+    def on_data(mask: int) -> None:
+        calls.append(os.read(reader, 1))
+        while loop.now() <= due:  # as if the process were stopped here
+            pass
+        if len(calls) == 2:
+            alarm.cancel()
+
+    loop.watch(reader, READ, on_data)
+    os.write(writer, b"ab")
+    loop.wait()
+    loop.wait()
+    loop.wait(0.0)
+    assert calls == [b"a", b"b"]
