@@ -22,6 +22,7 @@ ATTACHMENT_KINDS: tuple[str, ...] = ("image", "pdf", "audio", "text")  # a model
 MAX_ATTACHMENT_BYTES = 50_000_000  # OpenAI's limit
 UNSUPPORTED = {"cache": "only the Messages API has it; other providers cache by themselves"}
 
+MAX_AMOUNT = 1e18  # of a currency's smallest parts
 WHOLE = ("stop", "tool_calls")  # reasons of a whole answer
 
 
@@ -374,6 +375,7 @@ def _cost(usage: dict[str, Any]) -> float | None:
 
 
 def _amount(data: Any, *path: str) -> float | None:
-    """Returns the number at the path, or None."""
+    """Returns the number at the path, or None; an absurd one is None, too, as float cannot hold each integer."""
     value = member(data, *path)
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if is_number and abs(value) < MAX_AMOUNT else None

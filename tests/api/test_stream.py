@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 
 import llmstream
-from llmstream import Finish, Incomplete, Refused, Text, Unavailable, Usage, UsageError
+from llmstream import Finish, Incomplete, Refused, ScoredText, Source, Text, Unavailable, Usage, UsageError
 from llmstream.errors import Error
 
 from ..conftest import environment
 from ..support import needs
 from ..support.limits import RUN_S, WAIT_S
-from ..support.loopback import DIALECTS, HOLD, Provider, chat, chat_end, chat_text, frame, head, reply
+from ..support.loopback import DIALECTS, DONE, HOLD, Provider, chat, chat_end, chat_text, frame, head, reply
 from ..support.streams import DRIVERS, LOOPS, at, remove_configuration, run
 
 
@@ -82,6 +82,45 @@ def test_events_text_and_usage_of_each_dialect(driver, api):
     assert (read.stream.usage, read.stream.finish) == (Usage(3, 2), read.items[-1])
     assert read.stream.finish.reason == "stop"
     assert read.stream.timing.ttft > 0
+
+
+def chunk(delta: dict[str, object], **choice: object) -> bytes:
+    return frame({"id": "c1", "model": "m", "choices": [{"index": 0, "delta": delta, **choice}]})
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_sources_are_events_and_a_list(driver):
+    citations = [{"url_citation": {"url": "https://a.example", "title": "A"}}, {"url": "https://b.example"}]
+    with Provider([head(), chat_text("a"), chunk({"annotations": citations}), *chat("b")]) as provider:
+        read = Read(driver, at(provider))
+    assert [event.type for event in read.items] == ["start", "text", "source", "source", "text", "usage", "finish"]
+    assert read.stream.sources == [Source("https://a.example", "A"), Source("https://b.example")]
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_scores_of_tokens_are_in_the_events(driver):
+    score = {"token": "a", "logprob": -0.5}
+    with Provider([head(), chunk({"content": "a"}, logprobs={"content": [score]}), *chat("b")]) as provider:
+        read = Read(driver, at(provider))
+    texts = [event for event in read.items if isinstance(event, Text)]
+    assert texts == [ScoredText("a", [score]), Text("b")]
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_what_is_left_out_is_noted(driver):
+    notes: list[str] = []
+    images = chunk({"images": [{"image_url": {"url": "data:image/png;base64,AA=="}}]})
+    with Provider([head(), images, *chat()]) as provider:
+        read = Read(driver, at(provider, note=notes.append))
+    assert (read.error, notes) == (None, ["the answer has no text, but an image"])
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_the_price_that_the_provider_states(driver):
+    last = frame({"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2, "cost": 0.25}})
+    with Provider([head(), chat_text("a"), chat_end(usage=False), last + DONE]) as provider:
+        read = Read(driver, at(provider))
+    assert read.stream.cost == 0.25
 
 
 @pytest.mark.parametrize("driver", DRIVERS)

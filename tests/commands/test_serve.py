@@ -15,7 +15,7 @@ import pytest
 
 from ..conftest import LLMSTREAM, at, environment
 from ..support.limits import WAIT_S
-from ..support.loopback import HOLD, Provider, chat, chat_text, head, reply
+from ..support.loopback import HOLD, Provider, chat, chat_end, chat_text, frame, head, reply
 
 BODY = {"prompt": "Hi"}
 
@@ -74,6 +74,27 @@ def test_a_provider_s_answer_reaches_the_client(model):
     assert "".join(contents(text)) == "Hello"
     assert text.endswith("data: [DONE]\n\n")
     assert 'event: usage\ndata: {"input_tokens": 3, "output_tokens": 2,' in text
+
+
+def test_sources_scores_and_notes_of_a_provider_reach_the_client():
+    def chunk(delta: dict[str, object], **choice: object) -> bytes:
+        return frame({"id": "c1", "model": "m", "choices": [{"index": 0, "delta": delta, **choice}]})
+
+    citation = {"type": "url_citation", "url_citation": {"url": "https://a.example", "title": "A"}}
+    score = {"token": "Hi", "logprob": -0.5, "bytes": None, "top_logprobs": []}
+    cited = [chunk({"content": "Hi"}, logprobs={"content": [score]}), chunk({"annotations": [citation]}), chat_end()]
+    image = [chunk({"images": [{"image_url": {"url": "data:image/png;base64,AA=="}}]}), chat_end()]
+    scripts = [[head(), *cited], [head(), *cited], [head(), *image]]
+    with Provider(*scripts) as provider, serving_through(provider) as server:
+        stream = server.post("/chat/stream", BODY).read().decode()
+        body = {"messages": [{"role": "user", "content": "Hi"}], "logprobs": True}
+        (choice,) = json.loads(server.post("/v1/chat/completions", body).read())["choices"]
+        dropped = server.post("/chat/stream", BODY).read().decode()
+    assert 'event: source\ndata: {"url": "https://a.example", "title": "A"}\n\n' in stream
+    assert choice["logprobs"] == {"content": [score], "refusal": None}
+    assert choice["message"]["annotations"][0]["url_citation"]["url"] == "https://a.example"
+    assert provider.requests[1].json["logprobs"] is True
+    assert dropped.endswith('event: note\ndata: {"note": "the answer has no text, but an image"}\n\ndata: [DONE]\n\n')
 
 
 def test_each_text_is_passed_on_at_once():

@@ -128,6 +128,11 @@ def test_impossible_counts_are_dropped():
         {"prompt_tokens": 10**30, "completion_tokens": True},
         {"prompt_tokens": [], "completion_tokens": {}, "prompt_tokens_details": -1, "service_tier": 3, "cost": "free"},
         {"prompt_tokens": 3, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 99}},
+        {"cost": -0.5},
+        {"cost": float("nan")},
+        {"cost": float("inf")},
+        {"cost": 10**400},
+        {"cost_in_usd_ticks": 10**400},
     ],
 )
 def test_absurd_counts_have_no_absurd_price(invoke, tmp_path, counts):
