@@ -7,7 +7,7 @@ from collections.abc import Hashable
 from typing import Any
 
 from ..errors import Error, Unavailable
-from . import endings
+from . import endings, sse
 from .events import Event, Finish, Start, ToolCall, Usage
 from .json_codec import loads_or_none, to_json
 
@@ -30,11 +30,12 @@ class Decoder:
     - `premature`: text followed a finish, so this server's finish reasons do not announce the end.
 
     `reports_errors` is False in a dialect whose frames may look like an error without being one. `api` is the dialect
-    whose finish words it reads, a key of endings.ENDINGS.
+    whose finish words it reads, a key of endings.ENDINGS. `content_types` are those of a response that is a stream.
     """
 
     reports_errors = True
     api = "chat"
+    content_types: tuple[str, ...] = ("text/event-stream",)
 
     def __init__(self, provider: str, model: str) -> None:
         self.provider, self.model = provider, model
@@ -47,6 +48,10 @@ class Decoder:
         self.finish: Finish | None = None
         self.usage: Usage | None = None
         self.failure: Error | None = None
+
+    def parser(self) -> sse.Frames:
+        """Returns a new parser, which splits a stream of this dialect into frames."""
+        return sse.Parser()
 
     def feed(self, event: str, data: dict[str, Any]) -> list[Event]:
         """Decodes one frame: its SSE event type ("" if unnamed) and its data."""

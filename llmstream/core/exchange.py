@@ -28,7 +28,7 @@ class Exchange:
 
     `timing` began with the first attempt, and `now` is when this attempt's request is sent: the limit of the whole
     answer spans all attempts, the first token's limit holds for each. `url` is for messages. `frames` splits the
-    stream, by default as Server-Sent Events.
+    stream, by default as the dialect says.
 
     Nothing is raised, so that no events before an error are lost: once `over` is true, `failure` is why the answer
     is not complete, or None.
@@ -45,7 +45,7 @@ class Exchange:
     ) -> None:
         self._decoder = decoder
         self._timeouts, self._url = timeouts, url
-        self._parser: sse.Frames = frames or sse.Parser()
+        self._parser: sse.Frames = frames or decoder.parser()
         self.headers: Mapping[str, str] = {}
         self._body: list[bytes] | None = None  # chunks of a response that is not an event stream
         self.status = self._body_bytes = self._frame_count = self.characters = 0
@@ -70,7 +70,7 @@ class Exchange:
     def head(self, status: int, headers: Mapping[str, str]) -> None:
         """Begins the response. The names of the headers are in lower case."""
         self.status, self.headers = status, headers
-        if status != 200 or self._content_type() != "text/event-stream":
+        if status != 200 or self._content_type() not in self._decoder.content_types:
             self._body = []
 
     def feed(self, chunk: bytes, now: float) -> list[Event]:
@@ -125,7 +125,7 @@ class Exchange:
         self.status, self.headers = 0, {}
         self._last_life = self._last_frame = now
         if not same_bytes:
-            self._parser = sse.Parser()
+            self._parser = type(self._parser)()
         if decoder is not None:
             self._decoder = decoder
 
@@ -325,6 +325,8 @@ class Exchange:
             return self._record(events, now) + self._fail(self._decoder.failure)
         if len(events) < 2 and self._decoder.finish is None:  # at most a Start
             kind = self._content_type() or "no content type"
-            message = f"{self._url} answered {kind}, not an event stream: is the base URL that of an API?"
+            wanted = self._decoder.content_types[0]
+            wanted = "an event stream" if wanted == "text/event-stream" else wanted
+            message = f"{self._url} answered {kind}, not {wanted}: is the base URL that of an API?"
             return self._fail(Incomplete(message))
         return self._record(events, now) + self._end()

@@ -38,6 +38,8 @@ REFUSAL_TEXTS = (
     "must be reduced",  # OpenAI's 429 "Request too large ... must be reduced": no wait makes it smaller
     "unexpected endpoint",  # LM Studio's answer to a wrong path, with status 200
 )
+# Parts of messages that mean the same whatever the code: Ollama's prompt that does not fit is a 400 or a 500.
+TOO_LONG_TEXTS = ("exceeds the context length", "exceeds the available context size")
 MAX_MESSAGE = 2000  # characters of a provider's message that are shown
 RETRIABLE_STATUSES = frozenset((408, 409, 425, 429))  # of 4xx
 WHICH_KEY = "is the key right, and that of this server?"  # the sender of the key replaces it by the key's source
@@ -109,6 +111,8 @@ def _with_code(payload: Any, data: dict[str, Any]) -> Any:
 
 def _from_payload(payload: Any, status: int) -> Error:
     """Returns the error of an error object, or of a mere text; `status` is the HTTP status, 0 within a stream."""
+    if isinstance(payload, str) and payload.startswith("{"):  # Ollama: the whole error of its own llama.cpp
+        payload = member(loads_or_none(payload.encode("utf-8", "replace")), "error") or payload
     code, message = "", payload
     if isinstance(payload, dict):
         words = [payload[k] for k in ("type", "code", "status") if isinstance(payload.get(k), str)]
@@ -144,4 +148,5 @@ def _error_class(status: int, code: str, message: str = "") -> type[Error]:
     refused |= 400 <= status < 500 and status not in RETRIABLE_STATUSES
     if status in (0, 429):
         refused |= any(part in message.lower() for part in REFUSAL_TEXTS)
+    refused |= any(part in message.lower() for part in TOO_LONG_TEXTS)
     return Refused if refused else Unavailable

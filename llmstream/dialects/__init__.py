@@ -6,7 +6,7 @@ To add a dialect that requests are sent in:
 2. name it in APIS, and in the tuple below, by which mypy compares it with the Protocol;
 3. put transcripts of its servers in a folder of tests/wire, with an expected.toml (see tests/support/transcripts.py).
 
-A dialect that is only read (Gemini, Ollama, `gen --events`, agents) has a Decoder and a row in detect.SIGNS.
+A dialect that is only read (Gemini, `gen --events`, agents) has a Decoder and a row in detect.SIGNS.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..core.decoder import Decoder
     from ..core.request import Request
 
-CHAT, RESPONSES, MESSAGES = APIS = ("chat", "responses", "messages")
+CHAT, RESPONSES, MESSAGES, OLLAMA = APIS = ("chat", "responses", "messages", "ollama")
 
 
 class Dialect(Protocol):
@@ -26,7 +26,8 @@ class Dialect(Protocol):
 
     PATH: str  # of the endpoint, which is appended to the base URL
     MODELS_PATH: str  # of the list of models
-    BASE_PATH: str  # the beginning of both paths that a base URL may end in as well; "" for none
+    BASE_PATH: str  # the end of base URLs of other dialects, which does not come before both paths; "" for none
+    FIELD_OBJECTS: dict[str, str]  # fields that stand in an object of the body -> the object
     ATTACHMENT_KINDS: tuple[str, ...]  # the values of Attachment.kind that the API has
     MAX_ATTACHMENT_BYTES: int  # of all attachments of a request as they are sent, in base64
 
@@ -46,6 +47,6 @@ def dialect(api: str) -> Dialect:
 
 
 if TYPE_CHECKING:
-    from . import chat, messages, responses
+    from . import chat, messages, ollama, responses
 
-    _CHECKED: tuple[Dialect, ...] = (chat, responses, messages)
+    _CHECKED: tuple[Dialect, ...] = (chat, responses, messages, ollama)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..core.think import TaggedReasoning
 
 PATH, MODELS_PATH, BASE_PATH = "/chat/completions", "/models", ""
+FIELD_OBJECTS: dict[str, str] = {}
 ATTACHMENT_KINDS: tuple[str, ...] = ("image", "pdf", "audio", "text")  # a model may have fewer
 MAX_ATTACHMENT_BYTES = 50_000_000  # OpenAI's limit
 UNSUPPORTED = {"cache": "only the Messages API has it; other providers cache by themselves"}

@@ -18,7 +18,7 @@ from ..errors import Error, Incomplete
 SSE_FIELDS = (b"data", b"event", b"id", b"retry", b"error", b"")  # what a line of an event stream has before its colon
 MAX_HEAD_BYTES = sse.MAX_EVENT_BYTES  # until the first event that is a sign
 UNSTREAMED = ("chat.completion", "text_completion", "response", "message")  # `object` or `type` of a whole answer
-SSE, JSON = "text/event-stream", "application/json"
+JSON = "application/json"
 
 
 class Sign(NamedTuple):
@@ -91,7 +91,7 @@ class StreamReader:
         self._head = bytearray()  # what came before
         self._make_parser: Callable[[], sse.Frames] = sse.Parser
         self._parser: sse.Frames | None = None  # of the head
-        self._content_type = SSE
+        self._content_type = ""  # of an answer that is not a stream
         self._failure: Error | None = None
 
     @property
@@ -169,7 +169,7 @@ class StreamReader:
 
     def _begin(self, decoder: Decoder, now: float) -> list[Event]:
         self.exchange = Exchange(decoder, self._timeouts, Timing(now), now, "the input", self._make_parser())
-        self.exchange.head(200, {"content-type": self._content_type})
+        self.exchange.head(200, {"content-type": self._content_type or decoder.content_types[0]})
         head, self._head = bytes(self._head), bytearray()
         return self.exchange.feed(head, now)
 

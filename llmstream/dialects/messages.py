@@ -16,6 +16,7 @@ from ..errors import UsageError, option
 from . import MESSAGES
 
 PATH, MODELS_PATH, BASE_PATH = "/v1/messages", "/v1/models", "/v1"
+FIELD_OBJECTS: dict[str, str] = {}
 ATTACHMENT_KINDS: tuple[str, ...] = ("image", "pdf", "text")
 MAX_ATTACHMENT_BYTES = 32_000_000  # the limit of a whole request
 UNSUPPORTED = {"seed": f"leave {option('seed')} out", "json": f"describe the answer with {option('schema')}"}

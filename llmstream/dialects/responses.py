@@ -18,6 +18,7 @@ from . import CHAT, RESPONSES, chat
 from .responses_output import DELTAS, Output
 
 PATH, MODELS_PATH, BASE_PATH = "/responses", "/models", ""
+FIELD_OBJECTS: dict[str, str] = {}
 ATTACHMENT_KINDS: tuple[str, ...] = ("image", "pdf", "text")
 MAX_ATTACHMENT_BYTES = 50_000_000
 UNSUPPORTED = {

@@ -84,7 +84,7 @@ class Background(Resume):
         return f"{self._target.url}/{quote(self._id)}"
 
 
-FORMAT_FIELDS = {"response_format", "output_config"}  # with them, a continuation would begin the format anew
+FORMAT_FIELDS = {"response_format", "output_config", "format"}  # with them, a continuation would begin the format anew
 
 
 class Continuation(Resume):
@@ -127,6 +127,7 @@ class RestDecoder(Decoder):
     def __init__(self, inner: Decoder, repeated: str, blanks: str) -> None:
         super().__init__(inner.provider, inner.model)
         self._inner = inner
+        self.content_types = inner.content_types
         self._repeated, self._blanks = repeated, blanks
         self._buffer = ""  # of a text that may be a repetition
 

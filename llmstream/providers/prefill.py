@@ -13,7 +13,7 @@ from .resolve import Target
 def continues(target: Target) -> bool:
     """Returns whether a target continues a last message of the assistant's."""
     style = target.row.prefill
-    return style is not None and target.api == style.api and bool(re.match(style.models, target.model))
+    return style is not None and target.api in style.apis and bool(re.match(style.models, target.model))
 
 
 def prefilled(target: Target, text: str) -> tuple[Target, Prefill]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from ..dialects import CHAT, MESSAGES, RESPONSES
+from ..dialects import CHAT, MESSAGES, OLLAMA, RESPONSES
 from . import model_limits
 from .model_limits import ModelLimits
 
@@ -26,7 +26,7 @@ class PrefillStyle(NamedTuple):
     message: dict[str, Any] = {}  # noqa: RUF012 - further fields of that message
     body: dict[str, Any] = {}  # noqa: RUF012 - further fields of the body
     repeats: bool = False  # the answer begins with that message again
-    api: str = CHAT  # the only dialect in which it does
+    apis: tuple[str, ...] = (CHAT,)  # the only dialects in which it does
     models: str = ""  # a regular expression for the models that do, "" for all
 
 
@@ -34,7 +34,7 @@ ASSISTANT = PrefillStyle()
 PREFIX = PrefillStyle({"prefix": True})
 REPEATED_PREFIX = PrefillStyle({"prefix": True}, repeats=True)
 CONTINUE_FINAL = PrefillStyle(body={"continue_final_message": True, "add_generation_prompt": False})
-CLAUDE_4_5 = PrefillStyle(api=MESSAGES, models=r"claude-(haiku|sonnet|opus)-4-5\b")  # newer models refuse it
+CLAUDE_4_5 = PrefillStyle(apis=(MESSAGES,), models=r"claude-(haiku|sonnet|opus)-4-5\b")  # newer models refuse it
 
 
 class ReasoningStyle(NamedTuple):
@@ -87,6 +87,7 @@ class Provider(NamedTuple):
     field_names: dict[str, str] = {}  # noqa: RUF012 - the server's names of body fields, "" to leave a field out
     key_header: str = ""  # the header of the key, where it is not the dialect's
     url_path: str = ""  # what is appended to the value of url_env
+    host_port: int = 0  # the port where url_env may be a host alone, as OLLAMA_HOST: see host.py; 0 where it is a URL
     resume: str = ""  # OFFSET or BACKGROUND, if an answer that was cut can go on so
     prefill: PrefillStyle | None = None
     reasoning: ReasoningStyle | None = None  # None where it comes unasked, or the dialect asks
@@ -182,7 +183,10 @@ PROVIDERS: dict[str, Provider] = {
     "foundry": Provider(
         "", MESSAGES, ("ANTHROPIC_FOUNDRY_API_KEY",), "ANTHROPIC_FOUNDRY_BASE_URL", transport=SDK_WITHOUT_KEY
     ),
-    "ollama": Provider("http://127.0.0.1:11434/v1", CHAT, (), "OLLAMA_HOST", url_path="/v1", prefill=ASSISTANT),
+    "ollama": Provider(
+        "http://127.0.0.1:11434/v1", OLLAMA, (), "OLLAMA_HOST", url_path="/v1", host_port=11434,
+        prefill=PrefillStyle(apis=(OLLAMA, CHAT)),
+    ),
     "llamacpp": Provider(
         "http://127.0.0.1:8080/v1", CHAT, (), "LLAMACPP_BASE_URL",
         resume=OFFSET, prefill=ASSISTANT, schema_api=CHAT,

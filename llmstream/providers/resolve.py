@@ -13,6 +13,7 @@ from ..core.request import Request, merge
 from ..core.secrets import HIDDEN, Secrets
 from ..dialects import dialect
 from ..errors import UsageError, nearest, option
+from .host import host_url
 from .model_limits import check
 from .registry import BUILT_IN, CURL, LOCAL, SCHEMES, SDK, Catalogue, Provider, at_other_address
 
@@ -215,7 +216,9 @@ def _base_url(provider: str, row: Provider, env: Mapping[str, str], argument: st
         if not row.base_url:
             raise UsageError(f"{provider} needs an address: set {row.url_env}")
         return row.base_url
-    if "://" not in url and not row.key_env:  # OLLAMA_HOST is a host alone; a key never goes out in clear by default
+    if row.host_port:
+        url = host_url(url, row.host_port)
+    elif "://" not in url and not row.key_env:  # a key never goes out in clear by default
         url = f"http://{url}"
     try:
         return checked_url(url, row)

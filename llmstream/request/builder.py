@@ -8,6 +8,7 @@ from typing import Any
 from ..core.request import Request, join_patches
 from ..core.retry import RetryPolicy
 from ..core.timing import Timeouts
+from ..dialects import dialect
 from ..errors import UsageError, option
 from ..providers.registry import BUILT_IN, Catalogue
 from ..providers.resolve import Target, resolve
@@ -47,7 +48,7 @@ class RequestBuilder:
         options = self._options
         fields = {name: options[name] for name in options.keys() & set(Request._fields) - COMPOSED - {"model"}}
         same_names = {name: value for name, value in options.items() if OPTIONS[name].same_name}
-        extra = tuple(options.get("options", {}).items())
+        extra = tuple(_placed(options.get("options", {}), dialect(self.target.api).FIELD_OBJECTS).items())
         request = Request(self.target.model, prompt, extra=extra, same_names=same_names, **fields)
         return self._compose(request) if options.keys() & COMPOSED else (self.target, request)
 
@@ -117,6 +118,16 @@ class RequestBuilder:
             raise UsageError(f"{target.provider} does not obey a schema in {target.api}: leave {option('api')} out")
         if self._sources().count("-") > 1:
             raise UsageError("only one option can read stdin")
+
+
+def _placed(fields: Mapping[str, Any], objects: Mapping[str, str]) -> dict[str, Any]:
+    """Returns fields of the body, each in the object in which it stands; `objects` maps fields to those."""
+    placed = {name: value for name, value in fields.items() if name not in objects}
+    for name, value in fields.items():
+        if name in objects:
+            members = placed.get(objects[name])
+            placed[objects[name]] = {**(members if isinstance(members, dict) else {}), name: value}
+    return placed
 
 
 def _is_set(value: object) -> bool:

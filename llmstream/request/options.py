@@ -61,8 +61,8 @@ ROWS = (
         "The model that answers; see MODELS.", short="m", metavar="MODEL", doors=(*ALL, HTTP), openai=("model",)),
     Option("api", Choice(*APIS), "The provider's protocol, where it has several.",
         "The protocol to use instead of the provider's default:\n"
-        "OpenAI's Chat Completions, which all compatible servers share, OpenAI's Responses, or Anthropic's "
-        "Messages.", doors=HERE),
+        "OpenAI's Chat Completions, which all compatible servers share, OpenAI's Responses, Anthropic's Messages, or "
+        "Ollama's own.", doors=HERE),
     Option("system", TextOrFile(), "The system prompt, or the file that holds it.", short="s",
         metavar="TEXT|@FILE", doors=(*ALL, HTTP)),
     Option("max_tokens", Integer(1, 2**31 - 1), "Limit the answer to N tokens.",
@@ -76,7 +76,7 @@ ROWS = (
     Option("top_p", Number(above=0), "Sample from the most likely tokens only, of the probability X together.",
         "Sample only from the most likely tokens, as many as have the probability *x* together.",
         metavar="X", doors=(*ALL, HTTP), openai=("top_p",), same_name=True),
-    Option("seed", Integer(), "Sampling seed.", "The seed of the sampling.\nOnly `chat` has it.",
+    Option("seed", Integer(), "Sampling seed.", "The seed of the sampling.\nOnly `chat` and `ollama` have it.",
         metavar="N", doors=(*ALL, HTTP), openai=("seed",)),
     Option("stop", Texts(), "End the answer before TEXT.",
         "End the answer before *text*.\n"
@@ -109,7 +109,7 @@ ROWS = (
     Option("attach", Files(), "Attach an image, PDF, text or sound.",
         "Attach a file, what is at a URL, or, with `-`, standard input, which then is no part of the prompt.\n"
         "Images (PNG, JPEG, GIF, WebP), PDF and text in UTF-8 are attached, and sound (WAV, MP3) in `chat`;\n"
-        "the embedded model takes text.\n"
+        "`ollama` takes images and text, the embedded model text.\n"
         "The content of a file tells its type, not its name.\n"
         "llmstream itself fetches a URL, so that this works with every provider.\n"
         "Attachments stand before the prompt.\n"
@@ -129,7 +129,7 @@ ROWS = (
     Option("effort", Choice(*EFFORTS), "Reasoning effort.",
         "How much the model thinks before it answers.\n"
         "Models differ in the words that they know;\n"
-        "`messages` does not have `minimal`.\n"
+        "`messages` does not have `minimal`, and `ollama` has neither `minimal` nor `xhigh`.\n"
         "Claude's 4.5 models get a number of tokens instead: 2048, 8192, 16384, 24576 or 31999 for `low` to "
         "`max`.", openai=("reasoning_effort",)),
     Option("reasoning", Flag(), "Send the model's reasoning as well, in events of its own.", doors=(PYTHON, HTTP)),

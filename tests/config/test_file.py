@@ -222,10 +222,10 @@ def test_precedence_of_a_request_option(invoke, configured, tmp_path, speaks):
     option, file, by_model, by_provider = speaks
     prompt = tmp_path / "p.md"
     prompt.write_text("+++\noptions.temperature = 0.2\n+++\nHi" if file else "Hi")
-    text = "[providers.ollama]\n" + ("models.m.temperature = 0.3\n" if by_model else "")
+    text = "[providers.lmstudio]\n" + ("models.m.temperature = 0.3\n" if by_model else "")
     env = configured(text + ("defaults = { temperature = 0.4 }\n" if by_provider else ""))
     args = ["-t", "0.1"] if option else []
-    done = invoke("gen", "--dry-run", "-m", "ollama/m", "-f", str(prompt), *args, env=env)
+    done = invoke("gen", "--dry-run", "-m", "lmstudio/m", "-f", str(prompt), *args, env=env)
     expected = next((value for value, is_set in zip((0.1, 0.2, 0.3, 0.4), speaks, strict=True) if is_set), None)
     assert json.loads(done.stdout.partition(b"\n\n")[2]).get("temperature") == expected
 

@@ -12,6 +12,7 @@ STREAMS = [transcript for transcript in TRANSCRIPTS if transcript.is_stream]
 LF, CRLF, CR = b"\n", b"\r\n", b"\r"
 
 each = pytest.mark.parametrize("transcript", TRANSCRIPTS, ids=repr)
+each_sse = pytest.mark.parametrize("transcript", [t for t in STREAMS if t.is_sse], ids=repr)
 each_stream = pytest.mark.parametrize("transcript", STREAMS, ids=repr)
 
 
@@ -44,6 +45,8 @@ def test_in_two_pieces(transcript):
 @each_stream
 @pytest.mark.parametrize("ending", [CRLF, CR], ids=["crlf", "cr"])
 def test_other_line_ends(transcript, ending):
+    if ending == CR and not transcript.is_sse:  # a blank within JSON
+        return
     body = transcript.body.replace(CRLF, LF).replace(LF, ending)
     check(transcript, body)
     check(transcript, *(body[i : i + 1] for i in range(len(body))))
@@ -55,7 +58,7 @@ def test_a_byte_order_mark(transcript):
     check(transcript, b"\xef", b"\xbb", b"\xbf" + transcript.body)
 
 
-@each_stream
+@each_sse
 def test_comments_and_unknown_fields_in_between(transcript):
     check(transcript, transcript.body.replace(b"\n\n", b"\n\n: wait\n\nid: 7\nretry: 100\n\nevent: x\n\n"))
 
@@ -90,7 +93,7 @@ def test_cut_anywhere(transcript):
 @pytest.mark.parametrize("transcript", [t for t in STREAMS if t.is_complete], ids=repr)
 def test_reset_loses_no_text(transcript):
     """A reset after the end mark does not matter; before it the text so far is kept."""
-    last = transcript.body.rstrip().rfind(b"\n\n") + 2  # before the last event
+    last = transcript.body.rstrip().rfind(b"\n\n" if transcript.is_sse else b"\n") + 1  # before the last event
     for cut in (last, len(transcript.body) - 2):
         exchange = transcript.exchange()
         events = exchange.feed(transcript.body[:cut], 1.0)
@@ -120,4 +123,5 @@ def test_each_dialect_has_all_its_outcomes(api):
     meanings = [transcript.meaning for transcript in TRANSCRIPTS if transcript.api == api]
     assert all(any(found[part] for found in meanings) for part in ("text", "reasoning", "calls", "usage"))
     assert {found["status"] for found in meanings} >= {0, 3, 4, 5}
-    assert {found["finish"][0] for found in meanings if found["finish"]} >= {"stop", "length", "tool_calls", "refusal"}
+    reasons = {"stop", "length", "tool_calls"} | ({"refusal"} if api != "ollama" else set())
+    assert {found["finish"][0] for found in meanings if found["finish"]} >= reasons

@@ -55,7 +55,6 @@ def test_a_background_response_is_cancelled_when_we_leave(invoke):
 @pytest.mark.parametrize(
     ("model", "variable", "message", "more"),
     [
-        ("ollama/m", "OLLAMA_HOST", {}, {}),
         ("groq/m", "GROQ_BASE_URL", {}, {}),
         ("mistral/m", "MISTRAL_BASE_URL", {"prefix": True}, {}),
         ("vllm/m", "VLLM_BASE_URL", {}, {"continue_final_message": True, "add_generation_prompt": False}),
@@ -94,7 +93,9 @@ def test_what_was_held_at_the_seam_is_not_lost(invoke):
 def test_words_that_come_twice_stay(invoke):
     with Provider([head(), chat_text("ha")], [head(), *chat("ha", "!")]) as provider:
         assert (
-            invoke("gen", "-m", "ollama/m", *AGAIN, "Hi", env=environment(OLLAMA_HOST=provider.url)).stdout
+            invoke(
+                "gen", "-m", "groq/m", *AGAIN, "Hi", env=environment(GROQ_BASE_URL=provider.url, GROQ_API_KEY="k")
+            ).stdout
             == b"haha!\n"
         )
 
@@ -102,7 +103,9 @@ def test_words_that_come_twice_stay(invoke):
 def test_a_busy_server_is_asked_for_the_rest_again(invoke):
     busy = reply("503 Busy", b"{}", "application/json", "Retry-After: 0")
     with Provider([head(), chat_text("Hello, ")], busy, busy, [head(), *chat("you")]) as provider:
-        done = invoke("gen", "-m", "ollama/m", *AGAIN, "Hi", env=environment(OLLAMA_HOST=provider.url))
+        done = invoke(
+            "gen", "-m", "groq/m", *AGAIN, "Hi", env=environment(GROQ_BASE_URL=provider.url, GROQ_API_KEY="k")
+        )
     assert (done.stdout, done.returncode) == (b"Hello, you\n", 0), done.stderr
 
 
@@ -130,7 +133,9 @@ def test_blanks_at_the_seam_are_there_once(invoke, rest):
 def test_several_cuts(invoke):
     scripts = [[head(), chat_text(text)] for text in TEXTS]
     with Provider(*scripts[:-1], [head(), *chat(TEXTS[-1])]) as provider:
-        done = invoke("gen", "-m", "ollama/m", *AGAIN, "Hi", env=environment(OLLAMA_HOST=provider.url))
+        done = invoke(
+            "gen", "-m", "groq/m", *AGAIN, "Hi", env=environment(GROQ_BASE_URL=provider.url, GROQ_API_KEY="k")
+        )
     assert (done.stdout.decode(), done.returncode) == (SAID + "\n", 0)
 
 
@@ -145,7 +150,7 @@ def test_several_cuts(invoke):
 def test_a_rest_that_does_not_come_is_a_cut(invoke, second, message):
     with Provider([head(), chat_text("Hello")], second) as provider:
         args = [*AGAIN, "--retries=1", "--stall-timeout=0.2"]
-        done = invoke("gen", "-m", "ollama/m", *args, "Hi", env=environment(OLLAMA_HOST=provider.url))
+        done = invoke("gen", "-m", "groq/m", *args, "Hi", env=environment(GROQ_BASE_URL=provider.url, GROQ_API_KEY="k"))
     assert (done.stdout, done.returncode) == (b"Hello", 5)
     assert done.stderr.decode().splitlines()[-1] == f"llmstream gen: {message} after 5 characters"
 
@@ -154,8 +159,11 @@ def test_a_rest_that_does_not_come_is_a_cut(invoke, second, message):
     ("args", "first"),
     [
         (["-m", "llamacpp/m", "--api=responses"], [frame({"type": "response.output_text.delta", "delta": "Hello"})]),
-        (["-m", "ollama/m"], [frame({"choices": [{"index": 0, "delta": {"reasoning": "hm"}}]}), chat_text("Hello")]),
-        (["-m", "ollama/m", "-o", 'response_format={"type": "json_object"}'], [chat_text("Hello")]),
+        (
+            ["-m", "ollama/m", "--api=chat"],
+            [frame({"choices": [{"index": 0, "delta": {"reasoning": "hm"}}]}), chat_text("Hello")],
+        ),
+        (["-m", "ollama/m", "--api=chat", "-o", 'response_format={"type": "json_object"}'], [chat_text("Hello")]),
         (["-m", "claude-opus-5", "--api=messages"], messages("Hello")[:3]),
         (["-m", "together/m"], [chat_text("Hello")]),
     ],

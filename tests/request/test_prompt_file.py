@@ -18,7 +18,7 @@ from ..support import examples
 from ..support.limits import RUN_S
 from ..support.loopback import Provider, chat, head
 
-HEAD = '+++\nmodel = "ollama/m"\n+++\n'
+HEAD = '+++\nmodel = "lmstudio/m"\n+++\n'
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_prompt(sent, text, args, stdin, expected, first):
 
 
 def test_the_header_may_be_missing(sent):
-    assert prompt(sent("Hi {{x}}", "-v", "x=1", "-m", "ollama/m")) == "Hi 1"
+    assert prompt(sent("Hi {{x}}", "-v", "x=1", "-m", "lmstudio/m")) == "Hi 1"
 
 
 def test_a_prompt_file_from_stdin(invoke):
@@ -88,7 +88,7 @@ def test_a_prompt_file_from_stdin(invoke):
 
 def test_each_key_of_a_header(sent):
     text = """+++
-model = "ollama/m"          # overridden by -m
+model = "lmstudio/m"          # overridden by -m
 system = "Be brief."
 [options]
 temperature = 1
@@ -104,7 +104,7 @@ many = 3
 plain = true
 +++
 {{language}} {{many}} {{plain}}"""
-    body = sent(text, "-m", "ollama/other", "-v", "many=4", "--seed", "5")
+    body = sent(text, "-m", "lmstudio/other", "-v", "many=4", "--seed", "5")
     assert body == {
         "model": "other", "stream": True, "stream_options": {"include_usage": True}, "temperature": 1.0,
         "max_tokens": 7, "seed": 5, "stop": ["X", "Y"], "user": "u", "nested": {"a": [1, 2]},
@@ -114,7 +114,7 @@ plain = true
 
 def test_a_path_in_the_header_is_relative_to_the_file(sent, tmp_path):
     (tmp_path / "style.txt").write_text("Be kind.")
-    body = sent('+++\nmodel = "ollama/m"\nsystem = "@style.txt"\n+++\nHi')
+    body = sent('+++\nmodel = "lmstudio/m"\nsystem = "@style.txt"\n+++\nHi')
     assert body["messages"][0] == {"role": "system", "content": "Be kind."}
 
 
@@ -153,7 +153,7 @@ def test_which_values_are_paths(tmp_path, name, value, placed):
         ("+++\nvars = { args = 'x' }\n+++\n", [], ":2: vars.args: cannot have a default"),
         ("+++\nvars = { x = [1] }\n+++\n", [], ":2: vars.x: must be a string or a number, not an array"),
         ("Hi", ["-v", "x"], "Invalid value for '-v' / '--var': 'x' is not NAME=VALUE: see llmstream gen --help"),
-        ("+++\nmodel = 'ollama/m'\n", [], ":1: the header is not closed: end it with a line +++"),
+        ("+++\nmodel = 'lmstudio/m'\n", [], ":1: the header is not closed: end it with a line +++"),
         ("#!x\n+++\nmodel = \n+++\nHi", [], ":3:9: invalid TOML: Invalid value"),
         ("+++\n\nmodel = '\n+++\nHi", [], ":3: invalid TOML: "),
         ("+++\n\nmodle = 'x'\n+++\nHi", [], ":3: modle: there is no such key: did you mean model?"),
@@ -171,7 +171,7 @@ def test_which_values_are_paths(tmp_path, name, value, placed):
     ],
 )  # fmt: skip
 def test_an_error_names_its_line(sent, text, args, message):
-    assert prompt(sent(text, "-m", "ollama/m", *args)).startswith(message)
+    assert prompt(sent(text, "-m", "lmstudio/m", *args)).startswith(message)
 
 
 def test_files_that_cannot_be_read(invoke, tmp_path):
@@ -242,14 +242,14 @@ def test_any_value_arrives_unchanged(tmp_path_factory, value):
 def test_a_schema_and_other_features_in_the_header(sent, tmp_path):
     (tmp_path / "s.json").write_text('{"title": "river", "type": "object", "properties": {"name": {"type": "string"}}}')
     (tmp_path / "t.txt").write_text("Basel")
-    head = '+++\nmodel = "ollama/m"\nschema = "s.json"\n[options]\nattach = ["t.txt"]\neffort = "low"\n+++\n'
+    head = '+++\nmodel = "lmstudio/m"\nschema = "s.json"\n[options]\nattach = ["t.txt"]\neffort = "low"\n+++\n'
     body = sent(head + "Hi")
     assert isinstance(body, dict)
     assert body["response_format"]["json_schema"]["name"] == "river"
     assert body["reasoning_effort"] == "low"
     assert "Basel" in json.dumps(body["messages"])
-    assert sent('+++\nmodel = "ollama/m"\nschema = "name, age int"\n+++\nHi')["response_format"]
-    assert sent('+++\nmodel = "ollama/m"\noptions.json = true\n+++\nHi')["response_format"] == {"type": "json_object"}
+    assert sent('+++\nmodel = "lmstudio/m"\nschema = "name, age int"\n+++\nHi')["response_format"]
+    assert sent('+++\nmodel = "lmstudio/m"\noptions.json = true\n+++\nHi')["response_format"] == {"type": "json_object"}
 
 
 LIST, ONE = {"items"}, {"a"}  # the properties of a list of answers, and of one
@@ -264,13 +264,13 @@ LIST, ONE = {"items"}, {"a"}  # the properties of a list of answers, and of one
     ],
 )
 def test_a_schema_of_the_command_line_replaces_the_header_s(sent, head, args, properties):
-    body = sent(f'+++\nmodel = "ollama/m"\n{head}\n+++\nHi', *args)
+    body = sent(f'+++\nmodel = "lmstudio/m"\n{head}\n+++\nHi', *args)
     assert isinstance(body, dict)
     assert body["response_format"]["json_schema"]["schema"]["properties"].keys() == properties
 
 
 def test_two_schemas_in_one_header_are_an_error(sent):
-    message = prompt(sent('+++\nmodel = "ollama/m"\nschema = "a"\noptions.schema_multi = "b"\n+++\nHi'))
+    message = prompt(sent('+++\nmodel = "lmstudio/m"\nschema = "a"\noptions.schema_multi = "b"\n+++\nHi'))
     assert message == "--schema and --schema-multi exclude each other: leave one out"
 
 
@@ -284,12 +284,12 @@ def test_a_header_without_a_prompt_works_with_a_conversation(sent, tmp_path):
 
 
 def test_two_readers_of_stdin_are_an_error(invoke, sent):
-    body = sent("Which lies at the Rhine?", "-m", "ollama/m", "-a", "-", input=b"Basel")
+    body = sent("Which lies at the Rhine?", "-m", "lmstudio/m", "-a", "-", input=b"Basel")
     assert json.dumps(body).count("Basel") == 1
     assert "leave out -n, or the option that reads stdin" in prompt(
-        sent("{{stdin}}", "-m", "ollama/m", "-a", "-", input=b"x")
+        sent("{{stdin}}", "-m", "lmstudio/m", "-a", "-", input=b"x")
     )
-    done = invoke("gen", "-m", "ollama/m", "--dry-run", "-f", "-", "--messages", "-", input=b"Hi")
+    done = invoke("gen", "-m", "lmstudio/m", "--dry-run", "-f", "-", "--messages", "-", input=b"Hi")
     assert (done.returncode, done.stderr) == (
         2,
         b"llmstream gen: stdin is the prompt file: no other option can read it\n",

@@ -8,7 +8,7 @@ makes one of the request:
     CLOSE, RESET       end the connection by FIN or by RST; without either it ends by FIN after the last step
     HOLD               keeps the connection open until the client leaves
 
-`chat`, `responses`, `messages` make the frames of a good answer in the three dialects.
+`chat`, `responses`, `messages`, `ollama` make the frames of a good answer in the dialects.
 """
 
 from __future__ import annotations
@@ -239,6 +239,19 @@ def messages(*texts: str) -> list[bytes]:
         one("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 2}),
         one("message_stop"),
     ]
+
+
+NDJSON = "application/x-ndjson"
+
+
+def ollama(*texts: str) -> list[bytes]:
+    """Makes the lines of an answer of Ollama's own API, whose content type is NDJSON."""
+
+    def line(content: str, **more: object) -> bytes:
+        message = {"role": "assistant", "content": content}
+        return json.dumps({"model": "m", "message": message, "done": False, **more}).encode() + b"\n"
+
+    return [*map(line, texts), line("", done=True, done_reason="stop", prompt_eval_count=3, eval_count=2)]
 
 
 DIALECTS = {"chat": chat, "responses": responses, "messages": messages}

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 from ..conftest import at
 from .invoking import invoke
-from .loopback import DIALECTS, Provider, head
+from .loopback import DIALECTS, NDJSON, Provider, head, ollama
 
-APIS = tuple(DIALECTS)
+APIS = (*DIALECTS, "ollama")
 PROMPT = "Name three rivers."
 SCHEMA = '{"title":"river","type":"object","properties":{"name":{"type":"string"}},"required":["name"]}'
 MESSAGES = '{"role":"user","content":"Hello"}\n{"role":"assistant","content":"Hello."}\n'
@@ -51,7 +51,12 @@ OPTIONS: dict[str, list[str]] = {  # the row's name: options
     "--cache": ["--cache", "-s", "Be brief."],
 }
 # Where an option is not for every model of a dialect.
-MODELS = {"chat": "llamacpp/m", "responses": "openai/m", "messages": "anthropic/claude-sonnet-5-5"}
+MODELS = {
+    "chat": "llamacpp/m",
+    "responses": "openai/m",
+    "messages": "anthropic/claude-sonnet-5-5",
+    "ollama": "ollama/m",
+}
 PREFILLED = {"messages": "anthropic/claude-sonnet-4-5"}
 
 
@@ -67,9 +72,12 @@ def send(api: str, options: list[str], folder: Path, model: str = "") -> Sent:
     """Runs `gen` with the options against a provider on loopback."""
     for name, data in FILES.items():
         (folder / name).write_bytes(data)
-    with Provider([head(), *DIALECTS[api]("Hello")]) as provider:
+    answer = [head("200 OK", NDJSON), *ollama("Hello")] if api == "ollama" else [head(), *DIALECTS[api]("Hello")]
+    with Provider(answer) as provider:
         args = ["gen", "-n", "--api", api, "-m", model or MODELS[api], *options, PROMPT]
-        done = invoke(args, at(provider.url, LLAMACPP_BASE_URL=f"{provider.url}/v1"), cwd=folder)
+        done = invoke(
+            args, at(provider.url, LLAMACPP_BASE_URL=f"{provider.url}/v1", OLLAMA_HOST=provider.url), cwd=folder
+        )
         body = provider.requests[0].json if provider.requests else None
     return Sent(body, done.returncode, done.stderr.decode())
 
@@ -96,6 +104,8 @@ def _field(key: str, value: Any) -> str:
         return f"{key}.{next(iter(value))}"
     if key in ("messages", "input") and isinstance(value, list) and isinstance(value[-1]["content"], list):
         return value[-1]["content"][0]["type"]  # of the attachment
+    if key == "messages" and "images" in value[-1]:
+        return "messages.images"
     return key
 
 

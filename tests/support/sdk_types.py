@@ -11,15 +11,21 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NotRequired, Required, Union, get_args, get_origin
 
 from anthropic.types.message_create_params import MessageCreateParamsStreaming
+from ollama import Image
+from ollama._types import ChatRequest
 from openai.types.chat.completion_create_params import CompletionCreateParamsStreaming
 from openai.types.responses.response_create_params import ResponseCreateParamsStreaming
+from pydantic import BaseModel
 from typing_extensions import get_type_hints, is_typeddict
 
+NONE: frozenset[str] = frozenset()
 REQUESTS = {
     "chat": CompletionCreateParamsStreaming,
     "responses": ResponseCreateParamsStreaming,
     "messages": MessageCreateParamsStreaming,
+    "ollama": ChatRequest,
 }
+NOT_IN_CLIENT = {"truncate": bool, "shift": bool}  # fields of Ollama's api/types.go
 
 
 def unlike(api: str, body: dict[str, Any]) -> list[str]:
@@ -31,7 +37,14 @@ def unlike(api: str, body: dict[str, Any]) -> list[str]:
 
 @cache
 def fields(kind: Any) -> tuple[dict[str, Any], frozenset[str]]:
-    """Returns the types of a TypedDict's keys, and the keys that it requires."""
+    """Returns the types of the keys of a TypedDict or a model, and the keys that it requires."""
+    if issubclass(kind, BaseModel):
+        hints = {field.alias or name: field.annotation for name, field in kind.model_fields.items()}
+        return (
+            (hints | NOT_IN_CLIENT, frozenset({"model", "messages", "stream"}))
+            if kind is ChatRequest
+            else (hints, NONE)
+        )
     hints = get_type_hints(kind, include_extras=True)
     return hints, frozenset(kind.__required_keys__)
 
@@ -46,7 +59,9 @@ def fits(value: Any, hint: Any) -> bool:
         return any(fits(value, each) for each in inner)
     if origin is Literal:
         return value in inner
-    if is_typeddict(hint):
+    if hint is Image:
+        return isinstance(value, str)
+    if is_typeddict(hint) or (isinstance(hint, type) and issubclass(hint, BaseModel)):
         return _fits_dict(value, hint)
     if hint is NoneType or hint is None:
         return value is None

@@ -10,7 +10,9 @@ import json
 from typing import Any
 
 import anthropic
+import httpx
 import httpx2
+import ollama
 import openai
 
 from .transcripts import Transcript
@@ -64,7 +66,7 @@ def read(transcript: Transcript) -> Reading:
     reading = Reading()
     try:
         READERS[transcript.api](transcript, reading)
-    except (openai.APIError, anthropic.APIError):
+    except (openai.APIError, anthropic.APIError, ollama.ResponseError):
         reading.failed = True
     return reading
 
@@ -182,7 +184,28 @@ def _messages_usage(counts: dict[str, Any]) -> list[int]:
     return _with_written([input_tokens, counts["output_tokens"], cached, reasoning], written)
 
 
-READERS = {"chat": _read_chat, "responses": _read_responses, "messages": _read_messages}
+def _read_ollama(transcript: Transcript, reading: Reading) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(
+            transcript.http, headers={"content-type": transcript.content_type}, content=transcript.body
+        )
+
+    client = ollama.Client("http://sdk.test", transport=httpx.MockTransport(answer))
+    answers = client.chat("m", HELLO, stream=transcript.is_stream)
+    reading.failed = True
+    for part in answers if transcript.is_stream else [answers]:
+        reading.text.append(part.message.content or "")
+        reading.reasoning.append(part.message.thinking or "")
+        for call in part.message.tool_calls or ():
+            arguments = json.dumps(call.function.arguments, ensure_ascii=False)
+            reading.call(len(reading.calls), "", call.function.name, arguments)
+        if part.done:
+            reading.failed = False
+            reading.reason = part.done_reason
+            reading.usage = [part.prompt_eval_count or 0, part.eval_count or 0, 0, 0]
+
+
+READERS = {"chat": _read_chat, "responses": _read_responses, "messages": _read_messages, "ollama": _read_ollama}
 
 
 def final_message(transcript: Transcript) -> Reading:

@@ -1,7 +1,7 @@
 """Transcripts of providers' responses and their meaning: one folder a server.
 
-A transcript is a body as it comes off the wire, `NAME.sse` (an event stream) or `NAME.json` (anything else). Its entry
-in the folder's `expected.toml` says what a reader must make of it:
+A transcript is a body as it comes off the wire: `NAME.sse` (an event stream), `NAME.ndjson` (a stream of lines) or
+`NAME.json` (anything else). Its entry in the folder's `expected.toml` says what a reader must make of it:
 
     api                   the dialect
     model                 the model's name in the Start event, where that is worth a check
@@ -28,6 +28,7 @@ from llmstream.core.exchange import Exchange
 from llmstream.core.timing import Timeouts, Timing
 from llmstream.dialects import dialect
 
+CONTENT_TYPES = {".sse": "text/event-stream", ".ndjson": "application/x-ndjson", ".json": "application/json"}
 FOLDER = Path(__file__).parent.parent / "wire"
 
 
@@ -37,7 +38,9 @@ class Transcript:
     def __init__(self, path: Path, expected: dict[str, Any]) -> None:
         self.name = f"{path.parent.name}/{path.stem}"
         self.body = path.read_bytes()
-        self.is_stream = path.suffix == ".sse"
+        self.content_type = CONTENT_TYPES[path.suffix]
+        self.is_stream = path.suffix != ".json"
+        self.is_sse = path.suffix == ".sse"
         self.api: str = expected["api"]
         self.http: int = expected.get("http", 200)
         self.model: str | None = expected.get("model")
@@ -60,10 +63,6 @@ class Transcript:
     @property
     def is_complete(self) -> bool:
         return self.meaning["status"] == 0
-
-    @property
-    def content_type(self) -> str:
-        return "text/event-stream" if self.is_stream else "application/json"
 
     def exchange(self) -> Exchange:
         """Makes an exchange that has read the head of this response."""
