@@ -110,6 +110,7 @@ def _ended_by_close(cycle: RequestResponseCycle) -> Callable[[Any], Awaitable[No
             unknown_length = all(name.lower() != b"content-length" for name, _ in message["headers"])
             if unknown_length:
                 cycle.chunked_encoding, cycle.expected_content_length = False, sys.maxsize
+                message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
         elif unknown_length and not message.get("more_body"):
             cycle.expected_content_length = len(message.get("body", b""))
         await send(message)
