@@ -248,7 +248,11 @@ def test_the_prompt_file_in_the_page_is_valid(invoke, tmp_path):
     done = invoke("gen", "--dry-run", "-f", "p.md", url="http://127.0.0.1:9", input=b"Tag", cwd=tmp_path)
     body = json.loads(done.stdout.partition(b"\n\n")[2])
     assert body["messages"][0]["content"] == "Translate into English:\n\nTag"
-    assert (body["system"], body["temperature"], body["max_tokens"]) == ("You are a translator.", 0, 2000)
+    assert (body["system"], body["output_config"]["effort"], body["max_tokens"]) == (
+        "You are a translator.",
+        "low",
+        2000,
+    )
 
 
 @pytest.mark.parametrize("number", [0, 1])

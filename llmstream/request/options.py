@@ -71,7 +71,9 @@ ROWS = (
         "one that reaches the model's own limit does not.", metavar="N", doors=(*ALL, HTTP),
         openai=("max_completion_tokens", "max_tokens")),
     Option("temperature", Number(), "Sampling temperature.",
-        "The sampling temperature.\nNewer Claude models refuse it.", short="t", metavar="X", doors=(*ALL, HTTP),
+        "The sampling temperature.\n"
+        "Models that think refuse it, and some take it beside ``--effort`` `none` only.\n"
+        "Newer Claude models refuse it.", short="t", metavar="X", doors=(*ALL, HTTP),
         openai=("temperature",), same_name=True),
     Option("top_p", Number(above=0), "Sample from the most likely tokens only, of the probability X together.",
         "Sample only from the most likely tokens, as many as have the probability *x* together.",
@@ -128,7 +130,8 @@ ROWS = (
         "models; all others have ``--schema``.", metavar="TEXT"),
     Option("effort", Choice(*EFFORTS), "Reasoning effort.",
         "How much the model thinks before it answers.\n"
-        "Models differ in the words that they know;\n"
+        "Models differ in the words that they know; a word that a model is known not to have is an error before "
+        "anything is sent.\n"
         "`messages` does not have `minimal`, and `ollama` has neither `minimal` nor `xhigh`.\n"
         "Claude's 4.5 models get a number of tokens instead: 2048, 8192, 16384, 24576 or 31999 for `low` to "
         "`max`.", openai=("reasoning_effort",)),

@@ -199,7 +199,7 @@ def on_path(folder: Path, env: dict[str, str]) -> dict[str, str]:
 TRANSLATE = """#!/usr/bin/env -S llmstream gen -f
 +++
 system = "You are a translator."
-options.temperature = 0
+options.max_tokens = 2000
 vars.language = "English"
 +++
 Translate into {{language}}:
