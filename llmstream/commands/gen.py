@@ -248,9 +248,8 @@ def _open_stats(path: str | None) -> int | None:
 
 def _describe(target: Target, request: Request, resume: bool) -> str:
     """Returns the request as it would be sent, its key hidden."""
-    headers = target.hidden().headers()
     strategy = _resume(target) if resume else None
     body = target.body(request, strategy.prepare if strategy else None)
-    headers += strategy.headers if strategy else ()
+    headers = target.hidden().headers(body) + list(strategy.headers if strategy else ())
     url = shown(target.url) if target.url else "the embedded model"
     return "\n".join([f"POST {url}", *headers, "", json.dumps(body, ensure_ascii=False, indent=2), ""])

@@ -12,6 +12,7 @@ A dialect that is only read (Gemini, `gen --events`, agents) has a Decoder and a
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ class Dialect(Protocol):
     ATTACHMENT_KINDS: tuple[str, ...]  # the values of Attachment.kind that the API has
     MAX_ATTACHMENT_BYTES: int  # of all attachments of a request as they are sent, in base64
 
-    def headers(self, key: str) -> list[str]:
-        """Returns the HTTP header lines that carry the key, if it is not "", and the protocol's version."""
+    def headers(self, key: str, body: Mapping[str, Any]) -> list[str]:
+        """Returns the HTTP header lines that carry the key, if it is not "", and the version that a body needs."""
 
     def body(self, request: Request, field_names: dict[str, str]) -> dict[str, Any]:
         """Returns the JSON body; `field_names` as in Request.fill. Raises UsageError for what the API does not have."""

@@ -6,6 +6,7 @@ fields and events are ignored.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..core import decoder, endings, provider_errors
@@ -27,7 +28,7 @@ MAX_AMOUNT = 1e18  # of a currency's smallest parts
 WHOLE = ("stop", "tool_calls")  # reasons of a whole answer
 
 
-def headers(key: str) -> list[str]:
+def headers(key: str, body: Mapping[str, Any]) -> list[str]:
     """Returns the HTTP header lines that carry the key."""
     return [f"Authorization: Bearer {key}"] if key else []
 

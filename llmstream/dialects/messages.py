@@ -6,13 +6,14 @@ usage; `message_stop` is the end mark. `ping` and unknown events are ignored.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..core import decoder
-from ..core.decoder import arguments, items, number, string
-from ..core.events import Event, Finish, Reasoning, Text, Usage
+from ..core.decoder import Blocks, arguments, items, member, number, string
+from ..core.events import Event, Finish, Reasoning, Source, Text, Usage
 from ..core.request import Attachment, Request, text_part
-from ..errors import UsageError, option
+from ..errors import UNLIMITED, Incomplete, UsageError, option
 from . import MESSAGES
 
 PATH, MODELS_PATH, BASE_PATH = "/v1/messages", "/v1/models", "/v1"
@@ -20,25 +21,25 @@ FIELD_OBJECTS: dict[str, str] = {}
 ATTACHMENT_KINDS: tuple[str, ...] = ("image", "pdf", "text")
 MAX_ATTACHMENT_BYTES = 32_000_000  # the limit of a whole request
 UNSUPPORTED = {"seed": f"leave {option('seed')} out", "json": f"describe the answer with {option('schema')}"}
-VERSION = "2023-06-01"
+VERSION, SAMPLING_VERSION = "2026-10-21", "2023-06-01"  # the later one has no sampling parameters
+SAMPLING = ("temperature", "top_p", "top_k")
 MAX_TOKENS = 32000  # the default: the field is required, and every model of the current generations allows this many
 CACHE_CONTROL = {"type": "ephemeral"}
 
-EFFORTS = ("none", "low", "medium", "high", "xhigh", "max")
-# The Claude 4.5 models have no effort, but a budget of tokens for thinking.
-BUDGETS = {"low": 2048, "medium": 8192, "high": 16384, "xhigh": 24576, "max": 31999}
-BUDGET_MODELS = ("claude-haiku-4-5", "claude-sonnet-4-5", "claude-opus-4-5")  # part of the clouds' model names too
+BUDGETS = {"low": 2048, "medium": 8192, "high": 16384, "xhigh": 24576, "max": 31999}  # tokens, by effort
+DROPPED = {"container_upload": "a file", "image": "an image"}  # blocks of an answer that are not passed on
 
 
-def headers(key: str) -> list[str]:
+def headers(key: str, body: Mapping[str, Any]) -> list[str]:
     """Returns the HTTP header lines that carry the key and the protocol's version."""
-    return [f"anthropic-version: {VERSION}"] + ([f"x-api-key: {key}"] if key else [])
+    version = SAMPLING_VERSION if any(name in body for name in SAMPLING) else VERSION
+    return [f"anthropic-version: {version}"] + ([f"x-api-key: {key}"] if key else [])
 
 
 def body(request: Request, field_names: dict[str, str]) -> dict[str, Any]:
     """Returns the JSON body; `field_names` as in Request.fill."""
     request.refuse("the Messages API", UNSUPPORTED)
-    thinking, effort = _effort(request)
+    thinking, effort = _think(request)
     fields: dict[str, Any] = {
         "model": request.model,
         "max_tokens": request.max_tokens or MAX_TOKENS,
@@ -55,18 +56,29 @@ def body(request: Request, field_names: dict[str, str]) -> dict[str, Any]:
     return request.fill(fields, field_names)
 
 
-def _effort(request: Request) -> tuple[dict[str, Any] | None, str | None]:
-    """Returns the fields `thinking` and `output_config.effort`: a model has either a budget of tokens or an effort."""
-    effort = request.effort
+def _think(request: Request) -> tuple[dict[str, Any] | None, str | None]:
+    """Returns the fields `thinking` and `output_config.effort`; checks what depends on the model.
+
+    A model has either an effort or a budget of tokens. Those with an effort send their thoughts only on request.
+    """
+    effort, sampling = request.effort, [name for name in SAMPLING if name in request.same_names]
+    if effort is None and not sampling:
+        return None, None
+    from . import claude
+
+    model = claude.features(request.model)
+    if sampling and not model.sampling:
+        raise UsageError(f"{request.model} takes no {option(sampling[0])}: leave it out")
     if effort is None:
         return None, None
-    if effort not in EFFORTS:
-        raise UsageError(f"the Messages API has no {option('effort', effort)}: use one of {', '.join(EFFORTS)}")
+    if effort not in model.efforts:
+        name = request.model if effort in claude.EFFORTS else "the Messages API"
+        raise UsageError(f"{name} has no {option('effort', effort)}: use one of {', '.join(model.efforts)}")
     if effort == "none":
-        return {"type": "disabled"}, None
+        return {"type": model.off} if model.off else None, None
     if request.prefill:
         raise UsageError(f"a model that thinks takes no {option('prefill')}: use {option('effort', 'none')}")
-    if not any(name in request.model for name in BUDGET_MODELS):
+    if model.thinking != claude.BUDGET:
         return {"type": "adaptive"}, effort
     budget = BUDGETS[effort]
     if budget >= (request.max_tokens or MAX_TOKENS):
@@ -116,31 +128,41 @@ def _part(file: Attachment) -> dict[str, Any]:
 
 
 class Decoder(decoder.Decoder):
-    """Decodes the text, thinking and tool-input deltas of all content blocks."""
+    """Decodes the text, thinking, citations and tool inputs of all content blocks.
+
+    Only blocks of the type `tool_use` wait for the client. The other calls are the server's, and their results are not
+    the answer; a `compaction` block summarizes the conversation. After a `fallback` block another model goes on where
+    the one before declined.
+    """
 
     api = MESSAGES
 
     def __init__(self, provider: str, model: str) -> None:
         super().__init__(provider, model)
+        self._id = ""
         self._counts: dict[str, Any] = {}  # the usage so far
+        self._text, self._thinking = Blocks(), Blocks()
+        self._inputs: dict[int, str] = {}  # by block: the whole input of a call, unless it comes in pieces too
+        self._cited: set[tuple[int, str, str]] = set()  # block, URL and title
+        self._results: dict[str, str] = {}  # the titles of the pages that searches found, by URL
 
     def feed(self, event: str, data: dict[str, Any]) -> list[Event]:
-        kind = string(data, "type") or event
+        kind = data.get("type") or event
         if kind == "content_block_delta":
             return self._read_delta(data)
         if kind == "content_block_start":
             return self._read_block(number(data, "index"), data.get("content_block"))
+        if kind == "content_block_stop":
+            return self._read_input(number(data, "index"))
         if kind == "message_start":
-            message = data.get("message")
-            self._read_usage(message)
-            return [] if self.started else [self.start(message if isinstance(message, dict) else {})]
+            return self._read_start(data.get("message"))
         if kind == "message_delta":
             self._read_usage(data)
             if word := string(data, "delta", "stop_reason"):
-                self.end(word)
+                return self._read_end(word, member(data, "delta", "stop_details"))
         elif kind == "message_stop":
-            self.finish = self.finish or Finish("stop", "")
             self.over = True
+            return [] if self.finish else self._read_end("", None)
         return []
 
     def feed_answer(self, data: dict[str, Any]) -> list[Event]:
@@ -148,39 +170,131 @@ class Decoder(decoder.Decoder):
             return []
         events: list[Event] = [self.start(data)]
         for index, block in enumerate(items(data, "content")):
-            events += self._read_block(index, block)
+            events += self._read_block(index, block) + self._read_input(index)
         self._read_usage(data)
-        self.end(string(data, "stop_reason"))
-        return events
+        return events + self._read_end(string(data, "stop_reason"), data.get("stop_details"))
+
+    def close(self) -> list[Event]:
+        return [event for index in list(self._inputs) for event in self._read_input(index)]
+
+    def _read_start(self, message: Any) -> list[Event]:
+        """Reads the beginning of the answer, which some proxies repeat.
+
+        Another id means that a gateway lost the first generation, and began another one in the same body.
+        """
+        id = string(message, "id")
+        if self.started and id and self._id and id != self._id:
+            what = f"another answer ({id}) begins before the first one ({self._id}) is complete"
+            self.failure = Incomplete(f"{what}: the first one breaks off there", max_retries=UNLIMITED)
+            return []
+        self._id = self._id or id
+        self._read_usage(message)
+        return [] if self.started else [self.start(message if isinstance(message, dict) else {})]
 
     def _read_delta(self, data: dict[str, Any]) -> list[Event]:
         delta = data.get("delta")
-        if text := string(delta, "text"):
-            return [Text(text)]
+        if not isinstance(delta, dict):
+            return []
+        text = delta.get("text")
+        if text and isinstance(text, str):
+            return [Text(self._text.add(text))]
         if thinking := string(delta, "thinking"):
-            return [Reasoning(thinking)]
+            return [Reasoning(self._thinking.add(thinking))]
         block = number(data, "index")
-        if block in self.calls and (part := string(delta, "partial_json")):
-            return self.calls.add(block, arguments=part)
-        return []
+        if part := string(delta, "partial_json"):
+            self._inputs.pop(block, None)
+            return self.calls.add(block, arguments=part) if block in self.calls else []
+        return self._cite(block, delta["citation"]) if "citation" in delta else []
 
     def _read_block(self, index: int, block: Any) -> list[Event]:
-        if string(block, "type") == "tool_use":
-            return self.calls.add(index, string(block, "id"), string(block, "name"), arguments(block.get("input")))
-        return self._read_delta({"delta": block})  # text that begins the block
+        """Reads the beginning of a block, or all of it.
+
+        The text blocks of one sentence follow each other, as each has its own citations. Texts with another block
+        between them, and all thinking blocks, are set apart.
+        """
+        kind = string(block, "type")
+        if kind == "text":
+            events = self._read_delta({"delta": block})
+            return events + [event for each in items(block, "citations") for event in self._cite(index, each)]
+        if kind == "fallback":  # the next text goes on where this one ends
+            self._fall_back(string(block, "to", "model"))
+            return []
+        self._text.begin()
+        if kind == "thinking":
+            self._thinking.begin()
+            return self._read_delta({"delta": block})
+        if kind == "tool_use":
+            if input := arguments(block.get("input")):
+                self._inputs[index] = input
+            return self.calls.add(index, string(block, "id"), string(block, "name"))
+        if kind == "web_search_tool_result":
+            self._results |= {string(page, "url"): string(page, "title") for page in items(block, "content")}
+        elif kind in DROPPED:
+            self.dropped.append(DROPPED[kind])
+        return []
+
+    def _read_input(self, index: int) -> list[Event]:
+        """Returns the input of a call that came whole, at the end of its block."""
+        return self.calls.add(index, arguments=self._inputs.pop(index)) if index in self._inputs else []
+
+    def _read_end(self, word: str, details: Any) -> list[Event]:
+        """Reads the stop reason, "" where there is none, and its details.
+
+        The pages that searches found are the sources of an answer that cites none.
+        """
+        if word:
+            explanation, category = string(details, "explanation"), string(details, "category")
+            if category:
+                explanation = f"{explanation} (category {category})" if explanation else f"category {category}"
+            self.end(word, explanation)
+        else:
+            self.finish = Finish("tool_calls" if len(self.calls) else "stop", "")
+        pages = {} if self._cited or self._text.is_empty else self._results
+        self._results = {}
+        return [Source(url, title) for url, title in pages.items() if url]
+
+    def _cite(self, index: int, citation: Any) -> list[Event]:
+        """Returns a source of a text block, once; documents of the request have a title and no URL."""
+        url = string(citation, "url") or string(citation, "source")
+        title = string(citation, "title") or string(citation, "document_title")
+        place = (index, url, title)
+        if place in self._cited or not (url or title):
+            return []
+        self._cited.add(place)
+        return [Source(url, title)]
+
+    def _fall_back(self, model: str) -> None:
+        """Notes that another model answers."""
+        if model:
+            self.model, self.note = model, f"the model declined: {model} answered"
 
     def _read_usage(self, data: Any) -> None:
-        """Updates the usage, which is cumulative and partial: a later record replaces the fields that it has."""
-        usage = data.get("usage") if isinstance(data, dict) else None
+        """Updates the usage, which is cumulative and partial: a later record replaces the fields that it has.
+
+        `iterations` has the counts of each step of the answer. The counts beside it leave some steps out, compaction
+        for example, and a record may have only one of the two.
+        """
+        usage = member(data, "usage")
         if not isinstance(usage, dict):
             return
         counts = self._counts
         counts.update({k: v for k, v in usage.items() if v is not None})
-        cached, written = number(counts, "cache_read_input_tokens"), number(counts, "cache_creation_input_tokens")
+        steps = items(counts, "iterations")
+
+        def total(*path: str) -> int:
+            return max(number(counts, *path), sum(number(step, *path) for step in steps))
+
+        for step in steps:
+            if string(step, "type") == "fallback_message":
+                self._fall_back(string(step, "model"))
+        cached, written = total("cache_read_input_tokens"), total("cache_creation_input_tokens")
         self.usage = Usage(
-            number(counts, "input_tokens") + cached + written,
-            number(counts, "output_tokens"),
+            total("input_tokens") + cached + written,
+            total("output_tokens"),
             cached,
             number(counts, "output_tokens_details", "thinking_tokens"),
             written,
+            total("cache_creation", "ephemeral_1h_input_tokens"),
+            number(counts, "server_tool_use", "web_search_requests"),
+            tier="fast" if string(counts, "speed") == "fast" else string(counts, "service_tier"),
         )

@@ -69,7 +69,8 @@ class Attempts:
 
     def request(self) -> HttpRequest:
         """Returns the request for the whole answer."""
-        return HttpRequest("POST", self._redirects.url, [*self._target.headers(), *self.resume.headers], self._body)
+        headers = [*self._target.headers(self._body), *self.resume.headers]
+        return HttpRequest("POST", self._redirects.url, headers, self._body)
 
     def exchange(self, timing: Timing) -> Exchange:
         """Returns an exchange for the response; it begins where `Exchange.resume` says that the request is sent."""

@@ -114,7 +114,8 @@ class Continuation(Resume):
         decoder = dialect(target.api).Decoder(target.provider, target.model)
         repeated = text if style.repeats else ""
         exchange.reopen(now, same_bytes=False, decoder=RestDecoder(decoder, repeated, text[len(sent) :]))
-        return HttpRequest("POST", target.prefill_url, target.headers(), body | {"messages": messages} | style.body)
+        body = body | {"messages": messages} | style.body
+        return HttpRequest("POST", target.prefill_url, target.headers(body), body)
 
 
 class RestDecoder(Decoder):

@@ -57,9 +57,12 @@ class Target(NamedTuple):
             raise UsageError(f"{self.provider} has no service_tier {tier!r}: use one of {', '.join(row.tiers)}")
         return body
 
-    def headers(self) -> list[str]:
-        """Returns the HTTP header lines: the key, where no SDK adds it, and the user's, which replace ours."""
-        row, lines = self.row, dialect(self.api).headers(self.key)
+    def headers(self, body: Mapping[str, Any] | None = None) -> list[str]:
+        """Returns the HTTP header lines: the key, where no SDK adds it, and the user's, which replace ours.
+
+        `body` is the JSON body that is sent, None without one.
+        """
+        row, lines = self.row, dialect(self.api).headers(self.key, body or {})
         if row.transport == SDK:
             lines = []
         elif row.key_header and self.key:

@@ -410,7 +410,7 @@ def test_dry_run_hides_the_key_and_sends_nothing(invoke):
         done = invoke("gen", "--dry-run", "-m", "anthropic/m", "Hi", url=provider.url)
         assert provider.requests == []
     text = done.stdout.decode()
-    assert text.startswith(f"POST {provider.url}/v1/messages\nanthropic-version: 2023-06-01\nx-api-key: [key]\n\n{{\n")
+    assert text.startswith(f"POST {provider.url}/v1/messages\nanthropic-version: 2026-10-21\nx-api-key: [key]\n\n{{\n")
     assert "sk-ant-test" not in text
 
 

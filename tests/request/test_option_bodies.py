@@ -8,7 +8,7 @@ import pytest
 
 from ..conftest import environment
 from ..support import docs, option_bodies
-from ..support.option_bodies import APIS, OPTIONS, PREFILLED, send
+from ..support.option_bodies import APIS, OLDER_MODELS, OPTIONS, send
 from ..support.sdk_types import unlike
 
 # Claude's 4.5 models take a temperature, their successors and so the SDK's types do not.
@@ -78,7 +78,9 @@ def test_multi_is_a_list_in_an_object(sent):
 @pytest.mark.parametrize(
     ("model", "effort", "expected"),
     [
-        ("claude-sonnet-5-5", "none", {"thinking": {"type": "disabled"}}),
+        ("claude-sonnet-5-5", "none", {"thinking": {"type": "between_tools"}}),
+        ("claude-haiku-5-5", "none", {"thinking": {"type": "disabled"}}),
+        ("us.anthropic.claude-opus-4-7", "none", {}),
         ("claude-sonnet-5-5", "max", {"thinking": {"type": "adaptive"}, "output_config": {"effort": "max"}}),
         ("claude-haiku-4-5", "none", {"thinking": {"type": "disabled"}}),
         ("claude-haiku-4-5", "low", {"thinking": {"type": "enabled", "budget_tokens": 2048}}),
@@ -149,7 +151,7 @@ def test_a_conversation_as_an_array_or_a_line_each(tmp_path, api):
 
 
 def test_prefill_is_the_last_message(tmp_path):
-    body = send("messages", ["--prefill", "1. The"], tmp_path, PREFILLED["messages"]).body
+    body = send("messages", ["--prefill", "1. The"], tmp_path, OLDER_MODELS["messages"]).body
     assert body["messages"][-1] == {"role": "assistant", "content": "1. The"}
 
 

@@ -57,7 +57,8 @@ MODELS = {
     "messages": "anthropic/claude-sonnet-5-5",
     "ollama": "ollama/m",
 }
-PREFILLED = {"messages": "anthropic/claude-sonnet-4-5"}
+OLDER_MODELS = {"messages": "anthropic/claude-sonnet-4-5"}
+OLDER = ("--prefill", "-t")  # options that newer models refuse
 
 
 class Sent(NamedTuple):
@@ -85,7 +86,7 @@ def send(api: str, options: list[str], folder: Path, model: str = "") -> Sent:
 def every_option(folder: Path) -> dict[str, dict[str, Sent]]:
     """Sends every option in every dialect; the row "" is a request without options."""
     return {
-        row: {api: send(api, options, folder, PREFILLED.get(api, "") if row == "--prefill" else "") for api in APIS}
+        row: {api: send(api, options, folder, OLDER_MODELS.get(api, "") if row in OLDER else "") for api in APIS}
         for row, options in ({"": []} | OPTIONS).items()
     }
 
