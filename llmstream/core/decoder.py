@@ -27,7 +27,7 @@ class Decoder:
     - `position`: the number of the last event, in dialects that number them, otherwise -1.
     - `calls`: the tool calls so far.
     - `dropped`: what the answer has beside text and calls that is not passed on: "an image", for example.
-    - `note`: a sentence for the user about the answer, "" for none.
+    - `fallback`: the model that answered after the first one declined, "" for none.
     - `premature`: text followed a finish, so this server's finish reasons do not announce the end.
 
     `reports_errors` is False in a dialect whose frames may look like an error without being one. `api` is the dialect
@@ -43,7 +43,7 @@ class Decoder:
         self.started = False
         self.calls = ToolCalls()
         self.dropped: list[str] = []
-        self.note = ""
+        self.fallback = ""
         self.over = False
         self.position = -1
         self.premature = False

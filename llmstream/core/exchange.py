@@ -200,8 +200,9 @@ class Exchange:
             events += self._record(decoder.calls.close(), self._last_life)
         self.over = True
         finish.provider_reason, finish.explanation = scrub(finish.provider_reason), scrub(finish.explanation)
-        if decoder.note:
-            self.warning = decoder.note
+        if decoder.fallback:
+            self.model = scrub(decoder.fallback)
+            self.warning = f"the model declined: {self.model} answered"
         elif decoder.dropped and not self.characters and not len(decoder.calls):
             self.warning = f"the answer has no text, but {' and '.join(dict.fromkeys(decoder.dropped))}"
         elif decoder.calls.lack_name:

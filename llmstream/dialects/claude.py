@@ -1,12 +1,11 @@
 """What the Claude models take: efforts, thinking and sampling parameters, by the model's name.
 
-A name may be that of a cloud or a gateway, which has the model's within it. Of names without a row nothing is known.
+A name may be that of a cloud or a gateway, which has the model's within it.
 Source: Anthropic documentation, "Thinking", "Effort", and "What's new" and the migration guide of each model.
 """
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
 BUDGET, ADAPTIVE = "budget", "adaptive"
@@ -28,18 +27,19 @@ class Features(NamedTuple):
     sampling: bool = False
 
 
-MODELS = (  # the first that matches
-    (r"claude-(haiku|sonnet|opus)-4[-.]5", Features(BUDGET, sampling=True)),
-    (r"claude-(sonnet|opus)-4[-.]6", Features(efforts=WITHOUT_XHIGH, sampling=True)),
-    (r"claude-opus-4[-.][78]", Features(off="")),  # does not think unless a request says so
-    (r"claude-sonnet-5[-.]5", Features(off="between_tools")),
-    (r"claude-mythos-preview", Features(efforts=WITHOUT_XHIGH[1:])),
-    (r"claude-(fable|mythos|opus-5[-.]5)", Features(efforts=EFFORTS[1:])),
-    (r"claude-[a-z]+-[5-9]", Features()),
-    ("", Features("", sampling=True)),
+MODELS: tuple[tuple[tuple[str, ...], Features], ...] = (  # by parts of names: the first that matches
+    (("haiku-4-5", "sonnet-4-5", "opus-4-5"), Features(BUDGET, sampling=True)),
+    (("sonnet-4-6", "opus-4-6"), Features(efforts=WITHOUT_XHIGH, sampling=True)),
+    (("opus-4-7", "opus-4-8"), Features(off="")),  # think only where a request says so
+    (("sonnet-5-5",), Features(off="between_tools")),
+    (("mythos-preview",), Features(efforts=WITHOUT_XHIGH[1:])),
+    (("fable", "mythos", "opus-5-5"), Features(efforts=EFFORTS[1:])),
+    (("haiku-5", "sonnet-5", "opus-5"), Features()),
 )
+UNKNOWN = Features("", sampling=True)
 
 
 def features(model: str) -> Features:
     """Returns what a model takes, by its name."""
-    return next(row for pattern, row in MODELS if re.search(pattern, model))
+    _, _, name = model.replace(".", "-").partition("claude-")
+    return next((row for names, row in MODELS if name.startswith(names)), UNKNOWN)

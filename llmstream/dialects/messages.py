@@ -27,6 +27,7 @@ MAX_TOKENS = 32000  # the default: the field is required, and every model of the
 CACHE_CONTROL = {"type": "ephemeral"}
 
 BUDGETS = {"low": 2048, "medium": 8192, "high": 16384, "xhigh": 24576, "max": 31999}  # tokens, by effort
+SUMMARIZED = {"display": "summarized"}  # of thinking: what is sent is a summary
 DROPPED = {"container_upload": "a file", "image": "an image"}  # blocks of an answer that are not passed on
 
 
@@ -59,18 +60,19 @@ def body(request: Request, field_names: dict[str, str]) -> dict[str, Any]:
 def _think(request: Request) -> tuple[dict[str, Any] | None, str | None]:
     """Returns the fields `thinking` and `output_config.effort`; checks what depends on the model.
 
-    A model has either an effort or a budget of tokens. Those with an effort send their thoughts only on request.
+    A model has either an effort or a budget of tokens. Those with an effort send their thoughts on request only.
     """
     effort, sampling = request.effort, [name for name in SAMPLING if name in request.same_names]
-    if effort is None and not sampling:
+    if effort is None and not sampling and not request.reasoning:
         return None, None
     from . import claude
 
     model = claude.features(request.model)
     if sampling and not model.sampling:
         raise UsageError(f"{request.model} takes no {option(sampling[0])}: leave it out")
-    if effort is None:
-        return None, None
+    adaptive = {"type": "adaptive"} | (SUMMARIZED if request.reasoning and model.thinking == claude.ADAPTIVE else {})
+    if effort is None:  # models that think take neither sampling parameters nor a prefill
+        return adaptive if "display" in adaptive and not sampling and not request.prefill else None, None
     if effort not in model.efforts:
         name = request.model if effort in claude.EFFORTS else "the Messages API"
         raise UsageError(f"{name} has no {option('effort', effort)}: use one of {', '.join(model.efforts)}")
@@ -79,7 +81,7 @@ def _think(request: Request) -> tuple[dict[str, Any] | None, str | None]:
     if request.prefill:
         raise UsageError(f"a model that thinks takes no {option('prefill')}: use {option('effort', 'none')}")
     if model.thinking != claude.BUDGET:
-        return {"type": "adaptive"}, effort
+        return adaptive, effort
     budget = BUDGETS[effort]
     if budget >= (request.max_tokens or MAX_TOKENS):
         thinks = f"{option('effort', effort)} thinks for up to {budget} tokens"
@@ -217,7 +219,7 @@ class Decoder(decoder.Decoder):
             events = self._read_delta({"delta": block})
             return events + [event for each in items(block, "citations") for event in self._cite(index, each)]
         if kind == "fallback":  # the next text goes on where this one ends
-            self._fall_back(string(block, "to", "model"))
+            self.fallback = string(block, "to", "model")
             return []
         self._text.begin()
         if kind == "thinking":
@@ -263,11 +265,6 @@ class Decoder(decoder.Decoder):
         self._cited.add(place)
         return [Source(url, title)]
 
-    def _fall_back(self, model: str) -> None:
-        """Notes that another model answers."""
-        if model:
-            self.model, self.note = model, f"the model declined: {model} answered"
-
     def _read_usage(self, data: Any) -> None:
         """Updates the usage, which is cumulative and partial: a later record replaces the fields that it has.
 
@@ -286,7 +283,7 @@ class Decoder(decoder.Decoder):
 
         for step in steps:
             if string(step, "type") == "fallback_message":
-                self._fall_back(string(step, "model"))
+                self.fallback = string(step, "model")
         cached, written = total("cache_read_input_tokens"), total("cache_creation_input_tokens")
         self.usage = Usage(
             total("input_tokens") + cached + written,

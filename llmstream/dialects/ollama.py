@@ -5,6 +5,7 @@ Source: Ollama's "API" document and `api/types.go`. The line with `"done": true`
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..core import decoder, lines
@@ -29,7 +30,7 @@ FIELD_OBJECTS = dict.fromkeys(OPTION_NAMES, "options")
 CONTENT_TYPES = ("application/x-ndjson", "application/ndjson")  # the second is that of some proxies
 
 
-def headers(key: str) -> list[str]:
+def headers(key: str, body: Mapping[str, Any]) -> list[str]:
     """Returns the HTTP header lines that carry the key."""
     return [f"Authorization: Bearer {key}"] if key else []
 

@@ -97,13 +97,6 @@ PENDING = """
     url_citation url_citation.url_citation AnnotationURLCitation.end_index AnnotationURLCitation.start_index
     AnnotationURLCitation.title ChatCompletionAudio.transcript custom.custom Custom.input ChatCompletion.service_tier
     CompletionChoice.logprobs
-    text.citations char_location char_location.document_title page_location page_location.document_title
-    content_block_location content_block_location.document_title web_search_result_location.url message.stop_details
-    refusal refusal.category refusal.explanation Usage.cache_creation CacheCreation.ephemeral_1h_input_tokens
-    Usage.server_tool_use ServerToolUsage.web_search_requests Usage.service_tier Usage.speed Delta.stop_details
-    MessageDeltaUsage.server_tool_use citations_delta citations_delta.citation content_block_stop Usage.iterations
-    MessageDeltaUsage.iterations message.cache_creation advisor_message.cache_creation
-    fallback_message.cache_creation
 """  # read soon
 
 

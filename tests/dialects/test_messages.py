@@ -130,6 +130,7 @@ def test_another_model_goes_on_with_the_text(frames):
     events = read(found, START, block(0, "text", text=""), delta(0, text="Bai"), *frames, STOP)
     assert "".join(event.text for event in events if isinstance(event, Text)) == "Baikal."
     assert found.warning == "the model declined: claude-b answered"
+    assert found.model == "claude-b"  # whose price counts
 
 
 # Sources.
@@ -299,6 +300,28 @@ def test_the_version_is_the_one_that_has_the_fields_of_the_body():
     assert messages.headers("k", {"model": "m"}) == ["anthropic-version: 2026-10-21", "x-api-key: k"]
     for name in ("temperature", "top_p", "top_k"):
         assert messages.headers("", {name: 1}) == ["anthropic-version: 2023-06-01"]
+
+
+SUMMARIZED = {"type": "adaptive", "display": "summarized"}
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "thinking"),
+    [
+        ("claude-sonnet-5-5", {}, SUMMARIZED),
+        ("claude-opus-4-6", {}, SUMMARIZED),
+        ("claude-opus-5-5", {"effort": "low"}, SUMMARIZED),
+        ("claude-sonnet-5-5", {"effort": "none"}, {"type": "between_tools"}),
+        ("claude-opus-4-6", {"same_names": {"temperature": 0.5}}, None),
+        ("claude-haiku-4-5", {}, None),
+        ("claude-haiku-4-5", {"effort": "low"}, {"type": "enabled", "budget_tokens": 2048}),
+        ("claude-haiku-4-5", {"prefill": Prefill("1.")}, None),
+        ("someone/else", {}, None),
+        ("someone/else", {"effort": "low"}, {"type": "adaptive"}),
+    ],
+)
+def test_reasoning_that_is_wanted_is_asked_for(model, options, thinking):
+    assert body(model, reasoning=True, **options).get("thinking") == thinking
 
 
 def test_a_prefill_excludes_thinking():

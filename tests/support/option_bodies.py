@@ -58,7 +58,7 @@ MODELS = {
     "ollama": "ollama/m",
 }
 OLDER_MODELS = {"messages": "anthropic/claude-sonnet-4-5"}
-OLDER = ("--prefill", "-t")  # options that newer models refuse
+OLDER = ("--prefill", "-t", "--tools")  # newer models refuse the first two, and think for the --events of the third
 
 
 class Sent(NamedTuple):

@@ -166,6 +166,7 @@ MESSAGES = Wire(
     search_result_location search_result_location.source search_result_location.title
     char_location char_location.document_title page_location page_location.document_title
     content_block_location content_block_location.document_title
+    fallback fallback.to FallbackInfo.model container_upload
     error error.error *_error *_error.message
     *Usage.input_tokens *Usage.output_tokens *Usage.cache_creation *Usage.cache_creation_input_tokens
     *Usage.cache_read_input_tokens *Usage.output_tokens_details *Usage.server_tool_use *Usage.iterations
@@ -177,11 +178,13 @@ MESSAGES = Wire(
         "*_location.cited_text *_location.document_index *_location.search_result_index *_location.file_id": INDEX,
         "*_location.start_* *_location.end_*": "counted in the document, not in the answer",
         "web_search_result_location.encrypted_index *.signature signature_delta redacted_thinking": OPAQUE,
-        "compaction compaction_delta fallback *.caller *.container container_upload": OPAQUE,
+        "compaction compaction_delta *.caller *.container *.file_id": OPAQUE,
+        "fallback.from fallback.trigger": "the user has no use for it",
+        "web_search_tool_result": "its pages are sources where the text cites none",
         "server_tool_use mcp_tool_use mcp_tool_listing *_tool_result": SERVER_TOOL,
         "tool_use.toolset_name": OPAQUE,
         "message.role content_block_stop.index": KNOWN,
-        "*message.model=*": MODEL,
+        "*message.model=* FallbackInfo.model=*": MODEL,
         "*.stop_sequence": "the reason says that it was a stop sequence",
         "refusal.category=*": "a category is passed on whatever it is",
         "refusal.fallback_* refusal.recommended_model *.fallback_credit": UNASKED,
