@@ -62,14 +62,15 @@ def _think(request: Request) -> tuple[dict[str, Any] | None, str | None]:
 
     A model has either an effort or a budget of tokens. Those with an effort send their thoughts on request only.
     """
-    effort, sampling = request.effort, [name for name in SAMPLING if name in request.same_names]
+    effort = request.effort
+    sampling = [name for name in SAMPLING if request.same_names.get(name, 1) != 1]  # 1 is the value without the field
     if effort is None and not sampling and not request.reasoning:
         return None, None
     from . import claude
 
     model = claude.features(request.model)
     if sampling and not model.sampling:
-        raise UsageError(f"{request.model} takes no {option(sampling[0])}: leave it out")
+        raise UsageError(f"{request.model} has no {option(sampling[0])}: leave it out")
     adaptive = {"type": "adaptive"} | (SUMMARIZED if request.reasoning and model.thinking == claude.ADAPTIVE else {})
     if effort is None:  # models that think take neither sampling parameters nor a prefill
         return adaptive if "display" in adaptive and not sampling and not request.prefill else None, None

@@ -293,7 +293,8 @@ def test_sampling_parameters_are_for_models_that_take_them(option):
     for model in ("claude-opus-4-7", "claude-sonnet-5", "claude-haiku-5-5", "claude-mythos-preview"):
         with pytest.raises(UsageError) as failed:
             body(model, same_names={option: 0.5})
-        assert str(failed.value) == f"{model} takes no {option}: leave it out"
+        assert str(failed.value) == f"{model} has no {option}: leave it out"
+        assert body(model, same_names={option: 1.0})[option] == 1.0
 
 
 def test_the_version_is_the_one_that_has_the_fields_of_the_body():
