@@ -11,22 +11,23 @@ from .. import stdio
 from ..core import report
 from ..core.events import Event
 from ..core.render import EventRenderer, TextRenderer
-from ..dialects.detect import StreamReader
-from ..errors import Error, OutputFailed
+from ..dialects.reader import Batch, StreamReader
+from ..errors import Error
 
 NAME = "text"
-GRACE_S = 2.0  # for frames that may follow the end mark
+GRACE_S = 2.0  # for what may follow the end mark: a usage record, or another answer
 
 
 @click.command(NAME)
 @click.argument("file", nargs=-1)
 @click.option("--events", is_flag=True, help="Write NDJSON events, as gen has them, instead of text.")
 @click.option("--no-newline", is_flag=True, help="Add no final newline.")
-def command(file: tuple[str, ...], events: bool, no_newline: bool) -> None:
+def command(file: tuple[str, ...], events: bool, no_newline: bool) -> int:
     """Print the text in a raw stream while it arrives: what curl gets from a provider, or what an agent prints.
 
-    Each FILE, or stdin, is one stream: the events of OpenAI (Chat Completions, Responses), Anthropic, Gemini and
-    compatible servers, Ollama's lines, `gen --events`, `claude -p --output-format stream-json` or `codex exec --json`.
+    Each FILE, or stdin, has one answer, or several one after the other: the events of OpenAI (Chat Completions,
+    Responses), Anthropic, Gemini, Cohere, Bedrock and compatible servers, Ollama's lines, `gen --events` and
+    `gen --record`, and what Claude Code, Codex, Gemini CLI and opencode print as JSON.
 
     \b
     curl -sN http://localhost:11434/api/generate -d '{"model":"qwen3","prompt":"Hi"}' | llmstream text
@@ -34,50 +35,106 @@ def command(file: tuple[str, ...], events: bool, no_newline: bool) -> None:
     llmstream gen --events 'Hi' | tee log.ndjson | llmstream text
     """
     stdio.require_stdout()
-    for source in stdio.open_operands(file):
+    output: _Events | _Text = _Events() if events else _Text(not no_newline)
+    outcomes = _Outcomes(several=len(file) > 1)
+    for name, source in zip(file or ("-",), stdio.open_operands(file), strict=False):
         reader = StreamReader(GRACE_S)
-        if events:
-            _write_events(source, reader)
-        else:
-            _write_text(source, reader, TextRenderer(not no_newline))
-        if reader.exchange is not None:
-            if reader.exchange.warning:
-                stdio.note(NAME, reader.exchange.warning)
-            if error := report.verdict(reader.exchange.finish, limited=False):
-                raise error
+        for answer, batch, ends in _batches(source, reader):
+            output.write(batch)
+            if ends:
+                error = answer.failure or report.verdict(answer.finish, limited=False)
+                output.end(answer.failure)
+                outcomes.add(name, answer.number, answer.warning, error)
+        if reader.failure is not None:
+            output.end(reader.failure)
+            outcomes.add(name, reader.count + 1, "", reader.failure)
+    return outcomes.close()
 
 
-def _batches(source: stdio.Input, reader: StreamReader) -> Iterator[list[Event]]:
-    """Yields the events, a list for each chunk; raises the error of an answer that is not complete."""
+def _batches(source: stdio.Input, reader: StreamReader) -> Iterator[Batch]:
+    """Yields what the reader makes of the source, while it arrives."""
     while not reader.over:
         deadline = reader.deadline()
         chunk = source.read(None if deadline is None else max(0.0, deadline - time.monotonic()))
         now = time.monotonic()
         if chunk is None:
-            events = reader.expire(now)
+            yield from reader.expire(now)
         elif chunk:
-            events = reader.feed(chunk, now)
+            yield from reader.feed(chunk, now)
         else:
-            events = reader.close(now)
-        if events:
-            yield events
-    if reader.failure is not None:
-        raise reader.failure
+            yield from reader.close(now)
 
 
-def _write_text(source: stdio.Input, reader: StreamReader, renderer: TextRenderer) -> None:
-    for batch in _batches(source, reader):
-        stdio.write(renderer.feed(batch))
-    stdio.write(renderer.close())
+class _Text:
+    """Writes the text of answers, each on lines of its own."""
+
+    def __init__(self, final_newline: bool) -> None:
+        self._final_newline = final_newline
+        self._renderer = TextRenderer(final_newline)
+        self._lacks_newline = self._begins = False  # whether the output does, and the next text is another answer's
+
+    def write(self, events: list[Event]) -> None:
+        """Writes the text of events."""
+        data = self._renderer.feed(events)
+        if data:
+            stdio.write(b"\n" + data if self._begins and self._lacks_newline else data)
+            self._lacks_newline, self._begins = data[-1:] != b"\n", False
+
+    def end(self, failure: Error | None) -> None:
+        """Ends an answer: a newline follows the text of a whole one."""
+        last = self._renderer.close()
+        if last and failure is None:
+            stdio.write(last)
+            self._lacks_newline = False
+        self._begins = True
 
 
-def _write_events(source: stdio.Input, reader: StreamReader) -> None:
-    renderer = EventRenderer(None)
-    try:
-        for batch in _batches(source, reader):
-            stdio.write(renderer.feed(batch, 0.0))
-    except OutputFailed:
-        raise
-    except Error as error:
-        stdio.write(renderer.error(error, 0.0))
-        raise
+class _Events:
+    """Writes the events of answers."""
+
+    def __init__(self) -> None:
+        self._renderer = EventRenderer(None)
+
+    def write(self, events: list[Event]) -> None:
+        """Writes events."""
+        stdio.write(self._renderer.feed(events, 0.0))
+
+    def end(self, failure: Error | None) -> None:
+        """Ends an answer: an event says why one is not whole."""
+        if failure is not None:
+            stdio.write(self._renderer.error(failure, 0.0))
+
+
+class _Outcomes:
+    """Notes what is wrong with answers, and which they are, where there are several; finds the exit status."""
+
+    def __init__(self, several: bool) -> None:
+        self._names_files = several
+        self._count = self._status = 0
+        self._notes: list[str] = []  # of the first answer: with its number, once there is a second one
+        self._first = ""
+
+    def add(self, file: str, number: int, warning: str, error: Error | None) -> None:
+        """Adds an answer, the `number`th of its file, that has ended."""
+        self._count += 1
+        which = f"answer {number}"
+        if self._names_files:
+            which = f"{file}: {which}" if number > 1 else file
+        if self._count == 2:
+            self._write(self._first)
+        if self._count == 1:
+            self._first = which
+        self._notes += [text for text in (warning, error.message if error else "") if text]
+        self._status = max(self._status, error.status if error else 0)
+        if self._count > 1:
+            self._write(which)
+
+    def _write(self, which: str) -> None:
+        for text in self._notes:
+            stdio.note(NAME, f"{which}: {text}" if which else text)
+        self._notes.clear()
+
+    def close(self) -> int:
+        """Notes the rest; returns the highest exit status of all answers."""
+        self._write(self._first if self._names_files else "")
+        return self._status

@@ -48,6 +48,36 @@ RESPONSES = _words(
     error="failed",
 )
 OLLAMA = _words(stop="stop", length="length", incomplete="load unload")
+# Cohere API reference, "Chat with streaming", event message-end.
+COHERE = _words(
+    stop="complete stop_sequence",
+    length="max_tokens",
+    tool_calls="tool_call",
+    incomplete="timeout",
+    error="error",
+)
+# Bedrock API reference, MessageStopEvent.
+CONVERSE = _words(
+    stop="end_turn stop_sequence",
+    length="max_tokens model_context_window_exceeded",
+    tool_calls="tool_use",
+    content_filter="guardrail_intervened content_filtered",
+    incomplete="malformed_model_output malformed_tool_use",
+)
+# Gemini API reference, Interaction: its status.
+INTERACTIONS = _words(
+    stop="completed",
+    tool_calls="requires_action",
+    incomplete="incomplete cancelled budget_exceeded",
+    error="failed",
+)
+OPENCODE = _words(  # the AI SDK's words, in the last step_finish
+    stop="stop",
+    length="length",
+    content_filter="content-filter",
+    incomplete="other",
+    error="error",
+)
 # What compatible servers add: Together and TGI (eos), Cohere (complete, error_toxic), Baidu (normal), Mistral
 # (model_length), watsonx (token_limit, time_limit), MiniMax (max_output), Bedrock (guardrail_intervened, malformed_*),
 # Zhipu (sensitive, network_error), Xiaomi (repetition_truncation), vLLM (repetition, abort), Vertex AI (escalation).
@@ -70,8 +100,12 @@ ENDINGS: dict[str, Mapping[str, str]] = {
     "chat": {**OLLAMA, **RESPONSES, **GEMINI, **MESSAGES, **NUMBERS, **CHAT_OWN},  # gateways pass the others' words on
     "responses": RESPONSES,
     "messages": MESSAGES,
-    "gemini": GEMINI,
+    "gemini": {**GEMINI, **NUMBERS},
     "ollama": OLLAMA,
+    "cohere": COHERE,
+    "converse": CONVERSE,
+    "interactions": INTERACTIONS,
+    "opencode": OPENCODE,
 }
 FAILURES = {  # of the words that are errors; the others have only FAILURE
     "insufficient_system_resource": "the provider ran out of resources",  # DeepSeek

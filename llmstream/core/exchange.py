@@ -87,6 +87,11 @@ class Exchange:
             return self._fail(error)
         return self._feed_frames(frames, now) if frames else []
 
+    def feed_frames(self, frames: list[sse.Frame], now: float, at_end: bool = False) -> list[Event]:
+        """Returns the events of frames that the caller has split; `at_end`: the input ends, maybe within the last."""
+        self._last_life = now
+        return [] if self.over else self._feed_frames(frames, now, at_end)
+
     def close(self, now: float, reason: str = "", max_retries: int = UNLIMITED) -> list[Event]:
         """Ends the response and returns the last events.
 

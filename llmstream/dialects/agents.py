@@ -1,7 +1,8 @@
 """The streams of agents' command lines, read only: the model's messages to the user and the last turn's outcome.
 
-Sources: Claude Code's "Run Claude Code programmatically" (`claude -p --output-format stream-json`), and the event types
-of `codex exec --json`. The agent's tool calls are left out. Each message begins a new line.
+Sources: Claude Code's "Run Claude Code programmatically" (`claude -p --output-format stream-json`); the event types in
+the sources of Codex (`codex exec --json`), Gemini CLI (`--output-format stream-json`) and opencode (`run --format
+json`). The agent's tool calls are left out. Each message begins a new line.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core import decoder
-from ..core.decoder import items, number, string
+from ..core.decoder import items, member, number, string
 from ..core.events import Event, Finish, Reasoning, Text, Usage
 from ..errors import Unavailable
 from . import messages
@@ -129,3 +130,76 @@ class Codex(_Agent):
             return [Reasoning(new)] if new else []
         self._begins = not before
         return self._say(new)
+
+
+class GeminiCli(_Agent):
+    """Decodes Gemini CLI: deltas of messages, between which it uses tools."""
+
+    def feed(self, event: str, data: dict[str, Any]) -> list[Event]:
+        kind = data.get("type")
+        if kind == "init" and not self.started:
+            return [self.start(data | {"id": data.get("session_id")})]
+        if kind == "message" and data.get("role") == "assistant":
+            self._begins |= data.get("delta") is not True
+            return self._say(string(data, "content"))
+        if kind == "result":
+            self._read_result(data)
+        else:
+            self._begins = True
+        return []
+
+    def _read_result(self, data: dict[str, Any]) -> None:
+        stats = data.get("stats")
+        if isinstance(stats, dict):
+            read, total = number(stats, "input_tokens"), number(stats, "total_tokens")
+            written = max(number(stats, "output_tokens"), total - read)  # the total has the thoughts, too
+            self.usage = Usage(read, written, number(stats, "cached"))
+        self.over = True
+        word = string(data, "status")
+        if word == "success":
+            self.finish = Finish("stop", word)
+        else:
+            self.failure = Unavailable(f"the agent gave up: {string(data, 'error', 'message') or word or 'no status'}")
+
+
+class OpenCode(_Agent):
+    """Decodes opencode: complete texts, in steps that each end with a reason; the last step's is the answer's."""
+
+    api = "opencode"
+
+    def feed(self, event: str, data: dict[str, Any]) -> list[Event]:
+        kind, part = data.get("type"), data.get("part")
+        events: list[Event] = [] if self.started else [self.start({"id": string(data, "sessionID")})]
+        if kind == "text":
+            self._begins = True
+            events += self._say(string(part, "text"))
+        elif kind == "reasoning" and string(part, "text"):
+            events.append(Reasoning(string(part, "text")))
+        elif kind == "step_start" and self.finish:
+            self.finish, self.premature = None, True
+        elif kind == "step_finish":
+            self._add_usage(member(part, "tokens"))
+            word = string(part, "reason")
+            if word != "tool-calls":  # after which the next step follows
+                self.end(word)
+        elif kind == "done":
+            self.over = self.finish is not None
+        elif kind == "error":
+            error = data.get("error")
+            reason = string(error, "data", "message") or string(error, "name") or "it does not say why"
+            self.failure = Unavailable(f"the agent gave up: {reason}")
+        return events
+
+    def _add_usage(self, tokens: Any) -> None:
+        cached, cache_write = number(tokens, "cache", "read"), number(tokens, "cache", "write")
+        reasoning, total = number(tokens, "reasoning"), number(tokens, "total")
+        read = number(tokens, "input") + cached + cache_write
+        written = total - read if total else number(tokens, "output") + reasoning
+        before = self.usage or Usage(0, 0)
+        self.usage = Usage(
+            before.input_tokens + read,
+            before.output_tokens + written,
+            before.cached_tokens + cached,
+            before.reasoning_tokens + reasoning,
+            before.cache_write_tokens + cache_write,
+        )

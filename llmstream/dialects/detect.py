@@ -1,30 +1,27 @@
-"""Detects the dialect of a raw stream by its first events, and reads the stream."""
+"""Detects the dialect of a raw stream by its first events.
+
+To add a format: a decoder in a module here, and a row in SIGNS that no other format has, by several signs: a type that
+many formats use, such as `message`, needs fields beside it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from ..core import provider_errors, sse
-from ..core.decoder import Decoder
-from ..core.events import Event
-from ..core.exchange import Exchange
-from ..core.json_codec import loads_or_none
-from ..core.sse import Frame
-from ..core.timing import Timeouts, Timing
-from ..errors import Error, Incomplete
+from ..core import provider_errors
+from ..core.decoder import Decoder, string
+from . import APIS
 
-SSE_FIELDS = (b"data", b"event", b"id", b"retry", b"error", b"")  # what a line of an event stream has before its colon
-MAX_HEAD_BYTES = sse.MAX_EVENT_BYTES  # until the first event that is a sign
-UNSTREAMED = ("chat.completion", "text_completion", "response", "message")  # `object` or `type` of a whole answer
-JSON = "application/json"
+RECORDING = "recording"  # of `gen --record`: it has the streams of other dialects within
 
 
 class Sign(NamedTuple):
-    """What tells a dialect: an event with any of these types, types' beginnings, `object`s or keys.
+    """What tells a dialect: any of the types, types' beginnings, `object`s or keys, and all of the needed keys.
 
-    The type is the event's `type`, or else its name. `decoder` is a class of the dialects, as MODULE.CLASS.
+    The type is the event's `type`, or `event_type`, or else its name. `decoder` is a class of the dialects, as
+    MODULE.CLASS. `begin` has the types with which an answer begins; where it is empty, `id` alone tells two answers
+    apart. `id` is the path of the answer's id. `whole` marks an answer that was not streamed, if it is a JSON text.
     """
 
     decoder: str
@@ -32,149 +29,109 @@ class Sign(NamedTuple):
     prefixes: tuple[str, ...] = ()
     objects: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    begin: tuple[str, ...] = ()
+    id: tuple[str, ...] = ()
+    whole: bool = False
 
     def matches(self, kind: str, data: dict[str, Any]) -> bool:
         """Whether the event is this sign; `kind` is its type."""
+        if not all(name in data for name in self.needs):
+            return False
+        if not (self.types or self.prefixes or self.objects or self.keys):
+            return True
         return (
             kind in self.types
             or kind.startswith(self.prefixes)
             or data.get("object") in self.objects
-            or any(key in data for key in self.keys)
+            or any(name in data for name in self.keys)
         )
 
+    def make_decoder(self) -> Decoder:
+        """Returns a decoder of one answer. Only its module is imported."""
+        module, _, name = self.decoder.partition(".")
+        decoder: Decoder = getattr(import_module(f".{module}", __package__), name)(module, "")
+        return decoder
+
+    def id_of(self, data: dict[str, Any]) -> str:
+        """Returns the answer's id in an event, "" if there is none."""
+        return string(data, *self.id) if self.id else ""
+
+
+_CHAT = Sign("chat.Decoder", keys=("choices",), id=("id",))
+_RESPONSES = Sign("responses.Decoder", begin=("response.created",), id=("response", "id"))
+_MESSAGES = Sign("messages.Decoder", begin=("message_start",), id=("message", "id"))
+_EVENTS = Sign("events.Decoder", begin=("start",))
+_CLAUDE = Sign("agents.ClaudeCode", begin=("system/init",), id=("session_id",))
+_CODEX = Sign("agents.Codex", begin=("thread.started", "turn.started"), id=("thread_id",))
+_GEMINI_CLI = Sign("agents.GeminiCli", begin=("init",), id=("session_id",))
+_OPENCODE = Sign("agents.OpenCode", id=("sessionID",))
+_INTERACTIONS = Sign(
+    "interactions.Decoder", begin=("interaction.created", "interaction.start"), id=("interaction", "id")
+)
+_COHERE = Sign("cohere.Decoder", begin=("message-start",), id=("id",))
+_CONVERSE = Sign("converse.Decoder", begin=("messageStart",))
 
 SIGNS = (  # the first that matches
-    Sign("chat.Decoder", objects=("chat.completion.chunk", "text_completion"), keys=("choices",)),
-    Sign("responses.Decoder", prefixes=("response.",), objects=("response",)),
-    Sign("messages.Decoder", types=("message_start", "message"), prefixes=("content_block_",)),
-    Sign("events.Decoder", types=("start", "text", "reasoning", "tool_call", "usage", "finish")),
-    Sign("agents.ClaudeCode", types=("system", "assistant", "user", "stream_event", "result")),
-    Sign("agents.Codex", prefixes=("thread.", "turn.", "item.")),
-    Sign("gemini.Decoder", keys=("candidates", "usageMetadata", "promptFeedback")),
-    Sign("ollama.Decoder", keys=("done",)),
+    Sign(RECORDING, needs=("recording", "provider", "model", "api"), begin=("",)),
+    _CHAT._replace(objects=("chat.completion", "text_completion"), keys=(), whole=True),
+    _CHAT._replace(objects=("chat.completion.chunk",)),
+    _RESPONSES._replace(objects=("response",), whole=True),
+    _RESPONSES._replace(prefixes=("response.",)),
+    _MESSAGES._replace(types=("message_start",), needs=("message",)),
+    _MESSAGES._replace(types=("message",), needs=("content", "stop_reason"), whole=True),
+    _MESSAGES._replace(prefixes=("content_block_",), needs=("index",)),
+    _EVENTS._replace(types=("start",), needs=("provider", "model")),
+    _EVENTS._replace(types=("error",), needs=("status", "message")),
+    _GEMINI_CLI._replace(types=("init",), needs=("session_id", "timestamp")),
+    _GEMINI_CLI._replace(types=("message",), needs=("role", "timestamp")),
+    _GEMINI_CLI._replace(types=("result",), needs=("status", "timestamp")),
+    _GEMINI_CLI._replace(types=("tool_use",), needs=("tool_name", "timestamp")),
+    _GEMINI_CLI._replace(types=("error",), needs=("severity", "timestamp")),
+    _OPENCODE._replace(
+        types=("step_start", "text", "reasoning", "tool_use", "step_finish"), needs=("sessionID", "part")
+    ),
+    _OPENCODE._replace(types=("error",), needs=("sessionID", "error")),
+    _CLAUDE._replace(prefixes=("system/",), types=("result",), needs=("subtype",)),
+    _CLAUDE._replace(types=("assistant", "user"), needs=("message",)),
+    _CLAUDE._replace(types=("stream_event",), needs=("event",)),
+    _CODEX._replace(types=("thread.started",), needs=("thread_id",)),
+    _CODEX._replace(types=("turn.started", "turn.completed", "turn.failed")),
+    _CODEX._replace(prefixes=("item.",), needs=("item",)),
+    _INTERACTIONS._replace(objects=("interaction",), whole=True),
+    _INTERACTIONS._replace(prefixes=("interaction.",)),
+    _INTERACTIONS._replace(types=("step.start", "step.delta", "content.start", "content.delta"), needs=("index",)),
+    _COHERE._replace(types=("message-start", "content-start", "content-delta", "tool-plan-delta"), needs=("delta",)),
+    _COHERE._replace(types=("tool-call-start", "message-end"), needs=("delta",)),
+    _COHERE._replace(needs=("finish_reason", "message"), whole=True),
+    _CONVERSE._replace(types=("messageStart",), needs=("role",)),
+    _CONVERSE._replace(types=("contentBlockStart", "contentBlockDelta"), needs=("contentBlockIndex",)),
+    _CONVERSE._replace(types=("messageStop",), needs=("stopReason",)),
+    _CONVERSE._replace(needs=("output", "stopReason"), whole=True),
+    Sign("gemini.Decoder", keys=("candidates", "usageMetadata", "promptFeedback"), id=("responseId",)),
+    Sign("ollama.Decoder", needs=("done", "model")),
 )
+FAILURE = _CHAT  # whose decoder reads a provider's error that stands alone
 
 
-def recognise(name: str, data: Any) -> Decoder | None:
-    """Returns the decoder of a stream that begins with this event, or None if the event is no sign.
+def type_of(name: str, data: dict[str, Any]) -> str:
+    """Returns the type of an event; `name` is its name in a stream of events, "" without one.
 
-    `name` is the event's SSE name, "" without one. Only the decoder's module is imported.
+    That of Claude Code's `system` has its subtype, as `system/init`.
     """
-    if not isinstance(data, dict):
-        return None
-    kind = data.get("type") or name
-    kind = kind if isinstance(kind, str) else ""
-    for sign in SIGNS:
-        if sign.matches(kind, data):
-            return _decoder(sign.decoder)
-    if kind == "error" and "status" in data:  # of gen --events; a provider's error has no status beside its type
-        return _decoder("events.Decoder")
-    return _decoder("chat.Decoder") if provider_errors.in_event(data, name) else None
+    kind = string(data, "type") or string(data, "event_type") or name
+    return f"system/{string(data, 'subtype')}" if kind == "system" else kind
 
 
-def _decoder(path: str) -> Decoder:
-    module, _, name = path.partition(".")
-    decoder: Decoder = getattr(import_module(f".{module}", __package__), name)(module, "")
-    return decoder
+def recognise(name: str, data: Any) -> Sign | None:
+    """Returns the sign that an event is; FAILURE for a provider's error of no certain dialect, None for any other."""
+    if isinstance(data, dict):
+        kind = type_of(name, data)
+        for sign in SIGNS:
+            if sign.matches(kind, data) and (sign.decoder != RECORDING or _is_recording(data)):
+                return sign
+    return FAILURE if provider_errors.in_event(data, name) else None
 
 
-class StreamReader:
-    """Reads a stream of any dialect: buffers its head until an event tells the dialect, then feeds an Exchange.
-
-    As with an Exchange nothing is raised: once `over` is true, `failure` is why the answer is not complete, or None.
-    `grace` is how many seconds a usage record may follow the end of the answer.
-    """
-
-    def __init__(self, grace: float) -> None:
-        self._timeouts = Timeouts(None, None, None, grace=grace)
-        self.exchange: Exchange | None = None  # once the stream is recognised
-        self._head = bytearray()  # what came before
-        self._make_parser: Callable[[], sse.Frames] = sse.Parser
-        self._parser: sse.Frames | None = None  # of the head
-        self._content_type = ""  # of an answer that is not a stream
-        self._failure: Error | None = None
-
-    @property
-    def over(self) -> bool:
-        return self._failure is not None or (self.exchange is not None and self.exchange.over)
-
-    @property
-    def failure(self) -> Error | None:
-        return self.exchange.failure if self.exchange else self._failure
-
-    def deadline(self) -> float | None:
-        """Returns when to call `expire` unless something arrives; None for never."""
-        return self.exchange.deadline() if self.exchange else None
-
-    def expire(self, now: float) -> list[Event]:
-        """Returns the last events when the wait for a usage record is over."""
-        return self.exchange.expire(now) if self.exchange else []
-
-    def feed(self, chunk: bytes, now: float) -> list[Event]:
-        """Returns the events that chunk completes."""
-        if self.exchange:
-            return self.exchange.feed(chunk, now)
-        self._head += chunk
-        try:
-            decoder = self._recognise(chunk)
-        except Incomplete as error:
-            self._failure = error
-            return []
-        if decoder is not None:
-            return self._begin(decoder, now)
-        if len(self._head) > MAX_HEAD_BYTES:
-            self._failure = self._unknown()
-        return []
-
-    def close(self, now: float) -> list[Event]:
-        """Ends the input; returns the last events."""
-        if self.exchange:
-            return self.exchange.close(now)
-        decoder = self._recognise_frames(self._parser.close()) if self._parser else None
-        if decoder is None:
-            self._failure = self._failure or self._unknown()
-            return []
-        events = self._begin(decoder, now)
-        assert self.exchange
-        return events + self.exchange.close(now)
-
-    def _recognise(self, chunk: bytes) -> Decoder | None:
-        if self._parser is not None:
-            return self._recognise_frames(self._parser.feed(chunk))
-        head = self._head.removeprefix(sse.BOM).lstrip()
-        if not head:
-            return None
-        if head[:1] in b"{[":
-            from ..core.json import frames
-
-            self._make_parser = frames.Parser
-        else:
-            field, colon, _ = head.partition(b":")
-            if field not in SSE_FIELDS and (colon or len(head) > max(map(len, SSE_FIELDS))):
-                raise self._unknown()
-            if not colon:
-                return None
-        self._parser = self._make_parser()
-        return self._recognise_frames(self._parser.feed(bytes(self._head)))
-
-    def _recognise_frames(self, frames: list[Frame]) -> Decoder | None:
-        for name, data in frames:
-            value = loads_or_none(data)
-            decoder = recognise(name, value)
-            if decoder is not None:
-                if value.get("object") in UNSTREAMED or value.get("type") in UNSTREAMED:
-                    self._content_type = JSON
-                return decoder
-        return None
-
-    def _begin(self, decoder: Decoder, now: float) -> list[Event]:
-        self.exchange = Exchange(decoder, self._timeouts, Timing(now), now, "the input", self._make_parser())
-        self.exchange.head(200, {"content-type": self._content_type or decoder.content_types[0]})
-        head, self._head = bytes(self._head), bytearray()
-        return self.exchange.feed(head, now)
-
-    def _unknown(self) -> Error:
-        excerpt = self._head[:80].decode("utf-8", "replace").strip()
-        if not excerpt:
-            return Incomplete("the input is empty: was there an answer?")
-        return Incomplete(f"unrecognised stream: it begins with {excerpt}")
+def _is_recording(data: dict[str, Any]) -> bool:
+    return data["recording"] == 1 and data["api"] in APIS

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..core import decoder
 from ..core.decoder import number, string
-from ..core.events import Event, Finish, Reasoning, Text, Usage
+from ..core.events import Event, Finish, Reasoning, ScoredText, Source, Text, Usage
 from ..errors import STATUSES, Incomplete
 
 ERRORS = {status.status: status for status in STATUSES}
@@ -23,7 +23,11 @@ class Decoder(decoder.Decoder):
             self.provider = string(data, "provider")
             return [self.start(data)]
         if kind == "text":
-            return [Text(string(data, "text"))]
+            text, scores = string(data, "text"), data.get("logprobs")
+            return [ScoredText(text, scores) if isinstance(scores, list) else Text(text)]
+        if kind == "source":
+            place = (data[name] if isinstance(data.get(name), int) else None for name in ("start", "end"))
+            return [Source(string(data, "url"), string(data, "title"), *place)]
         if kind == "reasoning":
             return [Reasoning(string(data, "text"))]
         if kind == "tool_call":
@@ -34,6 +38,7 @@ class Decoder(decoder.Decoder):
             self.usage.cost_usd = cost if isinstance(cost, float) else None
         elif kind == "finish":
             self.finish = Finish(*(string(data, name) for name in Finish.__slots__))
+            self.over = True
         elif kind == "error":
             message = string(data, "message") or "the stream ends with an error"
             self.failure = ERRORS.get(number(data, "status"), Incomplete)(message)

@@ -10,14 +10,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..core import decoder
+from ..core import decoder, endings
 from ..core.decoder import MAX_CHECKED_SIZE, Blocks, arguments, as_json, items, member, number, string
 from ..core.events import Event, Finish, Reasoning, ScoredText, Source, Text, Usage
 from ..errors import Incomplete
 
-# The numbers on which all versions of the API agree; a proxy that writes enums as numbers sends these.
-FINISH_NUMBERS = {1: "STOP", 2: "MAX_TOKENS", 3: "SAFETY", 4: "RECITATION"}
-UNSPECIFIED = ("", "0", "FINISH_REASON_UNSPECIFIED", "BLOCK_REASON_UNSPECIFIED", "BLOCKED_REASON_UNSPECIFIED")
+UNSPECIFIED = (*endings.NOT_YET, "block_reason_unspecified", "blocked_reason_unspecified")
 # Parts between texts that are not passed on as text.
 SEPARATORS = ("executableCode", "codeExecutionResult", "functionCall", "functionResponse", "toolCall", "toolResponse")
 MEDIA = {"image": "an image", "audio": "sound", "video": "a video"}
@@ -28,10 +26,7 @@ MAX_PATH_STEPS = 100
 
 
 class Decoder(decoder.Decoder):
-    """Decodes the parts of candidate 0.
-
-    Offsets of sources, which Gemini counts in bytes of UTF-8, become characters.
-    """
+    """Decodes the parts of candidate 0."""
 
     api = "gemini"
 
@@ -39,16 +34,14 @@ class Decoder(decoder.Decoder):
         super().__init__(provider, model)
         self._blocks = Blocks()
         self._call: _StreamedCall | None = None  # the call that goes on in the next part
-        self._text: list[str] = []
-        self._titles: dict[str, str] = {}  # of all sources, by their addresses
-        self._places: dict[tuple[str, int, int], None] = {}  # (address, start, end) in bytes
+        self._sources = Sources()
         self._searches = 0
 
     def feed(self, event: str, data: dict[str, Any]) -> list[Event]:
         events: list[Event] = []
         if not self.started:
             events.append(self.start({"model": data.get("modelVersion"), "id": data.get("responseId")}))
-        blocked = _word(member(data, "promptFeedback", "blockReason"), {})
+        blocked = _word(member(data, "promptFeedback", "blockReason"))
         if blocked:
             self.finish = Finish("content_filter", blocked, string(data, "promptFeedback", "blockReasonMessage"))
         for candidate in items(data, "candidates")[:1]:
@@ -65,14 +58,7 @@ class Decoder(decoder.Decoder):
         events: list[Event] = []
         if self._call is not None:
             events += self.calls.add(self._call, arguments=as_json(self._call.arguments)[:-1])
-        text = "".join(self._text).encode("utf-8", "replace")
-        placed = {url for url, _, _ in self._places}
-        for url, title in self._titles.items():
-            if url not in placed:
-                events.append(Source(url, title))
-        for url, start, end in self._places:
-            events.append(Source(url, self._titles.get(url, ""), _characters(text, start), _characters(text, end)))
-        return events
+        return events + self._sources.close()
 
     def _read_candidate(self, candidate: dict[str, Any]) -> list[Event]:
         scores = member(candidate, "logprobsResult", "chosenCandidates")
@@ -87,7 +73,7 @@ class Decoder(decoder.Decoder):
         self._read_sources(candidate)
         if events and self.finish:  # an earlier chunk had a finish reason, which was not the end
             self.finish, self.premature = None, True
-        if word := _word(candidate.get("finishReason"), FINISH_NUMBERS):
+        if word := _word(candidate.get("finishReason")):
             self.end(word, string(candidate, "finishMessage"))
         return events
 
@@ -95,7 +81,7 @@ class Decoder(decoder.Decoder):
         if text := string(part, "text"):
             if part.get("thought"):
                 return [Reasoning(text)]
-            self._text.append(text)
+            self._sources.text.append(text)
             return [Text(self._blocks.add(text))]
         for media in (part.get("inlineData"), part.get("fileData")):
             if isinstance(media, dict):
@@ -135,26 +121,20 @@ class Decoder(decoder.Decoder):
         for chunk in items(grounding, "groundingChunks"):
             source: Any = next((chunk[kind] for kind in SOURCE_KINDS if isinstance(chunk.get(kind), dict)), {})
             urls.append(string(source, "uri"))
-            self._add_source(urls[-1], string(source, "title"))
+            self._sources.add(urls[-1], string(source, "title"))
         for support in items(grounding, "groundingSupports"):
             indices = support.get("groundingChunkIndices")
             for index in indices if isinstance(indices, list) else ():
                 if isinstance(index, int) and 0 <= index < len(urls):
                     segment = support.get("segment")
-                    self._add_source(urls[index], "", number(segment, "startIndex"), number(segment, "endIndex"))
+                    self._sources.add(urls[index], "", number(segment, "startIndex"), number(segment, "endIndex"))
         for name in ("citationSources", "citations"):  # of the Gemini API, and of Vertex AI
             for citation in items(candidate, "citationMetadata", name):
                 place = number(citation, "startIndex"), number(citation, "endIndex")
-                self._add_source(string(citation, "uri"), string(citation, "title"), *place)
+                self._sources.add(string(citation, "uri"), string(citation, "title"), *place)
         queries = member(grounding, "webSearchQueries")
         if isinstance(queries, list):
             self._searches = max(self._searches, len(queries))
-
-    def _add_source(self, url: str, title: str, start: int = 0, end: int = 0) -> None:
-        if url:
-            self._titles[url] = self._titles.get(url) or title
-            if end > 0:
-                self._places[url, start, end] = None
 
     def _read_usage(self, data: dict[str, Any]) -> None:
         usage = data.get("usageMetadata")
@@ -168,6 +148,31 @@ class Decoder(decoder.Decoder):
                 searches=self._searches,
                 tier=string(usage, "serviceTier") or string(usage, "trafficType"),
             )
+
+
+class Sources:
+    """The sources of an answer, each once. Offsets, which Google counts in bytes of UTF-8, become characters."""
+
+    def __init__(self) -> None:
+        self.text: list[str] = []  # the pieces of the answer, as the provider counts them
+        self._titles: dict[str, str] = {}  # by address
+        self._places: dict[tuple[str, int, int], None] = {}  # (address, start, end) in bytes
+
+    def add(self, url: str, title: str, start: int = 0, end: int = 0) -> None:
+        """Adds a source, if it has an address; an `end` of 0 is no place."""
+        if url:
+            self._titles[url] = self._titles.get(url) or title
+            if end > 0:
+                self._places[url, start, end] = None
+
+    def close(self) -> list[Event]:
+        """Returns the sources: those without a place, then all others."""
+        text = "".join(self.text).encode("utf-8", "replace")
+        placed = {url for url, _, _ in self._places}
+        events: list[Event] = [Source(url, title) for url, title in self._titles.items() if url not in placed]
+        for url, start, end in self._places:
+            events.append(Source(url, self._titles[url], _characters(text, start), _characters(text, end)))
+        return events
 
 
 class _StreamedCall:
@@ -242,11 +247,11 @@ def _steps(path: str) -> list[str | int]:
     return steps if path[:1] == "$" and end == len(path) and steps and isinstance(steps[0], str) else []
 
 
-def _word(value: Any, numbers: dict[int, str]) -> str:
-    """Returns an enum's name; its digits, where it is a number that is not known; "" if it is unspecified."""
+def _word(value: Any) -> str:
+    """Returns the name or the number of an enum's value, as a word; "" if it is unspecified."""
     if isinstance(value, int) and not isinstance(value, bool):
-        value = numbers.get(value, str(value))
-    return value if isinstance(value, str) and value.upper() not in UNSPECIFIED else ""
+        value = str(value)
+    return value if isinstance(value, str) and value.lower() not in UNSPECIFIED else ""
 
 
 def _characters(text: bytes, offset: int) -> int:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import pytest
 
-from llmstream.core.events import Finish, Reasoning, Text, ToolCall, Usage
-from llmstream.dialects.detect import MAX_HEAD_BYTES, StreamReader
+from llmstream.core.events import Finish, Reasoning, Source, Text, ToolCall, Usage
+from llmstream.core.sse import MAX_EVENT_BYTES
+from llmstream.dialects.reader import StreamReader
 from llmstream.errors import Incomplete, Refused, Unavailable
 
-from ..support import loopback
+from ..support import eventstream, loopback
 from ..support.chunks import chunkings
 
 
@@ -20,7 +22,8 @@ def lines(*records: object) -> bytes:
 
 def gemini(*texts: str) -> list[dict]:
     def chunk(text: str, **more: object) -> dict:
-        return {"candidates": [{"content": {"parts": [{"text": text}], "role": "model"}, "index": 0, **more}]}
+        content = {"parts": [{"text": text}], "role": "model"}
+        return {"responseId": "r1", "candidates": [{"content": content, "index": 0, **more}]}
 
     usage = {"promptTokenCount": 3, "candidatesTokenCount": 2, "thoughtsTokenCount": 1}
     return [*map(chunk, texts[:-1]), {**chunk(texts[-1], finishReason="STOP"), "usageMetadata": usage}]
@@ -56,7 +59,97 @@ def item(kind: str, words: str, event: str = "item.completed", name: str = "item
     return {"type": event, "item": {"id": name, "type": kind, "text": words}}
 
 
+def gemini_cli(*records: dict) -> bytes:
+    def at(record: dict) -> dict:
+        return {"type": record["type"], "timestamp": "2026-01-02T03:04:05.000Z", **record}
+
+    begin = [{"type": "init", "session_id": "s1", "model": "m"}, {"type": "message", "role": "user", "content": "Hi"}]
+    stats = {"total_tokens": 9, "input_tokens": 3, "output_tokens": 2, "cached": 1}
+    return lines(*map(at, [*begin, *records, {"type": "result", "status": "success", "stats": stats}]))
+
+
+def said(words: str, **more: object) -> dict:
+    return {"type": "message", "role": "assistant", "content": words, **more}
+
+
+def opencode(*records: dict) -> bytes:
+    return lines(*({"timestamp": 1, "sessionID": "ses_1", **record} for record in records))
+
+
+def step(kind: str, **part: object) -> dict:
+    return {"type": kind, "part": {"type": kind.replace("_", "-"), **part}}
+
+
+def step_end(reason: str = "stop") -> dict:
+    return step("step_finish", reason=reason, tokens={"input": 3, "output": 2, "reasoning": 1, "cache": {"read": 4}})
+
+
+def cohere(*events: tuple[str, dict]) -> bytes:
+    return b"".join(loopback.frame({"type": kind, **data}, kind) for kind, data in events)
+
+
+def content(**words: str) -> tuple[str, dict]:
+    return "content-delta", {"index": 0, "delta": {"message": {"content": words}}}
+
+
+COHERE_BEGIN = ("message-start", {"id": "c1", "delta": {"message": {"role": "assistant"}}})
+COHERE_END = (
+    "message-end",
+    {"delta": {"finish_reason": "COMPLETE", "usage": {"tokens": {"input_tokens": 3, "output_tokens": 2}}}},
+)
+
+
+def interaction(*events: dict) -> bytes:
+    return b"".join(loopback.frame(event, event["event_type"]) for event in events)
+
+
+def delta_of(index: int, event: str = "step.delta", **fields: object) -> dict:
+    return {"event_type": event, "index": index, "delta": fields}
+
+
+def completed(event: str = "interaction.completed", status: str = "completed") -> dict:
+    usage = {"total_input_tokens": 3, "total_output_tokens": 2, "total_thought_tokens": 1, "total_tokens": 6}
+    return {"event_type": event, "interaction": {"id": "i1", "status": status, "usage": usage}}
+
+
+INTERACTION_BEGIN = {"event_type": "interaction.created", "interaction": {"id": "i1", "model": "m"}}
+
+
+def converse(*events: tuple[str, dict]) -> bytes:
+    return b"".join(eventstream.event(kind, data) for kind, data in events)
+
+
+def block(index: int, event: str = "Delta", **fields: object) -> tuple[str, dict]:
+    return f"contentBlock{event}", {"contentBlockIndex": index, event.lower(): fields}
+
+
+CONVERSE_BEGIN = ("messageStart", {"role": "assistant"})
+CONVERSE_END = (
+    ("messageStop", {"stopReason": "end_turn"}),
+    ("metadata", {"usage": {"inputTokens": 3, "outputTokens": 2, "cacheReadInputTokens": 4}}),
+)
+
+
+def recording(body: bytes, *, status: int = 200, api: str = "chat", retry: bool = False) -> bytes:
+    """What `gen --record` writes; with `retry` its first request was answered by an error."""
+    head = {"recording": 1, "provider": "openai", "model": "m", "api": api}
+    request = {"t": 0.0, "request": {"method": "POST", "url": "https://a.example/v1", "body": "{}"}}
+    kind = {"content-type": "text/event-stream" if status == 200 else "application/json"}
+    first = [request, {"t": 0.1, "status": 503, "headers": {}}, {"t": 0.2, "end": ""}] if retry else []
+    half = len(body) // 2
+    return lines(
+        head,
+        *first,
+        request,
+        {"t": 0.3, "status": status, "headers": kind},
+        {"t": 0.4, "data": body[:half].decode()},
+        {"t": 0.5, "base64": base64.b64encode(body[half:]).decode()},
+        {"t": 0.6, "end": ""},
+    )
+
+
 HELLO = ("Hello, ", "wörld")
+START = {"type": "start", "provider": "p", "model": "m", "id": "i"}
 RETRY = {"type": "system", "subtype": "api_retry", "attempt": 1, "error": "rate_limit"}
 STREAMS = {
     "chat": b": comment\n\n" + b"".join(loopback.chat(*HELLO)),
@@ -106,21 +199,90 @@ STREAMS = {
     "messages, not streamed": lines(
         {"type": "message", "content": [{"type": "text", "text": "Hello, wörld"}], "stop_reason": "end_turn"}
     ),
+    "gemini cli": gemini_cli(said("Hello, ", delta=True), said("wörld", delta=True)),
+    "opencode": opencode(step("step_start"), step("text", text="Hello, wörld"), step_end(), {"type": "done"}),
+    "cohere": cohere(COHERE_BEGIN, content(text="Hello, "), content(text="wörld"), COHERE_END) + loopback.DONE,
+    "cohere, not streamed": lines(
+        {
+            "id": "c1",
+            "finish_reason": "COMPLETE",
+            "message": {"role": "assistant", "content": [{"type": "text", "text": "Hello, wörld"}]},
+        }
+    ),
+    "interactions": interaction(
+        INTERACTION_BEGIN,
+        {"event_type": "step.start", "index": 0, "step": {"type": "model_output"}},
+        delta_of(0, type="text", text="Hello, "),
+        delta_of(0, type="text", text="wörld"),
+        completed(),
+    ),
+    "interactions, before 2026": interaction(
+        {**INTERACTION_BEGIN, "event_type": "interaction.start"},
+        {"event_type": "content.start", "index": 0, "content": {"type": "text"}},
+        delta_of(0, "content.delta", type="text", text="Hello, wörld"),
+        completed("interaction.complete"),
+    ),
+    "interactions, not streamed": lines(
+        {
+            "object": "interaction",
+            "id": "i1",
+            "status": "completed",
+            "steps": [{"type": "model_output", "content": [{"type": "text", "text": "Hello, wörld"}]}],
+        }
+    ),
+    "bedrock, messages": b"".join(eventstream.of_sse(loopback.messages(*HELLO))),
+    "bedrock, converse": converse(CONVERSE_BEGIN, block(0, text="Hello, "), block(0, text="wörld"), *CONVERSE_END),
+    "bedrock, converse, not streamed": lines(
+        {
+            "output": {"message": {"role": "assistant", "content": [{"text": "Hello, wörld"}]}},
+            "stopReason": "end_turn",
+            "usage": {"inputTokens": 3, "outputTokens": 2},
+        }
+    ),
+    "recording": recording(b"".join(loopback.chat(*HELLO))),
+    "recording, with a retry": recording(b"".join(loopback.messages(*HELLO)), api="messages", retry=True),
     "responses, not streamed": lines(
         {"object": "response", "status": "completed", "output": [{"content": [{"text": "Hello, wörld"}]}]}
     ),
 }
 
 
+class Reading:
+    """What a reader made of an input."""
+
+    def __init__(self, pieces) -> None:
+        self.reader = reader = StreamReader(2.0)
+        self.answers, self.events = [], []  # the answers, and the events of each
+        batches = [batch for piece in pieces if not reader.over for batch in reader.feed(piece, 0.0)]
+        for answer, events, ends in batches if reader.over else batches + reader.close(0.0):
+            if answer not in self.answers:
+                self.answers.append(answer)
+                self.events.append([])
+            self.events[-1] += events
+            assert self.answers[-1] is answer
+            assert not ends or answer.over
+        assert reader.over
+        assert all(answer.over for answer in self.answers)
+        assert [answer.number for answer in self.answers] == list(range(1, reader.count + 1))
+
+    @property
+    def outcomes(self):
+        """(text, failure's type or finish reason) of each answer, and the failure of the input."""
+        parts = [
+            (joined(events), type(answer.failure) if answer.failure else answer.finish.reason)
+            for answer, events in zip(self.answers, self.events, strict=True)
+        ]
+        return parts, self.reader.failure and str(self.reader.failure)
+
+
 def read(pieces):
-    reader = StreamReader(2.0)
-    events = []
-    for piece in pieces:
-        events += reader.feed(piece, 0.0)
-    if not reader.over:
-        events += reader.close(0.0)
-    assert reader.over
-    return events, reader
+    """The events of the only answer, its failure or that of the input, and the answer."""
+    reading = Reading(pieces)
+    assert len(reading.answers) < 2
+    if not reading.answers:
+        return [], reading.reader.failure, None
+    answer = reading.answers[0]
+    return reading.events[0], answer.failure or reading.reader.failure, answer
 
 
 def joined(events):
@@ -131,54 +293,30 @@ def joined(events):
 def test_each_kind_is_recognised_at_every_cut(name):
     stream = STREAMS[name]
     for pieces in chunkings(stream) if len(stream) < 600 else ([stream], [bytes([byte]) for byte in stream]):
-        events, reader = read(pieces)
-        assert (joined(events), reader.failure) == ("Hello, wörld", None)
-        assert reader.exchange.finish.reason == "stop"
+        events, failure, answer = read(pieces)
+        assert (joined(events), failure) == ("Hello, wörld", None)
+        assert answer.finish.reason == "stop"
 
 
 @pytest.mark.parametrize("name", STREAMS)
 def test_a_stream_that_is_cut_anywhere_is_never_whole(name):
     """But for what follows the end mark, and white space."""
-    stream = STREAMS[name].strip()
+    stream = STREAMS[name].strip(b"\n")
     ended = False
-    for end in range(len(stream)):
-        events, reader = read([stream[:end]])
-        ended = ended or reader.failure is None
-        assert ended == (reader.failure is None)
+    for end in range(0, len(stream), 1 if len(stream) < 1000 else 7):
+        events, failure, _ = read([stream[:end]])
+        ended = ended or failure is None
+        assert ended == (failure is None)
         assert "Hello, wörld".startswith(joined(events))
-        if reader.failure is None:
+        if failure is None:
             assert joined(events) == "Hello, wörld"
         else:
-            assert isinstance(reader.failure, Incomplete)
-
-
-def test_gemini_reasoning_calls_and_usage():
-    call = {"functionCall": {"name": "f", "args": {"a": 1}}}
-    parts = [{"text": "hm", "thought": True}, {"text": "so"}, call]
-    usage = {"promptTokenCount": 3, "candidatesTokenCount": 2, "thoughtsTokenCount": 1, "cachedContentTokenCount": 1}
-    chunk = {"candidates": [{"content": {"parts": parts}, "finishReason": "STOP"}], "usageMetadata": usage}
-    events, _ = read([loopback.frame(chunk)])
-    assert events[1:] == [
-        Reasoning("hm"),
-        Text("so"),
-        ToolCall(0, "", "f", '{"a": 1}'),
-        Usage(3, 3, 1, 1),
-        Finish("tool_calls", "STOP"),
-    ]
-
-
-def test_gemini_finish_reasons():
-    for chunk, reason in (
-        ({"promptFeedback": {"blockReason": "SAFETY"}}, Finish("content_filter", "SAFETY")),
-        ({"candidates": [{"finishReason": "MAX_TOKENS"}]}, Finish("length", "MAX_TOKENS")),
-        ({"candidates": [{"finishReason": "NEW_WORD"}]}, Finish("unknown", "NEW_WORD")),
-    ):
-        assert read([loopback.frame(chunk)])[1].exchange.finish == reason
+            assert isinstance(failure, Incomplete | Unavailable)
 
 
 def test_ollama_reasoning_calls_and_usage():
     call = {"function": {"name": "f", "arguments": {"a": 1}}}
-    events, _ = read(
+    events, _, _ = read(
         [
             lines(
                 {"model": "m", "message": {"thinking": "hm", "content": "", "tool_calls": [call]}, "done": False},
@@ -192,22 +330,26 @@ def test_ollama_reasoning_calls_and_usage():
 def test_events_of_gen_are_read_back():
     details = {"cached_tokens": 3, "reasoning_tokens": 4, "cache_write_tokens": 5}
     records = [
-        {"type": "start", "provider": "p", "model": "m", "id": "i"},
+        START,
         {"type": "reasoning", "text": "hm"},
+        {"type": "text", "text": "a"},
+        {"type": "text", "text": "b", "logprobs": [{"token": "b", "logprob": -0.5}]},
+        {"type": "source", "url": "https://a.example", "title": "A", "start": 0, "end": 2},
+        {"type": "source", "url": "https://b.example"},
         {"type": "tool_call", "index": 0, "id": "c", "name": "f", "arguments": "{}"},
-        {"type": "usage", "input_tokens": 1, "output_tokens": 2, **details},
-        {"type": "finish", "reason": "tool_calls", "provider_reason": "x"},
+        {"type": "usage", "input_tokens": 1, "output_tokens": 2, **details, "tier": "flex", "cost_usd": 0.5},
+        {"type": "finish", "reason": "tool_calls", "provider_reason": "x", "explanation": "done"},
     ]
-    events, _ = read([lines(*records)])
+    events, _, _ = read([lines(*records)])
     assert [event.as_dict() for event in events] == records
 
 
 def test_each_message_of_an_agent_begins_a_line():
-    events, _ = read(
+    events, _, _ = read(
         [claude(assistant("m1", text("One.")), assistant("m2", text("Two.\n")), assistant("m3", text("3")))]
     )
     assert joined(events) == "One.\nTwo.\n3"
-    events, _ = read([codex(item("agent_message", "One."), item("reasoning", "hm"), item("agent_message", "Two."))])
+    events, _, _ = read([codex(item("agent_message", "One."), item("reasoning", "hm"), item("agent_message", "Two."))])
     assert joined(events) == "One.\nTwo."
 
 
@@ -224,14 +366,17 @@ def test_each_message_of_an_agent_begins_a_line():
             "busy",
         ),
         (lines({"type": "error", "status": 3, "message": "said no"}), Refused, "said no"),
-        (lines({"type": "text", "text": "a"}, {"type": "error", "status": 4, "message": "m"}), Incomplete, "m"),
+        (lines(START, {"type": "text", "text": "a"}, {"type": "error", "status": 4, "message": "m"}), Incomplete, "m"),
         (
-            lines({"type": "system"}, {"type": "result", "subtype": "error_max_turns", "is_error": True}),
+            lines(
+                {"type": "system", "subtype": "init"},
+                {"type": "result", "subtype": "error_max_turns", "is_error": True},
+            ),
             Unavailable,
             "error_max_turns",
         ),
         (
-            lines({"type": "thread.started"}, {"type": "turn.failed", "error": {"message": "quota"}}),
+            lines({"type": "thread.started", "thread_id": "t"}, {"type": "turn.failed", "error": {"message": "quota"}}),
             Unavailable,
             "the agent gave up: quota",
         ),
@@ -240,26 +385,306 @@ def test_each_message_of_an_agent_begins_a_line():
         (b'{"weather": "fine"}', Incomplete, "unrecognised stream"),
         (b"", Incomplete, "the input is empty"),
         (b" \n", Incomplete, "the input is empty"),
-        (lines({"type": "text", "text": "a"}) + b'{"type": "text" "text"}\n', Incomplete, "line 2"),
+        (lines(START) + b'{"type": "text" "text"}\n', Incomplete, "line 2"),
+        (lines({"code": "invalid-argument", "error": "Incorrect API key."}), Refused, "Incorrect API key"),
+        (lines({"error": "Unauthorized"}), Refused, "Unauthorized"),
+        (b"event: error\ndata: upstream is down\n\n", Unavailable, "upstream is down"),
+        (lines({"type": "start"}), Incomplete, "unrecognised stream"),
+        (lines({"type": "text", "text": "a"}), Incomplete, "unrecognised stream"),
+        (lines({"type": "message", "text": "a"}), Incomplete, "unrecognised stream"),
+        (lines({"type": "result", "status": "success"}), Incomplete, "unrecognised stream"),
+        (lines({"recording": 1, "provider": "p", "model": "m", "api": "telex"}), Incomplete, "unrecognised stream"),
+        ("\ufeff{}".encode("utf-16-le"), Incomplete, "UTF-16"),
+        ('{"a":1}'.encode("utf-16-le"), Incomplete, "UTF-16"),
+        ('{"a":1}'.encode("utf-16-be"), Incomplete, "UTF-16"),
+        (b": nothing but a comment\n\n", Incomplete, "nothing but a comment"),
+        (recording(b'{"error": {"message": "bad key"}}', status=401), Refused, "bad key"),
+        (recording(b"".join(loopback.chat("a")[:-1])), Incomplete, "breaks off"),
+        (lines({"recording": 1, "provider": "p", "model": "m", "api": "chat"}), Unavailable, "recording ends"),
+        (eventstream.exception("throttlingException", "slow down"), Unavailable, "slow down"),
+        (eventstream.exception("validationException", "bad field"), Refused, "bad field"),
+        (
+            gemini_cli().replace(b'"success"', b'"error", "error": {"message": "no quota"}'),
+            Unavailable,
+            "the agent gave up: no quota",
+        ),
+        (
+            opencode({"type": "error", "error": {"name": "APIError", "data": {"message": "no"}}}),
+            Unavailable,
+            "the agent gave up: no",
+        ),
     ],
 )
 def test_errors_have_the_statuses_of_gen(stream, kind, message):
     for pieces in chunkings(stream):
-        _, reader = read(pieces)
-        assert type(reader.failure) is kind
-        assert message in str(reader.failure)
+        _, failure, _ = read(pieces)
+        assert type(failure) is kind
+        assert message in str(failure)
 
 
-def test_head_without_a_sign_is_bounded():
+def test_an_event_that_is_too_large_is_told():
+    for begin in (b"data: ", b'{"a": "', b""):
+        reader = StreamReader(2.0)
+        reader.feed(begin, 0.0)
+        for _ in range(MAX_EVENT_BYTES // 1_000_000 + 2):
+            if not reader.over:
+                reader.feed(b"x" * 1_000_000, 0.0)
+        if not reader.over:
+            reader.close(0.0)
+        assert isinstance(reader.failure, Incomplete)
+
+
+def test_the_end_of_the_connection_is_not_awaited():
     reader = StreamReader(2.0)
-    for _ in range(MAX_HEAD_BYTES // 100_000 + 2):
-        reader.feed(b": comment" + b"x" * 99_990 + b"\n", 0.0)
-    assert isinstance(reader.failure, Incomplete)
-
-
-def test_end_of_the_connection_is_not_awaited():
-    reader = StreamReader(2.0)
-    reader.feed(loopback.chat_text("a") + loopback.chat_end(usage=False), 10.0)
+    batches = reader.feed(loopback.chat_text("a") + loopback.chat_end(usage=False), 10.0)
     assert (reader.over, reader.deadline()) == (False, 12.0)
+    reader.expire(11.9)
+    assert not reader.over
     reader.expire(12.0)
+    assert (reader.over, batches[0].answer.failure) == (True, None)
+
+
+def test_another_answer_is_waited_for_after_an_end_mark():
+    reader = StreamReader(2.0)
+    assert reader.deadline() is None
+    answer = b"".join(loopback.messages("a"))
+    reader.feed(answer, 10.0)
+    assert (reader.over, reader.deadline()) == (False, 12.0)
+    reader.feed(b": ping\n\n", 11.0)
+    assert reader.deadline() == 12.0  # a comment is none
+    reader.feed(answer[:40], 11.0)
+    assert reader.deadline() is None  # an answer that begins has no limit
+    reader.feed(answer[40:], 99.0)
+    assert (reader.deadline(), reader.count) == (101.0, 2)
+    assert reader.expire(101.0) == []
     assert (reader.over, reader.failure) == (True, None)
+
+
+def renamed(stream: bytes) -> bytes:
+    """The same stream with another id."""
+    for id in (b'"c1"', b'"r1"', b'"m1"'):
+        stream = stream.replace(id, b'"another"')
+    return stream
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_two_answers_of_a_kind(name):
+    stream = STREAMS[name]
+    second = renamed(stream) if name in ("gemini, events", "gemini, array", "gemini, compact array") else stream
+    for pieces in ([stream + second], [stream, second], [bytes([byte]) for byte in stream + second]):
+        assert Reading(pieces).outcomes == ([("Hello, wörld", "stop")] * 2, None)
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_answers_of_all_kinds_one_after_the_other(name):
+    separator = b"" if name.startswith("bedrock") and "not" not in name else b"\n"
+    for other in ("chat", "messages", "events", "ollama, chat", "bedrock, converse", "recording", "chat, not streamed"):
+        tail = b"" if other == "bedrock, converse" else b"\n"
+        parts, failure = Reading([STREAMS[other] + tail + STREAMS[name] + separator + STREAMS[other]]).outcomes
+        assert (parts, failure) == ([("Hello, wörld", "stop")] * 3, None), other
+
+
+CUTS = {  # a stream whose end mark is missing
+    "chat": b"".join(loopback.chat("a", "b")[:-1]),
+    "responses": b"".join(loopback.responses("a", "b")[:-1]),
+    "messages": b"".join(loopback.messages("a", "b")[:-2]),
+    "events": lines(START, text("ab")),
+    "claude": lines({"type": "system", "subtype": "init", "session_id": "s0"}, assistant("m", text("ab"))),
+    "codex": lines({"type": "thread.started", "thread_id": "t0"}, item("agent_message", "ab")),
+    "gemini cli": b"".join(gemini_cli(said("ab")).splitlines(keepends=True)[:-1]).replace(b"s1", b"s0"),
+    "opencode": opencode(step("step_start"), step("text", text="ab")).replace(b"ses_1", b"ses_0"),
+    "cohere": cohere(COHERE_BEGIN, content(text="ab")).replace(b"c1", b"c0"),
+    "interactions": interaction(INTERACTION_BEGIN, delta_of(0, type="text", text="ab")).replace(b"i1", b"i0"),
+    "bedrock, converse": converse(CONVERSE_BEGIN, block(0, text="ab")),
+}
+
+
+@pytest.mark.parametrize("name", CUTS)
+def test_an_answer_that_is_cut_does_not_hide_the_next(name):
+    cut = CUTS[name]
+    whole = next(stream for key, stream in STREAMS.items() if key.startswith(name))
+    both = renamed(cut) + whole
+    for pieces in ([both], [renamed(cut), whole], [bytes([byte]) for byte in both]):
+        parts, failure = Reading(pieces).outcomes
+        assert (parts, failure) == ([("ab", Incomplete), ("Hello, wörld", "stop")], None)
+    other = STREAMS["ollama, chat" if name != "bedrock, converse" else "messages"]
+    parts, failure = Reading([cut + other]).outcomes
+    assert (parts, failure) == ([("ab", Incomplete), ("Hello, wörld", "stop")], None)
+
+
+def test_what_follows_a_finish_belongs_to_it():
+    usage = loopback.frame({"id": "other", "choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}})
+    stream = loopback.chat_text("a") + loopback.chat_end(usage=False) + usage
+    events, failure, _ = read([stream])
+    assert (events[-2], failure) == (Usage(3, 2), None)
+    after = loopback.frame({"type": "ping"}) + loopback.DONE + usage
+    assert Reading([stream + loopback.DONE + after]).outcomes == ([("a", "stop")], None)
+    other = renamed(stream + loopback.DONE)
+    assert Reading([stream + other]).outcomes == ([("a", "stop"), ("a", "stop")], None)
+
+
+def test_ids_that_vary_are_one_answer():
+    def chunk(number: int, word: str, finish: str | None = None) -> bytes:
+        choice = {"index": 0, "delta": {"content": word}, "finish_reason": finish}
+        return loopback.frame({"id": f"x{number}", "object": "chat.completion.chunk", "choices": [choice]})
+
+    stream = b"".join(chunk(number, word) for number, word in enumerate("abc")) + chunk(9, "d", "stop")
+    assert Reading([stream + loopback.DONE]).outcomes == ([("abcd", "stop")], None)
+
+
+def test_a_failed_answer_does_not_hide_the_next():
+    overloaded = loopback.frame({"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}, "error")
+    messages = b"".join(loopback.messages("a"))
+    stream = b"".join(loopback.messages("x")[:3]) + overloaded + messages + overloaded + messages
+    parts, failure = Reading([stream]).outcomes
+    assert [outcome for _, outcome in parts] == [Incomplete, "stop", Unavailable, "stop"]
+    assert failure is None
+    errors = lines({"error": {"message": "bad key", "type": "authentication_error"}}, {"error": {"message": "busy"}})
+    parts, failure = Reading([errors + STREAMS["chat"]]).outcomes
+    assert (parts, failure) == ([("", Refused), ("", Unavailable), ("Hello, wörld", "stop")], None)
+
+
+def test_an_unknown_part_is_told():
+    parts, failure = Reading([STREAMS["events"] + lines({"weather": "fine"}) + STREAMS["events"]]).outcomes
+    assert parts == [("Hello, wörld", "stop")] * 2
+    assert failure == 'unrecognised stream: it begins with {"weather":"fine"}'
+
+
+@pytest.mark.parametrize("name", ["chat", "events", "gemini, array", "claude, whole messages"])
+def test_marks_and_blanks_around_the_input(name):
+    stream = STREAMS[name]
+    for given in (b"\xef\xbb\xbf" + stream, b"\r\n \n" + stream, stream.replace(b"\n", b"\r\n") + b"\r\n\n"):
+        for pieces in ([given], [bytes([byte]) for byte in given]):
+            assert Reading(pieces).outcomes == ([("Hello, wörld", "stop")], None)
+
+
+def test_gemini_cli_and_opencode_begin_a_line_for_each_message():
+    tool = {"type": "tool_use", "tool_name": "shell", "tool_id": "t", "parameters": {}}
+    events, _, _ = read([gemini_cli(said("On", delta=True), said("e.", delta=True), tool, said("Two.", delta=True))])
+    assert (joined(events), events[-2:]) == ("One.\nTwo.", [Usage(3, 6, 1), Finish("stop", "success")])
+    records = [step("text", text="One."), step("reasoning", text="hm"), step_end("tool-calls")]
+    end = [step("step_start"), step("text", text="Two."), step_end()]
+    events, _, _ = read([opencode(*records, *end)])
+    assert (joined(events), events[-2:]) == ("One.\nTwo.", [Usage(14, 6, 8, 2), Finish("stop", "stop")])
+    _, failure, _ = read([opencode(*records)])
+    assert isinstance(failure, Incomplete)
+
+
+def test_cohere_thinking_calls_sources_and_endings():
+    call = {"id": "t1", "type": "function", "function": {"name": "f", "arguments": ""}}
+    piece = {"function": {"arguments": "{}"}}
+    page = {"type": "document", "id": "d", "document": {"url": "https://a.example", "title": "A"}}
+    citation = {"start": 0, "end": 2, "text": "so", "sources": [page, {"type": "tool"}]}
+    events, _, answer = read(
+        [
+            cohere(
+                COHERE_BEGIN,
+                content(thinking="hm"),
+                ("tool-plan-delta", {"delta": {"message": {"tool_plan": "plan"}}}),
+                content(text="so"),
+                ("citation-start", {"index": 0, "delta": {"message": {"citations": citation}}}),
+                ("tool-call-start", {"index": 0, "delta": {"message": {"tool_calls": call}}}),
+                ("tool-call-delta", {"index": 0, "delta": {"message": {"tool_calls": piece}}}),
+                ("message-end", {"delta": {"finish_reason": "TOOL_CALL"}}),
+            )
+        ]
+    )
+    assert events[1:-1] == [
+        Reasoning("hm"),
+        Reasoning("plan"),
+        Text("so"),
+        Source("https://a.example", "A", 0, 2),
+        ToolCall(0, "t1", "f", ""),
+        ToolCall(0, "", "", "{}"),
+    ]
+    assert answer.finish == Finish("tool_calls", "TOOL_CALL")
+    for word, reason in (("MAX_TOKENS", "length"), ("TIMEOUT", "incomplete"), ("NEW", "unknown")):
+        _, _, answer = read(
+            [cohere(COHERE_BEGIN, content(text="a"), ("message-end", {"delta": {"finish_reason": word}}))]
+        )
+        assert answer.finish.reason == reason
+    end = {"delta": {"finish_reason": "ERROR", "error": "out of luck"}}
+    _, failure, _ = read([cohere(COHERE_BEGIN, ("message-end", end))])
+    assert "out of luck" in str(failure)
+
+
+def test_interactions_thoughts_calls_sources_and_endings():
+    url = {"type": "url_citation", "url": "https://a.example", "title": "A", "start_index": 0, "end_index": 3}
+    call = {"type": "function_call", "id": "c", "name": "f", "arguments": {}}
+    events, _, answer = read(
+        [
+            interaction(
+                INTERACTION_BEGIN,
+                delta_of(0, type="thought_summary", content={"type": "text", "text": "hm"}),
+                delta_of(1, type="text", text="Öl."),
+                delta_of(1, type="text_annotation_delta", annotations=[url]),
+                {"event_type": "step.start", "index": 2, "step": {"type": "google_search_call"}},
+                delta_of(3, type="text", text="Two."),
+                {"event_type": "step.start", "index": 4, "step": call},
+                delta_of(4, type="arguments_delta", partial_arguments='{"a":1}'),
+                completed(status="requires_action"),
+            )
+        ]
+    )
+    assert events[1:] == [
+        Reasoning("hm"),
+        Text("Öl."),
+        Text("\nTwo."),
+        ToolCall(0, "c", "f", ""),
+        ToolCall(0, "", "", '{"a":1}'),
+        Source("https://a.example", "A", 0, 2),
+        Usage(3, 3, 0, 1),
+        Finish("tool_calls", "requires_action"),
+    ]
+    for status, reason in (("incomplete", "incomplete"), ("cancelled", "incomplete"), ("new", "unknown")):
+        _, _, answer = read(
+            [interaction(INTERACTION_BEGIN, delta_of(0, type="text", text="a"), completed(status=status))]
+        )
+        assert answer.finish.reason == reason
+    _, failure, _ = read([interaction(INTERACTION_BEGIN, completed(status="failed"))])
+    assert isinstance(failure, Unavailable)
+
+
+def test_converse_reasoning_calls_sources_and_endings():
+    citation = {"title": "A", "location": {"web": {"url": "https://a.example"}}}
+    events, _, answer = read(
+        [
+            converse(
+                CONVERSE_BEGIN,
+                block(0, reasoningContent={"text": "hm"}),
+                block(1, text="so"),
+                block(1, citation=citation),
+                block(2, "Start", toolUse={"toolUseId": "t", "name": "f"}),
+                block(2, toolUse={"input": '{"a":1}'}),
+                ("contentBlockStop", {"contentBlockIndex": 2}),
+                ("messageStop", {"stopReason": "tool_use"}),
+                CONVERSE_END[1],
+            )
+        ]
+    )
+    assert events[1:] == [
+        Reasoning("hm"),
+        Text("so"),
+        Source("https://a.example", "A"),
+        ToolCall(0, "t", "f", ""),
+        ToolCall(0, "", "", '{"a":1}'),
+        Usage(7, 2, 4),
+        Finish("tool_calls", "tool_use"),
+    ]
+    for word, reason in (("guardrail_intervened", "content_filter"), ("malformed_tool_use", "incomplete")):
+        _, _, answer = read([converse(CONVERSE_BEGIN, block(0, text="a"), ("messageStop", {"stopReason": word}))])
+        assert answer.finish.reason == reason
+    broken = converse(CONVERSE_BEGIN, block(0, text="a")) + eventstream.exception("modelStreamErrorException", "oh")
+    _, failure, _ = read([broken])
+    assert "oh" in str(failure)
+    assert isinstance(failure, Incomplete)
+
+
+def test_a_damaged_event_stream_is_told():
+    stream = bytearray(STREAMS["bedrock, converse"])
+    for place in (9, len(stream) // 2, len(stream) - 1):
+        damaged = stream[:]
+        damaged[place] ^= 1
+        for pieces in ([bytes(damaged)], [bytes([byte]) for byte in damaged]):
+            _, failure, _ = read(pieces)
+            assert "the event stream is damaged: a wrong checksum" in str(failure)

@@ -17,6 +17,12 @@ def wrapped(event: dict) -> bytes:
     return _frame({":event-type": "chunk", ":content-type": "application/json", ":message-type": "event"}, payload)
 
 
+def event(kind: str, data: dict) -> bytes:
+    """Makes the frame of an event, as ConverseStream sends it."""
+    headers = {":event-type": kind, ":content-type": "application/json", ":message-type": "event"}
+    return _frame(headers, json.dumps(data).encode())
+
+
 def exception(kind: str, message: str) -> bytes:
     """Makes the frame of an error inside a stream."""
     headers = {":exception-type": kind, ":content-type": "application/json", ":message-type": "exception"}

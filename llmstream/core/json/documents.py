@@ -81,6 +81,11 @@ class Documents(Generic[T]):
         self.on_chunk_end(text)
         return self._drain() if self._results else []
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the text so far ends within a document."""
+        return self._mode != self._prose
+
     def close(self, source: str = "input") -> list[T | Fault]:
         """Ends the input, or the part of it that `source` names; a Fault of the kind UNFINISHED has the open object."""
         mode, self._mode = self._mode, self._prose

@@ -18,6 +18,11 @@ class Parser:
         self._decoder = Utf8Decoder()
         self._objects = Objects(limit)
 
+    @property
+    def held(self) -> int:
+        """Whether an object is open, as a number."""
+        return int(self._objects.is_open)
+
     def feed(self, chunk: bytes) -> list[Frame]:
         """Returns the frames that chunk completes."""
         results = self._objects.feed(self._decoder.feed(chunk))

@@ -1,0 +1,314 @@
+"""Reads an input in which answers of any dialects stand one after the other."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any, NamedTuple
+
+from ..core import framing
+from ..core.decoder import string
+from ..core.events import Event, Finish, Start
+from ..core.exchange import Exchange
+from ..core.framing import Framing, Piece
+from ..core.json_codec import loads_or_none
+from ..core.timing import Timeouts, Timing
+from ..errors import Error, Incomplete
+from . import detect, dialect
+from .detect import RECORDING, Sign
+
+JSON = "application/json"
+INPUT = "the input"  # in the place of a URL in messages
+ANOTHER = "another answer begins before the end mark"
+
+
+class Answer:
+    """One answer of an input; `number` counts from 1.
+
+    Once `over` is true, `failure` is why the answer is not complete, or None.
+    """
+
+    def __init__(self, number: int, sign: Sign, timeouts: Timeouts, now: float) -> None:
+        self.number, self.sign = number, sign
+        self.id = ""
+        self._id_repeats = self._id_varies = False
+        decoder = sign.make_decoder()
+        self._exchange = Exchange(decoder, timeouts, Timing(now), now, INPUT)
+        self._exchange.head(200, {"content-type": decoder.content_types[0]})
+
+    @property
+    def over(self) -> bool:
+        return self._exchange.over
+
+    @property
+    def failure(self) -> Error | None:
+        return self._exchange.failure
+
+    @property
+    def finish(self) -> Finish | None:
+        return self._exchange.finish
+
+    @property
+    def warning(self) -> str:
+        return self._exchange.warning
+
+    def deadline(self) -> float | None:
+        """Returns when to call `expire` unless something arrives; None for never."""
+        return self._exchange.deadline()
+
+    def expire(self, now: float) -> list[Event]:
+        """Returns the last events when the wait for a usage record is over."""
+        return self._exchange.expire(now)
+
+    def feed(self, piece: Piece, value: Any, now: float, at_end: bool = False) -> list[Event]:
+        """Returns the events of a piece, whose JSON is `value`."""
+        if piece.is_json and self.sign.whole:
+            self._exchange.head(200, {"content-type": JSON})
+            return self._exchange.feed(piece.data, now) + self._exchange.close(now)
+        return self._exchange.feed_frames([(piece.name, piece.data)], now, at_end)
+
+    def close(self, now: float, reason: str = "") -> list[Event]:
+        """Ends the answer; `reason` is why, unless the input ends."""
+        return self._exchange.close(now, reason)
+
+    def continues(self, id: str, *, is_beginning: bool) -> bool:
+        """Whether an event with this id may be of this answer.
+
+        A beginning is, if it has the answer's id. Of other events a second id tells another answer, but only where the
+        first one was in several events, or has its finish: some servers give each event an id of its own.
+        """
+        if not id or not self.id or id == self.id:
+            self._id_repeats |= bool(id) and id == self.id
+            self.id = self.id or id
+            return True
+        if is_beginning or (not self._id_varies and (self._id_repeats or self.finish is not None)):
+            return False
+        self._id_varies = True
+        return True
+
+
+class Recording(Answer):
+    """The answer in a recording of `gen --record`: that of its last response, as a request may have been repeated."""
+
+    def __init__(self, number: int, sign: Sign, timeouts: Timeouts, now: float, head: dict[str, Any]) -> None:
+        super().__init__(number, detect.FAILURE, timeouts, now)
+        self.sign = sign
+        self._head, self._timeouts = head, timeouts
+        self._exchange = self._make(INPUT, now)
+        self._has_started = self._closed = False
+
+    def _make(self, url: str, now: float) -> Exchange:
+        decoder = dialect(self._head["api"]).Decoder(str(self._head["provider"]), str(self._head["model"]))
+        return Exchange(decoder, self._timeouts, Timing(now), now, url)
+
+    @property
+    def over(self) -> bool:
+        return self._closed
+
+    def deadline(self) -> float | None:
+        return None
+
+    def feed(self, piece: Piece, value: Any, now: float, at_end: bool = False) -> list[Event]:
+        events: list[Event] = []
+        if not isinstance(value, dict):
+            return events
+        exchange = self._exchange
+        if isinstance(value.get("request"), dict):
+            events = exchange.close(now) if exchange.status else []
+            self._exchange = self._make(str(value["request"].get("url", INPUT)), now)
+        elif isinstance(value.get("status"), int) and isinstance(value.get("headers"), dict):
+            exchange.head(value["status"], value["headers"])
+        elif isinstance(value.get("data"), str):
+            events = exchange.feed(value["data"].encode("utf-8", "replace"), now)
+        elif isinstance(value.get("base64"), str):
+            events = exchange.feed(_from_base64(value["base64"]), now)
+        elif isinstance(value.get("end"), str):
+            events = exchange.close(now, value["end"])
+        return self._once_started(events)
+
+    def close(self, now: float, reason: str = "") -> list[Event]:
+        self._closed = True
+        return self._once_started(self._exchange.close(now, "the recording ends here"))
+
+    def _once_started(self, events: list[Event]) -> list[Event]:
+        """Leaves out all Start events but the first."""
+        kept = []
+        for event in events:
+            if not isinstance(event, Start) or not self._has_started:
+                kept.append(event)
+            self._has_started |= isinstance(event, Start)
+        return kept
+
+
+def _from_base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text)
+    except ValueError:
+        return b""
+
+
+class Batch(NamedTuple):
+    """Events of an answer; `ends` says that they are its last."""
+
+    answer: Answer
+    events: list[Event]
+    ends: bool
+
+
+class StreamReader:
+    """Reads an input: bytes in, the events of its answers out, in batches that are each of one answer.
+
+    An answer's last batch, which may be empty, comes when the answer is over. Nothing is raised: an answer has its
+    failure, and `failure` is why the input, or a part of it, is no answer. `grace` is how many seconds after the end of
+    an answer a usage record, or another answer, is waited for; then, or when the input ends, `over` is true.
+    """
+
+    def __init__(self, grace: float) -> None:
+        self._timeouts = Timeouts(None, None, None, grace=grace)
+        self._framing = Framing()
+        self._answer: Answer | None = None  # the one that is being read
+        self._former: Answer | None = None
+        self._count = 0
+        self._unknown = b""  # what came after the former answer, and is none
+        self._ended = 0.0  # when the former answer did
+        self.over = False
+        self.failure: Error | None = None
+
+    @property
+    def count(self) -> int:
+        """How many answers there were so far."""
+        return self._count
+
+    def deadline(self) -> float | None:
+        """Returns when to call `expire` unless something arrives; None for never."""
+        if self._answer is not None:
+            return self._answer.deadline()
+        return None if self._former is None or self._framing.held else self._ended + self._timeouts.grace
+
+    def expire(self, now: float) -> list[Batch]:
+        """Returns the last batches when the wait for more is over."""
+        deadline = self.deadline()
+        if deadline is None or now < deadline:
+            return []
+        answer = self._answer
+        events = answer.expire(now) if answer is not None else []
+        if answer is None or answer.over:
+            self._end()
+        return [] if answer is None else [Batch(answer, events, answer.over)]
+
+    def feed(self, chunk: bytes, now: float) -> list[Batch]:
+        """Returns the batches that chunk completes."""
+        try:
+            return self._feed(self._framing.feed(chunk), now)
+        except Incomplete as error:
+            return self._fail(error, now)
+
+    def close(self, now: float) -> list[Batch]:
+        """Ends the input; returns the last batches."""
+        try:
+            batches = self._feed(self._framing.close(), now, at_end=True)
+        except Incomplete as error:
+            return self._fail(error, now)
+        if self._answer is not None:
+            batches.append(Batch(self._answer, self._answer.close(now), True))
+        self._end()
+        return batches
+
+    def _end(self) -> None:
+        self.over = True
+        if self._former is None and self._answer is None:
+            self.failure = self.failure or framing.unknown(self._framing.head)
+        elif self._unknown:
+            self.failure = self.failure or framing.unknown(self._unknown)
+
+    def _fail(self, error: Incomplete, now: float) -> list[Batch]:
+        """Ends the input where it cannot be split: within an answer, or else behind the last."""
+        self.over = True
+        if self._answer is None:
+            self.failure = error
+            return []
+        batches = [Batch(self._answer, self._answer.close(now, error.message), True)]
+        if self._answer.failure is None:
+            self.failure = error
+        return batches
+
+    def _feed(self, pieces: list[Piece], now: float, at_end: bool = False) -> list[Batch]:
+        batches: list[Batch] = []
+        for place, piece in enumerate(pieces):
+            is_last = at_end and place == len(pieces) - 1
+            value = loads_or_none(piece.data)
+            answer = self._answer
+            sign = _sign(answer, piece, value)
+            if answer is not None and sign is not None and _begins_another(answer, sign, piece, value):
+                batches.append(Batch(answer, answer.close(now, ANOTHER), True))
+                self._close_answer(now)
+                answer = None
+            if answer is None:
+                if sign is None or (self._former is not None and _trails(self._former, sign, piece, value)):
+                    if value is not None or not is_last:  # the input may end within a frame
+                        self._pass(piece, value, sign)
+                    continue
+                answer = self._begin(sign, value, now)
+            events = answer.feed(piece, value, now, is_last)
+            batches.append(Batch(answer, events, answer.over))
+            if answer.over:
+                self._close_answer(now)
+        return batches
+
+    def _begin(self, sign: Sign, value: Any, now: float) -> Answer:
+        self._count += 1
+        if sign.decoder == RECORDING:
+            answer: Answer = Recording(self._count, sign, self._timeouts, now, value)
+        else:
+            answer = Answer(self._count, sign, self._timeouts, now)
+        answer.continues(sign.id_of(value), is_beginning=True)
+        self._answer = answer
+        return answer
+
+    def _close_answer(self, now: float) -> None:
+        self._former, self._answer = self._answer, None
+        self._ended = now
+
+    def _pass(self, piece: Piece, value: Any, sign: Sign | None) -> None:
+        """Passes over a piece between answers; remembers it, if it is none of what servers send there."""
+        data = piece.data.strip()
+        idle = not data or data.startswith(framing.DONE) or "ping" in (piece.name, string(value, "type"))
+        if sign is None and self._former is not None and not idle:
+            self._unknown = self._unknown or data
+
+
+def _sign(answer: Answer | None, piece: Piece, value: Any) -> Sign | None:
+    """Returns the sign that a piece is, at first that of its answer."""
+    if not isinstance(value, dict):
+        value = piece.data.decode("utf-8", "replace") if value is None else value
+    elif answer is not None and answer.sign.matches(detect.type_of(piece.name, value), value):
+        return answer.sign
+    return detect.recognise(piece.name, value)
+
+
+def _begins_another(answer: Answer, sign: Sign, piece: Piece, value: Any) -> bool:
+    """Whether a piece that is a sign begins another answer, though this one has not ended."""
+    if sign is detect.FAILURE:
+        return False
+    if sign.whole and piece.is_json:
+        return True
+    is_beginning = detect.type_of(piece.name, value) in sign.begin
+    if sign.decoder != answer.sign.decoder:
+        return is_beginning or not sign.begin
+    if sign.begin and not (is_beginning and sign.id):
+        return is_beginning
+    return _has_output(value) and not answer.continues(sign.id_of(value), is_beginning=is_beginning)
+
+
+def _trails(former: Answer, sign: Sign, piece: Piece, value: Any) -> bool:
+    """Whether a piece that is a sign belongs to the answer before, though that has ended."""
+    if sign is detect.FAILURE or sign.decoder != former.sign.decoder or (sign.whole and piece.is_json):
+        return False
+    if sign.begin:
+        return detect.type_of(piece.name, value) not in sign.begin
+    failed = former.failure is not None and sign.id_of(value) == former.id != ""
+    return failed or not _has_output(value)
+
+
+def _has_output(value: Any) -> bool:
+    """Whether an event is not a mere usage record of a chat answer."""
+    return bool(value.get("choices", True))
