@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 from llmstream.core import report
 from llmstream.core.endings import ENDINGS
-from llmstream.dialects.detect import StreamReader
+from llmstream.dialects.reader import StreamReader
 
+from .eventstream import event
 from .loopback import frame
 
 UNKNOWN_WORD = "because_i_can"
@@ -71,17 +72,52 @@ def _ollama(word: object, text: str, more: dict[str, object]) -> Iterator[bytes]
     yield json.dumps(end).encode() + b"\n"
 
 
-ANSWERS = {"chat": _chat, "responses": _responses, "messages": _messages, "gemini": _gemini, "ollama": _ollama}
+def _cohere(word: object, text: str, more: dict[str, object]) -> Iterator[bytes]:
+    yield frame({"type": "message-start", "id": "c", "delta": {"message": {"role": "assistant"}}})
+    yield frame({"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": text}}}})
+    yield frame({"type": "message-end", "delta": {"finish_reason": word, **more}})
+
+
+def _converse(word: object, text: str, more: dict[str, object]) -> Iterator[bytes]:
+    yield event("messageStart", {"role": "assistant"})
+    yield event("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": text}})
+    yield event("messageStop", {"stopReason": word, **more})
+
+
+def _interactions(word: object, text: str, more: dict[str, object]) -> Iterator[bytes]:
+    yield frame({"event_type": "interaction.created", "interaction": {"id": "i", "model": "m"}})
+    yield frame({"event_type": "step.delta", "index": 0, "delta": {"type": "text", "text": text}})
+    yield frame({"event_type": "interaction.completed", "interaction": {"id": "i", "status": word, **more}})
+
+
+def _opencode(word: object, text: str, more: dict[str, object]) -> Iterator[bytes]:
+    import json
+
+    for kind, part in (("text", {"text": text}), ("step_finish", {"reason": word, **more})):
+        yield json.dumps({"type": kind, "timestamp": 1, "sessionID": "s", "part": part}).encode() + b"\n"
+
+
+ANSWERS = {
+    "chat": _chat,
+    "responses": _responses,
+    "messages": _messages,
+    "gemini": _gemini,
+    "ollama": _ollama,
+    "cohere": _cohere,
+    "converse": _converse,
+    "interactions": _interactions,
+    "opencode": _opencode,
+}
 
 
 def outcome(api: str, word: object, chunks: Iterable[bytes] = (), **more: object) -> Outcome:
     """Reads an answer that ends with the word, in these chunks or in one."""
     reader = StreamReader(grace=2.0)
-    for chunk in chunks or [answer(api, word, **more)]:
-        reader.feed(chunk, 0.0)
-    reader.close(1.0)
-    finish = reader.exchange.finish if reader.exchange and not reader.failure else None
-    error = reader.failure or report.verdict(finish, limited=False)
+    batches = [batch for chunk in chunks or [answer(api, word, **more)] for batch in reader.feed(chunk, 0.0)]
+    batches += reader.close(1.0)
+    failure = reader.failure or batches[0].answer.failure
+    finish = None if failure else batches[0].answer.finish
+    error = failure or report.verdict(finish, limited=False)
     return Outcome(api, word, finish.reason if finish else "", error.status if error else 0)
 
 
@@ -91,11 +127,11 @@ def outcomes() -> list[Outcome]:
 
 
 def main() -> None:
-    print(f"{'dialect':10} {'word':36} {'reason':16} status")
+    print(f"{'dialect':12} {'word':36} {'reason':16} status")
     for api in ANSWERS:
         for row in sorted((row for row in outcomes() if row.api == api), key=lambda row: (row.status, row.reason)):
             word = "anything else" if row.word == UNKNOWN_WORD else row.word
-            print(f"{api:10} {word!s:36} {row.reason or '(an error)':16} {row.status}")
+            print(f"{api:12} {word!s:36} {row.reason or '(an error)':16} {row.status}")
 
 
 if __name__ == "__main__":
