@@ -23,7 +23,6 @@ FIELD_OBJECTS: dict[str, str] = {}
 ATTACHMENT_KINDS: tuple[str, ...] = ("image", "pdf", "audio", "text")  # a model may have fewer
 MAX_ATTACHMENT_BYTES = 50_000_000  # OpenAI's limit
 UNSUPPORTED = {"cache": "only the Messages API has it; other providers cache by themselves"}
-
 MAX_AMOUNT = 1e18  # of a currency's smallest parts
 WHOLE = ("stop", "tool_calls")  # reasons of a whole answer
 
@@ -182,18 +181,19 @@ class Decoder(decoder.Decoder):
         if not isinstance(content, str):
             content = _compact_json(content)  # Cloudflare: what the model wrote as JSON
         if is_thought and self._plain:
-            self._plain, self._tags = False, None  # more of it, in tags of its own
+            self._plain, self._tags = False, None  # more thoughts, in tags of their own
+        if is_thought and not content.startswith("<") and not (self._tags and self._tags.begun):
+            events.append(Reasoning(content))  # a gateway took the tags away
+            return
         if not self._plain and self._tags is None:
             if content.lstrip()[:1] in ("", "<"):
                 from ..core.think import TaggedReasoning
 
                 self._tags = TaggedReasoning()
-            elif not is_thought:
+            else:
                 self._plain = True
-        if self._plain:
+        if self._tags is None or self._plain:
             events.append(Text(content))
-        elif self._tags is None or (is_thought and not self._tags.begun):
-            events.append(Reasoning(content))
         else:
             events += self._tags.feed(content)
             self._plain = self._tags.over
@@ -351,7 +351,7 @@ def _is_thought(delta: dict[str, Any]) -> bool:
 
 def _scores(logprobs: Any) -> list[object]:
     """Returns the objects of tokens; a legacy completion has one object of arrays for all."""
-    scores = member(logprobs, "content") or member(logprobs, "refusal")
+    scores = member(logprobs, "content")
     if isinstance(scores, list):
         return scores
     return [logprobs] if member(logprobs, "tokens") else []

@@ -7,6 +7,7 @@ A transcript is a body as it comes off the wire: `NAME.sse` (an event stream), `
     model                 the model's name in the Start event, where that is worth a check
     text, reasoning       joined from all pieces
     calls                 [id, name, arguments] of each tool call
+    sources               [url, title, start, end] of each source, as far as they are known
     usage                 input, output, cached, reasoning and, if not 0, cache-write tokens
     finish                the reason and the provider's reason of a complete answer
     status, says          the exit status and a part of the message of any other answer
@@ -23,7 +24,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from llmstream.core.events import Event, Finish, Reasoning, Start, Text, ToolCall, Usage
+from llmstream.core.events import Event, Finish, Reasoning, Source, Start, Text, ToolCall, Usage
 from llmstream.core.exchange import Exchange
 from llmstream.core.timing import Timeouts, Timing
 from llmstream.dialects import dialect
@@ -52,6 +53,7 @@ class Transcript:
             "text": expected.get("text", ""),
             "reasoning": expected.get("reasoning", ""),
             "calls": expected.get("calls", []),
+            "sources": expected.get("sources", []),
             "finish": expected.get("finish"),
             "usage": expected.get("usage"),
             "status": expected.get("status", 0),
@@ -105,10 +107,12 @@ def meaning(exchange: Exchange, events: list[Event]) -> dict[str, Any]:
     usages = [list(usage_of(event)) for event in events if isinstance(event, Usage)]
     assert len(finishes) <= 1
     assert len(usages) <= 1
+    sources = [event.as_dict() for event in events if isinstance(event, Source)]
     return {
         "text": "".join(event.text for event in events if isinstance(event, Text)),
         "reasoning": "".join(event.text for event in events if isinstance(event, Reasoning)),
         "calls": [calls[index] for index in sorted(calls)],
+        "sources": [[value for name, value in source.items() if name != "type"] for source in sources],
         "finish": finishes[0] if finishes else None,
         "usage": usages[0] if usages else None,
         "status": exchange.failure.status if exchange.failure else 0,
