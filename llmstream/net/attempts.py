@@ -20,7 +20,9 @@ from ..providers.resolve import Target, shown
 from .redirects import Redirects
 from .transfer import HttpRequest, Transfer
 
-ABOUT_REASONING = re.compile(r"reasoning|thinking|thoughts|summar", re.IGNORECASE)  # in a server's refusal
+# In a server's refusal: fields of ours without which the answer comes, too. The usage may be missing then.
+DISPENSABLE = re.compile(r"\b(stream_options|store)\b")
+ABOUT_REASONING = re.compile(r"reasoning|thinking|thoughts|summar", re.IGNORECASE)
 
 
 class NextAttempt(NamedTuple):
@@ -86,10 +88,12 @@ class Attempts:
         failure, timing = exchange.failure, exchange.timing
         if failure is None or timing.first is not None:
             return None
-        if "stream_options" in self._body and "stream_options" in str(failure) and failure.status == 3:
-            del self._body["stream_options"]  # the server refuses the field; the usage may come without it
-            return NextAttempt(self.request(), now)
-        if self._request.reasoning and failure.status == 3 and ABOUT_REASONING.search(failure.message):
+        refused = failure.status == 3
+        if refused and (name := DISPENSABLE.search(failure.message)) and self._body.get(name[0], True) is not True:
+            del self._body[name[0]]
+            note = f"{self.reported(failure).message}: asking again without store=false" if name[0] == "store" else ""
+            return NextAttempt(self.request(), now, note)
+        if refused and self._request.reasoning and ABOUT_REASONING.search(failure.message):
             # The model has no reasoning to send, or OpenAI wants to know who the user is: the answer comes without it.
             self._request = self._request._replace(reasoning=False)
             body = self._target.body(self._request, self.resume.prepare)

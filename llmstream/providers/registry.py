@@ -173,7 +173,7 @@ PROVIDERS: dict[str, Provider] = {
     "cerebras": Provider("https://api.cerebras.ai/v1", CHAT, ("CEREBRAS_API_KEY",), "CEREBRAS_BASE_URL"),
     "perplexity": Provider(
         "https://api.perplexity.ai/v1", RESPONSES, ("PERPLEXITY_API_KEY",), "PERPLEXITY_BASE_URL", "perplexity/sonar",
-        ("sonar",), model_prefix="perplexity/",
+        ("sonar",), {"store": ""}, model_prefix="perplexity/",  # it refuses fields that it does not know
     ),
     "bedrock": Provider(f"{SDK_FINDS_IT}bedrock", MESSAGES, (), "ANTHROPIC_BEDROCK_BASE_URL", transport=SDK),
     "bedrock-mantle": Provider(

@@ -392,3 +392,20 @@ def test_a_wait_for_the_rest_beyond_the_limit_is_not_begun(transport):
     transport.last.finish()
     assert isinstance(generation.failure, Incomplete)
     assert len(transport.sent) == 2
+
+
+# Fields that a server refuses.
+
+
+@pytest.mark.parametrize(
+    ("api", "field"), [("chat", "stream_options"), ("responses", "store")], ids=["stream_options", "store"]
+)
+def test_a_field_that_an_answer_can_do_without_is_left_out_where_the_server_refuses_it(transport, api, field):
+    started(transport, target=TARGET._replace(api=api))
+    assert field in transport.last.request.body
+    refusal = f'{{"error": {{"message": "json: unknown field {field}"}}}}'.encode()
+    transport.last.arrive(refusal, status=400, headers={"content-type": "application/json"})
+    transport.last.finish()
+    transport.until(0)
+    assert len(transport.sent) == 2
+    assert field not in transport.last.request.body

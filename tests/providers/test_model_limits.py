@@ -134,5 +134,11 @@ def test_perplexity_s_models_have_the_name_of_their_maker(name, model):
     )  # fmt: skip
 
 
+def test_perplexity_gets_no_field_that_it_does_not_know():
+    assert body("sonar", effort="low") == {
+        "model": "perplexity/sonar", "input": "Hi", "stream": True, "reasoning": {"effort": "low"},
+    }  # fmt: skip
+
+
 def test_xai_speaks_responses():
     assert resolve("grok-4.5", None, KEYS).url == "https://api.x.ai/v1/responses"
