@@ -66,6 +66,14 @@ def test_an_unknown_word_is_quoted_and_the_text_kept(invoke, api):
     assert UNKNOWN_WORD.encode() in done.stderr
 
 
+def test_the_explanation_is_printed(invoke):
+    details = {"stop_details": {"type": "refusal", "category": None, "explanation": "Rivers are secret."}}
+    with Provider([head(), answer("messages", "refusal", "A", **details)]) as provider:
+        done = invoke("gen", "-m", "anthropic/m", "Hi", url=provider.url)
+    assert done.returncode == 3
+    assert b"Rivers are secret." in done.stderr
+
+
 START = frame({"id": "c", "model": "m", "choices": [{"index": 0, "delta": {"role": "assistant"}}]})
 USAGE = frame({"id": "c", "model": "m", "choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 0}})
 FINISH = frame({"id": "c", "model": "m", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
