@@ -210,23 +210,26 @@ def _with_key(env: Mapping[str, str], catalogue: Catalogue) -> str:
 
 def _base_url(provider: str, row: Provider, env: Mapping[str, str], argument: str | None) -> str:
     """Returns the base URL: a program's argument, the environment's, or the row's."""
-    source, url = row.url_env, env.get(row.url_env, "").rstrip("/")
+    source, url = row.url_env, _trimmed(env.get(row.url_env, ""), row)
     if argument is not None:
-        source, url = "base_url", argument.rstrip("/")
+        source, url = "base_url", _trimmed(argument, row)
         if not url:  # the program's source of it was empty, perhaps: the provider's address is not meant
             raise UsageError("base_url is empty: leave it out for the provider's own address")
     elif not url:
         if not row.base_url:
             raise UsageError(f"{provider} needs an address: set {row.url_env}")
         return row.base_url
-    if row.host_port:
-        url = host_url(url, row.host_port)
-    elif "://" not in url and not row.key_env:  # a key never goes out in clear by default
+    if "://" not in url and not row.key_env:  # a key never goes out in clear by default
         url = f"http://{url}"
     try:
         return checked_url(url, row)
     except ValueError as error:
         raise UsageError(f"{source} {error}") from None
+
+
+def _trimmed(url: str, row: Provider) -> str:
+    """Returns a URL without slashes at its end; of OLLAMA_HOST's forms, which need not be one, the URL."""
+    return host_url(url, row.host_port) if row.host_port and url.strip("/") else url.rstrip("/")
 
 
 def checked_url(url: str, row: Provider) -> str:

@@ -149,10 +149,10 @@ def test_tool_calls_are_in_the_record(invoke):
 
 
 def test_many_providers_and_dialects_in_one_run(invoke):
-    models = ["openai/m", "anthropic/m", "ollama/m"]
+    models = ["openai/m", "anthropic/m", "lmstudio/m"]
     rows = [{"prompt": model, "model": model} for model in models] * 3
     with Provider(echo) as provider:
-        env = at(provider.url, OLLAMA_HOST=provider.url)
+        env = at(provider.url, LMSTUDIO_BASE_URL=f"{provider.url}/v1")
         done = invoke("map", "-q", "--jsonl", input="\n".join(map(json.dumps, rows)).encode(), env=env)
         paths = {request.line.split()[1] for request in provider.requests}
     assert texts_of(done.stdout) == models * 3
