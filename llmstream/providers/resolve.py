@@ -13,7 +13,6 @@ from ..core.request import Request, merge
 from ..core.secrets import HIDDEN, Secrets
 from ..dialects import dialect
 from ..errors import UsageError, nearest, option
-from .host import host_url
 from .model_limits import check
 from .registry import BUILT_IN, CURL, LOCAL, SCHEMES, SDK, Catalogue, Provider, at_other_address
 
@@ -229,7 +228,11 @@ def _base_url(provider: str, row: Provider, env: Mapping[str, str], argument: st
 
 def _trimmed(url: str, row: Provider) -> str:
     """Returns a URL without slashes at its end; of OLLAMA_HOST's forms, which need not be one, the URL."""
-    return host_url(url, row.host_port) if row.host_port and url.strip("/") else url.rstrip("/")
+    if row.host_port and url.strip("/"):
+        from .host import host_url
+
+        return host_url(url, row.host_port)
+    return url.rstrip("/")
 
 
 def checked_url(url: str, row: Provider) -> str:
