@@ -382,7 +382,7 @@ def _type(item: dict[str, Any]) -> str:
     """Returns the type of an item, "" for a call that the server runs itself."""
     kind = string(item, "type") or "message"
     is_servers = (
-        (kind == "custom_tool_call" and item.get("name") in XAI_TOOLS)
+        (kind == "custom_tool_call" and string(item, "name") in XAI_TOOLS)
         or (kind == "tool_search_call" and item.get("execution") != "client")
         or (kind == "shell_call" and string(item, "environment", "type").startswith("container"))
     )
