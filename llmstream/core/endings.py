@@ -74,7 +74,7 @@ INTERACTIONS = _words(
 OPENCODE = _words(  # the AI SDK's words, in the last step_finish
     stop="stop",
     length="length",
-    content_filter="content-filter",
+    content_filter="content_filter",
     incomplete="other",
     error="error",
 )

@@ -116,7 +116,7 @@ class Recording(Answer):
             events = exchange.close(now) if exchange.status else []
             self._exchange = self._make(str(value["request"].get("url", INPUT)), now)
         elif isinstance(value.get("status"), int) and isinstance(value.get("headers"), dict):
-            exchange.head(value["status"], value["headers"])
+            exchange.head(value["status"], {k: v for k, v in value["headers"].items() if isinstance(v, str)})
         elif isinstance(value.get("data"), str):
             events = exchange.feed(value["data"].encode("utf-8", "replace"), now)
         elif isinstance(value.get("base64"), str):

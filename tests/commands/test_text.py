@@ -66,3 +66,74 @@ def test_what_gen_writes_as_events_comes_back_as_text(invoke):
         events = invoke("gen", "--events", "-m", "openai/m", "Hi", url=provider.url).stdout
     assert invoke("text", input=events).stdout == "Hello, wörld\n".encode()
     assert invoke("text", "--events", input=events).stdout == events
+
+
+def test_answers_have_lines_of_their_own(invoke):
+    cut = b"".join(loopback.chat("cut")[:1]) * 2
+    whole = b"".join(loopback.messages("whole"))
+    done = invoke("text", input=cut + whole + OLLAMA)
+    assert (done.stdout, done.returncode) == ("cutcut\nwhole\nHi ö\n".encode(), 5)
+    assert done.stderr.decode().splitlines() == [
+        "llmstream text: answer 1: another answer begins before the end mark: the answer breaks off after 6 characters"
+    ]
+    done = invoke("text", "--no-newline", input=whole + OLLAMA)
+    assert (done.stdout, done.returncode) == ("whole\nHi ö".encode(), 0)
+
+
+def test_the_status_is_the_highest_of_all_answers(invoke):
+    refused = b'{"error":{"message":"bad key","type":"authentication_error"}}\n'
+    busy = b'{"error":{"message":"busy","code":429}}\n'
+    done = invoke("text", input=refused + OLLAMA + busy)
+    assert (done.stdout, done.returncode) == ("Hi ö\n".encode(), 4)
+    assert [line.partition(": the")[0] for line in done.stderr.decode().splitlines()] == [
+        "llmstream text: answer 1",
+        "llmstream text: answer 3",
+    ]
+    assert invoke("text", input=OLLAMA + refused).returncode == 3
+    done = invoke("text", input=OLLAMA + b'{"weather":"fine"}\n')
+    assert done.returncode == 5
+    assert b'answer 2: unrecognised stream: it begins with {"weather"' in done.stderr
+
+
+def test_a_file_that_is_not_whole_does_not_hide_the_next(invoke, tmp_path):
+    (tmp_path / "a").write_bytes(OLLAMA + b"".join(loopback.chat("a", "b")[:-1]))
+    (tmp_path / "b").write_bytes(b"".join(loopback.responses("x")))
+    (tmp_path / "c").write_bytes(b"<html>")
+    done = invoke("text", *(str(tmp_path / name) for name in "abc"))
+    assert (done.stdout, done.returncode) == ("Hi ö\nab\nx\n".encode(), 5)
+    notes = done.stderr.decode().splitlines()
+    assert notes[0].startswith(f"llmstream text: {tmp_path}/a: answer 2: the stream ended")
+    assert notes[1].startswith(f"llmstream text: {tmp_path}/c: unrecognised stream")
+
+
+def test_events_of_several_answers_come_back(invoke):
+    cut = b"".join(loopback.chat("cut")[:1]) * 2
+    events = invoke("text", "--events", input=cut + OLLAMA)
+    types = [json.loads(line)["type"] for line in events.stdout.splitlines()]
+    assert types == ["start", "text", "text", "error", "start", "text", "usage", "finish"]
+    again = invoke("text", "--events", input=events.stdout)
+    assert (again.stdout, again.returncode) == (events.stdout, events.returncode)
+
+
+def test_answers_follow_one_another_while_they_come():
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([*LLMSTREAM, "text"], env=environment(), bufsize=0, **pipes) as process:
+        for text in ("Hello", "again"):
+            process.stdin.write(b"".join(loopback.messages(text)))
+            assert os.read(process.stdout.fileno(), 100) == text.encode()
+            assert os.read(process.stdout.fileno(), 100) == b"\n"
+        assert process.wait(WAIT_S) == 0  # stdin is still open
+
+
+def test_a_recording_is_read(invoke, tmp_path):
+    record = tmp_path / "r.ndjson"
+    with loopback.Provider([loopback.head(), *loopback.chat("Hello, ", "wörld")]) as provider:
+        invoke("gen", "--record", str(record), "-m", "openai/m", "Hi", url=provider.url)
+    done = invoke("text", str(record))
+    assert (done.stdout, done.returncode) == ("Hello, wörld\n".encode(), 0)
+
+
+def test_utf_16_is_told(invoke):
+    done = invoke("text", input='{"a":1}'.encode("utf-16"))
+    assert (done.stdout, done.returncode) == (b"", 5)
+    assert b"iconv" in done.stderr

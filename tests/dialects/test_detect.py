@@ -6,12 +6,17 @@ import base64
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from llmstream.core.events import Finish, Reasoning, Source, Text, ToolCall, Usage
+from llmstream.core.framing import Framing, Piece
+from llmstream.core.render import EventRenderer
 from llmstream.core.sse import MAX_EVENT_BYTES
 from llmstream.dialects.reader import StreamReader
 from llmstream.errors import Incomplete, Refused, Unavailable
 
+from ..core.test_junk import paths, replaced
 from ..support import eventstream, loopback
 from ..support.chunks import chunkings
 
@@ -484,6 +489,38 @@ def test_answers_of_all_kinds_one_after_the_other(name):
         assert (parts, failure) == ([("Hello, wörld", "stop")] * 3, None), other
 
 
+JUNK = (None, True, -1, 10**30, 0.5, "", "error", "\ud800", [], {}, [{}], {"a": 1})
+
+
+def written(piece: Piece, data: bytes, binary: bool) -> bytes:
+    """The bytes of a piece with other data."""
+    if piece.is_json:
+        return data + b"\n"
+    if binary:
+        return eventstream.event(piece.name, json.loads(data))
+    return (b"event: " + piece.name.encode() + b"\n" if piece.name else b"") + b"data: " + data + b"\n\n"
+
+
+@given(st.data())
+@settings(max_examples=400)
+def test_junk_in_place_of_any_field_is_no_bug(data):
+    name = data.draw(st.sampled_from(sorted(STREAMS)))
+    framing = Framing()
+    pieces = framing.feed(STREAMS[name]) + framing.close()
+    place = data.draw(st.integers(0, len(pieces) - 1))
+    output = b""
+    for number, piece in enumerate(pieces):
+        text = piece.data
+        if number == place and text != b"[DONE]":
+            value = json.loads(text)
+            path = data.draw(st.sampled_from(paths(value)))
+            text = json.dumps(replaced(value, path, data.draw(st.sampled_from(JUNK)))).encode()
+        output += written(piece, text, name == "bedrock, converse")
+    reading = Reading([output])
+    for events in reading.events:
+        EventRenderer(None).feed(events, 0.0)
+
+
 CUTS = {  # a stream whose end mark is missing
     "chat": b"".join(loopback.chat("a", "b")[:-1]),
     "responses": b"".join(loopback.responses("a", "b")[:-1]),
@@ -553,8 +590,8 @@ def test_an_unknown_part_is_told():
 @pytest.mark.parametrize("name", ["chat", "events", "gemini, array", "claude, whole messages"])
 def test_marks_and_blanks_around_the_input(name):
     stream = STREAMS[name]
-    for given in (b"\xef\xbb\xbf" + stream, b"\r\n \n" + stream, stream.replace(b"\n", b"\r\n") + b"\r\n\n"):
-        for pieces in ([given], [bytes([byte]) for byte in given]):
+    for marked in (b"\xef\xbb\xbf" + stream, b"\r\n \n" + stream, stream.replace(b"\n", b"\r\n") + b"\r\n\n"):
+        for pieces in ([marked], [bytes([byte]) for byte in given]):
             assert Reading(pieces).outcomes == ([("Hello, wörld", "stop")], None)
 
 
