@@ -156,7 +156,8 @@ def test_bytes_that_are_not_http(junk):
     with ScriptedServer() as server:
         with Client(server) as client:
             client.socket.sendall(junk)
-            assert client.rest().startswith((b"HTTP/1.1 400 ", b""))
+            answer = client.rest()
+            assert not answer or answer.startswith(b"HTTP/1.1 400 ")
         assert ask(server)[0] == 200
 
 
