@@ -44,17 +44,17 @@ def install(folder: Path, uv: Path, extras: list[str]) -> Path:
 def versions(python: Path) -> dict[str, str]:
     """Returns the versions in an environment, by package."""
     lines = run(python, "-m", "pip", "list", "--format=freeze", "--disable-pip-version-check").split()
-    return dict(line.lower().split("==") for line in lines)
+    return dict(line.lower().replace("_", "-").split("==") for line in lines)
 
 
 def table(installed: dict[str, str]) -> str:
-    """Returns our dependencies, what pyproject.toml says of them, and the versions installed."""
-    lines = []
-    for requirement in sorted([*PROJECT["dependencies"], *(each for extra in EXTRAS.values() for each in extra)]):
-        name, bounds = re.fullmatch(r"([\w.-]+)(?:\[.*\])?(.*)", requirement).groups()
-        if name in installed and name != PROJECT["name"]:
-            lines.append(f"{name:20} {bounds or 'any':12} {installed[name]}")
-    return "\n".join(lines)
+    """Returns our dependencies, their bounds in pyproject.toml (of the extras, too) and the versions installed."""
+    bounds: dict[str, list[str]] = {}
+    for requirement in (*PROJECT["dependencies"], *(each for extra in EXTRAS.values() for each in extra)):
+        name, bound = re.fullmatch(r"([\w.-]+)(?:\[.*\])?(.*)", requirement).groups()
+        bounds.setdefault(name, []).extend([bound] if bound else [])
+    names = sorted(bounds.keys() & installed.keys() - {PROJECT["name"]})
+    return "\n".join(f"{name:20} {installed[name]:16} {' and '.join(bounds[name])}" for name in names)
 
 
 def test(python: Path, *arguments: str) -> bool:

@@ -51,24 +51,23 @@ CHAT = Wire(
     ChoiceDelta.content ChoiceDelta.refusal ChoiceDelta.audio ChoiceDelta.tool_calls ChoiceDelta.function_call
     ChatCompletionMessage.content ChatCompletionMessage.refusal ChatCompletionMessage.audio
     ChatCompletionMessage.tool_calls ChatCompletionMessage.function_call ChatCompletionMessage.annotations
-    ChoiceDeltaAudio.transcript ChatCompletionAudio.transcript
+    *Audio.transcript *Audio.data
     ChoiceDeltaToolCall.index ChoiceDeltaToolCall.id ChoiceDeltaToolCall.function function function.id function.function
     ChoiceDeltaFunctionCall.* ChoiceDeltaToolCallFunction.* FunctionCall.* Function.*
     custom custom.id custom.custom Custom.name Custom.input
     url_citation url_citation.url_citation AnnotationURLCitation.*
-    ChoiceLogprobs.content
+    ChoiceLogprobs.* Logprobs.tokens
     CompletionUsage.* PromptTokensDetails.cached_tokens PromptTokensDetails.cache_write_tokens
     CompletionTokensDetails.reasoning_tokens
     """,
     {
         "*.object *.role *.type": KNOWN,
         "*.created *.expires_at": CLOCK,
-        "*Audio.data *Audio.id": AUDIO,
+        "*Audio.id": AUDIO,
         "*.obfuscation": PADDING,
         "*.metadata *.moderation": UNASKED,
         "*.system_fingerprint": "tells builds of the server apart",
         "*.service_tier=*": TIER,
-        "ChoiceLogprobs.refusal": "a refusal is no answer",
         "ChatCompletionTokenLogprob.* Logprobs.*": "passed on whole",
         "*TokensDetails.*": SHARE,
     },
@@ -91,7 +90,7 @@ RESPONSES = Wire(
     response.content_part.done response.content_part.done.part
     response.reasoning_summary_part.done response.reasoning_summary_part.done.part
     response.function_call_arguments.* response.custom_tool_call_input.*
-    response.audio.transcript.delta response.audio.transcript.delta.delta
+    response.audio.delta response.audio.transcript.delta response.audio.transcript.delta.delta
     Response.id Response.model Response.status Response.output Response.error Response.incomplete_details
     Response.usage Response.service_tier Response.tool_usage
     Response.status=*
@@ -119,7 +118,7 @@ RESPONSES = Wire(
     {
         "*.content_index *.output_index *.summary_index *.annotation_index *.item_id reasoning.id": INDEX,
         "response.content_part.added response.reasoning_summary_part.*": "frames parts whose texts are read",
-        "response.audio.delta response.audio.done response.audio.transcript.done": AUDIO,
+        "response.audio.delta.delta response.audio.done response.audio.transcript.done": AUDIO,
         "response.shell_call_command.* response.shell_call_output_content.*": "repeated in the item at its end",
         "response.*_call.* response.*_call_code.* response.mcp_* response.compaction.*": PROGRESS,
         "*_call_output.* file_search_call *_search_output mcp_call mcp_list_tools program program_output": SERVER_TOOL,
@@ -166,8 +165,11 @@ MESSAGES = Wire(
     search_result_location search_result_location.source search_result_location.title
     char_location char_location.document_title page_location page_location.document_title
     content_block_location content_block_location.document_title
+    web_search_tool_result web_search_tool_result.content web_search_result web_search_result.url
+    web_search_result.title
     fallback fallback.to FallbackInfo.model container_upload
-    error error.error *_error *_error.message
+    error error.error invalid_request_error authentication_error billing_error permission_error not_found_error
+    rate_limit_error timeout_error api_error overloaded_error *_error.message
     *Usage.input_tokens *Usage.output_tokens *Usage.cache_creation *Usage.cache_creation_input_tokens
     *Usage.cache_read_input_tokens *Usage.output_tokens_details *Usage.server_tool_use *Usage.iterations
     Usage.service_tier Usage.speed *message.*_tokens *message.cache_creation
@@ -180,7 +182,7 @@ MESSAGES = Wire(
         "web_search_result_location.encrypted_index *.signature signature_delta redacted_thinking": OPAQUE,
         "compaction compaction_delta *.caller *.container *.file_id": OPAQUE,
         "fallback.from fallback.trigger": "the user has no use for it",
-        "web_search_tool_result": "its pages are sources where the text cites none",
+        "web_search_tool_result_error web_search_tool_result.tool_use_id web_search_result.*": SERVER_TOOL,
         "server_tool_use mcp_tool_use mcp_tool_listing *_tool_result": SERVER_TOOL,
         "tool_use.toolset_name": OPAQUE,
         "message.role content_block_stop.index": KNOWN,
@@ -203,13 +205,13 @@ OLLAMA = Wire(
     ("core/decoder.py", "dialects/ollama.py"),
     """
     *Response.model *Response.done *Response.done_reason *Response.prompt_eval_count *Response.eval_count
-    *Response.message *Response.response *Response.thinking
+    *Response.message *Response.response *Response.thinking *Response.logprobs
     Message.content Message.thinking Message.tool_calls ToolCall.function Function.name Function.arguments
     """,
     {
         "*.created_at *_duration": CLOCK,
         "Message.role Message.tool_name Message.images": "not in an answer",
-        "*.logprobs": UNASKED,
+        "Logprob.*": "passed on whole",
         "GenerateResponse.context": OPAQUE,
         "GenerateResponse.image GenerateResponse.completed GenerateResponse.total": "of models that draw",
     },
