@@ -131,7 +131,10 @@ class ToolCalls:
 
     def complete(self, key: Hashable, arguments: str) -> list[Event]:
         """Adds what a call's complete arguments have beyond the pieces so far."""
-        before = "".join(self._calls[key].pieces) if key in self._calls else ""
+        call = self._calls.get(key)
+        if call and len(arguments) <= call.size:  # also where the pieces were too many to be kept
+            return []
+        before = "".join(call.pieces) if call else ""
         return self.add(key, arguments=arguments[len(before) :]) if arguments.startswith(before) else []
 
     def close(self) -> list[Event]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from llmstream.core import report
+from llmstream.core import decoder, report
 from llmstream.core.events import Event, Reasoning, ScoredText, Source, Text
 from llmstream.core.exchange import Exchange
 from llmstream.core.request import Request
@@ -310,6 +310,12 @@ def test_arguments_of_xai_s_own_tools_go_to_no_other_call():
     ]
     reader, events = stream(*added, *pieces, end())
     assert meaning(reader, events)["calls"] == [["call_a", "length", "[]"]]
+
+
+def test_arguments_too_long_to_be_kept_are_passed_on_once(monkeypatch):
+    monkeypatch.setattr(decoder, "MAX_CHECKED_SIZE", 10)
+    reader, events = stream(*script(CARRIERS, "both"))
+    assert meaning(reader, events)["calls"] == MEANING["calls"]
 
 
 def test_arguments_as_an_object():
