@@ -67,6 +67,6 @@ def cost(provider: str, requested: str, usage: Usage | None, answering: str = ""
 
 def _names(requested: str, answering: str) -> list[str]:
     """Returns a model's names, the one that says most about its price first."""
-    if not answering or answering.lower() in requested.lower():  # which adds a region, at Bedrock
-        return [requested]
+    if answering.lower() in requested.lower():  # which adds a region, at Bedrock
+        return [requested, answering] if answering else [requested]
     return [answering, requested]

@@ -232,3 +232,17 @@ def test_the_answer_does_not_wait_for_its_price(tmp_path):
         assert process.poll() is None
         word.write_text("go on")
         assert b"2 out" in process.communicate(timeout=WAIT_S)[1]
+
+
+@needs_list
+def test_statistics_name_the_model_that_answered_and_its_tier(invoke, tmp_path):
+    counts = {"prompt_tokens": 1000, "completion_tokens": 100}
+    text = {"model": "gpt-5-2025-08-07", "choices": [{"index": 0, "delta": {"content": "a"}}]}
+    last = {"model": "gpt-5-2025-08-07", "service_tier": "flex", "choices": [], "usage": counts}
+    with Provider([head(), frame(text), chat_end(usage=False), frame(last) + DONE]) as provider:
+        stats = tmp_path / "stats"
+        done = invoke("gen", "-u", "--stats-file", str(stats), "-m", "openai/gpt-6-luna", "Hi", url=provider.url)
+    record = json.loads(stats.read_text())
+    assert (record["model"], record["answered_by"], record["tier"]) == ("gpt-6-luna", "gpt-5-2025-08-07", "flex")
+    assert record["cost_usd"] == prices.cost("openai", "gpt-5", Usage(1000, 100, tier="flex"))
+    assert b"flex tier, $" in done.stderr
