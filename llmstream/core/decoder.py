@@ -11,6 +11,7 @@ from . import endings, sse
 from .events import Event, Finish, Start, ToolCall, Usage
 from .json_codec import loads_or_none, to_json
 
+MAX_AMOUNT = 1e18  # of a currency's smallest parts; float cannot hold every integer
 MAX_CHECKED_SIZE = 16 * 1024 * 1024  # characters of a tool call's arguments: longer ones are passed on unchecked
 JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.S)
 
@@ -220,6 +221,13 @@ def number(data: Any, *path: str) -> int:
     """Returns the integer at the path, or 0."""
     value = member(data, *path)
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def amount(data: Any, *path: str) -> float | None:
+    """Returns the number at the path, which is one of money; None without one, or for an absurd one."""
+    value = member(data, *path)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and abs(value) < MAX_AMOUNT else None
 
 
 def items(data: Any, *path: str) -> list[dict[str, Any]]:

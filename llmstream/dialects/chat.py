@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..core import decoder, endings, provider_errors
-from ..core.decoder import arguments, items, member, number, string
+from ..core.decoder import amount, arguments, items, member, number, string
 from ..core.events import Event, Finish, Reasoning, ScoredText, Source, Text, Usage
 from ..core.json_codec import to_compact_json
 from ..core.request import Attachment, Request, text_part
@@ -23,7 +23,6 @@ FIELD_OBJECTS: dict[str, str] = {}
 ATTACHMENT_KINDS: tuple[str, ...] = ("image", "pdf", "audio", "text")  # a model may have fewer
 MAX_ATTACHMENT_BYTES = 50_000_000  # OpenAI's limit
 UNSUPPORTED = {"cache": "only the Messages API has it; other providers cache by themselves"}
-MAX_AMOUNT = 1e18  # of a currency's smallest parts
 WHOLE = ("stop", "tool_calls")  # reasons of a whole answer
 
 
@@ -366,18 +365,11 @@ def _compact_json(value: Any) -> str:
 
 def _cost(usage: dict[str, Any]) -> float | None:
     """Returns the price in US dollars that the provider states, None without one."""
-    ticks = _amount(usage, "cost_in_usd_ticks")
+    ticks = amount(usage, "cost_in_usd_ticks")
     if ticks is not None:  # xAI
         return ticks / 1e10
-    cost = _amount(usage, "cost", "total_cost") if isinstance(usage.get("cost"), dict) else _amount(usage, "cost")
+    cost = amount(usage, "cost", "total_cost") if isinstance(usage.get("cost"), dict) else amount(usage, "cost")
     if cost is not None and usage.get("is_byok") is True:
         # With a key of the user's own, OpenRouter's cost is its fee, and the provider is paid beside it.
-        cost += _amount(usage, "cost_details", "upstream_inference_cost") or 0.0
+        cost += amount(usage, "cost_details", "upstream_inference_cost") or 0.0
     return cost
-
-
-def _amount(data: Any, *path: str) -> float | None:
-    """Returns the number at the path, or None; an absurd one is None, too, as float cannot hold each integer."""
-    value = member(data, *path)
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return float(value) if is_number and abs(value) < MAX_AMOUNT else None

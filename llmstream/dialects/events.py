@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core import decoder
-from ..core.decoder import number, string
+from ..core.decoder import amount, number, string
 from ..core.events import Event, Finish, Reasoning, ScoredText, Source, Text, Usage
 from ..errors import STATUSES, Incomplete
 
@@ -33,9 +33,8 @@ class Decoder(decoder.Decoder):
         if kind == "tool_call":
             return self.calls.add(number(data, "index"), *(string(data, k) for k in ("id", "name", "arguments")))
         if kind == "usage":
-            cost = data.get("cost_usd")
             self.usage = Usage(*(number(data, name) for name in Usage.counts), tier=string(data, "tier"))
-            self.usage.cost_usd = cost if isinstance(cost, float) else None
+            self.usage.cost_usd = amount(data, "cost_usd")
         elif kind == "finish":
             self.finish = Finish(*(string(data, name) for name in Finish.__slots__))
             self.over = True

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core import decoder, provider_errors
-from ..core.decoder import member, number, string
+from ..core.decoder import amount, member, number, string
 from ..core.events import Event, Usage
 from ..core.request import Attachment, Request, text_part
 from ..errors import option
@@ -165,10 +165,10 @@ def _searches(response: dict[str, Any], count: int) -> int:
 
 def _cost(usage: dict[str, Any]) -> float | None:
     """Returns the price in US dollars, if the provider states it: xAI in 1e-10 dollars, Perplexity and OpenRouter."""
-    ticks = usage.get("cost_in_usd_ticks")
-    if isinstance(ticks, int | float):
+    ticks = amount(usage, "cost_in_usd_ticks")
+    if ticks is not None:
         return ticks / 1e10
     cost = usage.get("cost")
     if isinstance(cost, dict):
-        cost = cost.get("total_cost") if cost.get("currency", "USD") == "USD" else None
-    return float(cost) if isinstance(cost, int | float) else None
+        return amount(cost, "total_cost") if cost.get("currency", "USD") == "USD" else None
+    return amount(usage, "cost")

@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 from llmstream.config import prices
+from llmstream.core.decoder import amount
 from llmstream.core.events import Usage
 from llmstream.providers.registry import PROVIDERS
 
@@ -108,6 +109,15 @@ def test_many_answers_are_priced_by_their_average():
 def test_the_price_that_the_provider_states_counts_first(provider):
     assert prices.cost(provider, MODEL, Usage(1000, 100, cost_usd=0.125)) == 0.125
     assert prices.cost(provider, MODEL, Usage(1000, 100, cost_usd=0.0)) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("value", "dollars"),
+    [(0.5, 0.5), (1, 1.0), (0, 0.0), (None, None), (True, None), ("0.5", None), (10**400, None), (float("inf"), None)],
+)
+def test_an_amount_of_money_is_a_number(value, dollars):
+    assert amount({"a": {"cost": value}}, "a", "cost") == dollars
+    assert amount(value, "cost") is None
 
 
 def test_impossible_counts_are_dropped():
