@@ -14,7 +14,7 @@ from llmstream.core.exchange import Exchange
 from llmstream.core.request import Prefill, Request
 from llmstream.core.timing import Timeouts, Timing
 from llmstream.dialects import claude, messages
-from llmstream.errors import UsageError
+from llmstream.errors import UNLIMITED, UsageError
 
 START = {"type": "message_start", "message": {"id": "msg_1", "type": "message", "model": "m", "usage": {}}}
 STOP = {"type": "message_stop"}
@@ -90,6 +90,23 @@ def test_a_paused_answer_says_what_to_do(reason):
     assert error is not None
     assert error.status == 5
     assert "send the conversation back to continue" in str(error)
+
+
+@pytest.mark.parametrize("text", ["", "One"])
+def test_a_second_answer_in_one_body_is_not_read(text):
+    second = {"type": "message_start", "message": {"id": "msg_2"}}
+    found = exchange()
+    events = read(found, START, delta(0, text=text), second, delta(0, text="Two"), end(), STOP)
+    assert "".join(event.text for event in events if isinstance(event, Text)) == text
+    assert found.failure is not None
+    assert (found.failure.status, found.failure.max_retries) == (5, UNLIMITED)  # a retry comes before output only
+
+
+@pytest.mark.parametrize("id", ["msg_1", "", None])
+def test_a_repeated_start_changes_nothing(id):
+    again = {"type": "message_start", "message": {"id": id}}
+    events = read(exchange(), START, again, delta(0, text="One"), again, delta(0, text=", two"), end(), STOP)
+    assert [event.type for event in events] == ["start", "text", "text", "usage", "finish"]
 
 
 def test_calls_without_a_stop_reason_are_calls():
