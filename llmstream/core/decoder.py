@@ -146,7 +146,8 @@ class ToolCalls:
     @property
     def break_off(self) -> bool:
         """Whether the arguments of a call end within their JSON."""
-        return any(call.is_json and _breaks_off("".join(call.pieces)) for call in self._calls.values())
+        calls = [call for call in self._calls.values() if call.is_json and call.size <= MAX_CHECKED_SIZE]
+        return any(_breaks_off("".join(call.pieces)) for call in calls)
 
     @property
     def lack_name(self) -> bool:
@@ -167,7 +168,7 @@ class _Call:
 
 def _breaks_off(text: str) -> bool:
     """Whether a text is the beginning of a JSON document, and not all of it."""
-    if len(text) > MAX_CHECKED_SIZE or loads_or_none(text.encode("utf-8", "replace")) is not None:
+    if loads_or_none(text.encode("utf-8", "replace")) is not None:
         return False
     rest = JSON_STRING.sub("", text)
     return '"' in rest or sum(map(rest.count, "{[")) > sum(map(rest.count, "}]"))
