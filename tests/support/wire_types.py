@@ -45,8 +45,9 @@ CHAT = Wire(
     (chat.ChatCompletionChunk, chat.ChatCompletion, openai.Completion),
     ("core/decoder.py", "dialects/chat.py"),
     """
-    ChatCompletion*.id ChatCompletion*.model ChatCompletion*.choices ChatCompletion*.usage ChatCompletion*.service_tier
-    Choice.* CompletionChoice.text CompletionChoice.index CompletionChoice.finish_reason* CompletionChoice.logprobs
+    ChatCompletion.id ChatCompletionChunk.id ChatCompletion*.model ChatCompletion*.choices ChatCompletion*.usage
+    ChatCompletion*.service_tier Choice.*
+    CompletionChoice.text CompletionChoice.index CompletionChoice.finish_reason* CompletionChoice.logprobs
     Completion.id Completion.model Completion.choices Completion.usage
     ChoiceDelta.content ChoiceDelta.refusal ChoiceDelta.audio ChoiceDelta.tool_calls ChoiceDelta.function_call
     ChatCompletionMessage.content ChatCompletionMessage.refusal ChatCompletionMessage.audio
@@ -69,7 +70,9 @@ CHAT = Wire(
         "*.system_fingerprint": "tells builds of the server apart",
         "*.service_tier=*": TIER,
         "ChatCompletionTokenLogprob.* Logprobs.*": "passed on whole",
-        "*TokensDetails.*": SHARE,
+        "*TokensDetails.audio_tokens *TokensDetails.text_tokens PromptTokensDetails.image_tokens": SHARE,
+        "CompletionTokensDetails.accepted_prediction_tokens": SHARE,
+        "CompletionTokensDetails.rejected_prediction_tokens": SHARE,
     },
 )
 
@@ -139,7 +142,13 @@ RESPONSES = Wire(
         "ResponseError.param ResponseError.type error.param Misalignment.*": "the message says it",
         "Response.model=*": MODEL,
         "Response.service_tier=*": TIER,
-        "Response.*": REQUEST,
+        "Response.instructions Response.tools Response.tool_choice Response.parallel_tool_calls": REQUEST,
+        "Response.temperature Response.top_p Response.top_logprobs Response.reasoning Response.text": REQUEST,
+        "Response.background Response.conversation Response.image Response.input_transformations": REQUEST,
+        "Response.max_output_tokens Response.max_tool_calls Response.truncation Response.metadata": REQUEST,
+        "Response.previous_response_id Response.prompt Response.prompt_cache_* Response.user": REQUEST,
+        "Response.safety_identifier Response.access_programs": REQUEST,
+        "Response.moderation": UNASKED,
         "ToolUsage.image_gen": SERVER_TOOL,
         "InputTokensDetailsCacheWriteTokensDetails.ttl_30m_tokens": SHARE,
     },
