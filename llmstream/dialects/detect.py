@@ -17,7 +17,8 @@ RECORDING = "recording"  # of `gen --record`: it has the streams of other dialec
 
 
 class Sign(NamedTuple):
-    """What tells a dialect: any of the types, types' beginnings, `object`s or keys, and all of the needed keys.
+    """What tells a dialect: any of the types, types' beginnings, `object`s or keys, and all of the needed keys; or its
+    only key.
 
     The type is the event's `type`, or `event_type`, or else its name. `decoder` is a class of the dialects, as
     MODULE.CLASS. `begin` has the types with which an answer begins; where it is empty, `id` alone tells two answers
@@ -30,13 +31,17 @@ class Sign(NamedTuple):
     objects: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    only: str = ""
     begin: tuple[str, ...] = ()
     id: tuple[str, ...] = ()
     whole: bool = False
 
     def matches(self, kind: str, data: dict[str, Any]) -> bool:
         """Whether the event is this sign; `kind` is its type."""
-        if not all(name in data for name in self.needs):
+        for name in self.needs:
+            if name not in data:
+                return False
+        if self.only and not (len(data) == 1 and isinstance(data.get(self.only), str)):
             return False
         if not (self.types or self.prefixes or self.objects or self.keys):
             return True
@@ -83,6 +88,10 @@ SIGNS = (  # the first that matches
     _MESSAGES._replace(prefixes=("content_block_",), needs=("index",)),
     _EVENTS._replace(types=("start",), needs=("provider", "model")),
     _EVENTS._replace(types=("error",), needs=("status", "message")),
+    Sign("events.Decoder", only="content"),
+    Sign("events.Decoder", types=("reasoning",), only="reasoning"),
+    Sign("events.Decoder", types=("note",), only="note"),
+    Sign("events.Decoder", types=("finish",), needs=("reason", "provider_reason")),
     _GEMINI_CLI._replace(types=("init",), needs=("session_id", "timestamp")),
     _GEMINI_CLI._replace(types=("message",), needs=("role", "timestamp")),
     _GEMINI_CLI._replace(types=("result",), needs=("status", "timestamp")),

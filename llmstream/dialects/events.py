@@ -1,4 +1,7 @@
-"""The NDJSON of `llmstream gen --events`, read only."""
+"""The NDJSON of `llmstream gen --events`, and the server-sent events of `llmstream serve` at /chat/stream, read only.
+
+The latter have names in place of types, text without a name, and `[DONE]` after the finish.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,12 @@ class Decoder(decoder.Decoder):
     reports_errors = False  # only a record of type error does
 
     def feed(self, event: str, data: dict[str, Any]) -> list[Event]:
-        kind = data.get("type")
+        kind = string(data, "type") or event
         if kind == "start":
             self.provider = string(data, "provider")
             return [self.start(data)]
+        if not kind and (content := string(data, "content")):
+            return [Text(content)] if self.started else [self.start({}), Text(content)]
         if kind == "text":
             text, scores = string(data, "text"), data.get("logprobs")
             return [ScoredText(text, scores) if isinstance(scores, list) else Text(text)]
@@ -29,7 +34,7 @@ class Decoder(decoder.Decoder):
             place = (data[name] if isinstance(data.get(name), int) else None for name in ("start", "end"))
             return [Source(string(data, "url"), string(data, "title"), *place)]
         if kind == "reasoning":
-            return [Reasoning(string(data, "text"))]
+            return [Reasoning(string(data, "text") or string(data, "reasoning"))]
         if kind == "tool_call":
             return self.calls.add(number(data, "index"), *(string(data, k) for k in ("id", "name", "arguments")))
         if kind == "usage":
@@ -37,7 +42,7 @@ class Decoder(decoder.Decoder):
             self.usage.cost_usd = amount(data, "cost_usd")
         elif kind == "finish":
             self.finish = Finish(*(string(data, name) for name in Finish.__slots__))
-            self.over = True
+            self.over = not event  # in a stream of serve an error may follow
         elif kind == "error":
             message = string(data, "message") or "the stream ends with an error"
             self.failure = ERRORS.get(number(data, "status"), Incomplete)(message)

@@ -18,6 +18,7 @@ from .detect import RECORDING, Sign
 
 JSON = "application/json"
 INPUT = "the input"  # in the place of a URL in messages
+START_BYTES = 64  # of a piece: where the one before begins alike, with its id and type, both are of one answer
 ANOTHER = "another answer begins before the end mark"
 
 
@@ -30,7 +31,7 @@ class Answer:
     def __init__(self, number: int, sign: Sign, timeouts: Timeouts, now: float) -> None:
         self.number, self.sign = number, sign
         self.id = ""
-        self._id_repeats = self._id_varies = False
+        self.id_repeats = self._id_varies = False
         decoder = sign.make_decoder()
         self._exchange = Exchange(decoder, timeouts, Timing(now), now, INPUT)
         self._exchange.head(200, {"content-type": decoder.content_types[0]})
@@ -59,8 +60,8 @@ class Answer:
         """Returns the last events when the wait for a usage record is over."""
         return self._exchange.expire(now)
 
-    def feed(self, piece: Piece, value: Any, now: float, at_end: bool = False) -> list[Event]:
-        """Returns the events of a piece, whose JSON is `value`."""
+    def feed(self, piece: Piece, now: float, at_end: bool = False) -> list[Event]:
+        """Returns the events of a piece; `at_end`: the input ends with it, maybe within it."""
         if piece.is_json and self.sign.whole:
             self._exchange.head(200, {"content-type": JSON})
             return self._exchange.feed(piece.data, now) + self._exchange.close(now)
@@ -77,10 +78,10 @@ class Answer:
         first one was in several events, or has its finish: some servers give each event an id of its own.
         """
         if not id or not self.id or id == self.id:
-            self._id_repeats |= bool(id) and id == self.id
+            self.id_repeats |= bool(id) and id == self.id
             self.id = self.id or id
             return True
-        if is_beginning or (not self._id_varies and (self._id_repeats or self.finish is not None)):
+        if is_beginning or (not self._id_varies and (self.id_repeats or self.finish is not None)):
             return False
         self._id_varies = True
         return True
@@ -107,8 +108,9 @@ class Recording(Answer):
     def deadline(self) -> float | None:
         return None
 
-    def feed(self, piece: Piece, value: Any, now: float, at_end: bool = False) -> list[Event]:
+    def feed(self, piece: Piece, now: float, at_end: bool = False) -> list[Event]:
         events: list[Event] = []
+        value = loads_or_none(piece.data)
         if not isinstance(value, dict):
             return events
         exchange = self._exchange
@@ -168,6 +170,7 @@ class StreamReader:
         self._answer: Answer | None = None  # the one that is being read
         self._former: Answer | None = None
         self._count = 0
+        self._start = b""  # of the last piece
         self._unknown = b""  # what came after the former answer, and is none
         self._ended = 0.0  # when the former answer did
         self.over = False
@@ -235,26 +238,36 @@ class StreamReader:
         batches: list[Batch] = []
         for place, piece in enumerate(pieces):
             is_last = at_end and place == len(pieces) - 1
-            value = loads_or_none(piece.data)
+            start = piece.data[:START_BYTES]
+            if start == self._start and self._answer is not None:
+                self._answer.id_repeats = True
+            else:
+                self._start = start
+                self._choose_answer(piece, now, is_last, batches)
             answer = self._answer
-            sign = _sign(answer, piece, value)
-            if answer is not None and sign is not None and _begins_another(answer, sign, piece, value):
-                batches.append(Batch(answer, answer.close(now, ANOTHER), True))
-                self._close_answer(now)
-                answer = None
-            if answer is None:
-                if sign is None or (self._former is not None and _trails(self._former, sign, piece, value)):
-                    if value is not None or not is_last:  # the input may end within a frame
-                        self._pass(piece, value, sign)
-                    continue
-                answer = self._begin(sign, value, now)
-            events = answer.feed(piece, value, now, is_last)
-            batches.append(Batch(answer, events, answer.over))
-            if answer.over:
-                self._close_answer(now)
+            if answer is not None:
+                events = answer.feed(piece, now, is_last)
+                batches.append(Batch(answer, events, answer.over))
+                if answer.over:
+                    self._close_answer(now)
         return batches
 
-    def _begin(self, sign: Sign, value: Any, now: float) -> Answer:
+    def _choose_answer(self, piece: Piece, now: float, is_last: bool, batches: list[Batch]) -> None:
+        """Ends the answer, where the piece is of another, and begins that; leaves none for a piece of none."""
+        value = loads_or_none(piece.data)
+        answer = self._answer
+        sign = _sign(answer, piece, value)
+        if answer is not None and (sign is None or not _begins_another(answer, sign, piece, value)):
+            return
+        if answer is not None:
+            batches.append(Batch(answer, answer.close(now, ANOTHER), True))
+            self._close_answer(now)
+        if sign is not None and not (self._former is not None and _trails(self._former, sign, piece, value)):
+            self._begin(sign, value, now)
+        elif value is not None or not is_last:  # the input may end within a frame
+            self._pass(piece, value, sign)
+
+    def _begin(self, sign: Sign, value: Any, now: float) -> None:
         self._count += 1
         if sign.decoder == RECORDING:
             answer: Answer = Recording(self._count, sign, self._timeouts, now, value)
@@ -262,7 +275,6 @@ class StreamReader:
             answer = Answer(self._count, sign, self._timeouts, now)
         answer.continues(sign.id_of(value), is_beginning=True)
         self._answer = answer
-        return answer
 
     def _close_answer(self, now: float) -> None:
         self._former, self._answer = self._answer, None

@@ -178,6 +178,11 @@ STREAMS = {
         {"type": "usage", "input_tokens": 3, "output_tokens": 2, "cached_tokens": 0, "reasoning_tokens": 0},
         {"type": "finish", "reason": "stop", "provider_reason": "end"},
     ),
+    "chat stream of serve": loopback.frame({"note": "retrying"}, "note")
+    + b"".join(loopback.frame({"content": word}) for word in HELLO)
+    + loopback.frame({"input_tokens": 3, "output_tokens": 2}, "usage")
+    + loopback.frame({"reason": "stop", "provider_reason": "stop"}, "finish")
+    + loopback.DONE,
     "claude, whole messages": claude(RETRY, assistant("m1", text("Hello, wörld"))),
     "claude, block by block": claude(assistant("m1", text("Hello, ")), assistant("m1", text("wörld"))),
     "claude, more and more": claude(assistant("m1", text("Hello, ")), assistant("m1", text("Hello, wörld"))),
@@ -371,6 +376,11 @@ def test_each_message_of_an_agent_begins_a_line():
             "busy",
         ),
         (lines({"type": "error", "status": 3, "message": "said no"}), Refused, "said no"),
+        (
+            loopback.frame({"content": "a"}) + loopback.frame({"status": 5, "message": "cut off"}, "error"),
+            Incomplete,
+            "cut off",
+        ),
         (lines(START, {"type": "text", "text": "a"}, {"type": "error", "status": 4, "message": "m"}), Incomplete, "m"),
         (
             lines(
@@ -591,7 +601,7 @@ def test_an_unknown_part_is_told():
 def test_marks_and_blanks_around_the_input(name):
     stream = STREAMS[name]
     for marked in (b"\xef\xbb\xbf" + stream, b"\r\n \n" + stream, stream.replace(b"\n", b"\r\n") + b"\r\n\n"):
-        for pieces in ([marked], [bytes([byte]) for byte in given]):
+        for pieces in ([marked], [bytes([byte]) for byte in marked]):
             assert Reading(pieces).outcomes == ([("Hello, wörld", "stop")], None)
 
 
