@@ -152,6 +152,33 @@ def test_an_answer_that_is_not_whole_says_why(invoke, word, status, message):
     assert message in record["error"]["message"]
 
 
+REFUSED = [
+    head(),
+    frame({"type": "message_start", "message": {"id": "m1", "model": "m"}}),
+    frame(
+        {
+            "type": "message_delta",
+            "delta": {
+                "stop_reason": "refusal",
+                "stop_details": {"type": "refusal", "category": "cyber", "explanation": "Ask for something else."},
+            },
+        }
+    ),
+    frame({"type": "message_stop"}),
+]
+
+
+def test_the_provider_s_explanation_is_shown(invoke):
+    with Provider(REFUSED) as provider:
+        done = invoke("gen", "-m", "anthropic/m", "Hi", url=provider.url)
+    assert done.returncode == 3
+    assert b"Ask for something else." in done.stderr
+    done, _ = run_map(invoke, "-q", "-m", "anthropic/m", input=b"a\n", script=REFUSED)
+    (record,) = records_of(done.stdout)
+    assert (record["finish"], record["error"]["status"]) == ("refusal", 3)
+    assert "Ask for something else." in record["error"]["message"]
+
+
 IMAGE = [
     head(),
     chunk({"images": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}]}),
