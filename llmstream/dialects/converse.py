@@ -1,7 +1,7 @@
 """Bedrock's Converse API, read only: the events of ConverseStream, and the answers of Converse.
 
-Source: Amazon Bedrock API reference, ConverseStreamOutput. The event `messageStop` is the end mark, and `metadata`
-follows it.
+Sources: Amazon Bedrock API reference, ConverseStreamOutput; Amazon Nova User Guide, whose own API has the same events,
+each within an object that names it. The event `messageStop` is the end mark, and `metadata` follows it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import Any
 from ..core import decoder
 from ..core.decoder import Blocks, arguments, items, member, number, string
 from ..core.events import Event, Reasoning, Source, Text, Usage
+
+EVENTS = ("messageStart", "contentBlockStart", "contentBlockDelta", "contentBlockStop", "messageStop", "metadata")
 
 
 class Decoder(decoder.Decoder):
@@ -24,7 +26,11 @@ class Decoder(decoder.Decoder):
         self._cited: set[str] = set()
 
     def feed(self, event: str, data: dict[str, Any]) -> list[Event]:
-        events: list[Event] = [] if self.started else [self.start(data)]
+        events: list[Event] = [] if self.started else [self.start({})]
+        for name in EVENTS:
+            if isinstance(data.get(name), dict):
+                event, data = name, data[name]
+                break
         block = number(data, "contentBlockIndex")
         if event == "contentBlockStart":
             events += self._read_block(block, data.get("start"))

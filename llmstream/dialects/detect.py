@@ -17,12 +17,12 @@ RECORDING = "recording"  # of `gen --record`: it has the streams of other dialec
 
 
 class Sign(NamedTuple):
-    """What tells a dialect: any of the types, types' beginnings, `object`s or keys, and all of the needed keys; or its
-    only key.
+    """What tells a dialect: any of the types, types' beginnings, `object`s or keys, and all of the needed keys.
 
-    The type is the event's `type`, or `event_type`, or else its name. `decoder` is a class of the dialects, as
-    MODULE.CLASS. `begin` has the types with which an answer begins; where it is empty, `id` alone tells two answers
-    apart. `id` is the path of the answer's id. `whole` marks an answer that was not streamed, if it is a JSON text.
+    `only` is the only key of an event, whose value is a text or an object. For types see `type_of`. `decoder` is a
+    class of the dialects, as MODULE.CLASS. `begin` has the types with which an answer begins; where it is empty, `id`
+    alone tells two answers apart. `id` is the path of the answer's id. `whole` marks an answer that was not streamed,
+    if it is a JSON text.
     """
 
     decoder: str
@@ -41,7 +41,7 @@ class Sign(NamedTuple):
         for name in self.needs:
             if name not in data:
                 return False
-        if self.only and not (len(data) == 1 and isinstance(data.get(self.only), str)):
+        if self.only and not (len(data) == 1 and isinstance(data.get(self.only), str | dict)):
             return False
         if not (self.types or self.prefixes or self.objects or self.keys):
             return True
@@ -116,6 +116,9 @@ SIGNS = (  # the first that matches
     _CONVERSE._replace(types=("messageStart",), needs=("role",)),
     _CONVERSE._replace(types=("contentBlockStart", "contentBlockDelta"), needs=("contentBlockIndex",)),
     _CONVERSE._replace(types=("messageStop",), needs=("stopReason",)),
+    _CONVERSE._replace(only="messageStart"),  # as Amazon Nova's own API writes them
+    _CONVERSE._replace(only="contentBlockStart"),
+    _CONVERSE._replace(only="contentBlockDelta"),
     _CONVERSE._replace(needs=("output", "stopReason"), whole=True),
     Sign("gemini.Decoder", keys=("candidates", "usageMetadata", "promptFeedback"), id=("responseId",)),
     Sign("ollama.Decoder", needs=("done", "model")),
@@ -124,11 +127,11 @@ FAILURE = _CHAT  # whose decoder reads a provider's error that stands alone
 
 
 def type_of(name: str, data: dict[str, Any]) -> str:
-    """Returns the type of an event; `name` is its name in a stream of events, "" without one.
+    """Returns the type of an event: its `type` or `event_type`, or else its name, or else its only key.
 
-    That of Claude Code's `system` has its subtype, as `system/init`.
+    That of Claude Code's `system` has its subtype, as `system/init`. `name` is "" for an event without one.
     """
-    kind = string(data, "type") or string(data, "event_type") or name
+    kind = string(data, "type") or string(data, "event_type") or name or (next(iter(data)) if len(data) == 1 else "")
     return f"system/{string(data, 'subtype')}" if kind == "system" else kind
 
 

@@ -241,6 +241,10 @@ STREAMS = {
         }
     ),
     "bedrock, messages": b"".join(eventstream.of_sse(loopback.messages(*HELLO))),
+    "bedrock, nova": b"".join(
+        eventstream.wrapped({kind: data})
+        for kind, data in (CONVERSE_BEGIN, block(0, text="Hello, "), block(0, text="wörld"), *CONVERSE_END)
+    ),
     "bedrock, converse": converse(CONVERSE_BEGIN, block(0, text="Hello, "), block(0, text="wörld"), *CONVERSE_END),
     "bedrock, converse, not streamed": lines(
         {
