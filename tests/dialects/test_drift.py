@@ -173,3 +173,21 @@ def test_models_that_the_documentation_names_are_in_the_sdks_lists():
     found = {(name, file) for file, text in texts.items() for name in MODEL.findall(text)}
     unknown = sorted(f"{name} ({file})" for name, file in found if name not in MODELS)
     assert not unknown, f"no SDK knows {', '.join(unknown)}: name models that exist"
+
+
+class Ping(BaseModel):
+    type: Literal["ping"]
+    word: Literal["stop"]
+
+
+class NewPing(Ping):
+    word: Literal["stop", "pause"]  # type: ignore[assignment]
+    more: int
+
+
+def test_what_is_new_and_what_is_gone_is_noticed():
+    wire = Wire((Ping,), (), "ping ping.word ping.word=stop", {"ping.gone": "no longer there"})
+    assert set(Walk(wire).names.values()) == {READ}
+    assert patterns(wire).keys() - Walk(wire).used == {"ping.gone"}
+    found = Walk(wire._replace(roots=(NewPing | None,))).names
+    assert [name for name, row in found.items() if not row] == ["ping.word=pause", "ping.more"]
