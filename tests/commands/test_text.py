@@ -120,8 +120,7 @@ def test_answers_follow_one_another_while_they_come():
     with subprocess.Popen([*LLMSTREAM, "text"], env=environment(), bufsize=0, **pipes) as process:
         for text in ("Hello", "again"):
             process.stdin.write(b"".join(loopback.messages(text)))
-            assert os.read(process.stdout.fileno(), 100) == text.encode()
-            assert os.read(process.stdout.fileno(), 100) == b"\n"
+            assert process.stdout.readline() == f"{text}\n".encode()
         assert process.wait(WAIT_S) == 0  # stdin is still open
 
 
