@@ -5,6 +5,8 @@ The clock is the test's. Each dialect thinks for ten minutes, with a frame each 
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from llmstream.core.events import Text
@@ -15,6 +17,20 @@ from ..support.loopback import chat, frame, messages, responses
 from ..support.transport import TARGET, ScriptedTransport, started
 
 MINUTES_S = 600
+
+
+def line(**fields: object) -> bytes:
+    return json.dumps({"model": "m", **fields}).encode() + b"\n"
+
+
+def ollama(*texts: str) -> list[bytes]:
+    lines = [line(message={"role": "assistant", "content": text}, done=False) for text in texts]
+    return [*lines, line(message={"role": "assistant", "content": ""}, done=True, done_reason="stop")]
+
+
+ANSWERS = {"chat": chat, "responses": responses, "messages": messages, "ollama": ollama}
+BEGINNINGS = {"chat": 0, "responses": 1, "messages": 2, "ollama": 0}  # frames before the first text
+HEADERS = {api: {"content-type": "application/x-ndjson" if api == "ollama" else "text/event-stream"} for api in ANSWERS}
 CHUNK = {"id": "c1", "model": "m", "choices": [{"index": 0, "delta": {}}]}
 BLOCK = {"type": "content_block_start", "index": 0, "content_block": {"type": "thinking", "thinking": ""}}
 SIGNATURE = {"type": "content_block_delta", "index": 0, "delta": {"type": "signature_delta", "signature": "x"}}
@@ -30,9 +46,9 @@ LIFE = {  # what servers send while a model thinks and shows nothing of it
         frame({"type": "keepalive", "sequence_number": 3}),
     ],
     "messages": [PING, frame(BLOCK), frame(SIGNATURE), COMMENT, frame({"type": "new_kind"})],
+    "ollama": [line(message={"role": "assistant", "content": ""}, done=False), b"\n"],
 }
-ANSWERS = {"chat": chat, "responses": responses, "messages": messages}
-BEGINNINGS = {"chat": 0, "responses": 1, "messages": 2}  # frames before the first text
+BLOCKS = {frame(BLOCK), frame(ITEM)}  # they begin a block, and so a line of the text
 
 each = pytest.mark.parametrize("api", LIFE)
 
@@ -46,11 +62,15 @@ def texts(generation) -> str:
     return "".join(event.text for event in generation.take() if isinstance(event, Text))
 
 
+def arrive(transport: ScriptedTransport, api: str, data: bytes) -> None:
+    transport.last.arrive(data, headers=HEADERS[api])
+
+
 def think(transport: ScriptedTransport, api: str, kinds: list[bytes]) -> None:
     """Ten minutes in which these frames come, one each ten seconds."""
     for at in range(10, MINUTES_S + 1, 10):
         transport.until(transport.time + 10)
-        transport.last.arrive(kinds[at // 10 % len(kinds)])
+        arrive(transport, api, kinds[at // 10 % len(kinds)])
 
 
 @each
@@ -60,11 +80,11 @@ def test_an_answer_after_ten_minutes_of_thinking_is_whole(transport, api, alone)
         generation = started(transport, Timeouts(first_token=60, stall=30), target=TARGET._replace(api=api))
         frames = ANSWERS[api]("Aare", " and Reuss")
         before, text = frames[: BEGINNINGS[api]], frames[BEGINNINGS[api] :]
-        transport.last.arrive(b"".join(before))
+        arrive(transport, api, b"".join(before))
         think(transport, api, [kind] if kind else LIFE[api])
-        transport.last.arrive(text[0])
-        think(transport, api, [kind] if kind else LIFE[api])
-        transport.last.arrive(b"".join(text[1:]))
+        arrive(transport, api, text[0])
+        think(transport, api, [frame for frame in ([kind] if kind else LIFE[api]) if frame not in BLOCKS] or [COMMENT])
+        arrive(transport, api, b"".join(text[1:]))
         transport.until(transport.time + 2)  # the grace for a usage record
         assert texts(generation) == "Aare and Reuss"
         assert generation.over
@@ -75,7 +95,7 @@ def test_an_answer_after_ten_minutes_of_thinking_is_whole(transport, api, alone)
 def test_silence_before_the_first_output_is_told_at_its_second(transport, api):
     generation = started(transport, target=TARGET._replace(api=api))
     transport.until(500)
-    transport.last.arrive(LIFE[api][0])  # also the head of the response
+    arrive(transport, api, LIFE[api][0])  # also the head of the response
     transport.until(500 + 599.9)
     assert not generation.over
     transport.until(500 + 600)
@@ -87,9 +107,9 @@ def test_silence_before_the_first_output_is_told_at_its_second(transport, api):
 def test_silence_within_the_answer_is_told_at_its_second(transport, api):
     generation = started(transport, target=TARGET._replace(api=api))
     frames = ANSWERS[api]("Aare", " and Reuss")
-    transport.last.arrive(b"".join(frames[: BEGINNINGS[api] + 1]))
+    arrive(transport, api, b"".join(frames[: BEGINNINGS[api] + 1]))
     transport.until(250)
-    transport.last.arrive(LIFE[api][0])
+    arrive(transport, api, LIFE[api][0])
     transport.until(250 + 299.9)
     assert not generation.over
     transport.until(250 + 300)
@@ -114,7 +134,7 @@ def test_single_bytes_are_life(transport, api):
         transport.until(transport.time + 4)
         if generation.over:
             break
-        transport.last.arrive(bytes([byte]))
+        arrive(transport, api, bytes([byte]))
     assert texts(generation) == "Aare"
     assert generation.failure is None
 
