@@ -48,7 +48,8 @@ class Exchange:
         self._parser: sse.Frames = frames or decoder.parser()
         self.headers: Mapping[str, str] = {}
         self._body: list[bytes] | None = None  # chunks of a response that is not an event stream
-        self.status = self._body_bytes = self._frame_count = self.characters = 0
+        self.status = self._body_bytes = self.characters = 0
+        self.frame_count = 0  # frames that were read
         self._joiner = Joiner()
         self._last_life = self._last_frame = now  # when the last bytes, and the last frame but pings, arrived
         self.timing = timing
@@ -243,7 +244,7 @@ class Exchange:
         decoder = self._decoder
         events: list[Event] = []
         for name, data in frames:
-            self._frame_count += 1
+            self.frame_count += 1
             if data[:1] in DONE_STARTS and data.strip()[:6] == b"[DONE]":
                 events += decoder.feed_done()
             else:
@@ -277,7 +278,7 @@ class Exchange:
     def _not_json_error(self, name: str, data: bytes) -> Error:
         """Returns the error of a frame whose data is not JSON: the provider's, in a frame named `error`, or ours."""
         text = data.decode("utf-8", "replace")
-        message = f"event {self._frame_count} of the stream is not JSON ({data[:80].decode('utf-8', 'replace')})"
+        message = f"event {self.frame_count} of the stream is not JSON ({data[:80].decode('utf-8', 'replace')})"
         return provider_errors.in_event(text, name) or Incomplete(f"{message}: the answer breaks off there")
 
     def _record(self, events: list[Event], now: float) -> list[Event]:

@@ -60,12 +60,18 @@ class Answer:
         """Returns the last events when the wait for a usage record is over."""
         return self._exchange.expire(now)
 
-    def feed(self, piece: Piece, now: float, at_end: bool = False) -> list[Event]:
-        """Returns the events of a piece; `at_end`: the input ends with it, maybe within it."""
-        if piece.is_json and self.sign.whole:
-            self._exchange.head(200, {"content-type": JSON})
-            return self._exchange.feed(piece.data, now) + self._exchange.close(now)
-        return self._exchange.feed_frames([(piece.name, piece.data)], now, at_end)
+    def feed(self, pieces: list[Piece], now: float, at_end: bool = False) -> tuple[list[Event], int]:
+        """Returns the events of pieces, and how many of them were read: the others come after the answer's end.
+
+        `at_end` says that the input ends with them, maybe within the last.
+        """
+        exchange = self._exchange
+        if pieces[0].is_json and self.sign.whole:
+            exchange.head(200, {"content-type": JSON})
+            return exchange.feed(pieces[0].data, now) + exchange.close(now), 1
+        before = exchange.frame_count
+        events = exchange.feed_frames([(piece.name, piece.data) for piece in pieces], now, at_end)
+        return events, max(exchange.frame_count - before, 1)
 
     def close(self, now: float, reason: str = "") -> list[Event]:
         """Ends the answer; `reason` is why, unless the input ends."""
@@ -108,9 +114,12 @@ class Recording(Answer):
     def deadline(self) -> float | None:
         return None
 
-    def feed(self, piece: Piece, now: float, at_end: bool = False) -> list[Event]:
+    def feed(self, pieces: list[Piece], now: float, at_end: bool = False) -> tuple[list[Event], int]:
+        return self._once_started(self._read(loads_or_none(pieces[0].data), now)), 1
+
+    def _read(self, value: Any, now: float) -> list[Event]:
+        """Returns the events of a line of the recording."""
         events: list[Event] = []
-        value = loads_or_none(piece.data)
         if not isinstance(value, dict):
             return events
         exchange = self._exchange
@@ -125,7 +134,7 @@ class Recording(Answer):
             events = exchange.feed(_from_base64(value["base64"]), now)
         elif isinstance(value.get("end"), str):
             events = exchange.close(now, value["end"])
-        return self._once_started(events)
+        return events
 
     def close(self, now: float, reason: str = "") -> list[Event]:
         self._closed = True
@@ -236,20 +245,24 @@ class StreamReader:
 
     def _feed(self, pieces: list[Piece], now: float, at_end: bool = False) -> list[Batch]:
         batches: list[Batch] = []
-        for place, piece in enumerate(pieces):
-            is_last = at_end and place == len(pieces) - 1
-            start = piece.data[:START_BYTES]
-            if start == self._start and self._answer is not None:
-                self._answer.id_repeats = True
-            else:
+        place, count = 0, len(pieces)
+        while place < count:
+            start = pieces[place].data[:START_BYTES]
+            alike = start == self._start
+            if not alike or self._answer is None:
                 self._start = start
-                self._choose_answer(piece, now, is_last, batches)
-            answer = self._answer
+                self._choose_answer(pieces[place], now, at_end and place == count - 1, batches)
+            answer, after = self._answer, place + 1
             if answer is not None:
-                events = answer.feed(piece, now, is_last)
+                while after < count and pieces[after].data[:START_BYTES] == start:  # nearly all pieces begin alike
+                    after += 1
+                answer.id_repeats |= alike or after > place + 1
+                events, used = answer.feed(pieces[place:after], now, at_end and after == count)
+                after = place + used
                 batches.append(Batch(answer, events, answer.over))
                 if answer.over:
                     self._close_answer(now)
+            place = after
         return batches
 
     def _choose_answer(self, piece: Piece, now: float, is_last: bool, batches: list[Batch]) -> None:
