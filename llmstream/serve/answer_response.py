@@ -87,15 +87,18 @@ class AnswerResponse(Response):
     async def _wait(self, disconnect: asyncio.Task[None]) -> None:
         """Waits until the answer ends or the client disconnects, and meanwhile sends the keep-alives."""
         interval, keep_alive = self._state.settings.keep_alive_s, self._encoder.keep_alive
+        timeout = interval if keep_alive else None
         while True:
-            timeout = self._last_write + interval - self._now() if keep_alive else None
             done, _ = await asyncio.wait(
                 (self._writer, disconnect), timeout=timeout, return_when=asyncio.FIRST_COMPLETED
             )
             if done:
                 return
-            if self._head_sent and not self._ending and self._now() >= self._last_write + interval:
+            silence = self._now() - self._last_write
+            if silence >= interval and self._head_sent and not self._ending:
                 await self._write(keep_alive)
+                silence = 0.0
+            timeout = interval - silence if silence < interval else interval  # which is never 0
 
     def cut(self) -> None:
         """Ends the answer with an error, unless it is ending already."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import socket
 import struct
+import time
 
 import pytest
 
+from llmstream.core.events import Text
 from llmstream.errors import UsageError
 
 from ..support.limits import WAIT_S
@@ -138,6 +140,59 @@ def test_a_slow_reader_gets_everything_and_delays_no_other():
         contents = [data for kind, data in frames(body) if not kind]
         assert contents[count - 1] == f'{{"content": "{count - 1} {f"{count - 1} " * 99}"}}'
         assert contents[-1] == "[DONE]"
+
+
+# Silence and slow readers.
+
+
+def _turns(server: ScriptedServer, seconds: float) -> int:
+    """Returns how many turns the server's loop makes in this time."""
+    turn, turns = server.loop._run_once, 0
+
+    def count() -> None:
+        nonlocal turns
+        turns += 1
+        turn()
+
+    server.loop._run_once = count
+    time.sleep(seconds)
+    server.loop._run_once = turn
+    return turns
+
+
+@every_path
+def test_the_server_rests_while_a_provider_is_silent(path, body):
+    never = Gate()
+    with ScriptedServer([never], keep_alive_s=0.05) as server, Client(server) as client:
+        client.post(path, body)
+        assert never.reached.wait(WAIT_S)
+        time.sleep(0.1)  # longer than the interval
+        assert _turns(server, 0.5) < 60  # a few for each interval
+
+
+@every_path
+def test_the_server_rests_while_a_slow_reader_holds_the_end_back(path, body):
+    with ScriptedServer([[Text("x" * 4_000_000), *END]], keep_alive_s=0.05) as server:
+        with Client(server, receive_buffer=4096) as client:
+            client.post(path, body).until(b"xxx")
+            assert server.generations[0].closed.wait(WAIT_S)
+            time.sleep(0.1)
+            assert _turns(server, 0.5) < 60
+            assert client.reply()[0] == 200
+        server.settle()
+
+
+def test_a_silence_between_two_tokens_gets_keep_alives():
+    gates = [Gate(), Gate()]
+    with ScriptedServer([gates[0], "x", gates[1], END], keep_alive_s=0.05) as server, Client(server) as client:
+        client.post("/v1/chat/completions", PATHS["/v1/chat/completions"] | {"stream": True})
+        assert gates[0].reached.wait(WAIT_S)
+        time.sleep(0.12)  # the head waits for the first token, and so do the keep-alives
+        gates[0].open()
+        assert b"keep-alive" not in client.until(b'"x"')
+        client.until(b": keep-alive\n\n")
+        gates[1].open()
+        client.until(b"[DONE]")
 
 
 # Concurrent requests.
