@@ -1,7 +1,7 @@
 """Turns records into prompts, each with the options in its record.
 
 A record comes from anywhere: an error in it is reported with its line, and concerns no other record. It names no
-files: a `system` that begins with @ is text, and a `schema` is JSON or the short notation.
+files: a `system` that begins with @ is text, a `schema` is JSON or the short notation, and a `model` is no file.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from types import NoneType
 from typing import Any, NamedTuple
 
-from ..core import json_codec
-from ..core.kinds import shown
+from ..core.kinds import shorten, shown
 from ..core.request import Request
 from ..core.surrogates import scrub
 from ..errors import Error, UsageError, option
+from ..providers.resolve import refuse_model_file
 from ..request.options import RECORD, at, parse
+from . import numbers
 from .template import Template
 
 MAX_DEPTH = 100  # of a record: far more than data has, and far less than Python's recursion allows
@@ -67,9 +68,10 @@ class Rows:
         id = None
         try:
             data = _read(text)
-            if type(data.get("id")) not in (str, int, NoneType):  # not isinstance: True is an int
-                raise UsageError(f"id must be a string or a whole number, not {shown(data['id'])}")
-            id = data.get("id")
+            value = _value(data, "id")
+            if type(value) not in (str, int, NoneType):  # not isinstance: True is an int
+                raise UsageError(f"id must be a string or a whole number, not {shown(value)}")
+            id = value
             return Row(index, id, *self._parse(data))
         except UsageError as error:
             message = " ".join(f"line {self._line}: {error.message}".split())
@@ -77,9 +79,11 @@ class Rows:
 
     def _parse(self, data: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """Returns the prompt and the options of a record; null is the same as leaving a field out."""
-        named = {row.name: data[row.name] for row in at(RECORD) if row.name in data}
+        named = {row.name: _value(data, row.name) for row in at(RECORD) if row.name in data}
         options = parse(named, RECORD, lambda name, message: UsageError(f"{name} {message}"))
-        prompt = data.get("prompt")
+        if "model" in options:
+            refuse_model_file(options["model"], "a record", f"give it with {option('model')}")
+        prompt = _value(data, "prompt")
         if prompt is not None and not isinstance(prompt, str):
             raise UsageError(f"prompt must be a string, not {shown(prompt)}")
         messages = options.get("messages")
@@ -99,18 +103,26 @@ class Rows:
         return request.prompt, options
 
 
-def _read(text: str) -> dict[str, Any]:
-    """Returns a JSON object, strictly by RFC 8259. Raises UsageError for any other text."""
+def _value(data: dict[str, Any], name: str) -> Any:
+    """Returns the value of a field, None if it is missing. Raises UsageError for a number that is too large."""
     try:
-        data = _clean(json_codec.loads_strict(text), MAX_DEPTH)
+        return numbers.to_values(data.get(name))
+    except ValueError as error:
+        raise UsageError(f"{name}: {str(error).partition(':')[0]}") from None
+
+
+def _read(text: str) -> dict[str, Any]:
+    """Returns a JSON object, strictly by RFC 8259; its numbers are Numbers. Raises UsageError for any other text."""
+    try:
+        data = _clean(numbers.loads(text), MAX_DEPTH)
     except RecursionError:
         raise UsageError(f"nested deeper than {MAX_DEPTH} levels") from None
     except json.JSONDecodeError as error:
         raise UsageError(f"invalid JSON: {error.msg} at character {error.pos + 1}") from None
-    except ValueError as error:  # of a number
+    except ValueError as error:  # NaN and Infinity
         raise UsageError(f"invalid JSON: {str(error).partition(':')[0]}") from None
     if not isinstance(data, dict):
-        raise UsageError(f'must be an object {{"prompt": ...}}, not {shown(data)}')
+        raise UsageError(f'must be an object {{"prompt": ...}}, not {shorten(numbers.to_text(data))}')
     return data
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from ..core.json_codec import to_compact_json
 from ..errors import UsageError, nearest
+from .numbers import to_text
 
+# A field's name: words with dots between them, or any text in brackets and quotes, as in user["first name"].
+WORD = r"[\w-]+"
+QUOTED = r"""\[(?:"[^"]*"|'[^']*')\]"""
 # Any other brace is text. A backslash makes any opening brace text, and is removed.
-PLACEHOLDER = re.compile(r"\\\{|\{([\w-]+(?:\.[\w-]+)*)?\}")
+PLACEHOLDER = re.compile(rf"\\\{{|\{{((?:{WORD}|{QUOTED})(?:\.{WORD}|{QUOTED})*)?\}}")
+PART = re.compile(rf"\.?({WORD})|({QUOTED})")
 ESCAPED_BRACE = "\\{"
 
 
@@ -30,8 +34,8 @@ class Template:
     def fill(self, prompt: str | None, fields: Mapping[str, object]) -> str:
         """Returns the prompt for one record. Values are not searched for placeholders.
 
-        A string goes in as it is, any other value as JSON; a dot leads into an object. Raises UsageError for a
-        placeholder that has no value.
+        A string goes in as it is, any other value as JSON; a dot or brackets lead into an object. Raises UsageError for
+        a placeholder that has no value.
         """
 
         def value_of(match: re.Match[str]) -> str:
@@ -39,27 +43,40 @@ class Template:
                 return "{"
             if name := match[1]:
                 value = _find(name, fields)
-                return value if isinstance(value, str) else to_compact_json(value)
+                return value if isinstance(value, str) else to_text(value)
             if prompt is None:
-                raise _missing("prompt", fields, "add one, or use another field by {name}")
+                raise _missing_prompt(fields)
             return prompt
 
         return PLACEHOLDER.sub(value_of, self._text)
 
 
 def _find(name: str, fields: Mapping[str, object]) -> object:
-    """Returns the value of a field, by its name with dots."""
+    """Returns the value of a field, by its name as it stands between the braces."""
     value: Any = fields
     prefix = ""
-    for part in name.split("."):
-        members = value if isinstance(value, Mapping) else ()
+    for match in PART.finditer(name):
+        part = match[1] or match[2][2:-2]
+        members = value if isinstance(value, Mapping) else {}
         if part not in members:
-            raise _missing(name, [prefix + key for key in members], f"write \\{{{name}}} for the text {{{name}}}")
-        value = value[part]
-        prefix += f"{part}."
+            near = nearest(prefix + _spelled(part, prefix), [prefix + _spelled(key, prefix) for key in members])
+            hint = f"did you mean {near}?" if near else f"write \\{{{name}}} for the text {{{name}}}"
+            raise UsageError(f"there is no field {name}: {hint}")
+        value = members[part]
+        prefix += _spelled(part, prefix)
     return value
 
 
-def _missing(name: str, names: Iterable[str], hint: str) -> UsageError:
-    near = nearest(name, names)
-    return UsageError(f"there is no field {name}: {f'did you mean {near}?' if near else hint}")
+def _spelled(member: str, prefix: str) -> str:
+    """Returns the name of an object's member as it stands in a placeholder, after the `prefix` there."""
+    if re.fullmatch(WORD, member):
+        return f".{member}" if prefix else member
+    return f"['{member}']" if '"' in member else f'["{member}"]'
+
+
+def _missing_prompt(fields: Mapping[str, object]) -> UsageError:
+    how = "add one, or use another field by {name}"
+    if "prompt" in fields:
+        return UsageError(f"the field prompt is null: {how}")
+    near = nearest("prompt", fields)
+    return UsageError(f"there is no field prompt: {f'did you mean {near}?' if near else how}")

@@ -93,7 +93,8 @@ def command(
         raise UsageError("stdin has the prompts: no option can read it")
     rows = Rows(jsonl, Template(template) if template is not None else None)
     loop = Loop()
-    source = Source(loop, RecordSplitter(b"\0" if null else b"\n"), rows)
+    separator = b"\0" if null else b"\n"
+    source = Source(loop, RecordSplitter(separator), rows)
     from ..batch.totals import Totals
 
     totals = Totals()
@@ -102,9 +103,9 @@ def command(
     from ..batch.run import Run
 
     run = Run(loop, source, builder, *network(options), run_options, totals, opened)
-    _explain_silence(loop, source)
+    _explain_silence(loop, source, "a NUL after each" if null else "one a line")
     try:
-        _run(run, totals, quiet, usage)
+        _run(run, totals, quiet, usage, separator)
     except ReaderGone:
         return totals.status
     finally:
@@ -177,11 +178,11 @@ def _clamped(jobs: int) -> int:
     return most
 
 
-def _explain_silence(loop: Loop, source: Source) -> None:
-    """Notes that prompts are expected, if stdin stays silent."""
+def _explain_silence(loop: Loop, source: Source, form: str) -> None:
+    """Notes that prompts are expected, if stdin stays silent; `form` says how they are set apart."""
     if os.isatty(stdio.STDIN):
         if os.isatty(stdio.STDERR):
-            stdio.note(NAME, "type prompts, one a line, then Ctrl-D")
+            stdio.note(NAME, f"type prompts, {form}, then Ctrl-D")
         return
 
     def explain() -> None:
@@ -191,12 +192,12 @@ def _explain_silence(loop: Loop, source: Source) -> None:
     loop.call_at(loop.now() + SILENCE_S, explain)
 
 
-def _run(run: Run, totals: Totals, quiet: bool, usage: bool) -> None:
+def _run(run: Run, totals: Totals, quiet: bool, usage: bool, separator: bytes) -> None:
     """Runs the prompts with progress on a terminal, and writes the lines at the end, however the run ends."""
     from ..batch.progress import Progress
 
     typing = os.isatty(stdio.STDIN)  # on the line where the progress would be
-    progress = Progress(_count_lines(), quiet or typing)
+    progress = Progress(_count_records(separator), quiet or typing)
     run.output.before_write = progress.hide
     started = time.monotonic()
 
@@ -224,17 +225,17 @@ def _run(run: Run, totals: Totals, quiet: bool, usage: bool) -> None:
             stdio.note(NAME, totals.times(run.throttled))
 
 
-def _count_lines() -> int | None:
-    """Returns the number of lines on stdin, about that of the prompts; None if stdin is no file."""
+def _count_records(separator: bytes) -> int | None:
+    """Returns the number of separators on stdin, about that of the prompts; None if stdin is no file."""
     import stat
 
     try:
         if not stat.S_ISREG(os.fstat(stdio.STDIN).st_mode) or not os.isatty(stdio.STDERR):
             return None
-        position, lines = os.lseek(stdio.STDIN, 0, os.SEEK_CUR), 0
+        position, records = os.lseek(stdio.STDIN, 0, os.SEEK_CUR), 0
         while chunk := os.pread(stdio.STDIN, 1 << 20, position):
             position += len(chunk)
-            lines += chunk.count(b"\n")
+            records += chunk.count(separator)
     except OSError:
         return None
-    return lines
+    return records

@@ -42,7 +42,7 @@ def loads_or_none(data: bytes) -> Any:
         return None
 
 
-def _reject_constant(word: str) -> NoReturn:
+def reject_constant(word: str) -> NoReturn:
     raise ValueError(f"JSON has no {word}")
 
 
@@ -55,4 +55,4 @@ def _finite_float(digits: str) -> float:
 
 # Decodes a text whose value is sent on as JSON. Raises ValueError also for NaN and Infinity, which json accepts though
 # JSON lacks them, and for a number so large that it would become Infinity.
-loads_strict = json.JSONDecoder(parse_constant=_reject_constant, parse_float=_finite_float).decode
+loads_strict = json.JSONDecoder(parse_constant=reject_constant, parse_float=_finite_float).decode

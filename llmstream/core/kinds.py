@@ -18,8 +18,15 @@ def shown(value: object) -> str:
 
     try:
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=repr)
+    except TypeError:  # a name that JSON does not have
+        text = repr(value)
     except (ValueError, RecursionError):
         text = "a value that is nested too deeply, or too long"
+    return shorten(text)
+
+
+def shorten(text: str) -> str:
+    """Returns a text for a message, cut where it is long."""
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 3]}..."
 
 

@@ -161,6 +161,15 @@ def named(name: str | None, env: Mapping[str, str], catalogue: Catalogue = BUILT
     return provider, row.full_name(model or row.model)
 
 
+def refuse_model_file(name: str, source: str, remedy: str) -> None:
+    """Raises UsageError for a model's name that is a file's: one that comes from others must not open files.
+
+    The message names the `source` of the name and the `remedy`, and does not say whether there is such a file.
+    """
+    if name.partition(":")[0] in SCHEMES or name.endswith(".gguf"):
+        raise UsageError(f"{source} cannot name a model that is a file: {remedy}")
+
+
 def endpoint(base_url: str, api: str) -> str:
     """Returns the URL of a dialect's endpoint."""
     module = dialect(api)

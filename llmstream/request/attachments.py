@@ -45,15 +45,26 @@ DESCRIPTIONS = {
 }
 
 
-def load(command: str, sources: tuple[str, ...], target: Target) -> tuple[Attachment, ...]:
+def load(
+    command: str, sources: tuple[str, ...], target: Target, cache: dict[str, Attachment]
+) -> tuple[Attachment, ...]:
     """Reads attachments for a target. `command` is the prefix of a note about a silent stdin.
 
-    Raises UsageError for a file that cannot be read, that the target does not accept, or that is too large for it.
+    `cache` has what was read before, by source: many requests with one file read it once. Raises UsageError for a file
+    that cannot be read, that the target does not accept, or that is too large for it.
     """
     module = dialect(target.api)
     takes: tuple[str, ...] = ("text",) if target.row.text_only else module.ATTACHMENT_KINDS
     limit = module.MAX_ATTACHMENT_BYTES
-    files = tuple(_load(command, source, takes, limit, target) for source in sources)
+    for source in sources:
+        if source not in cache:
+            cache[source] = _load(command, source, limit)
+    files = tuple(cache[source] for source in sources)
+    for file in files:
+        if file.kind not in takes:
+            what = file.media_type or "of no known kind"
+            which = ", ".join(DESCRIPTIONS[kind] for kind in takes)
+            raise UsageError(f"the attachment {file.name} is {what}: {target.provider} ({target.api}) takes {which}")
     size = sum(len(file.data) for file in files)
     if size > limit:
         sent = f"{size / 1e6:.1f} MB as they are sent"
@@ -77,16 +88,12 @@ def sniff(data: bytes) -> tuple[str, str] | None:
     return "text", "text/plain"
 
 
-def _load(command: str, source: str, takes: tuple[str, ...], limit: int, target: Target) -> Attachment:
+def _load(command: str, source: str, limit: int) -> Attachment:
+    """Reads an attachment; `kind` and `media_type` are "" where the content is of no known kind."""
     name, data = _read(command, source, limit)
     if not data:
         raise UsageError(f"the attachment {name} is empty")
-    found = sniff(data)
-    if found is None or found[0] not in takes:
-        what = found[1] if found else "of no known kind"
-        which = ", ".join(DESCRIPTIONS[kind] for kind in takes)
-        raise UsageError(f"the attachment {name} is {what}: {target.provider} ({target.api}) takes {which}")
-    kind, media_type = found
+    kind, media_type = sniff(data) or ("", "")
     text = data.decode("utf-8-sig") if kind == "text" else b2a_base64(data, newline=False).decode()
     return Attachment(kind, media_type, name, text)
 

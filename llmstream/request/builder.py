@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..core.request import Request, join_patches
+from ..core.request import Attachment, Request, join_patches
 from ..core.retry import RetryPolicy
 from ..core.timing import Timeouts
 from ..dialects import dialect
@@ -30,6 +30,7 @@ class RequestBuilder:
         self._command, self._env, self._catalogue = command, env, catalogue
         self._options = {name: value for name, value in options.items() if _is_set(value)}
         self._items: dict[str, list[Any]] = {}  # what the named files hold, by path
+        self._attachments: dict[str, Attachment] = {}  # by path or URL
         model, api, key, url = (options.get(name) for name in ("model", "api", "api_key", "base_url"))
         self.target = resolve(model, api, env, catalogue, key=key, url=url)
 
@@ -59,7 +60,7 @@ class RequestBuilder:
         if "options" in options:
             merged["options"] = join_patches([self._options.get("options", {}), options["options"]])
         builder = RequestBuilder(self._command, merged, self._env, self._catalogue)
-        builder._items = self._items
+        builder._items, builder._attachments = self._items, self._attachments
         return builder
 
     def _compose(self, request: Request) -> tuple[Target, Request]:
@@ -83,7 +84,7 @@ class RequestBuilder:
         if "attach" in options:
             from .attachments import load
 
-            request = request._replace(attachments=load(self._command, options["attach"], target))
+            request = request._replace(attachments=load(self._command, options["attach"], target, self._attachments))
         if "prefill" in options:
             from ..providers.prefill import prefilled
 

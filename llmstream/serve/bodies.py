@@ -11,6 +11,7 @@ from ..core import schema as schemas
 from ..core.kinds import Kind
 from ..core.stop.conditions import ROWS, from_mapping
 from ..errors import UsageError
+from ..providers.resolve import refuse_model_file
 from ..request.options import HTTP, OPTIONS, Option, at
 from ..request.tools import parse_tools
 from .request import ChatRequest
@@ -125,8 +126,7 @@ def _model(name: str | None, settings: Settings) -> str | None:
         raise UsageError("model is empty: leave it out for the default")
     if name is None or name in ("default", settings.model):
         return settings.model
-    if name.startswith("replay:") or name.endswith(".gguf"):
-        raise UsageError("a request cannot name a model that is a file: start the server with it")
+    refuse_model_file(name, "a request", "start the server with it")
     return name
 
 

@@ -122,6 +122,14 @@ def test_the_prompt_of_an_object(record, template, prompt):
     assert (row.error, row.prompt) == (None, prompt)
 
 
+@pytest.mark.parametrize("number", ["1.10", "1e400", "-0", "1E5", "0.1000000000000000055511151231257827", "9" * 5000])
+def test_a_number_goes_into_the_prompt_digit_for_digit(number):
+    record = f'{{"prompt": "a", "x": {number}, "y": {{"z": [{number}]}}, "seed": 3}}'.encode()
+    row = row_of(record, "{x} {y}")
+    assert (row.prompt, row.options) == (f'{number} {{"z":[{number}]}}', {"seed": 3})
+    assert row_of(record).prompt == "a"
+
+
 @pytest.mark.parametrize("name", ["a", "", 0, -1, 2**70])
 def test_an_id_is_a_string_or_a_whole_number(name):
     assert row_of({"id": name, "prompt": "a"}).id == name
@@ -249,8 +257,13 @@ ERRORS = [
     (b"null", None, "must be an object"),
     (b'{"prompt": "a", "x": NaN}', None, "invalid JSON: JSON has no NaN"),
     (b'{"prompt": "a", "temperature": -Infinity}', None, "invalid JSON: JSON has no -Infinity"),
-    (b'{"prompt": "a", "temperature": 1e999}', None, "invalid JSON: 1e999 is too large a number"),
-    (b'{"prompt": "a", "x": ' + b"9" * 5000 + b"}", None, "invalid JSON: Exceeds the limit (4300 digits)"),
+    (b'{"prompt": "a", "temperature": 1e999}', None, "temperature: 1e999 is too large a number"),
+    (b'{"prompt": "a", "options": {"x": [1e999]}}', None, "options: 1e999 is too large a number"),
+    (b'{"prompt": "a", "seed": ' + b"9" * 5000 + b"}", None, "seed: Exceeds the limit (4300 digits)"),
+    (b'{"prompt": "a", "id": 1e999}', None, "id: 1e999 is too large a number"),
+    (b'{"prompt": 1e999}', None, "prompt: 1e999 is too large a number"),
+    (b"[1.10]", None, 'must be an object {"prompt": ...}, not [1.10]'),
+    (b"1e999", None, "must be an object"),
     (b"[" * DEEP, None, "nested deeper than 100 levels"),
     (b'{"prompt": "a", "x": ' + b'{"a":' * DEEP, None, "nested deeper than 100 levels"),
     (b'{"prompt": "a", "x": ' + b"[" * 100 + b"]" * 100 + b"}", "{x}", "nested deeper than 100 levels"),
@@ -258,7 +271,11 @@ ERRORS = [
     ({}, None, "there is no field prompt: add one"),
     ({"promt": "a"}, None, "there is no field prompt: did you mean promt?"),
     ({"pro\nmpt": "a"}, None, "there is no field prompt: did you mean pro mpt?"),
-    ({"prompt": None}, None, "there is no field prompt: "),
+    ({"prompt": None}, None, "the field prompt is null: "),
+    *(
+        ({"prompt": "a", "model": name}, None, "a record cannot name a model that is a file: give it with model")
+        for name in ("replay:x", "replay:/etc/passwd", "/tmp/x.gguf", "x.gguf", "local//tmp/x.gguf", "local/x.gguf")
+    ),
     ({"prompt": ""}, None, "the prompt is empty"),
     ({"prompt": " \n"}, "{}", "the prompt is empty"),
     ({"text": "a"}, "Sum up.", "there is no field prompt: "),

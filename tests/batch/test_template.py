@@ -22,7 +22,9 @@ FIELDS = {
     "user": {"name": "Bo", "home": {"town": "Chur"}, "": "empty"},
     "größe": "12",
     "place": "{name} {} \\{n}",
-    "name.x": "never",
+    "name.x": "dotted",
+    "first name": "Cy",
+    'the "best"': {"it's": {"": 7}},
 }
 
 # (template, result for the prompt "PROMPT" and FIELDS)
@@ -35,6 +37,11 @@ CASES = [
     ("{list}", '[1,"é",{"a":null}]'),
     ("{user.name} of {user.home.town}", "Bo of Chur"),
     ("{user.home}", '{"town":"Chur"}'),
+    ('{["name.x"]}: {["first name"]}', "dotted: Cy"),
+    ("{['name.x']}: {['the \"best\"'][\"it's\"]}", 'dotted: {"":7}'),
+    ('{user["name"]}{user["home"].town}{user.home["town"]}{["user"][""]}', "BoChurChurempty"),
+    ('\\{["name.x"]} {n}', '{["name.x"]} 3'),
+    ('{[name]} {["name} {[0]} {["a"].} {n}', '{[name]} {["name} {[0]} {["a"].} 3'),
     ("{place}", "{name} {} \\{n}"),
     ("{{name}}", "{Ann}"),
     ("{{}}", "{PROMPT}"),
@@ -83,7 +90,12 @@ def test_names_that_a_template_uses(text, names):
         ("{zzz}", {"language": "de"}, "there is no field zzz: write \\{zzz} for the text {zzz}"),
         ("{user.nmae}", FIELDS, "there is no field user.nmae: did you mean user.name?"),
         ("{user.home.twon}", FIELDS, "there is no field user.home.twon: did you mean user.home.town?"),
-        ("{name.x}", FIELDS, "there is no field name.x: "),  # name is not an object
+        ("{first.name}", FIELDS, "there is no field first.name: "),
+        ("{name.y}", FIELDS, "there is no field name.y: write"),  # name is not an object
+        ("{first_name}", FIELDS, 'there is no field first_name: did you mean ["first name"]?'),
+        ('{["firstname"]}', FIELDS, 'there is no field ["firstname"]: did you mean ["first name"]?'),
+        ('{user["nmae"]}', FIELDS, 'there is no field user["nmae"]: did you mean user.name?'),
+        ("{}", {"prompt": None}, "the field prompt is null: add one, or use another field by {name}"),
         ("{list.0}", FIELDS, "there is no field list.0: "),
         ("{}", {"promt": "a"}, "there is no field prompt: did you mean promt?"),
         ("{}", {}, "there is no field prompt: add one, or use another field by {name}"),

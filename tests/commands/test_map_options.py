@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
+
+from llmstream.core.stop import edge
 
 from ..conftest import at, environment
 from ..support import needs
 from ..support.clouds import TOKEN, entra
-from ..support.loopback import DONE, Provider, chat, chat_end, head
+from ..support.loopback import DONE, Provider, chat, chat_end, head, reply
 from ..support.mapping import echo, records_of, run_map, texts_of
 
 # Lines of JSON.
@@ -129,6 +132,50 @@ def test_a_schema_and_an_attachment_are_in_every_request(invoke, tmp_path):
     for request in requests:
         assert request.json["response_format"]["json_schema"]["schema"]["required"] == ["name"]
         assert "a note" in json.dumps(request.json["messages"])
+
+
+def test_files_and_urls_are_read_once(invoke, tmp_path):
+    talk, tools = tmp_path / "talk.json", tmp_path / "tools.json"
+    talk.write_text('[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]')
+    tools.write_text('[{"name": "f"}]')
+    rows = [{"prompt": str(n), "max_tokens": n} for n in range(1, 6)]
+    opened = []
+
+    def count(event: str, args: tuple) -> None:
+        if event == "open" and args[0] in (str(talk), str(tools)):
+            opened.append(args[0])
+
+    sys.addaudithook(count)
+    with Provider(reply("200 OK", b"a note", "text/plain")) as files:
+        args = ["--jsonl", "-a", f"{files.url}/note.txt", "--messages", str(talk), "--tools", str(tools)]
+        input = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+        done, requests = run_map(invoke, *args, input=input)
+        assert [record["finish"] for record in records_of(done.stdout)] == ["stop"] * 5
+        assert all("a note" in json.dumps(request.json["messages"]) for request in requests)
+        assert len(files.requests) == 1
+    assert sorted(opened) == [str(talk), str(tools)]
+
+
+def test_a_record_cannot_open_a_file_or_tell_whether_it_exists(invoke, tmp_path):
+    for name in ("there.gguf", "there"):
+        (tmp_path / name).touch()
+    names = [
+        f"{scheme}{tmp_path}/{name}" for scheme in ("", "replay:", "local/") for name in ("there.gguf", "none.gguf")
+    ]
+    for name in names:
+        done, requests = run_map(invoke, "--jsonl", input=json.dumps({"prompt": "a", "model": name}).encode())
+        assert not requests
+        (record,) = records_of(done.stdout)
+        message = "line 1: a record cannot name a model that is a file: give it with -m"
+        assert record["error"] == {"status": 2, "message": message.replace("-m", "model")}
+
+
+def test_a_pattern_is_compiled_once(invoke, monkeypatch):
+    edge.edge.cache_clear()
+    done, requests = run_map(invoke, "--until-regex", "[b-z]+!", input=b"ab!c\n" * 20)
+    assert len(requests) == 20
+    assert texts_of(done.stdout) == ["ab!"] * 20
+    assert edge.edge.cache_info().misses == 1
 
 
 def test_tool_calls_are_in_the_record(invoke):

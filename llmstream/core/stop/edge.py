@@ -23,6 +23,7 @@ missing or of a version that was not tested, and `edge` raises NotImplementedErr
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Iterator
 from re import _compiler, _parser  # type: ignore[attr-defined]
@@ -63,6 +64,7 @@ class Edge(NamedTuple):
     forward: bool  # whether it looks at what it does not consume: lookahead, `$`, `\Z`, `\b`
 
 
+@functools.lru_cache(maxsize=64)  # each of many prompts makes the same conditions
 def edge(pattern: str, flags: int, window: int) -> Edge:
     """Returns the edge of a pattern; a distance of `window` and more counts as any.
 

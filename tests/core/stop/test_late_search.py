@@ -140,6 +140,8 @@ def test_in_a_python_that_is_not_tested_the_search_is_late(monkeypatch):
 
 @pytest.mark.parametrize("nodes", [[("NEW", 1)], [(edge.AT, "NEW")], [(edge.SUBPATTERN, (1, 2))], [edge.LITERAL]])
 def test_a_tree_that_is_unknown_is_searched_late(monkeypatch, nodes):
+    edge.edge.cache_clear()
+
     class Parser:
         SubPattern = edge._parser.SubPattern
 
