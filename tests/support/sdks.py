@@ -143,10 +143,13 @@ def _read_end(response: Any, reading: Reading) -> None:
     details, usage = response.incomplete_details, response.usage
     reading.reason = details.reason if details else response.status
     if usage:
-        details = getattr(usage, "output_tokens_details", None)  # llama.cpp does not send it
-        reasoning = details.reasoning_tokens if details else 0
-        counts = [usage.input_tokens, usage.output_tokens, usage.input_tokens_details.cached_tokens, reasoning]
-        reading.usage = _with_written(counts, getattr(usage.input_tokens_details, "cache_write_tokens", 0))
+        read, written = (
+            usage.input_tokens_details,
+            getattr(usage, "output_tokens_details", None),
+        )  # which some leave out
+        reasoning, cached = written.reasoning_tokens if written else 0, read.cached_tokens if read else 0
+        counts = [usage.input_tokens, usage.output_tokens, cached, reasoning]
+        reading.usage = _with_written(counts, getattr(read, "cache_write_tokens", 0))
 
 
 def _read_messages(transcript: Transcript, reading: Reading) -> None:
