@@ -15,7 +15,7 @@ from ..providers.registry import Catalogue
 from ..providers.resolve import Target
 from ..request.builder import RequestBuilder, network
 from ..request.options import MODEL, NETWORK, PROMPT
-from ..request.prompt import SILENCE_S
+from ..request.prompt import SILENCE_S, join_words
 from . import options, stop_options
 from .request_command import RequestCommand
 from .types import Value
@@ -91,7 +91,7 @@ def command(
     builder = RequestBuilder(NAME, options, os.environ, catalogue)
     if builder.reads_stdin:
         raise UsageError("stdin has the prompts: no option can read it")
-    rows = Rows(jsonl, Template(template) if template is not None else None)
+    rows = Rows(jsonl, Template(join_words(NAME, (template,))) if template is not None else None)
     loop = Loop()
     separator = b"\0" if null else b"\n"
     source = Source(loop, RecordSplitter(separator), rows)

@@ -11,9 +11,10 @@ from .. import stdio
 from ..config import file as config
 from ..config import keys
 from ..core.json_codec import to_json
+from ..core.text import encode
 from ..errors import Error, NotFound, UsageError, nearest
 from ..providers.registry import BUILT_IN, SCHEMES, SDK, Catalogue
-from ..providers.resolve import Target, list_url, named, resolve
+from ..providers.resolve import Target, default_name, env_key, list_url, named, resolve
 
 PAGES = 100  # of a list; a provider that sends more repeats itself
 
@@ -49,7 +50,7 @@ def command(provider: str | None, as_json: bool) -> None:
         lines = [record["name"] for record in records]
     if as_json:
         lines = [to_json(record) for record in records]
-    stdio.write("".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
+    stdio.write(encode("".join(f"{line}\n" for line in lines)))
 
 
 # The overview, without a request.
@@ -59,7 +60,7 @@ def _overview(catalogue: Catalogue) -> list[Record]:
     """Returns aliases, then providers; before them the default model, where it is neither."""
     rows = [(alias, "alias", *named(alias, {}, catalogue)) for alias in catalogue.aliases]
     rows += [(name, "provider", name, row.model) for name, row in catalogue.providers.items()]
-    name = os.environ.get("LLMSTREAM_MODEL") or catalogue.model
+    name = default_name(os.environ, catalogue)
     provider, model = named(None, os.environ, catalogue)
     default = next((row for row in rows if row[0] == name), (provider, "provider", provider, model))
     if default not in rows:
@@ -86,9 +87,9 @@ def _full(provider: str, model: str) -> str | None:
 def _key(provider: str, catalogue: Catalogue) -> tuple[bool | None, str]:
     """Returns whether a provider's key is set, None where it needs no key, and the same in words. Runs no key_cmd."""
     row = catalogue.row(provider)
-    for name in row.key_env:
-        if os.environ.get(name):
-            return True, f"key found ({name})"
+    variable, _ = env_key(row, os.environ)
+    if variable:
+        return True, f"key found ({variable})"
     if row.key_cmd:
         return True, "key from key_cmd"
     if row.key_file:

@@ -7,6 +7,10 @@ from typing import Any, TypeVar
 
 import click
 
+from ..core.json_codec import to_json
+from ..core.text import is_utf8
+from ..errors import UsageError
+from ..errors import option as marked
 from ..request.options import COMMAND, Option, at
 from .types import Value
 
@@ -37,10 +41,17 @@ def option(row: Option) -> Callable[[F], F]:
 
 
 def take(params: dict[str, Any]) -> dict[str, Any]:
-    """Removes the options of a request from a command's parameters, and returns those that are set, by name."""
+    """Removes the options of a request from a command's parameters, and returns those that are set, by name.
+
+    Raises UsageError for a value that cannot be sent; only the name of a file may have bytes that are not UTF-8.
+    """
     values = {}
     for name, kind in [(row.name, row.kind) for row in at(COMMAND) if row.name in params]:
         value = params.pop(name)
         if value not in (None, ()):
-            values[name] = kind.join(value) if kind.repeatable else value
+            value = kind.join(value) if kind.repeatable else value
+            is_path = name == "model" or (kind.is_path and isinstance(value, str | tuple))
+            if not (is_path or is_utf8(to_json(value))):
+                raise UsageError(f"{marked(name)} is not valid UTF-8")
+            values[name] = value
     return values

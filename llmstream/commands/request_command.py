@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..config import file as config_file
-from ..errors import UsageError
+from ..core.text import is_utf8
+from ..errors import UsageError, option
 from ..request.options import COMMAND, MODEL, NETWORK, OPTIONS, PROMPT
 from . import options
 
@@ -29,6 +30,8 @@ def _variables(ctx: click.Context, param: click.Parameter, values: tuple[str, ..
         name, equals, text = value.partition("=")
         if not (name and equals):
             raise click.BadParameter(f"{value!r} is not NAME=VALUE")
+        if not is_utf8(value):
+            raise UsageError(f"{option('var')} is not valid UTF-8")
         variables[name] = text
     return variables
 

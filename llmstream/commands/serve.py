@@ -12,7 +12,7 @@ from ..config import file as config_file
 from ..core.kinds import Integer, Seconds, Size
 from ..errors import UsageError
 from ..providers.registry import Catalogue
-from ..providers.resolve import resolve
+from ..providers.resolve import default_name, env_key, resolve
 from ..request.options import NETWORK, OPTIONS
 from .options import of_request, option, take
 from .types import Value
@@ -73,7 +73,10 @@ def command(
     model = options.pop("model", None)
     if model is not None:
         resolve(model, None, os.environ, catalogue)  # a wrong name is an error before the server starts
-    token = os.environ.get("LLMSTREAM_SERVE_TOKEN", "")
+    variable = os.environ.get("LLMSTREAM_SERVE_TOKEN", "")
+    token = variable.strip()
+    if variable and not token:
+        raise UsageError("LLMSTREAM_SERVE_TOKEN is blank: set a token, or unset it")
     start(
         host,
         port,
@@ -87,7 +90,7 @@ def command(
         allow_hosts=(host, *allow_host),
         allow_origins=allow_origin,
         allow_regex=allow_regex or not token,
-        model=model or os.environ.get("LLMSTREAM_MODEL") or catalogue.model or None,
+        model=model or default_name(os.environ, catalogue) or None,
         models=_offered(catalogue),
     )
 
@@ -95,8 +98,6 @@ def command(
 def _offered(catalogue: Catalogue) -> tuple[str, ...]:
     """Returns the aliases, and the default models of the providers whose key is in the environment."""
     named = [
-        f"{name}/{row.model}"
-        for name, row in catalogue.providers.items()
-        if row.model and any(os.environ.get(key) for key in row.key_env)
+        f"{name}/{row.model}" for name, row in catalogue.providers.items() if row.model and env_key(row, os.environ)[1]
     ]
     return (*catalogue.aliases, *named)

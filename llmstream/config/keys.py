@@ -53,11 +53,11 @@ def _open(path: str, flags: int) -> int:
 
 
 def _parse(data: bytes, source: str) -> str:
-    """Returns the key: the data without one newline at its end."""
-    key = data.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8", "replace")
+    """Returns the key: the data without a byte order mark, and without blanks and line ends around it."""
+    key = checked_key(data.decode("utf-8-sig", "replace"), source)
     if not key:
         raise UsageError(f"{source} is not a valid key: it is empty")
-    return checked_key(key, source)
+    return key
 
 
 def _from_command(provider: str, command: tuple[str, ...]) -> bytes:

@@ -139,7 +139,7 @@ class Attempts:
         if message.endswith(WHICH_KEY):
             if names and not target.key and target.row.transport == CURL:
                 message = message.removesuffix(WHICH_KEY) + f"no key was sent: set {' or '.join(names)}"
-            elif source := next((name for name in names if os.environ.get(name) == target.key), ""):
+            elif source := next((name for name in names if os.environ.get(name, "").strip() == target.key), ""):
                 message = message.removesuffix(WHICH_KEY) + WHICH_KEY.replace("the key", f"the key in {source}", 1)
         return target.secrets.hide_in_error(error, message)
 

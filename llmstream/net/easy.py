@@ -8,6 +8,7 @@ import pycurl
 
 from .. import __version__
 from ..core.json_codec import to_json
+from ..core.text import encode
 from ..errors import UsageError
 from ..providers.resolve import field_name, shown
 from .transfer import HttpRequest
@@ -33,7 +34,7 @@ def prepare(easy: pycurl.Curl, request: HttpRequest, connect_timeout: float | No
     names = {field_name(line) for line in request.headers}
     headers = [*request.headers, *(line for line in DEFAULT_HEADERS if field_name(line) not in names)]
     if request.body is not None:
-        body = to_json(request.body).encode("utf-8", "replace")
+        body = encode(to_json(request.body))
         easy.setopt(pycurl.POSTFIELDS, body)
         easy.setopt(pycurl.UPLOAD_BUFFERSIZE, UPLOAD_BUFFER_BYTES)
         headers += ["Content-Type: application/json", "Expect:"]  # no round trip before a large prompt

@@ -21,6 +21,7 @@ from functools import partial
 from typing import Any
 
 from ..core.json_codec import to_json
+from ..core.text import encode
 from ..dialects import APIS
 from ..errors import UNLIMITED, OutputFailed, UsageError, option
 from ..providers.resolve import Target, shown
@@ -105,7 +106,7 @@ class Recorder(Transport):
         self._write({"t": round(now - (self._started or now), 6), **fields})
 
     def _write(self, record: dict[str, object]) -> None:
-        data = to_json(record).encode("utf-8", "replace") + b"\n"
+        data = encode(to_json(record) + "\n")
         try:
             while data:
                 data = data[os.write(self._fd, data) :]
@@ -156,7 +157,7 @@ class Player(Transport):
         if "status" in record:
             transfer.response_head = record["status"], record["headers"]
         elif "data" in record:
-            transfer.chunks.append(record["data"].encode("utf-8", "replace"))
+            transfer.chunks.append(encode(record["data"]))
         elif "base64" in record:
             transfer.chunks.append(base64.b64decode(record["base64"]))
         else:

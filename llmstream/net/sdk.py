@@ -23,6 +23,7 @@ from typing import Any
 
 from .. import stdio
 from ..core.json_codec import to_json
+from ..core.text import encode
 from ..dialects import dialect
 from ..errors import UNLIMITED, Error, UsageError
 from ..providers.resolve import Target
@@ -146,7 +147,7 @@ class Sdk(Transport):
                 self._sdk, self._client = build(self._target, self._on_request)
         timeout = self._sdk.Timeout(None, connect=connect_timeout)
         headers = {name: value.strip() for name, _, value in (line.partition(":") for line in request.headers)}
-        body = json.loads(to_json(request.body).encode("utf-8", "replace"))
+        body = json.loads(encode(to_json(request.body)))
         if transfer.abandoned:
             raise BrokenPipeError
         options = {"headers": headers | RAW_HEADERS, "timeout": timeout, "max_retries": 0, "follow_redirects": False}

@@ -125,7 +125,7 @@ def resolve(
     if row.may_use_sdk and not secret:
         if row.transport == SDK and api not in (None, row.api):
             raise UsageError(f"{provider} has no {option('api', api)}: it speaks {row.api}")
-        token = env.get(row.token_env, "")
+        token = env.get(row.token_env, "").strip()
         row = row._replace(transport=SDK, headers=row.headers if is_default_url else ())
         return Target(provider, model, api or row.api, base_url, token, row)  # the SDK appends its own paths
     row = row._replace(transport=CURL)
@@ -144,7 +144,7 @@ def named(name: str | None, env: Mapping[str, str], catalogue: Catalogue = BUILT
     """
     if name == "":  # a command that prints a name was cancelled, perhaps: the default is not meant
         raise UsageError(f"the model's name is empty: leave {option('model')} out for the default model")
-    name = name or env.get("LLMSTREAM_MODEL") or catalogue.model or _with_key(env, catalogue)
+    name = name or default_name(env, catalogue) or _with_key(env, catalogue)
     followed = []
     while name in catalogue.aliases and name not in followed:
         followed.append(name)
@@ -159,6 +159,19 @@ def named(name: str | None, env: Mapping[str, str], catalogue: Catalogue = BUILT
     provider, model = _split(name, catalogue)
     row = catalogue.providers[provider]
     return provider, row.full_name(model or row.model)
+
+
+def default_name(env: Mapping[str, str], catalogue: Catalogue) -> str:
+    """Returns the default model's name that LLMSTREAM_MODEL or the configuration has, "" where neither has one."""
+    return env.get("LLMSTREAM_MODEL", "").strip() or catalogue.model
+
+
+def env_key(row: Provider, env: Mapping[str, str]) -> tuple[str, str]:
+    """Returns the environment variable that holds a provider's key, and the key; two "" where none does.
+
+    Blanks and line ends around it do not count: `$(cat FILE)` and files of settings written on Windows leave them.
+    """
+    return next(((name, key) for name in row.key_env if (key := env.get(name, "").strip())), ("", ""))
 
 
 def refuse_model_file(name: str, source: str, remedy: str) -> None:
@@ -211,14 +224,14 @@ def _split(name: str, catalogue: Catalogue) -> tuple[str, str]:
 def _with_key(env: Mapping[str, str], catalogue: Catalogue) -> str:
     """Returns the first provider whose key is set, else the embedded model's."""
     for name, row in catalogue.providers.items():
-        if any(env.get(k) for k in row.key_env) or ((row.key_file or row.key_cmd) and row.model):
+        if env_key(row, env)[1] or ((row.key_file or row.key_cmd) and row.model):
             return name
     return LOCAL
 
 
 def _base_url(provider: str, row: Provider, env: Mapping[str, str], argument: str | None) -> str:
     """Returns the base URL: a program's argument, the environment's, or the row's."""
-    source, url = row.url_env, _trimmed(env.get(row.url_env, ""), row)
+    source, url = row.url_env, _trimmed(env.get(row.url_env, "").strip(), row)
     if argument is not None:
         source, url = "base_url", _trimmed(argument, row)
         if not url:  # the program's source of it was empty, perhaps: the provider's address is not meant
@@ -255,9 +268,9 @@ def checked_url(url: str, row: Provider) -> str:
 
 def _key(provider: str, row: Provider, env: Mapping[str, str], is_default_url: bool, catalogue: Catalogue) -> str:
     """Returns the key, "" where there is none. A key of a file or a command goes to the row's own address only."""
-    for name in row.key_env:
-        if key := env.get(name):
-            return checked_key(key, name)
+    name, key = env_key(row, env)
+    if key:
+        return checked_key(key, name)
     if is_default_url and (row.key_file or row.key_cmd):
         return catalogue.read_key(provider, row)
     if is_default_url and row.key_env and not row.keyless and not row.may_use_sdk:
@@ -266,7 +279,11 @@ def _key(provider: str, row: Provider, env: Mapping[str, str], is_default_url: b
 
 
 def checked_key(key: str, source: str) -> str:
-    """Returns the key. Raises UsageError, which does not show it, where it would break the header."""
+    """Returns the key without blanks and line ends around it.
+
+    Raises UsageError, which does not show it, where it would break the header.
+    """
+    key = key.strip()
     if not (key.isascii() and key.isprintable()) or " " in key:
         raise UsageError(
             f"{source} is not a valid key: it contains a line end, a blank or a character that is not ASCII"

@@ -6,6 +6,7 @@ import os
 import stat
 
 from .. import stdio
+from ..core.text import is_utf8, original
 from ..errors import UsageError, option
 
 PROMPT = "the prompt"
@@ -17,7 +18,7 @@ def read(command: str, operands: tuple[str, ...], no_stdin: bool, required: bool
 
     Raises UsageError for an empty prompt that is required. Notes carry the command's name.
     """
-    words = " ".join(operands)
+    words = join_words(command, operands)
     if no_stdin or ((operands or not required) and not is_data(stdio.STDIN)):
         text = words
     else:
@@ -28,6 +29,15 @@ def read(command: str, operands: tuple[str, ...], no_stdin: bool, required: bool
             return ""
         raise UsageError("the prompt is empty: give one as an operand or on stdin")
     return text
+
+
+def join_words(command: str, operands: tuple[str, ...]) -> str:
+    """Returns the operands with blanks between them. Invalid UTF-8 becomes U+FFFD, with a note."""
+    words = " ".join(operands)
+    if not is_utf8(words):
+        stdio.note(command, "the prompt has invalid UTF-8: replaced by U+FFFD")
+        words = original(words).decode("utf-8", "replace")
+    return words
 
 
 def is_data(fd: int) -> bool:

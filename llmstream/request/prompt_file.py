@@ -64,12 +64,13 @@ class PromptFile:
                 raise UsageError(
                     f"{self.path} has no {{{{{name}}}}}: {f'did you mean {near}?' if near else 'leave it out'}"
                 )
-        values = {**self._defaults, **variables, OPERANDS: " ".join(operands)}
+        words = prompts.join_words(self._command, operands)
+        values = {**self._defaults, **variables, OPERANDS: words}
         if STDIN in placeholders and not (no_stdin or self.from_stdin):
             values[STDIN] = prompts.read_stdin(self._command)
         parts = [PLACEHOLDER.sub(lambda match: self._fill(match, values), self._body).strip("\n")]
         if OPERANDS not in placeholders:
-            parts.append(" ".join(operands))
+            parts.append(words)
         if not (no_stdin or self.from_stdin or STDIN in placeholders) and prompts.is_data(stdio.STDIN):
             parts.append(prompts.read_stdin(self._command))
         text = "\n\n".join(part for part in parts if part)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 
 import pytest
@@ -423,7 +424,7 @@ def test_dry_run_hides_the_key_and_sends_nothing(invoke):
         (["-m", "openai/m"], {}, "no key for openai: set OPENAI_API_KEY"),
         (["-m", "azure/m"], {"AZURE_OPENAI_API_KEY": "x"}, "azure needs an address: set AZURE_OPENAI_ENDPOINT"),
         (["-m", "groq"], {"GROQ_API_KEY": "x"}, "groq has no default model: use -m groq/MODEL"),
-        (["-m", "openai/m"], {"OPENAI_API_KEY": "geheim\n"}, "OPENAI_API_KEY is not a valid key"),
+        (["-m", "openai/m"], {"OPENAI_API_KEY": "ge\nheim"}, "OPENAI_API_KEY is not a valid key"),
         (["-m", "openai/m"], {"OPENAI_API_KEY": "gehéim"}, "OPENAI_API_KEY is not a valid key"),
         (["-m", "openai/m"], {"OPENAI_BASE_URL": "localhost:80"}, "OPENAI_BASE_URL is not a URL"),
         (["-m", "openai/m"], {"OPENAI_BASE_URL": "http://localhost/v1?key=geh"}, "OPENAI_BASE_URL is not a base URL"),
@@ -492,3 +493,71 @@ def test_a_key_in_the_provider_s_message_is_hidden(invoke):
     with Provider(quoted) as provider:
         done = invoke("gen", "-m", "openai/m", "Hi", url=provider.url)
     assert done.stderr == b"llmstream gen: the provider says: wrong key [key] given (HTTP 401)\n"
+
+
+# Bytes that are not UTF-8, and what files of settings leave behind.
+
+LATIN1 = os.fsdecode(b"caf\xe9")
+REPLACED = "llmstream gen: the prompt has invalid UTF-8: replaced by U+FFFD\n"
+
+
+def test_words_that_are_not_utf8_are_replaced_with_a_note(run, tmp_path):
+    (tmp_path / "file").write_text("+++\n+++\nSay {{args}}.")
+    for args, prompt in [(["a", LATIN1], "a caf\ufffd"), (["-f", str(tmp_path / "file"), LATIN1], "Say caf\ufffd.")]:
+        with Provider([head(), *chat("Hello")]) as provider:
+            done = run("gen", "-m", "openai/m", *args, url=provider.url)
+        assert (done.stdout, done.stderr.decode()) == (b"Hello\n", REPLACED)
+        assert [request.prompt for request in provider.requests] == [prompt]
+
+
+def test_a_template_that_is_not_utf8_is_replaced_with_a_note(run):
+    with Provider([head(), *chat("Hello")]) as provider:
+        done = run("map", "-q", "-m", "openai/m", f"{LATIN1}: {{}}", input=b"x", url=provider.url)
+    assert done.stderr.decode() == REPLACED.replace(" gen", " map")
+    assert [request.prompt for request in provider.requests] == ["caf\ufffd: x"]
+
+
+@pytest.mark.parametrize(
+    ("args", "name"),
+    [
+        (["-s", LATIN1], "--system"),
+        (["--stop", LATIN1], "--stop"),
+        (["--prefill", LATIN1], "--prefill"),
+        (["-o", f"user={LATIN1}"], "-o"),
+        (["-o", 'user="\\ud800"'], "-o"),
+        (["--schema", f"name: {LATIN1}"], "--schema"),
+        (["-f", os.devnull, "-v", f"a={LATIN1}"], "-v"),
+    ],
+)
+def test_an_option_that_is_not_utf8_is_refused(invoke, args, name):
+    done = invoke("gen", "-m", "llamacpp/m", *args, "Hi")
+    assert (done.returncode, done.stderr.decode()) == (2, f"llmstream gen: {name} is not valid UTF-8\n")
+
+
+def test_a_file_may_have_any_name(invoke, tmp_path):
+    (tmp_path / LATIN1).write_text("name")
+    args = ["--schema", LATIN1, "-a", LATIN1, "-s", f"@{LATIN1}", "--dry-run"]
+    done = invoke("gen", "-m", "openai/m", *args, "Hi", cwd=tmp_path, env=at("http://127.0.0.1:9"))
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_system_prompt_from_a_file_is_utf8_without_its_mark(invoke, tmp_path):
+    (tmp_path / "good").write_bytes(b"\xef\xbb\xbfBe kind.")
+    (tmp_path / "bad").write_bytes(b"Be\nk\xe4nd.")
+    with Provider([head(), *chat("Hello")]) as provider:
+        assert invoke("gen", "-m", "openai/m", "-s", f"@{tmp_path}/good", "Hi", url=provider.url).returncode == 0
+    assert provider.requests[0].json["messages"][0]["content"] == "Be kind."
+    done = invoke("gen", "-m", "openai/m", "-s", f"@{tmp_path}/bad", "Hi")
+    assert (done.returncode, done.stderr.decode()) == (2, f"llmstream gen: {tmp_path}/bad:2: invalid UTF-8\n")
+
+
+def test_line_ends_and_blanks_around_variables_do_not_count(invoke):
+    with Provider([head(), *chat("Hello")]) as provider:
+        url = f" {provider.url}/v1\r"
+        env = environment(
+            OPENAI_API_KEY="sk-test\r\n", OPENAI_BASE_URL=url, LLMSTREAM_MODEL="openai/m\r", MISTRAL_API_KEY=" "
+        )
+        assert invoke("gen", "Hi", env=env).stdout == b"Hello\n"
+    assert provider.requests[0].headers["authorization"] == "Bearer sk-test"
+    done = invoke("gen", "-m", "mistral/m", "Hi", env=env)
+    assert (done.returncode, done.stderr) == (2, b"llmstream gen: no key for mistral: set MISTRAL_API_KEY\n")

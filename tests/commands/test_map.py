@@ -50,7 +50,7 @@ def test_each_line_is_a_prompt_and_each_answer_is_a_line(invoke):
         (["{} and \\{} and {}"], b"a\n", ["a and {} and a"]),
         (["{}"], b"{}\n", ["{}"]),
         (["--jsonl"], b'{"prompt": "a"}\n{"prompt":"b","more":[1]}\n', ["a", "b"]),
-        (["--jsonl", "{a.b} {n}"], b'{"a": {"b": "x"}, "n": 1.50}\n', ["x 1.5"]),
+        (["--jsonl", "{a.b} {n}"], b'{"a": {"b": "x"}, "n": 1.50}\n', ["x 1.50"]),
         (["--jsonl", "{} in {lang}"], b'{"prompt": "a", "lang": "C"}\n', ["a in C"]),
     ],
 )

@@ -282,7 +282,7 @@ BAD_KEYS = {
     b"": "is empty",
     b"\n": "is empty",
     b"geheim\ngeheim\n": "it contains a line end, a blank or a character that is not ASCII",
-    b"geheim\n\n": "it contains a line end",
+    b"geheim\n\n\x7f": "it contains a line end",
     b"geheim geheim": "a blank",
     "gehéim".encode(): "not ASCII",
     b"gehe\xffim": "not ASCII",
@@ -297,8 +297,8 @@ SOURCES = {
     "key_env": "[providers.groq]\nkey_env = 'MINE'",
     "own variable": "",
 }
-# No variable can hold a NUL, and an empty one is as good as none.
-IN_VARIABLES = [data for data in BAD_KEYS if data and b"\0" not in data]
+# No variable can hold a NUL, and a blank one is as good as none.
+IN_VARIABLES = [data for data in BAD_KEYS if data.strip() and b"\0" not in data]
 
 
 @pytest.mark.parametrize(
@@ -315,9 +315,15 @@ def test_an_invalid_key_is_refused_and_not_shown(configured, key_file, monkeypat
     assert "geh" not in message
 
 
-@pytest.mark.parametrize(("data", "key"), [(b"k", "k"), (b"k\n", "k"), (b"k\r\n", "k")])
-def test_one_newline_at_the_end_of_a_key_is_removed(configured, key_file, data, key):
-    assert target(configured(f'[providers.groq]\nkey_file = "{key_file(data)}"'), "groq/m").key == key
+@pytest.mark.parametrize("data", [b"k", b"k\n", b"k\r\n", b"k\r", b"k\n\n", b" \tk \n", b"\xef\xbb\xbfk\r\n"])
+@pytest.mark.parametrize("source", SOURCES)
+def test_blanks_and_line_ends_around_a_key_are_removed(configured, key_file, monkeypatch, source, data):
+    keys.cache.clear()
+    monkeypatch.setenv("KEY_FILE", key_file(data))
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    variable = {"key_env": "MINE", "own variable": "GROQ_API_KEY"}.get(source)
+    env = configured(SOURCES[source], **({variable: os.fsdecode(data)} if variable else {}))
+    assert target(env, "groq/m").key == "k"
 
 
 def test_other_files_without_a_key(configured, tmp_path):
