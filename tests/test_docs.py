@@ -18,6 +18,7 @@ from llmstream.core.exchange import Exchange
 from llmstream.core.timing import Timeouts, Timing
 from llmstream.dialects import dialect
 from llmstream.net import embedded
+from llmstream.net.easy import CA_FILE_VARIABLES
 from llmstream.providers.registry import PROVIDERS
 from llmstream.providers.resolve import resolve
 from llmstream.request.options import OPTIONS
@@ -205,7 +206,7 @@ def test_every_variable_that_is_read_is_in_the_overview():
         known |= {name.upper() for name in read}  # no_proxy is NO_PROXY in lower case
     overview = "\n".join(docs.page("llmstream").sections["ENVIRONMENT"])
     listed = re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b|(?<=Ev )[A-Z]+", overview)
-    by_libcurl = {"HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
+    by_libcurl = {"HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", *CA_FILE_VARIABLES}
     by_sdks = {"AWS_REGION", "AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_BEARER_TOKEN_BEDROCK"}
     by_sdks |= {"CLOUD_ML_REGION", "ANTHROPIC_VERTEX_PROJECT_ID", "GOOGLE_APPLICATION_CREDENTIALS"}
     assert set(listed) == known | by_libcurl | by_sdks

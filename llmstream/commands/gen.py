@@ -16,10 +16,11 @@ from ..core import report
 from ..core.events import Event, Finish, Reasoning
 from ..core.json_codec import to_json
 from ..core.render import EventRenderer, SourceList, TextRenderer
+from ..core.secrets import show_url
 from ..core.text import encode
 from ..errors import Error, NotFound, OutputFailed, ReaderGone, Signalled, UsageError, option
 from ..providers.registry import REPLAY, Catalogue
-from ..providers.resolve import Target, shown
+from ..providers.resolve import Target
 from ..request import prompt as prompts
 from ..request.builder import RequestBuilder, network
 from ..request.options import MODEL, NETWORK, PROMPT
@@ -251,5 +252,5 @@ def _describe(target: Target, request: Request, resume: bool) -> str:
     strategy = _resume(target) if resume else None
     body = target.body(request, strategy.prepare if strategy else None)
     headers = target.hidden().headers(body) + list(strategy.headers if strategy else ())
-    url = shown(target.url) if target.url else "the embedded model"
+    url = show_url(target.url) if target.url else "the embedded model"
     return "\n".join([f"POST {url}", *headers, "", json.dumps(body, ensure_ascii=False, indent=2), ""])

@@ -8,6 +8,7 @@ from typing import Any
 from ..errors import Error, Incomplete, Refused, Unavailable
 from .decoder import as_json, member, string
 from .json_codec import loads_or_none
+from .secrets import show_url
 
 # Parts of the codes of errors that a retry does not help; any other error in a stream counts as temporary.
 REFUSAL_CODES = (
@@ -43,6 +44,7 @@ TOO_LONG_TEXTS = ("exceeds the context length", "exceeds the available context s
 MAX_MESSAGE = 2000  # characters of a provider's message that are shown
 RETRIABLE_STATUSES = frozenset((408, 409, 425, 429))  # of 4xx
 WHICH_KEY = "is the key right, and that of this server?"  # the sender of the key replaces it by the key's source
+PROXY_REFUSES = "the proxy wants a name and a password (HTTP 407): {}=http://NAME:PASSWORD@HOST:PORT"
 PHRASES = {  # RFC 9110, section 15; 529 is Anthropic's own
     204: "No Content",
     401: "Unauthorized",
@@ -84,10 +86,10 @@ def of_response(status: int, headers: Mapping[str, str], body: bytes, url: str) 
         data = data[0]
     payload = _with_code(data.get("error") or data.get("detail") or data, data) if isinstance(data, dict) else None
     if 300 <= status < 400:
-        where = headers.get("location", "elsewhere")
+        where = show_url(headers.get("location", "elsewhere"))
         return Refused(f"{url} redirects to {where} (HTTP {status}): set the base URL to where the API is")
     if status == 407:
-        return Refused("the proxy wants a name and a password (HTTP 407): http_proxy=http://NAME:PASSWORD@HOST:PORT")
+        return Refused(PROXY_REFUSES.format("http_proxy"))
     if 200 <= status < 300 and not (isinstance(data, dict) and data.get("error")):  # a success: not worth a retry
         return Incomplete(f"{_answered(status, url)}, not 200: is the base URL that of an API?")
     if payload:

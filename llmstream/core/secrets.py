@@ -1,19 +1,23 @@
 """Hides secrets, such as keys, in what is shown or written to a file.
 
 A secret of SHORTEST characters or more is hidden wherever it stands, within a longer word too. A shorter one, such as
-the "x" that a local server is happy with, may be part of any text by chance: it is hidden only where a credential
+the "ollama" that a local server is happy with, may be part of any text by chance: it is hidden only where a credential
 stands, as a whole word.
+
+A URL is shown without the user and the password in it, and without its query, which may hold a signature or a token.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
 from ..errors import Error
 
 HIDDEN = "[key]"
-SHORTEST = 6  # characters
+SHORTEST = 8  # characters
+MAX_URL = 300  # characters of a URL that are shown
 
 
 class Secrets:
@@ -51,6 +55,38 @@ class Secrets:
     def stream(self) -> SecretStream:
         """Returns what hides the secrets in bytes that arrive in chunks."""
         return SecretStream([value.encode() for value in self._long])
+
+
+def show_url(url: str) -> str:
+    """Returns a URL, or a part of one, as it may be shown: without user, password and query, and not too long."""
+    scheme, user, rest = _split(url)
+    if any(character in user for character in "/?#"):  # nothing says for certain where the host begins
+        return f"{scheme}[hidden]"
+    shown = scheme + rest.partition("?")[0].partition("#")[0]
+    return shown if len(shown) <= MAX_URL else f"{shown[: MAX_URL - 3]}..."
+
+
+def url_secrets(url: str) -> list[str]:
+    """Returns what is secret in a URL: user and password, as they stand, unescaped and, if malformed, in pieces."""
+    _, user, _ = _split(url)
+    if not user:
+        return []
+    password = user.partition(":")[2] or user
+    unescaped = re.sub("%([0-9a-fA-F]{2})", lambda match: chr(int(match[1], 16)), password)
+    return [url, user, password, unescaped, *password.replace("/", "#").replace("?", "#").split("#")]
+
+
+def _split(url: str) -> tuple[str, str, str]:
+    """Returns the scheme with its ://, user and password, and the rest of a URL.
+
+    A password may hold a / ? or # that should be escaped. So it extends to the last @, where a : or an @ comes before.
+    """
+    scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
+    end = next((i for i, character in enumerate(rest) if character in "/?#"), len(rest))
+    if "@" in rest[end:] and (":" in rest[:end] or "@" in rest[:end]):
+        end = len(rest)
+    user, at, _ = rest[:end].rpartition("@")
+    return scheme + separator, user, rest[len(user + at) :]
 
 
 class SecretStream:

@@ -12,11 +12,12 @@ from ..core.exchange import Exchange
 from ..core.provider_errors import WHICH_KEY
 from ..core.request import Request
 from ..core.retry import Backoff, RetryPolicy
+from ..core.secrets import show_url
 from ..core.timing import Timeouts, Timing
 from ..dialects import dialect
 from ..errors import Error, Unavailable
 from ..providers.registry import CURL
-from ..providers.resolve import Target, shown
+from ..providers.resolve import Target
 from .redirects import Redirects
 from .transfer import HttpRequest, Transfer
 
@@ -77,7 +78,7 @@ class Attempts:
     def exchange(self, timing: Timing) -> Exchange:
         """Returns an exchange for the response; it begins where `Exchange.resume` says that the request is sent."""
         decoder = self._dialect.Decoder(self._target.provider, self._target.model)
-        return Exchange(decoder, self._timeouts, timing, timing.started, shown(self._redirects.url))
+        return Exchange(decoder, self._timeouts, timing, timing.started, show_url(self._redirects.url))
 
     def redirect(self, status: int, headers: dict[str, str]) -> bool:
         """Follows a redirect that keeps the method; not of a request for the rest, since it would begin again."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, NamedTuple
 
+from ..core.secrets import Secrets, url_secrets
 from ..dialects import MESSAGES
 from ..errors import UsageError
 from ..providers.registry import SDK_FINDS_IT
 from ..providers.resolve import Target
+
+PROXY_VARIABLES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+CA_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
 class Cloud(NamedTuple):
@@ -58,10 +63,19 @@ def build(target: Target, on_request: Callable[[Any], None]) -> tuple[Any, Any]:
     settings: dict[str, Any] = {}
     if not cloud.extra:
         settings[cloud.token_argument] = target.key or (_entra(target, cloud.scope) if cloud.scope else None)
-    settings["http_client"] = sdk.DefaultHttpxClient(event_hooks={"request": [on_request]})
+    try:
+        settings["http_client"] = sdk.DefaultHttpxClient(event_hooks={"request": [on_request]})
+    except Exception:  # its message may quote a proxy's password
+        names = [name for name in (*PROXY_VARIABLES, *CA_VARIABLES) if os.environ.get(name)]
+        raise UsageError(f"the SDK cannot use the proxy or the CA certificates: look at {', '.join(names)}") from None
     if not target.url.startswith(SDK_FINDS_IT):  # else the SDK finds the address
         settings["base_url"] = target.url
     return sdk, getattr(sdk, cloud.client)(**settings)
+
+
+def hide_proxies(text: str) -> str:
+    """Returns a text without the users and passwords of proxies, which libraries quote."""
+    return Secrets(secret for name in PROXY_VARIABLES for secret in url_secrets(os.environ.get(name, ""))).hide(text)
 
 
 def _entra(target: Target, scope: str) -> Callable[[], str]:

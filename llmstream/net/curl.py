@@ -8,8 +8,8 @@ from functools import partial
 import pycurl
 
 from .. import stdio
-from ..errors import UNLIMITED, UsageError
-from .easy import prepare
+from ..errors import UNLIMITED, Error
+from .easy import configuration_error, hint, prepare
 from .loop import READ, WRITE, Alarm, EventLoop, Loop
 from .transfer import HttpRequest, Transfer, Transport
 
@@ -17,24 +17,23 @@ LINGER_S = 1.0  # a complete answer's response may take so long to end, for its 
 IDLE_LINGER_S = 0.02  # the same, before the loop goes idle
 FORGOTTEN_S = 2.0  # limit of a request whose response does not matter
 HEAD_END = (b"\r\n", b"\n")  # the line that ends a response's head
-# The retry limit and the hint, by libcurl error. DNS and certificate failures do not heal in a minute.
-FAILURES = {
-    pycurl.E_COULDNT_CONNECT: (1, "is the server running?"),
-    pycurl.E_COULDNT_RESOLVE_HOST: (0, "is the address right, and the network up?"),
-    pycurl.E_COULDNT_RESOLVE_PROXY: (0, ""),
-    pycurl.E_PEER_FAILED_VERIFICATION: (0, "SSL_CERT_FILE names the CA certificates to trust"),
-    pycurl.E_SSL_CONNECT_ERROR: (0, "does the server speak TLS at this port, or is it http://?"),
-    pycurl.E_SSL_CACERT_BADFILE: (0, ""),
-    pycurl.E_UNSUPPORTED_PROTOCOL: (0, ""),
-    pycurl.E_GOT_NOTHING: (UNLIMITED, "does the server speak TLS at this port: https://?"),
+# The retry limit by libcurl error. DNS and certificate failures do not heal in a minute.
+MAX_RETRIES = {
+    pycurl.E_COULDNT_CONNECT: 1,
+    pycurl.E_COULDNT_RESOLVE_HOST: 0,
+    pycurl.E_COULDNT_RESOLVE_PROXY: 0,
+    pycurl.E_PEER_FAILED_VERIFICATION: 0,
+    pycurl.E_SSL_CONNECT_ERROR: 0,
+    pycurl.E_UNSUPPORTED_PROTOCOL: 0,
 }
 
 
 class CurlTransfer(Transfer):
     """A transfer on a libcurl handle."""
 
-    def __init__(self, curl: Curl, wake: Callable[[], object]) -> None:
+    def __init__(self, curl: Curl, url: str, wake: Callable[[], object]) -> None:
         super().__init__()
+        self.url = url
         self.easy = pycurl.Curl()
         self.head_lines: list[bytes] = []
         self.wake = wake
@@ -96,9 +95,14 @@ class Curl(Transport):
         self._lingering: set[CurlTransfer] = set()
 
     def send(self, request: HttpRequest, connect_timeout: float | None, wake: Callable[[], object]) -> CurlTransfer:
-        transfer = CurlTransfer(self, wake)
+        transfer = CurlTransfer(self, request.url, wake)
         easy = transfer.easy
-        prepare(easy, request, connect_timeout)
+        try:
+            prepare(easy, request, connect_timeout)
+        except Error as error:
+            transfer.ended, transfer.error = True, error
+            self.loop.call_at(0.0, wake)
+            return transfer
         easy.setopt(pycurl.WRITEFUNCTION, transfer.on_body)
         easy.setopt(pycurl.HEADERFUNCTION, transfer.on_head_line)
         self._transfers[easy] = transfer
@@ -210,10 +214,10 @@ class Curl(Transport):
             queued, succeeded, failed = self._multi.info_read()
             for easy, code, message in failed:
                 transfer = self._transfers[easy]
-                transfer.max_retries, hint = FAILURES.get(code, (UNLIMITED, ""))
-                transfer.reason = (message or f"libcurl error {code}").rstrip(".") + (f" ({hint})" if hint else "")
-                if code == pycurl.E_URL_MALFORMAT:
-                    transfer.error = UsageError(transfer.reason)
+                what = hint(code, message, transfer.url)
+                transfer.max_retries = MAX_RETRIES.get(code, UNLIMITED)
+                transfer.reason = (message or f"libcurl error {code}").rstrip(".") + (f" ({what})" if what else "")
+                transfer.error = configuration_error(code, message, transfer.url)
             for easy in [*succeeded, *(easy for easy, _, _ in failed)]:
                 transfer = self._transfers[easy]
                 transfer.ended = True

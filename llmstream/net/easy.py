@@ -8,13 +8,21 @@ import pycurl
 
 from .. import __version__
 from ..core.json_codec import to_json
+from ..core.provider_errors import PROXY_REFUSES
+from ..core.secrets import show_url
 from ..core.text import encode
-from ..errors import UsageError
-from ..providers.resolve import field_name, shown
+from ..errors import Error, Refused, UsageError
+from ..providers.resolve import field_name
 from .transfer import HttpRequest
 
 LOOPBACK = "localhost,127.0.0.0/8,::1"  # never through a proxy
 UPLOAD_BUFFER_BYTES = 16384  # libcurl keeps the buffer as long as the stream runs; its default is four times that
+HINTS = {  # by libcurl error
+    pycurl.E_COULDNT_CONNECT: "is the server running?",
+    pycurl.E_COULDNT_RESOLVE_HOST: "is the address right, and the network up?",
+    pycurl.E_SSL_CONNECT_ERROR: "does the server speak TLS at this port, or is it http://?",
+    pycurl.E_GOT_NOTHING: "does the server speak TLS at this port: https://?",
+}
 MAX_TIMEOUT_MS = 2**31 - 1  # for no limit: 0 would be libcurl's default
 CA_FILES = (
     "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Arch, Alpine
@@ -22,6 +30,7 @@ CA_FILES = (
     "/etc/ssl/ca-bundle.pem",  # openSUSE
     "/etc/ssl/cert.pem",  # macOS, BSD, Alpine
 )
+CA_FILE_VARIABLES = ("CURL_CA_BUNDLE", "SSL_CERT_FILE")
 DEFAULT_HEADERS = (
     "Accept: text/event-stream, application/json",
     "Accept-Encoding: identity",  # compression holds back what streaming is for
@@ -30,7 +39,10 @@ DEFAULT_HEADERS = (
 
 
 def prepare(easy: pycurl.Curl, request: HttpRequest, connect_timeout: float | None) -> None:
-    """Sets the request on a handle; a connect_timeout of None is no limit. Raises UsageError for a bad URL."""
+    """Sets the request on a handle; a connect_timeout of None is no limit.
+
+    Raises UsageError for a bad URL, and for variables that cannot be used.
+    """
     names = {field_name(line) for line in request.headers}
     headers = [*request.headers, *(line for line in DEFAULT_HEADERS if field_name(line) not in names)]
     if request.body is not None:
@@ -43,14 +55,72 @@ def prepare(easy: pycurl.Curl, request: HttpRequest, connect_timeout: float | No
     try:
         easy.setopt(pycurl.URL, request.url)
     except UnicodeEncodeError:
-        raise UsageError(f"{shown(request.url)} is not a URL: it is not ASCII") from None
+        raise UsageError(f"{show_url(request.url)} is not a URL: it is not ASCII") from None
     easy.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
     easy.setopt(pycurl.CONNECTTIMEOUT_MS, min(round((connect_timeout or 0) * 1000), MAX_TIMEOUT_MS) or MAX_TIMEOUT_MS)
     easy.setopt(pycurl.NOSIGNAL, 1)
     no_proxy = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""  # which libcurl would read by itself
-    easy.setopt(pycurl.NOPROXY, no_proxy if no_proxy == "*" else f"{LOOPBACK},{no_proxy}")
-    if request.url.startswith("https:"):
+    easy.setopt(pycurl.NOPROXY, os.fsencode(no_proxy if no_proxy == "*" else f"{LOOPBACK},{no_proxy}"))
+    if _is_https(request.url):
         _trust(easy)
+
+
+def _is_https(url: str) -> bool:
+    return url[:6].lower() == "https:"
+
+
+def proxy_variable(url: str) -> str:
+    """Returns the name of the environment variable that libcurl takes the proxy for a URL from, "" for none."""
+    names = ("https_proxy", "HTTPS_PROXY") if _is_https(url) else ("http_proxy",)
+    return next((name for name in (*names, "all_proxy", "ALL_PROXY") if os.environ.get(name)), "")
+
+
+def ca_variable() -> str:
+    """Returns the name of the environment variable that names the CA certificates, "" for none."""
+    return next((name for name in (*CA_FILE_VARIABLES, "SSL_CERT_DIR") if os.environ.get(name)), "")
+
+
+def check_ca(variable: str) -> None:
+    """Raises UsageError where the file or the directories that the variable names cannot be read."""
+    path = os.environ[variable]
+    if variable not in CA_FILE_VARIABLES:
+        reason = "" if any(map(os.path.isdir, path.split(os.pathsep))) else "no such directory"
+    else:
+        try:
+            with open(path, "rb"):
+                reason = ""
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+    if reason:
+        raise UsageError(f"{variable} names no CA certificates: cannot read {path}: {reason}")
+
+
+def hint(code: int, message: str, url: str) -> str:
+    """Returns what to look at after a libcurl error, "" for nothing."""
+    if code == pycurl.E_COULDNT_RESOLVE_PROXY:
+        return f"is the proxy in {proxy_variable(url)} right?"
+    if code == pycurl.E_COULDNT_CONNECT and " over proxy " in message:
+        return f"is the proxy in {proxy_variable(url)} right, and running?"
+    if code == pycurl.E_PEER_FAILED_VERIFICATION:
+        return f"{ca_variable() or 'SSL_CERT_FILE'} names the CA certificates to trust"
+    return HINTS.get(code, "")
+
+
+def configuration_error(code: int, message: str, url: str) -> Error | None:
+    """Returns the error for a libcurl error that is one of the configuration, without the secrets in it; else None."""
+    if message.startswith("Unsupported proxy"):  # the message quotes the proxy's URL, and then says what is wrong
+        problem = message.rpartition("': ")[2] if "': " in message else "its scheme is not supported"
+        return UsageError(
+            f"{proxy_variable(url)} is not a proxy's URL ({problem}): it must be http://HOST:PORT or "
+            "http://NAME:PASSWORD@HOST:PORT, the password with %23 for #, %2F for /, %3F for ? and %40 for @"
+        )
+    if message.startswith("CONNECT tunnel failed, response 407"):
+        return Refused(PROXY_REFUSES.format(proxy_variable(url)))
+    if code == pycurl.E_SSL_CACERT_BADFILE:
+        return UsageError(f"{ca_variable() or 'SSL_CERT_FILE'} must name a file of CA certificates in PEM format")
+    if code == pycurl.E_URL_MALFORMAT:
+        return UsageError(message)
+    return None
 
 
 def _trust(easy: pycurl.Curl) -> None:
@@ -58,9 +128,12 @@ def _trust(easy: pycurl.Curl) -> None:
 
     The path built into pycurl's wheel is that of the distribution that the wheel was built on.
     """
-    file = os.environ.get("CURL_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
-    directory = os.environ.get("SSL_CERT_DIR")
-    if not file and not directory:
+    variable, directory = ca_variable(), os.environ.get("SSL_CERT_DIR")
+    file = None
+    if variable:
+        check_ca(variable)
+        file = os.environ[variable] if variable in CA_FILE_VARIABLES else None
+    else:
         file = next((path for path in CA_FILES if os.path.exists(path)), None)
         if file is None:
             import certifi
@@ -70,9 +143,9 @@ def _trust(easy: pycurl.Curl) -> None:
             easy.unsetopt(pycurl.CAINFO)  # which pycurl's wheel may have set
             file = None
     if file:
-        easy.setopt(pycurl.CAINFO, file)
+        easy.setopt(pycurl.CAINFO, os.fsencode(file))
     if directory:
-        easy.setopt(pycurl.CAPATH, directory)
+        easy.setopt(pycurl.CAPATH, os.fsencode(directory))
 
 
 def _hashed_directory(bundle: str) -> str | None:

@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 from ..core import provider_errors
+from ..core.secrets import show_url
 from ..errors import Error, Incomplete, Unavailable, UsageError
-from ..providers.resolve import Target, shown
+from ..providers.resolve import Target
 from .curl import Curl
 from .loop import Loop
 from .redirects import MAX_REDIRECTS, Redirects
@@ -31,17 +32,18 @@ class Fetcher:
 
     def json(self, target: Target, url: str) -> Any:
         """Returns the JSON at a URL of the target. Raises Refused, Unavailable and Incomplete, as a generation does."""
+        shown = show_url(url)
         try:
             status, headers, body = self._get(HttpRequest("GET", url, target.headers()), MAX_JSON_BYTES)
             if body is None:
-                raise Incomplete(f"{shown(url)} sends more than {MAX_JSON_BYTES >> 20} MiB: is it the API's address?")
+                raise Incomplete(f"{shown} sends more than {MAX_JSON_BYTES >> 20} MiB: is it the API's address?")
             if status != 200:
-                raise provider_errors.of_response(status, headers, body, shown(url))
+                raise provider_errors.of_response(status, headers, body, shown)
             try:
                 return json.loads(body)
             except (ValueError, RecursionError):
                 kind = headers.get("content-type", "no content type")
-                raise Incomplete(f"{shown(url)} answered {kind}, not JSON: is the base URL that of an API?") from None
+                raise Incomplete(f"{shown} answered {kind}, not JSON: is the base URL that of an API?") from None
         except Error as error:  # servers quote the key that they refuse
             raise target.secrets.hide_in_error(error) from None
 
@@ -50,13 +52,13 @@ class Fetcher:
 
         Raises UsageError where the file is missing or has more than `limit` bytes, Unavailable where the server fails.
         """
-        name = url.partition("?")[0]  # the query may hold a signature
+        name = show_url(url)
         redirects = Redirects(url, same_origin=False)
         while True:
             try:
                 status, headers, data = self._get(HttpRequest("GET", redirects.url, ["Accept: */*"]), limit)
-            except Unavailable as error:
-                raise Unavailable(f"cannot fetch {name}: {error.message}") from None
+            except Error as error:
+                raise type(error)(f"cannot fetch {name}: {error.message}") from None
             if data is None:
                 raise UsageError(f"{name} is too large: more than {limit / 1e6:g} MB")
             if status == 200:
@@ -66,11 +68,16 @@ class Fetcher:
                     continue
                 if redirects.exhausted:
                     raise UsageError(f"cannot fetch {name}: more than {MAX_REDIRECTS} redirects")
+                if location := headers.get("location"):
+                    raise UsageError(f"cannot fetch {name}: it redirects to {show_url(location)}, which is not a URL")
             kind = Unavailable if status >= 500 or status == 429 else UsageError
             raise kind(f"cannot fetch {name}: HTTP {status}")
 
     def _get(self, request: HttpRequest, limit: int) -> tuple[int, dict[str, str], bytes | None]:
-        """Returns status, headers and body, None for one of more than `limit` bytes. Raises Unavailable."""
+        """Returns status, headers and body, None for one of more than `limit` bytes.
+
+        Raises Unavailable, and UsageError for a bad URL or variables that cannot be used.
+        """
         transfer = self._curl.send(request, CONNECT_TIMEOUT_S, lambda: None)
         deadline = self._loop.now() + TIMEOUT_S
         body = bytearray()
@@ -84,6 +91,8 @@ class Fetcher:
             head = transfer.head()
         finally:
             self._curl.end(transfer)
+        if transfer.error:
+            raise transfer.error
         if transfer.reason or head is None:
             raise Unavailable(transfer.reason or "the connection ended without an answer")
         return *head, bytes(body)

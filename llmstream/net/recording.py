@@ -21,10 +21,11 @@ from functools import partial
 from typing import Any
 
 from ..core.json_codec import to_json
+from ..core.secrets import show_url
 from ..core.text import encode
 from ..dialects import APIS
 from ..errors import UNLIMITED, OutputFailed, UsageError, option
-from ..providers.resolve import Target, shown
+from ..providers.resolve import Target
 from .loop import EventLoop
 from .transfer import HttpRequest, Transfer, Transport
 
@@ -51,7 +52,7 @@ class Recorder(Transport):
     def send(self, request: HttpRequest, connect_timeout: float | None, wake: Callable[[], object]) -> Transfer:
         now = self.loop.now()
         self._started = now if self._started is None else self._started
-        fields = {"method": request.method, "url": shown(request.url), "body": request.body}
+        fields = {"method": request.method, "url": show_url(request.url), "body": request.body}
         self._line(now, request=self._secrets.hide_values(fields))
         self._has_head = self._ended = False
 

@@ -30,7 +30,9 @@ class Redirects:
         try:
             url = urljoin(self.url, location)
             old, new = urlsplit(self.url), urlsplit(url)
-        except ValueError:  # half an IPv6 address
+            if new.scheme not in ("http", "https") or not new.hostname or new.port == 0:
+                return False
+        except ValueError:  # half an IPv6 address, or a port that is none
             return False
         if self._same_origin and (old.scheme, old.netloc) != (new.scheme, new.netloc):
             return False

@@ -27,7 +27,7 @@ from ..core.text import encode
 from ..dialects import dialect
 from ..errors import UNLIMITED, Error, UsageError
 from ..providers.resolve import Target
-from .clients import build, cloud_of
+from .clients import build, cloud_of, hide_proxies
 from .loop import READ, EventLoop
 from .transfer import HttpRequest, Transfer, Transport
 
@@ -173,7 +173,7 @@ class Sdk(Transport):
     def _translate(self, error: Exception, transfer: SdkTransfer) -> None:
         """Sets a foreign exception in the transfer: as the response, the reason of its end, or its error."""
         cause = error.__cause__ or error
-        reason = " ".join(str(cause).split()) or type(cause).__name__
+        reason = hide_proxies(" ".join(str(cause).split()) or type(cause).__name__)
         provider = self._target.provider
         if transfer.response_head is not None:
             transfer.reason = reason

@@ -10,11 +10,15 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ..core.request import Request, merge
-from ..core.secrets import HIDDEN, Secrets
+from ..core.secrets import HIDDEN, Secrets, url_secrets
 from ..dialects import dialect
 from ..errors import UsageError, nearest, option
 from .model_limits import check
 from .registry import BUILT_IN, CURL, LOCAL, SCHEMES, SDK, Catalogue, Provider, at_other_address
+
+# A base URL: the hosts that libcurl takes, and a port of up to five digits.
+BASE_URL = r"""https?://([^/@]*@)?(\[[0-9a-fA-F:.]+(%[\w.~%-]+)?\]|[^]/:?#@\s{}[\\$'"^`*<>=;,+&()%|!]+)(:(?P<port>\d{1,5})?)?(/.*)?"""
+CREDENTIAL = "auth|key|token|secret|password|cookie"  # in the name of a header
 
 
 class Target(NamedTuple):
@@ -71,20 +75,15 @@ class Target(NamedTuple):
 
     @property
     def secrets(self) -> Secrets:
-        """The key, to be hidden in what is shown."""
-        return Secrets([self.key])
+        """What is to be hidden in what is shown: the key, the password of the URL, and keys in headers."""
+        lines = (line.partition(":") for line in self.row.headers)
+        headers = [value.split()[-1] for name, _, value in lines if re.search(CREDENTIAL, name, re.I) and value.strip()]
+        return Secrets([self.key, *url_secrets(self.url), *headers])
 
     def hidden(self) -> Target:
         """Returns the target as it may be shown: no key, and no values of headers, which may be secrets too."""
         headers = tuple(f"{line.partition(':')[0]}: [hidden]" for line in self.row.headers)
         return self._replace(key=self.key and HIDDEN, row=self.row._replace(headers=headers))
-
-
-def shown(url: str) -> str:
-    """Returns a URL as it may be shown: without the user and password in it."""
-    scheme, _, rest = url.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
 
 
 def resolve(
@@ -262,7 +261,12 @@ def checked_url(url: str, row: Provider) -> str:
     if not url.startswith(("http://", "https://")) or not url.isascii() or not url.isprintable() or " " in url:
         raise ValueError("is not a URL: it must begin with https:// or http://, and have no blanks")
     if "?" in url or "#" in url:
-        raise ValueError("is not a base URL: it must have no ? and no #, as paths are added to it")
+        escapes = "; in a password they are %3F and %23" if "@" in url else ""
+        raise ValueError(f"is not a base URL: it must have no ? and no #, as paths are added to it{escapes}")
+    match = re.fullmatch(BASE_URL, url)
+    if match is None or int(match["port"] or 0) > 65535:
+        escapes = ", or its password needs %40 for @ and %2F for /" if "@" in url else ""
+        raise ValueError(f"is not a URL: its host or port is malformed{escapes}")
     return url if url.endswith(row.url_path) else url + row.url_path
 
 

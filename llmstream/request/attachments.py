@@ -12,6 +12,7 @@ from binascii import b2a_base64
 from typing import NamedTuple
 
 from ..core.request import Attachment
+from ..core.secrets import show_url
 from ..dialects import dialect
 from ..errors import UsageError
 from ..providers.resolve import Target
@@ -105,8 +106,11 @@ def _read(command: str, source: str, limit: int) -> tuple[str, bytes]:
     elif source.lower().startswith(("http://", "https://")):
         from ..net.fetch import Fetcher
 
-        path = source.partition("?")[0].rstrip("/")
-        name, data = path.rpartition("/")[2], Fetcher().file(source, limit)
+        fetcher = Fetcher()
+        try:
+            name, data = show_url(source).rstrip("/").rpartition("/")[2], fetcher.file(source, limit)
+        finally:
+            fetcher.close()
     else:
         name = os.path.basename(source) or source
         try:

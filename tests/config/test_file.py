@@ -384,8 +384,8 @@ def test_a_key_command_runs_only_for_its_provider(configured, tmp_path):
 
 
 def test_a_configured_key_in_the_provider_s_message_is_hidden(invoke, configured):
-    with Provider(reply("401 No", b'{"error": {"message": "wrong key geheim given"}}')) as provider:
-        env = configured(f'[providers.w]\nbase_url = "{provider.url}"\nkey_cmd = "echo geheim"')
+    with Provider(reply("401 No", b'{"error": {"message": "wrong key geheim-9 given"}}')) as provider:
+        env = configured(f'[providers.w]\nbase_url = "{provider.url}"\nkey_cmd = "echo geheim-9"')
         done = invoke("gen", "-m", "w/m", "Hi", env=env)
     assert done.stderr == b"llmstream gen: the provider says: wrong key [key] given (HTTP 401)\n"
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmstream.core.secrets import Secrets
+from llmstream.core.secrets import MAX_URL, Secrets, show_url, url_secrets
 from llmstream.errors import Unavailable, option
 
 KEY = "sk-0123456789"
@@ -18,8 +18,8 @@ KEY = "sk-0123456789"
         (KEY, f"no such key: {KEY}", "no such key: [key]"),
         (KEY, f"{KEY},{KEY}", "[key],[key]"),
         (KEY, f"?key={KEY}x", "?key=[key]x"),
-        ("abcdef", "abcdef", "[key]"),
-        ("abcde", "abcde", "abcde"),
+        ("abcdefgh", "abcdefgh", "[key]"),
+        ("ollama", "ollama", "ollama"),
         ("t", "the text", "the text"),
         ("", "the text", "the text"),
     ],
@@ -37,12 +37,48 @@ def test_a_credential_hides_short_secrets_too(secret, value, hidden):
 
 
 def test_of_two_secrets_the_longer_is_hidden_whole():
-    assert Secrets(["abcdef", "abcdefgh"]).hide("abcdefgh abcdef") == "[key] [key]"
+    assert Secrets(["abcdefgh", "abcdefgh-i"]).hide("abcdefgh-i abcdefgh") == "[key] [key]"
 
 
 def test_names_in_json_stay():
-    value = {"headers": ["headers", {"a": "my headers"}, 1, None, True]}
-    assert Secrets(["headers"]).hide_values(value) == {"headers": ["[key]", {"a": "my [key]"}, 1, None, True]}
+    value = {"a-secret": ["a-secret", {"a": "my a-secret"}, 1, None, True]}
+    assert Secrets(["a-secret"]).hide_values(value) == {"a-secret": ["[key]", {"a": "my [key]"}, 1, None, True]}
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://h.example/v1/x", "https://h.example/v1/x"),
+        ("https://u:p@h.example:8/v1", "https://h.example:8/v1"),
+        ("https://token@h.example", "https://h.example"),
+        ("https://h.example/a.png?X-Amz-Signature=s", "https://h.example/a.png"),
+        ("https://h.example?sig=s#t", "https://h.example"),
+        ("https://h.example/#t", "https://h.example/"),
+        ("https://h.example/ai/@cf/m", "https://h.example/ai/@cf/m"),
+        ("/v1/x?token=s", "/v1/x"),
+        ("", ""),
+        ("u:p@h:80", "h:80"),
+        ("https://u:p/w@h.example", "https://[hidden]"),
+        ("https://u:p#w@h.example", "https://[hidden]"),
+        ("https://u:p?w@h.example", "https://[hidden]"),
+        ("https://u:p@w@h.example", "https://h.example"),
+        ("https://u:p@w/x@h.example", "https://[hidden]"),
+    ],
+)
+def test_a_url_is_shown_without_what_may_be_secret(url, shown):
+    assert show_url(url) == shown
+
+
+def test_a_long_url_is_cut():
+    assert len(show_url(f"https://h.example/{'x' * 1000}")) == MAX_URL
+
+
+@given(st.text("abc:@/?#%", max_size=12), st.sampled_from(["http://", ""]), st.sampled_from(["", "u:", "u:a@"]))
+def test_no_password_is_shown_wherever_it_must_be_escaped(rest, scheme, user):
+    password = f"hush{rest}hush"
+    url = f"{scheme}{user or 'u:'}{password}@h.example/x"
+    assert "hush" not in show_url(url)
+    assert "hush" not in Secrets(url_secrets(url)).hide(f"bad proxy {url}: not {user or 'u:'}{password}")
 
 
 def test_an_error_keeps_its_class_and_its_marks():
