@@ -49,7 +49,7 @@ def test_the_program_keeps_the_text_of_a_cut_answer(run, transcript):
     """The connection is reset."""
     model = "anthropic/m" if transcript.api == "messages" else "openai/m"
     with Provider([response(transcript), transcript.body, RESET]) as provider:
-        done = run("gen", "--api", transcript.api, "-m", model, "Hi", url=provider.url)
+        done = run("gen", "--retries", "0", "--api", transcript.api, "-m", model, "Hi", url=provider.url)
     assert (done.stdout.decode(), done.returncode) == (transcript.meaning["text"], 5)
     assert done.stderr.startswith(b"llmstream gen: ")
     assert done.stderr.count(b"\n") == 1

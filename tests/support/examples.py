@@ -27,6 +27,7 @@ from typing import NamedTuple
 
 import click
 
+from llmstream.dialects import ollama
 from llmstream.providers.registry import PROVIDERS
 
 from ..conftest import environment
@@ -173,9 +174,12 @@ def _answer(request: loopback.Request) -> list[loopback.Step]:
         return loopback.reply("200 OK", json.dumps({"data": [{"id": name} for name in MODELS]}).encode())
     prompt = json.dumps(request.json, ensure_ascii=False)
     answer = next(answer for pattern, answer in ANSWERS if re.search(pattern, prompt))
-    ending = request.line.split()[1].rpartition("/")[2]
+    path, pieces = request.line.split()[1], re.findall(r"\s*\S+", answer)
+    if path == ollama.PATH:
+        return [loopback.head("200 OK", loopback.NDJSON), b"".join(loopback.ollama(*pieces))]
+    ending = path.rpartition("/")[2]
     dialect = loopback.DIALECTS["chat" if ending == "completions" else ending]
-    return [loopback.head(), b"".join(dialect(*re.findall(r"\s*\S+", answer)))]
+    return [loopback.head(), b"".join(dialect(*pieces))]
 
 
 @contextlib.contextmanager
