@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core import decoder
-from ..core.decoder import items, member, number, string
+from ..core.decoder import amount, items, member, number, string
 from ..core.events import Event, Finish, Reasoning, Text, Usage
 from ..errors import Unavailable
 from . import messages
@@ -81,8 +81,10 @@ class ClaudeCode(_Agent):
 
     def _read_result(self, data: dict[str, Any]) -> list[Event]:
         usage = messages.Decoder("", "")
-        usage.feed("message_delta", data)
+        usage.feed("", {**data, "type": "message_delta"})
         self.usage = usage.usage
+        if self.usage:
+            self.usage.cost_usd = amount(data, "total_cost_usd")
         self.over = True
         word, result = string(data, "subtype"), string(data, "result")
         if data.get("is_error") is True or word.startswith("error"):

@@ -18,7 +18,7 @@ from .detect import RECORDING, Sign
 
 JSON = "application/json"
 INPUT = "the input"  # in the place of a URL in messages
-START_BYTES = 64  # of a piece: where the one before begins alike, with its id and type, both are of one answer
+START_BYTES = 64  # of a piece: most have their id or type there, so one that begins like the last is of its answer
 ANOTHER = "another answer begins before the end mark"
 
 
@@ -179,7 +179,7 @@ class StreamReader:
         self._answer: Answer | None = None  # the one that is being read
         self._former: Answer | None = None
         self._count = 0
-        self._start = b""  # of the last piece
+        self._start: tuple[str, bytes] | None = None  # of the last piece, if all pieces that begin so are of the answer
         self._unknown = b""  # what came after the former answer, and is none
         self._ended = 0.0  # when the former answer did
         self.over = False
@@ -247,14 +247,14 @@ class StreamReader:
         batches: list[Batch] = []
         place, count = 0, len(pieces)
         while place < count:
-            start = pieces[place].data[:START_BYTES]
+            start = _start(pieces[place])
             alike = start == self._start
             if not alike or self._answer is None:
-                self._start = start
-                self._choose_answer(pieces[place], now, at_end and place == count - 1, batches)
+                is_last = at_end and place == count - 1
+                self._start = start if self._choose_answer(pieces[place], now, is_last, batches) else None
             answer, after = self._answer, place + 1
             if answer is not None:
-                while after < count and pieces[after].data[:START_BYTES] == start:  # nearly all pieces begin alike
+                while after < count and _start(pieces[after]) == self._start:  # nearly all pieces begin alike
                     after += 1
                 answer.id_repeats |= alike or after > place + 1
                 events, used = answer.feed(pieces[place:after], now, at_end and after == count)
@@ -265,13 +265,17 @@ class StreamReader:
             place = after
         return batches
 
-    def _choose_answer(self, piece: Piece, now: float, is_last: bool, batches: list[Batch]) -> None:
-        """Ends the answer, where the piece is of another, and begins that; leaves none for a piece of none."""
+    def _choose_answer(self, piece: Piece, now: float, is_last: bool, batches: list[Batch]) -> bool:
+        """Ends the answer, where the piece is of another, and begins that; leaves none for a piece of none.
+
+        Returns whether the piece's first bytes tell its answer.
+        """
         value = loads_or_none(piece.data)
         answer = self._answer
         sign = _sign(answer, piece, value)
+        tells = sign is not None and _start_tells(sign, piece, value)
         if answer is not None and (sign is None or not _begins_another(answer, sign, piece, value)):
-            return
+            return tells
         if answer is not None:
             batches.append(Batch(answer, answer.close(now, ANOTHER), True))
             self._close_answer(now)
@@ -279,6 +283,7 @@ class StreamReader:
             self._begin(sign, value, now)
         elif value is not None or not is_last:  # the input may end within a frame
             self._pass(piece, value, sign)
+        return tells
 
     def _begin(self, sign: Sign, value: Any, now: float) -> None:
         self._count += 1
@@ -308,6 +313,17 @@ def _sign(answer: Answer | None, piece: Piece, value: Any) -> Sign | None:
     elif answer is not None and answer.sign.matches(detect.type_of(piece.name, value), value):
         return answer.sign
     return detect.recognise(piece.name, value)
+
+
+def _start(piece: Piece) -> tuple[str, bytes]:
+    return piece.name, piece.data[:START_BYTES]
+
+
+def _start_tells(sign: Sign, piece: Piece, value: Any) -> bool:
+    """Whether the first bytes of a piece have what tells its answer: a type that begins none, or else its id."""
+    word = detect.type_of(piece.name, value) if sign.begin else sign.id_of(value)
+    in_start = not word or f'"{word}"'.encode("utf-8", "replace") in piece.data[:START_BYTES]
+    return word not in sign.begin and (in_start or word == piece.name)
 
 
 def _begins_another(answer: Answer, sign: Sign, piece: Piece, value: Any) -> bool:

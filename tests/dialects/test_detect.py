@@ -358,6 +358,14 @@ def test_events_of_gen_are_read_back():
     assert [event.as_dict() for event in events] == records
 
 
+def test_the_usage_and_the_price_of_claude_code():
+    counts = {"input_tokens": 3, "cache_read_input_tokens": 4, "output_tokens": 2}
+    begin = {"type": "system", "subtype": "init", "session_id": "s1", "model": "m"}
+    result = {"type": "result", "subtype": "success", "result": "a", "usage": counts, "total_cost_usd": 0.25}
+    events, _, _ = read([lines(begin, assistant("m1", text("a")), result)])
+    assert events[-2] == Usage(7, 2, 4, cost_usd=0.25)
+
+
 def test_each_message_of_an_agent_begins_a_line():
     events, _, _ = read(
         [claude(assistant("m1", text("One.")), assistant("m2", text("Two.\n")), assistant("m3", text("3")))]
@@ -581,6 +589,35 @@ def test_ids_that_vary_are_one_answer():
 
     stream = b"".join(chunk(number, word) for number, word in enumerate("abc")) + chunk(9, "d", "stop")
     assert Reading([stream + loopback.DONE]).outcomes == ([("abcd", "stop")], None)
+
+
+def late_id(id: str, word: str, created: int, finish: str | None = None) -> bytes:
+    """A chunk whose first 64 bytes do not have its id."""
+    choice = {"index": 0, "delta": {"content": word}, "finish_reason": finish}
+    times = {"object": "chat.completion.chunk", "created": created, "model": "a/model-of-some-kind"}
+    return loopback.frame({**times, "id": id, "choices": [choice]})
+
+
+def test_ids_that_vary_behind_the_same_first_bytes_are_one_answer():
+    words = [("run-1", "a", 7), ("run-2", "b", 7), ("run-3", "c", 8), ("run-4", "d", 8)]
+    stream = b"".join(late_id(*word) for word in words) + late_id("run-5", "e", 8, "stop")
+    assert Reading([stream + loopback.DONE]).outcomes == ([("abcde", "stop")], None)
+
+
+def test_another_id_behind_the_same_first_bytes_is_another_answer():
+    stream = late_id("run-1", "a", 7) + late_id("run-1", "b", 7) + late_id("run-2", "c", 7, "stop")
+    assert Reading([stream + loopback.DONE]).outcomes == ([("ab", Incomplete), ("c", "stop")], None)
+
+
+def test_another_beginning_with_the_same_first_bytes_is_another_answer():
+    def created(id: str) -> bytes:
+        response = {"object": "response", "created_at": 1, "status": "in_progress", "model": "m", "id": id}
+        return loopback.frame({"type": "response.created", "sequence_number": 0, "response": response})
+
+    text = {"type": "response.output_text.delta", "delta": "a"}
+    end = {"type": "response.completed", "response": {"id": "run-2", "status": "completed"}}
+    stream = created("run-1") + created("run-2") + loopback.frame(text) + loopback.frame(end)
+    assert Reading([stream]).outcomes == ([("", Incomplete), ("a", "stop")], None)
 
 
 def test_a_failed_answer_does_not_hide_the_next():
