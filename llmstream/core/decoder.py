@@ -6,7 +6,7 @@ import re
 from collections.abc import Hashable
 from typing import Any
 
-from ..errors import Error, Unavailable
+from ..errors import UNLIMITED, Error, Incomplete, Unavailable
 from . import endings, sse
 from .events import Event, Finish, Start, ToolCall, Usage
 from .json_codec import loads_or_none, to_json
@@ -48,6 +48,7 @@ class Decoder:
         self.over = False
         self.position = -1
         self.premature = False
+        self._id = ""  # of the answer, in dialects that begin it once
         self.finish: Finish | None = None
         self.usage: Usage | None = None
         self.failure: Error | None = None
@@ -83,6 +84,18 @@ class Decoder:
         if reason == "stop" and len(self.calls):  # some servers have one word for both
             reason = "tool_calls"
         self.finish = Finish(reason, word, explanation)
+
+    def begins_another(self, id: str) -> bool:
+        """Whether a beginning of the answer, which some proxies repeat, is that of another one, by its id.
+
+        That is a failure: a gateway lost the first generation, and began another one in the same body.
+        """
+        if id and self._id and id != self._id:
+            what = f"another answer ({id}) begins before the first one ({self._id}) is complete"
+            self.failure = Incomplete(f"{what}: the first one breaks off there", max_retries=UNLIMITED)
+            return True
+        self._id = self._id or id
+        return False
 
     def start(self, data: dict[str, Any]) -> Start:
         """Returns the Start event, with the `model` and `id` of data."""

@@ -213,6 +213,8 @@ class Exchange:
             self.warning = f"the answer has no text, but {' and '.join(dict.fromkeys(decoder.dropped))}"
         elif decoder.calls.lack_name:
             self.warning = "the answer has a tool call without a name, which is left out"
+        elif finish.reason == "tool_calls" and not self.characters and not len(decoder.calls):
+            self.warning = "the answer ends with tool calls, but has none"
         if (usage := self.usage) is not None:
             events.append(usage)
         events.append(finish)

@@ -148,8 +148,10 @@ class Decoder(decoder.Decoder):
         if content is not None and content != "":
             self._read_content(content, _is_thought(delta), events)
         if transcript := string(delta, "audio", "transcript"):
+            self._end_tags(events)
             events.append(Text(transcript))
         if refusal := string(delta, "refusal"):
+            self._end_tags(events)
             events.append(Text(refusal))
             self._refused = True
         if calls := items(delta, "tool_calls"):
@@ -175,6 +177,7 @@ class Decoder(decoder.Decoder):
 
     def _read_content(self, content: Any, is_thought: bool, events: list[Event]) -> None:
         if isinstance(content, list) and any(isinstance(part, dict) and "type" in part for part in content):
+            self._end_tags(events)
             self._read_parts(content, events)
             return
         if not isinstance(content, str):

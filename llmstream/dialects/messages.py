@@ -13,7 +13,7 @@ from ..core import decoder
 from ..core.decoder import Blocks, arguments, items, member, number, string
 from ..core.events import Event, Finish, Reasoning, Source, Text, Usage
 from ..core.request import Attachment, Request, text_part
-from ..errors import UNLIMITED, Incomplete, UsageError, option
+from ..errors import UsageError, option
 from . import MESSAGES
 
 PATH, MODELS_PATH, BASE_PATH = "/v1/messages", "/v1/models", "/v1"
@@ -142,10 +142,10 @@ class Decoder(decoder.Decoder):
 
     def __init__(self, provider: str, model: str) -> None:
         super().__init__(provider, model)
-        self._id = ""
         self._counts: dict[str, Any] = {}  # the usage so far
         self._text, self._thinking = Blocks(), Blocks()
-        self._inputs: dict[int, str] = {}  # by block: the whole input of a call, unless it comes in pieces too
+        self._open: dict[int, tuple[int, str]] = {}  # the key of each block's call: gateways may number all blocks 0
+        self._inputs: dict[tuple[int, str], str] = {}  # by call: its whole input, unless it comes in pieces too
         self._cited: set[tuple[int, str, str]] = set()  # block, URL and title
         self._results: dict[str, str] = {}  # the titles of the pages that searches found, by URL
 
@@ -172,25 +172,20 @@ class Decoder(decoder.Decoder):
         if data.get("type") != "message":
             return []
         events: list[Event] = [self.start(data)]
-        for index, block in enumerate(items(data, "content")):
+        content = data.get("content")
+        blocks = [{"type": "text", "text": content}] if isinstance(content, str) else items(data, "content")
+        for index, block in enumerate(blocks):
             events += self._read_block(index, block) + self._read_input(index)
         self._read_usage(data)
         return events + self._read_end(string(data, "stop_reason"), data.get("stop_details"))
 
     def close(self) -> list[Event]:
-        return [event for index in list(self._inputs) for event in self._read_input(index)]
+        inputs, self._inputs = self._inputs, {}
+        return [event for call, input in inputs.items() for event in self.calls.add(call, arguments=input)]
 
     def _read_start(self, message: Any) -> list[Event]:
-        """Reads the beginning of the answer, which some proxies repeat.
-
-        Another id means that a gateway lost the first generation, and began another one in the same body.
-        """
-        id = string(message, "id")
-        if self.started and id and self._id and id != self._id:
-            what = f"another answer ({id}) begins before the first one ({self._id}) is complete"
-            self.failure = Incomplete(f"{what}: the first one breaks off there", max_retries=UNLIMITED)
+        if self.begins_another(string(message, "id")):
             return []
-        self._id = self._id or id
         self._read_usage(message)
         return [] if self.started else [self.start(message if isinstance(message, dict) else {})]
 
@@ -205,8 +200,11 @@ class Decoder(decoder.Decoder):
             return [Reasoning(self._thinking.add(thinking))]
         block = number(data, "index")
         if part := string(delta, "partial_json"):
-            self._inputs.pop(block, None)
-            return self.calls.add(block, arguments=part) if block in self.calls else []
+            call = self._open.get(block)
+            if call is None:
+                return []
+            self._inputs.pop(call, None)
+            return self.calls.add(call, arguments=part)
         return self._cite(block, delta["citation"]) if "citation" in delta else []
 
     def _read_block(self, index: int, block: Any) -> list[Event]:
@@ -216,6 +214,7 @@ class Decoder(decoder.Decoder):
         between them, and all thinking blocks, are set apart.
         """
         kind = string(block, "type")
+        self._open.pop(index, None)
         if kind == "text":
             events = self._read_delta({"delta": block})
             return events + [event for each in items(block, "citations") for event in self._cite(index, each)]
@@ -227,9 +226,10 @@ class Decoder(decoder.Decoder):
             self._thinking.begin()
             return self._read_delta({"delta": block})
         if kind == "tool_use":
+            call = self._open[index] = index, string(block, "id")
             if input := arguments(block.get("input")):
-                self._inputs[index] = input
-            return self.calls.add(index, string(block, "id"), string(block, "name"))
+                self._inputs[call] = input
+            return self.calls.add(call, call[1], string(block, "name"))
         if kind == "web_search_tool_result":
             self._results |= {string(page, "url"): string(page, "title") for page in items(block, "content")}
         elif kind in DROPPED:
@@ -238,7 +238,8 @@ class Decoder(decoder.Decoder):
 
     def _read_input(self, index: int) -> list[Event]:
         """Returns the input of a call that came whole, at the end of its block."""
-        return self.calls.add(index, arguments=self._inputs.pop(index)) if index in self._inputs else []
+        call = self._open.get(index)
+        return self.calls.add(call, arguments=self._inputs.pop(call)) if call in self._inputs else []
 
     def _read_end(self, word: str, details: Any) -> list[Event]:
         """Reads the stop reason, "" where there is none, and its details.

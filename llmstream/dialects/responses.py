@@ -103,6 +103,8 @@ class Decoder(decoder.Decoder):
         return self._output.sources()
 
     def _read_response(self, kind: str, response: dict[str, Any]) -> list[Event]:
+        if kind == "response.created" and self.begins_another(string(response, "id")):
+            return []
         events: list[Event] = [] if self.started else [self.start(response)]
         status = ENDS.get(kind, "")
         if status == "completed" and f"response.{response.get('status')}" in ENDS:

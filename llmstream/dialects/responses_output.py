@@ -237,6 +237,9 @@ class Output:
         value = data.get("item")
         if not isinstance(value, dict):
             return []
+        call = self._items.get(string(value, "call_id"))
+        if call is not None and call.type == _type(value):  # a gateway repeats the event
+            return self._read_item(call, value)
         item = self._begin(value, data)
         self._read_phase(item, value)
         if item.type not in CALLS:

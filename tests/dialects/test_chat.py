@@ -109,6 +109,14 @@ def test_tags_do_not_end_by_a_tool_call():
     assert joined(events) == ("ab", "c")
 
 
+@pytest.mark.parametrize(
+    "delta", [{"content": [{"type": "text", "text": "b"}]}, {"refusal": "b"}, {"audio": {"transcript": "b"}}]
+)
+def test_text_that_is_held_comes_before_other_text(delta):
+    _, events = read(text("<thi"), chunk(delta), END)
+    assert joined(events) == ("", "<thib")
+
+
 # Endings.
 
 

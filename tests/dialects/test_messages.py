@@ -9,7 +9,7 @@ import pytest
 from anthropic.types import Model
 
 from llmstream.core import report
-from llmstream.core.events import Event, Finish, Source, Text, Usage
+from llmstream.core.events import Event, Finish, Source, Text, ToolCall, Usage
 from llmstream.core.exchange import Exchange
 from llmstream.core.request import Prefill, Request
 from llmstream.core.timing import Timeouts, Timing
@@ -107,6 +107,44 @@ def test_a_repeated_start_changes_nothing(id):
     again = {"type": "message_start", "message": {"id": id}}
     events = read(exchange(), START, again, delta(0, text="One"), again, delta(0, text=", two"), end(), STOP)
     assert [event.type for event in events] == ["start", "text", "text", "usage", "finish"]
+
+
+@pytest.mark.parametrize("in_pieces", [True, False])
+@pytest.mark.parametrize("ends", [True, False])
+def test_calls_that_all_have_the_index_0(in_pieces, ends):
+    frames = []
+    for id in ("a", "b"):
+        frames.append(block(0, "tool_use", id=id, name=f"f{id}", input={} if in_pieces else {"of": id}))
+        frames += [delta(0, partial_json=f'{{"of": "{id}"}}')] if in_pieces else []
+        frames += [{"type": "content_block_stop", "index": 0}] if ends else []
+    of_server = [block(0, "server_tool_use", id="s", name="web_search"), delta(0, partial_json="{}")]
+    events = read(exchange(), START, *frames, *of_server, end("tool_use"), STOP)
+    calls = [event for event in events if isinstance(event, ToolCall)]
+    assert [(call.id, call.name) for call in calls if call.name] == [("a", "fa"), ("b", "fb")]
+    for index, id in enumerate("ab"):
+        assert "".join(call.arguments for call in calls if call.index == index) == f'{{"of": "{id}"}}'
+
+
+def test_a_call_that_begins_twice_is_one():
+    begin = block(0, "tool_use", id="a", name="f", input={})
+    events = read(exchange(), START, begin, begin, delta(0, partial_json='{"x": 1}'), end("tool_use"), STOP)
+    assert [event for event in events if isinstance(event, ToolCall)] == [
+        ToolCall(0, "a", "f", ""),
+        ToolCall(0, "", "", '{"x": 1}'),
+    ]
+
+
+def test_the_content_of_a_whole_answer_may_be_a_text():
+    found = exchange("application/json")
+    answer = {"type": "message", "content": "One", "stop_reason": "end_turn"}
+    events = found.feed(json.dumps(answer).encode(), 1.0) + found.close(1.0)
+    assert [event.text for event in events if isinstance(event, Text)] == ["One"]
+
+
+def test_tool_calls_that_did_not_come_are_noted():
+    found = exchange()
+    read(found, START, delta(1, partial_json="{}"), end("tool_use"), STOP)
+    assert found.warning == "the answer ends with tool calls, but has none"
 
 
 def test_calls_without_a_stop_reason_are_calls():

@@ -299,6 +299,28 @@ def test_calls_that_the_server_runs_are_no_calls(items):
         assert (found["text"], found["calls"], found["finish"]) == ("Yes.", [], ["stop", "completed"])
 
 
+@pytest.mark.parametrize("first", ["", "{}"])
+def test_a_call_that_begins_twice_is_one(first):
+    call = {"type": "function_call", "id": "x", "call_id": "c", "name": "f", "arguments": first}
+    begin = {"type": "output_item.added", "item": call}
+    arguments = {"type": "function_call_arguments.done", "item_id": "x", "arguments": "{}"}
+    found, events = stream(begin, begin, arguments, end())
+    assert meaning(found, events)["calls"] == [["c", "f", "{}"]]
+
+
+def test_another_answer_in_the_same_body_is_not_read():
+    def begin(id: str) -> Json:
+        return {"type": "created", "response": {"id": id}}
+
+    def delta(text: str) -> Json:
+        return {"type": "output_text.delta", "delta": text}
+
+    found, events = stream(begin("r1"), begin("r1"), delta("One"), begin("r2"), delta("Two"), end())
+    assert text(events) == "One"
+    assert found.failure is not None
+    assert found.failure.status == 5
+
+
 def test_arguments_of_xai_s_own_tools_go_to_no_other_call():
     added = [
         {"type": "output_item.added", "output_index": 0, "item": OUTPUT[2] | {"arguments": ""}},
