@@ -79,17 +79,21 @@ OPEN_MAX = 10240  # macOS: what it allows where it says that there is no limit
 def raise_open_files(count: int = OPEN_FILES) -> int:
     """Lets the process open `count` files, or as many as the system allows; returns how many, at most `count`.
 
-    A stream takes one to three descriptors, and the usual limit is 1024 or, on macOS, 256.
+    Never fails: macOS refuses limits that it says it allows. A stream takes one to three descriptors, and the usual
+    limit is 1024 or, on macOS, 256.
     """
-    import resource
+    try:
+        import resource
 
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    except (ImportError, OSError, ValueError, OverflowError):
+        return count
     if soft == resource.RLIM_INFINITY or soft >= count:
         return count
     allowed = count if hard == resource.RLIM_INFINITY else min(count, hard)
     for limit in (allowed, min(allowed, OPEN_MAX)):
         if limit > soft:
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError, OverflowError):
                 resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
                 return limit
     return soft

@@ -36,3 +36,14 @@ def test_the_limit_of_open_files_is_raised_as_far_as_it_goes(monkeypatch, soft, 
     monkeypatch.setattr(resource, "setrlimit", setrlimit)
     assert stdio.raise_open_files() == raised
     assert limits[-1][1] == hard
+
+
+@pytest.mark.parametrize("error", [ValueError("not allowed"), OSError(22, "Invalid argument"), OverflowError()])
+@pytest.mark.parametrize("call", ["getrlimit", "setrlimit"])
+def test_a_system_that_refuses_to_raise_the_limit_stops_nothing(monkeypatch, call, error):
+    def refuse(*args):
+        raise error
+
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (256, UNLIMITED))
+    monkeypatch.setattr(resource, call, refuse)
+    assert stdio.raise_open_files(1000) == (1000 if call == "getrlimit" else 256)

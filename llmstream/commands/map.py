@@ -11,7 +11,7 @@ import click
 from .. import stdio
 from ..core.kinds import Integer, Number
 from ..errors import ReaderGone, UsageError
-from ..providers.registry import Catalogue
+from ..providers.registry import SDK, Catalogue
 from ..providers.resolve import Target
 from ..request.builder import RequestBuilder, network
 from ..request.options import MODEL, NETWORK, PROMPT
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 NAME = "map"
 COUNT, RATE = Value(Integer(1)), Value(Number(above=0))
 WINDOW = 1000  # answers that may wait for an earlier one, unless there are more streams
+SDK_FILES = 3  # descriptors of a stream through an SDK: a pipe and a connection; one without an SDK has one
 SPARE_FILES = 32  # descriptors beside those of streams
 DRAW_INTERVAL_S = 0.1  # between two updates of the progress
 
@@ -99,7 +100,7 @@ def command(
 
     totals = Totals()
     opened = _open(journal)
-    run_options = _run_options(params, _clamped(jobs))
+    run_options = _run_options(params, _clamped(jobs, builder.target))
     from ..batch.run import Run
 
     run = Run(loop, source, builder, *network(options), run_options, totals, opened)
@@ -168,10 +169,11 @@ def _open(path: str | None) -> Journal | None:
     return journal
 
 
-def _clamped(jobs: int) -> int:
+def _clamped(jobs: int, target: Target) -> int:
     """Returns the number of streams that the limit of open files allows, at most `jobs`; the limit is raised."""
-    limit = stdio.raise_open_files(max(stdio.OPEN_FILES, jobs + SPARE_FILES))
-    most = max(1, limit - SPARE_FILES)
+    files = SDK_FILES if target.row.transport == SDK else 1  # of a stream
+    limit = stdio.raise_open_files(max(stdio.OPEN_FILES, jobs * files + SPARE_FILES))
+    most = max(1, (limit - SPARE_FILES) // files)
     if jobs <= most:
         return jobs
     stdio.note(NAME, f"limited to {most} streams: the limit of open files is {limit} (raise it with ulimit -n)")

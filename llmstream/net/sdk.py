@@ -13,6 +13,7 @@ Bedrock wraps each event in a binary frame of AWS. The SDK's decoder unwraps the
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -25,7 +26,7 @@ from .. import stdio
 from ..core.json_codec import to_json
 from ..core.text import encode
 from ..dialects import dialect
-from ..errors import UNLIMITED, Error, UsageError
+from ..errors import UNLIMITED, Error, UsageError, option
 from ..providers.resolve import Target
 from .clients import build, cloud_of, hide_proxies
 from .loop import READ, EventLoop
@@ -108,18 +109,34 @@ class Sdk(Transport):
         self._transfers: set[SdkTransfer] = set()
 
     def send(self, request: HttpRequest, connect_timeout: float | None, wake: Callable[[], object]) -> Transfer:
-        transfer = SdkTransfer(self.loop, wake)
+        try:
+            transfer = SdkTransfer(self.loop, wake)
+        except OSError as error:
+            return self._unsent(os.strerror(error.errno or errno.EIO), wake)
+        thread = threading.Thread(target=self._run, args=(transfer, request, connect_timeout), daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # the system allows no more threads
+            os.close(transfer.writer)
+            transfer.close_reader()
+            return self._unsent(str(error), wake)
         self._transfers.add(transfer)
         transfer.pause(False)
-        threading.Thread(target=self._run, args=(transfer, request, connect_timeout), daemon=True).start()
+        return transfer
+
+    def _unsent(self, reason: str, wake: Callable[[], object]) -> Transfer:
+        """Returns a transfer that has ended, because the process has too many streams: a retry finds fewer of them."""
+        transfer = Transfer()
+        transfer.ended, transfer.reason = True, _too_many(reason)
+        self.loop.call_at(0.0, wake)
         return transfer
 
     def end(self, transfer: Transfer) -> None:
-        assert isinstance(transfer, SdkTransfer)
-        self._transfers.discard(transfer)
-        if not transfer.reader_closed:
-            transfer.close_reader()
-            transfer.hang_up()
+        if isinstance(transfer, SdkTransfer):
+            self._transfers.discard(transfer)
+            if not transfer.reader_closed:
+                transfer.close_reader()
+                transfer.hang_up()
 
     def close(self) -> None:
         for transfer in list(self._transfers):
@@ -179,6 +196,8 @@ class Sdk(Transport):
             transfer.reason = reason
         elif isinstance(error, Error):
             transfer.error = error
+        elif _exhausted(error):
+            transfer.reason = _too_many(reason)
         elif transfer.sending and isinstance(error, self._sdk.APIStatusError):
             transfer.response_head = error.response.status_code, _headers(error.response)
             _write(transfer.writer, error.response.content)
@@ -212,6 +231,22 @@ def _unwrapped(chunks: Iterable[bytes]) -> Iterator[bytes]:
     for event in AWSEventStreamDecoder().iter_bytes(iter(chunks)):
         data = event.data.replace("\r", "\n").replace("\n", "\ndata: ")  # line ends in JSON are layout
         yield f"event: {event.event}\ndata: {data}\n\n".encode()
+
+
+def _too_many(reason: str) -> str:
+    """Returns the reason of a transfer for which the process has too many files or threads."""
+    return f"too many streams at once ({reason}): {option('jobs')} sets how many"
+
+
+def _exhausted(error: BaseException | None) -> bool:
+    """Returns whether an exception comes from the limit of open files or of threads."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            return True
+        if isinstance(error, RuntimeError) and "new thread" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _max_retries(error: BaseException | None) -> int:

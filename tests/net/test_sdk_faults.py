@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import select
+import shlex
 import signal
 import ssl
 import subprocess
@@ -12,6 +15,9 @@ import threading
 
 import pytest
 import trustme
+
+import llmstream
+from llmstream.net import pool, sdk
 
 from ..conftest import LLMSTREAM
 from ..support import eventstream
@@ -226,3 +232,64 @@ def test_a_signal_ends_the_command_by_itself():
         assert provider.client_left.wait(WAIT_S)
         assert process.communicate(timeout=WAIT_S) == (b"", b"")
         assert process.returncode == -signal.SIGINT
+
+
+# Limits of the process.
+
+
+def test_map_through_an_sdk_is_limited_by_the_open_file_limit():
+    with Provider(lambda request: [head(), *responses("Hello")]) as provider:
+        command = f"ulimit -n 62; seq 40 | {shlex.join(LLMSTREAM)} map -q -j 100 -m azure/m"
+        done = subprocess.run(["bash", "-c", command], capture_output=True, env=entra(provider.url), timeout=WAIT_S)
+    assert done.stderr == (
+        b"llmstream map: limited to 10 streams: the limit of open files is 62 (raise it with ulimit -n)\n"
+    )
+    assert done.stdout.count(b'"text":"Hello"') == 40
+    assert provider.most_running <= 10
+    assert done.returncode == 0
+
+
+def out_of_threads(*args: object) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def out_of_files(*args: object) -> None:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+@pytest.mark.parametrize(
+    ("place", "fail"),
+    [
+        ((threading.Thread, "start"), out_of_threads),
+        ((os, "pipe"), out_of_files),
+        ((sdk, "build"), out_of_files),
+        ((sdk, "build"), out_of_threads),
+    ],
+)
+@pytest.mark.parametrize("retries", [0, 1])
+def test_a_process_without_files_or_threads_left_tries_again(monkeypatch, place, fail, retries):
+    owner, name = place
+    right = getattr(owner, name)
+
+    def fail_once(*args: object) -> object:
+        monkeypatch.setattr(owner, name, right)
+        return fail()
+
+    with Provider([head(), *responses("Hello")]) as provider:
+        for variable, value in entra(provider.url).items():
+            monkeypatch.setenv(variable, value)
+        notes: list[str] = []
+        pool.release(pool.acquire())  # a loop has a pipe of its own
+        stream = llmstream.stream("Hi", "azure/m", retries=retries, note=notes.append)
+        before = len(os.listdir("/proc/self/fd"))
+        monkeypatch.setattr(owner, name, fail_once)
+        if retries:
+            assert stream.read() == "Hello"
+            assert len(notes) == 1
+        else:
+            with pytest.raises(llmstream.Unavailable) as caught:
+                stream.read()
+            notes.append(str(caught.value))
+            assert len(os.listdir("/proc/self/fd")) <= before + 3
+    assert notes[0].startswith("too many streams at once (")
+    assert "jobs sets how many" in notes[0]
