@@ -1,6 +1,11 @@
 """An HTTP connection: uvicorn's protocol with the limits and the checks that it lacks.
 
-- The head of a request is bounded in time and size, and so are chunk headers and trailers around its body.
+- The head of a request is bounded in time and size, and so are chunk headers and trailers around its body. Trailers
+  are dropped: the checks of the headers are over when they arrive.
+- A connection between two requests has the time limit of a head, whatever bytes arrive.
+- A response that ends before its request closes the connection: nobody reads the rest of the body.
+- A client that does not read what is sent to it loses the connection.
+- `Upgrade` is ignored (RFC 9110, 7.8), where uvicorn's parser would drop the request's body.
 - TCP keep-alive probes find clients that have vanished without closing the connection.
 - A client's disconnect is noticed even after it has pipelined further requests.
 - HTTP/1.0 has no chunks: an answer of unknown length ends with the connection.
@@ -9,11 +14,14 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import socket
 import sys
+import termios
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 MAX_HEAD_BYTES = 64 * 1024  # of a head, and of all that is neither head nor body
@@ -27,10 +35,15 @@ class Connection(HttpToolsProtocol):
     """uvicorn's protocol on httptools, whose parser calls the on_... methods."""
 
     head_timeout_s = 20.0
+    write_timeout_s = 60.0  # for a client to read some of what waits for it
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._head_timer: asyncio.TimerHandle | None = None  # runs while a head is awaited or incomplete
+        self._write_timer: asyncio.TimerHandle | None = None
+        self._unsent = 0  # bytes that the client has not read, when the write timer looked last
+        self._in_head = False
+        self._body_follows_upgrade = False  # the parser reads it behind a head of its own
         self._allowance = 0  # bytes that may still arrive
         self._cycles: list[RequestResponseCycle] = []  # requests whose response is incomplete
 
@@ -43,9 +56,12 @@ class Connection(HttpToolsProtocol):
             if hasattr(socket, name):
                 connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
         self._expect_head()
+        self._write_timer = self.loop.call_later(self.write_timeout_s / 2, self._check_progress)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_head_timer()
+        if self._write_timer:
+            self._write_timer.cancel()
         for cycle in self._cycles:  # uvicorn notifies the last one only
             cycle.disconnected = True
             cycle.message_event.set()
@@ -53,9 +69,34 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._allowance -= len(data)
-        super().data_received(data)  # raises the allowance by what is head or body
+        self._unset_keepalive_if_required()
+        self._feed(data)  # raises the allowance by what is head or body
         if self._allowance < 0:
             self.transport.close()
+        elif not self._head_timer and (self.cycle is None or self.cycle.response_complete):
+            self._start_head_timer()  # these bytes, line ends perhaps, have begun no request
+
+    def _feed(self, data: bytes) -> None:
+        while True:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                data = data[upgrade.args[0] :]
+                self._skip_upgrade()
+            except httptools.HttpParserError:
+                self.send_400_response("Invalid HTTP request received.")
+                return
+            else:
+                return
+
+    def _skip_upgrade(self) -> None:
+        """Replaces the parser, which has stopped behind a head with `Upgrade`, by one that reads the body."""
+        framing = [line for line in self.headers if line[0] in (b"content-length", b"transfer-encoding")]
+        head = b"".join(b"%s: %s\r\n" % line for line in framing)
+        self.parser = httptools.HttpRequestParser(self)
+        self._body_follows_upgrade = True
+        self.parser.feed_data(b"POST / HTTP/1.1\r\n%s\r\n" % head)
+        self._body_follows_upgrade = False
 
     def send_400_response(self, msg: str) -> None:
         """Answers a malformed request, unless the response would be read as the answer of an earlier request."""
@@ -66,11 +107,25 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def on_message_begin(self) -> None:
+        if self._body_follows_upgrade:
+            return
         super().on_message_begin()
+        self._in_head = True
         if not self._head_timer:
             self._expect_head()
 
+    def on_url(self, url: bytes) -> None:
+        if not self._body_follows_upgrade:
+            super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:  # not in trailers
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
+        if self._body_follows_upgrade:
+            return
+        self._in_head = False
         self._stop_head_timer()
         self._allowance = MAX_HEAD_BYTES
         super().on_headers_complete()
@@ -86,14 +141,54 @@ class Connection(HttpToolsProtocol):
         self._allowance += (1 + FRAMING_BYTES) * len(body)
         super().on_body(body)
 
+    def on_message_complete(self) -> None:
+        if self._body_follows_upgrade or not self.parser.should_upgrade():
+            super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        if any(cycle.response_complete and cycle.more_body for cycle in self._cycles):  # nobody reads the rest
+            self.transport.close()
+        super().on_response_complete()
+
+    def resume_writing(self) -> None:
+        self._unsent = 0
+        super().resume_writing()
+
+    def _check_progress(self) -> None:
+        """Ends the connection if the client has read nothing since the last check, though something waits for it.
+
+        While the transport's buffer is full nothing is added to it, and neither while it is closing.
+        """
+        unsent = self.transport.get_write_buffer_size()
+        unsent += _unread(self.transport) if unsent else 0
+        waits = self.flow.write_paused or self.transport.is_closing()
+        if waits and 0 < self._unsent <= unsent:
+            self.transport.abort()
+            return
+        self._unsent = unsent if waits else 0
+        self._write_timer = self.loop.call_later(self.write_timeout_s / 2, self._check_progress)
+
     def _expect_head(self) -> None:
         self._allowance = MAX_HEAD_BYTES
+        self._start_head_timer()
+
+    def _start_head_timer(self) -> None:
         self._head_timer = self.loop.call_later(self.head_timeout_s, self.transport.close)
 
     def _stop_head_timer(self) -> None:
         if self._head_timer:
             self._head_timer.cancel()
             self._head_timer = None
+
+
+def _unread(transport: asyncio.BaseTransport) -> int:
+    """Returns the bytes that wait in the kernel for the client; 0 where the kernel does not tell, as on macOS."""
+    number = bytearray(4)
+    try:
+        fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, number)
+    except OSError:
+        return 0
+    return int.from_bytes(number, sys.byteorder)
 
 
 def _ended_by_close(cycle: RequestResponseCycle) -> Callable[[Any], Awaitable[None]]:

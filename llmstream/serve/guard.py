@@ -4,7 +4,8 @@ A page of another site can make its visitor's browser send requests to this serv
 the site if its name was made to resolve to this address (DNS rebinding), which an IP address as Host cannot be; Origin
 names the site that the page came from; and a form cannot send application/json.
 
-Bodies are read here, bounded in size and time, before any other code sees them.
+Bodies are read here, bounded in size and time, before any other code sees them. A refusal closes the connection: the
+rest of the request is discarded, within bounds.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from .answer_response import ServerState
 from .error_responses import RETRY_AFTER_S, error_response
 
 TOKENLESS_PATHS = ("/", "/healthz")  # the page has to be there to ask for the token
-DRAIN_TIMEOUT_S = 2.0  # for the rest of a body that is too large, so that the client reads the response
+DRAIN_TIMEOUT_S = 2.0  # for the rest of a refused body, so that the client reads the response
+DRAIN_BYTES = 16 * 1024 * 1024  # likewise
 CLOSE = {"connection": "close"}
 
 
@@ -48,7 +50,9 @@ class Guard:
             if _has_body(headers):
                 receive = _replay(await self._read_body(receive), receive)
         except HTTPException as error:
-            response = error_response(scope["path"], error.status_code, error.detail, error.headers)
+            response = error_response(
+                scope["path"], error.status_code, error.detail, {**(error.headers or {}), **CLOSE}
+            )
             if _has_body(headers) and "expect" not in headers:  # a client that waits for 100 Continue sends nothing
                 await _respond_and_drain(response, receive, send)
             else:
@@ -63,7 +67,7 @@ class Guard:
     def _check_client(self, scope: Scope, headers: Headers) -> None:
         hosts = headers.getlist("host")
         if len(hosts) != 1:
-            raise HTTPException(400, f"{len(hosts)} host headers: send one", CLOSE)
+            raise HTTPException(400, f"{len(hosts)} host headers: send one")
         host = hosts[0]
         if not self._is_own_host(host):
             raise HTTPException(421, f"unknown host {host!r}: start the server with --allow-host to serve it")
@@ -77,7 +81,7 @@ class Guard:
                 message = "missing or wrong token: send Authorization: Bearer ..."
                 raise HTTPException(401, message, {"www-authenticate": "Bearer"})
         if self._state.closing:
-            raise HTTPException(503, "the server is shutting down", {"retry-after": RETRY_AFTER_S, **CLOSE})
+            raise HTTPException(503, "the server is shutting down", {"retry-after": RETRY_AFTER_S})
 
     def _is_own_host(self, host: str) -> bool:
         try:
@@ -103,11 +107,11 @@ class Guard:
         if scope["method"] == "POST" and scope["path"] in self._post_paths:
             media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
             if media_type != "application/json":
-                raise HTTPException(415, "the body is not application/json: send it with this Content-Type", CLOSE)
+                raise HTTPException(415, "the body is not application/json: send it with this Content-Type")
 
     def _too_large(self) -> HTTPException:
         limit = self._settings.max_body_bytes
-        return HTTPException(413, f"the body is larger than {limit} bytes: see --max-body", CLOSE)
+        return HTTPException(413, f"the body is larger than {limit} bytes: see --max-body")
 
     async def _read_body(self, receive: Receive) -> bytes:
         chunks: list[bytes] = []
@@ -125,7 +129,7 @@ class Guard:
                     if not message.get("more_body"):
                         return b"".join(chunks)
         except TimeoutError:
-            raise HTTPException(408, f"the body took longer than {self._settings.body_timeout_s:g} s", CLOSE) from None
+            raise HTTPException(408, f"the body took longer than {self._settings.body_timeout_s:g} s") from None
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
@@ -151,8 +155,11 @@ async def _respond_and_drain(response: Response, receive: Receive, send: Send) -
     """
     await send({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
     await send({"type": "http.response.body", "body": bytes(response.body), "more_body": True})
+    size = 0
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(DRAIN_TIMEOUT_S):
             while (message := await receive())["type"] != "http.disconnect" and message.get("more_body"):
-                pass
+                size += len(message["body"])
+                if size > DRAIN_BYTES:
+                    break
     await send({"type": "http.response.body"})
