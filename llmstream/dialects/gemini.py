@@ -57,7 +57,7 @@ class Decoder(decoder.Decoder):
         """Returns the sources; a call that was to go on stays without its last brace."""
         events: list[Event] = []
         if self._call is not None:
-            events += self.calls.add(self._call, arguments=as_json(self._call.arguments)[:-1])
+            events += self.calls.add(self._call, arguments=self._call.as_json()[:-1])
         return events + self._sources.close()
 
     def _read_candidate(self, candidate: dict[str, Any]) -> list[Event]:
@@ -97,7 +97,7 @@ class Decoder(decoder.Decoder):
         id, name, events = string(call, "id"), string(call, "name"), list[Event]()
         streamed = self._call
         if streamed is not None and streamed.differs(id, name):
-            events += self.calls.add(streamed, arguments=as_json(streamed.arguments))
+            events += self.calls.add(streamed, arguments=streamed.as_json())
             streamed = self._call = None
         if streamed is None:
             if not call.get("willContinue") and "partialArgs" not in call:
@@ -112,7 +112,7 @@ class Decoder(decoder.Decoder):
                 return events
         self._call = streamed if call.get("willContinue") else None
         if self._call is None:
-            events += self.calls.add(streamed, arguments=as_json(streamed.arguments))
+            events += self.calls.add(streamed, arguments=streamed.as_json())
         return events
 
     def _read_sources(self, candidate: dict[str, Any]) -> None:
@@ -181,15 +181,16 @@ class _StreamedCall:
     def __init__(self, id: str, name: str) -> None:
         self._id, self._name = id, name
         self.arguments: dict[str, Any] = {}
-        self._size = 0  # characters of paths and strings
+        self._size = 0  # characters of paths and strings, and items of arrays
         self._open = ""  # the path of the string that goes on
+        self._pieces: list[str] = []  # of that string, whose first one is in its place
 
     def differs(self, id: str, name: str) -> bool:
         """Whether a piece with this id and name, which may be "", is of another call."""
         return bool((id and self._id and id != self._id) or (name and name != self._name))
 
     def add(self, piece: dict[str, Any]) -> str:
-        """Sets the value of a piece, or adds to the string at its path. Returns what is wrong, or ""."""
+        """Sets the value of a piece, or adds it to the string at its path. Returns what is wrong, or ""."""
         path = string(piece, "jsonPath")
         steps = _steps(path)
         if not steps:
@@ -198,19 +199,31 @@ class _StreamedCall:
         self._size += len(path) + len(text)
         if self._size > MAX_CHECKED_SIZE:
             return f"the arguments of a tool call are larger than {MAX_CHECKED_SIZE} characters"
-        value: Any = text
-        if "stringValue" not in piece:
+        is_string = "stringValue" in piece
+        if not (is_string and path == self._open):
+            self._end_string()
             value = None if "nullValue" in piece else piece.get("numberValue", piece.get("boolValue", ""))
-        if not self._set(steps, value, joins=path == self._open):
-            return f"the path {path[:80]!r} of a tool call's argument does not fit the others"
-        self._open = path if piece.get("willContinue") else ""
+            if not self._set(steps, text if is_string else value):
+                return f"the path {path[:80]!r} of a tool call's argument does not fit the others"
+        self._pieces.append(text)
+        self._open = path
+        if not piece.get("willContinue"):
+            self._end_string()
         return ""
 
-    def _set(self, steps: list[str | int], value: Any, joins: bool) -> bool:
-        """Sets a value, and the objects and arrays on its path; `joins` adds it to a string.
+    def as_json(self) -> str:
+        """Returns the arguments so far."""
+        self._end_string()
+        return as_json(self.arguments)
 
-        Returns False if the path does not fit what is there.
-        """
+    def _end_string(self) -> None:
+        """Puts the string that went on into its place, whole."""
+        if len(self._pieces) > 1:
+            self._set(_steps(self._open), "".join(self._pieces))
+        self._open, self._pieces = "", []
+
+    def _set(self, steps: list[str | int], value: Any) -> bool:
+        """Sets a value, and the objects and arrays on its path; returns False if the path does not fit the others."""
         place: Any = self.arguments
         last = len(steps) - 1
         for count, step in enumerate(steps):
@@ -218,12 +231,14 @@ class _StreamedCall:
             if not isinstance(place, container):
                 return False
             if isinstance(step, int):
-                place.extend([None] * (step + 1 - len(place)))
+                more = step + 1 - len(place)
+                place.extend([None] * more)
+                self._size += max(0, more)
             else:
                 place.setdefault(step)
             before = place[step]
             if count == last:
-                place[step] = before + value if joins and isinstance(before, str) and isinstance(value, str) else value
+                place[step] = value
             elif not isinstance(before, dict | list):
                 place[step] = [] if isinstance(steps[count + 1], int) else {}
             place = place[step]

@@ -53,6 +53,12 @@ def test_complete_arguments_add_what_is_new():
     assert calls.complete(0, "other") == []  # they contradict the pieces, which are out
 
 
+def test_escaped_quotes_without_end_are_read_once():
+    calls = ToolCalls()
+    calls.add(0, "i", "f", '{"text": "' + '\\"' * 100_000)
+    assert calls.break_off
+
+
 def test_plain_text_never_breaks_off():
     calls = ToolCalls()
     calls.add(0, "c1", "query", "SELECT {", is_json=False)

@@ -128,6 +128,23 @@ def test_streamed_arguments(array):
     assert exchange.finish == Finish("tool_calls", "STOP")
 
 
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_string_in_many_pieces(ends):
+    pieces = [argument("$.a", letter, goes_on=letter != "d" or not ends) for letter in "abcd"]
+    for groups in ([pieces], [[piece] for piece in pieces]):
+        chunks = [chunk(call(name="f" if group[0] is pieces[0] else "", partialArgs=group, willContinue=True))
+                  for group in groups]  # fmt: skip
+        events, _ = read(*chunks, chunk(call(partialArgs=[argument("$.b", "x")])), chunk(**STOP))
+        assert calls_of(events) == [["f", '{"a": "abcd", "b": "x"}']]
+
+
+def test_arrays_have_a_bound(monkeypatch):
+    monkeypatch.setattr("llmstream.dialects.gemini.MAX_CHECKED_SIZE", 1000)
+    pieces = [argument(f"$.{name}[900]", 1, kind="numberValue") for name in "abc"]
+    _, exchange = read(chunk(call(name="f", partialArgs=pieces)), chunk(**STOP))
+    assert "larger than 1000 characters" in str(exchange.failure)
+
+
 def test_streamed_calls_one_after_the_other():
     events, _ = read(
         chunk(call(name="f", willContinue=True), call(partialArgs=[argument("$.a", "1")])),
