@@ -15,7 +15,8 @@ import select
 import signal
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
 from .errors import OutputFailed, ReaderGone, Signalled, UsageError, command_line, spell
@@ -135,6 +136,30 @@ class SignalsDeferred:
         if _pending:
             signum, _pending = _pending, 0
             _on_signal(signum, None)
+
+
+CPU_INTERVAL_S = 0.02
+
+
+def call_after_cpu_time(callback: Callable[[FrameType | None, float], object]) -> None:
+    """Calls `callback(frame, seconds)` after each CPU_INTERVAL_S of CPU time, while the process runs.
+
+    Each call interrupts the main thread, at `frame` and perhaps within C code that looks at signals, as `re` does; an
+    exception is raised there. `seconds` is the main thread's CPU time since the last call.
+    An idle process is not woken.
+    """
+    last = time.thread_time()
+
+    def on_signal(signum: int, frame: FrameType | None) -> None:
+        nonlocal last
+        now = time.thread_time()
+        seconds, last = now - last, now
+        if not _deferring:
+            callback(frame, seconds)
+
+    signal.signal(signal.SIGVTALRM, on_signal)
+    signal.siginterrupt(signal.SIGVTALRM, False)
+    signal.setitimer(signal.ITIMER_VIRTUAL, CPU_INTERVAL_S, CPU_INTERVAL_S)
 
 
 def die_by(signum: int) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import click
 
 from .. import stdio
+from ..core.cpu_limit import charge
 from ..core.json.documents import Fault
 from ..core.json.extract import Match, Piece, normalized_path
 from ..core.json.fields import Fields, FieldsFilter, plain_text
@@ -20,6 +22,7 @@ from ..errors import Incomplete, NotFound, ReaderGone, UsageError
 from .types import Value
 
 NAME = "fields"
+FILTER_CPU_S = 5.0  # CPU time of a filter, for one value
 TSV = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
@@ -48,6 +51,7 @@ def command(paths: tuple[str, ...], **options: Any) -> int:
         raise UsageError("--tsv excludes --raw, --null and --follow: give one of them")
     if options["follow"] and (len(paths) != 1 or options["ng"]):
         raise UsageError("--follow takes one PATH, and no --ng: see llmstream fields --help")
+    stdio.call_after_cpu_time(partial(charge, limit_s=FILTER_CPU_S))
     return _Run(paths or ("*",), options).over(stdio.Input())
 
 

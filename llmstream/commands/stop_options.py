@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from .. import stdio
 from ..core.stop import conditions
 from ..core.stop.condition import Condition
 from ..core.stop.conditions import ConditionOption, Setting
@@ -15,6 +17,8 @@ from .types import Value
 
 if TYPE_CHECKING:
     from ..core.stop.stops import Stops
+
+REGEX_CPU_S = 2.0  # CPU time of a regular expression, for 65,536 characters of text
 
 
 def options(prefix: str = "") -> Callable[[click.Command], click.Command]:
@@ -49,6 +53,10 @@ def take(params: dict[str, Any], prefix: str = "") -> tuple[list[Condition], str
     Raises UsageError for a value that is no condition, and for two modes.
     """
     values = {name: params.pop(f"{prefix}{name}".replace("-", "_")) for name in conditions.ROWS}
+    if values["regex"]:
+        from ..core.cpu_limit import charge
+
+        stdio.call_after_cpu_time(partial(charge, limit_s=REGEX_CPU_S))
     try:
         return conditions.from_mapping(values)
     except UsageError as error:

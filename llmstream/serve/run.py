@@ -13,6 +13,7 @@ import ipaddress
 import math
 import signal
 import socket
+from functools import partial
 
 import uvicorn
 import uvloop
@@ -20,6 +21,7 @@ from fastapi import FastAPI
 
 from .. import stdio
 from ..core import json_codec
+from ..core.cpu_limit import charge
 from ..errors import Signalled, UsageError, option
 from .answer_response import ServerState
 from .connection import Connection
@@ -27,6 +29,7 @@ from .connection import Connection
 NAME = "serve"
 BACKLOG = 2048
 CUT_GRACE_S = 2  # for the errors of answers that are cut to reach their clients
+REGEX_CPU_S = 0.2  # CPU time of a client's regular expression, for 65,536 characters of text: all others wait for it
 
 # All answers wait while the garbage collector runs, and each client has 250 objects that it would visit. So it visits
 # a few often (1 ms, where a command's rare collections take 25), and all those of a thousand clients (100 ms) rarely.
@@ -44,6 +47,7 @@ def run(app: FastAPI, host: str, port: int) -> None:
     gc.collect()
     gc.freeze()  # the objects of the start live as long as the process
     gc.set_threshold(*GC_THRESHOLDS)
+    stdio.call_after_cpu_time(partial(charge, limit_s=REGEX_CPU_S))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         signum = runner.run(_serve(server, state, listener))
     raise Signalled(signum)

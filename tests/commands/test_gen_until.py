@@ -115,3 +115,11 @@ def test_an_answer_in_one_piece_ends_at_the_match(invoke, frames):
     with Provider([head() + b"".join(frames(*TEXTS))]) as provider:
         done = invoke("gen", "--api", api, "-m", model, "Hi", "--until-regex", "[0-9]+", url=provider.url)
     assert (done.stdout, done.stderr, done.returncode) == (b"One 12", b"", 0)
+
+
+def test_a_pattern_that_would_match_for_years_ends_the_answer(run):
+    with Provider([head(), chat_text("a" * 60 + "!"), HOLD]) as provider:
+        done = run("gen", "-m", "openai/m", "Hi", "--until-regex", "(a+)+$", url=provider.url)
+        assert provider.client_left.wait(WAIT_S)
+    assert done.returncode == 2
+    assert b"took more than 2 s" in done.stderr and done.stderr.count(b"\n") == 1

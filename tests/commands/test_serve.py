@@ -122,6 +122,14 @@ def test_a_stop_condition_ends_the_answer_and_closes_the_provider_s_connection()
     assert ("".join(contents(text)), '"reason": "cancelled"' in text) == ("one two", True)
 
 
+def test_a_pattern_that_would_match_for_years_stops_the_others_for_a_moment_only():
+    body = BODY | {"until": {"regex": "(a+)+$"}}
+    with Provider([head(), chat_text("a" * 60 + "!"), HOLD]) as provider, serving_through(provider) as server:
+        answer = server.post("/chat/stream", body).read().decode()
+        assert provider.client_left.wait(WAIT_S)
+    assert "took more than 0.2 s" in answer and "[DONE]" not in answer
+
+
 def test_an_error_follows_the_partial_answer():
     with Provider([head(), chat_text("Hel")]) as provider, serving_through(provider) as server:
         text = server.post("/chat/stream", BODY).read().decode()

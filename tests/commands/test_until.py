@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -180,7 +182,7 @@ def test_a_full_disk_is_status_5():
     )
 
 
-SEARCH = {"stop.edge", "stop.search", "stop.regex"}
+SEARCH = {"stop.edge", "stop.search", "stop.regex", "cpu_limit"}
 
 
 @pytest.mark.parametrize(("args", "allowed"), [(["-F", "x"], set()), (["-e", "x"], SEARCH)])
@@ -198,3 +200,33 @@ def test_imports_only_what_it_uses(args, allowed):
     core = {f"core.{name}" for name in {"text", "stop", *stop} | allowed}
     commands = {f"commands.{name}" for name in ("until", "stop_options", "types")} | {"core.kinds"}
     assert ours == existing("cli", "errors", "stdio", "core", "commands", *core, *commands)
+
+
+ENDLESS = b"a" * 60 + b"!\n"
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+$", "(?:a|aa)+$", "(?=(a+)+b)a", "(a*?a*?)+c"])
+def test_a_pattern_that_would_match_for_years_is_given_up(pattern):
+    with start("-e", pattern) as process:
+        process.stdin.write(ENDLESS)  # and no end: the search itself is interrupted
+        assert process.wait(WAIT_S) == 2
+        message = process.stderr.read()
+    assert b"took more than 2 s" in message and message.count(b"\n") == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the CPU time of a process is in /proc")
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_search_at_once(signum):
+    heeded = {"preexec_fn": lambda: signal.signal(signum, signal.SIG_DFL)}  # the tests may run in the background
+    with start("-q", "-e", "(a+)+$", **heeded) as process:
+        process.stdin.write(ENDLESS)
+        while cpu_s(process.pid) < 1.0:  # the start takes a part of it, the search the rest
+            assert process.poll() is None
+        process.send_signal(signum)
+        assert process.wait(1) == -signum
+
+
+def cpu_s(pid: int) -> float:
+    """Returns the CPU time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import tempfile
 import warnings
@@ -47,6 +48,7 @@ def invoke(
     ):
         keys.cache.clear()
         result = runner.invoke(_Program("llmstream"), args)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0)  # the clock of a command with a user's pattern
     logging.disable(logging.NOTSET)  # an SDK's target switches it off, for the rest of what should be a process
     status = result.return_value if result.exception is None else result.exit_code
     return subprocess.CompletedProcess([*COMMAND, *args], status, result.stdout_bytes, result.stderr_bytes)

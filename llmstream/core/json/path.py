@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from ...errors import UsageError
+from ..cpu_limit import Limited
+from ..kinds import shorten
 
 MAX_DEPTH = 300  # levels below a value to which a filter's `..` goes
 
@@ -23,8 +25,8 @@ _segments = re.compile(_SEGMENT).finditer
 _is_plain = re.compile(rf"\$(?:{re.sub(r'[?]P<[a-z]+>', '?:', _SEGMENT)})*").fullmatch
 
 
-class Filter:
-    """A filter as jsonpath-rfc9535 has parsed it."""
+class Filter(Limited):
+    """A filter as jsonpath-rfc9535 has parsed it. Its limit of CPU time is for one value."""
 
     __slots__ = ("expression", "_environment", "_context_type", "_error_type")
 
@@ -37,11 +39,15 @@ class Filter:
 
     def holds(self, value: object, root: Any) -> bool:
         """Whether it selects a value of the document `root`; raises RecursionError if that is nested too deeply."""
+        self.cpu_s = 0.0
         try:
             context = self._context_type(env=self._environment, current=value, root=root)
             return bool(self.expression.evaluate(context))
         except self._error_type as error:
             raise RecursionError from error
+
+    def too_slow(self, limit_s: float) -> UsageError:
+        return UsageError(f"the filter {shorten(str(self.expression))} took more than {limit_s:g} s on one value")
 
 
 class Segment:

@@ -73,7 +73,9 @@ def _json(flag: bool, settings: Settings) -> Condition:
 CONDITIONS = (
     ConditionOption("regex", "e", "PATTERN", Texts(), _regex, "A match of PATTERN, as Python's re.search finds it.",
         "A match of *pattern*, a regular expression of Python, as `re.search` finds it in the whole text: the leftmost "
-        "one, as long as repetitions make it.\nA pattern that matches the empty text is refused."),
+        "one, as long as repetitions make it.\nA pattern that matches the empty text is refused.\n"
+        "One that takes more than 2 seconds of processor time for 65536 characters of text is an error; `llmstream "
+        "serve` allows 0.2 seconds, and Python's functions set no limit."),
     ConditionOption("fixed", "F", "TEXT", Texts(), _fixed, "The text TEXT.", "The text itself."),
     ConditionOption("code-block", "", "", Flag(), _code_block, "A whole fenced code block.",
         "A whole fenced block of code, from the line of the opening fence to that of the closing one."),

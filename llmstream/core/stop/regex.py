@@ -10,12 +10,15 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from ...errors import UsageError, option
+from ..cpu_limit import Limited
+from ..kinds import shorten
 from .condition import Condition
 
 M = TypeVar("M", bound=Callable[..., Any])
+STRIDE = 64 * 1024  # characters of text for which the CPU time of the limit may be used
 
 
-class Regex(Condition):
+class Regex(Condition, Limited):
     """Base of the searches for the `count`-th match of a pattern, each sought from the end of the one before.
 
     A match of more than `window` characters does not count. The buffer begins `context` characters before the first
@@ -29,6 +32,8 @@ class Regex(Condition):
         self._text = ""
         self._base = 0  # the offset of _text
         self._open = 0  # the first undecided start, in _text
+        self.cpu_s = 0.0
+        self._charged_from = 0  # the offset from which cpu_s counts
 
     @property
     def start(self) -> int:
@@ -40,6 +45,17 @@ class Regex(Condition):
             self._text = self._text[cut:]
             self._base += cut
             self._open -= cut
+
+    def renew(self) -> None:
+        if self._base + self._open - self._charged_from > STRIDE:
+            self._charged_from = self._base + self._open
+            self.cpu_s = 0.0
+
+    def too_slow(self, limit_s: float) -> UsageError:
+        return UsageError(
+            f"the regular expression {shorten(self.pattern)!r} took more than {limit_s:g} s: it tries too many ways to "
+            "match this text, often by a repetition within a repetition: write it without"
+        )
 
     def _too_long(self) -> str:
         return f"a match longer than {self._window} characters was not waited for: {option('window', 'N')} allows more"
