@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core import decoder
-from ..core.decoder import amount, items, member, number, string
+from ..core.decoder import Blocks, amount, items, member, number, string
 from ..core.events import Event, Finish, Reasoning, Text, Usage
 from ..errors import Unavailable
 from . import messages
@@ -21,16 +21,10 @@ class _Agent(decoder.Decoder):
 
     def __init__(self, provider: str, model: str) -> None:
         super().__init__(provider, model)
-        self._last = ""  # the last character of text
-        self._begins = True  # the next text is the first of its message
+        self._messages = Blocks()
 
     def _say(self, text: str) -> list[Event]:
-        if not text:
-            return []
-        if self._begins and self._last not in ("", "\n"):
-            text = "\n" + text
-        self._last, self._begins = text[-1], False
-        return [Text(text)]
+        return [Text(self._messages.add(text))] if text else []
 
 
 class ClaudeCode(_Agent):
@@ -57,7 +51,7 @@ class ClaudeCode(_Agent):
     def _read_delta(self, data: dict[str, Any]) -> list[Event]:
         if self._delta_decoder is None or data.get("type") == "message_start":
             self._delta_decoder = messages.Decoder("", "")
-            self._begins = True
+            self._messages.begin()
         events: list[Event] = []
         for event in self._delta_decoder.feed("", data):
             if isinstance(event, Text):
@@ -69,7 +63,8 @@ class ClaudeCode(_Agent):
     def _read_message(self, message: dict[str, Any]) -> list[Event]:
         """Decodes a message, which may come in several events: block by block, or repeated with more text."""
         if string(message, "id") != self._message or not self._message:
-            self._message, self._last_block, self._begins = string(message, "id"), "", True
+            self._message, self._last_block = string(message, "id"), ""
+            self._messages.begin()
         events: list[Event] = []
         for block in items(message, "content"):
             if text := string(block, "text"):
@@ -91,7 +86,7 @@ class ClaudeCode(_Agent):
             self.failure = Unavailable(f"the agent gave up: {result or word}")
             return []
         self.finish = Finish("stop", word)
-        return [] if self._last else self._say(result)  # `result` repeats the last message
+        return self._say(result) if self._messages.is_empty else []  # `result` repeats the last message
 
 
 class Codex(_Agent):
@@ -130,7 +125,8 @@ class Codex(_Agent):
         new = text[len(before) :] if text.startswith(before) else text
         if kind == "reasoning":
             return [Reasoning(new)] if new else []
-        self._begins = not before
+        if not before:
+            self._messages.begin()
         return self._say(new)
 
 
@@ -142,12 +138,13 @@ class GeminiCli(_Agent):
         if kind == "init" and not self.started:
             return [self.start(data | {"id": data.get("session_id")})]
         if kind == "message" and data.get("role") == "assistant":
-            self._begins |= data.get("delta") is not True
+            if data.get("delta") is not True:
+                self._messages.begin()
             return self._say(string(data, "content"))
         if kind == "result":
             self._read_result(data)
         else:
-            self._begins = True
+            self._messages.begin()
         return []
 
     def _read_result(self, data: dict[str, Any]) -> None:
@@ -173,7 +170,7 @@ class OpenCode(_Agent):
         kind, part = data.get("type"), data.get("part")
         events: list[Event] = [] if self.started else [self.start({"id": string(data, "sessionID")})]
         if kind == "text":
-            self._begins = True
+            self._messages.begin()
             events += self._say(string(part, "text"))
         elif kind == "reasoning" and string(part, "text"):
             events.append(Reasoning(string(part, "text")))

@@ -304,7 +304,7 @@ class Decoder(decoder.Decoder):
             number(details, "cache_write_tokens") or number(details, "cache_creation_tokens"),  # OpenRouter, LiteLLM
             searches=searches,
             tier=string(data, "service_tier") or string(usage, "service_tier"),
-            cost_usd=_cost(usage),
+            cost_usd=stated_cost(usage),
         )
 
     # Sources.
@@ -366,12 +366,15 @@ def _compact_json(value: Any) -> str:
         return ""
 
 
-def _cost(usage: dict[str, Any]) -> float | None:
+def stated_cost(usage: dict[str, Any]) -> float | None:
     """Returns the price in US dollars that the provider states, None without one."""
     ticks = amount(usage, "cost_in_usd_ticks")
-    if ticks is not None:  # xAI
+    if ticks is not None:  # xAI, in 1e-10 dollars
         return ticks / 1e10
-    cost = amount(usage, "cost", "total_cost") if isinstance(usage.get("cost"), dict) else amount(usage, "cost")
+    price = usage.get("cost")
+    if isinstance(price, dict):  # Perplexity
+        return amount(price, "total_cost") if price.get("currency", "USD") == "USD" else None
+    cost = amount(usage, "cost")
     if cost is not None and usage.get("is_byok") is True:
         # With a key of the user's own, OpenRouter's cost is its fee, and the provider is paid beside it.
         cost += amount(usage, "cost_details", "upstream_inference_cost") or 0.0

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core import decoder, provider_errors
-from ..core.decoder import amount, member, number, string
+from ..core.decoder import member, number, string
 from ..core.events import Event, Usage
 from ..core.request import Attachment, Request, text_part
 from ..errors import option
@@ -146,7 +146,7 @@ class Decoder(decoder.Decoder):
             number(details, "cache_write_tokens") or number(details, "cache_creation_input_tokens"),
             number(details, "cache_write_tokens_details", "ttl_12h_tokens"),  # the other kind stays for 30 minutes
             tier=string(response, "service_tier"),
-            cost_usd=_cost(usage),
+            cost_usd=chat.stated_cost(usage),
         )
 
 
@@ -163,14 +163,3 @@ def _searches(response: dict[str, Any], count: int) -> int:
         if isinstance(value, int):
             return value
     return count
-
-
-def _cost(usage: dict[str, Any]) -> float | None:
-    """Returns the price in US dollars, if the provider states it: xAI in 1e-10 dollars, Perplexity and OpenRouter."""
-    ticks = amount(usage, "cost_in_usd_ticks")
-    if ticks is not None:
-        return ticks / 1e10
-    cost = usage.get("cost")
-    if isinstance(cost, dict):
-        return amount(cost, "total_cost") if cost.get("currency", "USD") == "USD" else None
-    return amount(usage, "cost")
