@@ -186,14 +186,15 @@ def write(data: bytes) -> None:
         except (BrokenPipeError, ConnectionResetError):
             raise ReaderGone from None
         except BlockingIOError:  # another process made the descriptor non-blocking
-            _wait_writable(STDOUT)
+            _wait(STDOUT, select.POLLOUT)
         except OSError as error:
             raise OutputFailed(f"cannot write to stdout: {os.strerror(error.errno or errno.EIO)}") from None
 
 
-def _wait_writable(fd: int) -> None:
+def _wait(fd: int, event: int) -> None:
+    """Waits for a descriptor that another process made non-blocking."""
     poll = select.poll()
-    poll.register(fd, select.POLLOUT)
+    poll.register(fd, event)
     poll.poll()
 
 
@@ -219,16 +220,16 @@ def write_stderr(data: bytes) -> None:
         try:
             data = data[os.write(STDERR, data) :]
         except BlockingIOError:
-            _wait_writable(STDERR)
+            _wait(STDERR, select.POLLOUT)
         except OSError:
             return
 
 
 class Input:
-    """Reads a descriptor as bytes arrive, and watches for the reader of stdout to leave."""
+    """Reads a descriptor as bytes arrive, and watches for the reader of stdout to leave; `name` is for messages."""
 
-    def __init__(self, fd: int = STDIN) -> None:
-        self._fd = fd
+    def __init__(self, fd: int = STDIN, name: str = "the input") -> None:
+        self._fd, self._name = fd, name
         self._poll = select.poll()
         self._poll.register(STDOUT, 0)
         self._poll.register(fd, select.POLLIN)
@@ -238,20 +239,26 @@ class Input:
 
         Raises ReaderGone and UsageError.
         """
-        ready = dict(self._poll.poll(None if timeout is None else max(0, round(min(timeout, DAY) * 1000))))
-        if not ready:  # the process may have been stopped for longer than that
-            ready = dict(self._poll.poll(0))
-        if ready.get(STDOUT, 0) & GONE:
-            raise ReaderGone
-        if not ready:
-            return None
-        return self._read()
+        deadline = None if timeout is None else time.monotonic() + min(timeout, DAY)
+        while True:
+            wait = None if deadline is None else max(0, round((deadline - time.monotonic()) * 1000))
+            ready = dict(self._poll.poll(wait))
+            if not ready:  # the process may have been stopped for longer than that
+                ready = dict(self._poll.poll(0))
+            if ready.get(STDOUT, 0) & GONE:
+                raise ReaderGone
+            if not ready:
+                return None
+            with contextlib.suppress(BlockingIOError):  # another process has read what was there
+                return self._read()
 
     def _read(self) -> bytes:
         try:
             return os.read(self._fd, CHUNK)
+        except BlockingIOError:
+            raise
         except OSError as error:
-            raise UsageError(f"cannot read the input: {os.strerror(error.errno or errno.EIO)}") from None
+            raise _unreadable(self._name, error) from None
 
     def close(self) -> None:
         """Closes the descriptor early, so that the producer gets EPIPE while this process finishes."""
@@ -261,27 +268,78 @@ class Input:
 
     def drain(self) -> None:
         """Reads to the end and drops the data, so that the producer is not killed; stdout is not watched."""
-        while self._read():
-            pass
+        while True:
+            try:
+                if not self._read():
+                    return
+            except BlockingIOError:
+                _wait(self._fd, select.POLLIN)
 
 
-def open_operands(paths: Sequence[str]) -> Iterator[Input]:
-    """Yields the inputs that FILE operands name, opened one after the other; `-`, or no operand, is stdin.
+class Operands:
+    """The inputs that FILE operands name, with their names, opened one after the other; `-`, or no operand, is stdin.
 
-    Raises UsageError at the first file that cannot be read, when the files before it have been read.
+    As with cat, a file that cannot be read is noted, and the others are read; `status` is then that of UsageError.
     """
-    for path in paths or ("-",):
-        if path == "-":
-            yield Input()
-            continue
+
+    def __init__(self, command: str, paths: Sequence[str]) -> None:
+        self._command, self._paths = command, paths or ("-",)
+        self.status = 0
+
+    def __iter__(self) -> Iterator[tuple[str, Input]]:
+        for path in self._paths:
+            if path == "-":
+                yield path, _Operand(STDIN, "the input", self._report)
+                continue
+            try:
+                source = _Operand(_open(path), path, self._report)
+            except OSError as error:
+                self._report(_unreadable(path, error))
+                continue
+            try:
+                yield path, source
+            finally:
+                source.close()
+
+    def _report(self, error: UsageError) -> None:
+        note(self._command, error.message)
+        self.status = error.status
+
+
+class _Operand(Input):
+    """An input that ends where it cannot be read; `report` is called with the error."""
+
+    def __init__(self, fd: int, name: str, report: Callable[[UsageError], None]) -> None:
+        super().__init__(fd, name)
+        self._report = report
+
+    def _read(self) -> bytes:
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise UsageError(f"cannot read {path}: {os.strerror(error.errno or errno.EIO)}") from None
-        source = Input(fd)
-        try:
-            if stat.S_ISDIR(os.fstat(fd).st_mode):
-                raise UsageError(f"cannot read {path}: {os.strerror(errno.EISDIR)}")
-            yield source
-        finally:
-            source.close()
+            return super()._read()
+        except UsageError as error:
+            self._report(error)
+            return b""
+
+
+def _open(path: str) -> int:
+    """Returns a descriptor of a file to read. Raises OSError, for a directory too."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    if stat.S_ISDIR(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise IsADirectoryError(errno.EISDIR, "")
+    return fd
+
+
+def read_file(path: str, what: str = "", limit: int = -1) -> bytes:
+    """Returns the content of a file, or `limit` bytes of it; `what` names it in messages. Raises UsageError."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(limit)
+    except OSError as error:
+        raise _unreadable(f"{what}{path}", error) from None
+    except ValueError:  # a NUL, or half a surrogate pair
+        raise UsageError(f"cannot read {what}{path!r}: this cannot be a file's name") from None
+
+
+def _unreadable(name: str, error: OSError) -> UsageError:
+    return UsageError(f"cannot read {name}: {os.strerror(error.errno or errno.EIO)}")

@@ -19,6 +19,7 @@ from ..core.timing import Timeouts, Timing
 from ..errors import UsageError, spell
 from ..net.generation import Generation
 from ..net.transfer import Transport
+from ..providers.registry import REPLAY
 from ..providers.resolve import Target
 from ..request.builder import RequestBuilder, network
 from ..request.layers import add_defaults
@@ -61,6 +62,8 @@ def prepare(prompt: str, options: Mapping[str, Any], config: Config | None = Non
     if not prompt and not builder.has_conversation:
         raise UsageError("the prompt is empty: give one")
     target, request = builder.request(prompt)
+    if target.row.transport != REPLAY:  # whose dialect the recording has
+        target.body(request._replace(attachments=()))  # what the dialect or the model does not have is an error here
     stops = Stops(conditions, mode) if conditions else None
     return PreparedRequest(target, request, request.size(), *network(values), stops, callbacks)
 

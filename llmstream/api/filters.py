@@ -27,7 +27,7 @@ from ..core.filters import (
 from ..core.json.documents import MAX_SIZE
 from ..core.json.extract import parse_json
 from ..core.json.fields import Fields
-from ..core.json.path import compile_path
+from ..core.json.path import Path, compile_path
 from ..core.markdown.code import Code
 from ..core.stop.conditions import UntilOptions, from_mapping
 from ..core.stop.until import Until
@@ -88,6 +88,11 @@ def json_objects(
     the end cuts, and yields it as well. `max_size` bounds one object, in characters. Other objects that are malformed
     or cut are skipped: `malformed` is called with a sentence for each, or else Incomplete is raised at the end.
     """
+    if not callable(parse):
+        raise TypeError(f"parse must be a function, not {type(parse).__name__}")
+    _check_callback(malformed)
+    _check_types(bool, repair=repair, partial=partial, fenced=fenced)
+    _check_count("max_size", max_size)
     return _drive(chunks, ParsedObjects(parse, malformed, max_size, repair, fenced=fenced, partial=partial))
 
 
@@ -109,7 +114,12 @@ def fields(
     `first`, only the first value of each path is yielded, and the generator ends when each path has one. `max_size`
     bounds one value, in characters; `malformed` is as in json_objects. Raises UsageError for an invalid path.
     """
-    compiled = [compile_path(path) for path in ((paths,) if isinstance(paths, str) else paths)]
+    _check_callback(malformed)
+    _check_types(bool, first=first)
+    _check_count("max_size", max_size)
+    if not isinstance(paths, Iterable):
+        raise TypeError(f"paths must be a str or an iterable of str, not {type(paths).__name__}")
+    compiled = [_compiled(path) for path in ((paths,) if isinstance(paths, str) else paths)]
     core = Fields(compiled, max_size)
     return _drive(chunks, ParsedFields(core, len(compiled), first, malformed))
 
@@ -123,7 +133,7 @@ def follow(chunks: Chunks | AsyncChunks, path: str) -> Generator[str] | AsyncGen
 
     A value of another type is yielded as its JSON, when it is complete. Raises UsageError for an invalid path.
     """
-    return _drive(chunks, FollowedString(Fields([compile_path(path)], follow=True), 1, first=True))
+    return _drive(chunks, FollowedString(Fields([_compiled(path)], follow=True), 1, first=True))
 
 
 @overload
@@ -137,8 +147,9 @@ def code(
 
     With `language`, only blocks in that language count; `py` and `python` are the same, and so on.
     """
-    if count < 1:
-        raise UsageError(f"count must be at least 1, not {count}")
+    if language is not None:
+        _check_types(str, language=language)
+    _check_count("count", count)
     return _drive(chunks, TextFilter(Code(language, count)))
 
 
@@ -153,6 +164,9 @@ def code_blocks(
 
     `max_size` bounds one block, in characters.
     """
+    if language is not None:
+        _check_types(str, language=language)
+    _check_count("max_size", max_size)
     return _drive(chunks, CodeBlocks(language, max_size))
 
 
@@ -175,13 +189,47 @@ def until(chunks: Chunks | AsyncChunks, **options: Unpack[UntilOptions]) -> Gene
     return _drive(chunks, TextFilter(Until(stop_conditions, mode)))
 
 
+# Checks of arguments, since programs are not always checked for types.
+
+
+def _check_types(wanted: type, **values: object) -> None:
+    """Raises TypeError for an argument of another type."""
+    for name, value in values.items():
+        if not isinstance(value, wanted):
+            raise TypeError(f"{name} must be a {wanted.__name__}, not {type(value).__name__}")
+
+
+def _check_callback(malformed: object) -> None:
+    """Raises TypeError for a callback that cannot be called; None is none."""
+    if malformed is not None and not callable(malformed):
+        raise TypeError(f"malformed must be a function, not {type(malformed).__name__}")
+
+
+def _check_count(name: str, value: object) -> None:
+    """Raises TypeError for an argument that is no int, UsageError for one below 1."""
+    if type(value) is not int:  # True is an int otherwise
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}")
+    if value < 1:
+        raise UsageError(f"{name} must be at least 1, not {value}")
+
+
+def _compiled(path: object) -> Path:
+    if not isinstance(path, str):
+        raise TypeError(f"a path must be a str, not {type(path).__name__}")
+    return compile_path(path)
+
+
 # Drivers: for iterables, and for async iterables.
 
 
 def _drive(chunks: Chunks | AsyncChunks, filter: Filter[T]) -> Generator[T] | AsyncGenerator[T]:
-    if isinstance(chunks, str | bytes):
-        return _sync((chunks,), filter)
-    return _sync(chunks, filter) if isinstance(chunks, Iterable) else _async(chunks, filter)
+    if isinstance(chunks, str | bytes | bytearray | memoryview):
+        return _sync((bytes(chunks) if isinstance(chunks, memoryview) else chunks,), filter)
+    if isinstance(chunks, Iterable):
+        return _sync(chunks, filter)
+    if not isinstance(chunks, AsyncIterable):
+        raise TypeError(f"the chunks must be an iterable of str or bytes, not {type(chunks).__name__}")
+    return _async(chunks, filter)
 
 
 def _sync(chunks: Iterable[str | bytes], filter: Filter[T]) -> Generator[T]:

@@ -59,6 +59,8 @@ class Source:
         try:
             chunk = os.read(stdio.STDIN, stdio.CHUNK)
             self._records += self._splitter.feed(chunk) if chunk else self._splitter.close()
+        except BlockingIOError:  # another process has read what was there
+            return
         except OSError as error:
             chunk, self.error = b"", UsageError(f"cannot read the input: {os.strerror(error.errno or errno.EIO)}")
         except Error as error:  # a record beyond the limit

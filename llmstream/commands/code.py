@@ -6,7 +6,7 @@ import click
 
 from .. import stdio
 from ..core.markdown.code import Code
-from ..errors import UsageError
+from ..errors import NotFound, UsageError
 
 NAME = "code"
 
@@ -16,7 +16,7 @@ NAME = "code"
 @click.option("-l", "--language", metavar="LANG", help="Only blocks in LANG; py is python, sh and bash are shell, ...")
 @click.option("-k", "--count", type=click.IntRange(min=1), metavar="N", help="The N-th block, not the first.")
 @click.option("--all", "every", is_flag=True, help="All blocks, one after the other.")
-def command(file: tuple[str, ...], language: str | None, count: int | None, every: bool) -> None:
+def command(file: tuple[str, ...], language: str | None, count: int | None, every: bool) -> int:
     """Print the code in the first fenced block of FILEs or stdin while it arrives, and exit at the block's end.
 
     Status 0: printed; 1: no such block; 5: the block was never closed.
@@ -29,12 +29,18 @@ def command(file: tuple[str, ...], language: str | None, count: int | None, ever
     if every and count is not None:
         raise UsageError("--all and -k exclude each other: choose one")
     code = Code(language, count or 1, every)
-    for source in stdio.open_operands(file):
+    operands = stdio.Operands(NAME, file)
+    for _, source in operands:
         _read(source, code)
         if code.done:
-            return
+            return operands.status
     stdio.write(code.close())
-    code.judge()
+    try:
+        code.judge()
+    except NotFound:  # it may be in the file that cannot be read
+        if not operands.status:
+            raise
+    return operands.status
 
 
 def _read(source: stdio.Input, code: Code) -> None:

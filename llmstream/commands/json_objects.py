@@ -55,18 +55,19 @@ class _Run:
     def over(self, files: tuple[str, ...]) -> int:
         """Reads the inputs; returns the exit status."""
         head = b""
+        operands = stdio.Operands(NAME, files)
         with suppress(ReaderGone):
-            for name, source in zip(files or ("-",), stdio.open_operands(files), strict=True):
+            for name, source in operands:
                 self._place = f"{name}: " if len(files) > 1 else ""
                 head = self._read(source)
                 if self._left == 0:
                     break
             if self._last:
                 stdio.write(encode(self._last + "\n"))
-            if not self._found and not self._faulty:
+            if not (self._found or self._faulty or operands.status):
                 hint = ": it looks like UTF-16: iconv -f UTF-16 -t UTF-8 converts it" if looks_like_utf16(head) else ""
                 raise NotFound(f"no JSON object in the input{hint}")
-        return Incomplete.status if self._faulty else 0
+        return Incomplete.status if self._faulty else operands.status
 
     def _read(self, source: stdio.Input) -> bytes:
         """Reads one input; returns its first bytes."""

@@ -92,6 +92,9 @@ def command(
     builder = RequestBuilder(NAME, options, os.environ, catalogue)
     if builder.reads_stdin:
         raise UsageError("stdin has the prompts: no option can read it")
+    if not jsonl:  # no record can have other options: what is wrong with these is an error before any is read
+        target, request = builder.request("-")
+        target.body(request)
     rows = Rows(jsonl, Template(join_words(NAME, (template,))) if template is not None else None)
     loop = Loop()
     separator = b"\0" if null else b"\n"

@@ -37,7 +37,8 @@ def command(file: tuple[str, ...], events: bool, no_newline: bool) -> int:
     stdio.require_stdout()
     output: _Events | _Text = _Events() if events else _Text(not no_newline)
     outcomes = _Outcomes(several=len(file) > 1)
-    for name, source in zip(file or ("-",), stdio.open_operands(file), strict=False):
+    operands = stdio.Operands(NAME, file)
+    for name, source in operands:
         reader = StreamReader(GRACE_S)
         for answer, batch, ends in _batches(source, reader):
             output.write(batch)
@@ -48,7 +49,7 @@ def command(file: tuple[str, ...], events: bool, no_newline: bool) -> int:
         if reader.failure is not None:
             output.end(reader.failure)
             outcomes.add(name, reader.count + 1, "", reader.failure)
-    return outcomes.close()
+    return max(outcomes.close(), operands.status)
 
 
 def _batches(source: stdio.Input, reader: StreamReader) -> Iterator[Batch]:

@@ -39,7 +39,8 @@ def command(file: tuple[str, ...], quiet: bool, drain: bool, **params: Any) -> i
         raise UsageError("-q leaves nothing to print for -x or -o: choose one")
     copy = Until(conditions, QUIET if quiet else mode)
     copy.begin(time.monotonic())
-    for source in stdio.open_operands(file):
+    operands = stdio.Operands(NAME, file)
+    for _, source in operands:
         _read(source, copy, drain)
         if copy.met:
             break
@@ -48,9 +49,9 @@ def command(file: tuple[str, ...], quiet: bool, drain: bool, **params: Any) -> i
     for note in copy.notes:
         stdio.note(NAME, note)
     if copy.met:
-        return 0
-    if quiet:
-        return NotFound.status
+        return 0 if quiet else operands.status
+    if quiet or operands.status:
+        return operands.status or NotFound.status
     raise NotFound("the input ended before a condition was met")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .. import stdio
 from ..errors import UsageError
 
 
@@ -10,12 +11,7 @@ def read_text(path: str, what: str = "") -> str:
 
     Raises UsageError, for a byte that is not UTF-8 with its line.
     """
-    try:
-        with open(path, "rb") as file:
-            data = file.read()
-    except OSError as error:
-        raise UsageError(f"cannot read {what}{path}: {error.strerror}") from None
-    return decode(data, path)
+    return decode(stdio.read_file(path, what), path)
 
 
 def decode(data: bytes, path: str) -> str:

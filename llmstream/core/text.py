@@ -5,9 +5,10 @@ A byte that is not UTF-8 becomes a lone surrogate (PEP 383), so that no byte is 
 
 from __future__ import annotations
 
+import re
 from codecs import utf_8_decode
 
-from .surrogates import REPLACEMENT, SURROGATES
+LONE = re.compile("[\ud800-\udfff]")
 
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -42,12 +43,12 @@ def encode(text: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError:
-        return SURROGATES.sub(REPLACEMENT, text).encode()
+        return LONE.sub("\ufffd", text).encode()
 
 
 def is_utf8(text: str) -> bool:
     """Whether a text can be encoded: it has no lone surrogates, as which bytes stand that are not UTF-8."""
-    return text.isascii() or not SURROGATES.search(text)
+    return text.isascii() or not LONE.search(text)
 
 
 def looks_like_utf16(head: bytes) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from .. import stdio
 from ..core import provider_errors
 from ..core.secrets import show_url
 from ..errors import Error, Incomplete, Unavailable, UsageError
@@ -22,7 +23,7 @@ class Fetcher:
     """Downloads documents one after the other over the same connections."""
 
     def __init__(self) -> None:
-        self._loop = Loop()
+        self._loop = Loop(watch_stdout=stdio.is_command_line)
         self._curl = Curl(self._loop)
 
     def close(self) -> None:

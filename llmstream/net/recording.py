@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from .. import stdio
 from ..core.json_codec import to_json
 from ..core.secrets import show_url
 from ..core.text import encode
@@ -174,11 +175,7 @@ class Player(Transport):
 
 def _read(path: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Returns the records after the head, and the head. Reading ends at a torn or invalid line."""
-    try:
-        with open(path, "rb") as file:
-            lines = file.read().split(b"\n")
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    lines = stdio.read_file(path).split(b"\n")
     records: list[dict[str, Any]] = []
     for line in lines:
         try:

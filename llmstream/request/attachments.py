@@ -11,6 +11,7 @@ import os
 from binascii import b2a_base64
 from typing import NamedTuple
 
+from .. import stdio
 from ..core.request import Attachment
 from ..core.secrets import show_url
 from ..dialects import dialect
@@ -113,11 +114,7 @@ def _read(command: str, source: str, limit: int) -> tuple[str, bytes]:
             fetcher.close()
     else:
         name = os.path.basename(source) or source
-        try:
-            with open(source, "rb") as file:
-                data = file.read(limit + 1)
-        except OSError as error:
-            raise UsageError(f"cannot read {source}: {error.strerror}") from None
+        data = stdio.read_file(source, limit=limit + 1)
     if len(data) > limit:
         raise UsageError(f"the attachment {name} is too large: more than {limit / 1e6:g} MB")
     return name, data

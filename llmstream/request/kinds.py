@@ -71,6 +71,7 @@ class Schema(Path):
         from ..core import schema
 
         if isinstance(value, Mapping):
+            _check_json(value)
             schema.check(dict(value))
             return dict(value)
         if not isinstance(value, str):
@@ -94,6 +95,7 @@ class Items(Path):
             return value
         if not isinstance(value, list | tuple):
             raise self.wrong(value)
+        _check_json(value)
         return list(value)
 
 
@@ -107,14 +109,9 @@ class Fields(Kind):
     def parse(self, value: Any, files: bool = False) -> dict[str, Any]:
         if isinstance(value, list) and files:
             return self.join([self.read(text) for text in value])
-        if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        if not isinstance(value, Mapping):
             raise self.wrong(value)
-        import json
-
-        try:
-            json.dumps(value, allow_nan=False)
-        except (TypeError, ValueError, RecursionError):
-            raise ValueError("must be JSON, which has no dates, no infinity and no nan") from None
+        _check_json(value)
         return dict(value)
 
     def read(self, text: str) -> dict[str, Any]:
@@ -134,6 +131,29 @@ class Fields(Kind):
 
     def join(self, items: Sequence[Any]) -> dict[str, Any]:
         return join_patches(items)
+
+
+def _check_json(value: Any) -> None:
+    """Raises ValueError for a value that JSON does not have; a Mapping stands for a dict."""
+    import json
+
+    try:
+        _check_names(value)
+        json.dumps(dict(value) if isinstance(value, Mapping) else value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        raise ValueError("must be JSON, whose names are strings, with no dates, no infinity and no nan") from None
+
+
+def _check_names(value: Any) -> None:
+    """Raises TypeError for a name that is no string: json would write it as one."""
+    if isinstance(value, Mapping):
+        if not all(isinstance(name, str) for name in value):
+            raise TypeError
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return
+    for item in value:
+        _check_names(item)
 
 
 def _is_word(text: str) -> bool:
@@ -165,5 +185,9 @@ class Conditions(Kind):
     """Stop conditions by name; `core.stop.conditions` checks each."""
 
     wanted = "a mapping of stop conditions"
-    accepts = Mapping
     json_schema: Mapping[str, Any] = {"type": "object"}
+
+    def parse(self, value: Any, files: bool = False) -> Any:
+        if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+            raise self.wrong(value)
+        return value

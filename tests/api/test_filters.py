@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -13,6 +14,7 @@ import openai
 import pytest
 
 import llmstream
+from llmstream.core.stop.conditions import UntilOptions
 from llmstream.errors import Incomplete, UsageError
 
 from ..conftest import environment
@@ -450,3 +452,38 @@ def test_the_names_of_the_package():
         capture_output=True, text=True, env=environment(),
     )  # fmt: skip
     assert (done.returncode, done.stdout.split()[-1]) == (0, "5")
+
+
+STRANGE = [b"x", 1.5, float("nan"), True, None, 1, -1, 10**400, [1], {1: 2}, object(), "x", ["a", b"b"]]
+ARGUMENTS = [
+    *((llmstream.json_objects, name) for name in ("parse", "repair", "partial", "fenced", "max_size", "malformed")),
+    *((llmstream.fields, name) for name in ("paths", "first", "max_size", "malformed")),
+    *((llmstream.code, name) for name in ("language", "count")),
+    *((llmstream.code_blocks, name) for name in ("language", "max_size")),
+    *((llmstream.until, name) for name in UntilOptions.__annotations__),
+    (llmstream.follow, "path"),
+]
+
+
+@pytest.mark.parametrize(("function", "name"), ARGUMENTS)
+def test_an_argument_of_a_wrong_type_is_refused_at_the_call(function, name):
+    for value in STRANGE:
+        try:
+            values = function("text", **{name: value})
+        except (TypeError, UsageError) as error:
+            wanted = ("must be", "no condition", "needs a condition", "do not work", "jsonpath", "path")
+            assert any(word in str(error) for word in wanted), error
+        else:
+            with contextlib.suppress(Incomplete):
+                list(values)
+
+
+@pytest.mark.parametrize("chunks", [None, 1, 1.5, object()])
+def test_what_is_no_stream_is_refused_at_the_call(chunks):
+    with pytest.raises(TypeError, match="the chunks must be an iterable of str or bytes, not "):
+        llmstream.code(chunks)
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_bytes_of_any_kind_are_one_chunk(kind):
+    assert list(llmstream.json_objects(kind(b'{"a": 1}'))) == [{"a": 1}]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -19,6 +20,7 @@ import pytest
 import llmstream
 from llmstream import Finish, Incomplete, Refused, ScoredText, Source, Text, Unavailable, Usage, UsageError
 from llmstream.errors import Error
+from llmstream.request import options
 
 from ..conftest import environment
 from ..support import needs
@@ -212,6 +214,25 @@ def test_a_schema_and_tools_are_values():
         ("Hi", {"model": "ollama/m", "until": {"line": 1}}, UsageError, "no such stop condition: line"),
         ("Hi", {"model": "ollama/m", "sytem": "x"}, TypeError, "there is no option 'sytem': did you mean 'system'?"),
         (b"Hi", {"model": "ollama/m"}, TypeError, "prompt must be a str, not bytes"),
+        # What the dialect, or the model, does not have.
+        ("Hi", {"model": "anthropic/m", "api_key": "k", "seed": 1}, UsageError, "the Messages API has no seed"),
+        ("Hi", {"model": "openai/m", "api_key": "k", "seed": 1}, UsageError, "the Responses API has no seed"),
+        ("Hi", {"model": "openai/m", "api_key": "k", "stop": "x"}, UsageError, "the Responses API has no stop"),
+        ("Hi", {"model": "anthropic/m", "api_key": "k", "json": True}, UsageError, "the Messages API has no json"),
+        # Files that cannot be.
+        (
+            "Hi",
+            {"model": "ollama/m", "attach": "a\0"},
+            UsageError,
+            "cannot read 'a\\x00': this cannot be a file's name",
+        ),
+        ("Hi", {"model": "ollama/m", "tools": "\ud800"}, UsageError, "cannot read '\\ud800': this cannot be a file's"),
+        (
+            "Hi",
+            {"model": "ollama/m", "messages": "\0"},
+            UsageError,
+            "cannot read '\\x00': this cannot be a file's name",
+        ),
     ],
 )
 @pytest.mark.parametrize("function", [llmstream.stream, llmstream.astream])
@@ -219,6 +240,67 @@ def test_what_cannot_be_asked_is_told_at_once(function, prompt, options, error, 
     with pytest.raises(error) as caught:
         function(prompt, **options)
     assert str(caught.value).startswith(message)
+
+
+# Values of other types than the annotations have.
+
+STRANGE = [
+    *(b"x", bytearray(b"x"), 1, -1, 1.5, float("nan"), 10**400, True, object(), object, {1, 2}, range(3), "x", ""),
+    *([1], [None], [[1]], [b"x"], ["a", 1], [{}], {1: 2}, {(1, 2): 3}, {"a": {1: 2}}, {"a": object()}, {"a": b"x"}),
+    *({"const": float("inf")}, {"enum": [object()]}, [{"role": 1, "content": 2}], [{"role": "user", "content": b"x"}]),
+    *([{"name": 1}], [{"name": "f", "parameters": object()}], [{"name": "f", "parameters": {"a": {1: 2}}}]),
+    *({"regex": 1}, {"regex": ["a", b"b"]}, {"lines": "x"}, {"json": 1}, {"count": object()}, "\0", "\ud800"),
+]
+
+
+@pytest.mark.parametrize("row", options.at(options.PYTHON), ids=lambda row: row.name)
+def test_a_value_of_any_type_is_refused_or_can_be_sent(row):
+    for value in STRANGE:
+        values = {"model": "llamacpp/m", row.name: value}
+        try:
+            stream = llmstream.stream("Hi", **values)
+        except (TypeError, UsageError) as error:
+            assert str(error)
+            assert "unsupported operand" not in str(error)
+            assert "serializable" not in str(error)
+        else:
+            prepared = stream._prepared
+            json.dumps(prepared.target.body(prepared.request), allow_nan=False)
+            assert not isinstance(value, bytes | bytearray | range | set)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("stop", b"x"), ("stop", [b"x"]), ("options", {1: 2}), ("options", {"a": {1: 2}}), ("attach", [1]),
+        ("attach", b"x"), ("schema", {"a": {1: 2}}), ("schema", {"const": float("nan")}), ("until", {1: 2}),
+        ("until", [("lines", 1)]),        ("tools", [{"name": "f", "parameters": {"a": object()}}]), ("messages", b"x"),
+        ("json", 1), ("note", "print"),
+    ],
+)  # fmt: skip
+def test_a_value_of_a_wrong_type_is_a_type_error_that_names_the_option(name, value):
+    with pytest.raises(TypeError, match=f"^{name} must be "):
+        llmstream.stream("Hi", "llamacpp/m", **{name: value})
+
+
+def test_stdout_without_a_reader_is_no_matter_of_the_library():
+    script = """if True:
+        import sys
+        import llmstream
+        options = {"attach": sys.argv[1] + "/note.txt", "api_key": "k", "base_url": sys.argv[1] + "/v1"}
+        sys.stderr.write(llmstream.stream("Hi", "openai/m", **options).read())
+    """
+    with Provider(
+        lambda request: reply("200 OK", b"note") if "GET" in request.line else [head(), *chat("a")]
+    ) as provider:
+        reader, writer = os.pipe()
+        os.close(reader)
+        command = [sys.executable, "-c", script, provider.url]
+        done = subprocess.run(
+            command, stdout=writer, stderr=subprocess.PIPE, env=environment(), timeout=RUN_S, check=False
+        )
+        os.close(writer)
+    assert done.stderr == b"a"
 
 
 # Keys and addresses.
