@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Generic, TypeVar, Unpack
 
 from ..core.events import Event, Text
@@ -151,7 +152,7 @@ class AsyncStream(BaseStream):
         if target.row.transport == EMBEDDED:  # its server takes a second or more to start
             from ..net import embedded
 
-            await loop.run_in_executor(None, embedded.serve, target.model, size, self._jobs)
+            await aio.in_thread(loop, partial(embedded.serve, target.model, size, self._jobs))
         if not self._closing:
             routes = await aio.routes(loop)
             self._begin(*routes.to(target, size))

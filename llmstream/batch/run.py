@@ -52,6 +52,7 @@ class RunOptions(NamedTuple):
     stops: Callable[[], Stops | None]  # makes the stop conditions of one prompt
     resume: Callable[[Target], Resume | None]  # how a target continues a cut answer
     digest: Callable[[Target, Request], str]  # hashes all that an answer depends on
+    progress: str = ""  # the command that shows the download of the embedded model, "" for none
 
 
 class Run:
@@ -71,7 +72,7 @@ class Run:
         self._loop, self._source, self._options, self.totals = loop, source, options, totals
         self._budget = RetryBudget(retries.limit, options.jobs)
         self._timeouts, self._retries = timeouts, retries._replace(budget=self._budget.use)
-        self._routes = Routes(loop, options.jobs)
+        self._routes = Routes(loop, options.jobs, progress=options.progress)
         self._prompts = Prompts(source, builder, journal, options.digest)
         self._routes.to(self._prompts.target, 0)  # raises what is wrong with it before any input is read
         self.output = Output(options.events, options.window if options.ordered else None, journal, totals)

@@ -104,6 +104,7 @@ def command(
     totals = Totals()
     opened = _open(journal)
     run_options = _run_options(params, _clamped(jobs, builder.target))
+    run_options = run_options._replace(progress="" if quiet else NAME)
     from ..batch.run import Run
 
     run = Run(loop, source, builder, *network(options), run_options, totals, opened)

@@ -7,14 +7,17 @@ nothing. So a program may drop loop and streams in any order.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 import weakref
 from collections.abc import AsyncGenerator, Callable
 from functools import partial
+from typing import TypeVar
 
 from .loop import READ, WRITE, Alarm
 from .transports import Routes
 
+T = TypeVar("T")
 LATE_S = 0.05  # an alarm that rings so late may have missed data
 LOOK_S = 0.002  # in which a loop looks at its descriptors
 
@@ -113,3 +116,33 @@ async def _at_shutdown(close: Callable[[], object]) -> AsyncGenerator[None]:
     finally:
         _shared.pop(asyncio.get_running_loop(), None)
         close()
+
+
+async def in_thread(loop: asyncio.AbstractEventLoop, work: Callable[[], T]) -> T:
+    """Returns the result of `work`, done in a thread of its own.
+
+    Unlike the loop's executor, the thread keeps neither the loop nor the process from ending.
+    """
+    import threading
+
+    future: asyncio.Future[T] = loop.create_future()
+
+    def finish(result: T | None, error: BaseException | None) -> None:
+        if future.done():  # cancelled
+            return
+        if error:
+            future.set_exception(error)
+        else:
+            future.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        result = error = None
+        try:
+            result = work()
+        except BaseException as raised:
+            error = raised
+        with contextlib.suppress(RuntimeError):  # the loop was closed
+            loop.call_soon_threadsafe(finish, result, error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return await future

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from .. import stdio
 from ..core import provider_errors
@@ -17,6 +18,15 @@ from .transfer import HttpRequest
 
 CONNECT_TIMEOUT_S, TIMEOUT_S = 10.0, 60.0
 MAX_JSON_BYTES = 64 << 20
+
+
+class Document(NamedTuple):
+    """A response: its status, the URL that redirects led to, headers, and the body, None where it is too large."""
+
+    status: int
+    url: str
+    headers: dict[str, str]
+    data: bytes | None
 
 
 class Fetcher:
@@ -54,41 +64,68 @@ class Fetcher:
         Raises UsageError where the file is missing or has more than `limit` bytes, Unavailable where the server fails.
         """
         name = show_url(url)
+        try:
+            document = self.get(url, limit)
+        except Error as error:
+            raise type(error)(f"cannot fetch {name}: {error.message}") from None
+        if document.data is None:
+            raise UsageError(f"{name} is too large: more than {limit / 1e6:g} MB")
+        if document.status == 200:
+            return document.data
+        kind = Unavailable if document.status >= 500 or document.status == 429 else UsageError
+        raise kind(f"cannot fetch {name}: HTTP {document.status}")
+
+    def get(
+        self,
+        url: str,
+        limit: int,
+        headers: Callable[[str], list[str]] = lambda url: ["Accept: */*"],
+        write: Callable[[bytes], object] | None = None,
+    ) -> Document:
+        """Returns the document at a URL, after redirects to any host; `headers` are those for each URL on the way.
+
+        With `write`, the parts of a document with status 200 go there as they arrive. Raises UsageError and
+        Unavailable, and what `write` raises.
+        """
         redirects = Redirects(url, same_origin=False)
         while True:
-            try:
-                status, headers, data = self._get(HttpRequest("GET", redirects.url, ["Accept: */*"]), limit)
-            except Error as error:
-                raise type(error)(f"cannot fetch {name}: {error.message}") from None
-            if data is None:
-                raise UsageError(f"{name} is too large: more than {limit / 1e6:g} MB")
-            if status == 200:
-                return data
+            request = HttpRequest("GET", redirects.url, headers(redirects.url))
+            status, fields, data = self._get(request, limit, write)
             if status // 100 == 3:
-                if redirects.follow(headers.get("location")):
+                if redirects.follow(fields.get("location")):
                     continue
                 if redirects.exhausted:
-                    raise UsageError(f"cannot fetch {name}: more than {MAX_REDIRECTS} redirects")
-                if location := headers.get("location"):
-                    raise UsageError(f"cannot fetch {name}: it redirects to {show_url(location)}, which is not a URL")
-            kind = Unavailable if status >= 500 or status == 429 else UsageError
-            raise kind(f"cannot fetch {name}: HTTP {status}")
+                    raise UsageError(f"more than {MAX_REDIRECTS} redirects")
+                if location := fields.get("location"):
+                    raise UsageError(f"it redirects to {show_url(location)}, which is not a URL")
+            return Document(status, redirects.url, fields, data)
 
-    def _get(self, request: HttpRequest, limit: int) -> tuple[int, dict[str, str], bytes | None]:
+    def _get(
+        self, request: HttpRequest, limit: int, write: Callable[[bytes], object] | None = None
+    ) -> tuple[int, dict[str, str], bytes | None]:
         """Returns status, headers and body, None for one of more than `limit` bytes.
 
-        Raises Unavailable, and UsageError for a bad URL or variables that cannot be used.
+        TIMEOUT_S is for the whole body or, with `write`, for each part. Raises Unavailable, and UsageError for a bad
+        URL or variables that cannot be used.
         """
         transfer = self._curl.send(request, CONNECT_TIMEOUT_S, lambda: None)
         deadline = self._loop.now() + TIMEOUT_S
         body = bytearray()
+        size, head = 0, None
         try:
             while not transfer.ended:
-                if self._loop.wait(deadline) >= deadline:
-                    raise Unavailable(f"not complete after {TIMEOUT_S:g} s")
-                body += transfer.take()
-                if len(body) > limit:
+                now = self._loop.wait(deadline)
+                data = transfer.take()
+                if now >= deadline and not transfer.ended and not (write and data):
+                    raise Unavailable(f"{'no data for' if write else 'not complete after'} {TIMEOUT_S:g} s")
+                size += len(data)
+                if size > limit:
                     return 0, {}, None
+                if write and data and (head := head or transfer.head()) and head[0] == 200:
+                    deadline = now + TIMEOUT_S
+                    write(data)
+                else:
+                    body += data
             head = transfer.head()
         finally:
             self._curl.end(transfer)

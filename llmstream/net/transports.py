@@ -26,10 +26,10 @@ class Routes:
     """The routes of many requests on one loop; requests to one server share its connections.
 
     `jobs` is how many requests the embedded model is to answer at once. `speed` is that of recordings, 0 for at once.
-    `progress` shows the download of the embedded model on stderr.
+    `progress` is the command that shows the download of the embedded model on stderr, "" for none.
     """
 
-    def __init__(self, loop: EventLoop, jobs: int = 1, *, speed: float = 1.0, progress: bool = False) -> None:
+    def __init__(self, loop: EventLoop, jobs: int = 1, *, speed: float = 1.0, progress: str = "") -> None:
         self.loop, self.jobs, self.speed, self.progress = loop, jobs, speed, progress
         self._shared: dict[tuple[str, ...], Transport] = {}
 

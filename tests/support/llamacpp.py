@@ -11,7 +11,7 @@ from llmstream.net import embedded
 
 def main() -> None:
     params = xllamacpp.CommonParams()
-    params.model.path = embedded.fetch(progress=False)
+    params.model.path = embedded.fetch()
     params.hostnames = ["127.0.0.1"]
     params.port = 0
     params.endpoint_slots = True  # /slots tells what is being generated
