@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import __version__, stdio
-from .errors import Error, Incomplete, ReaderGone, UsageError, command_line, spell
+from .errors import Error, Incomplete, ReaderGone, UsageError, command_line, nearest, spell
 
 if TYPE_CHECKING:
     from .config.file import Config
@@ -29,6 +29,11 @@ class Group(click.Group):
         command = importlib.import_module(f".commands.{cmd_name.replace('-', '_')}", __package__).command
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(_unknown("command", args[0], COMMANDS), ctx)
+        return super().resolve_command(ctx, args)
 
 
 @click.command("llmstream", cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -71,6 +76,21 @@ def serve(host: str, port: int, config: Config, network: Mapping[str, Any], **se
     run.run(app.create(generate, bounds), host, port)
 
 
+def _unknown(what: str, word: str, words: Iterable[str]) -> str:
+    near = nearest(word, words)
+    return f"No such {what} {word!r}" + (f": did you mean {near}?" if near else "")
+
+
+def _explain(error: click.ClickException) -> str:
+    """Returns the message of click's error; for an unknown option, with a better guess."""
+    if isinstance(error, click.NoSuchOption) and error.ctx:
+        params = error.ctx.command.get_params(error.ctx)
+        return _unknown(
+            "option", error.option_name, [name for param in params for name in param.opts if name[0] == "-"]
+        )
+    return error.format_message().rstrip(".")
+
+
 def run(args: list[str]) -> int:
     """Runs the command line; returns the exit status. Raises Signalled."""
     name = next((arg for arg in args if arg in COMMANDS), "")
@@ -89,7 +109,7 @@ def run(args: list[str]) -> int:
         return 2
     except click.ClickException as error:
         command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else f"llmstream {name}"
-        stdio.note(name, f"{error.format_message().rstrip('.')}: see {command.rstrip()} --help")
+        stdio.note(name, f"{_explain(error)}: see {command.rstrip()} --help")
         return 2
     except Exception:
         import traceback

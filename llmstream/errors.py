@@ -150,8 +150,21 @@ class Signalled(BaseException):
 STATUSES: tuple[type[Error], ...] = (NotFound, UsageError, Refused, Unavailable, Incomplete)
 
 
-def nearest(word: str, words: Iterable[str]) -> str:
-    """Returns the closest of `words`, "" where none is close."""
-    import difflib
+LEAST_PREFIX = 2  # characters of a word that may be the beginning of another
 
-    return next(iter(difflib.get_close_matches(word, list(words), 1, cutoff=0.7)), "")
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """Returns the one of `words` that is meant, "" where none is close.
+
+    It is the shortest that begins with the word, else the shortest with a part that does (`--tokens`, `--max-tokens`),
+    else the most similar.
+    """
+    import difflib
+    import re
+
+    by_size, beginning = sorted(words, key=len), re.escape(word.lstrip("-"))
+    if len(word.lstrip("-")) >= LEAST_PREFIX:
+        for pattern in (f"-*{beginning}", rf".*[-_./]{beginning}"):
+            if found := next((other for other in by_size if re.match(pattern, other)), ""):
+                return found
+    return next(iter(difflib.get_close_matches(word, by_size, 1, cutoff=0.7)), "")

@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from llmstream.errors import UsageError, command_line, option, plain, spell
+from llmstream.errors import UsageError, command_line, nearest, option, plain, spell
 
 MESSAGE = f"no answer within 5 s ({option('first_token_timeout')}): add {option('api', 'chat')}"
 
@@ -43,3 +43,20 @@ def test_the_value_of_an_option_is_any_text(value):
 @pytest.mark.parametrize("text", ["", "no option", "a \x0e", "\x0fa"])
 def test_text_without_whole_marks_does_no_harm(text):
     assert isinstance(spell(text), str)
+
+
+@pytest.mark.parametrize(
+    ("word", "words", "meant"),
+    [
+        ("temp", ["template", "temperature", "system"], "template"),
+        ("tokens", ["stop", "tools", "max_tokens"], "max_tokens"),
+        ("open", ["openrouter", "openai", "opal"], "openai"),
+        ("opnai", ["openai", "openrouter"], "openai"),
+        ("t", ["the", "tea"], ""),
+        ("(a", ["b(a", "(ab"], "(ab"),
+        ("", ["a"], ""),
+        ("a", [], ""),
+    ],
+)
+def test_the_nearest_word_begins_alike_or_is_similar(word, words, meant):
+    assert nearest(word, words) == meant

@@ -460,6 +460,9 @@ def test_bad_usage_is_one_clear_line_and_status_2(invoke, args, env, message):
 
 def test_usage_errors_of_the_group(invoke):
     assert invoke("gne").stderr == b"llmstream: No such command 'gne': see llmstream --help\n"
+    for word, meant in (("ge", "gen"), ("json", "json-objects"), ("objects", "json-objects"), ("model", "models")):
+        hint = f"No such command '{word}': did you mean {meant}?: see llmstream --help"
+        assert invoke(word).stderr.decode() == f"llmstream: {hint}\n"
     assert invoke().stderr.startswith(b"Usage: llmstream [OPTIONS] COMMAND")
     assert invoke().returncode == invoke("gne").returncode == 2
 
@@ -561,3 +564,26 @@ def test_line_ends_and_blanks_around_variables_do_not_count(invoke):
     assert provider.requests[0].headers["authorization"] == "Bearer sk-test"
     done = invoke("gen", "-m", "mistral/m", "Hi", env=env)
     assert (done.returncode, done.stderr) == (2, b"llmstream gen: no key for mistral: set MISTRAL_API_KEY\n")
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("--max", "--max-tokens"),
+        ("--tok", "--max-tokens"),
+        ("--sys", "--system"),
+        ("--temp", "--temperature"),
+        ("--first", "--first-token-timeout"),
+        ("--retry", "--max-retry-wait"),
+        ("--modle", "--model"),
+        ("--stats", "--stats-file"),
+        ("--until-line", "--until-lines"),
+        ("--zzz", ""),
+        ("-Z", ""),
+    ],
+)
+def test_an_option_that_does_not_exist_is_guessed_by_its_beginning_first(invoke, word, meant):
+    guess = f": did you mean {meant}?" if meant else ""
+    done = invoke("gen", word, "Hi")
+    assert done.returncode == 2
+    assert done.stderr.decode() == f"llmstream gen: No such option '{word}'{guess}: see llmstream gen --help\n"
