@@ -58,14 +58,14 @@ def serve(host: str, port: int, config: Config, network: Mapping[str, Any], **se
     except ModuleNotFoundError as error:
         raise UsageError(f"serve needs {error.name}: pip install 'llmstream-cli[serve]'") from None
     from .api.astream import AsyncStream
-    from .api.base import prepare
+    from .api.base import PreparedRequest
 
     bounds = Settings(**settings)
 
     async def generate(request: ChatRequest) -> AsyncGenerator[Sequence[Item], None]:
         notes: list[Note] = []
         note = {"note": lambda text: notes.append(Note(text))}
-        prepared = prepare(request.prompt, {**request.options, **network, **note}, config)
+        prepared = PreparedRequest(request.prompt, {**request.options, **network, **note}, config)
         async with AsyncStream(prepared, bounds.jobs) as stream:
             async for batch in stream.batches():
                 yield [*notes, *batch] if notes else batch

@@ -16,7 +16,7 @@ from ..core.events import Event, Text
 from ..net import aio
 from ..net.pool import JOBS
 from ..providers.registry import EMBEDDED
-from .base import BaseStream, PreparedRequest, prepare
+from .base import BaseStream, PreparedRequest
 from .options import Options
 
 __all__ = ["AsyncStream", "Options", "astream"]
@@ -27,8 +27,12 @@ EVENT_BYTES = 128  # bookkeeping per event, beside its text
 
 
 def astream(prompt: str = "", model: str | None = None, **options: Unpack[Options]) -> AsyncStream:
-    """Streams as `stream` does, for asyncio."""
-    return AsyncStream(prepare(prompt, {**options, "model": model}))
+    """Streams as `stream` does, for asyncio.
+
+    Where a command has to print the key, or an option names a file or a URL, that is done in a thread when the stream
+    is first read, and reading raises what is wrong with it.
+    """
+    return AsyncStream(PreparedRequest(prompt, {**options, "model": model}))
 
 
 class _Each(AsyncIterator[T], Generic[T]):
@@ -60,6 +64,7 @@ class AsyncStream(BaseStream):
 
     def __init__(self, prepared: PreparedRequest, jobs: int = JOBS) -> None:
         super().__init__(prepared)
+        prepared.build(may_block=False)
         self._jobs = jobs
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -148,11 +153,15 @@ class AsyncStream(BaseStream):
 
     async def _start(self) -> None:
         loop = self._loop = asyncio.get_running_loop()
-        target, size = self._prepared.target, self._prepared.size
+        prepared = self._prepared
+        if not prepared.is_built:
+            await aio.in_thread(loop, prepared.build)
+        target, size = prepared.target, prepared.size
         if target.row.transport == EMBEDDED:  # its server takes a second or more to start
             from ..net import embedded
 
-            await aio.in_thread(loop, partial(embedded.serve, target.model, size, self._jobs))
+            if not embedded.is_running(target.model, size):
+                await aio.in_thread(loop, partial(embedded.serve, target.model, size, self._jobs))
         if not self._closing:
             routes = await aio.routes(loop)
             self._begin(*routes.to(target, size))

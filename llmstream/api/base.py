@@ -6,16 +6,17 @@ import os
 import weakref
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 from ..config import file as config_file
+from ..config import keys
 from ..config.file import Config
 from ..core.events import Event, Finish, Source, Text, Usage
 from ..core.request import Request
-from ..core.retry import RetryPolicy
 from ..core.stop.conditions import from_mapping
 from ..core.stop.stops import Stops
-from ..core.timing import Timeouts, Timing
+from ..core.timing import Timing
 from ..errors import UsageError, spell
 from ..net.generation import Generation
 from ..net.transfer import Transport
@@ -26,46 +27,66 @@ from ..request.layers import add_defaults
 from ..request.options import PYTHON, parse, unknown
 
 CALLBACKS = ("on_text", "on_finish", "note")
+FILES = ("messages", "tools")  # options whose text is the name of a file
 
 
-class PreparedRequest(NamedTuple):
-    """A request and how to send it; `size` is in bytes."""
+class PreparedRequest:
+    """A request and how to send it. Once it `is_built` there are `target`, `request` and, in bytes, `size`.
+
+    Raises TypeError for a name or a value that no annotation allows, and UsageError for what cannot be asked. `config`
+    is the configuration, if it was read before.
+    """
 
     target: Target
     request: Request
     size: int
-    timeouts: Timeouts
-    retries: RetryPolicy
-    stops: Stops | None
-    callbacks: Mapping[str, Any]
+
+    def __init__(self, prompt: str, options: Mapping[str, Any], config: Config | None = None) -> None:
+        for name in options:
+            if message := unknown(name, PYTHON):
+                raise TypeError(message)
+        values = parse(options, PYTHON, lambda name, message: TypeError(f"{name} {message}"))
+        if not isinstance(prompt, str):
+            raise TypeError(f"prompt must be a str, not {type(prompt).__name__}")
+        self.callbacks = {name: values.pop(name, None) for name in CALLBACKS}
+        conditions, mode = from_mapping(values.pop("until", {}))
+        self.stops = Stops(conditions, mode) if conditions else None
+        config = config or config_file.read(os.environ)
+        add_defaults(values, config, os.environ)
+        if "-" in [*map(values.get, FILES), *(values.get("attach") or ())]:
+            raise UsageError("stdin belongs to the program: read it there")
+        self.timeouts, self.retries = network(values)
+        self._prompt, self._values, self._catalogue = prompt, values, config.catalogue
+        self.is_built = False
+
+    def build(self, may_block: bool = True) -> None:
+        """Makes the target and the request: finds the key, reads files, fetches attachments. Raises UsageError.
+
+        Where that takes a while and must not block, nothing is done.
+        """
+        catalogue = self._catalogue
+        if not may_block:
+            if any(isinstance(self._values.get(name), str) for name in FILES) or self._values.get("attach"):
+                return
+            catalogue = catalogue._replace(read_key=partial(keys.read, wait=False))
+        try:
+            builder = RequestBuilder("", self._values, os.environ, catalogue)
+        except keys.NotCached:
+            return
+        if not self._prompt and not builder.has_conversation:
+            raise UsageError("the prompt is empty: give one")
+        self.target, self.request = builder.request(self._prompt)
+        if self.target.row.transport != REPLAY:  # whose dialect the recording has
+            self.target.body(self.request._replace(attachments=()))  # what the dialect or the model does not have
+        self.size = self.request.size()
+        self.is_built = True
 
 
-def prepare(prompt: str, options: Mapping[str, Any], config: Config | None = None) -> PreparedRequest:
-    """Checks a prompt and its options. `config` is the configuration, if it was read before.
-
-    Raises TypeError for a name or a value that no annotation allows, and UsageError for what cannot be asked.
-    """
-    for name in options:
-        if message := unknown(name, PYTHON):
-            raise TypeError(message)
-    values = parse(options, PYTHON, lambda name, message: TypeError(f"{name} {message}"))
-    if not isinstance(prompt, str):
-        raise TypeError(f"prompt must be a str, not {type(prompt).__name__}")
-    callbacks = {name: values.pop(name, None) for name in CALLBACKS}
-    until = values.pop("until", {})
-    conditions, mode = from_mapping(until)
-    config = config or config_file.read(os.environ)
-    add_defaults(values, config, os.environ)
-    builder = RequestBuilder("", values, os.environ, config.catalogue)
-    if builder.reads_stdin:
-        raise UsageError("stdin belongs to the program: read it there")
-    if not prompt and not builder.has_conversation:
-        raise UsageError("the prompt is empty: give one")
-    target, request = builder.request(prompt)
-    if target.row.transport != REPLAY:  # whose dialect the recording has
-        target.body(request._replace(attachments=()))  # what the dialect or the model does not have is an error here
-    stops = Stops(conditions, mode) if conditions else None
-    return PreparedRequest(target, request, request.size(), *network(values), stops, callbacks)
+def prepare(prompt: str, options: Mapping[str, Any]) -> PreparedRequest:
+    """Returns a request that is built. Raises TypeError, UsageError, and Unavailable for attachments."""
+    prepared = PreparedRequest(prompt, options)
+    prepared.build()
+    return prepared
 
 
 class BaseStream:
@@ -90,6 +111,8 @@ class BaseStream:
         """The price in US dollars, as the provider states it or by the list of the extra `prices`; None if unknown."""
         from ..config import prices
 
+        if not self._prepared.is_built:
+            return None
         target, answering = self._prepared.target, self._generation.exchange.model if self._generation else ""
         return prices.cost(target.provider, target.model, self.usage, answering)
 

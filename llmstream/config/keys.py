@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 import time
 
 from ..core.secrets import Secrets
@@ -19,17 +20,37 @@ KEY_CMD_TTL_S = 300.0  # for which a command's key is reused: tokens last longer
 KEY_CMD_TIMEOUT_S = 60.0  # a command may have to ask for a passphrase, or for a fingerprint
 
 cache: dict[tuple[str, ...], tuple[float, str]] = {}  # by command: when the key expires, and the key
+_locks: dict[tuple[str, ...], threading.Lock] = {}  # by command: it runs once at a time
 
 
-def read(provider: str, row: Provider) -> str:
-    """Returns the key of a row that has a key_file or a key_cmd. Raises UsageError."""
+class NotCached(Exception):
+    """The key has to be read from a command, which takes a while."""
+
+
+def read(provider: str, row: Provider, wait: bool = True) -> str:
+    """Returns the key of a row that has a key_file or a key_cmd.
+
+    Raises UsageError, and NotCached where a command would have to run and the caller cannot `wait`.
+    """
     if row.key_file:
         return _parse(from_file(row.key_file), f"the key_file of {provider}")
-    now = time.monotonic()
-    expires, key = cache.get(row.key_cmd, (now, ""))
-    if now >= expires:
-        key = _parse(_from_command(provider, row.key_cmd), f"what the key_cmd of {provider} prints")
-        cache[row.key_cmd] = now + KEY_CMD_TTL_S, key
+    if wait:
+        with _locks.setdefault(row.key_cmd, threading.Lock()):
+            return _from_cache(row) or _run(provider, row)
+    if key := _from_cache(row):
+        return key
+    raise NotCached
+
+
+def _from_cache(row: Provider) -> str:
+    """Returns the key that a command has printed lately, "" without one."""
+    expires, key = cache.get(row.key_cmd, (0.0, ""))
+    return key if time.monotonic() < expires else ""
+
+
+def _run(provider: str, row: Provider) -> str:
+    key = _parse(_from_command(provider, row.key_cmd), f"what the key_cmd of {provider} prints")
+    cache[row.key_cmd] = time.monotonic() + KEY_CMD_TTL_S, key
     return key
 
 

@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Callable
 from functools import partial
 from typing import TypeVar
 
+from ..errors import Unavailable
 from .loop import READ, WRITE, Alarm
 from .transports import Routes
 
@@ -144,5 +145,8 @@ async def in_thread(loop: asyncio.AbstractEventLoop, work: Callable[[], T]) -> T
         with contextlib.suppress(RuntimeError):  # the loop was closed
             loop.call_soon_threadsafe(finish, result, error)
 
-    threading.Thread(target=run, daemon=True).start()
+    try:
+        threading.Thread(target=run, daemon=True).start()
+    except RuntimeError as error:  # the system allows no more threads
+        raise Unavailable(f"too many streams at once ({error})") from None
     return await future

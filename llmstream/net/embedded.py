@@ -74,6 +74,11 @@ def serve(model: str, prompt_size: int, jobs: int, progress: str = "") -> tuple[
     return url, secret
 
 
+def is_running(model: str, prompt_size: int) -> bool:
+    """Returns whether the server that `serve` would return has been started."""
+    return (os.getpid(), model, prompt_size <= SHORT_PROMPT_BYTES) in _servers
+
+
 def _start(model: str, short: bool, jobs: int, progress: str) -> tuple[Any, str, str]:
     try:
         import xllamacpp

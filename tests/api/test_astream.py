@@ -16,14 +16,16 @@ from typing import Any
 import pytest
 
 import llmstream
-from llmstream import Incomplete, Text
+from llmstream import Incomplete, Text, UsageError
+from llmstream.config import keys
+from llmstream.net import aio
 from llmstream.net.aio import AsyncLoop
 from llmstream.net.loop import READ, WRITE
 
 from ..bench import crowd
 from ..support.clouds import entra
 from ..support.limits import WAIT_S
-from ..support.loopback import DONE, HOLD, RESET, Provider, chat_end, chat_text, head, read_request, responses
+from ..support.loopback import DONE, HOLD, RESET, Provider, chat, chat_end, chat_text, head, read_request, responses
 from ..support.streams import LOOPS, at, remove_configuration, run
 
 both = pytest.mark.parametrize("driver", LOOPS)
@@ -352,3 +354,138 @@ def test_a_cancelled_sdk_stream_is_closed(driver, monkeypatch):
         for name, value in entra(provider.url).items():
             monkeypatch.setenv(name, value)
         run(driver, main(provider))
+
+
+# What blocks.
+
+
+async def _longest_turn(work: Any) -> tuple[Any, float]:
+    """Awaits the work; returns its result, and the longest time in seconds that the loop did nothing else."""
+    longest = 0.0
+
+    async def watch() -> None:
+        nonlocal longest
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.001)
+            longest = max(longest, time.monotonic() - before)
+
+    watcher = asyncio.create_task(watch())
+    await asyncio.sleep(0)
+    result = await work
+    watcher.cancel()
+    return result, longest
+
+
+SLOW_S, QUICK_S = 1.0, 0.5  # what a command takes; what the loop may take for one turn on a busy machine
+
+
+@pytest.fixture
+def slow_key(tmp_path, monkeypatch):
+    """slow_key(url): configures provider w, whose key a slow command prints; returns its log of runs."""
+
+    def slow_key(url: str) -> Any:
+        runs, path = tmp_path / "runs", tmp_path / "config.toml"
+        command = f"echo run >> {runs}; sleep {SLOW_S}; echo a-key"
+        path.write_text(f'[providers.w]\nbase_url = "{url}"\nkey_cmd = ["sh", "-c", "{command}"]\n')
+        monkeypatch.setenv("LLMSTREAM_CONFIG", str(path))
+        return runs
+
+    keys.cache.clear()
+    return slow_key
+
+
+@both
+def test_a_slow_key_command_blocks_no_loop_and_runs_once(driver, slow_key, monkeypatch):
+    with Provider(lambda request: [head(), *chat("Hello")]) as provider:
+        runs = slow_key(provider.url)
+
+        async def ask() -> str:
+            return await llmstream.astream("Hi", "w/m").read()
+
+        async def main() -> None:
+            answers, longest = await _longest_turn(asyncio.gather(*(ask() for _ in range(5))))
+            assert answers == ["Hello"] * 5
+            assert longest < QUICK_S
+            monkeypatch.setattr(aio, "in_thread", None)
+            assert await ask() == "Hello"  # the key is cached: no thread
+
+        run(driver, main())
+    assert runs.read_text().splitlines() == ["run"]
+    assert {request.headers["authorization"] for request in provider.requests} == {"Bearer a-key"}
+
+
+@both
+def test_a_stream_is_closed_while_its_key_command_runs(driver, slow_key):
+    slow_key("http://127.0.0.1:9")
+
+    async def main() -> float:
+        stream = llmstream.astream("Hi", "w/m")
+        reader = asyncio.create_task(stream.read())
+        await asyncio.sleep(0.1)
+        reader.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reader
+        assert (stream.finish.reason, stream.cost, stream.usage) == ("cancelled", None, None)
+        stream = llmstream.astream("Hi", "w/m")
+        stream.close()
+        assert await stream.read() == ""
+
+    before = time.monotonic()
+    run(driver, main())
+    assert time.monotonic() - before < SLOW_S  # nor does the loop's end wait for the command
+
+
+@both
+def test_an_attachment_is_fetched_and_read_in_a_thread(driver, tmp_path):
+    gate = threading.Event()
+    os.mkfifo(tmp_path / "slow")
+
+    def answer(request: Any) -> list:
+        if request.line.startswith("GET"):
+            return [head("200 OK", "text/plain"), gate, b"The Rhine."]
+        return [head(), *chat("Hello")]
+
+    def write() -> None:
+        time.sleep(SLOW_S)
+        (tmp_path / "slow").write_text("The Elbe.")
+        gate.set()
+
+    with Provider(answer) as provider:
+        threading.Thread(target=write, daemon=True).start()
+
+        async def main() -> None:
+            stream = on(provider.url, attach=[str(tmp_path / "slow"), f"{provider.url}/a.txt"])
+            answer, longest = await _longest_turn(stream.read())
+            assert answer == "Hello"
+            assert longest < QUICK_S
+
+        run(driver, main())
+    assert b"The Elbe." in provider.requests[-1].body
+    assert b"The Rhine." in provider.requests[-1].body
+
+
+@both
+@pytest.mark.parametrize("options", [{"attach": ["/no/such"]}, {"messages": "/no/such"}, {"tools": "/no/such"}])
+def test_a_file_that_is_missing_is_an_error_of_the_first_read(driver, options):
+    async def main() -> None:
+        stream = on("http://127.0.0.1:9", **options)
+        with pytest.raises(UsageError, match="cannot read /no/such"):
+            await stream.read()
+
+    run(driver, main())
+
+
+@both
+def test_without_threads_left_the_error_is_a_plain_one(driver, slow_key, monkeypatch):
+    slow_key("http://127.0.0.1:9")
+
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def main() -> None:
+        monkeypatch.setattr(threading.Thread, "start", fail)
+        with pytest.raises(llmstream.Unavailable, match="can't start new thread"):
+            await llmstream.astream("Hi", "w/m").read()
+
+    run(driver, main())
