@@ -135,6 +135,8 @@ def fetch(progress: str = "") -> str:
     be used, Unavailable where the download fails.
     """
     cache = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "llmstream")
+    if cache.startswith("~"):
+        raise UsageError("there is no home directory for the embedded model: set XDG_CACHE_HOME")
     path = os.path.join(cache, MODEL)
     if _is_right(path):
         return path

@@ -19,7 +19,7 @@ from ..errors import Error, Unavailable, UsageError
 from .fetch import Fetcher
 from .indexes import Source, sources
 
-MAX_PAGE_BYTES = 16 << 20
+MAX_PAGE_BYTES = 4 << 20
 BLOCK_BYTES = 1 << 20
 PAGE = "Accept: application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
 
@@ -70,7 +70,7 @@ def download(package: str, archives: Sequence[Archive], target: IO[bytes], show:
     finally:
         fetcher.close()
     if not errors:
-        found = ", ".join(source.url for source in places)
+        found = ", ".join(show_url(source.url) for source in places)
         raise Unavailable(f"{archives[0].name} is not in {found}" if places else "pip or uv allow no index")
     kind = Unavailable if any(isinstance(error, Unavailable) for error in errors) else UsageError
     raise kind("; ".join(dict.fromkeys(error.message for error in errors)))

