@@ -14,14 +14,13 @@ Lines are written as events happen; where a crash cut a recording, playing it ba
 from __future__ import annotations
 
 import base64
-import json
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from .. import stdio
-from ..core.json_codec import to_json
+from ..core.json_codec import loads_or_none, to_json
 from ..core.secrets import show_url
 from ..core.text import encode
 from ..dialects import APIS
@@ -29,6 +28,9 @@ from ..errors import UNLIMITED, OutputFailed, UsageError, option
 from ..providers.resolve import Target
 from .loop import EventLoop
 from .transfer import HttpRequest, Transfer, Transport
+
+HEAD = ("provider", "model", "api")
+MAX_S = 1e9  # from the first request to any later line
 
 
 class Recorder(Transport):
@@ -173,28 +175,47 @@ class Player(Transport):
         return float(record.get("t", 0.0)) / self._speed if self._speed else 0.0
 
 
-def _read(path: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Returns the records after the head, and the head. Reading ends at a torn or invalid line."""
-    lines = stdio.read_file(path).split(b"\n")
-    records: list[dict[str, Any]] = []
-    for line in lines:
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
-            break
-        if not isinstance(record, dict) or (records and not _is_valid(record)):
-            break
-        records.append(record)
-    head = records[0] if records else {}
-    if head.get("recording") != 1 or head.get("api") not in APIS:
+def _read(path: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Returns the records after the head, and the head. A torn last line is left out.
+
+    Raises UsageError for a file of another kind, and for a line that Recorder does not write.
+    """
+    first, *lines = stdio.read_file(path).split(b"\n")
+    head = _parse(first)
+    has_names = all(isinstance(head.get(name), str) for name in HEAD)
+    if head.get("recording") != 1 or not has_names or head["api"] not in APIS:
         raise UsageError(f"{path} is not a recording of {option('record')}")
-    return records[1:], {"provider": str(head.get("provider")), "model": str(head.get("model")), "api": head["api"]}
+    records = [_parse(line) for line in lines]
+    if records and not _is_valid(records[-1]):  # torn, or what follows the last newline: nothing
+        records.pop()
+    for number, record in enumerate(records, 2):
+        if not _is_valid(record):
+            raise UsageError(f"{path}:{number} is not a line of a recording: record it again")
+    return records, {name: head[name] for name in HEAD}
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    """Returns the object in a line, an empty one where it has none."""
+    record = loads_or_none(line)
+    return record if isinstance(record, dict) else {}
 
 
 def _is_valid(record: dict[str, Any]) -> bool:
     """Returns whether a record is one that Recorder writes."""
-    if not isinstance(record.get("t"), int | float):
+    t: Any = record.get("t")
+    if type(t) not in (int, float) or not 0 <= t < MAX_S:  # nan, too
         return False
     if "status" in record:
-        return isinstance(record["status"], int) and isinstance(record.get("headers"), dict)
-    return "request" in record or any(isinstance(record.get(name), str) for name in ("data", "base64", "end"))
+        status, headers = record["status"], record.get("headers")
+        return (
+            type(status) is int
+            and 100 <= status <= 999
+            and isinstance(headers, dict)
+            and all(isinstance(value, str) for value in headers.values())
+        )
+    if "base64" in record:
+        try:
+            return bool(base64.b64decode(record["base64"], validate=True))
+        except (TypeError, ValueError):
+            return False
+    return "request" in record or isinstance(record.get("data", record.get("end")), str)

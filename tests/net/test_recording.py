@@ -77,6 +77,61 @@ def test_a_file_that_is_no_recording(invoke, tmp_path):
     )
 
 
+LINES: list[object] = [
+    {"recording": 1, "provider": "p", "model": "m", "api": "chat"},
+    {"t": 0.0, "request": {"method": "POST", "url": "https://x", "body": {}}},
+    {"t": 0.1, "status": 200, "headers": {"content-type": "text/event-stream"}},
+    {"t": 0.2, "data": b"".join(DIALECTS["chat"]("Hello")).decode()},
+    {"t": 0.3, "end": ""},
+]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        1,
+        [],
+        None,
+        {"recording": 1},
+        *(
+            {**LINES[0], name: value}
+            for name in ("recording", "provider", "model", "api")
+            for value in (None, [], {}, 2, "x" * 9 if name in ("recording", "api") else 1.5)
+        ),
+    ],
+)
+def test_a_wrong_head_is_an_error(invoke, tmp_path, head):
+    (tmp_path / "file").write_text("".join(json.dumps(line) + "\n" for line in [head, *LINES[1:]]))
+    done = invoke("gen", "-m", f"replay:{tmp_path}/file", "Hi")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.decode() == f"llmstream gen: {tmp_path}/file is not a recording of --record\n"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(1, [], None, {}, "x", {"t": 0.1}, {"request": {}}, {"data": "x"}),
+        *({"t": t, "data": "x"} for t in (None, True, "0", -1, float("nan"), float("inf"), 1e300, 10**400, [])),
+        *({"t": 0, "status": status, "headers": {}} for status in (None, "200", 200.5, True, 0, -1, 10**9, [])),
+        *({"t": 0, "status": 200, "headers": headers} for headers in (None, [], "x", {"a": 1}, {"a": ["b"]})),
+        *({"t": 0, name: value} for name in ("data", "base64", "end") for value in (None, 1, [], {})),
+        *({"t": 0, "base64": text} for text in ("", "!", "YQ", "YQ==\n", "\u00e9")),
+    ],
+)  # fmt: skip
+def test_a_wrong_line_is_an_error_before_anything_is_played(invoke, tmp_path, line):
+    for place in range(1, len(LINES) + 1):
+        lines = [*LINES[:place], line, *LINES[place:]]
+        (tmp_path / "file").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        done = invoke("gen", "-m", f"replay:{tmp_path}/file", "--speed", "0", "Hi")
+        message = f"{tmp_path}/file:{place + 1} is not a line of a recording: record it again"
+        assert (done.returncode, done.stdout, done.stderr.decode()) == (2, b"", f"llmstream gen: {message}\n")
+
+
+def test_the_lines_of_the_tests_above_are_a_recording(invoke, tmp_path):
+    (tmp_path / "file").write_text("".join(json.dumps(line) + "\r\n" for line in LINES))
+    assert invoke("gen", "-m", f"replay:{tmp_path}/file", "--speed", "0", "Hi").stdout == b"Hello\n"
+
+
 def test_the_reader_may_leave_a_replay(tmp_path):
     path = tmp_path / "recording"
     text = 'data: {"choices": [{"index": 0, "delta": {"content": "Hello"}}]}\n\n'
