@@ -55,7 +55,7 @@ class RecordBuilder:
             usage = exchange.usage
             record["usage"] = None if usage is None else _fields(usage)
             if not stopped:
-                failure = report.verdict(exchange.finish, self._limited)
+                failure = report.verdict(exchange.finish, self._limited, report.SET_LIMIT)
             if failure is None and stops is not None and not stops.met:
                 failure = NotFound("the answer ended before a condition was met")
         if notes := generation.notes:

@@ -197,6 +197,7 @@ class Run:
                 resume=options.resume(target),
                 wake=partial(self._awake.__setitem__, job, None),
                 on_retry=partial(self._schedule_retry, job),
+                shows_reasoning=job.request.reasoning,
             )
             self._jobs.add(job)
             self._send(job, job.generation.start)

@@ -13,7 +13,7 @@ import click
 
 from .. import stdio
 from ..core import report
-from ..core.events import Event, Finish, Reasoning
+from ..core.events import Event, Reasoning
 from ..core.json_codec import to_json
 from ..core.render import EventRenderer, SourceList, TextRenderer
 from ..core.secrets import show_url
@@ -28,6 +28,7 @@ from . import options, stop_options
 from .request_command import RequestCommand, prompt_file
 
 if TYPE_CHECKING:
+    from ..core.exchange import Exchange
     from ..core.request import Request
     from ..core.retry import RetryPolicy
     from ..core.stop.stops import Stops
@@ -129,6 +130,7 @@ class _Printer:
         self._request, self._output, self._stops = request, output, stops
         self._sources = SourceList()  # stays empty without --sources
         self._stats = _open_stats(output["stats_file"])
+        self._writes_events = output["events"] or output["timing"]
 
     def run(self, route: Route, loop: Loop, timeouts: Timeouts, retries: RetryPolicy, resume: bool) -> None:
         """Streams the answer to stdout; raises the error that ended it."""
@@ -137,14 +139,22 @@ class _Printer:
         target, note = route.target, partial(stdio.note, NAME)
         strategy = _resume(target) if resume else None
         generation = Generation(
-            target, self._request, timeouts, retries, route.transport, stops=self._stops, resume=strategy, note=note
+            target,
+            self._request,
+            timeouts,
+            retries,
+            route.transport,
+            stops=self._stops,
+            resume=strategy,
+            note=note,
+            shows_reasoning=self._request.reasoning,
         )
         try:
             generation.start()
             self._render(generation, events(generation, loop))
             stopped = self._stops is not None and self._stops.early
             if not stopped:
-                self._check(generation.exchange.finish)
+                self._check(generation.exchange)
         except Error as error:
             self._report(generation, target, error.status, "error" if generation.failure else "", failed=True)
             raise
@@ -155,15 +165,14 @@ class _Printer:
         self._report(generation, target, 0, "cancelled" if stopped else "")
 
     def _render(self, generation: Generation, events: Generator[list[Event]]) -> None:
-        output = self._output
+        output, reasoning = self._output, TextRenderer(kind=Reasoning)
         if output["sources"]:
             events = self._collect_sources(events)
         try:
-            if output["events"] or output["timing"]:
+            if self._writes_events:
                 self._render_events(generation, events)
                 return
             renderer = TextRenderer(not output["no_newline"])
-            reasoning = TextRenderer(kind=Reasoning)
             for batch in events:
                 text = renderer.feed(batch)
                 if output["reasoning"]:
@@ -173,6 +182,8 @@ class _Printer:
                 stdio.write(renderer.close())
         finally:
             events.close()  # and with it the provider's connection, before anything else
+            if output["reasoning"]:
+                stdio.write_stderr(reasoning.close())
 
     def _collect_sources(self, events: Generator[list[Event]]) -> Generator[list[Event]]:
         try:
@@ -193,11 +204,16 @@ class _Printer:
             stdio.write(renderer.error(error, time.monotonic()))
             raise
 
-    def _check(self, finish: Finish | None) -> None:
+    def _check(self, exchange: Exchange) -> None:
         """Raises the error of an answer that is not whole, or that met no condition."""
+        finish = exchange.finish
         limited = self._request.max_tokens or any("tokens" in name for name, _ in self._request.extra)
-        if error := report.verdict(finish, bool(limited)):
+        if error := report.verdict(finish, bool(limited), report.SET_LIMIT):
             raise error
+        if exchange.tool_calls and not self._writes_events:
+            stdio.note(NAME, "the answer has tool calls, which --events shows")
+        if finish and finish.reason == "length" and not exchange.characters and not exchange.tool_calls:
+            stdio.note(NAME, "the answer has no text: the limit was reached before it, perhaps by reasoning")
         if self._stops and not self._stops.met:
             raise NotFound("the answer ended before a condition was met")
 

@@ -15,6 +15,7 @@ from ..dialects.reader import Batch, StreamReader
 from ..errors import Error
 
 NAME = "text"
+CALLS = "the answer has tool calls, which --events shows"
 GRACE_S = 2.0  # for what may follow the end mark: a usage record, or another answer
 
 
@@ -45,7 +46,8 @@ def command(file: tuple[str, ...], events: bool, no_newline: bool) -> int:
             if ends:
                 error = answer.failure or report.verdict(answer.finish, limited=False)
                 output.end(answer.failure)
-                outcomes.add(name, answer.number, answer.warning, error)
+                warning = answer.warning or (CALLS if answer.tool_calls and not events else "")
+                outcomes.add(name, answer.number, warning, error)
         if reader.failure is not None:
             output.end(reader.failure)
             outcomes.add(name, reader.count + 1, "", reader.failure)

@@ -30,6 +30,9 @@ class Exchange:
     answer spans all attempts, the first token's limit holds for each. `url` is for messages. `frames` splits the
     stream, by default as the dialect says.
 
+    `shows_reasoning` says that the reasoning is output, too. Without it, a failure before the first text is one before
+    any output: the request may be sent again.
+
     Nothing is raised, so that no events before an error are lost: once `over` is true, `failure` is why the answer
     is not complete, or None.
     """
@@ -42,8 +45,12 @@ class Exchange:
         now: float,
         url: str,
         frames: sse.Frames | None = None,
+        *,
+        shows_reasoning: bool = True,
     ) -> None:
         self._decoder = decoder
+        self._shows_reasoning = shows_reasoning
+        self.has_output = False  # whether there was any
         self._timeouts, self._url = timeouts, url
         self._parser: sse.Frames = frames or decoder.parser()
         self.headers: Mapping[str, str] = {}
@@ -67,6 +74,11 @@ class Exchange:
     def finish(self) -> Finish | None:
         """The finish, once the end mark has arrived."""
         return self._decoder.finish
+
+    @property
+    def tool_calls(self) -> int:
+        """The number of tool calls so far."""
+        return len(self._decoder.calls)
 
     def head(self, status: int, headers: Mapping[str, str]) -> None:
         """Begins the response. The names of the headers are in lower case."""
@@ -119,7 +131,7 @@ class Exchange:
         """Whether an answer that has begun is cut: the connection has `ended`, or the stall time-out has passed."""
         stall = self._timeouts.stall
         broken = ended or (stall is not None and not self._suspended and now >= self._last_life + stall)
-        started = self.timing.first is not None and self._body is None
+        started = self.has_output and self._body is None
         return broken and started and not self.over and not self._decoder.finish
 
     def reopen(self, now: float, *, same_bytes: bool, decoder: Decoder | None = None) -> None:
@@ -154,12 +166,10 @@ class Exchange:
             if self._decoder.finish:
                 return self._end()
             if self.timing.first is None:
-                late = f"nothing came for {self._timeouts.first_token:g} s ({option('first_token_timeout')})"
-                return self._fail(Unavailable(late, max_retries=0))
-            return self._fail_cut(f"nothing came for {self._timeouts.stall:g} s ({option('stall_timeout')})")
+                return self._fail_late(self._timeouts.first_token, "nothing came for", "first_token_timeout")
+            return self._fail_late(self._timeouts.stall, "nothing came for", "stall_timeout")
         if total is not None and now >= total:
-            late = f"not done within {self._timeouts.total:g} s ({option('timeout')})"
-            return self._fail(Unavailable(late, max_retries=0)) if self.timing.first is None else self._fail_cut(late)
+            return self._fail_late(self._timeouts.total, "not done within", "timeout")
         return []
 
     def suspend(self) -> None:
@@ -224,7 +234,7 @@ class Exchange:
         """Ends the answer with an error; after output it is Incomplete, whatever the error."""
         self.over = True
         events = self._close_texts()  # first, since they count as output
-        if self.timing.first is not None and not isinstance(error, Incomplete):
+        if self.has_output and not isinstance(error, Incomplete):
             message = f"{error.message}: {self._broken_off()}"
             error = Incomplete(message, max_retries=error.max_retries, hint=error.hint)
         self.failure = error
@@ -234,9 +244,14 @@ class Exchange:
         plural = "" if self.characters == 1 else "s"
         return f"the answer breaks off after {self.characters} character{plural}"
 
+    def _fail_late(self, limit: float | None, what: str, name: str) -> list[Event]:
+        """Ends the answer at a time-out, whose option is `name`."""
+        message = f"{what} {limit:g} s ({option(name)})"
+        return self._fail_cut(message) if self.has_output else self._fail(Unavailable(message, max_retries=0))
+
     def _fail_cut(self, reason: str) -> list[Event]:
         events = self._close_texts()  # first, since they count as output
-        if self.timing.first is None:
+        if not self.has_output:
             return events + self._fail(Incomplete(f"{reason}: no output came", max_retries=UNLIMITED))
         return events + self._fail(Incomplete(f"{reason}: {self._broken_off()}"))
 
@@ -301,6 +316,8 @@ class Exchange:
             elif isinstance(event, Source):
                 event.url, event.title = scrub(event.url), scrub(event.title)
                 continue
+            if not self.has_output:
+                self.has_output = self._shows_reasoning or not isinstance(event, Reasoning)
             self.timing.mark(now)
         return events
 

@@ -11,29 +11,32 @@ from .exchange import Exchange
 VERDICTS: dict[str, tuple[type[Error], str, str]] = {  # by finish reason: the error, what is wrong, what to do
     "refusal": (Refused, "the model refused", ""),
     "content_filter": (Refused, "the provider's content filter ended the answer", ""),
-    "length": (
+    "length": (Incomplete, "the answer was cut at the provider's length limit", ""),
+    "paused": (
         Incomplete,
-        "the answer was cut at the provider's length limit",
-        f"{option('max_tokens')} sets one on purpose",
+        "the provider paused the answer",
+        "it waits for the conversation to be sent back, which llmstream does not do",
     ),
-    "paused": (Incomplete, "the provider paused the answer", "send the conversation back to continue"),
     "incomplete": (Incomplete, "the answer is not whole", ""),
     "unknown": (Incomplete, "the answer may not be whole: llmstream does not know why the provider ended it", ""),
 }
 
+SET_LIMIT = f"{option('max_tokens')} sets one on purpose"
 USUAL_TIERS = ("default", "standard", "on_demand", "auto")  # which the line for people leaves out
 
 
-def verdict(finish: Finish | None, limited: bool) -> Error | None:
+def verdict(finish: Finish | None, limited: bool, advice: str = "") -> Error | None:
     """Returns the error of an answer that its provider ended, but that was refused, filtered or is not whole, or None.
 
-    `limited` says that the user set the limit of its length, which is then no error.
+    `limited` says that the user set the limit of its length, which is then no error. `advice` says how to set one.
     """
     if finish is None or finish.reason not in VERDICTS or (finish.reason == "length" and limited):
         return None
-    kind, what, advice = VERDICTS[finish.reason]
+    kind, what, hint = VERDICTS[finish.reason]
     message = f"{what} (finish reason {finish.provider_reason})" if finish.provider_reason else what
-    return kind(": ".join(filter(None, (message, finish.explanation, advice))))
+    if finish.reason == "length" and "context" not in finish.provider_reason.lower():
+        hint = advice
+    return kind(": ".join(filter(None, (message, finish.explanation, hint))))
 
 
 def record(
@@ -85,7 +88,8 @@ def line(data: dict[str, Any]) -> str:
     if data["tier"] and data["tier"].lower() not in USUAL_TIERS:
         parts.append(f"{data['tier']} tier")
     if data["cost_usd"] is not None:
-        parts.append(dollars(data["cost_usd"]))
+        at_least = "at least " if data["reason"] in ("cancelled", "error") else ""  # the last counts did not come
+        parts.append(at_least + dollars(data["cost_usd"]))
     if data["ttft"] is not None:
         parts.append(f"first after {data['ttft']:.2f} s")
     if data["tokens_per_second"] is not None:

@@ -41,9 +41,10 @@ def body(request: Request, field_names: dict[str, str]) -> dict[str, Any]:
     """Returns the JSON body; `field_names` as in Request.fill."""
     request.refuse("the Messages API", UNSUPPORTED)
     thinking, effort = _think(request)
+    budget = thinking.get("budget_tokens", 0) if thinking else 0
     fields: dict[str, Any] = {
         "model": request.model,
-        "max_tokens": request.max_tokens or MAX_TOKENS,
+        "max_tokens": request.max_tokens or MAX_TOKENS + budget,
         "messages": request.turns(_part),
         "stream": True,
         "system": request.system,
@@ -83,8 +84,12 @@ def _think(request: Request) -> tuple[dict[str, Any] | None, str | None]:
         raise UsageError(f"a model that thinks takes no {option('prefill')}: use {option('effort', 'none')}")
     if model.thinking != claude.BUDGET:
         return adaptive, effort
+    if sampling:
+        raise UsageError(
+            f"{request.model} has no {option(sampling[0])} while it thinks: use {option('effort', 'none')}"
+        )
     budget = BUDGETS[effort]
-    if budget >= (request.max_tokens or MAX_TOKENS):
+    if request.max_tokens is not None and budget >= request.max_tokens:
         thinks = f"{option('effort', effort)} thinks for up to {budget} tokens"
         raise UsageError(f"{thinks}: {option('max_tokens')} must be more than that")
     return {"type": "enabled", "budget_tokens": budget}, None

@@ -49,6 +49,11 @@ class Answer:
         return self._exchange.finish
 
     @property
+    def tool_calls(self) -> int:
+        """The number of tool calls so far."""
+        return self._exchange.tool_calls
+
+    @property
     def warning(self) -> str:
         return self._exchange.warning
 

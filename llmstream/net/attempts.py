@@ -58,10 +58,16 @@ class Attempts:
     """Builds the requests of one generation. Times are seconds of the transport's clock."""
 
     def __init__(
-        self, target: Target, request: Request, timeouts: Timeouts, policy: RetryPolicy, resume: Resume | None = None
+        self,
+        target: Target,
+        request: Request,
+        timeouts: Timeouts,
+        policy: RetryPolicy,
+        resume: Resume | None = None,
+        shows_reasoning: bool = True,
     ) -> None:
         self._target, self._request = target, request
-        self._timeouts = timeouts
+        self._timeouts, self._shows_reasoning = timeouts, shows_reasoning
         self._backoff = Backoff(policy)
         self._dialect = dialect(target.api)
         self.resume = resume or Resume()
@@ -78,7 +84,8 @@ class Attempts:
     def exchange(self, timing: Timing) -> Exchange:
         """Returns an exchange for the response; it begins where `Exchange.resume` says that the request is sent."""
         decoder = self._dialect.Decoder(self._target.provider, self._target.model)
-        return Exchange(decoder, self._timeouts, timing, timing.started, show_url(self._redirects.url))
+        url = show_url(self._redirects.url)
+        return Exchange(decoder, self._timeouts, timing, timing.started, url, shows_reasoning=self._shows_reasoning)
 
     def redirect(self, status: int, headers: dict[str, str]) -> bool:
         """Follows a redirect that keeps the method; not of a request for the rest, since it would begin again."""
@@ -86,8 +93,8 @@ class Attempts:
 
     def retry(self, exchange: Exchange, now: float) -> NextAttempt | None:
         """Returns another attempt at the whole answer after a failure before the first output, None to give up."""
-        failure, timing = exchange.failure, exchange.timing
-        if failure is None or timing.first is not None:
+        failure = exchange.failure
+        if failure is None or exchange.has_output:
             return None
         refused = failure.status == 3
         if refused and (name := DISPENSABLE.search(failure.message)) and self._body.get(name[0], True) is not True:

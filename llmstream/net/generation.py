@@ -37,6 +37,8 @@ class Generation:
     `note` is called with a sentence for the user on each retry; `wake` when a response's head has arrived, when there
     are events to take, and when the generation is over. `on_retry(at)`, where given, is called with the time of the
     next attempt; its owner then calls `send` at that time or later. Without it the generation sends by itself.
+    `shows_reasoning` says that the reasoning is output; without it, an attempt that fails before the first text is
+    repeated.
     """
 
     def __init__(
@@ -52,8 +54,9 @@ class Generation:
         note: Callable[[str], object] = _ignore,
         wake: Callable[[], object] = _ignore,
         on_retry: Callable[[float], object] | None = None,
+        shows_reasoning: bool = True,
     ) -> None:
-        self._attempts = Attempts(target, request, timeouts, retries, resume)
+        self._attempts = Attempts(target, request, timeouts, retries, resume, shows_reasoning)
         self._connect_timeout = timeouts.connect
         self._transport, self._loop = transport, transport.loop
         self._note, self._wake, self._on_retry = note, wake, on_retry
@@ -170,7 +173,7 @@ class Generation:
         exchange = self.exchange
         self._pending += events
         events = []
-        if exchange.timing.first is not None or self._is_complete():
+        if exchange.has_output or self._is_complete():
             events, self._pending = self._pending, []
         self._deliver(events, now)
         if exchange.over and not self.over:
@@ -240,6 +243,7 @@ class Generation:
             self._end(failure)
             return
         self._schedule(attempt)  # before the exchange is replaced: on_retry looks at the one that failed
+        self.timing.first = self.timing.last = None  # of reasoning that was not shown
         self.exchange = self._attempts.exchange(self.timing)
         self.exchange.suspend()
         self._pending = []

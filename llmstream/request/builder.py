@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..core.request import Attachment, Request, join_patches
+from ..core.request import Attachment, Request
 from ..core.retry import RetryPolicy
 from ..core.timing import Timeouts
 from ..dialects import dialect
@@ -57,8 +57,6 @@ class RequestBuilder:
         """Returns a builder with other values of some options; body fields are added to those there are."""
         merged = dict(options)
         add_layer(merged, self._options, lambda name, value: value)
-        if "options" in options:
-            merged["options"] = join_patches([self._options.get("options", {}), options["options"]])
         builder = RequestBuilder(self._command, merged, self._env, self._catalogue)
         builder._items, builder._attachments = self._items, self._attachments
         return builder

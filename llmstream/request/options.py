@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ..core.kinds import Choice, Flag, Integer, Kind, Number, Seconds, Text, Texts
-from ..core.request import EFFORTS
+from ..core.request import EFFORTS, join_patches
 from ..dialects import APIS
 from ..errors import nearest
 from .kinds import Callback, Conditions, Fields, Files, Items, Model, Schema, TextOrFile
@@ -88,7 +88,9 @@ ROWS = (
         "Set a field of the request's body.\n"
         "An object is merged into one that is there already, at every depth, and `null` removes what is there;\n"
         "an object of another `type`, and any other value, replaces it.\n"
-        "What is not JSON is a string: ``-o`` `service_tier=flex`.", short="o", metavar="KEY=JSON",
+        "A bare word is a string: ``-o`` `service_tier=flex`.\n"
+        "The shell takes the quotes of JSON away unless it is quoted itself: "
+        "``-o`` `'reasoning={\"summary\":\"auto\"}'`.", short="o", metavar="KEY=JSON",
         flag="option"),
     Option("json", Flag(), "Require a JSON object as the answer.",
         "Require a JSON object as the answer.\n"
@@ -150,7 +152,8 @@ ROWS = (
         "Send the request again, at most *n* times, when it failed before there was any output, and for a reason "
         "that may pass: a lost connection, a rate limit, an overloaded or broken server.\n"
         "An error that does not heal is not retried.\n"
-        "Without this option a refused connection is retried once, and a name that does not resolve not at all.\n"
+        "Without this option a refused connection is retried once, and a name that does not resolve, or a first "
+        "output that does not come in time, not at all.\n"
         "The waits grow, and are random, unless the server says how long to wait.\n"
         "Each retry is a line on standard error.", metavar="N", group=NETWORK, doors=HERE, default=4),
     Option("max_retry_wait", Seconds(), "Longest wait before a retry (60).",
@@ -214,9 +217,12 @@ def unknown(name: str, door: str) -> str:
 def add_layer(values: dict[str, Any], layer: Mapping[str, Any], parse: Callable[[str, Any], Any]) -> None:
     """Adds a layer of lower precedence to `values`: options that no higher layer has, and no rival of them.
 
-    `parse(name, value)` returns the checked value, and is called for no others.
+    Fields of the body are joined: the higher layer's are merged into those of the lower. `parse(name, value)` returns
+    the checked value, and is called for no others.
     """
     higher = frozenset(values)
     for name, value in layer.items():
-        if name not in higher and RIVALS.get(name) not in higher:
+        if name == "options" and name in higher:
+            values[name] = join_patches([parse(name, value), values[name]])
+        elif name not in higher and RIVALS.get(name) not in higher:
             values[name] = parse(name, value)

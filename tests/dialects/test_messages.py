@@ -89,7 +89,7 @@ def test_a_paused_answer_says_what_to_do(reason):
     error = report.verdict(found.finish, limited=False)
     assert error is not None
     assert error.status == 5
-    assert "send the conversation back to continue" in str(error)
+    assert "waits for the conversation to be sent back" in str(error)
 
 
 @pytest.mark.parametrize("text", ["", "One"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmstream.core.events import Finish, Text
+from llmstream.core.events import Finish, Reasoning, Start, Text
 from llmstream.core.stop import until
 from llmstream.core.stop.conditions import from_mapping
 from llmstream.core.stop.stops import Stops
@@ -13,7 +13,7 @@ from llmstream.errors import Incomplete, Refused, Unavailable
 from llmstream.net.resume import of
 from llmstream.providers.registry import OFFSET
 
-from ..support.loopback import DONE, chat_end, chat_text
+from ..support.loopback import DONE, chat_end, chat_text, frame
 from ..support.transport import TARGET, ScriptedTransport, started
 
 BUSY = {"status": 503, "headers": {"content-type": "application/json", "retry-after": "7"}}
@@ -409,3 +409,36 @@ def test_a_field_that_an_answer_can_do_without_is_left_out_where_the_server_refu
     transport.until(0)
     assert len(transport.sent) == 2
     assert field not in transport.last.request.body
+
+
+THOUGHT = frame({"id": "c1", "model": "m", "choices": [{"index": 0, "delta": {"reasoning_content": "Hm."}}]})
+OVERLOADED = frame({"error": {"message": "Busy", "type": "overloaded_error"}})
+
+
+@pytest.mark.parametrize("shown", [False, True])
+@pytest.mark.parametrize("ends", ["error", "end", "silence"])
+def test_a_failure_while_the_model_thinks_is_repeated_where_nothing_was_shown(transport, shown, ends):
+    generation = started(transport, Timeouts(stall=30), shows_reasoning=shown)
+    transport.last.arrive(THOUGHT)
+    if ends == "error":
+        transport.last.arrive(OVERLOADED)
+    elif ends == "end":
+        transport.last.finish()
+    else:
+        transport.until(30)
+    if shown or ends == "silence":
+        assert type(generation.failure) is (Incomplete if shown else Unavailable)
+        return
+    transport.until(transport.time + 1)
+    transport.last.arrive(THOUGHT, chat_text("Hello"), chat_end(), DONE)
+    assert generation.failure is None
+    assert [type(event) for event in generation.take()].count(Reasoning) == 1
+    assert len(transport.sent) == 2
+
+
+def test_reasoning_that_is_not_shown_comes_with_the_first_text(transport):
+    generation = started(transport, shows_reasoning=False)
+    transport.last.arrive(THOUGHT)
+    assert generation.take() == []
+    transport.last.arrive(chat_text("Hello"))
+    assert [type(event) for event in generation.take()] == [Start, Reasoning, Text]

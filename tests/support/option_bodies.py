@@ -110,17 +110,23 @@ def _field(key: str, value: Any) -> str:
     return key
 
 
-def table(sent: dict[str, dict[str, Sent]]) -> dict[str, list[str]]:
-    return {row: [cell(sent[""][api], sent[row][api]) for api in APIS] for row in OPTIONS}
+PAIRS = (("chat", "responses"), ("messages", "ollama"))  # the dialects of each table: four are too wide for a page
 
 
-def mdoc(rows: dict[str, list[str]]) -> list[str]:
-    """Returns the lines of the manual page."""
+def table(sent: dict[str, dict[str, Sent]]) -> dict[str, dict[str, str]]:
+    """Returns the cells by option and dialect."""
+    return {row: {api: cell(sent[""][api], sent[row][api]) for api in APIS} for row in OPTIONS}
+
+
+def mdoc(rows: dict[str, dict[str, str]]) -> list[str]:
+    """Returns the lines of the manual page, the heads included."""
     lines = []
-    for name, cells in rows.items():
-        flag, _, kind = name.partition(" ")
-        first = f"Fl {flag[1:]}" + (f" Cm {kind}" if kind else "")
-        lines.append(" Ta ".join([f".It {first}", *cells]))
+    for apis in PAIRS:
+        lines.append(" Ta ".join([".It Sy Option", *(f"Sy {api}" for api in apis)]))
+        for name, cells in rows.items():
+            flag, _, kind = name.partition(" ")
+            first = f"Fl {flag[1:]}" + (f" Cm {kind}" if kind else "")
+            lines.append(" Ta ".join([f".It {first}", *(cells[api] for api in apis)]))
     return lines
 
 
