@@ -62,7 +62,10 @@ class Decoder:
         raise NotImplementedError
 
     def feed_answer(self, data: dict[str, Any]) -> list[Event]:
-        """Decodes an answer that was not streamed. Returns no event, or only Start, if data is not an answer."""
+        """Decodes an answer that was not streamed, and sets `finish` if it is complete.
+
+        Returns no event, or only Start, if data is not an answer.
+        """
         raise NotImplementedError
 
     def feed_done(self) -> list[Event]:

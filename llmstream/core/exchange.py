@@ -357,4 +357,5 @@ class Exchange:
             wanted = "an event stream" if wanted == "text/event-stream" else wanted
             message = f"{self._url} answered {kind}, not {wanted}: is the base URL that of an API?"
             return self._fail(Incomplete(message))
-        return self._record(events, now) + self._end()
+        self._record(events, now)
+        return events + (self._end() if self._decoder.finish else self._fail_cut("the answer has no finish reason"))

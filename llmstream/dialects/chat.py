@@ -122,7 +122,12 @@ class Decoder(decoder.Decoder):
         return events
 
     def feed_answer(self, data: dict[str, Any]) -> list[Event]:
-        return self.feed("", data) if isinstance(data.get("choices"), list) else []
+        if not isinstance(data.get("choices"), list):
+            return []
+        events = self.feed("", data)
+        if self.finish is None and len(events) > 1 and data.get("object") != "chat.completion.chunk":
+            self.feed_done()  # some servers leave the finish reason out; but a chunk alone is a stream that was cut
+        return events
 
     def feed_done(self) -> list[Event]:
         if self.finish is None:

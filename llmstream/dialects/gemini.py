@@ -50,9 +50,6 @@ class Decoder(decoder.Decoder):
         self._read_usage(data)
         return events
 
-    def feed_answer(self, data: dict[str, Any]) -> list[Event]:
-        return self.feed("", data)
-
     def close(self) -> list[Event]:
         """Returns the sources; a call that was to go on stays without its last brace."""
         events: list[Event] = []

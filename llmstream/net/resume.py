@@ -129,6 +129,7 @@ class RestDecoder(Decoder):
         super().__init__(inner.provider, inner.model)
         self._inner = inner
         self.content_types = inner.content_types
+        self.calls, self.dropped = inner.calls, inner.dropped
         self._repeated, self._blanks = repeated, blanks
         self._buffer = ""  # of a text that may be a repetition
 
@@ -142,14 +143,19 @@ class RestDecoder(Decoder):
         return self._adopt(self._inner.feed_done())
 
     def close(self) -> list[Event]:
+        events = self._new(self._inner.close())
         buffer, self._buffer = self._buffer, ""
-        return [Text(buffer)] if buffer else []
+        return [*events, Text(buffer)] if buffer else events
 
     def _adopt(self, events: list[Event]) -> list[Event]:
         """Takes over the inner decoder's state; returns its events without the start and repeated text."""
         inner = self._inner
         self.over, self.finish, self.usage, self.failure = inner.over, inner.finish, inner.usage, inner.failure
-        self.premature = inner.premature
+        self.premature, self.fallback = inner.premature, inner.fallback
+        return self._new(events)
+
+    def _new(self, events: list[Event]) -> list[Event]:
+        """Returns events without the start and repeated text."""
         events_left: list[Event] = []
         for event in events:
             if isinstance(event, Text):

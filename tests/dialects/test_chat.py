@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import combinations, pairwise
 from typing import Any
 
@@ -151,6 +152,22 @@ def test_what_is_no_finish_reason(reason):
 def test_an_unknown_number(number):
     exchange, _ = read(text("a"), chunk({}, number), DONE)
     assert exchange.finish == Finish("unknown", str(number))
+
+
+@pytest.mark.parametrize(
+    ("answer", "whole"),
+    [
+        ({"object": "chat.completion", "choices": [{"message": {"content": "a"}}]}, True),
+        ({"choices": [{"message": {"content": "a"}, "finish_reason": None}]}, True),
+        ({"object": "chat.completion.chunk", "id": "c", "choices": [{"delta": {"content": "a"}}]}, False),
+    ],
+)
+def test_a_chunk_alone_is_no_whole_answer(answer, whole):
+    exchange = Exchange(Decoder("p", "m"), Timeouts(), Timing(0.0), 0.0, "http://host/path")
+    exchange.head(200, {"content-type": "application/json"})
+    events = exchange.feed(json.dumps(answer).encode(), 1.0) + exchange.close(1.0)
+    assert joined(events) == ("", "a")
+    assert (exchange.failure is None) == whole
 
 
 def test_error_under_x_groq_before_any_text():

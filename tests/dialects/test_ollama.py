@@ -126,6 +126,13 @@ def test_an_answer_that_is_not_streamed(gen):
     assert request.json["stream"] is False
 
 
+def test_a_line_alone_is_no_whole_answer(gen):
+    line = json.dumps({"model": "m", "message": {"content": "One"}, "done": False}).encode()
+    done, _ = gen(provider=Provider(reply("200 OK", line)))
+    assert (done.stdout, done.returncode) == (b"One", 5)
+    assert b"has no finish reason" in done.stderr
+
+
 def test_chat_completions_are_still_there(gen):
     done, (request,) = gen("--api", "chat")
     assert (done.stdout.decode(), request.line) == (ANSWER + "\n", "POST /v1/chat/completions HTTP/1.1")

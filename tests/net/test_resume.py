@@ -90,6 +90,12 @@ def test_what_was_held_at_the_seam_is_not_lost(invoke):
     assert b"after 8 characters" in done.stderr
 
 
+def test_what_the_rest_holds_until_its_end_is_not_lost(invoke):
+    with Provider([head(), chat_text("1 ")], [head(), *chat("<")]) as provider:
+        env = environment(GROQ_BASE_URL=provider.url, GROQ_API_KEY="k")
+        assert invoke("gen", "-m", "groq/m", *AGAIN, "Hi", env=env).stdout == b"1 <\n"
+
+
 def test_words_that_come_twice_stay(invoke):
     with Provider([head(), chat_text("ha")], [head(), *chat("ha", "!")]) as provider:
         assert (
