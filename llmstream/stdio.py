@@ -330,6 +330,16 @@ def _open(path: str) -> int:
     return fd
 
 
+def check_file(path: str) -> None:
+    """Raises UsageError where there is no such file, without opening it."""
+    try:
+        os.stat(path)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    except ValueError:  # a NUL, or half a surrogate pair
+        raise UsageError(f"cannot read {path!r}: this cannot be a file's name") from None
+
+
 def read_file(path: str, what: str = "", limit: int = -1) -> bytes:
     """Returns the content of a file, or `limit` bytes of it; `what` names it in messages. Raises UsageError."""
     try:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from .. import stdio
 from ..config import file as config_file
 from ..config import keys
 from ..config.file import Config
@@ -22,6 +23,7 @@ from ..net.generation import Generation
 from ..net.transfer import Transport
 from ..providers.registry import REPLAY
 from ..providers.resolve import Target
+from ..request.attachments import is_url
 from ..request.builder import RequestBuilder, network
 from ..request.layers import add_defaults
 from ..request.options import PYTHON, parse, unknown
@@ -66,7 +68,10 @@ class PreparedRequest:
         """
         catalogue = self._catalogue
         if not may_block:
-            if any(isinstance(self._values.get(name), str) for name in FILES) or self._values.get("attach"):
+            items = [*map(self._values.get, FILES), *(self._values.get("attach") or ())]
+            if sources := [item for item in items if isinstance(item, str)]:
+                for path in (source for source in sources if not is_url(source)):
+                    stdio.check_file(path)
                 return
             catalogue = catalogue._replace(read_key=partial(keys.read, wait=False))
         try:

@@ -74,6 +74,11 @@ def load(
     return files
 
 
+def is_url(source: str) -> bool:
+    """Returns whether an attachment is to be fetched."""
+    return source.lower().startswith(("http://", "https://"))
+
+
 def sniff(data: bytes) -> tuple[str, str] | None:
     """Returns kind and media type of a file with this content; None if no provider accepts it."""
     for signature in SIGNATURES:
@@ -104,7 +109,7 @@ def _read(command: str, source: str, limit: int) -> tuple[str, bytes]:
     """Returns the name and the bytes of a source; reads at most one byte more than the limit."""
     if source == "-":
         name, data = "stdin", read_bytes(command, "the attachment", limit)
-    elif source.lower().startswith(("http://", "https://")):
+    elif is_url(source):
         from ..net.fetch import Fetcher
 
         fetcher = Fetcher()

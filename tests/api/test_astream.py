@@ -466,11 +466,14 @@ def test_an_attachment_is_fetched_and_read_in_a_thread(driver, tmp_path):
 
 
 @both
-@pytest.mark.parametrize("options", [{"attach": ["/no/such"]}, {"messages": "/no/such"}, {"tools": "/no/such"}])
-def test_a_file_that_is_missing_is_an_error_of_the_first_read(driver, options):
+@pytest.mark.parametrize("name", ["attach", "messages", "tools"])
+def test_what_a_file_holds_is_an_error_of_the_first_read(driver, name, tmp_path):
+    (tmp_path / "empty").touch()
+
     async def main() -> None:
-        stream = on("http://127.0.0.1:9", **options)
-        with pytest.raises(UsageError, match="cannot read /no/such"):
+        path = str(tmp_path / "empty")
+        stream = on("http://127.0.0.1:9", **{name: [path] if name == "attach" else path})
+        with pytest.raises(UsageError):
             await stream.read()
 
     run(driver, main())

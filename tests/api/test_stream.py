@@ -227,6 +227,8 @@ def test_a_schema_and_tools_are_values():
             "cannot read 'a\\x00': this cannot be a file's name",
         ),
         ("Hi", {"model": "ollama/m", "tools": "\ud800"}, UsageError, "cannot read '\\ud800': this cannot be a file's"),
+        ("Hi", {"model": "ollama/m", "messages": "/no/such"}, UsageError, "cannot read /no/such: No such file"),
+        ("Hi", {"model": "ollama/m", "attach": "/no/such"}, UsageError, "cannot read /no/such: No such file"),
         (
             "Hi",
             {"model": "ollama/m", "messages": "\0"},
