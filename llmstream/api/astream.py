@@ -78,7 +78,7 @@ class AsyncStream(BaseStream):
         self.close()
 
     def __del__(self) -> None:  # in any thread, at any point of the loop's own code
-        if self._generation is not None and not self._ended and self._loop:
+        if self._generation is not None and not self._ended and self._loop and not self._is_inherited:
             self._from_outside(self._loop)
 
     def __aiter__(self) -> AsyncIterator[Event]:
@@ -107,7 +107,7 @@ class AsyncStream(BaseStream):
     def close(self) -> None:
         """Ends the answer at once, if it is not over: `finish.reason` is then "cancelled". Any thread may call it."""
         self._closing = True
-        if self._loop is None or self._loop is _running():
+        if self._loop is None or self._loop is _running() or self._is_inherited:
             self._cancel()
             self._wake()
         else:

@@ -104,6 +104,7 @@ class BaseStream:
         self._notes: list[str] = []
         self._sources: list[Source] = []
         self._closing = self._ended = self._failed = False
+        self._process = 0  # which has sent the request
         self.finish: Finish | None = None  # once the reader has the event, or closed the stream
 
     @property
@@ -140,12 +141,18 @@ class BaseStream:
         """Ends the answer."""
         raise NotImplementedError
 
+    @property
+    def _is_inherited(self) -> bool:
+        """Whether this process was forked while the stream was open in its parent, whose connection it is."""
+        return self._generation is not None and self._process != os.getpid()
+
     def _wake(self) -> None:
         """Called when there may be new events."""
 
     def _begin(self, target: Target, transport: Transport) -> None:
         """Sends the request. The loop holds a weak reference only, so that a dropped stream is closed."""
         prepared, ref, notes = self._prepared, weakref.ref(self), self._notes
+        self._process = os.getpid()
 
         def wake() -> None:
             if (stream := ref()) is not None:
@@ -178,6 +185,8 @@ class BaseStream:
             self._cancel()
         if self._queue:
             return True
+        if self._is_inherited and not self._ended:
+            raise RuntimeError("the stream belongs to the process that began it, from which this one was forked")
         if self._ended or self._generation is None:
             return False
         while self._notes:
@@ -237,5 +246,5 @@ class BaseStream:
     def _end(self) -> None:
         """Ends the generation."""
         self._ended = True
-        if self._generation is not None:
+        if self._generation is not None and not self._is_inherited:
             self._generation.close()

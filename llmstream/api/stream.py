@@ -9,11 +9,13 @@ The options are those of `llmstream gen`, and so are the environment and the con
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from typing import Unpack
 
 from ..core.events import Event, Text
+from ..errors import Error
 from ..net import pool
 from .base import BaseStream, PreparedRequest, prepare
 from .options import Options
@@ -39,6 +41,7 @@ class Stream(BaseStream):
         self._reading = threading.Lock()  # guards the generation
         self._releasing = threading.Lock()  # guards `_pooled`: a released loop may already belong to another stream
         self._pooled: pool.PooledLoop | None = None
+        self._reusable = True  # the loop, for another stream
 
     def __enter__(self) -> Stream:
         return self
@@ -48,7 +51,9 @@ class Stream(BaseStream):
 
     def __del__(self) -> None:
         if self._pooled is not None:
-            self.close()
+            self._reusable = False
+            with contextlib.suppress(Exception):  # the garbage collector may have finalized libcurl's handles before
+                self.close()
 
     def __iter__(self) -> Iterator[Event]:
         return self
@@ -79,7 +84,10 @@ class Stream(BaseStream):
 
     def _settle(self) -> None:
         """Closes the stream, or wakes the thread that is reading, which then closes it."""
-        if self._reading.acquire(blocking=False):
+        if self._is_inherited:  # with locks that a thread of the parent may have held
+            self._pooled = None
+            self._cancel()
+        elif self._reading.acquire(blocking=False):
             try:
                 self._cancel()
             finally:
@@ -104,9 +112,13 @@ class Stream(BaseStream):
             self._start()
         elif self._generation and not self._queue:
             self._generation.restart_stall_clock()
-        while self._advance() is None:
-            assert self._pooled
-            self._pooled.loop.wait()
+        try:
+            while self._advance() is None:
+                assert self._pooled
+                self._pooled.loop.wait()
+        except BaseException as error:  # an interrupt, for example, may come at any point of the loop's work
+            self._reusable = isinstance(error, Error)
+            raise
 
     def _start(self) -> None:
         pooled = self._pooled = pool.acquire()
@@ -117,11 +129,13 @@ class Stream(BaseStream):
             raise
 
     def _end(self) -> None:
-        super()._end()
-        with self._releasing:
-            pooled, self._pooled = self._pooled, None
-        if pooled:
-            pool.release(pooled)
+        try:
+            super()._end()
+        finally:
+            with self._releasing:
+                pooled, self._pooled = self._pooled, None
+            if pooled:
+                pool.release(pooled, self._reusable)
 
 
 class _Pieces(Iterator[str]):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 import weakref
 from collections.abc import AsyncGenerator, Callable
@@ -96,6 +97,16 @@ class AsyncLoop:
 
 
 _shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Routes] = weakref.WeakKeyDictionary()
+
+
+def _after_fork() -> None:
+    """Gives up the routes of all loops in a forked process: their connections are the parent's."""
+    for shared in list(_shared.values()):
+        shared.abandon()
+    _shared.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 async def routes(loop: asyncio.AbstractEventLoop) -> Routes:

@@ -167,6 +167,16 @@ class Curl(Transport):
             self._alarm.cancel()
         self._multi.close()
 
+    def abandon(self) -> None:
+        import ctypes
+
+        # Where libcurl's handle is freed, even at the end of the process, it says goodbye to the servers.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._multi))
+        for transfer in self._transfers.values():
+            transfer.ended = True
+        for transfers in (self._transfers, self.to_wake, self._forgotten, self._lingering):
+            transfers.clear()
+
     # libcurl's callbacks say which sockets to watch and when to call it.
 
     def _on_socket(self, what: int, fd: int, multi: pycurl.CurlMulti, data: object) -> None:

@@ -152,6 +152,13 @@ class Loop:
         with contextlib.suppress(OSError, KeyError):
             self._poll.unregister(stdio.STDOUT)
 
+    def abandon(self) -> None:
+        """Leaves the parent's epoll to the parent, in a forked process, where both would change the same watches."""
+        if self._epoll:
+            self._poll.close()
+            self._poll = select.epoll()
+        self._ready.clear()
+
     def close(self) -> None:
         """Closes the loop's own descriptors."""
         if self._epoll:

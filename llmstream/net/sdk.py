@@ -142,6 +142,11 @@ class Sdk(Transport):
         for transfer in list(self._transfers):
             self.end(transfer)
 
+    def abandon(self) -> None:
+        for transfer in self._transfers:
+            transfer.reader_closed = True
+        self._transfers.clear()
+
     # In the thread.
 
     def _run(self, transfer: SdkTransfer, request: HttpRequest, connect_timeout: float | None) -> None:

@@ -76,3 +76,6 @@ class Transport:
 
     def close(self) -> None:
         """Ends all transfers."""
+
+    def abandon(self) -> None:
+        """Gives the connections up in a forked process. They are the parent's: nothing is sent or shut down."""

@@ -56,6 +56,12 @@ class Routes:
         for transport in self._shared.values():
             transport.close()
 
+    def abandon(self) -> None:
+        """Gives all connections up in a forked process; later requests open new ones."""
+        for transport in self._shared.values():
+            transport.abandon()
+        self._shared.clear()
+
 
 def _curl(routes: Routes, target: Target, prompt_size: int) -> Route:
     from .curl import Curl
