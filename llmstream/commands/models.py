@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
+import subprocess
+from importlib.util import find_spec
 from typing import Any
 
 import click
@@ -10,12 +14,14 @@ import click
 from .. import stdio
 from ..config import file as config
 from ..config import keys
+from ..config.file import SHELL
 from ..core.json_codec import to_json
 from ..core.text import encode
 from ..errors import Error, NotFound, UsageError, nearest
-from ..providers.registry import BUILT_IN, SCHEMES, SDK, Catalogue
+from ..providers.registry import BUILT_IN, EMBEDDED, SCHEMES, SDK, Catalogue
 from ..providers.resolve import Target, default_name, env_key, list_url, named, resolve
 
+NOT_INSTALLED = "not installed (pip install 'llmstream-cli[{}]')"
 PAGES = 100  # of a list; a provider that sends more repeats itself
 
 Record = dict[str, Any]
@@ -85,12 +91,21 @@ def _full(provider: str, model: str) -> str | None:
 
 
 def _key(provider: str, catalogue: Catalogue) -> tuple[bool | None, str]:
-    """Returns whether a provider's key is set, None where it needs no key, and the same in words. Runs no key_cmd."""
+    """Returns whether a provider's key is set, None where it needs no key, and the same in words. Runs no key_cmd.
+
+    Where the provider cannot be used for another reason, such as a missing package, it is False, and the words say why.
+    """
     row = catalogue.row(provider)
+    if row.has_address and not row.base_url and not os.environ.get(row.url_env, "").strip():
+        return False, f"no address (set {row.url_env})"
+    if row.transport == EMBEDDED and find_spec("xllamacpp") is None:
+        return False, NOT_INSTALLED.format("local")
     variable, _ = env_key(row, os.environ)
     if variable:
         return True, f"key found ({variable})"
     if row.key_cmd:
+        if name := _missing_command(row.key_cmd):
+            return False, f"key not found (key_cmd: there is no command {name})"
         return True, "key from key_cmd"
     if row.key_file:
         try:
@@ -99,10 +114,26 @@ def _key(provider: str, catalogue: Catalogue) -> tuple[bool | None, str]:
             return False, f"key not found ({error.message})"
         return True, "key found (key_file)"
     if row.may_use_sdk:
-        return None, "credentials: the SDK's"
+        from ..net.clients import missing_extra
+
+        has_token = bool(os.environ.get(row.token_env, "").strip())
+        if extra := missing_extra(provider, has_token):
+            return False, NOT_INSTALLED.format(extra)
+        return None, f"token found ({row.token_env})" if has_token else "credentials: the SDK's"
     if not row.key_env:
         return None, "no key needed"
     return False, f"key not found (set {' or '.join(row.key_env)})"
+
+
+def _missing_command(command: tuple[str, ...]) -> str:
+    """Returns the name of the program that a key_cmd runs if there is none, "" also where only the shell can tell."""
+    if command[:-1] != SHELL:
+        return "" if shutil.which(command[0]) else command[0]
+    name = command[-1].split()[0] if command[-1].strip() else ""
+    if not re.fullmatch(r"[\w./+@%:-]+", name):
+        return ""
+    script = [*SHELL, 'command -v -- "$1"', "sh", name]
+    return name if subprocess.run(script, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode else ""
 
 
 def _columns(records: list[Record]) -> list[str]:
@@ -120,6 +151,10 @@ def _columns(records: list[Record]) -> list[str]:
 
 def _models(provider: str, catalogue: Catalogue) -> list[Record]:
     """Returns the models that a provider lists, sorted by name."""
+    if provider in catalogue.aliases and provider not in catalogue.providers:
+        of, model = named(provider, {}, catalogue)
+        hint = "" if of in SCHEMES else f": llmstream models {of} lists those of its provider"
+        raise UsageError(f"{provider} is an alias of the model {_full(of, model) or of}{hint}")
     if provider not in catalogue.providers:
         near = nearest(provider, catalogue.providers)
         hint = f"did you mean {near}?" if near else f"it is one of {', '.join(catalogue.providers)}"

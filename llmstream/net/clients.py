@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from ..core.secrets import Secrets, url_secrets
@@ -29,6 +30,7 @@ class Cloud(NamedTuple):
     token_argument: str = "api_key"  # the client's parameter for a key or such a token
 
 
+ENTRA = "azure.identity"  # the module that gets Microsoft Entra's tokens
 ANTHROPIC, OPENAI = Cloud("anthropic", "Anthropic"), Cloud("openai", "OpenAI")
 AWS_HINT = "set AWS_REGION, and credentials as for the command `aws`"
 CLOUDS = {
@@ -52,6 +54,21 @@ CLOUDS = {
 def cloud_of(target: Target) -> Cloud:
     """Returns the row of the target's provider, else that of its dialect's SDK."""
     return CLOUDS.get(target.provider, ANTHROPIC if target.api == MESSAGES else OPENAI)
+
+
+def missing_extra(provider: str, has_token: bool) -> str:
+    """Returns the extra that a provider needs where no key is set, and that is not installed; "" for none."""
+    cloud = CLOUDS[provider]
+    if cloud.needs and not _installed(cloud.needs):
+        return cloud.extra
+    return "azure" if cloud.scope and not has_token and not _installed(ENTRA) else ""
+
+
+def _installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ImportError:  # of the package that holds the module
+        return False
 
 
 def build(target: Target, on_request: Callable[[Any], None]) -> tuple[Any, Any]:
@@ -80,7 +97,7 @@ def hide_proxies(text: str) -> str:
 
 def _entra(target: Target, scope: str) -> Callable[[], str]:
     """Returns a source of Microsoft Entra tokens: the environment, the managed identity, or `az login`."""
-    _require("azure.identity", f"{target.provider} without a key", "azure")
+    _require(ENTRA, f"{target.provider} without a key", "azure")
     from azure.identity import DefaultAzureCredential, get_bearer_token_provider
 
     source: Callable[[], str] = get_bearer_token_provider(DefaultAzureCredential(), scope)

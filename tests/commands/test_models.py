@@ -33,13 +33,25 @@ def test_aliases_and_providers(invoke, tmp_path):
         [providers.w]
         base_url = "https://w.example"
         key_cmd = "touch ran"
+        [providers.gone]
+        base_url = "https://w.example"
+        key_cmd = "no-such-program --key"
+        [providers.also-gone]
+        base_url = "https://w.example"
+        key_cmd = ["no-such-program", "key"]
+        [providers.shell]
+        base_url = "https://w.example"
+        key_cmd = "X=1 no-such-program"
+        [providers.builtin]
+        base_url = "https://w.example"
+        key_cmd = "printf k"
         [providers.groq]
         key_file = "no-such-file"
     """)
     env = environment(LLMSTREAM_CONFIG=str(path), OPENAI_API_KEY="geheim")
     done = invoke("models", env=env, cwd=tmp_path)
     lines = {line.split()[0]: line.split(maxsplit=2)[1:] for line in done.stdout.decode().splitlines()}
-    assert list(lines) == ["quick", "mine", *PROVIDERS, "w"]
+    assert list(lines) == ["quick", "mine", *PROVIDERS, "w", "gone", "also-gone", "shell", "builtin"]
     expected = {
         "quick": ["openai/gpt-x", "default, key found (OPENAI_API_KEY)"],
         "mine": ["w/m", "key from key_cmd"],
@@ -47,7 +59,11 @@ def test_aliases_and_providers(invoke, tmp_path):
         "anthropic": ["anthropic/claude-sonnet-5-5", "key not found (set ANTHROPIC_API_KEY)"],
         "gemini": ["gemini/gemini-flash-latest", "key not found (set GEMINI_API_KEY or GOOGLE_API_KEY)"],
         "bedrock": ["-", "credentials: the SDK's"],
-        "azure": ["-", "credentials: the SDK's"],
+        "azure": ["-", "no address (set AZURE_OPENAI_ENDPOINT)"],
+        "gone": ["-", "key not found (key_cmd: there is no command no-such-program)"],
+        "also-gone": ["-", "key not found (key_cmd: there is no command no-such-program)"],
+        "shell": ["-", "key from key_cmd"],
+        "builtin": ["-", "key from key_cmd"],
         "ollama": ["-", "no key needed"],
         "w": ["-", "key from key_cmd"],
     }
@@ -56,6 +72,38 @@ def test_aliases_and_providers(invoke, tmp_path):
     assert (done.stderr, done.returncode) == (b"", 0)
     assert b"geheim" not in done.stdout
     assert not (tmp_path / "ran").exists()
+
+
+def test_what_is_not_installed_is_said(invoke, monkeypatch):
+    def find(name: str) -> None:
+        if "." in name:  # as importlib does where the package is missing
+            raise ModuleNotFoundError
+
+    monkeypatch.setattr("llmstream.commands.models.find_spec", find)
+    monkeypatch.setattr("llmstream.net.clients.find_spec", find)
+    azure = {"AZURE_OPENAI_ENDPOINT": "https://a.example"}
+    found = rows(invoke("models", "--json", env=environment(**azure)).stdout)
+    extras = {"local": "local", "bedrock": "bedrock", "bedrock-mantle": "bedrock", "vertex": "vertex", "azure": "azure"}
+    for name, extra in extras.items():
+        assert (found[name]["key_found"], found[name]["key"]) == (
+            False,
+            f"not installed (pip install 'llmstream-cli[{extra}]')",
+        )
+    assert found["local"]["default"]
+    found = rows(invoke("models", "--json", env=environment(AZURE_OPENAI_AD_TOKEN="t", **azure)).stdout)
+    assert (found["azure"]["key_found"], found["azure"]["key"]) == (None, "token found (AZURE_OPENAI_AD_TOKEN)")
+    found = rows(invoke("models", "--json", env=environment(AZURE_OPENAI_API_KEY="k", **azure)).stdout)
+    assert (found["azure"]["key_found"], found["azure"]["key"]) == (True, "key found (AZURE_OPENAI_API_KEY)")
+
+
+def test_an_alias_is_no_provider(invoke, tmp_path):
+    (tmp_path / "config.toml").write_text('aliases = { quick = "openai/gpt-x", tape = "replay:/a.rec" }')
+    for alias, message in [
+        ("quick", "quick is an alias of the model openai/gpt-x: llmstream models openai lists those of its provider"),
+        ("tape", "tape is an alias of the model replay:/a.rec"),
+    ]:
+        done = invoke("models", alias, env=environment(LLMSTREAM_CONFIG=str(tmp_path / "config.toml")))
+        assert (done.returncode, done.stderr.decode()) == (2, f"llmstream models: {message}\n")
 
 
 def test_json(invoke):
