@@ -53,19 +53,22 @@ def serve(host: str, port: int, config: Config, network: Mapping[str, Any], **se
     """
     try:
         from .serve import app, run
-        from .serve.request import ChatRequest, Item, Note
+        from .serve.request import HOP_HEADER, ChatRequest, Item, Note
         from .serve.settings import Settings
     except ModuleNotFoundError as error:
         raise UsageError(f"serve needs {error.name}: pip install 'llmstream-cli[serve]'") from None
+    import secrets
+
     from .api.astream import AsyncStream
     from .api.base import PreparedRequest
 
-    bounds = Settings(**settings)
+    bounds = Settings(**settings, hop=secrets.token_hex(8))
 
     async def generate(request: ChatRequest) -> AsyncGenerator[Sequence[Item], None]:
         notes: list[Note] = []
         note = {"note": lambda text: notes.append(Note(text))}
-        prepared = PreparedRequest(request.prompt, {**request.options, **network, **note}, config)
+        hop = f"{HOP_HEADER}: {' '.join([*request.hops.split(), bounds.hop])}"
+        prepared = PreparedRequest(request.prompt, {**request.options, **network, **note}, config, [hop])
         async with AsyncStream(prepared, bounds.jobs) as stream:
             async for batch in stream.batches():
                 yield [*notes, *batch] if notes else batch

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -36,14 +36,16 @@ class PreparedRequest:
     """A request and how to send it. Once it `is_built` there are `target`, `request` and, in bytes, `size`.
 
     Raises TypeError for a name or a value that no annotation allows, and UsageError for what cannot be asked. `config`
-    is the configuration, if it was read before.
+    is the configuration, if it was read before; `headers` are lines to send beside the provider's.
     """
 
     target: Target
     request: Request
     size: int
 
-    def __init__(self, prompt: str, options: Mapping[str, Any], config: Config | None = None) -> None:
+    def __init__(
+        self, prompt: str, options: Mapping[str, Any], config: Config | None = None, headers: Sequence[str] = ()
+    ) -> None:
         for name in options:
             if message := unknown(name, PYTHON):
                 raise TypeError(message)
@@ -59,6 +61,7 @@ class PreparedRequest:
             raise UsageError("stdin belongs to the program: read it there")
         self.timeouts, self.retries = network(values)
         self._prompt, self._values, self._catalogue = prompt, values, config.catalogue
+        self._headers = headers
         self.is_built = False
 
     def build(self, may_block: bool = True) -> None:
@@ -80,7 +83,8 @@ class PreparedRequest:
             return
         if not self._prompt and not builder.has_conversation:
             raise UsageError("the prompt is empty: give one")
-        self.target, self.request = builder.request(self._prompt)
+        target, self.request = builder.request(self._prompt)
+        self.target = target._replace(row=target.row._replace(headers=(*target.row.headers, *self._headers)))
         if self.target.row.transport != REPLAY:  # whose dialect the recording has
             self.target.body(self.request._replace(attachments=()))  # what the dialect or the model does not have
         self.size = self.request.size()

@@ -11,8 +11,7 @@ import click
 from ..config import file as config_file
 from ..core.kinds import Integer, Seconds, Size
 from ..errors import UsageError
-from ..providers.registry import Catalogue
-from ..providers.resolve import default_name, env_key, resolve
+from ..providers.resolve import default_name, resolve
 from ..request.options import NETWORK, OPTIONS
 from .options import of_request, option, take
 from .types import Value
@@ -39,6 +38,8 @@ from .types import Value
     help="Accept the pages of ORIGIN: https://host (repeatable).",
 )
 @click.option("--allow-host", multiple=True, metavar="NAME", help="Accept NAME in the Host header (repeatable).")
+@click.option("--allow-model", multiple=True, metavar="PATTERN", help="Serve models such as 'openai/*' (repeatable).")
+@click.option("--allow-field", multiple=True, metavar="NAME", help="Pass on a field of /v1's bodies (repeatable).")
 @click.option("--allow-regex", is_flag=True, help="Accept until.regex from clients with the token.")
 @of_request(NETWORK)
 @click.pass_obj
@@ -53,6 +54,8 @@ def command(
     grace: float,
     allow_origin: tuple[str, ...],
     allow_host: tuple[str, ...],
+    allow_model: tuple[str, ...],
+    allow_field: tuple[str, ...],
     allow_regex: bool,
     **network: Any,
 ) -> None:
@@ -77,6 +80,8 @@ def command(
     token = variable.strip()
     if variable and not token:
         raise UsageError("LLMSTREAM_SERVE_TOKEN is blank: set a token, or unset it")
+    if " " in token or not token.isprintable():
+        raise UsageError("LLMSTREAM_SERVE_TOKEN is not a token: it contains a blank or a line end")
     start(
         host,
         port,
@@ -91,13 +96,7 @@ def command(
         allow_origins=allow_origin,
         allow_regex=allow_regex or not token,
         model=model or default_name(os.environ, catalogue) or None,
-        models=_offered(catalogue),
+        models=tuple(catalogue.aliases),
+        allow_models=allow_model,
+        allow_fields=allow_field,
     )
-
-
-def _offered(catalogue: Catalogue) -> tuple[str, ...]:
-    """Returns the aliases, and the default models of the providers whose key is in the environment."""
-    named = [
-        f"{name}/{row.model}" for name, row in catalogue.providers.items() if row.model and env_key(row, os.environ)[1]
-    ]
-    return (*catalogue.aliases, *named)

@@ -67,7 +67,7 @@ def serve(model: str, prompt_size: int, jobs: int, progress: str = "") -> tuple[
     """
     short = prompt_size <= SHORT_PROMPT_BYTES
     with _starting:
-        key = (os.getpid(), model, short)
+        key = (os.getpid(), model if model.endswith(".gguf") else "", short)
         if key not in _servers:
             _servers[key] = _start(model, short, jobs, progress)
         _, url, secret = _servers[key]

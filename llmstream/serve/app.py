@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Header, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from pydantic import BaseModel
@@ -22,9 +22,10 @@ from .chat_stream import ChatStreamEncoder
 from .completions import ChunkEncoder, CompletionEncoder
 from .error_responses import OPENAI_PREFIX, error_response, internal_error, response_to
 from .guard import Guard
-from .request import Generate
+from .request import HOP_HEADER, Generate
 from .settings import Settings
 
+Hops = Annotated[str, Header(alias=HOP_HEADER, include_in_schema=False)]
 MAX_PROBLEMS = 5  # of a body, in one error message
 
 
@@ -112,19 +113,21 @@ def _add_native_api(app: FastAPI, state: ServerState) -> None:
         "/chat/stream",
         response_class=Response,
         responses={
-            **_error_responses(ErrorBody, 422),
+            **_error_responses(ErrorBody, 404, 422),
             200: _event_stream("data, source, note, usage, finish and error events; data: [DONE]"),
         },
     )
-    async def chat_stream(prompt: Prompt) -> Response:
+    async def chat_stream(prompt: Prompt, hops: Hops = "") -> Response:
         """Answers one prompt with Server-Sent Events."""
-        return AnswerResponse(state, prompt.request(state.settings), ChatStreamEncoder(bool(prompt.reasoning)))
+        request = prompt.request(state.settings)._replace(hops=hops)
+        return AnswerResponse(state, request, ChatStreamEncoder(bool(prompt.reasoning)))
 
 
 def _add_openai_api(app: FastAPI, state: ServerState) -> None:
     settings = state.settings
     default_model = settings.model or "default"
-    names = dict.fromkeys((default_model, *settings.models))
+    literal = [pattern for pattern in settings.allow_models if not set(pattern) & set("*?[")]
+    names = dict.fromkeys((default_model, *settings.models, *literal))
     started = int(time.time())
 
     @app.get("/v1/models", responses=_error_responses(OpenAIErrorBody))
@@ -136,11 +139,14 @@ def _add_openai_api(app: FastAPI, state: ServerState) -> None:
     @app.post(
         "/v1/chat/completions",
         response_class=JSONResponse,
-        responses={**_error_responses(OpenAIErrorBody, 502), 200: _event_stream("The answer, complete or in chunks")},
+        responses={
+            **_error_responses(OpenAIErrorBody, 404, 502),
+            200: _event_stream("The answer, complete or in chunks"),
+        },
     )
-    async def completions(conversation: Conversation) -> Response:
+    async def completions(conversation: Conversation, hops: Hops = "") -> Response:
         """OpenAI's Chat Completions, as one object or as a stream of chunks."""
-        request = conversation.request(settings)
+        request = conversation.request(settings)._replace(hops=hops)
         now, model = int(time.time()), conversation.model or default_model
         if not conversation.stream:
             return AnswerResponse(state, request, CompletionEncoder(now, model))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, create_model
+from starlette.exceptions import HTTPException
 
 from ..core import schema as schemas
-from ..core.kinds import Kind
+from ..core.kinds import Kind, shown
 from ..core.stop.conditions import ROWS, from_mapping
 from ..errors import UsageError
 from ..providers.resolve import refuse_model_file
@@ -16,6 +18,21 @@ from ..request.options import HTTP, OPTIONS, Option, at
 from ..request.tools import parse_tools
 from .request import ChatRequest
 from .settings import Settings
+
+MAX_LISTED = 50  # models in a message
+
+# Fields beside those of the table of options that go to the provider as they stand: they say how the answer is sampled
+# and written. What changes who pays, what is stored or what is called is not among them: the server's owner decides.
+PASSED_FIELDS = frozenset(
+    (
+        *("frequency_penalty", "presence_penalty", "repetition_penalty", "repeat_penalty", "dry_multiplier"),
+        *("top_k", "top_a", "min_p", "typical_p", "mirostat", "mirostat_tau", "mirostat_eta", "min_tokens"),
+        *("logit_bias", "logprobs", "top_logprobs", "ignore_eos", "stop_token_ids", "random_seed"),
+        *("tool_choice", "parallel_tool_calls", "prediction", "verbosity", "thinking", "reasoning"),
+        *("chat_template_kwargs", "safe_prompt", "user", "safety_identifier", "prompt_cache_key"),
+    )
+)
+CLIENT_TOOLS = (None, "function", "custom")  # types of tools that the provider does not run itself
 
 _STRICT = ConfigDict(strict=True, extra="forbid")
 
@@ -101,16 +118,17 @@ class _ConversationBase(BaseModel):
             if options.get(row.name) is None:
                 options[row.name] = getattr(self, name)
         if options["tools"]:
+            _check_tool_types(options["tools"])
             parse_tools(options["tools"], "tools")  # an error before the generation starts
         options |= {"system": system, "messages": messages, "model": _model(options["model"], settings)}
-        options |= {"options": self.model_extra or None, **_format(self.response_format)}
+        options |= {"options": _passed(self.model_extra or {}, settings), **_format(self.response_format)}
         return ChatRequest("", _drop_unset(options))
 
 
 Conversation: Any = create_model(
     "Conversation",
     __base__=_ConversationBase,
-    __doc__="The body of POST /v1/chat/completions. Other fields go to the provider as they stand.",
+    __doc__="The body of POST /v1/chat/completions. Fields such as `top_k` go to the provider as they stand.",
     **_fields(CHAT_OPTIONS),
 )
 
@@ -121,13 +139,38 @@ def _drop_unset(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _model(name: str | None, settings: Settings) -> str | None:
-    """Returns the model to ask. Only the server's owner may name a file, a client may not."""
+    """Returns the model to ask: one that the server was started with. Raises HTTPException for any other.
+
+    Only the server's owner may name a file, a client may not.
+    """
     if name == "":
         raise UsageError("model is empty: leave it out for the default")
     if name is None or name in ("default", settings.model):
         return settings.model
+    if name in settings.models:
+        return name
     refuse_model_file(name, "a request", "start the server with it")
-    return name
+    if any(fnmatchcase(name, pattern) for pattern in settings.allow_models):
+        return name
+    names = list(dict.fromkeys(("default", *filter(None, (settings.model, *settings.models)), *settings.allow_models)))
+    listed = ", ".join(names[:MAX_LISTED]) + (", ..." if len(names) > MAX_LISTED else "")
+    raise HTTPException(404, f"the server does not serve the model {shown(name)}, but {listed}: see --allow-model")
+
+
+def _passed(fields: dict[str, Any], settings: Settings) -> dict[str, Any] | None:
+    """Returns the fields that go to the provider as they stand. Raises UsageError for one that may not."""
+    fields = {name: value for name, value in fields.items() if value is not None}
+    for name in fields:
+        if name not in PASSED_FIELDS and name not in settings.allow_fields:
+            raise UsageError(f"the field {shown(name)} is not passed on: see --allow-field")
+    return fields or None
+
+
+def _check_tool_types(tools: list[Any]) -> None:
+    """Raises UsageError for a tool that the provider would run: those cost money, and reach out."""
+    for tool in tools:
+        if isinstance(tool, dict) and (kind := tool.get("type")) not in CLIENT_TOOLS:
+            raise UsageError(f"tools of the type {shown(kind)} are not supported: only functions of the client")
 
 
 def _until(until: Any, settings: Settings) -> dict[str, Any] | None:

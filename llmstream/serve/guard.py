@@ -24,11 +24,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .answer_response import ServerState
 from .error_responses import RETRY_AFTER_S, error_response
+from .request import HOP_HEADER
 
 TOKENLESS_PATHS = ("/", "/healthz")  # the page has to be there to ask for the token
 DRAIN_TIMEOUT_S = 2.0  # for the rest of a refused body, so that the client reads the response
 DRAIN_BYTES = 16 * 1024 * 1024  # likewise
 CLOSE = {"connection": "close"}
+MAX_HOPS = 8  # servers of this kind, one behind the other
 
 
 class Guard:
@@ -80,6 +82,9 @@ class Guard:
             if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode("latin-1"), self._token):
                 message = "missing or wrong token: send Authorization: Bearer ..."
                 raise HTTPException(401, message, {"www-authenticate": "Bearer"})
+        hops = headers.get(HOP_HEADER, "").split()
+        if self._settings.hop in hops or len(hops) >= MAX_HOPS:
+            raise HTTPException(403, "the request has come round: the model's address leads back to this server")
         if self._state.closing:
             raise HTTPException(503, "the server is shutting down", {"retry-after": RETRY_AFTER_S})
 

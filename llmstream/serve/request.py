@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 from ..core.events import Event
 
+HOP_HEADER = "llmstream-hop"  # of requests to providers: the names of the servers that they have come through
+
 
 class Note(NamedTuple):
     """A sentence for the user about the answer, among its events."""
@@ -22,6 +24,7 @@ class ChatRequest(NamedTuple):
 
     prompt: str = ""
     options: Mapping[str, Any] = {}
+    hops: str = ""  # the servers of this kind that the request has come through
 
 
 Item = Event | Note

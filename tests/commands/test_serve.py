@@ -182,3 +182,30 @@ def test_wrong_options_are_reported_before_the_server_listens(run):
         done = run("serve", "--port", "0", *args, env=environment(OPENAI_API_KEY="sk-x"))
         assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
         assert message in done.stderr.decode()
+
+
+def test_a_model_that_leads_back_to_the_server_is_an_error():
+    with serving("-m", "vllm/m", "--port", "0", **at("http://127.0.0.1:9")) as server:
+        pass
+    host, port = server.address.split(":")
+    env = environment(VLLM_BASE_URL=f"http://{host}:{port}/v1")
+    with serving("-m", "vllm/m", "--allow-model", "vllm/*", "--port", port, **env) as server:
+        response = server.post("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hi"}]})
+        assert response.status == 502
+        assert "leads back to this server" in json.loads(response.read())["error"]["message"]
+
+
+def test_servers_in_a_row_pass_their_names_on():
+    with Provider([head(), *chat("Hello")]) as provider, serving_through(provider) as inner:
+        env = environment(VLLM_BASE_URL=f"http://{inner.address}/v1")
+        with serving("-m", "vllm/default", **env) as outer:
+            assert contents(outer.post("/chat/stream", BODY).read().decode()) == ["Hello"]
+        names = provider.requests[0].headers["llmstream-hop"].split()
+    assert len(set(names)) == 2
+
+
+@pytest.mark.parametrize("token", ["two words", "two\nlines", "a\tb", "a\u00a0b", "a\x7fb"])
+def test_a_token_that_no_client_can_send_is_refused_at_the_start(run, token):
+    done = run("serve", "--port", "0", env=environment(OPENAI_API_KEY="sk-x", LLMSTREAM_SERVE_TOKEN=token))
+    assert (done.returncode, b"LLMSTREAM_SERVE_TOKEN" in done.stderr) == (2, True)
+    assert token.encode() not in done.stderr

@@ -158,7 +158,7 @@ def test_fields_of_the_body_reach_the_generation():
         assert ask(server, body=body)[0] == 200
     request = server.generations[0].request
     until = {"code_block": True, "regex": ("a+",), "count": 2}
-    assert request == (
+    assert request[:2] == (
         body["prompt"],
         {name: body[name] for name in body if name != "prompt"} | {"stop": ("X",), "until": until},
     )

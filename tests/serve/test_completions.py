@@ -351,7 +351,7 @@ def test_fields_of_the_body_reach_the_generation():
         assert ask(server, PATH, {"messages": HELLO, "response_format": {"type": "json_object"}})[0] == 200
     request, second = (generation.request for generation in server.generations)
     turns = zip(("user", "assistant", "user"), "123", strict=True)
-    assert request == (
+    assert request[:2] == (
         "",
         {
             "system": "Be brief.\n\nAnd kind.",

@@ -40,7 +40,7 @@ def test_an_answer_grows_on_the_page(visit):
         assert page.locator("#live").inner_text() == "The answer is complete."
         assert page.evaluate("document.activeElement.id") == "prompt"
     request = server.generations[0].request
-    assert request == ("Name rivers", {"model": "local", "reasoning": True})
+    assert request[:2] == ("Name rivers", {"model": "local", "reasoning": True})
 
 
 def test_the_sources_are_listed_below_the_answer(visit):
@@ -114,7 +114,7 @@ def test_the_form_s_fields_reach_the_server(visit):
         wait_for_end(page)
     request = server.generations[0].request
     options = {"system": "Be brief.", "model": "openai/x", "until": {"code_block": True}, "reasoning": True}
-    assert request == ("One\nTwo", options)
+    assert request[:2] == ("One\nTwo", options)
 
 
 @pytest.mark.parametrize("how", ["button", "escape", "navigation"])

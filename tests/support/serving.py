@@ -66,7 +66,7 @@ class ScriptedServer:
     def __init__(self, *scripts: list, **settings: object) -> None:
         self.scripts = scripts or (["Hello", END],)
         self.generations: list[Generation] = []
-        self.app = create(self.generate, Settings(**{"grace_s": 0.0, **settings}))
+        self.app = create(self.generate, Settings(**{"grace_s": 0.0, "allow_models": ("*",), **settings}))
         self.state = self.app.state.server
         self.server = Server(self.app)
         self._listener = listen("127.0.0.1", 0, "")
