@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..core.request import Attachment, Request
 from ..core.retry import RetryPolicy
@@ -18,21 +18,37 @@ COMPOSED = {"json", "schema", "schema_multi", "messages", "attach", "tools", "pr
 SHAPES = {"json", "schema", "schema_multi"}
 
 
+class Cache(NamedTuple):
+    """What many requests of one run share, each read or found once."""
+
+    items: dict[str, list[Any]]  # what files hold, by path
+    attachments: dict[str, Attachment]  # by path or URL
+    targets: dict[str | None, Target]  # by the model's name, with their keys
+
+
 class RequestBuilder:
     """Builds requests for one target. `options` are values by option name, parsed; missing names are unset.
 
-    `command` is the prefix of notes. Raises UsageError, as providers.resolve does.
+    `command` is the prefix of notes. `cache` is that of another builder with the same address and key. Raises
+    UsageError, as providers.resolve does.
     """
 
     def __init__(
-        self, command: str, options: Mapping[str, Any], env: Mapping[str, str], catalogue: Catalogue = BUILT_IN
+        self,
+        command: str,
+        options: Mapping[str, Any],
+        env: Mapping[str, str],
+        catalogue: Catalogue = BUILT_IN,
+        cache: Cache | None = None,
     ) -> None:
         self._command, self._env, self._catalogue = command, env, catalogue
         self._options = {name: value for name, value in options.items() if _is_set(value)}
-        self._items: dict[str, list[Any]] = {}  # what the named files hold, by path
-        self._attachments: dict[str, Attachment] = {}  # by path or URL
+        self._cache = cache or Cache({}, {}, {})
         model, api, key, url = (options.get(name) for name in ("model", "api", "api_key", "base_url"))
-        self.target = resolve(model, api, env, catalogue, key=key, url=url)
+        targets = self._cache.targets
+        if model not in targets:
+            targets[model] = resolve(model, api, env, catalogue, key=key, url=url)
+        self.target = targets[model]
 
     @property
     def has_conversation(self) -> bool:
@@ -54,12 +70,10 @@ class RequestBuilder:
         return self._compose(request) if options.keys() & COMPOSED else (self.target, request)
 
     def with_overrides(self, options: Mapping[str, Any]) -> RequestBuilder:
-        """Returns a builder with other values of some options; body fields are added to those there are."""
+        """Returns a builder with other values of a record's options; body fields are added to those there are."""
         merged = dict(options)
         add_layer(merged, self._options, lambda name, value: value)
-        builder = RequestBuilder(self._command, merged, self._env, self._catalogue)
-        builder._items, builder._attachments = self._items, self._attachments
-        return builder
+        return RequestBuilder(self._command, merged, self._env, self._catalogue, self._cache)
 
     def _compose(self, request: Request) -> tuple[Target, Request]:
         """Adds what is read, checked, or depends on the target."""
@@ -82,7 +96,9 @@ class RequestBuilder:
         if "attach" in options:
             from .attachments import load
 
-            request = request._replace(attachments=load(self._command, options["attach"], target, self._attachments))
+            request = request._replace(
+                attachments=load(self._command, options["attach"], target, self._cache.attachments)
+            )
         if "prefill" in options:
             from ..providers.prefill import prefilled
 
@@ -95,11 +111,11 @@ class RequestBuilder:
         value = self._options[name]
         if not isinstance(value, str):
             return value, name
-        if value not in self._items:
+        if value not in self._cache.items:
             from .conversation import read_items
 
-            self._items[value] = read_items(self._command, value)
-        return self._items[value], value
+            self._cache.items[value] = read_items(self._command, value)
+        return self._cache.items[value], value
 
     def _sources(self) -> list[object]:
         options = self._options

@@ -13,6 +13,7 @@ from llmstream.batch.rows import Rows
 from llmstream.core import kinds as plain
 from llmstream.core.request import Request
 from llmstream.errors import UsageError
+from llmstream.providers.registry import Catalogue, Provider
 from llmstream.request import kinds
 from llmstream.request.builder import RequestBuilder
 from llmstream.request.options import COMMAND, DOORS, FILE, HTTP, OPTIONS, PYTHON, RECORD, RIVALS, add_layer, at
@@ -237,6 +238,17 @@ def test_a_record_s_schema_counts_before_the_command_s_list():
     builder = RequestBuilder("", {"model": "llamacpp/m", "schema_multi": {"type": "string"}, "seed": 1}, {})
     _, request = builder.with_overrides({"schema": {"type": "object"}}).request("Hi")
     assert (request.schema, request.seed) == ({"type": "object"}, 1)
+
+
+def test_a_key_is_looked_up_once_for_each_model():
+    asked = []
+    provider = Provider("https://w.example/v1", key_env=("W_KEY",), key_cmd=("x",), model="m")
+    catalogue = Catalogue({"w": provider}, read_key=lambda name, row: asked.append(name) or "k")
+    builder = RequestBuilder("", {"model": "w/m"}, {}, catalogue)
+    for options in ({"seed": 1}, {"model": "w/m"}, {"model": "w/n"}, {"model": "w/n", "seed": 2}):
+        target, _ = builder.with_overrides(options).request("Hi")
+        assert (target.key, target.model) == ("k", options.get("model", "w/m").removeprefix("w/"))
+    assert asked == ["w", "w"]
 
 
 # Fields of the body from several places.
