@@ -91,6 +91,7 @@ class Decoder(decoder.Decoder):
         self._held_scores: list[object] = []  # of a text that is held
         self._sources: set[tuple[str, int | None]] = set()
         self._refused = False
+        self._early_finish: Finish | None = None
 
     def feed(self, event: str, data: dict[str, Any]) -> list[Event]:
         events: list[Event] = []
@@ -116,7 +117,8 @@ class Decoder(decoder.Decoder):
         if choice.get("logprobs"):
             self._score(_scores(choice["logprobs"]), events, count)
         if self.finish and any(not isinstance(event, Source) for event in events[count:]):
-            self.finish, self.premature = None, True  # text follows a finish, which was not the end
+            self._early_finish, self.premature = self.finish, True  # text follows a finish, which was not the end
+            self.finish = None
         if reason := choice.get("finish_reason"):
             self._read_reason(reason, choice, data)
         return events
@@ -130,6 +132,7 @@ class Decoder(decoder.Decoder):
         return events
 
     def feed_done(self) -> list[Event]:
+        self.finish = self.finish or self._early_finish
         if self.finish is None:
             self.finish = Finish("refusal" if self._refused else "tool_calls" if len(self.calls) else "stop", "")
         self.over = True

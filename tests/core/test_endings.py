@@ -144,3 +144,12 @@ def test_the_table_is_printed():
     lines = [line.split() for line in done.stdout.splitlines()]
     assert ["messages", "pause_turn", "paused", "5"] in lines
     assert ["gemini", "anything", "else", "unknown", "5"] in lines
+
+
+@pytest.mark.parametrize(("word", "reason", "status"), [("stop", "stop", 0), ("length", "length", 5)])
+def test_a_finish_word_that_text_follows_still_counts_at_done(word, reason, status):
+    """Some gateways write it in every chunk, but not in the last."""
+    choice = {"index": 0, "delta": {"content": "a"}, "finish_reason": word}
+    body = frame({"id": "c", "model": "m", "choices": [choice]}) + TEXT + DONE
+    for chunks in ([body], bytewise(body)):
+        assert outcome("chat", word, chunks)[2:] == (reason, status)
