@@ -88,10 +88,10 @@ def through(filter, chunks: list) -> tuple[list, str]:
     return values, error
 
 
-COLON = "a colon is missing in line 1"
+COMMA = "a comma or } is missing in line 1"
 FENCE = "Here:\n\n```py\nprint('é')\n```\n\n- and\n  ~~~ sh\n  ls\n  ~~~\n```\nlost"
 OBJECTS = 'So: {"a": 1.10, "é": [true]}, {"b": 12345678901234567890} or {x}.'
-BROKEN = '{"a" 1}\n{"b": 2}\n{"c": [1, 2'
+BROKEN = '{"a": 1 1}\n{"b": 2}\n{"c": [1, 2'
 BOOKS = '{"books": [{"title": "Emma \\ud83d\\ude00", "year": 1815}, {"title": "Persuasion"}]}'
 
 
@@ -103,7 +103,7 @@ VALUES = {  # a filter, its text, what comes out
     "no object": (llmstream.json_objects, "none", []),
     "broken objects": (
         llmstream.json_objects, BROKEN,
-        [{"b": 2}, f"line 1: malformed object: {COLON}: repair=True repairs what it can (and 1 more)"],
+        [{"b": 2}, f"line 1: malformed object: {COMMA}: repair=True repairs what it can (and 1 more)"],
     ),
     "repair": (
         lambda c: llmstream.json_objects(c, repair=True), "{'a': 1,} {\"c\": [1, 2", [{"a": 1}, {"c": [1, 2]}]
@@ -168,7 +168,7 @@ PIECES = {  # the same, where the pieces depend on the cut
     "until": (lambda c: llmstream.until(c, regex="[0-9]+"), "on 1234 off", "on 1234", ""),
     "until a word": (lambda c: llmstream.until(c, fixed="OFF", ignore_case=True, only=True), "on off.", "off", ""),
     "until never": (lambda c: llmstream.until(c, lines=9), "é\nè\n", "é\nè\n", ""),
-    "until json": (lambda c: llmstream.until(c, json=True, count=2), "{} [1] 2", "{} [1]", ""),
+    "until json": (lambda c: llmstream.until(c, json=True, count=2), "{} [1] [[2]] 3", "{} [1] [[2]]", ""),
     "until a byte within a character": (lambda c: llmstream.until(c, bytes=2), "aéb", "a", ""),
 }  # fmt: skip
 
@@ -317,16 +317,16 @@ def test_an_error_of_the_parser_comes_through_and_closes_the_source():
 
 def test_malformed_objects_are_reported_to_the_callback_at_once():
     reports = []
-    objects = llmstream.json_objects(['{"a" 1}\n', '{"b":2}', '{"c":'], malformed=reports.append)
+    objects = llmstream.json_objects(['{"a": 1 1}\n', '{"b":2}', '{"c":'], malformed=reports.append)
     assert (next(objects), reports) == (
-        {"b": 2}, ["line 1: malformed object: a colon is missing in line 1: repair=True repairs what it can"]
+        {"b": 2}, ["line 1: malformed object: a comma or } is missing in line 1: repair=True repairs what it can"]
     )  # fmt: skip
     assert (list(objects), reports[1:]) == (
         [], ["line 2: unfinished object: the input ends inside of it: partial=True closes it"]
     )  # fmt: skip
     reports.clear()
-    assert list(llmstream.fields(['{"a" 1}'], malformed=reports.append)) == []
-    assert reports == ["line 1: malformed document: a colon is missing in line 1"]
+    assert list(llmstream.fields(['{"a":}'], malformed=reports.append)) == []
+    assert reports == ["line 1: malformed document: a value is missing in line 1"]
 
 
 def test_values_too_deep_for_python_are_reported_and_come_as_text():

@@ -46,13 +46,14 @@ def test_count_ends_it_while_stdin_stays_open():
     [
         ([], b"", b"", 1, b"llmstream json-objects: no JSON object in the input\n"),
         ([], b"plain { text }", b"", 1, b"llmstream json-objects: no JSON object in the input\n"),
-        ([], b'{"a" 1}\n{"b":1}', b'{"b":1}\n', 5, b"line 1: malformed object: a colon is missing in line 1: skipped"),
+        ([], b'{"a":}\n{"b":1}', b'{"b":1}\n', 5, b"line 1: malformed object: a value is missing in line 1: skipped"),
+        ([], b'Type {"name" to begin. {"b":1}', b'{"b":1}\n', 0, b""),
         ([], b'{"a":1}\n\n{"b":[', b'{"a":1}\n', 5, b"line 3: unfinished object: the input ends inside of it"),
         ([], b'{"a":"\xff"}{"b":1}', b'{"b":1}\n', 5, b"not UTF-8"),
         ([], b'\xff\xfe {"b":1} \x80', b'{"b":1}\n', 0, b""),
         ([], b'{"a":"\xc3', b"", 5, b"unfinished object"),
         ([], b'\xef\xbb\xbf{"a":1}', b'{"a":1}\n', 0, b""),
-        ([], b'\x00{"a":1}\x00{"b"\x00:1}', b'{"a":1}\n', 5, b"malformed"),
+        ([], b'\x00{"a":1}\x00{"b":\x001}', b'{"a":1}\n', 5, b"malformed"),
         ([], '{"a":1}'.encode("utf-16"), b"", 1, b"it looks like UTF-16: iconv"),
         ([], '{"a":1}'.encode("utf-16-le"), b"", 1, b"it looks like UTF-16: iconv"),
         (["--last"], b'{"a":1} {"b":2} {"c"', b'{"b":2}\n', 5, b"unfinished"),
@@ -62,7 +63,7 @@ def test_count_ends_it_while_stdin_stays_open():
         (["--partial"], b'{"a":"te', b'{"a":"te"}\n', 5, b"printed closed"),
         (["--repair"], b"{'a': True, b: [1,],} // x", b'{"a":true,"b":[1]}\n', 0, b"repaired"),
         (["--repair"], b'{"a": {"b": [1', b'{"a":{"b":[1]}}\n', 0, b"repaired"),
-        (["--repair"], b'{"a" "b" "c"}{"d":1}', None, 0, b"repaired"),
+        (["--repair"], b'{"a": 1 "b" "c"}{"d":1}', None, 0, b"repaired"),
     ],
 )
 def test_broken_input(invoke, args, text, out, status, message):
@@ -75,7 +76,7 @@ def test_broken_input(invoke, args, text, out, status, message):
 
 
 def test_only_malformed_objects_exit_with_5(invoke):
-    assert invoke("json-objects", input=b'{"a" 1}').returncode == 5
+    assert invoke("json-objects", input=b'{"a": 1 1}').returncode == 5
 
 
 def test_files(invoke, tmp_path):

@@ -31,6 +31,7 @@ class Fields(Documents[Match | Piece]):
         results: Results = []
         self._extraction = Extraction(automaton, results, limit, follow=follow)
         super().__init__(self._extraction, results, 1 << 62, arrays=True)
+        self._key_limit = limit + 2
         self._bulk = None if follow else automaton.root.bulk_values
         self._selects_scalars = bool(automaton.root.accepts)
         self._value_limit = limit

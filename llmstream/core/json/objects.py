@@ -6,35 +6,29 @@ as they came in. Whole objects in large chunks go through `bulk`, all others cha
 
 from __future__ import annotations
 
-import re
-
 from .bulk import BulkObjects
 from .documents import MAX_SIZE, Documents
 from .grammar import minify
+from .loose import loose_start, may_start
 from .scanner import Scanner
 
-MAX_LEAD = 256  # characters behind a `{` within which a loose key must be recognised
-
-_loose = re.compile(r"""[A-Za-z_$][\w$]*+[ \t\n\r]*+:|'|//|/\*""").match
-_loose_prefix = re.compile(r"[A-Za-z_$][\w$]*+[ \t\n\r]*+|/").fullmatch
+MAX_LEAD = 1024  # characters from a `{` on within which a loose key and its colon must come
 
 
 class Objects(Documents[str]):
     """The items are the texts of the objects.
 
     `limit` bounds one object in characters, `line` is the number of the first line. With `loose` an object may also
-    begin with a bare or single-quoted key or a comment, and a Fault has the text of the broken object.
+    begin with a comment and a key that `loose` knows, and a Fault has the text of the broken object.
     """
 
     def __init__(self, limit: int = MAX_SIZE, *, loose: bool = False, line: int = 1) -> None:
         super().__init__(Scanner(), [], limit, loose=loose, line=line)
-        self._is_loose = loose
         self._bulk = BulkObjects()
         self._capturing = False
         self._pieces: list[str] = []  # the text of the object so far, up to this chunk
         self._size = 0  # characters in the pieces
         self._piece_start = 0  # index in this chunk where the text of the object goes on
-        self._lead = ""
 
     def on_chunk_end(self, text: str) -> None:
         if self._capturing:
@@ -68,24 +62,22 @@ class Objects(Documents[str]):
             self.end_capture(text, i)
 
     def on_no_object(self, text: str, i: int) -> int:
-        if self._is_loose:
-            self._lead, self._mode = "", self._loosely_opening
+        if not self._is_loose:
+            return self._no_object(text, i)
+        self._mode = self._loosely_opening
         return i
 
     def _loosely_opening(self, text: str, i: int, n: int) -> int:
-        """Behind a `{` that cannot begin JSON: an object to be repaired, or prose."""
-        size = len(self._lead)
-        lead = self._lead + text[i : i + MAX_LEAD - size]
-        if match := _loose(lead):
-            lead = lead[: match.end()]
-            quote = "'" if lead == "'" else ""
-            self._start_broken(text, i + len(lead) - size, "{" + lead, quote, "a key in double quotes is missing")
-            return i + len(lead) - size
-        if _loose_prefix(lead) and len(lead) < MAX_LEAD:
-            self._lead = lead
+        """Behind a `{` that does not begin JSON: an object to be repaired, or prose."""
+        tried = "".join(self._tried)
+        lead = (tried + text[self._tried_from :])[:MAX_LEAD]
+        if match := loose_start(lead):
+            i = match.end() - len(tried) + self._tried_from  # which is behind the old i
+            self._start_broken(text, i, match.group(), "a key in double quotes is missing")
+            return i
+        if len(lead) < MAX_LEAD and may_start(lead):
             return n
-        self._mode = self._prose
-        return i
+        return self._no_object(text, i)
 
     def take_whole(self, text: str, i: int, n: int) -> int:
         taken_to = i

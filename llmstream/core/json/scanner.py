@@ -41,7 +41,7 @@ class Scanner:
         self.stack.clear()
         self.done = False
         self.error = ""
-        self.has_members = False  # an object had a key: this text was meant to be JSON
+        self.has_members = False  # a key had its colon: this text was meant to be JSON
         self._token_parts: list[str] = []  # of a key or number that goes on in the next chunk
         self._token_size = 0  # characters in them
         self._token_start = -1  # index in this chunk where the key or number begins or goes on; -1: there is no token
@@ -134,22 +134,24 @@ class Scanner:
             return self._close(text, i)
         if close == "]":
             return self._element(text, i, n)
-        self.has_members = self.has_members or text[i] == '"'
         self._step = self._key
         return self._key(text, i, n)
 
     def _key(self, text: str, i: int, n: int) -> int:
         if n - i > RUN:
             i, start = self._skip_children(text, i, n), i
-            if i > start and text[i - 1] != ",":
-                self._step = self._next
-                return i
+            if i > start:
+                self.has_members = True
+                if text[i - 1] != ",":
+                    self._step = self._next
+                    return i
         i = end(space(text, i, n))
         if i == n:
             return n
         if text[i] != '"':
             return self._fail(i, "a key in double quotes is missing")
         if (key := whole_key(text, i, n)) and key.end() < n:
+            self.has_members = True
             if len(self.stack) == self.watched_depth:
                 self.on_key(key[1])
             return self._value(text, key.end(), n)
@@ -165,6 +167,7 @@ class Scanner:
             return n
         if text[i] != ":":
             return self._fail(i, "a colon is missing")
+        self.has_members = True
         self._step = self._value
         return i + 1
 

@@ -33,7 +33,7 @@ def met(condition, pieces):
             assert condition.decided_at() <= end
             return span, condition.decided_at()
         assert condition.start <= end
-        assert condition.certain == end
+        assert condition.certain == end or (isinstance(condition, JsonValue) and condition.certain < end)
     return condition.close(), None
 
 
@@ -72,15 +72,17 @@ def characters(text, n):
 
 
 def values(text, n):
-    """What json itself finds; for texts whose only brackets are those of whole values."""
-    at = 0
-    for _ in range(n):
-        starts = [place for place in (text.find("{", at), text.find("[", at)) if place >= 0]
+    """What json itself finds of what counts; for texts whose only brackets are those of whole values."""
+    end = 0
+    while n:
+        starts = [place for place in (text.find("{", end), text.find("[", end)) if place >= 0]
         if not starts:
             return None
         start = min(starts)
-        at = JSONDecoder().raw_decode(text, start)[1]
-    return start, at
+        value, end = JSONDecoder().raw_decode(text, start)
+        line = text[text.rfind("\n", 0, start) + 1 : start] + text[end:].split("\n")[0]
+        n -= isinstance(value, dict) or any(isinstance(item, dict | list) for item in value) or not line.strip()
+    return start, end
 
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
@@ -96,7 +98,7 @@ def test_a_json_value_is_met_where_the_json_module_finds_it(documents, prose, pl
 
 @pytest.mark.parametrize("value", ['{"a": [1, 2, 3]}', "[1, 2, 3, 4, 5]", '["a long text"]'])
 def test_a_json_value_that_is_too_long_is_noted(value):
-    for pieces in chunkings(f"{value} ."):
+    for pieces in chunkings(f"{value} \n"):
         enough, short = JsonValue(1, len(value)), JsonValue(1, len(value) - 1)
         assert (met(enough, pieces)[0], enough.note) == ((0, len(value)), "")
         note = f"a JSON value longer than {len(value) - 1} characters was not waited for"
@@ -105,7 +107,46 @@ def test_a_json_value_that_is_too_long_is_noted(value):
 
 def test_a_json_value_that_is_broken_is_not_too_long():
     condition = JsonValue(1)
-    assert (met(condition, ['{"a" 1} [1, x] {"b"'])[0], condition.note) == (None, "")
+    assert (met(condition, ['{"a": 1 1} [1, x] {"b"'])[0], condition.note) == (None, "")
+
+
+def test_what_is_no_json_value_is_certain_at_once():
+    condition = JsonValue(1)
+    for text, held in [('a {"name', 0), (" of } it", 3), ('" x', 0), (" [1 x", 0), ("\n[1]", 0), (" ", 1), ("x", 0)]:
+        assert condition.feed(text) is None
+        assert condition._end - condition.certain == held, text
+
+
+@pytest.mark.parametrize(
+    ("text", "span"),
+    [
+        ("see [1], {} ", "{}"),
+        ("- [ ] one\n- [x] two\n[3]\n", "[3]"),
+        ("[1] and\n [2] \r\n", "[2]"),
+        ("[1][2]\n[ ]", "[ ]"),
+        ("so [[1]]", "[[1]]"),
+        ('so [{"a":1}]', '[{"a":1}]'),
+        ('["a", "[{"]x\n["b", "[{"]', '["b", "[{"]'),
+        ("```json\n[\n  1,\n  2\n]\n```\n", "[\n  1,\n  2\n]"),
+        ("x = [\n 1\n]\n", None),
+        ("[1];\n[link](x)", None),
+        ('{"x {} y" z}', "{}"),
+        ('{"x {} y" z} {"a": 1}', "{}"),
+        ('x {"x {}', "{}"),
+        ('{"x {}', None),
+        ('{"name" {"a": 1}', '{"a": 1}'),
+    ],
+)
+def test_which_json_values_count(text, span):
+    for pieces in chunkings(text):
+        condition, ended = JsonValue(1), None
+        for piece in pieces:
+            before = condition.start, condition.certain
+            if ended := condition.feed(piece):
+                assert before[0] <= ended[0] and before[1] <= ended[1] <= condition.decided_at(), pieces
+                break
+        ended = ended or condition.close()
+        assert (ended and text[slice(*ended)]) == span, pieces
 
 
 DEFINITIONS = {

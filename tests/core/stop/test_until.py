@@ -34,7 +34,7 @@ def copied(pieces, conditions, mode=INCLUSIVE):
         (lambda: CodeBlock(1), "a\n```\nx\n```\nb", ("a\n```\nx\n```\n", "a\n", "```\nx\n```\n", "")),
         (lambda: CodeBlock(1), "> ```\n> x\n\nb", ("> ```\n> x\n", "", "> ```\n> x\n", "")),
         (lambda: JsonValue(1), 'a {b} {"c": [1]}.', ('a {b} {"c": [1]}', "a {b} ", '{"c": [1]}', "")),
-        (lambda: JsonValue(2), '{"a":"]}"}, [2, 3] ', ('{"a":"]}"}, [2, 3]', '{"a":"]}"}, ', "[2, 3]", "")),
+        (lambda: JsonValue(2), '{"a":"]}"}\n[2, 3] ', ('{"a":"]}"}\n[2, 3]', '{"a":"]}"}\n', "[2, 3]", "")),
         (lambda: Lines(2), "a\nb\nc\n", ("a\nb\n", "a\n", "b\n", "")),
         (lambda: Lines(2), "a\nb", ("a\nb", "a\n", "b", "")),
         (lambda: Words(2), " wörd\ttwo three", (" wörd\ttwo", " wörd\t", "two", "")),
