@@ -44,6 +44,8 @@ class Document:
             raise self.error(keys, f"must be a string, not {kind(value)}")
         if not value:
             raise self.error(keys, "is empty: set a value, or leave the key out")
+        if "\0" in value:  # which no name of a file, a program or a variable can have
+            raise self.error(keys, "has the character NUL: leave it out")
         return value
 
     def strings(self, keys: Keys, value: object) -> tuple[str, ...]:

@@ -422,6 +422,11 @@ W = '[providers.w]\nbase_url = "https://w.example"\n'
         ("[providers.'a/b']", ":1: providers.a/b: a provider's name must consist of letters, digits, - and _"),
         ("[providers.replay]", ":1: providers.replay: a provider's name"),
         ("[providers.local]\nbase_url = 'http://x'", ":2: providers.local.base_url: the embedded model has no address"),
+        *(
+            (f'{W}{key} = "a\\u0000"', f":3: providers.w.{key}: has the character NUL: leave it out")
+            for key in ("key_file", "key_cmd", "key_env", "key_header", "model", "api")
+        ),
+        (f'{W}key_cmd = ["a", "\\u0000"]', ":3: providers.w.key_cmd: has the character NUL: leave it out"),
         (f"{W}base_ulr = 'x'", ":3: providers.w.base_ulr: there is no such key: did you mean base_url?"),
         (f"{W}api = 'chatt'", ":3: providers.w.api: must be one of chat, responses"),
         (f"{W}key_env = []", ":3: providers.w.key_env: must be a string, not an array"),
