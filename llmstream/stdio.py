@@ -352,4 +352,4 @@ def read_file(path: str, what: str = "", limit: int = -1) -> bytes:
 
 
 def _unreadable(name: str, error: OSError) -> UsageError:
-    return UsageError(f"cannot read {name}: {os.strerror(error.errno or errno.EIO)}")
+    return UsageError(f"cannot read {name or repr(name)}: {os.strerror(error.errno or errno.EIO)}")

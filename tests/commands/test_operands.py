@@ -65,6 +65,11 @@ def test_a_higher_status_than_that_of_a_file_stays(invoke, tmp_path):
     assert invoke("json-objects", "/no/such/file", str(tmp_path / "cut")).returncode == 5
 
 
+def test_an_empty_name_is_shown(invoke):
+    done = invoke("until", "--lines", "1", "")
+    assert done.stderr == b"llmstream until: cannot read '': No such file or directory\n"
+
+
 # Descriptors that another process has made non-blocking.
 
 INPUTS = [
