@@ -340,15 +340,28 @@ def check_file(path: str) -> None:
         raise UsageError(f"cannot read {path!r}: this cannot be a file's name") from None
 
 
-def read_file(path: str, what: str = "", limit: int = -1) -> bytes:
-    """Returns the content of a file, or `limit` bytes of it; `what` names it in messages. Raises UsageError."""
+MAX_FILE_BYTES = 16_000_000  # of a file that is read whole
+
+
+def read_file(path: str, what: str = "", limit: int = MAX_FILE_BYTES) -> bytes:
+    """Returns the content of a file; `what` names it in messages. Raises UsageError, for more than `limit` bytes, too.
+
+    The limit is what ends a device such as /dev/zero. A FIFO is read to its end: a shell's <(...) is one.
+    """
     try:
         with open(path, "rb") as file:
-            return file.read(limit)
+            return bounded(file.read(limit + 1), f"{what}{path}", limit)
     except OSError as error:
         raise _unreadable(f"{what}{path}", error) from None
     except ValueError:  # a NUL, or half a surrogate pair
         raise UsageError(f"cannot read {what}{path!r}: this cannot be a file's name") from None
+
+
+def bounded(data: bytes, name: str, limit: int = MAX_FILE_BYTES) -> bytes:
+    """Returns the data. Raises UsageError where there is more than the limit."""
+    if len(data) > limit:
+        raise UsageError(f"{name} is too large: more than {limit / 1e6:g} MB")
+    return data
 
 
 def _unreadable(name: str, error: OSError) -> UsageError:

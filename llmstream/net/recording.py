@@ -30,6 +30,7 @@ from .loop import EventLoop
 from .transfer import HttpRequest, Transfer, Transport
 
 HEAD = ("provider", "model", "api")
+MAX_RECORDING_BYTES = 256_000_000
 MAX_S = 1e9  # from the first request to any later line
 
 
@@ -180,7 +181,7 @@ def _read(path: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
 
     Raises UsageError for a file of another kind, and for a line that Recorder does not write.
     """
-    first, *lines = stdio.read_file(path).split(b"\n")
+    first, *lines = stdio.read_file(path, limit=MAX_RECORDING_BYTES).split(b"\n")
     head = _parse(first)
     has_names = all(isinstance(head.get(name), str) for name in HEAD)
     if head.get("recording") != 1 or not has_names or head["api"] not in APIS:

@@ -120,6 +120,4 @@ def _read(command: str, source: str, limit: int) -> tuple[str, bytes]:
     else:
         name = os.path.basename(source) or source
         data = stdio.read_file(source, limit=limit + 1)
-    if len(data) > limit:
-        raise UsageError(f"the attachment {name} is too large: more than {limit / 1e6:g} MB")
-    return name, data
+    return name, stdio.bounded(data, f"the attachment {name}", limit)

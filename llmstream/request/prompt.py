@@ -10,6 +10,7 @@ from ..core.text import is_utf8, original
 from ..errors import UsageError, option
 
 PROMPT = "the prompt"
+MAX_PROMPT_BYTES = 64_000_000  # on stdin: more than any model takes
 SILENCE_S = 2.0  # until a note explains a silent stdin
 
 
@@ -49,13 +50,16 @@ def is_data(fd: int) -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
 
 
-def read_bytes(command: str, what: str, limit: int | None = None) -> bytes:
-    """Returns all of stdin, or little more than `limit` bytes of it. `what` names in notes what is expected there."""
+def read_bytes(command: str, what: str, limit: int = stdio.MAX_FILE_BYTES) -> bytes:
+    """Returns all of stdin. `what` names in messages what is expected there.
+
+    Raises UsageError for more than `limit` bytes.
+    """
     if os.isatty(stdio.STDIN) and os.isatty(stdio.STDERR):
         stdio.note(command, f"type {what}, then Ctrl-D")
     source, chunks, timeout = stdio.Input(), [], None if os.isatty(stdio.STDIN) else SILENCE_S
     size = 0
-    while (limit is None or size <= limit) and (chunk := source.read(timeout)) != b"":
+    while size <= limit and (chunk := source.read(timeout)) != b"":
         if chunk is None:
             stdio.note(
                 command,
@@ -66,12 +70,12 @@ def read_bytes(command: str, what: str, limit: int | None = None) -> bytes:
             chunks.append(chunk)
             size += len(chunk)
         timeout = None
-    return b"".join(chunks)
+    return stdio.bounded(b"".join(chunks), what, limit)
 
 
 def read_stdin(command: str) -> str:
     """Returns all of stdin without one final newline. Invalid UTF-8 becomes U+FFFD, with a note."""
-    data = read_bytes(command, PROMPT).removeprefix(b"\xef\xbb\xbf")
+    data = read_bytes(command, PROMPT, MAX_PROMPT_BYTES).removeprefix(b"\xef\xbb\xbf")
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
