@@ -14,21 +14,21 @@ Matcher = Callable[[str, int, int], re.Match[str] | None]  # (text, i, n): match
 
 _SPACE = r"[ \t\n\r]*+"
 _PLAIN = r'[^"\\\x00-\x1f\udc80-\udcff]*+'
-_BODY = rf'{_PLAIN}(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{{4}}){_PLAIN})*+'
-_NUMBER = r"-?+(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][-+]?+[0-9]++)?+"
-SCALAR = rf'(?:"{_BODY}"|{_NUMBER}|true|false|null)'
+BODY = rf'{_PLAIN}(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{{4}}){_PLAIN})*+'
+NUMBER = r"-?+(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][-+]?+[0-9]++)?+"
+SCALAR = rf'(?:"{BODY}"|{NUMBER}|true|false|null)'
 
 space = re.compile(_SPACE).match
-string_body = re.compile(_BODY).match
-whole_key = re.compile(rf'"({_BODY})"{_SPACE}:{_SPACE}').match
+string_body = re.compile(BODY).match
+whole_key = re.compile(rf'"({BODY})"{_SPACE}:{_SPACE}').match
 number_run = re.compile(r"[-+.0-9Ee]*+").match
-number = re.compile(_NUMBER).fullmatch
+number = re.compile(NUMBER).fullmatch
 _tokens = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^ \t\n\r"]++').findall
 
 
 def _flat(scalar: str, *, objects: bool = True) -> str:
     """Returns a pattern for a scalar, an array of scalars or, with `objects`, an object of scalars."""
-    members = rf'"{_BODY}"{_SPACE}:{_SPACE}{scalar}{_SPACE}'
+    members = rf'"{BODY}"{_SPACE}:{_SPACE}{scalar}{_SPACE}'
     array = rf"\[{_SPACE}(?:{scalar}{_SPACE}(?:,{_SPACE}{scalar}{_SPACE})*+)?+\]"
     if not objects:
         return rf"(?:{scalar}|{array})"
@@ -46,7 +46,7 @@ def members_run(excluded: tuple[str, ...] = (), flat: bool = True) -> Matcher:
     object or array of scalars, else only a scalar.
     """
     value = _flat(SCALAR) if flat else SCALAR
-    key = rf'"{_BODY}"'
+    key = rf'"{BODY}"'
     if excluded:
         key = rf'"(?!(?:{"|".join(map(re.escape, excluded))})"){_PLAIN}"'
     return re.compile(rf"(?:{_SPACE}{key}{_SPACE}:{_SPACE}{value}{_SPACE}(?:,|(?=\}})))*+").match

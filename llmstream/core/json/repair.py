@@ -1,22 +1,18 @@
-"""Broken objects as valid JSON: an unfinished one is closed where it broke off, json-repair repairs a malformed one."""
+"""Broken objects as valid JSON: an unfinished one is closed where it broke off, a malformed one is repaired."""
 
 from __future__ import annotations
 
 import re
 
-from .grammar import minify
+from .grammar import BODY, NUMBER, minify
 from .strings import unfinished_from
 
 _token = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}\[\],:]|[^{}\[\],:" \t\n\r]++|"').finditer
 LITERALS = ("true", "false", "null")
-# What json-repair takes for the start of a string: words for values that JSON does not have, and the first letters of
-# a literal at the very end. The pattern passes over strings.
-_unknown = re.compile(
-    r""""[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|(?<=[\[{,:\s])'[^'\\]*+(?:\\.[^'\\]*+)*+(?:'|\\?\Z)"""
-    r"""|([\[,:]\s*+)(?:(?:NaN|[+-]?Infinity|undefined)(?=\s*+(?:[,\]}]|\Z))|([A-Za-z]{1,8})\Z)""",
-    re.DOTALL,
-).sub
-WORDS = (*LITERALS, "True", "False", "None", "NaN", "Infinity", "undefined")
+# Strings and numbers that stand where JSON has them: json-repair gets placeholders for these.
+_certain = re.compile(rf'(?<=[\[{{,:])(\s*+)("{BODY}"|{NUMBER})(?=\s*+(?:[,:}}\]]|\Z))')
+_placeholder = re.compile(r'"\ue000([0-9]+)\ue001"').sub
+MAX_WORK = 1_000_000  # characters times quotes and brackets: json-repair may look at each character for each of them
 
 
 def close_object(text: str) -> str:
@@ -49,27 +45,41 @@ def close_object(text: str) -> str:
     return minify(text[:certain] + tail) + "".join(reversed(brackets))
 
 
-def _null(match: re.Match[str]) -> str:
-    lead, start = match.groups()
-    if lead is None or (start and not any(word.startswith(start) and word != start for word in WORDS)):
-        return match[0]
-    return f"{lead}null"
-
-
 def repair_object(text: str) -> str:
-    """Returns what json-repair makes of a broken object, as minified JSON, or "" if it finds no object.
+    """Returns what a broken object was meant to be, as minified JSON, or "" if nobody can tell.
 
-    Numbers pass through Python's: 1.10 becomes 1.1. NaN, Infinity, undefined and the beginning of a literal at the
-    very end become null.
+    `mend` does what it can. What is unclear to it is left to json-repair's guesses, if it is not too long for those;
+    what is certain in it stays as it is.
     """
+    from .mend import Unclear, mend
+
+    try:
+        return mend(text)
+    except Unclear:
+        return _guess(text)
+
+
+def _guess(text: str) -> str:
+    """Returns what json-repair makes of the text."""
+    if len(text) * sum(map(text.count, "\"'{[")) > MAX_WORK:
+        return ""
     from json_repair import repair_json
 
     from ..json_codec import to_compact_json
 
+    tokens: list[str] = []
+
+    def hide(match: re.Match[str]) -> str:
+        tokens.append(match[2])
+        return f'{match[1]}"\ue000{len(tokens) - 1}\ue001"'
+
+    if "\ue000" in text:
+        return ""
     try:
-        value = repair_json(_unknown(_null, text), return_objects=True, skip_json_loads=True)
+        value = repair_json(_certain.sub(hide, text), return_objects=True, skip_json_loads=True)
         if not isinstance(value, dict) or not value:
             return ""
-        return to_compact_json(value)
+        result = _placeholder(lambda match: tokens[int(match[1])], to_compact_json(value))
+        return "" if "\ue000" in result else result
     except (ValueError, RecursionError):
         return ""

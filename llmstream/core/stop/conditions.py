@@ -81,6 +81,8 @@ CONDITIONS = (
         "A whole fenced block of code, from the line of the opening fence to that of the closing one."),
     ConditionOption("json", "", "", Flag(), _json, "A whole JSON object or array.",
         "A whole JSON object or array, whatever stands around it.\n"
+        "An array counts if it holds an object or array, or stands alone on its line or lines: `[1]` in prose does "
+        "not.\n"
         "One of more than 67108864 characters does not count, and a line on standard error says so."),
     ConditionOption("lines", "", "N", Integer(1), lambda n, s: Lines(n * s.times), "N lines.",
         "The line number *n*; a last line without a newline counts."),

@@ -10,37 +10,68 @@ from .condition import Condition, Span
 
 
 class Fixed(Condition):
-    """The `count`-th occurrence of a text; occurrences do not overlap."""
+    """The `count`-th occurrence of a text; occurrences do not overlap.
+
+    Chunks shorter than the text go through the automaton of Knuth, Morris and Pratt, so that each character is looked
+    at once; of others only the end does.
+    """
 
     def __init__(self, needle: str, count: int) -> None:
         super().__init__()
         if not needle:
             raise UsageError("the empty text matches everywhere: give a text to wait for")
         self._needle, self._left = needle, count
-        self._tail = ""  # where an occurrence may have begun: shorter than `needle`
+        self._begun = 0  # characters of an occurrence that the text ends with
+        self._shorter = [0]  # for n characters that have come: how many of them begin an occurrence if these do not
 
     def feed(self, text: str) -> Span | None:
-        needle, size = self._needle, len(self._needle)
-        base = self._end - len(self._tail)
-        text = self._tail + text
-        self._end = base + len(text)
+        needle, size, begun = self._needle, len(self._needle), self._begun
+        base, self._end = self._end, self._end + len(text)
+        if not begun and needle[0] not in text:
+            return None
         start = 0
-        while (at := text.find(needle, start)) >= 0:
-            start = at + size
-            self._left -= 1
-            if not self._left:
-                self._decided_at = base + start
-                return base + at, base + start
-        self._tail = text[max(start, len(text) - size + 1) :]
+        if len(text) >= size:
+            text = needle[:begun] + text
+            base -= begun
+            while (at := text.find(needle, start)) >= 0:
+                start = at + size
+                self._left -= 1
+                if not self._left:
+                    self._decided_at = base + start
+                    return base + at, base + start
+            self._begun, start = 0, max(start, len(text) - size + 1)
+        return self._step(text, start, base)
+
+    def _step(self, text: str, start: int, base: int) -> Span | None:
+        """Takes text[start:] character by character."""
+        needle, size, begun, shorter = self._needle, len(self._needle), self._begun, self._shorter
+        for i in range(start, len(text)):
+            c = text[i]
+            while begun and needle[begun] != c:
+                begun = shorter[begun - 1]
+            begun += needle[begun] == c
+            if begun == size:
+                begun = 0
+                self._left -= 1
+                if not self._left:
+                    self._decided_at = base + i + 1
+                    return self._decided_at - size, self._decided_at
+            elif begun > len(shorter):
+                self._extend()
+        self._begun = begun
         return None
+
+    def _extend(self) -> None:
+        """Adds what `_shorter` says of one more character of the text."""
+        needle, shorter = self._needle, self._shorter
+        c, n = needle[len(shorter)], shorter[-1]
+        while n and needle[n] != c:
+            n = shorter[n - 1]
+        shorter.append(n + (needle[n] == c))
 
     @property
     def start(self) -> int:
-        tail, needle, first = self._tail, self._needle, self._needle[0]
-        at = tail.find(first)
-        while at >= 0 and not needle.startswith(tail[at:]):
-            at = tail.find(first, at + 1)
-        return self._end if at < 0 else self._end - len(tail) + at
+        return self._end - self._begun
 
 
 class Lines(Condition):
