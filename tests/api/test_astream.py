@@ -468,10 +468,10 @@ def test_an_attachment_is_fetched_and_read_in_a_thread(driver, tmp_path):
 @both
 @pytest.mark.parametrize("name", ["attach", "messages", "tools"])
 def test_what_a_file_holds_is_an_error_of_the_first_read(driver, name, tmp_path):
-    (tmp_path / "empty").touch()
+    (tmp_path / "strange").write_bytes(b"\xff\0")
 
     async def main() -> None:
-        path = str(tmp_path / "empty")
+        path = str(tmp_path / "strange")
         stream = on("http://127.0.0.1:9", **{name: [path] if name == "attach" else path})
         with pytest.raises(UsageError):
             await stream.read()
