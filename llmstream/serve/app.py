@@ -22,6 +22,7 @@ from .chat_stream import ChatStreamEncoder
 from .completions import ChunkEncoder, CompletionEncoder
 from .error_responses import OPENAI_PREFIX, error_response, internal_error, response_to
 from .guard import Guard
+from .json_body import JsonRoute
 from .request import HOP_HEADER, Generate
 from .settings import Settings
 
@@ -64,6 +65,7 @@ def create(generate: Generate, settings: Settings) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
+    app.router.route_class = JsonRoute
     state = app.state.server = ServerState(generate, settings)
     _add_error_handlers(app)
     _add_page(app)
@@ -178,7 +180,8 @@ def _add_error_handlers(app: FastAPI) -> None:
 def _problem(problem: dict[str, Any]) -> str:
     """Says what is wrong with a body and where, without repeating the client's values."""
     if problem["type"] == "json_invalid":
-        return f"the body is not JSON: {problem['ctx']['error']} at character {problem['loc'][-1]}"
+        place = f" at character {problem['loc'][-1]}" if problem["loc"][-1] else ""
+        return f"the body is not JSON: {problem['ctx']['error']}{place}"
     path = ".".join(str(part) for part in problem["loc"][1:])
     if problem["type"] == "value_error":  # from the table of options
         return f"{path} {problem['ctx']['error']}"

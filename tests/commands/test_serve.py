@@ -27,16 +27,17 @@ class RunningServer:
         self.process, self.address = process, address
         self._open: list[http.client.HTTPConnection] = []
 
-    def post(self, path: str, body: object, **headers: str) -> http.client.HTTPResponse:
+    def post(self, path: str, body: object, *, raw: bytes = b"", **headers: str) -> http.client.HTTPResponse:
         connection = http.client.HTTPConnection(self.address, timeout=WAIT_S)
         self._open.append(connection)
-        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"} | headers)
+        data = raw or json.dumps(body).encode()
+        connection.request("POST", path, data, {"Content-Type": "application/json"} | headers)
         return connection.getresponse()
 
     def disconnect(self) -> None:
         """Closes all connections."""
-        for connection in self._open:
-            connection.close()
+        while self._open:
+            self._open.pop().close()
 
 
 @contextmanager

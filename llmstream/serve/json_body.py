@@ -1,0 +1,74 @@
+"""Decodes the JSON of a request's body.
+
+json takes more than JSON has: NaN, halves of surrogate pairs, which no text can be encoded with, and numbers that
+become Infinity. All of them would fail later, as would a value that is nested deeper than the encoder goes. So they are
+refused here, once, in any field.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Coroutine
+from json import JSONDecodeError
+from typing import Any
+
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..core.json_codec import loads_strict, to_json
+
+MAX_DEPTH = 200  # arrays and objects in each other
+SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # an escape that may be half a pair
+
+
+class JsonRoute(APIRoute):
+    """A route whose request's body is decoded by `decode`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_json(request: Request) -> Response:
+            return await handle(_JsonRequest(request.scope, request.receive))
+
+        return handle_json
+
+
+class _JsonRequest(Request):
+    async def json(self) -> Any:
+        return decode(await self.body())
+
+
+def decode(body: bytes) -> Any:
+    """Returns the value of a body. Raises JSONDecodeError."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        raise JSONDecodeError("not UTF-8", "", error.start) from None
+    try:
+        value = loads_strict(text)
+        if text.count("[") + text.count("{") > MAX_DEPTH:
+            _check_depth(value)
+        if SURROGATE.search(text):
+            to_json(value).encode()
+    except JSONDecodeError:
+        raise
+    except UnicodeEncodeError:
+        raise JSONDecodeError("half a surrogate pair", text, 0) from None
+    except RecursionError:
+        raise JSONDecodeError("nested too deeply", text, 0) from None
+    except ValueError as error:
+        problem = "a number has too many digits" if "int_max_str_digits" in str(error) else str(error)
+        raise JSONDecodeError(problem, text, 0) from None
+    return value
+
+
+def _check_depth(value: Any) -> None:
+    """Raises RecursionError for a value that is nested deeper than MAX_DEPTH."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        nested = [item for item in level if isinstance(item, dict | list)]
+        level = [part for item in nested for part in (item.values() if isinstance(item, dict) else item)]
+        if not level:
+            return
+    raise RecursionError
