@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
 from importlib.util import find_spec
 from typing import Any
 
@@ -127,6 +125,9 @@ def _key(provider: str, catalogue: Catalogue) -> tuple[bool | None, str]:
 
 def _missing_command(command: tuple[str, ...]) -> str:
     """Returns the name of the program that a key_cmd runs if there is none, "" also where only the shell can tell."""
+    import shutil
+    import subprocess
+
     if command[:-1] != SHELL:
         return "" if shutil.which(command[0]) else command[0]
     name = command[-1].split()[0] if command[-1].strip() else ""
