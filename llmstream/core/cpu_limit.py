@@ -28,7 +28,8 @@ class Limited:
 def charge(frame: FrameType | None, seconds: float, limit_s: float) -> None:
     """Charges CPU time to the work at `frame`, if that is within limited work. Raises its error beyond the limit."""
     while frame is not None:
-        if isinstance(work := frame.f_locals.get("self"), Limited):
+        work = frame.f_locals.get("self")
+        if isinstance(work, Limited) and hasattr(work, "cpu_s"):  # else it is being made
             work.renew()
             work.cpu_s += seconds
             if work.cpu_s > limit_s:

@@ -34,6 +34,30 @@ def test_a_search_ends_when_its_time_is_used_up():
         search.feed("a")
 
 
+class Interrupted(Search):
+    """A search that the clock interrupts while it is made."""
+
+    def __init__(self, *args: str) -> None:
+        charge(sys._getframe(), 100.0, 1.0)
+        super().__init__(*args)
+        charge(sys._getframe(), 0.4, 1.0)
+
+
+def test_a_search_that_is_being_made_is_no_error():
+    assert Interrupted("a+b").cpu_s == 0.4
+
+
+@pytest.mark.parametrize("search", [Search, LateSearch])
+def test_a_pattern_that_takes_long_to_compile_is_refused(monkeypatch, search):
+    def compile_slowly(*args: object) -> None:
+        charge(sys._getframe(), 2.0, 1.0)
+
+    for name in ("compiling", "edge"):
+        monkeypatch.setattr(f"{search.__module__}.{name}", compile_slowly, raising=False)
+    with pytest.raises(UsageError, match="took more than 1 s"):
+        search("a+b")
+
+
 def test_progress_renews_the_time():
     search = Slow("a+b")
     for _ in range(10):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from json import JSONDecodeError
 
 import pytest
@@ -86,15 +88,22 @@ def echo(request: Request) -> list[bytes]:
     return [head(), first, b"data: %s\n\n" % json.dumps(own).encode(), *rest]
 
 
-@pytest.fixture(scope="module")
-def echoing():
+@contextmanager
+def echoing_server(model: str) -> Iterator[RunningServer]:
+    """Runs a server whose provider is `echo`."""
     with Provider(echo) as provider:
         addresses = {"OPENAI_BASE_URL": f"{provider.url}/v1", "LLAMACPP_BASE_URL": f"{provider.url}/v1"}
         addresses |= {"ANTHROPIC_BASE_URL": provider.url, "OLLAMA_HOST": provider.url}
         keys = {"OPENAI_API_KEY": "a-test-key", "ANTHROPIC_API_KEY": "a-test-key"}
         args = ["--allow-model", "*", *(part for name in FIELDS for part in ("--allow-field", name))]
-        with serving("-m", "openai/m", "--retries", "0", *args, **environment(**addresses, **keys)) as server:
+        with serving("-m", model, "--retries", "0", *args, **environment(**addresses, **keys)) as server:
             yield server
+
+
+@pytest.fixture(scope="module")
+def echoing():
+    with echoing_server("openai/m") as server:
+        yield server
 
 
 def _post(server: RunningServer, path: str, fields: dict[str, str]) -> tuple[int, str]:

@@ -32,8 +32,8 @@ class Regex(Condition, Limited):
         self._text = ""
         self._base = 0  # the offset of _text
         self._open = 0  # the first undecided start, in _text
-        self.cpu_s = 0.0
         self._charged_from = 0  # the offset from which cpu_s counts
+        self.cpu_s = 0.0  # last: from now on the time is limited
 
     @property
     def start(self) -> int:

@@ -25,11 +25,12 @@ class Search(Regex):
     """
 
     def __init__(self, pattern: str, flags: int = 0, count: int = 1, window: int = 64 * 1024) -> None:
+        super().__init__(pattern, count, window, 0)  # first: the CPU time of what follows is limited, too
         with compiling(pattern):
             facts = edge(pattern, flags, window)
         if facts.shortest == 0:
             raise empty_match(pattern)
-        super().__init__(pattern, count, window, facts.behind + 1)
+        self._context = facts.behind + 1
         self._search, self._edge = facts.plain.search, facts.pattern.search
         self._flag, self._facts = facts.flag, facts
         self._given_up = 0  # the offset at which a start was last given up: later matches waited until then
