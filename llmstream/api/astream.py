@@ -161,7 +161,7 @@ class AsyncStream(BaseStream):
             from ..net import embedded
 
             if not embedded.is_running(target.model, size):
-                await aio.in_thread(loop, partial(embedded.serve, target.model, size, self._jobs))
+                await aio.in_thread(loop, partial(embedded.serve, target.model, size, self._jobs, apart=True))
         if not self._closing:
             routes = await aio.routes(loop)
             self._begin(*routes.to(target, size))

@@ -12,13 +12,14 @@ import hashlib
 import os
 import secrets
 import stat
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from typing import IO, Any
 
 from .. import stdio
-from ..errors import Unavailable, UsageError, option
+from ..errors import Error, Unavailable, UsageError, option
 
 MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"  # Apache-2.0
 SIZE_BYTES = 98_362_432
@@ -55,28 +56,77 @@ HINT = (
 )
 
 
-def serve(model: str, prompt_size: int, jobs: int, progress: str = "") -> tuple[str, str]:
+def serve(model: str, prompt_size: int, jobs: int, progress: str = "", *, apart: bool = False) -> tuple[str, str]:
     """Serves a model on loopback, and returns the server's URL and key.
 
     `model` is the path of a .gguf file, or else means the default model; `prompt_size` is in bytes; `jobs` is how many
     requests the server answers at once, up to MAX_SLOTS, or one for long prompts; `progress` is the command that shows
-    a download on stderr, "" for none. Raises UsageError, Unavailable and, for a command, ReaderGone.
+    a download on stderr, "" for none. `apart` starts the server in a process of its own: llama.cpp holds the lock of
+    the interpreter while it loads a model, so no thread of this one would run meanwhile. Raises UsageError, Unavailable
+    and, for a command, ReaderGone.
 
     Each process has one server for a model's short prompts and one for its long ones: the first call starts it, which
     takes a second or more, and decides on `jobs`.
     """
-    short = prompt_size <= SHORT_PROMPT_BYTES
+    key = _key(model, prompt_size)
     with _starting:
-        key = (os.getpid(), model if model.endswith(".gguf") else "", short)
         if key not in _servers:
-            _servers[key] = _start(model, short, jobs, progress)
+            _servers[key] = _start_apart(model, key[2], jobs) if apart else _start(model, key[2], jobs, progress)
         _, url, secret = _servers[key]
     return url, secret
 
 
+def _key(model: str, prompt_size: int) -> tuple[int, str, bool]:
+    return os.getpid(), model if model.endswith(".gguf") else "", prompt_size <= SHORT_PROMPT_BYTES
+
+
 def is_running(model: str, prompt_size: int) -> bool:
     """Returns whether the server that `serve` would return has been started."""
-    return (os.getpid(), model, prompt_size <= SHORT_PROMPT_BYTES) in _servers
+    return _key(model, prompt_size) in _servers
+
+
+def _start_apart(model: str, short: bool, jobs: int) -> tuple[Any, str, str]:
+    """Starts the server in another process, which ends when this one does: it reads a pipe from here to its end."""
+    import json
+    import subprocess
+
+    call = f"from {__name__} import run_apart; run_apart()"
+    command = [sys.executable, "-P", "-c", call, json.dumps([model, short, jobs])]
+    pipe, path = subprocess.PIPE, os.pathsep.join(map(os.path.abspath, filter(None, sys.path)))
+    try:
+        process = subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, env={**os.environ, "PYTHONPATH": path}, start_new_session=True
+        )
+    except OSError as error:
+        raise Unavailable(f"cannot start a process for the embedded model: {error.strerror}") from None
+    assert process.stdout is not None
+    with process.stdout as out:
+        line = out.readline()
+    answer = json.loads(line or b"{}")
+    if "url" in answer:
+        return process, answer["url"], answer["key"]
+    process.communicate()  # closes the pipe and waits
+    if not answer:
+        raise Unavailable(f"the process of the embedded model ended with status {process.returncode}")
+    raise (UsageError if answer["status"] == UsageError.status else Unavailable)(answer["message"], hint=answer["hint"])
+
+
+def run_apart() -> None:
+    """Runs a server for the process that has started this one, and ends with that one."""
+    import json
+
+    model, short, jobs = json.loads(sys.argv[1])
+    server, answer = None, dict[str, object]()
+    try:
+        server, url, key = _start(model, short, jobs, "")
+        answer = {"url": url, "key": key}
+    except Error as error:
+        answer = {"status": error.status, "message": error.message, "hint": error.hint}
+    with open(1, "w", encoding="utf-8") as out:
+        out.write(f"{json.dumps(answer)}\n")
+    if server:
+        sys.stdin.read()
+    os._exit(0)  # the server's destructor may wait for its own threads forever
 
 
 def _start(model: str, short: bool, jobs: int, progress: str) -> tuple[Any, str, str]:

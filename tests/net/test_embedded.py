@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 import zipfile
 
 import pytest
 
-from llmstream.errors import command_line, spell
+from llmstream.errors import UsageError, command_line, spell
 from llmstream.net import embedded
 
 from ..conftest import environment
 from ..support import needs
+from ..support.limits import WAIT_S
 
 pytestmark = [pytest.mark.model, pytest.mark.slow]
 needs_model = needs.package("xllamacpp", "local")
@@ -40,7 +42,7 @@ def test_a_gguf_file_by_its_path(run, tmp_path):
 
 PROPS = """
 import json, sys, urllib.request
-from llmstream.errors import command_line, spell
+from llmstream.errors import UsageError, command_line, spell
 from llmstream.net import embedded
 url, key = embedded.serve("", int(sys.argv[1]), int(sys.argv[2]))
 request = urllib.request.Request(f"{url}/props", headers={"Authorization": f"Bearer {key}"})
@@ -134,3 +136,52 @@ def test_threads_are_as_many_as_cores_are_free():
         for process in busy:
             process.kill()
             process.communicate()
+
+
+WATCHED = """
+import asyncio, time
+import llmstream
+from llmstream.net import embedded
+
+async def main():
+    longest = 0.0
+
+    async def watch():
+        nonlocal longest
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.001)
+            longest = max(longest, time.monotonic() - before)
+
+    watcher = asyncio.create_task(watch())
+    answers = [llmstream.astream("Name three rivers.", "local", max_tokens=3) for _ in range(3)]
+    texts = await asyncio.gather(*(answer.read() for answer in answers))
+    watcher.cancel()
+    assert len(set(texts)) == 1 and texts[0]
+    (server, _, _), = embedded._servers.values()
+    print(longest, server.pid, flush=True)
+
+asyncio.run(main())
+"""
+
+
+@needs_model
+def test_the_start_in_asyncio_blocks_no_loop_and_its_process_ends_with_the_program():
+    done = subprocess.run([sys.executable, "-c", WATCHED], env=environment(), capture_output=True, check=True)
+    longest, process = done.stdout.split()
+    assert float(longest) < 0.5  # the start takes more than a second
+    assert done.stderr == b""
+    end = time.monotonic() + WAIT_S
+    while os.path.exists(f"/proc/{int(process)}"):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@needs_model
+def test_an_error_of_the_other_process_is_raised_here(tmp_path):
+    (tmp_path / "x.gguf").write_bytes(b"no model")
+    with pytest.raises(UsageError, match="cannot load"):
+        embedded.serve(str(tmp_path / "x.gguf"), 0, 1, apart=True)
+    with pytest.raises(UsageError, match="no such model file"):
+        embedded.serve(str(tmp_path / "y.gguf"), 0, 1, apart=True)
+    assert not embedded.is_running(str(tmp_path / "y.gguf"), 0)
