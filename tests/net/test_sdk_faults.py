@@ -279,7 +279,7 @@ def test_a_process_without_files_or_threads_left_tries_again(monkeypatch, place,
         for variable, value in entra(provider.url).items():
             monkeypatch.setenv(variable, value)
         notes: list[str] = []
-        pool.release(pool.acquire())  # a loop has a pipe of its own
+        pool.release(pool.acquire(), reusable=True)  # a loop has a pipe of its own
         stream = llmstream.stream("Hi", "azure/m", retries=retries, note=notes.append)
         before = len(os.listdir("/proc/self/fd"))
         monkeypatch.setattr(owner, name, fail_once)

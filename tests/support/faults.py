@@ -278,7 +278,7 @@ def quoting(words: str) -> Iterator[tuple[str, list[Step]]]:
     yield "in a 401 as text", reply("401 Unauthorized", json.dumps({"detail": words}).encode())
     yield "in an event", [head(), frame(error)]
     yield "in an event that is not JSON", [head(), frame("{" + words)]
-    yield "in a Location", reply("302 Found", b"", "text/html", f"Location: https://login.example/?{KEY}")
+    yield "in a Location", reply("302 Found", b"", "text/html", f"Location: https://login.example/{KEY}")
 
 
 def chunked_head() -> bytes:
