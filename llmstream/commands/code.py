@@ -50,3 +50,5 @@ def _read(source: stdio.Input, code: Code) -> None:
         if code.done:
             source.close()
         stdio.write(data)
+    if not code.done:
+        stdio.write(code.end_input())

@@ -17,7 +17,7 @@ from ..core.json.extract import Match, Piece, normalized_path
 from ..core.json.fields import Fields, FieldsFilter, plain_text
 from ..core.json.path import compile_path
 from ..core.kinds import Size
-from ..core.text import Utf8Decoder, encode, looks_like_utf16
+from ..core.text import UTF16, InputDecoder, encode
 from ..errors import Incomplete, NotFound, ReaderGone, UsageError
 from .types import Value
 
@@ -68,15 +68,16 @@ class _Run:
 
     def over(self, source: stdio.Input) -> int:
         """Reads the input; returns the exit status."""
-        decoder, head = Utf8Decoder(), b""
+        decoder = InputDecoder()
         with suppress(ReaderGone):
             while not self._filter.done and (chunk := source.read()):
-                head = head or chunk[:2]
                 self._print(self._filter.feed(decoder.feed(chunk)))
             self._print(self._filter.close())  # the decoder may hold part of a character: the cut document is a fault
             if self._filter.missing and not self._faulty:
+                if decoder.is_utf16:
+                    raise Incomplete(UTF16)
                 missing = [self._paths[number] for number in sorted(self._filter.missing)]
-                raise NotFound(f"not in the input: {', '.join(missing)}{_hint(missing, head)}")
+                raise NotFound(f"not in the input: {', '.join(missing)}{_hint(missing)}")
         return Incomplete.status if self._faulty else 0
 
     def _print(self, items: list[Match | Piece]) -> None:
@@ -107,10 +108,8 @@ class _Run:
         return text + self._end
 
 
-def _hint(missing: list[str], head: bytes) -> str:
-    """Returns a hint for missing paths: the input is UTF-16, by its first bytes, or a path is a file's name."""
-    if looks_like_utf16(head):
-        return ": it looks like UTF-16: iconv -f UTF-16 -t UTF-8 converts it"
+def _hint(missing: list[str]) -> str:
+    """Returns a hint for missing paths, one of which is a file's name."""
     file = next(filter(os.path.isfile, missing), "")
     return f": {file} is a file: use llmstream {NAME} PATH < {file}" if file else ""
 

@@ -13,7 +13,7 @@ from .. import stdio
 from ..core.json.documents import UNFINISHED, Fault
 from ..core.json.objects_filter import CLOSED, REPAIRED, ObjectsFilter
 from ..core.kinds import Size
-from ..core.text import Utf8Decoder, encode, looks_like_utf16
+from ..core.text import UTF16, InputDecoder, encode
 from ..errors import Incomplete, NotFound, ReaderGone
 from .types import Value
 
@@ -47,40 +47,39 @@ class _Run:
     def __init__(self, options: dict[str, Any]) -> None:
         self._options = options
         self._left: int | None = options["count"]  # objects still to print; None: no limit
-        self._found = self._faulty = False
+        self._found = self._faulty = self._is_utf16 = False
         self._last = ""
         self._notes: list[str] = []
         self._place = ""  # begins the notes
 
     def over(self, files: tuple[str, ...]) -> int:
         """Reads the inputs; returns the exit status."""
-        head = b""
         operands = stdio.Operands(NAME, files)
         with suppress(ReaderGone):
             for name, source in operands:
                 self._place = f"{name}: " if len(files) > 1 else ""
-                head = self._read(source)
+                self._read(source)
                 if self._left == 0:
                     break
             if self._last:
                 stdio.write(encode(self._last + "\n"))
             if not (self._found or self._faulty or operands.status):
-                hint = ": it looks like UTF-16: iconv -f UTF-16 -t UTF-8 converts it" if looks_like_utf16(head) else ""
-                raise NotFound(f"no JSON object in the input{hint}")
+                if self._is_utf16:
+                    raise Incomplete(UTF16)
+                raise NotFound("no JSON object in the input")
         return Incomplete.status if self._faulty else operands.status
 
-    def _read(self, source: stdio.Input) -> bytes:
-        """Reads one input; returns its first bytes."""
-        decoder, head = Utf8Decoder(), b""
+    def _read(self, source: stdio.Input) -> None:
+        """Reads one input."""
+        decoder = InputDecoder()
         options = {name: self._options[name] for name in ("max_size", "fenced", "repair", "partial")}
         objects = ObjectsFilter(on_fault=self._note, **options)
         while chunk := source.read():
-            head = head or chunk[:2]
             self._print(objects.feed(decoder.feed(chunk)))
             if self._left == 0:
-                return head
+                return
         self._print(objects.close())  # the decoder may hold part of a character: the cut object is fault enough
-        return head
+        self._is_utf16 = self._is_utf16 or decoder.is_utf16
 
     def _print(self, texts: Iterator[str]) -> None:
         lines = list(islice(texts, self._left))

@@ -10,7 +10,8 @@ import click
 from .. import stdio
 from ..core.stop.condition import INCLUSIVE, QUIET
 from ..core.stop.until import Until
-from ..errors import NotFound, UsageError
+from ..core.text import UTF16
+from ..errors import Incomplete, NotFound, UsageError
 from . import stop_options as stopping
 
 NAME = "until"
@@ -52,6 +53,8 @@ def command(file: tuple[str, ...], quiet: bool, drain: bool, **params: Any) -> i
         return 0 if quiet else operands.status
     if quiet or operands.status:
         return operands.status or NotFound.status
+    if copy.is_utf16:
+        raise Incomplete(UTF16)
     raise NotFound("the input ended before a condition was met")
 
 

@@ -18,7 +18,7 @@ from .markdown.code import Code, language
 from .markdown.fences import FenceEvent, Fences, Opened
 from .stop.until import Until
 from .surrogates import REPLACEMENT, Joiner
-from .text import Utf8Decoder, original
+from .text import BOM, InputDecoder, Utf8Decoder, original
 
 T = TypeVar("T")
 Chunk = str | bytes
@@ -47,12 +47,17 @@ class ChunkDecoder:
     """Makes text, or bytes, of chunks; joins the parts of a character, or of a surrogate pair, that was cut."""
 
     def __init__(self) -> None:
-        self._decoder, self._joiner = Utf8Decoder(), Joiner()
+        self._decoder, self._joiner = InputDecoder(), Joiner()
+        self._at_start = True
 
     def text(self, chunk: Chunk) -> str:
         """Returns the characters that chunk completes."""
         if isinstance(chunk, str):
-            return self._joiner.feed(0, chunk)
+            text = self._joiner.feed(0, chunk)
+            if self._at_start and text:
+                self._at_start = False
+                return text.removeprefix(BOM)
+            return text
         if not isinstance(chunk, bytes | bytearray | memoryview):
             raise TypeError(f"a chunk must be str or bytes, not {type(chunk).__name__}")
         return self._decoder.feed(bytes(chunk))

@@ -10,11 +10,16 @@ from codecs import utf_8_decode
 
 LONE = re.compile("[\ud800-\udfff]")
 
+BOM = "\ufeff"
+HEAD = 5  # bytes: more than the mark has, so that the text has begun with them
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 class Utf8Decoder:
     """Decodes chunks of UTF-8. Holds at most 3 bytes: the beginning of a character."""
+
+    head = b""  # the first bytes, where the start of the input matters
+    had_mark = False
 
     def __init__(self) -> None:
         self._rest = b""
@@ -33,6 +38,31 @@ class Utf8Decoder:
         return rest.decode("utf-8", "surrogateescape")
 
 
+class InputDecoder(Utf8Decoder):
+    """Decodes one input, without the byte order mark at its start.
+
+    `had_mark` tells whether there was one, `is_utf16` whether the input seems to be UTF-16.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._at_start = True  # of the text
+
+    def feed(self, chunk: bytes) -> str:
+        text = super().feed(chunk)
+        if len(self.head) < HEAD:
+            self.head += chunk[: HEAD - len(self.head)]
+            if self._at_start and text:
+                self._at_start = False
+                self.had_mark = text[0] == BOM
+                return text.removeprefix(BOM)
+        return text
+
+    @property
+    def is_utf16(self) -> bool:
+        return looks_like_utf16(self.head)
+
+
 def original(text: str) -> bytes:
     """Returns the bytes that `Utf8Decoder` decoded to this text."""
     return text.encode("utf-8", "surrogateescape")
@@ -49,6 +79,9 @@ def encode(text: str) -> bytes:
 def is_utf8(text: str) -> bool:
     """Whether a text can be encoded: it has no lone surrogates, as which bytes stand that are not UTF-8."""
     return text.isascii() or not LONE.search(text)
+
+
+UTF16 = "the input looks like UTF-16: iconv -f UTF-16 -t UTF-8 converts it"
 
 
 def looks_like_utf16(head: bytes) -> bool:

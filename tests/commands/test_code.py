@@ -24,12 +24,23 @@ MARKDOWN = b"text\n```py\none\n```\n```sh\ntwo\n```\n"
         ([], b"no block", b"", 1),
         ([], b"```\n\xff\x00\n", b"\xff\x00\n", 5),
         (["--all", "-k", "1"], MARKDOWN, b"", 2),
+        ([], b"\xef\xbb\xbf```\none\n```\ntext\n```\n", b"one\n", 0),
+        ([], MARKDOWN.replace(b"\n", b"\r"), b"one\r", 0),
+        ([], MARKDOWN.decode().encode("utf-16"), b"", 5),
+        ([], MARKDOWN.decode().encode("utf-16-be"), b"", 5),
     ],
 )
 def test_output_and_status(invoke, args, input, output, status):
     done = invoke("code", *args, input=input)
     assert (done.stdout, done.returncode) == (output, status)
     assert done.stderr.count(b"\n") == bool(status)
+
+
+def test_each_file_may_begin_with_a_byte_order_mark(invoke, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(b"\xef\xbb\xbf```\n%s\n```\n" % name.encode())
+    done = invoke("code", "--all", str(tmp_path / "a"), str(tmp_path / "b"))
+    assert (done.stdout, done.returncode) == (b"a\nb\n", 0)
 
 
 def test_streams_and_leaves_at_the_closing_fence():

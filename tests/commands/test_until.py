@@ -230,3 +230,11 @@ def cpu_s(pid: int) -> float:
     """Returns the CPU time that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
+def test_utf16_is_told(invoke, encoding):
+    done = invoke("until", "-F", "END", input="the END".encode(encoding))
+    assert (done.returncode, done.stderr.count(b"\n"), b"looks like UTF-16" in done.stderr) == (5, 1, True)
+    assert done.stdout == "the END".encode(encoding)
+    assert invoke("until", "-F", "END", input=b"a\0bc\0").returncode == 1

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmstream.core.text import Utf8Decoder, encode, looks_like_utf16
+from llmstream.core.text import InputDecoder, Utf8Decoder, encode, looks_like_utf16
 
-from ..support.chunks import FEW, same
+from ..support.chunks import FEW, chunkings, same
 
 
 def decode(chunks: list[bytes]) -> str:
@@ -28,6 +28,25 @@ def test_character_is_decoded_with_its_last_byte():
 
 def test_lone_surrogates_become_replacement_characters():
     assert encode("a\ud800b\udc80é") == "a\ufffdb\ufffdé".encode()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a", "\ufeff", "\ufeffa", "\ufeff\ufeff", "a\ufeff", "\U0001f600\ufeff", "\ufeff5\n"]
+)
+def test_a_byte_order_mark_is_no_part_of_an_input(text):
+    for chunks in chunkings(text.encode()):
+        decoder = InputDecoder()
+        assert "".join(map(decoder.feed, chunks)) == text.removeprefix("\ufeff")
+        assert (decoder.had_mark, decoder.is_utf16) == (text.startswith("\ufeff"), False)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf16_is_told_whatever_the_chunks(encoding):
+    for chunks in chunkings('{"a":1}'.encode(encoding)):
+        decoder = InputDecoder()
+        for chunk in chunks:
+            decoder.feed(chunk)
+        assert decoder.is_utf16
 
 
 @pytest.mark.parametrize("head", [b"\xff\xfe", b"\xfe\xff", b"{\0", b"\0{"])

@@ -14,16 +14,17 @@ class FencedObjects:
         self._limit, self._is_loose = limit, loose
         self._fences = Fences()
         self._objects = Objects()  # of the open block
+        self._fed = 0  # characters
         self._line = 1  # the number of the line with which the next chunk goes on
 
     def feed(self, text: str) -> list[str | Fault]:
         """Returns the objects and faults that text completes."""
-        base = self._fences.end
+        base, self._fed = self._fed, self._fed + len(text)
         return self._take(self._fences.feed(text), text, base)
 
     def close(self) -> list[str | Fault]:
         """Ends the input; an object in the open block is UNFINISHED, as it is at a block's end."""
-        return self._take(self._fences.close(), "", self._fences.end)
+        return self._take(self._fences.close(), "", self._fed)
 
     def _take(self, events: list[FenceEvent], text: str, base: int) -> list[str | Fault]:
         results: list[str | Fault] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...errors import Incomplete, NotFound
-from ..text import Utf8Decoder, original
+from ..text import UTF16, InputDecoder, original
 from .fences import FenceEvent, Fences, Opened
 
 ALIASES = {
@@ -30,25 +30,34 @@ class Code:
         self._language = None if name is None else language(name)
         self._number, self._every = number, every
         self._count = 0  # blocks in the language, so far
-        self._decoder = Utf8Decoder()
+        self._decoder = InputDecoder()
         self._fences = Fences()
         self._printing = False
-        self._broken = False
+        self._broken = self._is_utf16 = False
         self.done = False  # whether the rest of the input is not needed
 
     def feed(self, chunk: bytes) -> bytes:
         """Returns the code that is now certain."""
         return self._take(self._fences.feed(self._decoder.feed(chunk)))
 
+    def end_input(self) -> bytes:
+        """Ends one of several inputs, which are one text; each may begin with a byte order mark."""
+        text = self._decoder.close()
+        self._is_utf16 = self._is_utf16 or self._decoder.is_utf16
+        self._decoder = InputDecoder()
+        return self._take(self._fences.feed(text))
+
     def close(self) -> bytes:
         """Returns the code that the end of the input decides."""
-        rest = self._take(self._fences.feed(self._decoder.close()))
-        return rest + self._take(self._fences.close())
+        return self.end_input() + self._take(self._fences.close())
 
     def judge(self) -> None:
-        """Checks the result at the end: raises NotFound without such a block, Incomplete where it never closed."""
+        """Checks the result at the end: raises NotFound without such a block, Incomplete where it never closed
+        and for UTF-16."""
         if self._broken:
             raise Incomplete("the input ended before the code block was closed: its beginning is printed")
+        if self._is_utf16 and not self._count:
+            raise Incomplete(UTF16)
         if self._count < (1 if self._every else self._number):
             raise NotFound(
                 "no code block" if self._language is None and not self._count else "no such code block in the input"

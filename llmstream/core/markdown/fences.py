@@ -2,7 +2,8 @@
 
 The buffer holds a line that may still open a block and, inside a block, the beginning of a line that may still be the
 closing fence or stand outside the block's containers. Both are at most LINE characters: a longer line is not a fence.
-Lines end with a newline; a carriage return before it belongs to it.
+Lines end with a newline, and a carriage return before it belongs to it; or with a carriage return alone. One at the end
+of a chunk waits for the next character.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ BLANK = " \t\r\n"
 
 # Outside blocks and containers, a line that begins with anything else is of no interest.
 _NOTABLE = " \t\r`~>+*=#-0123456789"
+_line_by_cr = re.compile(r"[^\r]*+(?:\r\n[^\r]*+)*+(?:\r(?!\n))?").findall  # text up to a lone carriage return
 _NEXT_NOTABLE = re.compile(rf"\n[{re.escape(_NOTABLE)}]")
 
 
@@ -53,12 +55,13 @@ class Fences:
         self._flows = False  # the rest of the line is content, or of no interest
         self._events: list[FenceEvent] = []
         self._line_start = 0  # the offset where the line begins
-        self.end = 0
+        self._return = ""  # a carriage return that may end a line
+        self.end = 0  # the offset up to which the text is taken
 
     @property
     def undecided(self) -> int:
         """The offset from which on the text may belong to a block, or may not."""
-        return self._line_start if self._line else self.end
+        return self._line_start if self._line else self.end  # the latter without a carriage return that waits
 
     @property
     def contained(self) -> bool:
@@ -68,18 +71,31 @@ class Fences:
     def feed(self, text: str) -> list[FenceEvent]:
         """Returns the events that are now certain, in order."""
         self._events = []
+        if self._return or "\r" in text:
+            text = self._return + text
+            self._return = "\r" if text[-1:] == "\r" else ""
+            for part in _line_by_cr(text[: len(text) - len(self._return)]):
+                self._take(part)
+        else:
+            self._take(text)
+        return self._events
+
+    def _take(self, text: str) -> None:
+        """Takes text in which a carriage return without a newline is at most the last character."""
         at = 0
         while at < len(text):
             if self._flows:
-                at = self._advance(text, at, text.find("\n", at) + 1)
+                at = self._advance(text, at, _line_end(text, at))
             else:
                 at = (not self._line and self._skip(text, at)) or self._gather(text, at)
         self.end += len(text)
-        return self._events
 
     def close(self) -> list[FenceEvent]:
         """Returns the events that the end of the text decides."""
         self._events = []
+        if self._return:
+            self._return = ""
+            self._take("\r")
         line, self._line = self._line, ""
         if line and self._fence:
             self._inside(line, complete=True)
@@ -95,7 +111,7 @@ class Fences:
         """Adds to the undecided line what text has of it, and decides it if that is enough."""
         stop = min(text.find("\n", at) + 1 or len(text), at + LINE + 1 - len(self._line))
         line = self._line + text[at:stop]
-        complete = line[-1] == "\n"
+        complete = line[-1] == "\n" or (line[-1] == "\r" and stop == len(text))
         decided = complete or len(line) > LINE
         self._line = "" if decided else line
         if self._fence:
@@ -111,7 +127,7 @@ class Fences:
     def _open(self, line: str) -> None:
         """Takes a line outside of blocks."""
         fence = self._blocks.feed(line)
-        if fence and len(line) <= LINE + line.endswith("\n"):
+        if fence and len(line) <= LINE + line.endswith(("\n", "\r")):
             self._fence = fence
             self._is_content = re.compile(rf" {{4}}| {{0,3}}+[^ {fence.mark}]")
             self._next_fence = re.compile(rf"\n {{0,3}}{fence.mark}{{{fence.length}}}")
@@ -165,7 +181,10 @@ class Fences:
             if self._fence.indent or not self._is_content.match(text, at):
                 return 0
             notable = self._next_fence.search(text, at)
-        stop = (notable.start() if notable else text.rfind("\n", at)) + 1
+        if notable is None and text[-1] == "\r":
+            stop = len(text)
+        else:
+            stop = (notable.start() if notable else text.rfind("\n", at)) + 1
         if self._fence is None:
             self._blocks.skip_text(last_is_blank=stop == at + 1 or text[stop - 2 : stop] == "\n\n")
         return self._advance(text, at, stop)
@@ -180,6 +199,11 @@ class Fences:
         if self._fence:
             self._events.append(text[at:stop])
         return stop
+
+
+def _line_end(text: str, at: int) -> int:
+    """Returns where the line at text[at] ends, or 0 if that is behind the text."""
+    return text.find("\n", at) + 1 or (len(text) if text[-1] == "\r" else 0)
 
 
 def _is_open(container: int, cursor: Cursor) -> bool:

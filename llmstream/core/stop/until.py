@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...errors import Incomplete, option
-from ..text import Utf8Decoder, original
+from ..text import BOM, UTF16_MARKS, InputDecoder, Utf8Decoder, looks_like_utf16, original
 from .buffer import Buffer
 from .condition import EXCLUSIVE, INCLUSIVE, ONLY, QUIET, Condition, Span
 from .counts import Bytes, Timed
@@ -26,7 +26,9 @@ class Until:
         self._timed = [condition for condition in conditions if isinstance(condition, Timed)]
         sizes = [condition.left for condition in conditions if isinstance(condition, Bytes)]
         self._left = min(sizes, default=None)  # bytes that may still come
-        self._decoder = Utf8Decoder()
+        # A byte order mark is copied, but no part of the text. Where bytes are counted, it counts.
+        self._decoder = InputDecoder() if self._left is None else Utf8Decoder()
+        self._had_mark = False  # and it is copied
         self._buffer = Buffer()
         self.met = False
 
@@ -55,6 +57,19 @@ class Until:
         """Returns the output that is now certain. Raises Incomplete where more than MAX_BUFFER must be buffered."""
         if self.met:
             return b""
+        out = self._feed(chunk, now)
+        if not self._had_mark and self._decoder.had_mark:
+            self._had_mark = True
+            return original(BOM) + out if self._mode in (INCLUSIVE, EXCLUSIVE) else out
+        return out
+
+    @property
+    def is_utf16(self) -> bool:
+        """Whether the input seems to be UTF-16; a single NUL, as between names of files, is not enough."""
+        head = self._decoder.head
+        return head[:2] in UTF16_MARKS or (looks_like_utf16(head[:2]) and looks_like_utf16(head[2:4]))
+
+    def _feed(self, chunk: bytes, now: float) -> bytes:
         for condition in self._timed:
             condition.arrived(now)
         if self._timed and (deadline := self.deadline()) is not None and now >= deadline:

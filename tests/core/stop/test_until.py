@@ -48,6 +48,23 @@ def test_modes_at_every_cut(make, text, outputs):
             assert copied(pieces, [make()], mode) == (want.encode(), True), (mode, pieces)
 
 
+@pytest.mark.parametrize("make", [lambda: Search("^a+"), lambda: CodeBlock(1), lambda: Characters(4), lambda: Lines(1)])
+def test_a_byte_order_mark_is_copied_but_no_text(make):
+    text = "```\n\r```\n" if isinstance(make(), CodeBlock) else "aaab\n"
+    for mode in MODES:
+        for pieces in chunkings(("\ufeff" + text).encode()):
+            out, met = copied([text.encode()], [make()], mode)
+            mark = "\ufeff".encode() if mode in (INCLUSIVE, EXCLUSIVE) else b""
+            assert copied(pieces, [make()], mode) == (mark + out, met) == (mark + out, True), (mode, pieces)
+
+
+@pytest.mark.parametrize("size", range(1, 6))
+def test_a_byte_order_mark_counts_as_bytes(size):
+    data = "\ufeffab".encode()
+    for pieces in chunkings(data):
+        assert copied(pieces, [Bytes(size)]) == (data[:size], True)
+
+
 @pytest.mark.parametrize(("mode", "rest"), [*zip(MODES, (True, True, False, False), strict=True)])
 def test_output_when_no_condition_is_met(mode, rest):
     data = "never met é \xff EN".encode()
