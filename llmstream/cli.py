@@ -57,10 +57,13 @@ def serve(host: str, port: int, config: Config, network: Mapping[str, Any], **se
         from .serve.settings import Settings
     except ModuleNotFoundError as error:
         raise UsageError(f"serve needs {error.name}: pip install 'llmstream-cli[serve]'") from None
+    import asyncio
     import secrets
+    from functools import partial
 
     from .api.astream import AsyncStream
-    from .api.base import PreparedRequest
+    from .api.base import PreparedRequest, prepare
+    from .net.aio import in_thread
 
     bounds = Settings(**settings, hop=secrets.token_hex(8))
 
@@ -68,7 +71,11 @@ def serve(host: str, port: int, config: Config, network: Mapping[str, Any], **se
         notes: list[Note] = []
         note = {"note": lambda text: notes.append(Note(text))}
         hop = f"{HOP_HEADER}: {' '.join([*request.hops.split(), bounds.hop])}"
-        prepared = PreparedRequest(request.prompt, {**request.options, **network, **note}, config, [hop])
+        arguments = request.prompt, {**request.options, **network, **note}, config, [hop]
+        if request.is_large:
+            prepared = await in_thread(asyncio.get_running_loop(), partial(prepare, *arguments))
+        else:
+            prepared = PreparedRequest(*arguments)
         async with AsyncStream(prepared, bounds.jobs) as stream:
             async for batch in stream.batches():
                 yield [*notes, *batch] if notes else batch

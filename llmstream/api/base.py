@@ -69,6 +69,8 @@ class PreparedRequest:
 
         Where that takes a while and must not block, nothing is done.
         """
+        if self.is_built:
+            return
         catalogue = self._catalogue
         if not may_block:
             items = [*map(self._values.get, FILES), *(self._values.get("attach") or ())]
@@ -91,9 +93,11 @@ class PreparedRequest:
         self.is_built = True
 
 
-def prepare(prompt: str, options: Mapping[str, Any]) -> PreparedRequest:
+def prepare(
+    prompt: str, options: Mapping[str, Any], config: Config | None = None, headers: Sequence[str] = ()
+) -> PreparedRequest:
     """Returns a request that is built. Raises TypeError, UsageError, and Unavailable for attachments."""
-    prepared = PreparedRequest(prompt, options)
+    prepared = PreparedRequest(prompt, options, config, headers)
     prepared.build()
     return prepared
 

@@ -24,6 +24,7 @@ from .types import Value
 @click.option("--jobs", type=Value(Integer(1)), default=100, metavar="N", help="At most N answers at once (100).")
 @click.option("--queue", type=Value(Integer(0)), default=100, metavar="N", help="At most N requests that wait (100).")
 @click.option("--max-body", default="16M", metavar="SIZE", type=Value(Size()), help="Bound on a request (16M).")
+@click.option("--max-bodies", default="64M", metavar="SIZE", type=Value(Size()), help="Bound on all requests (64M).")
 @click.option(
     "--grace",
     type=Value(Seconds()),
@@ -51,6 +52,7 @@ def command(
     jobs: int,
     queue: int,
     max_body: int,
+    max_bodies: int,
     grace: float,
     allow_origin: tuple[str, ...],
     allow_host: tuple[str, ...],
@@ -90,6 +92,7 @@ def command(
         jobs=jobs,
         queue=queue,
         max_body_bytes=max_body,
+        bodies_bytes=max_bodies,
         grace_s=grace,
         token=token,
         allow_hosts=(host, *allow_host),

@@ -46,37 +46,42 @@ def list_schema(schema: dict[str, Any]) -> dict[str, Any]:
     return top | {"type": "object", "properties": {"items": items}, "required": ["items"]}
 
 
-def check(schema: Any, path: str = "$", depth: int = 0) -> None:
+def check(schema: Any, path: tuple[str, ...] = ("$",), depth: int = 0) -> None:
     """Raises UsageError, with the path, if a keyword has an invalid value."""
     if depth > MAX_DEPTH or (not depth and _is_deep(schema, 2 * MAX_DEPTH + 1)):  # a property is two levels
         raise UsageError("the schema is nested too deeply")
-    if isinstance(schema, bool) and path != "$":
+    if isinstance(schema, bool) and depth:
         return
     _require(isinstance(schema, dict), path, "not an object")
     types = schema.get("type", [])
     for word in types if isinstance(types, list) else [types]:
-        _require(word in TYPES, f"{path}.type", f"{word!r} is not one of {', '.join(TYPES)}")
+        if word not in TYPES:
+            raise _wrong((*path, ".type"), f"{word!r} is not one of {', '.join(TYPES)}")
     required = schema.get("required", [])
     names = isinstance(required, list) and all(isinstance(name, str) for name in required)
-    _require(names, f"{path}.required", "not an array of names")
-    _require(isinstance(schema.get("enum", []), list), f"{path}.enum", "not an array")
+    _require(names, (*path, ".required"), "not an array of names")
+    _require(isinstance(schema.get("enum", []), list), (*path, ".enum"), "not an array")
     for key, value in schema.items():
-        inner = f"{path}.{key}"
+        inner = (*path, ".", key)  # joined for a message only: a long name would be copied for each property below it
         if key in IN_OBJECTS:
             _require(isinstance(value, dict), inner, "not an object")
             for name, item in value.items():
-                check(item, f"{inner}.{name}", depth + 1)
+                check(item, (*inner, ".", name), depth + 1)
         elif key in IN_ARRAYS:
             _require(isinstance(value, list), inner, "not an array")
             for index, item in enumerate(value):
-                check(item, f"{inner}[{index}]", depth + 1)
+                check(item, (*inner, f"[{index}]"), depth + 1)
         elif key in ALONE:
             check(value, inner, depth + 1)
 
 
-def _require(valid: bool, path: str, problem: str) -> None:
+def _require(valid: bool, path: tuple[str, ...], problem: str) -> None:
     if not valid:
-        raise UsageError(f"the schema is wrong at {path}: {problem}")
+        raise _wrong(path, problem)
+
+
+def _wrong(path: tuple[str, ...], problem: str) -> UsageError:
+    return UsageError(f"the schema is wrong at {''.join(path)}: {problem}")
 
 
 def _is_deep(value: Any, room: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,8 +16,8 @@ PARAMETERS = ("parameters", "input_schema", "inputSchema")
 def parse_tools(items: list[Any], source: str) -> tuple[Tool, ...]:
     """Returns the tools that a list describes; `source` is the file or option that has it. Raises UsageError."""
     tools = tuple(_each(items, source))
-    names = [tool.name for tool in tools]
-    twice = next((name for name in names if names.count(name) > 1), None)
+    names = Counter(tool.name for tool in tools)
+    twice = next((name for name, count in names.items() if count > 1), None)
     if twice or not tools:
         raise UsageError(f"{source} has the tool {twice} twice" if twice else f"{source} has no tools")
     return tools

@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from ..errors import Error, Unavailable
+from .body_limits import Memory
 from .error_responses import internal_error, response_to
 from .request import ChatRequest, Generate, Item
 from .settings import Settings
@@ -47,6 +48,8 @@ class ServerState:
     def __init__(self, generate: Generate, settings: Settings) -> None:
         self.generate, self.settings = generate, settings
         self.jobs = asyncio.Semaphore(settings.jobs)
+        self.memory = Memory(settings.bodies_bytes, settings.max_body_bytes)
+        self.large_body = asyncio.Lock()  # one at a time: each holds the interpreter's lock for a while
         self.answers: set[AnswerResponse] = set()  # running and queued
         self.closing = False
 

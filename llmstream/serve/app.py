@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from typing import Annotated, Any
+from functools import partial
+from typing import Any
 
-from fastapi import FastAPI, Header, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from pydantic import BaseModel
@@ -15,18 +17,20 @@ from starlette.routing import Route
 
 from .. import __version__
 from ..errors import Error
+from ..net.aio import in_thread
 from . import page
 from .answer_response import AnswerResponse, ServerState
 from .bodies import Conversation, Prompt
+from .body_limits import LARGE_BYTES, MAX_VALUES, Memory
 from .chat_stream import ChatStreamEncoder
 from .completions import ChunkEncoder, CompletionEncoder
+from .connection import MAX_HEAD_BYTES, Connection
 from .error_responses import OPENAI_PREFIX, error_response, internal_error, response_to
 from .guard import Guard
 from .json_body import JsonRoute
-from .request import HOP_HEADER, Generate
+from .request import HOP_HEADER, ChatRequest, Generate
 from .settings import Settings
 
-Hops = Annotated[str, Header(alias=HOP_HEADER, include_in_schema=False)]
 MAX_PROBLEMS = 5  # of a body, in one error message
 
 
@@ -56,11 +60,24 @@ class Models(BaseModel):
     data: list[dict[str, Any]]
 
 
+async def _chat_request(state: ServerState, body: Any, request: Request) -> ChatRequest:
+    """Returns the request of a body, which is checked here."""
+    make, is_large = partial(body.request, state.settings), request.scope["body_size"] > LARGE_BYTES
+    chat_request: ChatRequest
+    if is_large:
+        async with state.large_body:
+            chat_request = await in_thread(asyncio.get_running_loop(), make)
+    else:
+        chat_request = make()
+    return chat_request._replace(is_large=is_large, hops=request.headers.get(HOP_HEADER, ""))
+
+
 def create(generate: Generate, settings: Settings) -> FastAPI:
     """Returns the ASGI application; `app.state.server` is its ServerState."""
     app = FastAPI(
         title="llmstream serve",
         version=__version__,
+        description=_bounds(settings),
         docs_url=None,  # FastAPI's documentation pages load scripts from other sites
         redoc_url=None,
         redirect_slashes=False,
@@ -82,6 +99,20 @@ def create(generate: Generate, settings: Settings) -> FastAPI:
             allow_headers=["*"],
         )
     return app
+
+
+def _bounds(settings: Settings) -> str:
+    """Says, in Markdown, the bounds that no schema can."""
+    return f"""Bounds on requests:
+
+- a head of {MAX_HEAD_BYTES} bytes, within {Connection.head_timeout_s:g} s;
+- a body of {settings.max_body_bytes} bytes and {MAX_VALUES} values, within {settings.body_timeout_s:g} s (413, 408);
+- {Memory.limit_of(settings.bodies_bytes, settings.max_body_bytes)} bytes for all bodies of requests under way (503);
+- {settings.jobs} answers at once, and {settings.queue} requests that wait for them (503);
+- a client that reads nothing of what waits for it for {Connection.write_timeout_s:g} s is disconnected.
+
+A refused request closes its connection. Models that the server does not serve are 404.
+"""
 
 
 def _error_responses(body: type[BaseModel], *extra: int) -> dict[int | str, dict[str, Any]]:
@@ -119,10 +150,10 @@ def _add_native_api(app: FastAPI, state: ServerState) -> None:
             200: _event_stream("data, source, note, usage, finish and error events; data: [DONE]"),
         },
     )
-    async def chat_stream(prompt: Prompt, hops: Hops = "") -> Response:
+    async def chat_stream(prompt: Prompt, request: Request) -> Response:
         """Answers one prompt with Server-Sent Events."""
-        request = prompt.request(state.settings)._replace(hops=hops)
-        return AnswerResponse(state, request, ChatStreamEncoder(bool(prompt.reasoning)))
+        chat_request = await _chat_request(state, prompt, request)
+        return AnswerResponse(state, chat_request, ChatStreamEncoder(bool(prompt.reasoning)))
 
 
 def _add_openai_api(app: FastAPI, state: ServerState) -> None:
@@ -146,14 +177,14 @@ def _add_openai_api(app: FastAPI, state: ServerState) -> None:
             200: _event_stream("The answer, complete or in chunks"),
         },
     )
-    async def completions(conversation: Conversation, hops: Hops = "") -> Response:
+    async def completions(conversation: Conversation, request: Request) -> Response:
         """OpenAI's Chat Completions, as one object or as a stream of chunks."""
-        request = conversation.request(settings)._replace(hops=hops)
+        chat_request = await _chat_request(state, conversation, request)
         now, model = int(time.time()), conversation.model or default_model
         if not conversation.stream:
-            return AnswerResponse(state, request, CompletionEncoder(now, model))
+            return AnswerResponse(state, chat_request, CompletionEncoder(now, model))
         options = conversation.stream_options
-        return AnswerResponse(state, request, ChunkEncoder(now, model, bool(options and options.include_usage)))
+        return AnswerResponse(state, chat_request, ChunkEncoder(now, model, bool(options and options.include_usage)))
 
 
 def _add_error_handlers(app: FastAPI) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 
@@ -16,6 +16,7 @@ from ..errors import UsageError
 from ..providers.resolve import refuse_model_file
 from ..request.options import HTTP, OPTIONS, Option, at
 from ..request.tools import parse_tools
+from .body_limits import BODY_BOUNDS, FIELD_BOUNDS, MAX_UNTIL_CHARACTERS, UNTIL_BOUNDS
 from .request import ChatRequest
 from .settings import Settings
 
@@ -34,26 +35,28 @@ PASSED_FIELDS = frozenset(
 )
 CLIENT_TOOLS = (None, "function", "custom")  # types of tools that the provider does not run itself
 
-_STRICT = ConfigDict(strict=True, extra="forbid")
+_STRICT = ConfigDict(strict=True, extra="forbid", json_schema_extra=BODY_BOUNDS)
 
 
-def _checked(kind: Kind) -> Any:
-    """Returns the type of a field that a kind checks and describes."""
-    return Annotated[Any, PlainValidator(kind.parse), WithJsonSchema(dict(kind.json_schema))] | None
+def _checked(kind: Kind, bounds: Mapping[str, Any] = {}) -> Any:
+    """Returns the type of a field that a kind checks and describes; `bounds` are checked before."""
+    return Annotated[Any, PlainValidator(kind.parse), WithJsonSchema({**kind.json_schema, **bounds})] | None
 
 
 def _fields(rows: Iterable[tuple[str, Option]]) -> Any:
     """Returns fields for options, by their names in a body."""
-    return {name: (_checked(row.kind), Field(None, description=row.help)) for name, row in rows}
+    return {
+        name: (_checked(row.kind, FIELD_BOUNDS.get(name, {})), Field(None, description=row.help)) for name, row in rows
+    }
 
 
 Until: Any = create_model(  # type: ignore[call-overload]
     "Until",
     __config__=_STRICT,
-    __doc__="Stop conditions: the answer ends at the first that is met.",
+    __doc__=f"Stop conditions, of {MAX_UNTIL_CHARACTERS} characters: the answer ends at the first that is met.",
     # The alias is the name in JSON, since pydantic's models have methods of such names (`json`).
     **{
-        f"until_{name}": (_checked(row.kind), Field(None, alias=name, description=row.help))
+        f"until_{name}": (_checked(row.kind, UNTIL_BOUNDS.get(name, {})), Field(None, alias=name, description=row.help))
         for name, row in ROWS.items()
     },
 )
@@ -102,9 +105,9 @@ class StreamOptions(BaseModel):
 class _ConversationBase(BaseModel):
     """The fields of a conversation that are not in the options table."""
 
-    model_config = ConfigDict(strict=True, extra="allow")
+    model_config = ConfigDict(strict=True, extra="allow", json_schema_extra=BODY_BOUNDS)
 
-    messages: list[Turn] = Field(min_length=1)
+    messages: list[Turn] = Field(min_length=1, json_schema_extra=FIELD_BOUNDS["messages"])
     stream: bool | None = False
     stream_options: StreamOptions | None = None
     n: Literal[1] | None = None

@@ -130,7 +130,8 @@ class Connection(HttpToolsProtocol):
         self._allowance = MAX_HEAD_BYTES
         super().on_headers_complete()
         self._cycles = [cycle for cycle in self._cycles if not cycle.response_complete]
-        if 0 < len(self._cycles) <= MAX_PIPELINED:
+        waiting = sum(len(cycle.body) for cycle in self._cycles)
+        if 0 < len(self._cycles) <= MAX_PIPELINED and waiting < MAX_HEAD_BYTES:
             self.flow.resume_reading()  # uvicorn pauses at a pipelined request, and would not see the disconnect
         if self.cycle not in self._cycles:
             self._cycles.append(self.cycle)

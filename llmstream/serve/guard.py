@@ -23,6 +23,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .answer_response import ServerState
+from .body_limits import MAX_VALUES, VALUE_BYTES, Reservation, ValueCounter
 from .error_responses import RETRY_AFTER_S, error_response
 from .request import HOP_HEADER
 
@@ -46,23 +47,36 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        reservation = self._state.memory.reserve()
+        try:
+            await self._serve(scope, receive, send, headers, reservation)
+        finally:
+            reservation.release()
+
+    async def _serve(
+        self, scope: Scope, receive: Receive, send: Send, headers: Headers, reservation: Reservation
+    ) -> None:
+        refusal: Response | None = None
         try:
             self._check_client(scope, headers)
             self._check_body_headers(scope, headers)
             if _has_body(headers):
-                receive = _replay(await self._read_body(receive), receive)
+                body = await self._read_body(receive, reservation)
+                scope["body_size"], scope["reservation"] = len(body), reservation
+                receive = _replay(body, receive)
+                del body
         except HTTPException as error:
-            response = error_response(
-                scope["path"], error.status_code, error.detail, {**(error.headers or {}), **CLOSE}
-            )
-            if _has_body(headers) and "expect" not in headers:  # a client that waits for 100 Continue sends nothing
-                await _respond_and_drain(response, receive, send)
-            else:
-                await response(scope, receive, send)
-            return
+            refusal = error_response(scope["path"], error.status_code, error.detail, {**(error.headers or {}), **CLOSE})
         except ClientDisconnect:
             return
-        await self._app(scope, receive, send)
+        if refusal is None:
+            await self._app(scope, receive, send)
+            return
+        reservation.release()  # the exception, and the bytes that were read, are gone
+        if _has_body(headers) and "expect" not in headers:  # a client that waits for 100 Continue sends nothing
+            await _respond_and_drain(refusal, receive, send)
+        else:
+            await refusal(scope, receive, send)
 
     # The client.
 
@@ -118,23 +132,33 @@ class Guard:
         limit = self._settings.max_body_bytes
         return HTTPException(413, f"the body is larger than {limit} bytes: see --max-body")
 
-    async def _read_body(self, receive: Receive) -> bytes:
-        chunks: list[bytes] = []
-        size = 0
+    async def _read_body(self, receive: Receive, reservation: Reservation) -> bytes:
+        body, counter = bytearray(), ValueCounter()
         try:
             async with asyncio.timeout(self._settings.body_timeout_s):
                 while True:
                     message = await receive()
                     if message["type"] == "http.disconnect":
                         raise ClientDisconnect
-                    chunks.append(message.get("body", b""))
-                    size += len(chunks[-1])
-                    if size > self._settings.max_body_bytes:
+                    chunk = message.get("body", b"")
+                    if len(body) + len(chunk) > self._settings.max_body_bytes:
                         raise self._too_large()
+                    counter.feed(chunk)
+                    if counter.count > MAX_VALUES:
+                        raise HTTPException(413, f"the body has more than {MAX_VALUES} values")
+                    if not reservation.grow(len(body) + len(chunk) + VALUE_BYTES * counter.count):
+                        raise busy()
+                    body += chunk
                     if not message.get("more_body"):
-                        return b"".join(chunks)
+                        return bytes(body)
         except TimeoutError:
             raise HTTPException(408, f"the body took longer than {self._settings.body_timeout_s:g} s") from None
+
+
+def busy() -> HTTPException:
+    """Returns the error for a body for which there is no memory now."""
+    message = "the server is busy with large requests: try again later"
+    return HTTPException(503, message, {"retry-after": RETRY_AFTER_S})
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -24,6 +24,7 @@ class ChatRequest(NamedTuple):
 
     prompt: str = ""
     options: Mapping[str, Any] = {}
+    is_large: bool = False  # its work takes more than a moment, so it goes to a thread
     hops: str = ""  # the servers of this kind that the request has come through
 
 

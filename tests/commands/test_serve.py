@@ -205,6 +205,23 @@ def test_servers_in_a_row_pass_their_names_on():
     assert len(set(names)) == 2
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_what_is_not_json_does_not_go_to_the_provider(number):
+    bodies = [
+        '{"messages": [{"role": "user", "content": "Hi"}], "top_k": %s}',
+        '{"messages": [{"role": "user", "content": "Hi"}], "tools": [{"name": "f", "parameters": {"default": %s}}]}',
+    ]
+    with Provider() as provider, serving_through(provider) as server:
+        for body in bodies:
+            connection = http.client.HTTPConnection(server.address, timeout=WAIT_S)
+            headers = {"Content-Type": "application/json"}
+            connection.request("POST", "/v1/chat/completions", body.replace("%s", number), headers)
+            response = connection.getresponse()
+            assert (response.status, b"not JSON" in response.read()) == (400, True)
+            connection.close()
+        assert provider.requests == []
+
+
 @pytest.mark.parametrize("token", ["two words", "two\nlines", "a\tb", "a\u00a0b", "a\x7fb"])
 def test_a_token_that_no_client_can_send_is_refused_at_the_start(run, token):
     done = run("serve", "--port", "0", env=environment(OPENAI_API_KEY="sk-x", LLMSTREAM_SERVE_TOKEN=token))
