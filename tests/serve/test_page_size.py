@@ -1,0 +1,76 @@
+"""The page with answers that are long, or made to be slow: it draws them in steps, up to a bound."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from ..support.serving import END, ScriptedServer
+
+MAX_SHOWN = 1_000_000
+MEGABYTE = 1_000_000
+SHAPES = {
+    "stars": "*a",
+    "words": "word ",
+    "one word": "w",
+    "lines": "a line\n",
+    "items": "- a\n",
+    "brackets": "[a](",
+    "links": "[a](https://a.example) ",
+    "ticks": "`a",
+    "quotes": "> > > a\n",
+    "astral": "\U0001f600",
+}
+SLOWEST_S = 20  # a machine that is busy with other tests takes several times as long as an idle one
+
+
+def shown(visit, text: str, piece: int = 100_000):
+    """Returns the page after an answer, and how long it took."""
+    pieces = [text[at : at + piece] for at in range(0, len(text), piece)]
+    with ScriptedServer([*pieces, END]) as server:
+        page = visit(server)
+        page.fill("#prompt", "Hi")
+        start = time.monotonic()
+        page.press("#prompt", "Enter")
+        page.wait_for_selector("#reason[data-state=complete]", timeout=120_000)
+        page.wait_for_selector("#send:not([hidden])", timeout=120_000)
+        return page, time.monotonic() - start
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_an_answer_of_a_few_hundred_kilobytes_is_shown_whole(visit, shape):
+    text = SHAPES[shape] * (260_000 // len(SHAPES[shape]))
+    page, seconds = shown(visit, text)
+    assert seconds < SLOWEST_S
+    if shape in ("stars", "words", "one word", "ticks", "astral"):
+        length = page.evaluate("document.querySelector('#answer').textContent.replaceAll(/\\s/g, '').length")
+        letters = len("".join(text.split()).encode("utf-16-le")) // 2
+        assert letters - 40 * 3 <= length + text.count("*") + text.count("`") and length <= letters
+        assert "\ufffd" not in page.inner_text("#answer")
+
+
+@pytest.mark.parametrize("beginning", ["", "```\n"])
+def test_ten_megabytes_are_drawn_up_to_a_bound(visit, beginning):
+    page, seconds = shown(visit, beginning + "some words and a line end\n" * (10 * MEGABYTE // 26), 200_000)
+    assert seconds < SLOWEST_S
+    assert "too long to be shown" in page.inner_text("#note")
+    assert page.evaluate("document.querySelector('#answer').textContent.length") <= MAX_SHOWN + 100
+    assert page.evaluate("last.text.length") > 9.9 * MEGABYTE
+
+
+def test_long_code_is_copied_whole(bare):
+    lines = "".join(f"line {number}\n" for number in range(20_000))
+    text = bare.evaluate(
+        """(lines) => {
+            const markdown = new Markdown(make("div"));
+            let code;
+            for (const text of ["```py\\n", ...lines.match(/[^]{1,999}/g)]) {
+                markdown.feed(text);
+                code ??= markdown.blocks.leaf;
+            }
+            return code.all;
+        }""",
+        lines,
+    )
+    assert text == lines.removesuffix("\n")
