@@ -50,12 +50,13 @@ class InputDecoder(Utf8Decoder):
 
     def feed(self, chunk: bytes) -> str:
         text = super().feed(chunk)
-        if len(self.head) < HEAD:
-            self.head += chunk[: HEAD - len(self.head)]
-            if self._at_start and text:
-                self._at_start = False
-                self.had_mark = text[0] == BOM
-                return text.removeprefix(BOM)
+        self.head += chunk[: HEAD - len(self.head)]
+        if len(self.head) == HEAD:
+            self.feed = super().feed  # type: ignore[method-assign]  # what follows costs no more than elsewhere
+        if self._at_start and text:
+            self._at_start = False
+            self.had_mark = text[0] == BOM
+            return text.removeprefix(BOM)
         return text
 
     @property

@@ -72,7 +72,7 @@ class Documents(Generic[T]):
         self._recent = deque[str](maxlen=HEAD)  # the ends of the last chunks
         self._start = self._start_line = 0  # of the last document: its character's number from 0, its line
         self._head = ""  # what stands before the document in its line; of its first object, if it is an array
-        self._is_tentative = False  # a `{` has come, and what follows may still be prose
+        self.is_tentative = False  # a `{` has come, and what follows may still be prose
         self._tried: list[str] = []  # the chunks from that `{` on, up to this chunk
         self._tried_from = 0  # index of the `{` in this chunk, or 0 if it stands in one before
         self._looked_to = 0  # how much of the text it took to know that what a `{` began was prose
@@ -80,21 +80,18 @@ class Documents(Generic[T]):
 
     def feed(self, text: str) -> list[T | Fault]:
         """Returns the items and faults that text completes."""
-        self._take(text)
-        return self._drain() if self._results else []
-
-    def _take(self, text: str) -> None:
         i, n = 0, len(text)
         while i < n:
             i = self._mode(text, i, n)
         self._base += n
         self._line_of(text, n)
         self._counted_to = 0
-        self._recent.append(text[-HEAD:])
-        if self._is_tentative:
+        self._recent.append(text if n <= HEAD else text[-HEAD:])
+        if self.is_tentative:
             self._tried.append(text[self._tried_from :])
             self._tried_from = 0
         self.on_chunk_end(text)
+        return self._drain() if self._results else []
 
     @property
     def is_open(self) -> bool:
@@ -103,7 +100,7 @@ class Documents(Generic[T]):
 
     def close(self, source: str = "input") -> list[T | Fault]:
         """Ends the input, or the part of it that `source` names; a Fault of the kind UNFINISHED has the open object."""
-        while self._is_tentative and (self._mode != self._naming or self._head.strip(" \t")[-1:] not in STRUCTURE):
+        while self.is_tentative and (self._mode != self._naming or self._head.strip(" \t")[-1:] not in STRUCTURE):
             self.end_capture("", 0)
             self._try_as_prose()
         mode, self._mode = self._mode, self._prose
@@ -156,7 +153,7 @@ class Documents(Generic[T]):
 
     def _start_broken(self, text: str, i: int, lead: str, reason: str) -> None:
         """Starts an object that is not JSON for `reason`: `lead`, then text[i]."""
-        self._is_tentative = False
+        self.is_tentative = False
         self.on_start(text, i, lead)
         self._reason = f"{reason} in line {self._line_of(text, i)}"
         self._mode = self._skipping
@@ -180,7 +177,7 @@ class Documents(Generic[T]):
         """Goes on behind the `{` that was tried, as prose, because of text[i]; returns the index in this chunk."""
         self._looked_to = self._base + i + 1
         if not self._tried:
-            self._is_tentative = False
+            self.is_tentative = False
             self._mode = self._prose
             self.on_prose("{", 0, 1)
             return self._tried_from + 1
@@ -190,13 +187,13 @@ class Documents(Generic[T]):
     def _try_as_prose(self) -> None:
         """Takes the chunks behind the `{` that was tried once more."""
         again = "".join(self._tried)[1:]
-        self._tried, self._tried_from, self._is_tentative = [], 0, False
+        self._tried, self._tried_from, self.is_tentative = [], 0, False
         self._recent.clear()
         self._recent.append(self._head + "{")
         self._base, self._line, self._counted_to = self._start + 1, self._start_line, 0
         self._mode = self._prose
         self.on_prose("{", 0, 1)
-        self._take(again)
+        self._results += self.feed(again)
 
     # Modes.
 
@@ -215,7 +212,7 @@ class Documents(Generic[T]):
             self._mode = self._in_array
             return i
         self._mode = self._opening
-        self._is_tentative, self._tried, self._tried_from = True, [], i
+        self.is_tentative, self._tried, self._tried_from = True, [], i
         return i + 1
 
     def _opening(self, text: str, i: int, n: int) -> int:
@@ -235,12 +232,12 @@ class Documents(Generic[T]):
         stop = self._start + self._key_limit - self._base
         i = scanner.feed(text, i, min(n, stop))
         if scanner.has_members or scanner.done:
-            self._is_tentative = False
+            self.is_tentative = False
             self._mode = self._inside
             return self._judge(text, i, self._start + self._limit - self._base)
         if i >= stop and not scanner.error:
             scanner.has_members = True  # so long a key is not prose
-            self._is_tentative = False
+            self.is_tentative = False
             return self._judge(text, i, stop)
         if scanner.error:
             self.end_capture(text, i)
@@ -256,8 +253,12 @@ class Documents(Generic[T]):
         return self._inside(text, i, n)
 
     def _inside(self, text: str, i: int, n: int) -> int:
+        scanner = self.scanner
         room = self._start + self._limit - self._base
-        return self._judge(text, self.scanner.feed(text, i, min(n, room)), room)
+        i = scanner.feed(text, i, n if n < room else room)
+        if scanner.done or scanner.error or i >= room:
+            self._judge(text, i, room)
+        return i
 
     def _judge(self, text: str, i: int, room: int) -> int:
         """Decides what the scanner found: it stopped at text[i], `room` is where the document becomes too long."""

@@ -71,31 +71,34 @@ class Fences:
     def feed(self, text: str) -> list[FenceEvent]:
         """Returns the events that are now certain, in order."""
         self._events = []
-        if self._return or "\r" in text:
-            text = self._return + text
-            self._return = "\r" if text[-1:] == "\r" else ""
-            for part in _line_by_cr(text[: len(text) - len(self._return)]):
-                self._take(part)
-        else:
-            self._take(text)
+        if self._flows and text and "\n" not in text and "\r" not in text and not self._return:
+            self._advance(text, 0, 0)
+            self.end += len(text)
+            return self._events
+        for part in self._parts(text) if self._return or "\r" in text else (text,):
+            at = 0
+            while at < len(part):
+                if self._flows:
+                    at = self._advance(part, at, part.find("\n", at) + 1 or (len(part) if part[-1] == "\r" else 0))
+                else:
+                    at = (not self._line and self._skip(part, at)) or self._gather(part, at)
+            self.end += len(part)
         return self._events
 
-    def _take(self, text: str) -> None:
-        """Takes text in which a carriage return without a newline is at most the last character."""
-        at = 0
-        while at < len(text):
-            if self._flows:
-                at = self._advance(text, at, _line_end(text, at))
-            else:
-                at = (not self._line and self._skip(text, at)) or self._gather(text, at)
-        self.end += len(text)
+    def _parts(self, text: str) -> list[str]:
+        """Cuts text behind each carriage return that ends a line by itself."""
+        text = self._return + text
+        self._return = "\r" if text[-1:] == "\r" else ""
+        parts: list[str] = _line_by_cr(text[: len(text) - len(self._return)])
+        return parts
 
     def close(self) -> list[FenceEvent]:
         """Returns the events that the end of the text decides."""
+        line_end, self._return = self._return, ""
         self._events = []
-        if self._return:
-            self._return = ""
-            self._take("\r")
+        if line_end:
+            self._gather(line_end, 0) if not self._flows else self._advance(line_end, 0, 1)
+            self.end += 1
         line, self._line = self._line, ""
         if line and self._fence:
             self._inside(line, complete=True)
@@ -199,11 +202,6 @@ class Fences:
         if self._fence:
             self._events.append(text[at:stop])
         return stop
-
-
-def _line_end(text: str, at: int) -> int:
-    """Returns where the line at text[at] ends, or 0 if that is behind the text."""
-    return text.find("\n", at) + 1 or (len(text) if text[-1] == "\r" else 0)
 
 
 def _is_open(container: int, cursor: Cursor) -> bool:

@@ -66,7 +66,7 @@ class _Spans(Documents[tuple[int, int, int]]):
         self.array = None
 
     def on_chunk_end(self, text: str) -> None:
-        if self._is_tentative and self._closed < self._start and (bracket := _closing(self._tried[-1])):
+        if self.is_tentative and self._closed < self._start and (bracket := _closing(self._tried[-1])):
             self._closed = self._base - len(self._tried[-1]) + bracket.end()
 
     def on_broken(self, text: str, i: int) -> None:
@@ -90,7 +90,7 @@ class _Spans(Documents[tuple[int, int, int]]):
         """Before where the next document that counts cannot end."""
         if self.array:
             return self.array[1]
-        return self._closed if self._is_tentative and self._closed > self._start else self._base
+        return self._closed if self.is_tentative and self._closed > self._start else self._base
 
 
 class JsonValue(Condition):
@@ -106,11 +106,11 @@ class JsonValue(Condition):
         self._documents = _Spans(limit)
 
     def feed(self, text: str) -> Span | None:
-        span = self._take(self._documents.feed(text))
+        items = self._documents.feed(text)
         self._end += len(text)
         if self._documents.too_long:
             self.note = f"a JSON value longer than {self._limit} characters was not waited for"
-        return span
+        return self._take(items) if items else None
 
     def close(self) -> Span | None:
         return self._take(self._documents.close())
@@ -130,4 +130,5 @@ class JsonValue(Condition):
 
     @property
     def certain(self) -> int:
-        return self._documents.certain
+        documents = self._documents
+        return documents.certain if documents.is_tentative or documents.array else self._end

@@ -28,7 +28,7 @@ class Until:
         self._left = min(sizes, default=None)  # bytes that may still come
         # A byte order mark is copied, but no part of the text. Where bytes are counted, it counts.
         self._decoder = InputDecoder() if self._left is None else Utf8Decoder()
-        self._had_mark = False  # and it is copied
+        self._at_start = True  # of the text
         self._buffer = Buffer()
         self.met = False
 
@@ -57,19 +57,6 @@ class Until:
         """Returns the output that is now certain. Raises Incomplete where more than MAX_BUFFER must be buffered."""
         if self.met:
             return b""
-        out = self._feed(chunk, now)
-        if not self._had_mark and self._decoder.had_mark:
-            self._had_mark = True
-            return original(BOM) + out if self._mode in (INCLUSIVE, EXCLUSIVE) else out
-        return out
-
-    @property
-    def is_utf16(self) -> bool:
-        """Whether the input seems to be UTF-16; a single NUL, as between names of files, is not enough."""
-        head = self._decoder.head
-        return head[:2] in UTF16_MARKS or (looks_like_utf16(head[:2]) and looks_like_utf16(head[2:4]))
-
-    def _feed(self, chunk: bytes, now: float) -> bytes:
         for condition in self._timed:
             condition.arrived(now)
         if self._timed and (deadline := self.deadline()) is not None and now >= deadline:
@@ -77,10 +64,14 @@ class Until:
         if self._left is not None:
             chunk = chunk[: self._left]
             self._left -= len(chunk)
-        span = self._find(self._decoder.feed(chunk))
-        if span:
-            return self._meet(span)
-        return self._end(chunk[-1:]) if self._left == 0 else self._release()
+        text = self._decoder.feed(chunk)
+        span = self._find(text)
+        out = self._meet(span) if span else self._end(chunk[-1:]) if self._left == 0 else self._release()
+        if self._at_start and (text or self._decoder.had_mark):
+            self._at_start = False
+            if self._decoder.had_mark and self._mode in (INCLUSIVE, EXCLUSIVE):
+                return original(BOM) + out
+        return out
 
     def close(self) -> bytes:
         """Returns the rest of the output at the end of the stream."""
@@ -93,6 +84,12 @@ class Until:
         if span:
             return self._meet(span)
         return self._choose(original(self._buffer.take(self._buffer.end)), b"")
+
+    @property
+    def is_utf16(self) -> bool:
+        """Whether the input seems to be UTF-16; a single NUL, as between names of files, is not enough."""
+        head = self._decoder.head
+        return head[:2] in UTF16_MARKS or (looks_like_utf16(head[:2]) and looks_like_utf16(head[2:4]))
 
     def _find(self, text: str) -> Span | None:
         self._buffer.append(text)
