@@ -24,7 +24,7 @@ from .types import Value
 @click.option("--jobs", type=Value(Integer(1)), default=100, metavar="N", help="At most N answers at once (100).")
 @click.option("--queue", type=Value(Integer(0)), default=100, metavar="N", help="At most N requests that wait (100).")
 @click.option("--max-body", default="16M", metavar="SIZE", type=Value(Size()), help="Bound on a request (16M).")
-@click.option("--max-bodies", default="64M", metavar="SIZE", type=Value(Size()), help="Bound on all requests (64M).")
+@click.option("--max-bodies", default="32M", metavar="SIZE", type=Value(Size()), help="Bound on all requests (32M).")
 @click.option(
     "--grace",
     type=Value(Seconds()),

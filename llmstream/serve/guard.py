@@ -23,13 +23,14 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .answer_response import ServerState
-from .body_limits import MAX_VALUES, VALUE_BYTES, Reservation, ValueCounter
+from .body_limits import MAX_VALUES, UNCOUNTED_BYTES, VALUE_BYTES, Reservation, ValueCounter
 from .error_responses import RETRY_AFTER_S, error_response
 from .request import HOP_HEADER
 
 TOKENLESS_PATHS = ("/", "/healthz")  # the page has to be there to ask for the token
 DRAIN_TIMEOUT_S = 2.0  # for the rest of a refused body, so that the client reads the response
 DRAIN_BYTES = 16 * 1024 * 1024  # likewise
+MAX_DRAINS = 8  # at once, so that the others are not held up; the rest waits, within its time
 CLOSE = {"connection": "close"}
 MAX_HOPS = 8  # servers of this kind, one behind the other
 
@@ -39,6 +40,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, state: ServerState, post_paths: frozenset[str]) -> None:
         self._app, self._state, self._settings, self._post_paths = app, state, state.settings, post_paths
+        self._drains = asyncio.Semaphore(MAX_DRAINS)
         self._token = state.settings.token.encode()
         self._hosts = {"localhost", *map(str.lower, state.settings.allow_hosts)} - {""}
 
@@ -74,7 +76,7 @@ class Guard:
             return
         reservation.release()  # the exception, and the bytes that were read, are gone
         if _has_body(headers) and "expect" not in headers:  # a client that waits for 100 Continue sends nothing
-            await _respond_and_drain(refusal, receive, send)
+            await self._respond_and_drain(refusal, receive, send)
         else:
             await refusal(scope, receive, send)
 
@@ -123,6 +125,8 @@ class Guard:
             length = int(headers.get("content-length") or 0)  # the HTTP parser has refused what is not digits
             if length > self._settings.max_body_bytes:
                 raise self._too_large()
+            if length > UNCOUNTED_BYTES and not self._state.memory.has(length):
+                raise busy()
         if scope["method"] == "POST" and scope["path"] in self._post_paths:
             media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
             if media_type != "application/json":
@@ -154,6 +158,22 @@ class Guard:
         except TimeoutError:
             raise HTTPException(408, f"the body took longer than {self._settings.body_timeout_s:g} s") from None
 
+    async def _respond_and_drain(self, response: Response, receive: Receive, send: Send) -> None:
+        """Sends the response, and discards the rest of the body before the connection is closed.
+
+        A connection that is closed with unread bytes is reset, and the reset discards the response.
+        """
+        await send({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
+        await send({"type": "http.response.body", "body": bytes(response.body), "more_body": True})
+        size = 0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_TIMEOUT_S), self._drains:
+                while (message := await receive())["type"] != "http.disconnect" and message.get("more_body"):
+                    size += len(message["body"])
+                    if size > DRAIN_BYTES:
+                        break
+        await send({"type": "http.response.body"})
+
 
 def busy() -> HTTPException:
     """Returns the error for a body for which there is no memory now."""
@@ -175,20 +195,3 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 def _has_body(headers: Headers) -> bool:
     return bool(headers.get("transfer-encoding")) or headers.get("content-length", "") not in ("", "0")
-
-
-async def _respond_and_drain(response: Response, receive: Receive, send: Send) -> None:
-    """Sends the response, and discards the rest of the body before the connection is closed.
-
-    A connection that is closed with unread bytes is reset, and the reset discards the response.
-    """
-    await send({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
-    await send({"type": "http.response.body", "body": bytes(response.body), "more_body": True})
-    size = 0
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(DRAIN_TIMEOUT_S):
-            while (message := await receive())["type"] != "http.disconnect" and message.get("more_body"):
-                size += len(message["body"])
-                if size > DRAIN_BYTES:
-                    break
-    await send({"type": "http.response.body"})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import ipaddress
 import math
@@ -27,6 +28,7 @@ from .answer_response import ServerState
 from .connection import Connection
 
 NAME = "serve"
+M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # malloc.h
 BACKLOG = 2048
 CUT_GRACE_S = 2  # for the errors of answers that are cut to reach their clients
 REGEX_CPU_S = 0.2  # CPU time of a client's regular expression, for 65,536 characters of text: all others wait for it
@@ -41,6 +43,7 @@ def run(app: FastAPI, host: str, port: int) -> None:
     state: ServerState = app.state.server
     listener = listen(host, port, state.settings.token)
     server = Server(app)
+    return_large_blocks()
     stdio.raise_open_files()
     stdio.note(NAME, f"listening on {url(listener)}")
     json_codec.use_msgspec()
@@ -51,6 +54,14 @@ def run(app: FastAPI, host: str, port: int) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         signum = runner.run(_serve(server, state, listener))
     raise Signalled(signum)
+
+
+def return_large_blocks() -> None:
+    """Makes glibc give freed blocks of a megabyte back; by default it keeps many of them, of up to 32 MB each."""
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MMAP_THRESHOLD, 1024 * 1024)
+        mallopt(M_ARENA_MAX, 2)
 
 
 class Server(uvicorn.Server):

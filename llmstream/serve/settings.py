@@ -11,7 +11,7 @@ class Settings(NamedTuple):
     jobs: int = 100  # concurrent generations
     queue: int = 100  # requests that may wait for a job
     max_body_bytes: int = 16 * 1024 * 1024  # of a request
-    bodies_bytes: int = 64 * 1024 * 1024  # of all requests under way; at least two of the largest
+    bodies_bytes: int = 32 * 1024 * 1024  # of all requests under way; at least two of the largest
     keep_alive_s: float = 15.0  # of silence before a keep-alive is sent
     body_timeout_s: float = 60.0  # for the complete body to arrive
     grace_s: float = 10.0  # for running answers to end after a signal
