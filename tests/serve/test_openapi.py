@@ -31,7 +31,7 @@ def check(url: str, folder: Path, *args: str) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not PROGRAM, reason="schemathesis is not installed: pip install '.[test]'")
 def test_schemathesis_finds_no_error(tmp_path):
-    with ScriptedServer(token="sesame", max_body_bytes=20_000) as server:
+    with ScriptedServer(token="sesame", max_body_bytes=2_000_000) as server:
         check(server.url, tmp_path, "--header", "Authorization: Bearer sesame")
         server.settle()
 
