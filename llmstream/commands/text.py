@@ -47,10 +47,10 @@ def command(file: tuple[str, ...], events: bool, no_newline: bool) -> int:
                 error = answer.failure or report.verdict(answer.finish, limited=False)
                 output.end(answer.failure)
                 warning = answer.warning or (CALLS if answer.tool_calls and not events else "")
-                outcomes.add(name, answer.number, warning, error)
+                outcomes.add(name, answer.place, warning, error)
         if reader.failure is not None:
             output.end(reader.failure)
-            outcomes.add(name, reader.count + 1, "", reader.failure)
+            outcomes.add(name, f"answer {reader.count + 1}", "", reader.failure)
     return max(outcomes.close(), operands.status)
 
 
@@ -117,12 +117,12 @@ class _Outcomes:
         self._notes: list[str] = []  # of the first answer: with its number, once there is a second one
         self._first = ""
 
-    def add(self, file: str, number: int, warning: str, error: Error | None) -> None:
-        """Adds an answer, the `number`th of its file, that has ended."""
+    def add(self, file: str, place: str, warning: str, error: Error | None) -> None:
+        """Adds an answer that has ended, or an unknown part; `place` is where it stands in the file."""
         self._count += 1
-        which = f"answer {number}"
+        which = place
         if self._names_files:
-            which = f"{file}: {which}" if number > 1 else file
+            which = f"{file}: {place}" if place != "answer 1" else file
         if self._count == 2:
             self._write(self._first)
         if self._count == 1:

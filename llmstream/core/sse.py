@@ -73,6 +73,11 @@ class Parser:
             raise self._error()
         return frames
 
+    @property
+    def is_open(self) -> bool:
+        """Whether an event has begun."""
+        return self.held > 0 or self._event != ""
+
     def close(self) -> list[Frame]:
         """Returns the last frame if the stream ended without the blank line after it, or within its last line.
 

@@ -21,8 +21,9 @@ class Sign(NamedTuple):
 
     `only` is the only key of an event, whose value is a text or an object. For types see `type_of`. `decoder` is a
     class of the dialects, as MODULE.CLASS. `begin` has the types with which an answer begins; where it is empty, `id`
-    alone tells two answers apart. `id` is the path of the answer's id. `whole` marks an answer that was not streamed,
-    if it is a JSON text.
+    alone tells two answers apart. `id` is the path of the answer's id; with `id_may_vary` some servers give each event
+    one of its own. `whole` marks an answer that was not streamed, if it is a JSON text. Without `has_end_mark` an
+    answer has only its finish reason.
     """
 
     decoder: str
@@ -34,7 +35,9 @@ class Sign(NamedTuple):
     only: str = ""
     begin: tuple[str, ...] = ()
     id: tuple[str, ...] = ()
+    id_may_vary: bool = False
     whole: bool = False
+    has_end_mark: bool = True
 
     def matches(self, kind: str, data: dict[str, Any]) -> bool:
         """Whether the event is this sign; `kind` is its type."""
@@ -63,7 +66,7 @@ class Sign(NamedTuple):
         return string(data, *self.id) if self.id else ""
 
 
-_CHAT = Sign("chat.Decoder", keys=("choices",), id=("id",))
+_CHAT = Sign("chat.Decoder", keys=("choices",), id=("id",), id_may_vary=True)
 _RESPONSES = Sign("responses.Decoder", begin=("response.created",), id=("response", "id"))
 _MESSAGES = Sign("messages.Decoder", begin=("message_start",), id=("message", "id"))
 _EVENTS = Sign("events.Decoder", begin=("start",))
@@ -75,11 +78,20 @@ _INTERACTIONS = Sign(
     "interactions.Decoder", begin=("interaction.created", "interaction.start"), id=("interaction", "id")
 )
 _COHERE = Sign("cohere.Decoder", begin=("message-start",), id=("id",))
+_GEMINI = Sign(
+    "gemini.Decoder",
+    keys=("candidates", "usageMetadata", "promptFeedback"),
+    id=("responseId",),
+    id_may_vary=True,
+    has_end_mark=False,
+)
 _CONVERSE = Sign("converse.Decoder", begin=("messageStart",))
+
+WHOLE_CHAT = _CHAT._replace(objects=("chat.completion", "text_completion"), keys=(), whole=True)
 
 SIGNS = (  # the first that matches
     Sign(RECORDING, needs=("recording", "provider", "model", "api"), begin=("",)),
-    _CHAT._replace(objects=("chat.completion", "text_completion"), keys=(), whole=True),
+    WHOLE_CHAT,
     _CHAT._replace(objects=("chat.completion.chunk",)),
     _RESPONSES._replace(objects=("response",), whole=True),
     _RESPONSES._replace(prefixes=("response.",)),
@@ -120,8 +132,8 @@ SIGNS = (  # the first that matches
     _CONVERSE._replace(only="contentBlockStart"),
     _CONVERSE._replace(only="contentBlockDelta"),
     _CONVERSE._replace(needs=("output", "stopReason"), whole=True),
-    Sign("gemini.Decoder", keys=("candidates", "usageMetadata", "promptFeedback"), id=("responseId",)),
-    Sign("ollama.Decoder", needs=("done", "model")),
+    _GEMINI,
+    Sign("ollama.Decoder", needs=("done", "model"), id=("model",)),  # Ollama has no ids
 )
 FAILURE = _CHAT  # whose decoder reads a provider's error that stands alone
 

@@ -92,7 +92,7 @@ def test_the_status_is_the_highest_of_all_answers(invoke):
     assert invoke("text", input=OLLAMA + refused).returncode == 3
     done = invoke("text", input=OLLAMA + b'{"weather":"fine"}\n')
     assert done.returncode == 5
-    assert b'answer 2: unrecognised stream: it begins with {"weather"' in done.stderr
+    assert b'text: after answer 1: unrecognised: it begins with {"weather"' in done.stderr
 
 
 def test_a_file_that_is_not_whole_does_not_hide_the_next(invoke, tmp_path):
@@ -104,6 +104,21 @@ def test_a_file_that_is_not_whole_does_not_hide_the_next(invoke, tmp_path):
     notes = done.stderr.decode().splitlines()
     assert notes[0].startswith(f"llmstream text: {tmp_path}/a: answer 2: the stream ended")
     assert notes[1].startswith(f"llmstream text: {tmp_path}/c: unrecognised stream")
+
+
+def test_a_line_before_the_first_answer_does_not_hide_it(invoke, tmp_path):
+    done = invoke("text", input=b"Signed in as somebody.\n" + OLLAMA)
+    assert (done.stdout, done.returncode) == ("Hi ö\n".encode(), 5)
+    note = "before answer 1: unrecognised: it begins with Signed in as somebody."
+    assert done.stderr.decode() == f"llmstream text: {note}\n"
+    (tmp_path / "a").write_bytes(b"Signed in as somebody.\n" + OLLAMA)
+    (tmp_path / "b").write_bytes(OLLAMA)
+    done = invoke("text", *(str(tmp_path / name) for name in "ab"))
+    assert (done.stdout, done.returncode) == ("Hi ö\nHi ö\n".encode(), 5)
+    assert done.stderr.decode() == f"llmstream text: {tmp_path}/a: {note}\n"
+    events = invoke("text", "--events", input=OLLAMA + b"a line\n" + OLLAMA).stdout.splitlines()
+    types = [json.loads(line)["type"] for line in events]
+    assert types == ["start", "text", "usage", "finish", "error", "start", "text", "usage", "finish"]
 
 
 def test_events_of_several_answers_come_back(invoke):

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmstream.core.events import Finish, Reasoning, Source, Text, ToolCall, Usage
-from llmstream.core.framing import Framing, Piece
+from llmstream.core.framing import Framing
+from llmstream.core.pieces import Piece
 from llmstream.core.render import EventRenderer
 from llmstream.core.sse import MAX_EVENT_BYTES
-from llmstream.dialects.reader import StreamReader
+from llmstream.dialects.reader import StreamReader, Unknown
 from llmstream.errors import Incomplete, Refused, Unavailable
 
 from ..core.test_junk import paths, replaced
@@ -266,9 +267,14 @@ class Reading:
 
     def __init__(self, pieces) -> None:
         self.reader = reader = StreamReader(2.0)
-        self.answers, self.events = [], []  # the answers, and the events of each
+        self.answers, self.events, self.unknown = [], [], []  # the answers, the events of each, the unknown parts
         batches = [batch for piece in pieces if not reader.over for batch in reader.feed(piece, 0.0)]
         for answer, events, ends in batches if reader.over else batches + reader.close(0.0):
+            if isinstance(answer, Unknown):
+                self.unknown.append(f"{answer.place}: {answer.failure}")
+                assert ends
+                assert not events
+                continue
             if answer not in self.answers:
                 self.answers.append(answer)
                 self.events.append([])
@@ -286,7 +292,7 @@ class Reading:
             (joined(events), type(answer.failure) if answer.failure else answer.finish.reason)
             for answer, events in zip(self.answers, self.events, strict=True)
         ]
-        return parts, self.reader.failure and str(self.reader.failure)
+        return parts, "; ".join(self.unknown) or (self.reader.failure and str(self.reader.failure))
 
 
 def read(pieces):
@@ -295,6 +301,7 @@ def read(pieces):
     assert len(reading.answers) < 2
     if not reading.answers:
         return [], reading.reader.failure, None
+    assert not reading.unknown
     answer = reading.answers[0]
     return reading.events[0], answer.failure or reading.reader.failure, answer
 
@@ -497,8 +504,7 @@ def renamed(stream: bytes) -> bytes:
 @pytest.mark.parametrize("name", STREAMS)
 def test_two_answers_of_a_kind(name):
     stream = STREAMS[name]
-    second = renamed(stream) if name in ("gemini, events", "gemini, array", "gemini, compact array") else stream
-    for pieces in ([stream + second], [stream, second], [bytes([byte]) for byte in stream + second]):
+    for pieces in ([stream + stream], [stream, stream], [bytes([byte]) for byte in stream + stream]):
         assert Reading(pieces).outcomes == ([("Hello, wörld", "stop")] * 2, None)
 
 
@@ -632,10 +638,152 @@ def test_a_failed_answer_does_not_hide_the_next():
     assert (parts, failure) == ([("", Refused), ("", Unavailable), ("Hello, wörld", "stop")], None)
 
 
-def test_an_unknown_part_is_told():
-    parts, failure = Reading([STREAMS["events"] + lines({"weather": "fine"}) + STREAMS["events"]]).outcomes
-    assert parts == [("Hello, wörld", "stop")] * 2
-    assert failure == 'unrecognised stream: it begins with {"weather":"fine"}'
+UNKNOWN = {  # a part of no known kind, and how its excerpt reads
+    b'{"weather": "fine"}\n': '{"weather":"fine"}',
+    b"Some words on a line.\nand another\n": "Some words on a line.",
+    b"[INFO] up\n": "[INFO] up",
+    b"{see below}\n": "{see below}",
+    b"[1, 2]\n": "[1, 2]",
+    b'data: {"weather": "fine"}\n\n': '{"weather": "fine"}',
+}
+
+
+@pytest.mark.parametrize("name", ["chat", "events", "ollama, chat", "gemini, compact array", "bedrock, converse"])
+@pytest.mark.parametrize("part", UNKNOWN)
+def test_an_unknown_part_is_told_by_its_place(name, part):
+    answer, what = STREAMS[name], f"unrecognised: it begins with {UNKNOWN[part]}"
+    if name.startswith("gemini"):
+        answer += b"\n"
+    parts = [("Hello, wörld", "stop")]
+    for pieces in chunkings(part + answer, 60):
+        assert Reading(pieces).outcomes == (parts, f"before answer 1: {what}")
+    if not (name.startswith("gemini") and part.startswith(b"data:")):  # which is within the answer, as it has no end
+        for pieces in chunkings(answer + part + answer, 60):
+            assert Reading(pieces).outcomes == (parts * 2, f"after answer 1: {what}")
+        for pieces in chunkings(answer + part, 60):
+            assert Reading(pieces).outcomes == (parts, f"after answer 1: {what}")
+
+
+def test_an_answer_that_is_cut_within_its_first_event_is_unknown():
+    for stream in (STREAMS["ollama, chat"], STREAMS["messages"].partition(b"\n\n")[2]):
+        first = stream.index(b"}\n")
+        for end in range(9, first):
+            parts, failure = Reading([stream + stream[:end]]).outcomes
+            assert parts == [("Hello, wörld", "stop")]
+            if stream[:end].partition(b"data: ")[2] or stream[:1] == b"{":
+                assert failure.startswith("after answer 1: unrecognised: it begins with {")
+
+
+def test_text_within_an_answer_is_left_out():
+    for name in ("chat", "ollama, chat", "claude, partial", "gemini, events"):
+        first, rest = STREAMS[name].rstrip().rsplit(b"\n", 1)
+        for pieces in chunkings(first + b"\na warning of some tool\n" + rest + b"\n\n", 60):
+            if name != "gemini, events" or b"STOP" not in first:
+                assert Reading(pieces).outcomes == ([("Hello, wörld", "stop")], None)
+
+
+def test_idle_events_around_answers_are_no_unknown_part():
+    for idle in (
+        b'data: {"type":"ping"}\n\n',
+        b"event: ping\ndata: 1\n\n",
+        b"data: [DONE]\n\n",
+        b": idle\n\n",
+        b"{}\n",
+    ):
+        for pieces in chunkings(idle + STREAMS["messages"] + idle + STREAMS["chat"] + idle, 60):
+            assert Reading(pieces).outcomes == ([("Hello, wörld", "stop")] * 2, None)
+
+
+def gemini_chunk(words: str, finish: str | None = None, id: str | None = None) -> dict:
+    candidate = {"content": {"parts": [{"text": words}], "role": "model"}, "index": 0}
+    candidate |= {"finishReason": finish} if finish else {}
+    return {"candidates": [candidate]} | ({"responseId": id} if id else {})
+
+
+def events_of(*chunks: dict) -> bytes:
+    return b"".join(map(loopback.frame, chunks))
+
+
+WHOLE_GEMINI = {id: [gemini_chunk("Hello, ", id=id), gemini_chunk("wörld", "STOP", id)] for id in (None, "r1")}
+ONE = json.dumps(gemini_chunk("Hello, wörld", "STOP")).encode()
+TWO_GEMINI = {
+    "events": events_of(*WHOLE_GEMINI[None]) * 2,
+    "events with an id": events_of(*WHOLE_GEMINI["r1"]) * 2,
+    "arrays": json.dumps(WHOLE_GEMINI[None]).encode() * 2,
+    "arrays in lines": json.dumps(WHOLE_GEMINI["r1"], indent=1).encode()
+    + b"\n"
+    + json.dumps(WHOLE_GEMINI["r1"]).encode(),
+    "objects": ONE + ONE,
+    "an object and an array": ONE + b"\n" + json.dumps(WHOLE_GEMINI[None]).encode(),
+    "events and an object": events_of(*WHOLE_GEMINI[None]) + ONE,
+    "an object and events": ONE + b"\n" + events_of(*WHOLE_GEMINI[None]),
+}
+
+
+@pytest.mark.parametrize("name", TWO_GEMINI)
+def test_two_gemini_answers(name):
+    for pieces in chunkings(TWO_GEMINI[name], 60):
+        assert Reading(pieces).outcomes == ([("Hello, wörld", "stop")] * 2, None)
+
+
+@pytest.mark.parametrize(
+    "second",
+    [events_of(gemini_chunk("Hello, wörld", "STOP")), ONE, b"[" + ONE + b"]"],
+)
+def test_a_gemini_answer_that_is_cut(second):
+    chunk = json.dumps(gemini_chunk("ab")).encode()
+    for first in (b"[" + chunk + b"\n,\n", b"[" + chunk + b"\n", b"data: " + chunk + b"\n\n", chunk + b"\n"):
+        is_event = first[:1] == b"d"
+        if is_event == (second[:1] == b"d") and second[:1] != b"[":
+            continue  # nothing tells where the second one begins
+        for pieces in chunkings(first + second, 60):
+            assert Reading(pieces).outcomes == ([("ab", Incomplete), ("Hello, wörld", "stop")], None)
+
+
+def test_gemini_chunks_that_are_one_answer():
+    repeated = [gemini_chunk(word, "STOP") for word in "abc"]
+    usage = {"usageMetadata": {"promptTokenCount": 3}}
+    empty = gemini_chunk("", "STOP")
+    for stream in (events_of(*repeated, usage), json.dumps(repeated).encode()):
+        assert Reading([stream]).outcomes == ([("abc", "stop")], None)
+    chunks = [gemini_chunk("ab"), gemini_chunk("c", "STOP"), empty, usage]
+    for stream in (events_of(*chunks), json.dumps(chunks).encode(), lines(*chunks[:2], usage)):
+        for pieces in chunkings(stream, 60):
+            assert Reading(pieces).outcomes == ([("abc", "stop")], None)
+    other = events_of(gemini_chunk("a", "STOP", "r1"), gemini_chunk("b", "STOP", "r2"))
+    assert Reading([other]).outcomes == ([("a", "stop"), ("b", "stop")], None)
+
+
+def chat_chunk(id: str, finish: str | None = None, **delta: str) -> dict:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    return {"id": id, "object": "chat.completion.chunk", "choices": [choice]}
+
+
+def test_a_chat_answer_that_is_cut_after_its_first_chunk():
+    begin = chat_chunk("c2", role="assistant", content="")
+    rest = [chat_chunk("c2", content="Hello, wörld"), chat_chunk("c2", "stop")]
+    whole = {
+        "id": "c2",
+        "object": "chat.completion",
+        "choices": [{"message": {"content": "Hello, wörld"}, "finish_reason": "stop"}],
+    }
+    for first in (chat_chunk("c1", role="assistant", content="a"), chat_chunk("c1", content="a")):
+        for second in (events_of(begin, *rest) + loopback.DONE, lines(whole)):
+            for cut in (events_of(first), lines(first)):
+                for pieces in chunkings(cut + second, 60):
+                    assert Reading(pieces).outcomes == ([("a", Incomplete), ("Hello, wörld", "stop")], None)
+
+
+def test_ids_that_vary_beside_a_role_are_one_answer():
+    chunks = [chat_chunk(f"c{number}", role="assistant", content=word) for number, word in enumerate("abc")]
+    end = chat_chunk("c9", "stop", role="assistant", content="")
+    assert Reading([events_of(*chunks, end) + loopback.DONE]).outcomes == ([("abc", "stop")], None)
+
+
+def test_an_ollama_answer_that_is_cut_is_told_by_another_model():
+    cut = lines({"model": "other", "response": "a", "done": False})
+    for pieces in chunkings(cut + STREAMS["ollama, generate"], 60):
+        assert Reading(pieces).outcomes == ([("a", Incomplete), ("Hello, wörld", "stop")], None)
 
 
 @pytest.mark.parametrize("name", ["chat", "events", "gemini, array", "claude, whole messages"])
