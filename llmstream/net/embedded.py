@@ -86,10 +86,18 @@ def is_running(model: str, prompt_size: int) -> bool:
 
 
 def _start_apart(model: str, short: bool, jobs: int) -> tuple[Any, str, str]:
-    """Starts the server in another process, which ends when this one does: it reads a pipe from here to its end."""
+    """Starts the server in another process, which ends when this one does: it reads a pipe from here to its end.
+
+    The model is downloaded here, where a signal ends it.
+    """
     import json
     import subprocess
+    from importlib.util import find_spec
 
+    if find_spec("xllamacpp") is None:
+        raise UsageError(NOT_INSTALLED, hint=HINT)
+    if not model.endswith(".gguf"):
+        fetch()
     call = f"from {__name__} import run_apart; run_apart()"
     command = [sys.executable, "-P", "-c", call, json.dumps([model, short, jobs])]
     pipe, path = subprocess.PIPE, os.pathsep.join(map(os.path.abspath, filter(None, sys.path)))

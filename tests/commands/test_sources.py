@@ -136,7 +136,7 @@ def test_the_record_of_a_cut_answer_has_its_sources(invoke):
 @pytest.mark.parametrize(
     ("word", "status", "message"),
     [
-        ("pause_turn", 5, "the provider paused the answer (finish reason pause_turn): send the conversation back"),
+        ("pause_turn", 5, "the provider paused the answer (finish reason pause_turn): it waits for the conversation"),
         ("something_new", 5, "the answer may not be whole"),
         ("malformed_response", 5, "the answer is not whole (finish reason malformed_response)"),
     ],
