@@ -87,7 +87,7 @@ def missing_comma(rng: random.Random, tokens: Tokens) -> bool:
 
 def comment(rng: random.Random, tokens: Tokens) -> bool:
     place, text = rng.randrange(1, len(tokens)), rng.choice(COMMENTS)
-    if tokens[place] == "{" and text[-1] == "\n":
+    if tokens[place] in ("{", "[") and text[-1] == "\n":
         text += "      "  # a brace that begins a line may begin the next object
     tokens.insert(place, text)
     return True
