@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from llmstream.core.eventstream import Parser, begins
 from llmstream.errors import Incomplete
 
-from ..support import eventstream
+from ..support import eventstream, needs
 from ..support.chunks import chunkings, cut
 
 EVENTS = [
@@ -40,6 +40,7 @@ def test_frames_at_every_cut():
         assert (frames, parser.held) == (FRAMES, 0)
 
 
+@needs.package("botocore", "bedrock")
 @given(st.lists(st.sampled_from(EVENTS), max_size=5), st.lists(st.integers(0, 2000), max_size=5))
 def test_botocore_reads_the_same(events, places):
     from botocore.eventstream import EventStreamBuffer
