@@ -15,7 +15,6 @@ from urllib.parse import quote, unquote, urlsplit
 
 from ..errors import UsageError
 
-DEFAULT_INDEX = "https://pypi.org/simple"
 PIP_SECTIONS = ("global", "install")
 NAME = re.compile(r"([\w.-]+)=(?=.)")  # of an index in UV_INDEX
 
@@ -39,7 +38,7 @@ class Source(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """What one tool is configured with. Its default index is None where it has no other than DEFAULT_INDEX."""
+    """What one tool is configured with. Its default index is None where it has no other than the public one."""
 
     pages: list[Source]
     default: Source | None
@@ -54,8 +53,17 @@ def sources() -> list[Source]:
     with_index = [tool for tool in tools if not tool.no_index]
     found += [index for tool in with_index for index in tool.indexes]
     defaults = [tool.default for tool in with_index if tool.default]
-    found += defaults or ([Source(DEFAULT_INDEX)] if len(with_index) == len(tools) else [])
+    found += defaults or (public_index() if len(with_index) == len(tools) else [])
     return sorted(dict.fromkeys(found), key=lambda source: not source.is_local)
+
+
+def public_index() -> list[Source]:
+    """Returns the index that pip uses by default, which only pip names; none where pip is not installed."""
+    try:
+        from pip._internal.models.index import PyPI
+    except ImportError:
+        return []
+    return [Source(PyPI.simple_url)]
 
 
 def _source(

@@ -69,9 +69,11 @@ def download(package: str, archives: Sequence[Archive], target: IO[bytes], show:
                         errors.append(error)
     finally:
         fetcher.close()
+    if not places:
+        raise UsageError("pip and uv are configured with no package index: set PIP_INDEX_URL or UV_DEFAULT_INDEX")
     if not errors:
         found = ", ".join(show_url(source.url) for source in places)
-        raise Unavailable(f"{archives[0].name} is not in {found}" if places else "pip or uv allow no index")
+        raise Unavailable(f"{archives[0].name} is not in {found}")
     kind = Unavailable if any(isinstance(error, Unavailable) for error in errors) else UsageError
     raise kind("; ".join(dict.fromkeys(error.message for error in errors)))
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 
 from llmstream.errors import UsageError
 from llmstream.net import indexes
-from llmstream.net.indexes import DEFAULT_INDEX, Source
+from llmstream.net.indexes import Source
+
+DEFAULT_INDEX = indexes.public_index()[0].url
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +45,11 @@ def found():
 
 def test_without_a_configuration_the_public_index():
     assert indexes.sources() == [Source(DEFAULT_INDEX)]
+
+
+def test_without_a_configuration_and_pip_no_index(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pip._internal.models.index", None)
+    assert indexes.sources() == []
 
 
 @pytest.mark.parametrize(
