@@ -64,8 +64,8 @@ class Totals:
         costs = [self._stated_usd]
         for (provider, model, answering, tier), (answers, *counts) in self._sums.items():
             costs.append(prices.cost(provider, model, Usage(*counts, tier=tier), answering, answers))
-        known = [cost for cost in costs if cost is not None]
-        return sum(known) if known else None
+        amounts = [cost for cost in costs if cost is not None]
+        return sum(amounts) if amounts else None
 
     def summary(self, seconds: float, unfinished: int, priced: bool) -> str:
         """Returns the line at the end of a run of `seconds`, with `unfinished` prompts; `priced`: with its cost."""

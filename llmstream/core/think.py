@@ -63,9 +63,9 @@ class TaggedReasoning:
 
 
 def _split(text: str, end: str) -> tuple[str, bool, str]:
-    """Returns the text before `end`, whether it was found, and the rest: what follows it, or may be its beginning."""
-    before, found, after = text.partition(end)
-    if found:
+    """Returns the text before `end`, whether it is there, and the rest: what follows it, or may be its beginning."""
+    before, tag, after = text.partition(end)
+    if tag:
         return before, True, after
     size = next((size for size in range(len(end) - 1, 0, -1) if text.endswith(end[:size])), 0)
     return text[: len(text) - size], False, text[len(text) - size :]

@@ -3,7 +3,7 @@
 - The head of a request is bounded in time and size, and so are chunk headers and trailers around its body. Trailers
   are dropped: the checks of the headers are over when they arrive.
 - A connection between two requests has the time limit of a head, whatever bytes arrive.
-- A response that ends before its request closes the connection: nobody reads the rest of the body.
+- A response that ends before its request closes the connection: the rest of the body is not read.
 - A client that does not read what is sent to it loses the connection.
 - `Upgrade` is ignored (RFC 9110, 7.8), where uvicorn's parser would drop the request's body.
 - TCP keep-alive probes find clients that have vanished without closing the connection.
@@ -147,7 +147,7 @@ class Connection(HttpToolsProtocol):
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        if any(cycle.response_complete and cycle.more_body for cycle in self._cycles):  # nobody reads the rest
+        if any(cycle.response_complete and cycle.more_body for cycle in self._cycles):  # the rest is not read
             self.transport.close()
         super().on_response_complete()
 

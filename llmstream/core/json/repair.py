@@ -46,7 +46,7 @@ def close_object(text: str) -> str:
 
 
 def repair_object(text: str) -> str:
-    """Returns what a broken object was meant to be, as minified JSON, or "" if nobody can tell.
+    """Returns what a broken object was meant to be, as minified JSON, or "" where that is not clear.
 
     `mend` does what it can. What is unclear to it is left to json-repair's guesses, if it is not too long for those;
     what is certain in it stays as it is.
