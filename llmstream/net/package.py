@@ -70,7 +70,7 @@ def download(package: str, archives: Sequence[Archive], target: IO[bytes], show:
     finally:
         fetcher.close()
     if not places:
-        raise UsageError("pip and uv are configured with no package index: set PIP_INDEX_URL or UV_DEFAULT_INDEX")
+        raise Unavailable("pip and uv are configured with no package index: set PIP_INDEX_URL or UV_DEFAULT_INDEX")
     if not errors:
         found = ", ".join(show_url(source.url) for source in places)
         raise Unavailable(f"{archives[0].name} is not in {found}")

@@ -150,7 +150,7 @@ def test_the_next_source_is_tried(download, tmp_path):
 def test_the_file_is_in_no_source(download, tmp_path):
     with pytest.raises(Unavailable, match=f"^{WHEEL} is not in file:///a, file:///b$"):
         download(Source("file:///a"), Source("file:///b", False))
-    with pytest.raises(UsageError, match=r"^pip and uv are configured with no package index: set PIP_INDEX_URL"):
+    with pytest.raises(Unavailable, match=r"^pip and uv are configured with no package index: set PIP_INDEX_URL"):
         download()
 
 
