@@ -159,12 +159,12 @@ class Recording(Answer):
 
     def _once_started(self, events: list[Event]) -> list[Event]:
         """Leaves out all Start events but the first."""
-        kept = []
+        events_left = []
         for event in events:
             if not isinstance(event, Start) or not self._has_started:
-                kept.append(event)
+                events_left.append(event)
             self._has_started |= isinstance(event, Start)
-        return kept
+        return events_left
 
 
 def _from_base64(text: str) -> bytes:

@@ -307,14 +307,14 @@ class Output:
 
         They are found by their ids. Where a server has others here, the first of a type is the first that was streamed.
         """
-        found = [self._known(data) for data in output]
+        matches = [self._known(data) for data in output]
         rest: dict[str, list[_Item]] = {}
-        known = set(found)
+        matched = set(matches)
         for item in reversed(self._order):
-            if item not in known:
+            if item not in matched:
                 rest.setdefault(item.type, []).append(item)
         events: list[Event] = []
-        for data, match in zip(output, found, strict=True):
+        for data, match in zip(output, matches, strict=True):
             same_type = rest.get(_type(data))
             item = match or (same_type.pop() if same_type else self._begin(data, {}))
             events += self._read_item(item, data)
