@@ -28,7 +28,7 @@ from .support import docs, examples, generate, needs
 from .support.loopback import Provider, reply
 
 COMMANDS = docs.commands()
-PAGES = sorted(path.stem for path in (ROOT / "man").iterdir())
+PAGES = sorted(path.stem for path in (ROOT / "man" / "man1").iterdir())
 
 each_command = pytest.mark.parametrize("name", COMMANDS)
 
@@ -160,7 +160,7 @@ def test_see_also_names_pages_that_exist_in_their_order():
 @needs.program("mandoc")
 @pytest.mark.parametrize("name", PAGES)
 def test_mandoc_finds_nothing_to_warn_of(name):
-    path = ROOT / "man" / f"{name}.1"
+    path = ROOT / "man" / "man1" / f"{name}.1"
     done = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", path], capture_output=True, text=True)
     assert (done.stdout, done.returncode) == ("", 0)
 

@@ -11,7 +11,7 @@ import pytest
 from .conftest import ROOT
 from .support import examples, needs
 
-PAGES = sorted(path.stem for path in (ROOT / "man").iterdir())
+PAGES = sorted(path.stem for path in (ROOT / "man" / "man1").iterdir())
 README = examples.fenced((ROOT / "README.md").read_text(), "README.md")
 EXAMPLES = [block for name in PAGES for block in examples.of_page(name)]
 SESSIONS = EXAMPLES + [block for block in README if block.kind == "console"]

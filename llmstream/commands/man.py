@@ -47,7 +47,7 @@ def command(topic: str | None) -> None:
 def _find(topic: str | None) -> str:
     """Returns the path of a page, which man's name for it finds as well; raises UsageError where there is none."""
     name = (topic or "").removeprefix("llmstream").removeprefix("-")
-    path = find("man", f"llmstream-{name}.1" if name else "llmstream.1")
+    path = find("man/man1", f"llmstream-{name}.1" if name else "llmstream.1")
     if path is None:
         raise UsageError(f"no manual page for {topic or 'llmstream'!r}: llmstream --help lists the commands")
     return path

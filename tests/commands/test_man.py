@@ -29,12 +29,12 @@ def test_a_topic_without_a_page_is_an_error(invoke, topic):
 @pytest.mark.parametrize(("topic", "page"), [("llmstream", "llmstream.1"), ("llmstream-gen", "llmstream-gen.1")])
 def test_the_names_that_man_uses_find_the_pages(invoke, topic, page):
     done = invoke("man", topic, env=environment(PATH=""))
-    assert f"install one, read {ROOT / 'man' / page},".encode() in done.stderr
+    assert f"install one, read {ROOT / 'man' / 'man1' / page},".encode() in done.stderr
 
 
 def test_man_without_a_viewer(invoke):
     done = invoke("man", "gen", env=environment(PATH=""))
-    path = ROOT / "man" / "llmstream-gen.1"
+    path = ROOT / "man" / "man1" / "llmstream-gen.1"
     message = f"llmstream man: neither man nor mandoc is installed: install one, read {path}, or use --help\n"
     assert (done.stdout, done.stderr.decode(), done.returncode) == (b"", message, 2)
 
@@ -44,4 +44,4 @@ def test_man_finds_the_pages_in_both_layouts(run, layout, tmp_path):
     shutil.copytree(ROOT / "llmstream", tmp_path / "llmstream", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "man", tmp_path / layout)
     done = run("man", env=environment(PYTHONPATH=str(tmp_path), PATH=""), cwd=tmp_path)
-    assert f"install one, read {tmp_path / layout / 'llmstream.1'},".encode() in done.stderr
+    assert f"install one, read {tmp_path / layout / 'man1' / 'llmstream.1'},".encode() in done.stderr

@@ -107,7 +107,7 @@ class Page:
 
 
 def page(name: str) -> Page:
-    return Page((ROOT / "man" / f"{name}.1").read_text())
+    return Page((ROOT / "man" / "man1" / f"{name}.1").read_text())
 
 
 def arguments(words: list[str]) -> Iterator[tuple[str, str]]:

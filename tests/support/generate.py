@@ -166,7 +166,7 @@ BLOCKS: dict[str, Callable[[], Iterator[str]]] = {
 
 def files() -> list[Path]:
     """The files with blocks."""
-    paths = [*sorted((ROOT / "man").iterdir()), ROOT / "llmstream" / "api" / "options.py"]
+    paths = [*sorted((ROOT / "man").rglob("*.[17]")), ROOT / "llmstream" / "api" / "options.py"]
     return [path for path in paths if MARK.search(path.read_text())]
 
 
