@@ -91,10 +91,16 @@ def _unknown(what: str, word: str, words: Iterable[str]) -> str:
     return f"No such {what} {word!r}" + (f": did you mean {near}?" if near else "")
 
 
+# What --continue was: others use that name for the last conversation, so neither meaning is guessed.
+CONTINUE = "--resume-cut resumes a cut answer, --messages FILE continues a conversation"
+
+
 def _explain(error: click.ClickException) -> str:
     """Returns the message of click's error; for an unknown option, with a better guess."""
     if isinstance(error, click.NoSuchOption) and error.ctx:
         params = error.ctx.command.get_params(error.ctx)
+        if error.option_name == "--continue" and {"resume_cut", "messages"} <= {param.name for param in params}:
+            return f"No such option '--continue': {CONTINUE}"
         return _unknown(
             "option", error.option_name, [name for param in params for name in param.opts if name[0] == "-"]
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,7 @@ from ..core.stop.conditions import from_mapping
 from ..core.stop.stops import Stops
 from ..core.timing import Timing
 from ..errors import UsageError, spell
+from ..net.attempts import Resume
 from ..net.generation import Generation
 from ..net.transfer import Transport
 from ..providers.registry import REPLAY
@@ -62,6 +63,7 @@ class PreparedRequest:
         self.timeouts, self.retries = network(values)
         self._prompt, self._values, self._catalogue = prompt, values, config.catalogue
         self._headers = headers
+        self.resumes = values.get("resume_cut", False)
         self.is_built = False
 
     def build(self, may_block: bool = True) -> None:
@@ -178,6 +180,7 @@ class BaseStream:
                 prepared.retries,
                 transport,
                 stops=prepared.stops,
+                resume=self._resume(target, note),
                 note=note,
                 wake=wake,
             )
@@ -186,6 +189,13 @@ class BaseStream:
             self._failed = True
             self._end()
             raise
+
+    def _resume(self, target: Target, note: Callable[[str], None]) -> Resume | None:
+        if not self._prepared.resumes:
+            return None
+        from ..net import resume
+
+        return resume.of(target, note)
 
     def _advance(self) -> bool | None:
         """Returns whether there are events to read, None if they are still to come. Raises the error of the answer."""

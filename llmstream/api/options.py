@@ -52,6 +52,7 @@ class Options(TypedDict, total=False):
     first_token_timeout: float | None  # Give up after S seconds of silence before the first output (600).
     stall_timeout: float | None  # Give up after S seconds of silence within the answer (300).
     timeout: float | None  # Give up on the whole answer after S seconds (none).
+    resume_cut: bool | None  # Resume an answer that was cut, where the provider can.
     until: UntilOptions | Mapping[str, object] | None  # End the answer at a stop condition.
     api_key: str | None  # The key that is sent.
     base_url: str | None  # The address of the API; only `api_key` goes there.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +62,6 @@ NAME = "gen"
     "--speed", type=click.FloatRange(min=0), default=1.0, metavar="X", help="Replay X times as fast; 0: at once (1)."
 )
 @click.option("--dry-run", is_flag=True, help="Print the request, its key hidden, and send nothing.")
-@click.option("--continue", "resume", is_flag=True, help="Resume an answer that was cut, where the provider can.")
 @options.of_request(NETWORK)
 def command(
     prompt: tuple[str, ...],
@@ -74,7 +73,6 @@ def command(
     record: str | None,
     speed: float,
     dry_run: bool,
-    resume: bool,
     **output: Any,
 ) -> None:
     """Stream a model's answer to PROMPT, or to what stdin holds.
@@ -107,7 +105,7 @@ def command(
     if dry_run:
         if target.row.transport == REPLAY:
             raise UsageError("a recording is played, not asked: --dry-run has nothing to show")
-        stdio.write(encode(_describe(target, request, resume)))
+        stdio.write(encode(_describe(target, request, options)))
         return
     from ..net.loop import Loop
     from ..net.transports import Routes, recorded
@@ -118,7 +116,7 @@ def command(
     if record is not None:
         route = recorded(route, record)
     try:
-        answer.run(route, loop, *network(options), resume)
+        answer.run(route, loop, *network(options), _resume(route.target, options))
     finally:
         route.transport.close()
 
@@ -132,12 +130,11 @@ class _Printer:
         self._stats = _open_stats(output["stats_file"])
         self._writes_events = output["events"] or output["timing"]
 
-    def run(self, route: Route, loop: Loop, timeouts: Timeouts, retries: RetryPolicy, resume: bool) -> None:
+    def run(self, route: Route, loop: Loop, timeouts: Timeouts, retries: RetryPolicy, resume: Resume | None) -> None:
         """Streams the answer to stdout; raises the error that ended it."""
         from ..net.generation import Generation, events
 
         target, note = route.target, partial(stdio.note, NAME)
-        strategy = _resume(target) if resume else None
         generation = Generation(
             target,
             self._request,
@@ -145,7 +142,7 @@ class _Printer:
             retries,
             route.transport,
             stops=self._stops,
-            resume=strategy,
+            resume=resume,
             note=note,
             shows_reasoning=self._request.reasoning,
         )
@@ -244,14 +241,13 @@ class _Printer:
                 stdio.note(NAME, write_error.message)
 
 
-def _resume(target: Target) -> Resume | None:
-    """Returns the strategy of --continue for a target, or None, with a note, where it has none."""
+def _resume(target: Target, options: Mapping[str, Any]) -> Resume | None:
+    """Returns the strategy of --resume-cut for a target; None without the option, or where the target has none."""
+    if not options.get("resume_cut"):
+        return None
     from ..net import resume
 
-    strategy = resume.of(target)
-    if strategy is None:
-        stdio.note(NAME, f"{target.provider}/{target.model} cannot resume a cut answer: --continue does nothing here")
-    return strategy
+    return resume.of(target, partial(stdio.note, NAME))
 
 
 def _open_stats(path: str | None) -> int | None:
@@ -263,9 +259,9 @@ def _open_stats(path: str | None) -> int | None:
         raise UsageError(f"cannot write {path}: {error.strerror}") from None
 
 
-def _describe(target: Target, request: Request, resume: bool) -> str:
+def _describe(target: Target, request: Request, options: Mapping[str, Any]) -> str:
     """Returns the request as it would be sent, its key hidden."""
-    strategy = _resume(target) if resume else None
+    strategy = _resume(target, options)
     body = target.body(request, strategy.prepare if strategy else None)
     headers = target.hidden().headers(body) + list(strategy.headers if strategy else ())
     url = show_url(target.url) if target.url else "the embedded model"

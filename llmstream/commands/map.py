@@ -52,7 +52,6 @@ DRAW_INTERVAL_S = 0.1  # between two updates of the progress
 @click.option("-u", "--usage", is_flag=True, help="At the end, write costs, times and retries to stderr.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress, and no line at the end.")
 @options.of_request(PROMPT, MODEL)
-@click.option("--continue", "resume", is_flag=True, help="Resume an answer that was cut, where the provider can.")
 @options.of_request(NETWORK)
 def command(
     template: str | None,
@@ -103,7 +102,7 @@ def command(
 
     totals = Totals()
     opened = _open(journal)
-    run_options = _run_options(params, _clamped(jobs, builder.target))
+    run_options = _run_options(params, _clamped(jobs, builder.target), options.get("resume_cut", False))
     run_options = run_options._replace(progress="" if quiet else NAME)
     from ..batch.run import Run
 
@@ -128,12 +127,11 @@ def _note_oddities(undecodable: int, changed: int, journal: str | None) -> None:
         stdio.note(NAME, f"{answers} to another request: asked again")
 
 
-def _run_options(params: dict[str, Any], jobs: int) -> RunOptions:
+def _run_options(params: dict[str, Any], jobs: int, resumes: bool) -> RunOptions:
     from ..batch.run import RunOptions
 
     until = {name: value for name, value in params.items() if name.startswith("until_")}
     has_condition = stop_options.stops(dict(params), "until-") is not None  # a wrong one is an error at once
-    resume = _resume if params["resume"] else lambda target: None
 
     def digest(target: Target, request: Request) -> str:
         from ..batch.journal import digest
@@ -150,15 +148,26 @@ def _run_options(params: dict[str, Any], jobs: int) -> RunOptions:
         rpm=params["rpm"],
         tpm=params["tpm"],
         stops=lambda: stop_options.stops(dict(params), "until-") if has_condition else None,
-        resume=resume,
+        resume=_Resuming() if resumes else lambda target: None,
         digest=digest,
     )
 
 
-def _resume(target: Target) -> Resume | None:
-    from ..net import resume
+class _Resuming:
+    """The strategies of --resume-cut; that a target has none is noted once."""
 
-    return resume.of(target)
+    def __init__(self) -> None:
+        self._notes: set[str] = set()
+
+    def __call__(self, target: Target) -> Resume | None:
+        from ..net import resume
+
+        return resume.of(target, self._note)
+
+    def _note(self, text: str) -> None:
+        if text not in self._notes:
+            self._notes.add(text)
+            stdio.note(NAME, text)
 
 
 def _open(path: str | None) -> Journal | None:

@@ -8,6 +8,7 @@ the assistant's. In the first two the generation outlives its connection, and is
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -15,6 +16,7 @@ from ..core.decoder import Decoder
 from ..core.events import Event, Reasoning, Start, Text, ToolCall
 from ..core.exchange import Exchange
 from ..dialects import dialect
+from ..errors import option
 from ..providers.prefill import continues
 from ..providers.registry import BACKGROUND, OFFSET, PrefillStyle
 from ..providers.resolve import Target
@@ -22,13 +24,16 @@ from .attempts import Resume
 from .transfer import HttpRequest
 
 
-def of(target: Target) -> Resume | None:
-    """Returns the resume strategy for a target, or None."""
+def of(target: Target, note: Callable[[str], object] = lambda text: None) -> Resume | None:
+    """Returns the resume strategy for a target, or None; `note` is then called with a sentence that says so."""
     if target.row.resume == OFFSET:
         return ByteOffset(target)
     if target.row.resume == BACKGROUND and target.api == "responses":
         return Background(target)
-    return Continuation(target) if continues(target) else None
+    if continues(target):
+        return Continuation(target)
+    note(f"{target.provider}/{target.model} cannot resume a cut answer: {option('resume_cut')} does nothing here")
+    return None
 
 
 class ByteOffset(Resume):

@@ -173,6 +173,15 @@ ROWS = (
     Option("timeout", Seconds(), "Give up on the whole answer after S seconds (none).",
         "Give up when the answer is not complete *s* seconds after the request.", metavar="S", group=NETWORK,
         doors=HERE, default=0.0),
+    Option("resume_cut", Flag(), "Resume an answer that was cut, where the provider can.",
+        "When an answer is cut, ask for the rest of it where the server can go on exactly:\n"
+        "`llamacpp` and `local` replay the bytes of a generation, `openai` and `azure` keep a background "
+        "response, and `ollama`, `vllm`, `mistral`, `groq`, `deepseek` and Claude's 4.5 models continue a last message "
+        "of the assistant's, where all that came was text.\n"
+        "No text is repeated or lost at the seam.\n"
+        "Each time is a line on standard error, and counts as one of the ``--retries``.\n"
+        "A background response is kept by the provider for a while, and its first token comes later.",
+        group=NETWORK, doors=HERE),
     Option("until", Conditions(), doors=(PYTHON, HTTP), help="End the answer at a stop condition."),
     Option("api_key", Text(), doors=(PYTHON,), help="The key that is sent."),
     Option("base_url", Text(), doors=(PYTHON,), help="The address of the API; only `api_key` goes there."),

@@ -395,6 +395,19 @@ def test_a_new_try_is_told_to_the_note(driver):
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize(("model", "rest"), [("vllm/m", ["lo"]), ("openai/m", None)])
+def test_a_cut_answer_is_resumed_where_the_provider_can(driver, model, rest):
+    notes: list[str] = []
+    with Provider([head(), chat_text("Hel")], [head(), *chat("lo")]) as provider:
+        options = at(provider, model=model, resume_cut=True, max_retry_wait=0.01, note=notes.append)
+        read = Read(driver, options, "text")
+    assert read.items == ["Hel", *(rest or [])]
+    assert isinstance(read.error, type(None) if rest else Incomplete)
+    expected = ": asking for the rest in 0.0 s" if rest else "cannot resume a cut answer: resume_cut does nothing here"
+    assert [expected in note for note in notes] == [True]
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
 @pytest.mark.parametrize("option", ["first_token_timeout", "stall_timeout", "timeout"])
 def test_time_outs(driver, option):
     begun = [chat_text("a")] if option == "stall_timeout" else []

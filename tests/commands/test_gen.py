@@ -484,11 +484,19 @@ def test_a_failure_is_reported_though_the_statistics_file_is_full(invoke):
     assert b"cannot write /dev/full" in done.stderr
 
 
-def test_continue_warns_where_the_provider_cannot_resume(invoke):
+def test_resume_cut_warns_where_the_provider_cannot_resume(invoke):
     with Provider([head(), *chat("a")]) as provider:
-        done = invoke("gen", "--continue", "-m", "openai/m", "Hi", url=provider.url)
+        done = invoke("gen", "--resume-cut", "-m", "openai/m", "Hi", url=provider.url)
     assert (done.stdout, done.returncode) == (b"a\n", 0)
-    assert b"openai/m cannot resume a cut answer: --continue does nothing here" in done.stderr
+    assert b"openai/m cannot resume a cut answer: --resume-cut does nothing here" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["gen", "map"])
+def test_continue_names_the_options_that_do_what_it_may_mean(invoke, command):
+    done = invoke(command, "--continue", "Hi", env=environment(LLMSTREAM_MODEL="ollama/m"))
+    assert (done.stdout, done.returncode) == (b"", 2)
+    assert b"--resume-cut" in done.stderr
+    assert b"--messages FILE" in done.stderr
 
 
 def test_a_key_in_the_provider_s_message_is_hidden(invoke):

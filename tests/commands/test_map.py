@@ -168,14 +168,24 @@ def test_an_unmet_condition_is_status_1(invoke):
     assert done.returncode == 1
 
 
-def test_continue_resumes_a_cut_answer(run):
+def test_that_a_provider_cannot_resume_is_noted_once(run):
+    with Provider(lambda request: [head(), *chat("a")]) as provider:
+        env = environment(OPENAI_BASE_URL=f"{provider.url}/v1")
+        done = run("map", "-q", "--resume-cut", "-m", "openai/m", input=b"a\nb\nc\n", env=env)
+    assert texts_of(done.stdout) == ["a"] * 3
+    assert done.stderr.decode() == (
+        "llmstream map: openai/m cannot resume a cut answer: --resume-cut does nothing here\n"
+    )
+
+
+def test_resume_cut_resumes_a_cut_answer(run):
     def script(request):
         last = request.json["messages"][-1]
         return [head(), *chat("lo")] if last["role"] == "assistant" else [head(), chat_text("Hel")]
 
     with Provider(script) as provider:
         env = environment(VLLM_BASE_URL=f"{provider.url}/v1")
-        done = run("map", "-q", "--continue", "-m", "vllm/m", input=b"a\nb\n", env=env)
+        done = run("map", "-q", "--resume-cut", "-m", "vllm/m", input=b"a\nb\n", env=env)
     assert texts_of(done.stdout) == ["Hello", "Hello"]
     assert (done.returncode, done.stderr) == (0, b"")
 

@@ -148,7 +148,7 @@ def test_its_models(invoke):
 def test_a_rest_is_asked_for(gen):
     texts = ["The", " Ain"]
     provider = Provider([head("200 OK", NDJSON), *lines(*texts)[:2]], [head("200 OK", NDJSON), *lines(" joins", ".")])
-    done, (first, second) = gen("--continue", "--max-retry-wait=0.01", provider=provider)
+    done, (first, second) = gen("--resume-cut", "--max-retry-wait=0.01", provider=provider)
     assert (done.stdout, done.returncode) == (b"The Ain joins.\n", 0), done.stderr
     partial = {"role": "assistant", "content": "The Ain"}
     assert second.json == first.json | {"messages": [*first.json["messages"], partial]}
@@ -156,7 +156,7 @@ def test_a_rest_is_asked_for(gen):
 
 def test_no_rest_of_an_answer_in_a_format(gen):
     provider = Provider([head("200 OK", NDJSON), *lines("{")[:1]])
-    done, requests = gen("--continue", "--json", provider=provider)
+    done, requests = gen("--resume-cut", "--json", provider=provider)
     assert (done.stdout, done.returncode, len(requests)) == (b"{", 5, 1)
 
 

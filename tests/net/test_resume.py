@@ -1,4 +1,4 @@
-"""`--continue`: what comes after a cut is the rest, the whole rest, and nothing of it twice."""
+"""`--resume-cut`: what comes after a cut is the rest, the whole rest, and nothing of it twice."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from ..conftest import environment
 from ..support.loopback import HOLD, RESET, Provider, chat, chat_text, frame, head, messages, reply
 
-AGAIN = ["--continue", "--max-retry-wait", "0.01"]
+AGAIN = ["--resume-cut", "--max-retry-wait", "0.01"]
 TEXTS = ["Hello, ", "wör", "ld", "\n\nAnd ", "more."]
 SAID = "".join(TEXTS)
 
@@ -182,3 +182,24 @@ def test_where_there_is_no_going_on_exactly_the_answer_is_cut(invoke, args, firs
         done = invoke("gen", *args, *AGAIN, "Hi", env=environment(ANTHROPIC_API_KEY="k", TOGETHER_API_KEY="k", **bases))
         again = [request.line for request in provider.requests[1:] if request.line.startswith("POST")]
     assert (done.stdout, done.returncode, again) == (b"Hello", 5, [])
+
+
+@pytest.mark.parametrize("place", ["prompt file", "configuration"])
+def test_a_prompt_file_or_the_configuration_can_ask_for_it(invoke, tmp_path, place):
+    def script(request):
+        return (
+            [head(), *chat("lo")] if request.json["messages"][-1]["role"] == "assistant" else [head(), chat_text("Hel")]
+        )
+
+    (tmp_path / "p.md").write_text(
+        "+++\n[options]\nresume-cut = true\nmax-retry-wait = 0.01\n+++\nHi" if place == "prompt file" else "Hi"
+    )
+    (tmp_path / "config.toml").write_text(
+        "[providers.vllm.defaults]\nresume_cut = true\n" if place == "configuration" else ""
+    )
+    with Provider(script) as provider:
+        env = environment(
+            VLLM_BASE_URL=f"{provider.url}/v1", LLMSTREAM_MODEL="vllm/m", LLMSTREAM_CONFIG=str(tmp_path / "config.toml")
+        )
+        done = invoke("gen", "-f", str(tmp_path / "p.md"), "--max-retry-wait=0.01", env=env)
+    assert (done.stdout, done.returncode) == (b"Hello\n", 0)

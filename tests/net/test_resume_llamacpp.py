@@ -1,4 +1,4 @@
-"""`--continue` against llama.cpp's own server: a greedy answer that was cut equals the one that was not.
+"""`--resume-cut` against llama.cpp's own server: a greedy answer that was cut equals the one that was not.
 
     python -m tests.net.test_resume_llamacpp
 
@@ -22,7 +22,7 @@ from ..support.limits import RUN_S, WAIT_S
 pytestmark = [pytest.mark.model, pytest.mark.slow]
 
 APIS = ("chat", "responses", "messages")
-GREEDY = ["-t", "0", "-o", "cache_prompt=false", "--continue", "--max-retry-wait", "0.01"]
+GREEDY = ["-t", "0", "-o", "cache_prompt=false", "--resume-cut", "--max-retry-wait", "0.01"]
 SAMPLES = 6
 
 

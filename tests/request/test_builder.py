@@ -247,7 +247,7 @@ def test_a_prefill_is_printed_though_no_text_follows(folder):
 def test_a_truncated_prefilled_answer_is_resumed(folder):
     with Provider([head(), chat_text(" Rhine")], [head(), *chat(" is long.")]) as provider:
         env = at(provider.url, VLLM_BASE_URL=f"{provider.url}/v1")
-        done = invoke(["gen", "-n", "--continue", "--prefill", "The", "-m", "vllm/m", "Hi"], env)
+        done = invoke(["gen", "-n", "--resume-cut", "--prefill", "The", "-m", "vllm/m", "Hi"], env)
     assert (done.stdout, done.returncode) == (b"The Rhine is long.\n", 0), done.stderr
     first, second = (request.json["messages"] for request in provider.requests)
     assert [first[-1], second[-1]] == [{"role": "assistant", "content": text} for text in ("The", "The Rhine")]
