@@ -64,18 +64,31 @@ PROMPT_OPTIONS = [row for row in at(HTTP) if row.name != "until"]
 CHAT_OPTIONS = [(name, row) for row in OPTIONS.values() for name in row.openai]
 
 
+class Message(BaseModel):
+    """A message of the conversation before the prompt."""
+
+    model_config = _STRICT
+
+    role: Literal["user", "assistant"]
+    content: str = Field(min_length=1)
+
+
 class _PromptBase(BaseModel):
     """The fields of a prompt that are not in the options table."""
 
     model_config = _STRICT
 
     prompt: str = Field(min_length=1)
+    messages: list[Message] | None = Field(
+        None, description="The conversation before the prompt.", json_schema_extra=FIELD_BOUNDS["messages"]
+    )
     until: Until | None = None
 
     def request(self, settings: Settings) -> ChatRequest:
         """Returns the request of a body. Raises UsageError."""
         options = {row.name: getattr(self, row.name) for row in PROMPT_OPTIONS}
         options |= {"model": _model(options["model"], settings), "until": _until(self.until, settings)}
+        options["messages"] = [message.model_dump() for message in self.messages] if self.messages else None
         return ChatRequest(self.prompt, _drop_unset(options))
 
 

@@ -19,7 +19,8 @@ class Note(NamedTuple):
 class ChatRequest(NamedTuple):
     """A client's request with checked values.
 
-    `prompt` is "" if the option `messages` holds the conversation; `options` has the request's options by name.
+    The option `messages` holds the conversation before the prompt, or all of it if `prompt` is ""; `options` has the
+    request's options by name.
     """
 
     prompt: str = ""

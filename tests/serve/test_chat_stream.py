@@ -173,6 +173,16 @@ def test_stop_conditions_are_those_of_the_commands():
     assert len(server.generations) == 1
 
 
+def test_a_conversation_goes_before_the_prompt():
+    turns = [{"role": "user", "content": "Name a river."}, {"role": "assistant", "content": "The Rhine."}]
+    with ScriptedServer() as server:
+        assert ask(server, body={"prompt": "Another?", "messages": turns})[0] == 200
+        assert ask(server, body={"prompt": "Hi", "messages": []})[0] == 200
+    first, second = (generation.request for generation in server.generations)
+    assert (first.prompt, first.options["messages"]) == ("Another?", turns)
+    assert (second.prompt, "messages" in second.options) == ("Hi", False)
+
+
 def test_regular_expressions_need_permission():
     body = {"prompt": "Hi", "until": {"regex": "(a+)+$"}}
     with ScriptedServer(allow_regex=False) as server:
@@ -218,6 +228,10 @@ def test_clients_cannot_name_model_files(model):
         ({"prompt": ""}, 422, "prompt: "),
         ({"prompt": 1}, 422, "prompt: "),
         ({"prompt": "x", "promt": 1}, 422, "promt: "),
+        ({"prompt": "x", "messages": [{"role": "system", "content": "x"}]}, 422, "messages.0.role: "),
+        ({"prompt": "x", "messages": [{"role": "user", "content": ""}]}, 422, "messages.0.content: "),
+        ({"messages": [{"role": "user", "content": "x"}]}, 422, "prompt: "),
+        ({"prompt": "x", "messages": [0] * 4097}, 400, "messages has more than 4096 items"),
         ({"prompt": "x", "max_tokens": 0}, 422, "max_tokens must be"),
         ({"prompt": "x", "until": {"lines": "x"}}, 422, "until.lines must be"),
         ({"prompt": "x", "until": {"line": 1}}, 422, "until.line: "),
