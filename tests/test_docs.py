@@ -28,7 +28,7 @@ from .support import docs, examples, generate, needs
 from .support.loopback import Provider, reply
 
 COMMANDS = docs.commands()
-PAGES = sorted(path.stem for path in (ROOT / "man" / "man1").iterdir())
+PAGES = docs.COMMAND_PAGES
 
 each_command = pytest.mark.parametrize("name", COMMANDS)
 
@@ -149,19 +149,18 @@ def test_what_is_written_from_tables_is_fresh():
 
 
 def test_see_also_names_pages_that_exist_in_their_order():
-    for name in PAGES:
+    for name in [*PAGES, *docs.TOPIC_PAGES]:
         named = re.findall(r"^\.Xr (\S+) (\d)", "\n".join(docs.page(name).sections["SEE ALSO"]), re.M)
+        assert named == sorted(named, key=lambda reference: (reference[1], reference[0])), name
         ours = [page for page, _ in named if page.startswith("llmstream")]
-        assert ours == sorted(ours), name
-        assert set(ours) <= set(PAGES) - {name}, name
-        assert name != "llmstream" or set(ours) == {*PAGES} - {name}
+        assert set(ours) <= {*PAGES, *docs.TOPIC_PAGES} - {name}, name
+        assert name != "llmstream" or set(ours) == {*PAGES, *docs.TOPIC_PAGES} - {name}
 
 
 @needs.program("mandoc")
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", [*PAGES, *docs.TOPIC_PAGES])
 def test_mandoc_finds_nothing_to_warn_of(name):
-    path = ROOT / "man" / "man1" / f"{name}.1"
-    done = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", path], capture_output=True, text=True)
+    done = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", docs.path(name)], capture_output=True, text=True)
     assert (done.stdout, done.returncode) == ("", 0)
 
 

@@ -9,12 +9,12 @@ import subprocess
 import pytest
 
 from .conftest import ROOT
-from .support import examples, needs
+from .support import docs, examples, needs
 
-PAGES = sorted(path.stem for path in (ROOT / "man" / "man1").iterdir())
 README = examples.fenced((ROOT / "README.md").read_text(), "README.md")
-EXAMPLES = [block for name in PAGES for block in examples.of_page(name)]
-SESSIONS = EXAMPLES + [block for block in README if block.kind == "console"]
+EXAMPLES = [block for name in docs.COMMAND_PAGES for block in examples.of_page(name)]
+TOPICS = [block for name in docs.TOPIC_PAGES for block in examples.of_topic(name)]
+SESSIONS = EXAMPLES + [block for block in TOPICS + README if block.kind == "console"]
 needs_bash = needs.program("bash")
 
 
@@ -34,13 +34,11 @@ def test_examples_run(block, tmp_path):
     assert examples.mismatches(block.text, tmp_path) == []
 
 
-PROGRAMS = [
-    block for block in README if block.kind == "python" and "spark" not in block.text
-]  # that is test_map_clusters'
+PROGRAMS = [block for block in TOPICS + README if block.kind == "python"]
 
 
 @pytest.mark.parametrize("block", PROGRAMS, ids=[block.where for block in PROGRAMS])
-def test_programs_of_the_readme_print_what_their_comments_say(block, tmp_path):
+def test_programs_print_what_their_comments_say(block, tmp_path):
     assert "# -> " in block.text
     assert examples.wrong_output(block.text, tmp_path) == ""
 
@@ -59,7 +57,7 @@ def test_scripts_of_the_readme_parse_and_name_options_that_exist():
 
 
 def test_every_page_has_examples():
-    assert {block.where.split(".1:")[0] for block in EXAMPLES} == set(PAGES)
+    assert {block.where.split(".1:")[0] for block in EXAMPLES} == set(docs.COMMAND_PAGES)
 
 
 # The reading itself: it must find what is wrong.

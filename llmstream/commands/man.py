@@ -16,13 +16,14 @@ from .data import find
 # Commands to which a path is added. man takes an argument with a slash for a path, also where it has no -l (macOS).
 ON_TERMINAL = (["man"], ["mandoc", "-a"])
 IN_PIPE = (["man"], ["mandoc", "-Tutf8"])
+TOPICS = ("pipelines", "python")  # pages of section 7
 OVERSTRUCK = re.compile(".\b")  # a character under another one: bold or underlined
 
 
 def _complete_topic(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     root = ctx.find_root()
     assert isinstance(root.command, click.Group)
-    return [name for name in root.command.list_commands(root) if name.startswith(incomplete)]
+    return [name for name in [*root.command.list_commands(root), *TOPICS] if name.startswith(incomplete)]
 
 
 @click.command("man")
@@ -30,11 +31,13 @@ def _complete_topic(ctx: click.Context, param: click.Parameter, incomplete: str)
 def command(topic: str | None) -> None:
     """Show the manual page of COMMAND, or of llmstream itself.
 
-    Through man's pager on a terminal; into a pipe or a file as plain text.
+    Two more pages are `pipelines`, a cookbook, and `python`. On a terminal
+    the page opens in man's pager; into a pipe or a file it is plain text.
 
     \b
     llmstream man
     llmstream man gen
+    llmstream man pipelines
     """
     stdio.require_stdout()
     path = _find(topic)
@@ -47,7 +50,8 @@ def command(topic: str | None) -> None:
 def _find(topic: str | None) -> str:
     """Returns the path of a page, which man's name for it finds as well; raises UsageError where there is none."""
     name = (topic or "").removeprefix("llmstream").removeprefix("-")
-    path = find("man/man1", f"llmstream-{name}.1" if name else "llmstream.1")
+    section = 7 if name in TOPICS else 1
+    path = find(f"man/man{section}", f"llmstream-{name}.{section}" if name else "llmstream.1")
     if path is None:
         raise UsageError(f"no manual page for {topic or 'llmstream'!r}: llmstream --help lists the commands")
     return path

@@ -30,6 +30,7 @@ TYPED = [
     ("llmstream gen -m quic", "llmstream gen -m quickest"),
     ("llmstream models openr", "llmstream models openrouter"),
     ("llmstream man comp", "llmstream man completion"),
+    ("llmstream man pi", "llmstream man pipelines"),
     ("llmstream completion f", "llmstream completion fish"),
 ]
 CONFIG = 'aliases = { quickest = "local" }'

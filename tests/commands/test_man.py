@@ -45,3 +45,10 @@ def test_man_finds_the_pages_in_both_layouts(run, layout, tmp_path):
     shutil.copytree(ROOT / "man", tmp_path / layout)
     done = run("man", env=environment(PYTHONPATH=str(tmp_path), PATH=""), cwd=tmp_path)
     assert f"install one, read {tmp_path / layout / 'man1' / 'llmstream.1'},".encode() in done.stderr
+
+
+@pytest.mark.parametrize("topic", ["pipelines", "llmstream-python"])
+def test_pages_that_belong_to_no_command_are_found(invoke, topic):
+    done = invoke("man", topic, env=environment(PATH=""))
+    page = f"llmstream-{topic.removeprefix('llmstream-')}.7"
+    assert f"install one, read {ROOT / 'man' / 'man7' / page},".encode() in done.stderr

@@ -10,17 +10,17 @@ import sys
 import pytest
 
 from ..conftest import ROOT, at, environment
-from ..support import examples, needs
+from ..support import docs, examples, needs
 from ..support.limits import RUN_S
 from ..support.loopback import Provider, reply
 from ..support.mapping import echo, records_of
 
-README = examples.fenced((ROOT / "README.md").read_text(), "README.md")
+DISPLAYS = docs.page("llmstream-map").displays("BEYOND ONE MACHINE")
 
 
 def block(word: str) -> str:
-    """Returns the README's only block that contains a word."""
-    (text,) = [block.text for block in README if word in block.text]
+    """Returns the only display of the section that contains a word."""
+    (text,) = [display for display in DISPLAYS if word in display]
     return text
 
 
@@ -43,7 +43,7 @@ class Flaky:
 
 @needs.program("parallel")
 def test_gnu_parallel_runs_blocks_of_lines_and_retries_failed_ones(tmp_path):
-    """Runs the README's command on this machine, with 4 lines a run."""
+    """Runs the man page's command on this machine, with 4 lines a run."""
     (tmp_path / "prompts.jsonl").write_text(prompts(12))
     command = block("parallel --pipe").replace("host1,host2", ":").replace("-N200", "-N4")
     with Provider(Flaky()) as provider:
@@ -97,7 +97,7 @@ key_cmd = "echo key"
 
 @needs.program("java", debian="default-jre-headless")
 def test_spark_pipes_each_partition_through_a_run(tmp_path):
-    """Runs the README's lines on the local master with fewer partitions; then with a prompt that is refused."""
+    """Runs the man page's lines on the local master with fewer partitions; then with a prompt that is refused."""
     pytest.importorskip("pyspark", reason="pyspark is not installed: it has 400 MB")
     (tmp_path / "prompts.jsonl").write_text(prompts(40))
     (tmp_path / "bad.jsonl").write_text('{"prompt": "bad"}\n')

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import click
@@ -101,13 +102,24 @@ class Page:
         lines = self.sections[section] if section else self.lines
         return {word for line in lines for macro, word in arguments(line[1:].split()) if macro == "Fl"}
 
-    def displays(self, section: str) -> list[str]:
-        text = "\n".join(self.sections.get(section, []))
+    def displays(self, *sections: str) -> list[str]:
+        """Returns the literal displays of some sections, or of all."""
+        text = "\n".join(line for name in sections or self.sections for line in self.sections.get(name, []))
         return [unescape(found) for found in re.findall(r"^\.Bd -literal.*?\n(.*?)^\.Ed", text, re.M | re.S)]
 
 
+COMMAND_PAGES = sorted(path.stem for path in (ROOT / "man" / "man1").iterdir())
+TOPIC_PAGES = sorted(path.stem for path in (ROOT / "man" / "man7").iterdir())
+
+
+def path(name: str) -> Path:
+    """Returns the file of a page of either section."""
+    section = 7 if name in TOPIC_PAGES else 1
+    return ROOT / "man" / f"man{section}" / f"{name}.{section}"
+
+
 def page(name: str) -> Page:
-    return Page((ROOT / "man" / "man1" / f"{name}.1").read_text())
+    return Page(path(name).read_text())
 
 
 def arguments(words: list[str]) -> Iterator[tuple[str, str]]:

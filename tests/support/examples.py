@@ -2,11 +2,11 @@
 
 Conventions that the documents keep:
 
-- A session, in an EXAMPLES section or in a README block marked `console`: lines after "$ " are commands, those after
-  "> " at once below go on with one; all others are the output, stderr in it, where a line "..." stands for any lines
-  and "..." within a line for anything there. The output is compared where the session shows any. Every command
-  succeeds, unless the next is `echo $?`. All runs in one bash, in a folder that holds FILES; every provider, and what
-  is at OWN_SERVER, is a server that gives one of ANSWERS.
+- A session, in an EXAMPLES section, in any section of a page of section 7, or in a README block marked `console`:
+  lines after "$ " are commands, those after "> " at once below go on with one; all others are the output, stderr in
+  it, where a line "..." stands for any lines and "..." within a line for anything there. The output is compared where
+  the session shows any. Every command succeeds, unless the next is `echo $?`. All runs in one bash, in a folder that
+  holds FILES; every provider, and what is at OWN_SERVER, is a server that gives one of ANSWERS.
 - A README block marked `python` is a program. Lines that begin with "# -> " are what it prints, compared as that of a
   session is.
 - A README block marked `sh` is a script that is not run: bash can parse it, and the options in it exist.
@@ -48,6 +48,15 @@ class Block(NamedTuple):
 def fenced(text: str, where: str) -> list[Block]:
     found = re.finditer(r"^```(\w+)\n(.*?)^```$", text, re.M | re.S)
     return [Block(f"{where}:{text.count(chr(10), 0, match.start()) + 1}", match[1], match[2]) for match in found]
+
+
+def of_topic(name: str) -> list[Block]:
+    """Returns the sessions and programs of a page of section 7; other displays there are not run."""
+    return [
+        Block(f"{name}.7:{number}", "console" if text.startswith("$ ") else "python", text)
+        for number, text in enumerate(docs.page(name).displays(), 1)
+        if text.startswith("$ ") or "import llmstream" in text
+    ]
 
 
 def of_page(name: str) -> list[Block]:
@@ -116,6 +125,8 @@ def programs(script: str) -> set[str]:
     for word in words(script):
         if is_separator(word):
             begins = not set(word) & set("<>")
+        elif word == "for":  # a name and values follow
+            begins = False
         elif begins and word not in KEYWORDS and "=" not in word:
             found.add(word)
             begins = False
@@ -160,6 +171,9 @@ ANSWERS = (
     ("You are a translator", "Nommez trois fleuves."),
     ('"items"', '{"items": [{"name": "Rhine", "km": 1233}, {"name": "Loire", "km": 1006}]}'),
     ("JSON", '[\n  {"name": "Rhine", "km": 1233},\n  {"name": "Loire", "km": 1006}\n]'),
+    ("commit message", "List the rivers of Europe by length"),
+    ("(?i)summarize", "The disk of the server is full."),
+    ("yes or no", "Yes."),
     ("(?i)code|function|program|script", 'Here it is:\n\n```python\nprint("Hello")\n```\n\nRun it with Python.'),
     ("", "The Rhine, the Danube and the Loire.\nThese are three rivers of Europe."),
 )
