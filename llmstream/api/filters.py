@@ -27,7 +27,8 @@ from ..core.filters import (
 from ..core.json.documents import MAX_SIZE
 from ..core.json.extract import parse_json
 from ..core.json.fields import Fields
-from ..core.json.path import Path, compile_path
+from ..core.json.path import compile_path
+from ..core.json.segments import Path
 from ..core.markdown.code import Code
 from ..core.stop.conditions import UntilOptions, from_mapping
 from ..core.stop.until import Until

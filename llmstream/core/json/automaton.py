@@ -12,7 +12,7 @@ from typing import Any
 
 from .bulk import BulkValues
 from .grammar import Matcher, elements_run, end, members_run
-from .path import Filter, Path, Segment
+from .segments import Filter, Path, Segment
 
 Item = tuple[int, int]  # (number of the path, segments done)
 Bag = dict[Item, int]  # item: how often

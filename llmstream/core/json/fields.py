@@ -13,7 +13,7 @@ from .automaton import Automaton
 from .documents import MAX_SIZE, Documents, Fault
 from .extract import Extraction, Match, Piece, Results
 from .grammar import SCALAR
-from .path import Path
+from .segments import Path
 from .strings import Unescaper, unescape
 
 _scalar = re.compile(rf"[ \t\r]*+({SCALAR})[ \t\r]*+").fullmatch

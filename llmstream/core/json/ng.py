@@ -5,6 +5,7 @@ The dialect computes, so the results are Python's values written as JSON: 1.10 b
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ...errors import UsageError
@@ -44,4 +45,5 @@ class NgFields(Fields):
                 for datum in path.find(value):
                     self._results.append((number, str(datum.full_path), to_compact_json(datum.value)))
         except Exception as error:  # the dialect's functions raise whatever their operands make Python raise
-            self._results.append(Fault(self._start_line, f"{type(error).__name__}: {error}", UNEVALUATED))
+            name = "invalid regex" if isinstance(error, re.error) else type(error).__name__
+            self._results.append(Fault(self._start_line, f"{name}: {error}", UNEVALUATED))

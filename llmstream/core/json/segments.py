@@ -1,0 +1,98 @@
+"""JSONPath's parts: paths, their segments, and the filters in these."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from ...errors import UsageError
+from ..cpu_limit import Limited
+from ..kinds import shorten
+
+MAX_DEPTH = 300  # levels below a value to which a filter's `..` goes
+
+_is_name = re.compile(r"[A-Za-z_][A-Za-z0-9_]*").fullmatch
+Test = Callable[[Any, Any], bool]  # of a value and its document; raises RecursionError if that is nested too deeply
+
+
+class Filter(Limited):
+    """A filter: its text, and the test of a value. Its limit of CPU time is for one value."""
+
+    __slots__ = ("text", "_test")
+
+    def __init__(self, text: str, test: Test) -> None:
+        self.text, self._test = text, test
+
+    def holds(self, value: object, root: Any) -> bool:
+        """Whether it selects a value of the document `root`; raises RecursionError if that is nested too deeply."""
+        self.cpu_s = 0.0
+        return self._test(value, root)
+
+    def too_slow(self, limit_s: float) -> UsageError:
+        return UsageError(f"the filter {shorten(self.text)} took more than {limit_s:g} s on one value")
+
+
+class Segment:
+    """What one segment selects of a value's children; with `descends`, of all its descendants' children as well.
+
+    `names`, `indices` and `slices` are decided on the way down; `wilds` counts wildcards, since `[*,*]` selects each
+    child twice. `from_end` are the indices and slices that an array's length decides.
+    """
+
+    __slots__ = ("descends", "names", "wilds", "indices", "slices", "from_end", "filters")
+
+    def __init__(self, descends: bool = False) -> None:
+        self.descends = descends
+        self.names: list[str] = []
+        self.wilds = 0
+        self.indices: list[int] = []
+        self.slices: list[range] = []
+        self.from_end: list[int | slice] = []
+        self.filters: list[Filter] = []
+
+    def add_slice(self, part: slice) -> None:
+        start, stop = part.start or 0, 2**53 if part.stop is None else part.stop
+        step = 1 if part.step is None else part.step
+        if step > 0 and start >= 0 and stop >= 0:
+            self.slices.append(range(start, stop, step))
+        else:
+            self.from_end.append(part)
+
+    def add_index(self, index: int) -> None:
+        (self.indices if index >= 0 else self.from_end).append(index)
+
+    def name(self) -> str:
+        """Returns the name that the segment selects, or "" if it selects anything else."""
+        others = self.descends or self.wilds or self.indices or self.slices or self.from_end or self.filters
+        return "" if others or len(self.names) != 1 else self.names[0]
+
+    def count(self, key: str | int) -> int:
+        """Counts how often the child at key is selected, by anything but filters and `from_end`."""
+        if isinstance(key, str):
+            return self.wilds + self.names.count(key)
+        return self.wilds + self.indices.count(key) + sum(key in part for part in self.slices)
+
+    def indices_from_end(self, length: int) -> list[int]:
+        """Returns the indices that `from_end` selects in an array of that length."""
+        indices: list[int] = []
+        for part in self.from_end:
+            if isinstance(part, slice):
+                indices += range(*part.indices(length)) if part.step != 0 else ()
+            elif part + length >= 0:
+                indices.append(part + length)
+        return indices
+
+
+class Path:
+    """A compiled path. `rooted`: one of its filters refers to the whole document by `$`."""
+
+    __slots__ = ("segments", "rooted")
+
+    def __init__(self, segments: list[Segment], rooted: bool = False) -> None:
+        self.segments, self.rooted = segments, rooted
+
+    def names(self, done: int) -> tuple[str, ...]:
+        """Returns the names of the segments after the first `done`, or () if one of them is not a plain name."""
+        names = [segment.name() for segment in self.segments[done:]]
+        return tuple(names) if all(map(_is_name, names)) else ()
