@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib import import_module
 from typing import Any
 
-from .segments import MAX_DEPTH, Filter, Path, Segment, Test
+import jsonpath_rfc9535 as rfc
+from jsonpath_rfc9535 import filter_expressions
 
-_rfc: Any = import_module("jsonpath_rfc9535")
-_expressions: Any = import_module("jsonpath_rfc9535.filter_expressions")
+from .segments import MAX_DEPTH, Filter, Path, Segment, Test
 
 OPERANDS = ("expression", "left", "right")
 
 
 def parse(text: str) -> Path:
     """Parses a path; raises ValueError for an invalid one, RecursionError for one that is nested too deeply."""
-    environment = _rfc.JSONPathEnvironment()
+    environment = rfc.JSONPathEnvironment()
     environment.max_recursion_depth = MAX_DEPTH
     try:
         query = environment.compile(text)
-    except _rfc.JSONPathError as error:
+    except rfc.JSONPathError as error:
         raise ValueError(str(error)) from None
     parts = list(_parts(query))
     for part in parts:
@@ -50,9 +49,9 @@ def _segment(parsed: Any, environment: Any) -> Segment:
 def _test(expression: Any, environment: Any) -> Test:
     def test(value: Any, root: Any) -> bool:
         try:
-            context = _expressions.FilterContext(env=environment, current=value, root=root)
+            context = filter_expressions.FilterContext(env=environment, current=value, root=root)
             return bool(expression.evaluate(context))
-        except _rfc.JSONPathError as error:
+        except rfc.JSONPathError as error:
             raise RecursionError from error
 
     return test
@@ -87,4 +86,4 @@ def _correct(part: Any) -> None:
         if is_comparison and kind in ("ComparisonExpression", "LogicalExpression", "PrefixExpression"):
             raise ValueError(f"the result of a test cannot be compared: {operand}")
         if not is_comparison and kind == "RelativeFilterQuery" and operand.query.empty():
-            setattr(part, name, _expressions.NullLiteral(operand.token, None))  # which the library takes for true
+            setattr(part, name, filter_expressions.NullLiteral(operand.token, None))  # which the library takes for true

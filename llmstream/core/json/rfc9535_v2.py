@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib import import_module
 from typing import Any
 
-from .segments import MAX_DEPTH, Filter, Path, Segment
+import jsonpath_rfc9535 as rfc
+from jsonpath_rfc9535 import _ast, _node, _resolver_basic
 
-_rfc: Any = import_module("jsonpath_rfc9535")
-_ast: Any = import_module("jsonpath_rfc9535._ast")
-_basic: Any = import_module("jsonpath_rfc9535._resolver_basic")
-_node: Any = import_module("jsonpath_rfc9535._node")
+from .segments import MAX_DEPTH, Filter, Path, Segment
 
 MAX_EXPRESSIONS = 10_000  # the library adds up the expressions of a query, and calls that its depth
 COMPARISONS = {_ast.EQ_EXPR, _ast.NE_EXPR, _ast.LT_EXPR, _ast.LE_EXPR, _ast.GT_EXPR, _ast.GE_EXPR}
@@ -21,12 +18,12 @@ QUERIES = {_ast.ABSOLUTE_QUERY_EXPR, _ast.RELATIVE_QUERY_EXPR}
 
 def parse(text: str) -> Path:
     """Parses a path; raises ValueError for an invalid one, RecursionError for one that is nested too deeply."""
-    environment = _rfc.JSONPathEnvironment(max_recursion_depth=MAX_DEPTH, max_expression_depth=MAX_EXPRESSIONS)
+    environment = rfc.JSONPathEnvironment(max_recursion_depth=MAX_DEPTH, max_expression_depth=MAX_EXPRESSIONS)
     try:
         query = environment.compile(text)
-    except _rfc.JSONPathRecursionError as error:
+    except rfc.JSONPathRecursionError as error:
         raise RecursionError from error
-    except _rfc.DetailedJSONPathError as error:
+    except rfc.DetailedJSONPathError as error:
         raise ValueError(f"{error.message}, {_position(text, error.token[1])}") from None
     expressions = list(_expressions(query.segments))
     for expression in expressions:
@@ -62,17 +59,17 @@ def _filter(expression: Any, environment: Any) -> Filter:
         resolver = _Resolver(environment, root)
         try:
             return bool(resolver.truthy(resolver.evaluate(expression, value)))
-        except _rfc.JSONPathError as error:
+        except rfc.JSONPathError as error:
             raise RecursionError from error
 
     nowhere = (0, 0, 0)
-    query = _rfc.JSONPathQuery(
+    query = rfc.JSONPathQuery(
         environment, ((_ast.CHILD_SEGMENT, nowhere, ((_ast.FILTER_SELECTOR, nowhere, expression),)),)
     )
     return Filter(str(query)[len("$[?") : -len("]")], test)
 
 
-class _Resolver(_basic.BasicResolver):  # type: ignore[misc]
+class _Resolver(_resolver_basic.BasicResolver):  # type: ignore[misc]
     """Evaluates expressions. In the library's own, `$` in a nested filter is the value that the outer filter tests."""
 
     def evaluate(self, expression: Any, value: Any) -> Any:
