@@ -280,7 +280,7 @@ def test_the_events_have_these_fields():
     items = docs.page("llmstream-gen").items("EVENTS")
     assert [item.words for item in items] == [["Cm", sample["type"]] for sample in samples]
     reasons = next(line for line in items[-2].body if line.startswith(".Cm stop")) + items[-2].text()
-    assert all(reason in reasons for reason in events.REASONS if reason != "cancelled")  # which only a report says
+    assert all(reason in reasons for reason in events.REASONS if reason != "cancelled")  # which has no event
 
 
 def test_the_statistics_have_these_fields():

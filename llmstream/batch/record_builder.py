@@ -51,7 +51,7 @@ class RecordBuilder:
             record["sources"] = self._sources
         if failure is None:
             stopped = stops is not None and stops.early
-            record["finish"] = "cancelled" if stopped or exchange.finish is None else exchange.finish.reason
+            record["finish"] = "until" if stopped or exchange.finish is None else exchange.finish.reason
             usage = exchange.usage
             record["usage"] = None if usage is None else _fields(usage)
             if not stopped:

@@ -159,7 +159,7 @@ class _Printer:
             status = 128 + cause.signum if isinstance(cause, Signalled) else 0
             self._report(generation, target, status, "cancelled", failed=True)
             raise
-        self._report(generation, target, 0, "cancelled" if stopped else "")
+        self._report(generation, target, 0, "until" if stopped else "")
 
     def _render(self, generation: Generation, events: Generator[list[Event]]) -> None:
         output, reasoning = self._output, TextRenderer(kind=Reasoning)

@@ -6,7 +6,10 @@ from typing import ClassVar
 
 MAX_COUNT = 2**53  # tokens: a larger number is a fault of the provider
 # Of Finish.
-REASONS = ("stop", "length", "tool_calls", "content_filter", "refusal", "paused", "incomplete", "unknown", "cancelled")
+REASONS = (
+    *("stop", "length", "tool_calls", "content_filter", "refusal", "paused", "incomplete", "unknown"),
+    *("until", "cancelled"),  # ended on this side
+)
 
 
 class Event:
@@ -187,7 +190,8 @@ class Finish(Event):
     - "paused": the provider stopped for now, and wants the conversation sent back to continue
     - "incomplete": the answer is not whole for another reason
     - "unknown": the provider named a reason that llmstream does not know
-    - "cancelled": a stop condition was met, and the rest was cancelled
+    - "until": a stop condition was met, and the rest was cancelled
+    - "cancelled": the program closed the stream before its end
 
     `provider_reason` is the provider's name of the reason, "" without one. `explanation` is its sentence for the user,
     "" without one.

@@ -51,8 +51,8 @@ def record(
 ) -> dict[str, object]:
     """Returns token counts, times in seconds and the outcome. What the provider did not report is None.
 
-    `model` is the requested one; `answered_by` is the provider's name of the model that answered. `reason` ("cancelled"
-    or "error") replaces the finish reason. `cost` is in US dollars, `status` the exit status.
+    `model` is the requested one; `answered_by` is the provider's name of the model that answered. `reason` ("until",
+    "cancelled" or "error") replaces the finish reason. `cost` is in US dollars, `status` the exit status.
     """
     usage, timing, finish = exchange.usage, exchange.timing, exchange.finish
     rate = timing.rate(usage.output_tokens) if usage else None
@@ -88,14 +88,16 @@ def line(data: dict[str, Any]) -> str:
     if data["tier"] and data["tier"].lower() not in USUAL_TIERS:
         parts.append(f"{data['tier']} tier")
     if data["cost_usd"] is not None:
-        at_least = "at least " if data["reason"] in ("cancelled", "error") else ""  # the last counts did not come
+        at_least = (
+            "at least " if data["reason"] in ("until", "cancelled", "error") else ""
+        )  # the last counts did not come
         parts.append(at_least + dollars(data["cost_usd"]))
     if data["ttft"] is not None:
         parts.append(f"first after {data['ttft']:.2f} s")
     if data["tokens_per_second"] is not None:
         parts.append(f"{data['tokens_per_second']:.1f} tokens/s")
     parts.append(f"{data['seconds']:.2f} s in all")
-    parts.append(str(data["reason"]))
+    parts.append("stop condition met" if data["reason"] == "until" else str(data["reason"]))
     return f"{data['provider']}/{data['model']}: {', '.join(parts)}"
 
 

@@ -18,6 +18,7 @@ from .error_responses import message_with_hint, openai_error
 from .request import Item
 
 OPENAI_REASONS = {  # all others have the same names; what is not whole is `length`, which clients check
+    "until": "stop",
     "cancelled": "stop",
     "refusal": "content_filter",
     "paused": "length",

@@ -428,7 +428,7 @@ def test_a_condition_ends_the_answer_upstream(driver):
         assert provider.client_left.wait(WAIT_S)
     assert "".join(event.text for event in read.items if isinstance(event, Text)) == "one two"
     assert read.stream.met
-    assert read.stream.finish == Finish("cancelled", "") == read.items[-1]
+    assert read.stream.finish == Finish("until", "") == read.items[-1]
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
@@ -436,7 +436,7 @@ def test_a_condition_of_time_ends_a_silent_answer(driver):
     with Provider([head(), HOLD]) as provider:
         read = Read(driver, at(provider, until={"seconds": 0.05}))
         assert provider.client_left.wait(WAIT_S)
-    assert (read.items, read.error) == ([Finish("cancelled", "")], None)
+    assert (read.items, read.error) == ([Finish("until", "")], None)
 
 
 @pytest.mark.parametrize("driver", DRIVERS)

@@ -80,9 +80,9 @@ def test_usage_counts_what_was_received(invoke, tmp_path):
         options = ["-u", "--stats-file", str(stats), "--until-fixed", "12"]
         done = invoke("gen", "-m", "openai/m", "Hi", *options, url=provider.url)
     assert b"openai/m: 6 characters (the provider reported no token counts)" in done.stderr
-    assert done.stderr.endswith(b", cancelled\n")
+    assert done.stderr.endswith(b", stop condition met\n")
     record = json.loads(stats.read_text())
-    assert (record["characters"], record["reason"], record["status"]) == (6, "cancelled", 0)
+    assert (record["characters"], record["reason"], record["status"]) == (6, "until", 0)
 
 
 def test_events_end_with_the_match(invoke):
@@ -91,7 +91,7 @@ def test_events_end_with_the_match(invoke):
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert [event["type"] for event in events[:1]] == ["start"]
     assert "".join(event["text"] for event in events[1:-1]) == "One 12 t"
-    assert events[-1] == {"type": "finish", "reason": "cancelled", "provider_reason": ""}
+    assert events[-1] == {"type": "finish", "reason": "until", "provider_reason": ""}
 
 
 def test_withheld_text_comes_out_before_the_last_events(invoke):

@@ -158,7 +158,7 @@ def test_a_condition_ends_each_answer_and_its_connection():
             records = records_of(run.read_rest())
             assert run.process.wait(WAIT_S) == 0
         assert provider.client_left.wait(WAIT_S)
-        assert [(record["text"], record["finish"]) for record in records] == [("one.", "cancelled")] * 3
+        assert [(record["text"], record["finish"]) for record in records] == [("one.", "until")] * 3
 
 
 def test_an_unmet_condition_is_status_1(invoke):

@@ -120,7 +120,7 @@ def test_a_stop_condition_ends_the_answer_and_closes_the_provider_s_connection()
     with Provider([head(), chat_text("one two three"), HOLD]) as provider, serving_through(provider) as server:
         text = server.post("/chat/stream", {"prompt": "Hi", "until": {"words": 2}}).read().decode()
         assert provider.client_left.wait(WAIT_S)
-    assert ("".join(contents(text)), '"reason": "cancelled"' in text) == ("one two", True)
+    assert ("".join(contents(text)), '"reason": "until"' in text) == ("one two", True)
 
 
 def test_a_pattern_that_would_match_for_years_stops_the_others_for_a_moment_only():

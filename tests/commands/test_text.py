@@ -68,6 +68,14 @@ def test_what_gen_writes_as_events_comes_back_as_text(invoke):
     assert invoke("text", "--events", input=events).stdout == events
 
 
+@pytest.mark.parametrize("reason", ["until", "cancelled"])
+def test_events_that_end_at_a_condition_are_a_whole_answer(invoke, reason):
+    lines = [{"type": "start", "provider": "p", "model": "m", "id": ""}, {"type": "text", "text": "a"}]
+    lines.append({"type": "finish", "reason": reason, "provider_reason": ""})
+    done = invoke("text", input="".join(f"{json.dumps(line)}\n" for line in lines).encode())
+    assert (done.stdout, done.stderr, done.returncode) == (b"a\n", b"", 0)
+
+
 def test_answers_have_lines_of_their_own(invoke):
     cut = b"".join(loopback.chat("cut")[:1]) * 2
     whole = b"".join(loopback.messages("whole"))

@@ -89,10 +89,10 @@ def test_a_bug_is_reported_and_the_server_continues(capfd):
     assert "ZeroDivisionError: secret" in capfd.readouterr().err
 
 
-def test_a_stop_condition_gives_the_reason_cancelled():
-    with ScriptedServer(["x", [Finish("cancelled", "")]]) as server:
+def test_a_stop_condition_gives_the_reason_until():
+    with ScriptedServer(["x", [Finish("until", "")]]) as server:
         kinds = frames(ask(server)[2])
-    assert kinds[1:] == [("finish", '{"reason": "cancelled", "provider_reason": ""}'), ("", "[DONE]")]
+    assert kinds[1:] == [("finish", '{"reason": "until", "provider_reason": ""}'), ("", "[DONE]")]
 
 
 def test_sources_and_notes_are_events():

@@ -136,6 +136,7 @@ def test_reasoning_has_a_field_of_its_own():
 @pytest.mark.parametrize(
     ("reason", "openai_reason"),
     [
+        ("until", "stop"),
         ("cancelled", "stop"),
         ("refusal", "content_filter"),
         ("content_filter", "content_filter"),

@@ -191,7 +191,7 @@ def test_a_broken_connection_is_shown(visit):
 def test_the_reason_of_an_early_end_is_shown(visit):
     for events, reason in [
         ([Finish("length", "length")], "cut at the length limit"),
-        ([Finish("cancelled", "")], "stop condition met"),
+        ([Finish("until", "")], "stop condition met"),
         ([Finish("refusal", "refusal")], "refused by the model"),
     ]:
         with ScriptedServer(["x", events]) as server:

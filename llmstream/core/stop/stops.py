@@ -55,7 +55,7 @@ class Stops:
             out += self._text(copy.expire(now))
         if copy.met:
             self.early = True
-            out.append(Finish("cancelled", ""))
+            out.append(Finish("until", ""))
         return out
 
     def close(self) -> list[Event]:
