@@ -20,7 +20,9 @@ def main() -> None:
         from .cli import run
 
         status = run(sys.argv[1:])
+        stdio.end_output()
     except Signalled as signalled:  # while that was loading, too
+        stdio.end_output()
         stdio.die_by(signalled.signum)
         raise  # the signal is blocked
     os._exit(status)  # nothing is left to do; taking the interpreter apart would cost 10 ms

@@ -10,9 +10,11 @@ import click
 
 from . import __version__, stdio
 from .errors import Error, Incomplete, ReaderGone, UsageError, command_line, nearest, spell
+from .terminal import columns
 
 if TYPE_CHECKING:
     from .config.file import Config
+    from .terminal import Display
 
 COMMANDS = ("gen", "map", "until", "code", "json-objects", "fields", "text", "serve", "models", "completion", "man")
 
@@ -107,8 +109,18 @@ def _explain(error: click.ClickException) -> str:
     return error.format_message().rstrip(".")
 
 
+def _display(fd: int, wraps_words: bool) -> Display:
+    """Makes what a terminal is to show visible: see `stdio.make_display`."""
+    from functools import partial
+
+    from .core.terminal.display import Display
+
+    return Display(partial(columns, fd) if wraps_words else None)
+
+
 def run(args: list[str]) -> int:
     """Runs the command line; returns the exit status. Raises Signalled."""
+    stdio.make_display = _display
     name = next((arg for arg in args if arg in COMMANDS), "")
     try:
         status = cli.main(args, "llmstream", standalone_mode=False, obj=serve)
@@ -118,7 +130,7 @@ def run(args: list[str]) -> int:
     except Error as error:
         stdio.note(name, error.message)
         if error.hint:
-            stdio.write_stderr(f"{spell(error.hint, command_line)}\n".encode())
+            stdio.write_stderr_lines(spell(error.hint, command_line))
         return error.status
     except click.exceptions.NoArgsIsHelpError as error:
         stdio.write_stderr(f"{error.format_message()}\n".encode())
@@ -130,6 +142,6 @@ def run(args: list[str]) -> int:
     except Exception:
         import traceback
 
-        stdio.write_stderr(traceback.format_exc().encode("utf-8", "replace"))
+        stdio.write_stderr_lines(traceback.format_exc().rstrip())
         stdio.note(name, "this is a bug: please report it with the lines above; what was printed may not be whole")
         return Incomplete.status

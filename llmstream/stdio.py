@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
+from . import terminal
 from .errors import OutputFailed, ReaderGone, Signalled, UsageError, command_line, spell
 
 STDIN, STDOUT, STDERR = 0, 1, 2
@@ -170,15 +171,58 @@ def die_by(signum: int) -> None:
 
 # Streams.
 
-_line_open = False  # whether stdout ends within a line
+make_display: Callable[[int, bool], terminal.Display] | None = None  # for a terminal; None shows bytes as they are
+wraps_words = False  # whether displays do
+ends_lines = True  # whether the output ends with a newline on a terminal, whatever it is in a pipe
+clear_progress: Callable[[], None] | None = None  # takes the progress off the screen, before other output
+_displays: dict[int, terminal.Display | None] = {}  # by descriptor, once it is written to
+_line_open = _stderr_line_open = False  # whether stdout, or text on stderr, ends within a line
+_has_written = False  # whether stdout had any output since the last note
 
 
 def write(data: bytes) -> None:
     """Writes all of data to stdout. Raises ReaderGone, and OutputFailed for other failures."""
-    global _line_open
+    display = _display(STDOUT)
+    _write(display.feed(data) if display else data)
+
+
+def write_last(data: bytes, source: Input) -> None:
+    """Writes the last data to stdout and closes the source, first of all, so that the producer stops at once.
+
+    A terminal gets the data first, to the end of a line, because the producer may write a note there when it stops.
+    """
+    if os.isatty(STDOUT):
+        write(data)
+        end_output()
+        source.close()
+    else:
+        source.close()
+        write(data)
+
+
+def end_output() -> None:
+    """Ends the output: on a terminal the line, too. Ignores that it cannot be written."""
+    with contextlib.suppress(ReaderGone, OutputFailed):
+        if display := _displays.get(STDOUT):
+            _write(display.close())
+        if _line_open and ends_lines and os.isatty(STDOUT):
+            _write(b"\n")
+
+
+def _display(fd: int) -> terminal.Display | None:
+    """Returns what turns bytes from elsewhere into those that are shown, None where the descriptor is no terminal."""
+    if fd not in _displays:
+        _displays[fd] = make_display(fd, wraps_words) if make_display and os.isatty(fd) else None
+    return _displays[fd]
+
+
+def _write(data: bytes) -> None:
+    global _line_open, _has_written
     if not data:
         return
-    _line_open = data[-1] != 0x0A
+    if clear_progress and terminal.may_show_stdout():
+        clear_progress()
+    _line_open, _has_written = data[-1] != 0x0A, True
     view = memoryview(data)
     while view:
         try:
@@ -205,13 +249,48 @@ def note(command: str, text: str) -> None:
 
 
 def write_stderr_line(text: str) -> None:
-    """Writes one line to stderr. Control characters, which a server may have sent, become blanks."""
-    global _line_open
-    line = "".join(c if c.isprintable() else " " for c in text).rstrip()
-    separator = ""
-    if _line_open and os.isatty(STDOUT) and os.isatty(STDERR):
-        separator, _line_open = "\n", False
-    write_stderr(f"{separator}{line}\n".encode("utf-8", "replace"))
+    """Writes one line to stderr, made `one_line`."""
+    write_stderr(_begin_line() + f"{one_line(text)}\n".encode("utf-8", "replace"))
+
+
+def write_stderr_lines(text: str) -> None:
+    """Writes lines to stderr, each made `one_line`."""
+    lines = "".join(f"{one_line(line)}\n" for line in text.split("\n"))
+    write_stderr(_begin_line() + lines.encode("utf-8", "replace"))
+
+
+def one_line(text: str) -> str:
+    """Returns text from elsewhere as one line: control characters, which a server may have sent, become blanks."""
+    return "".join(c if c.isprintable() else " " for c in text).rstrip()
+
+
+def _begin_line() -> bytes:
+    """Returns what ends the line that the screen, or the file of both streams, is in, before a line on stderr."""
+    global _line_open, _stderr_line_open, _has_written
+    if clear_progress:
+        clear_progress()
+    if display := _displays.get(STDOUT):
+        with contextlib.suppress(ReaderGone, OutputFailed):
+            _write(display.flush())
+    if _stderr_line_open or (_line_open and terminal.have_common_lines()):
+        display = _displays.get(STDERR)
+        _line_open = _stderr_line_open = False
+        return (display.flush() if display else b"") + b"\n"
+    if _has_written and terminal.may_have_other_text():
+        _has_written = False
+        terminal.wait_for_reader()
+        return terminal.line_start()
+    return b""
+
+
+def write_stderr_text(data: bytes) -> None:
+    """Writes text from elsewhere to stderr, which may be part of a line."""
+    global _stderr_line_open
+    display = _display(STDERR)
+    data = display.feed(data) if display else data
+    if data:
+        write_stderr(data if _stderr_line_open else _begin_line() + data)
+        _stderr_line_open = data[-1] != 0x0A
 
 
 def write_stderr(data: bytes) -> None:

@@ -50,7 +50,7 @@ def test_help_loads_neither_the_network_nor_another_command(command):
     modules = llmstream(command, "--help")
     assert not modules & HEAVY
     assert not [name for name in modules if name.startswith(("pycurl", *existing("net", "serve")))]
-    own = (command.replace("-", "_"), "options", "request_command", "stop_options", "types", "data")
+    own = (command.replace("-", "_"), "options", "request_command", "stop_options", "raw_control", "types", "data")
     allowed = existing(*(f"commands.{name}" for name in own))
     assert {name for name in modules if name.startswith("llmstream.commands.")} <= allowed
 

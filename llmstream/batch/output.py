@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -34,7 +33,6 @@ class Output:
         self._uncommitted: list[Job] = []
         self._lines = bytearray()
         self.commit_at = inf
-        self.before_write: Callable[[], None] = lambda: None
 
     @property
     def empty(self) -> bool:
@@ -95,5 +93,4 @@ class Output:
         """Writes the lines; returns when the reader has taken them. Raises ReaderGone, OutputFailed."""
         if self._lines:
             data, self._lines = bytes(self._lines), bytearray()
-            self.before_write()
             stdio.write(data)

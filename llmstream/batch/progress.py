@@ -2,18 +2,24 @@
 
 tqdm draws: it fits the line to the width, clears it, and estimates the time left. It is imported at the first draw,
 and only on a terminal, because the import takes 60 ms.
+
+A reader of stdout, such as jq, may write to the same terminal: the line gives way to what it writes. It is cleared
+before each write to stdout, and drawn again after a moment without one, on a line of its own.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from math import inf
 from typing import Any
 
-from .. import stdio
+from .. import stdio, terminal
 from ..core.report import dollars
 
 REDRAW_S = 0.1
+QUIET_S = 0.2  # after other output, for which a reader of stdout may have more to write
+MAX_QUIET_S = 1.0  # after other output, for a reader that has not read all of it
 SMOOTHING = 0.1  # of the time left, over about twenty draws: the answers of an earlier run come all at once
 
 
@@ -25,7 +31,8 @@ class Progress:
         self.shown = not quiet and os.environ.get("TERM", "") not in ("", "dumb") and os.isatty(stdio.STDERR)
         self._bar: Any = None
         self._on_screen = False
-        self._started = self._due = float("-inf")
+        self._gives_way, self._gave_way_at = False, -inf  # since the last draw there was other output; when
+        self._started = self._due = -inf
         self._first_tokens = 0  # at the first draw
 
     def update(self, done: int, failed: int, running: int, tokens: int, cost: float | None, now: float) -> None:
@@ -42,6 +49,9 @@ class Progress:
             parts.append(f"{_short((tokens - self._first_tokens) / seconds)}/s")
         parts += [] if cost is None else [dollars(cost)]
         text = ", ".join(parts)
+        if self._gives_way and terminal.may_have_other_text():
+            stdio.write_stderr(terminal.line_start())
+        self._gives_way = False
         if self._bar is None:
             self._bar = _open(self._total, done + failed, text)
         else:
@@ -56,6 +66,11 @@ class Progress:
 
     def due(self, now: float) -> bool:
         """Returns whether an update would draw."""
+        if self._gives_way and self._gave_way_at == -inf:
+            self._gave_way_at = now
+        quiet_s = now - self._gave_way_at
+        if self._gives_way and (quiet_s < QUIET_S or (quiet_s < MAX_QUIET_S and terminal.unread_bytes())):
+            return False
         return self.shown and now >= self._due
 
     def hide(self) -> None:
@@ -63,6 +78,11 @@ class Progress:
         if self._on_screen:
             self._bar.clear()
             self._on_screen = False
+
+    def give_way(self) -> None:
+        """Clears the line for output, of which a reader may make more; it is drawn again after a moment without any."""
+        self.hide()
+        self._gives_way, self._gave_way_at = True, -inf
 
     def close(self) -> None:
         """Clears the line for good; later updates do nothing."""
@@ -76,7 +96,8 @@ class _Terminal:
     encoding = getattr(sys.stderr, "encoding", "ascii")
 
     def write(self, text: str) -> None:
-        stdio.write_stderr(text.encode(self.encoding))
+        """Writes; the cursor goes to the start of the line, where other output overwrites the progress."""
+        stdio.write_stderr(text.encode(self.encoding) + b"\r")
 
 
 def _open(total: int | None, finished: int, text: str) -> Any:
@@ -102,11 +123,7 @@ def _open(total: int | None, finished: int, text: str) -> Any:
 
 def _width() -> int:
     """Returns the columns to fill, all but the last. tqdm's own choice cuts the end off where the terminal says 0."""
-    try:
-        columns = os.get_terminal_size(stdio.STDERR).columns
-    except OSError:  # the terminal is gone
-        columns = 0
-    return max(1, (columns or 80) - 1)
+    return max(1, (terminal.columns(stdio.STDERR) or 80) - 1)
 
 
 def _short(number: float) -> str:

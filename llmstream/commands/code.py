@@ -7,6 +7,7 @@ import click
 from .. import stdio
 from ..core.markdown.code import Code
 from ..errors import NotFound, UsageError
+from .raw_control import raw_control
 
 NAME = "code"
 
@@ -16,6 +17,7 @@ NAME = "code"
 @click.option("-l", "--language", metavar="LANG", help="Only blocks in LANG; py is python, sh and bash are shell, ...")
 @click.option("-k", "--count", type=click.IntRange(min=1), metavar="N", help="The N-th block, not the first.")
 @click.option("--all", "every", is_flag=True, help="All blocks, one after the other.")
+@raw_control
 def command(file: tuple[str, ...], language: str | None, count: int | None, every: bool) -> int:
     """Print the code in the first fenced block of FILEs or stdin while it arrives, and exit at the block's end.
 
@@ -44,11 +46,12 @@ def command(file: tuple[str, ...], language: str | None, count: int | None, ever
 
 
 def _read(source: stdio.Input, code: Code) -> None:
-    """Reads one input. At the block's end it closes the input before it writes, to stop the producer early."""
+    """Reads one input. At the block's end the input is closed, to stop the producer early."""
     while not code.done and (chunk := source.read()):
         data = code.feed(chunk)
         if code.done:
-            source.close()
-        stdio.write(data)
+            stdio.write_last(data, source)
+        else:
+            stdio.write(data)
     if not code.done:
         stdio.write(code.end_input())

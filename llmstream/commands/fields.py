@@ -19,6 +19,7 @@ from ..core.json.path import compile_path
 from ..core.kinds import Size
 from ..core.text import UTF16, InputDecoder, encode
 from ..errors import Incomplete, NotFound, ReaderGone, UsageError
+from .raw_control import raw_control
 from .types import Value
 
 NAME = "fields"
@@ -35,6 +36,7 @@ TSV = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 @click.option("-f", "--follow", is_flag=True, help="Write the string at PATH character by character.")
 @click.option("--ng", is_flag=True, help="PATHs in jsonpath-ng's dialect, on complete documents.")
 @click.option("--max-size", default="64M", metavar="SIZE", type=Value(Size()), help="Bound on one value (64M).")
+@raw_control
 def command(paths: tuple[str, ...], **options: Any) -> int:
     """Print the fields at PATHs (JSONPath) of the JSON on stdin, each as soon as it is complete.
 

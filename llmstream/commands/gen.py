@@ -25,6 +25,7 @@ from ..request import prompt as prompts
 from ..request.builder import RequestBuilder, network
 from ..request.options import MODEL, NETWORK, PROMPT
 from . import options, stop_options
+from .raw_control import raw_control
 from .request_command import RequestCommand, prompt_file
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ NAME = "gen"
     "--stats-file", type=click.Path(dir_okay=False), metavar="FILE", help="Append tokens, times, cost to FILE as JSON."
 )
 @click.option("--no-newline", is_flag=True, help="Add no final newline.")
+@click.option("--no-wrap", is_flag=True, help="On a terminal, do not wrap the answer at words.")
+@raw_control
 @click.option("--record", metavar="FILE", help="Write the wire's bytes and times to FILE; -m replay:FILE plays them.")
 @click.option(
     "--speed", type=click.FloatRange(min=0), default=1.0, metavar="X", help="Replay X times as fast; 0: at once (1)."
@@ -92,6 +95,9 @@ def command(
         raise UsageError(f"{option('tools')} needs --events: a call is an event, not text")
     if output["reasoning"] or output["events"] or output["timing"]:
         options["reasoning"] = True
+    is_data = dry_run or output["events"] or output["timing"] or {"json", "schema", "schema_multi"} & options.keys()
+    stdio.wraps_words = not (output.pop("no_wrap") or is_data)
+    stdio.ends_lines = not output["no_newline"]
     builder = RequestBuilder(NAME, options, os.environ, catalogue)
     if builder.reads_stdin and file and file.from_stdin:
         raise UsageError("stdin is the prompt file: no other option can read it")
@@ -173,14 +179,14 @@ class _Printer:
             for batch in events:
                 text = renderer.feed(batch)
                 if output["reasoning"]:
-                    stdio.write_stderr(reasoning.feed(batch) + (reasoning.close() if text else b""))
+                    stdio.write_stderr_text(reasoning.feed(batch) + (reasoning.close() if text else b""))
                 stdio.write(text)
             if not (self._stops and self._stops.met):  # the output ends with the match
                 stdio.write(renderer.close())
         finally:
             events.close()  # and with it the provider's connection, before anything else
             if output["reasoning"]:
-                stdio.write_stderr(reasoning.close())
+                stdio.write_stderr_text(reasoning.close())
 
     def _collect_sources(self, events: Generator[list[Event]]) -> Generator[list[Event]]:
         try:

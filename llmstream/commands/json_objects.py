@@ -15,6 +15,7 @@ from ..core.json.objects_filter import CLOSED, REPAIRED, ObjectsFilter
 from ..core.kinds import Size
 from ..core.text import UTF16, InputDecoder, encode
 from ..errors import Incomplete, NotFound, ReaderGone
+from .raw_control import raw_control
 from .types import Value
 
 NAME = "json-objects"
@@ -28,6 +29,7 @@ NAME = "json-objects"
 @click.option("--partial", is_flag=True, help="Print an object that the end of input cuts, closed.")
 @click.option("--repair", is_flag=True, help="Repair malformed objects instead of skipping them.")
 @click.option("--max-size", default="64M", metavar="SIZE", type=Value(Size()), help="Bound on one object (64M).")
+@raw_control
 def command(files: tuple[str, ...], **options: Any) -> int:
     """Print each complete JSON object in FILEs or stdin as one line, the moment its last brace arrives.
 

@@ -17,6 +17,7 @@ from ..request.builder import RequestBuilder, network
 from ..request.options import MODEL, NETWORK, PROMPT
 from ..request.prompt import SILENCE_S, join_words
 from . import options, stop_options
+from .raw_control import raw_control
 from .request_command import RequestCommand
 from .types import Value
 
@@ -49,6 +50,7 @@ DRAW_INTERVAL_S = 0.1  # between two updates of the progress
 @click.option("--journal", type=click.Path(), metavar="FILE", help="Keep answers in FILE; a second run does the rest.")
 @click.option("--rpm", type=RATE, metavar="N", help="At most N requests a minute.")
 @click.option("--tpm", type=RATE, metavar="N", help="At most N tokens a minute.")
+@raw_control
 @click.option("-u", "--usage", is_flag=True, help="At the end, write costs, times and retries to stderr.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress, and no line at the end.")
 @options.of_request(PROMPT, MODEL)
@@ -213,7 +215,7 @@ def _run(run: Run, totals: Totals, quiet: bool, usage: bool, separator: bytes) -
 
     typing = os.isatty(stdio.STDIN)  # on the line where the progress would be
     progress = Progress(_count_records(separator), quiet or typing)
-    run.output.before_write = progress.hide
+    stdio.clear_progress = progress.give_way
     started = time.monotonic()
 
     def tick() -> float | None:

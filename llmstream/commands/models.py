@@ -51,7 +51,7 @@ def command(provider: str | None, as_json: bool) -> None:
         lines = _columns(records)
     else:
         records = _models(provider, catalogue)
-        lines = [record["name"] for record in records]
+        lines = [stdio.one_line(record["name"]) for record in records]
     if as_json:
         lines = [to_json(record) for record in records]
     stdio.write(encode("".join(f"{line}\n" for line in lines)))

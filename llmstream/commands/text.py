@@ -13,6 +13,7 @@ from ..core.events import Event
 from ..core.render import EventRenderer, TextRenderer
 from ..dialects.reader import Batch, StreamReader
 from ..errors import Error
+from .raw_control import raw_control
 
 NAME = "text"
 CALLS = "the answer has tool calls, which --events shows"
@@ -23,6 +24,7 @@ GRACE_S = 2.0  # for what may follow the end mark: a usage record, or another an
 @click.argument("file", nargs=-1)
 @click.option("--events", is_flag=True, help="Write NDJSON events, as gen has them, instead of text.")
 @click.option("--no-newline", is_flag=True, help="Add no final newline.")
+@raw_control
 def command(file: tuple[str, ...], events: bool, no_newline: bool) -> int:
     """Print the text in a raw stream while it arrives: what curl gets from a provider, or what an agent prints.
 
@@ -36,6 +38,7 @@ def command(file: tuple[str, ...], events: bool, no_newline: bool) -> int:
     llmstream gen --events 'Hi' | tee log.ndjson | llmstream text
     """
     stdio.require_stdout()
+    stdio.ends_lines = not no_newline
     output: _Events | _Text = _Events() if events else _Text(not no_newline)
     outcomes = _Outcomes(several=len(file) > 1)
     operands = stdio.Operands(NAME, file)

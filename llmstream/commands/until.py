@@ -13,6 +13,7 @@ from ..core.stop.until import Until
 from ..core.text import UTF16
 from ..errors import Incomplete, NotFound, UsageError
 from . import stop_options as stopping
+from .raw_control import raw_control
 
 NAME = "until"
 
@@ -22,6 +23,7 @@ NAME = "until"
 @click.argument("file", nargs=-1)
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing; only set the exit status.")
 @click.option("--drain", is_flag=True, help="After the match, read and discard, so that the producer ends by itself.")
+@raw_control
 def command(file: tuple[str, ...], quiet: bool, drain: bool, **params: Any) -> int:
     """Copy FILEs or stdin up to and including the first match, and exit at once.
 
@@ -59,7 +61,7 @@ def command(file: tuple[str, ...], quiet: bool, drain: bool, **params: Any) -> i
 
 
 def _read(source: stdio.Input, copy: Until, drain: bool) -> None:
-    """Copies one input; closes it before the last piece is written, so that the producer stops at once."""
+    """Copies one input; closes it with the last piece, so that the producer stops at once."""
     while not copy.met:
         deadline = copy.deadline()
         chunk = source.read(None if deadline is None else max(0.0, deadline - time.monotonic()))
@@ -68,7 +70,8 @@ def _read(source: stdio.Input, copy: Until, drain: bool) -> None:
         now = time.monotonic()
         data = copy.expire(now) if chunk is None else copy.feed(chunk, now)
         if copy.met and not drain:
-            source.close()
-        stdio.write(data)
+            stdio.write_last(data, source)
+        else:
+            stdio.write(data)
     if drain:
         source.drain()

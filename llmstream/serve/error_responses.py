@@ -22,7 +22,7 @@ _OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not
 
 def internal_error(error: Exception) -> Incomplete:
     """Logs the traceback to stderr; returns a generic error for the client."""
-    stdio.write_stderr("".join(traceback.format_exception(error)).encode("utf-8", "replace"))
+    stdio.write_stderr_lines("".join(traceback.format_exception(error)).rstrip())
     return Incomplete("internal error of the server: its standard error has the details")
 
 

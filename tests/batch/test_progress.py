@@ -85,7 +85,7 @@ p = Progress(1000, False)
 p.update(400, 0, 8, 0, None, 0.0)
 p.update(410, 2, 8, 51_234, 0.1234, 2.0)"""
     data = draw(code)
-    first, second = data.split("\r")[1:3]
+    first, _, second = data.split("\r")[1:4]
     assert first.startswith(" 40%|███")
     assert first.rstrip().endswith("| ? left, 400/1,000, 8 running, 0 tokens")  # prompts of an earlier run give no rate
     assert second.rstrip().endswith(" left, 410/1,000, 2 failed, 8 running, 51.2k tokens, 25.6k/s, $0.1234")

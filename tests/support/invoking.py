@@ -23,6 +23,12 @@ from llmstream.cli import run
 from llmstream.config import keys
 
 COMMAND = ["llmstream"]
+FRESH = {
+    **dict.fromkeys(("is_command_line", "wraps_words", "_line_open", "_stderr_line_open", "_has_written"), False),
+    "ends_lines": True,
+    "make_display": None,
+    "clear_progress": None,
+}  # the state of stdio in a new process
 
 
 class _Program(click.Command):
@@ -44,7 +50,8 @@ def invoke(
     with (
         _stdin(input),
         chdir(cwd or "."),
-        patch.multiple(stdio, is_command_line=False, _line_open=False, _closed_at_start=set()),
+        patch.multiple(stdio, **FRESH),
+        patch.multiple(stdio, _closed_at_start=set(), _displays={}),
     ):
         keys.cache.clear()
         result = runner.invoke(_Program("llmstream"), args)
