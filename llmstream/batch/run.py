@@ -53,6 +53,8 @@ class RunOptions(NamedTuple):
     resume: Callable[[Target], Resume | None]  # how a target continues a cut answer
     digest: Callable[[Target, Request], str]  # hashes all that an answer depends on
     progress: str = ""  # the command that shows the download of the embedded model, "" for none
+    note: Callable[[str], object] = lambda text: None  # called with a sentence for the user
+    records_name_models: bool = False  # so that a default model may not be needed
 
 
 class Run:
@@ -72,9 +74,10 @@ class Run:
         self._loop, self._source, self._options, self.totals = loop, source, options, totals
         self._budget = RetryBudget(retries.limit, options.jobs)
         self._timeouts, self._retries = timeouts, retries._replace(budget=self._budget.use)
-        self._routes = Routes(loop, options.jobs, progress=options.progress)
+        self._routes = Routes(loop, options.jobs, progress=options.progress, note=options.note)
         self._prompts = Prompts(source, builder, journal, options.digest)
-        self._routes.to(self._prompts.target, 0)  # raises what is wrong with it before any input is read
+        if not (options.records_name_models and self._prompts.target.is_fallback):
+            self._routes.to(self._prompts.target, 0)  # raises what is wrong with it before any input is read
         self.output = Output(options.events, options.window if options.ordered else None, journal, totals)
         # By the provider's URL.
         self._paces = defaultdict[str, Pace](lambda: Pace(options.jobs, options.rpm, options.tpm, retries.max_wait))

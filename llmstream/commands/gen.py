@@ -118,7 +118,7 @@ def command(
 
     answer = _Printer(request, output, stops)  # opens the stats file before anything is paid for
     loop = Loop()
-    route = Routes(loop, speed=speed, progress=NAME).to(target, request.size())
+    route = Routes(loop, speed=speed, progress=NAME, note=partial(stdio.note, NAME)).to(target, request.size())
     if record is not None:
         route = recorded(route, record)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -105,7 +106,9 @@ def command(
     totals = Totals()
     opened = _open(journal)
     run_options = _run_options(params, _clamped(jobs, builder.target), options.get("resume_cut", False))
-    run_options = run_options._replace(progress="" if quiet else NAME)
+    run_options = run_options._replace(
+        progress="" if quiet else NAME, note=partial(stdio.note, NAME), records_name_models=jsonl
+    )
     from ..batch.run import Run
 
     run = Run(loop, source, builder, *network(options), run_options, totals, opened)

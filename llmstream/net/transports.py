@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
+from ..errors import option
 from ..providers.registry import CURL, EMBEDDED, REPLAY, SDK
 from ..providers.resolve import Target, endpoint
 from .loop import EventLoop
@@ -26,11 +27,21 @@ class Routes:
     """The routes of many requests on one loop; requests to one server share its connections.
 
     `jobs` is how many requests the embedded model is to answer at once. `speed` is that of recordings, 0 for at once.
-    `progress` is the command that shows the download of the embedded model on stderr, "" for none.
+    `progress` is the command that shows the download of the embedded model on stderr, "" for none. `note` is called
+    once where that model is a fallback.
     """
 
-    def __init__(self, loop: EventLoop, jobs: int = 1, *, speed: float = 1.0, progress: str = "") -> None:
+    def __init__(
+        self,
+        loop: EventLoop,
+        jobs: int = 1,
+        *,
+        speed: float = 1.0,
+        progress: str = "",
+        note: Callable[[str], object] = lambda text: None,
+    ) -> None:
         self.loop, self.jobs, self.speed, self.progress = loop, jobs, speed, progress
+        self.note: Callable[[str], object] | None = note  # None once it was called
         self._shared: dict[tuple[str, ...], Transport] = {}
 
     def to(self, target: Target, prompt_size: int) -> Route:
@@ -87,6 +98,9 @@ def _embedded(routes: Routes, target: Target, prompt_size: int) -> Route:
     from . import embedded
 
     url, key = embedded.serve(target.model, prompt_size, routes.jobs, routes.progress)
+    if target.is_fallback and routes.note:
+        routes.note(f"no key is set: asking the embedded {target.model}; {option('model')} names another")
+        routes.note = None
     return _curl(routes, target._replace(url=endpoint(f"{url}/v1", target.api), key=key), prompt_size)
 
 

@@ -25,7 +25,8 @@ class Target(NamedTuple):
     """Where a request goes, and as which provider's.
 
     `url` is that of the dialect's endpoint, "" for the embedded model until its server is started. `row` is the
-    provider's row as it holds at this address.
+    provider's row as it holds at this address. `is_fallback`: the embedded model answers because no model is named and
+    no key is set.
     """
 
     provider: str
@@ -34,6 +35,7 @@ class Target(NamedTuple):
     url: str
     key: str
     row: Provider = Provider()
+    is_fallback: bool = False
 
     @property
     def prefill_url(self) -> str:
@@ -53,6 +55,8 @@ class Target(NamedTuple):
         body = merge(dialect(self.api).body(request, row.field_names), more)
         if request.reasoning and (style := row.reasoning) and style.api == self.api and re.search(style.models, model):
             body = merge(body, style.body)
+        if model == row.model and self.api == row.api:
+            body |= {name: value for name, value in row.model_fields.items() if name not in body}
         if prepare:
             prepare(body)
         body = merge(body, dict(request.extra))
@@ -108,7 +112,8 @@ def resolve(
     if not row.has_address:
         if key is not None or url is not None:
             raise UsageError(f"{provider} takes neither api_key nor base_url: leave them out")
-        return Target(provider, model, api or row.api, "", "", row)
+        is_fallback = provider == LOCAL and name is None and not default_name(env, catalogue)
+        return Target(provider, model, api or row.api, "", "", row, is_fallback)
     if (key is not None or url is not None) and (row.transport == SDK or (row.may_use_sdk and key is None)):
         raise UsageError(f"the SDK of {provider} finds key and address: leave api_key and base_url out")
     base_url = _base_url(provider, row, env, url)

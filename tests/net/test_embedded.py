@@ -28,7 +28,48 @@ def test_answers_without_a_key_the_same_each_time(run, api):
     assert done[0].stdout == done[1].stdout
     assert done[0].returncode == 0, done[0].stderr
     assert b", 8 out, first after" in done[0].stderr
-    assert done[0].stderr.count(b"\n") == 1  # llama.cpp's own chatter is kept off stderr
+    note, _ = done[0].stderr.decode().splitlines()  # llama.cpp's own chatter is kept off stderr
+    assert note == "llmstream gen: no key is set: asking the embedded smollm2-135m; -m names another"
+
+
+@needs_model
+@pytest.mark.parametrize("place", ["option", "environment", "configuration"])
+def test_where_it_is_named_there_is_no_note(run, tmp_path, place):
+    (tmp_path / "config.toml").write_text('model = "local"\n')
+    env = {
+        "option": environment(),
+        "environment": environment(LLMSTREAM_MODEL="local"),
+        "configuration": environment(LLMSTREAM_CONFIG=str(tmp_path / "config.toml")),
+    }[place]
+    option = ["-m", "local"] if place == "option" else []
+    done = run("gen", *option, "--until-words", "1", "Hi", env=env)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@needs_model
+def test_map_notes_the_default_once(run):
+    done = run("map", "-q", "--until-words", "1", input=b"Hi\nHello\nGood morning\n")
+    assert (done.stdout.count(b"\n"), done.returncode) == (3, 0)
+    assert done.stderr == b"llmstream map: no key is set: asking the embedded smollm2-135m; -m names another\n"
+
+
+def test_records_that_name_their_models_start_no_embedded_one(run, tmp_path):
+    """Its module in the way cannot be imported."""
+    (tmp_path / "xllamacpp.py").write_text("raise SystemExit('started')")
+    env = environment(PYTHONPATH=f"{tmp_path}:{environment()['PYTHONPATH']}")
+    done = run("map", "--jsonl", "-q", input=b'{"prompt": "Hi", "model": "openai/m"}\n', env=env)
+    assert "no key for openai" in done.stdout.decode()
+    assert done.returncode == 2
+
+
+def test_the_default_has_a_limit_and_a_penalty_that_options_replace(run):
+    shown = run("gen", "--dry-run", "Hi").stdout
+    assert b'"max_tokens": 1024' in shown
+    assert b'"repeat_penalty": 1.1' in shown
+    more = run("gen", "--dry-run", "--max-tokens", "9", "-o", "repeat_penalty=1", "Hi").stdout
+    assert b'"max_tokens": 9' in more
+    assert b'"repeat_penalty": 1' in more
+    assert b"1024" not in more
 
 
 @needs_model
