@@ -88,7 +88,7 @@ def test_values_have_the_names_that_help_gives_them(name):
     ctx = COMMANDS[name]
     listed = {flag: item.values() for item in option_items(name) for flag in item.flags()}
     for option in docs.options(ctx):
-        expected = docs.metavars(option.make_metavar(ctx)) if docs.takes_value(option) else []
+        expected = docs.metavars(docs.value(option, ctx)) if docs.takes_value(option) else []
         assert listed[option.opts[0]] == expected, option.opts
 
 

@@ -28,31 +28,31 @@ class Options(TypedDict, total=False):
     """
 
     # begin: options
-    api: str | None  # The provider's protocol, where it has several.
+    api: str | None  # The protocol: chat, responses, messages, ollama.
     system: str | None  # The system prompt, or the file that holds it.
     max_tokens: int | None  # Limit the answer to N tokens.
     temperature: float | None  # Sampling temperature.
-    top_p: float | None  # Sample from the most likely tokens only, of the probability X together.
+    top_p: float | None  # Sample from the most likely tokens, X in total.
     seed: int | None  # Sampling seed.
-    stop: str | Sequence[str] | None  # End the answer before TEXT.
+    stop: str | Sequence[str] | None  # Have the provider stop before TEXT.
     options: Mapping[str, Any] | None  # Set a field of the request's body.
     json: bool | None  # Require a JSON object as the answer.
-    schema: Mapping[str, Any] | str | None  # Require JSON matching this schema: 'name, age int'.
-    schema_multi: Mapping[str, Any] | str | None  # Require a list of objects matching this schema, as {"items": [...]}.
-    attach: str | Sequence[str] | None  # Attach an image, PDF, text or sound.
+    schema: Mapping[str, Any] | str | None  # Require JSON matching SCHEMA: 'name, age int'.
+    schema_multi: Mapping[str, Any] | str | None  # Require {"items": [...]}, each matching SCHEMA.
+    attach: str | Sequence[str] | None  # Attach image, PDF, text or sound.
     messages: Sequence[Mapping[str, Any]] | str | None  # Put a conversation in JSON before the prompt.
     prefill: str | None  # Make the answer begin with TEXT.
-    effort: str | None  # Reasoning effort.
+    effort: str | None  # Reasoning effort: none, minimal, low, medium, high, xhigh or max.
     reasoning: bool | None  # Send the model's reasoning as well, in events of its own.
-    tools: Sequence[Mapping[str, Any]] | str | None  # Offer the model tools, described in JSON; its calls are events.
-    cache: bool | None  # Cache the system prompt and attachments at Anthropic for later requests.
-    retries: int | None  # Send a request that failed again, at most N times (4).
+    tools: Sequence[Mapping[str, Any]] | str | None  # Offer the model the tools in FILE; use events.
+    cache: bool | None  # Cache the system prompt and files at Anthropic.
+    retries: int | None  # Retry a failed request at most N times (4).
     max_retry_wait: float | None  # Longest wait before a retry (60).
     connect_timeout: float | None  # Give up connecting after S seconds (10).
-    first_token_timeout: float | None  # Give up after S seconds of silence before the first output (600).
-    stall_timeout: float | None  # Give up after S seconds of silence within the answer (300).
-    timeout: float | None  # Give up on the whole answer after S seconds (none).
-    resume_cut: bool | None  # Resume an answer that was cut, where the provider can.
+    first_token_timeout: float | None  # Limit on silence before the first output (600).
+    stall_timeout: float | None  # Limit on silence within the answer (300).
+    timeout: float | None  # Limit on the time of the whole answer (none).
+    resume_cut: bool | None  # Resume a cut answer, where the provider can.
     until: UntilOptions | Mapping[str, object] | None  # End the answer at a stop condition.
     api_key: str | None  # The key that is sent.
     base_url: str | None  # The address of the API; only `api_key` goes there.

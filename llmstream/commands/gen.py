@@ -15,6 +15,7 @@ from .. import stdio
 from ..core import report
 from ..core.events import Event, Reasoning
 from ..core.json_codec import to_json
+from ..core.kinds import ANSWER, MODEL, NETWORK, OUTPUT, PROMPT
 from ..core.render import EventRenderer, SourceList, TextRenderer
 from ..core.secrets import show_url
 from ..core.text import encode
@@ -23,10 +24,10 @@ from ..providers.registry import REPLAY, Catalogue
 from ..providers.resolve import Target
 from ..request import prompt as prompts
 from ..request.builder import RequestBuilder, network
-from ..request.options import MODEL, NETWORK, PROMPT
 from . import options, stop_options
 from .raw_control import raw_control
 from .request_command import RequestCommand, prompt_file
+from .types import in_group
 
 if TYPE_CHECKING:
     from ..core.exchange import Exchange
@@ -41,30 +42,34 @@ if TYPE_CHECKING:
     from ..request.prompt_file import PromptFile
 
 NAME = "gen"
+SPEED = click.FloatRange(min=0)
 
 
 @stop_options.options("until-")
 @click.command(NAME, cls=RequestCommand)
 @click.argument("prompt", nargs=-1)
 @prompt_file
-@options.of_request(PROMPT, MODEL)
-@click.option("-n", "--no-stdin", is_flag=True, help="Leave stdin alone.")
-@click.option("--events", is_flag=True, help="Write NDJSON events instead of text.")
-@click.option("--timing", is_flag=True, help='Write events, each with "t": seconds since the request.')
-@click.option("--reasoning", is_flag=True, help="Write the model's reasoning to stderr.")
-@click.option("--sources", is_flag=True, help="At the end, write the sources that the answer cites to stderr.")
-@click.option("-u", "--usage", is_flag=True, help="At the end, write tokens and times to stderr.")
-@click.option(
-    "--stats-file", type=click.Path(dir_okay=False), metavar="FILE", help="Append tokens, times, cost to FILE as JSON."
+@options.of_request(PROMPT)
+@in_group(PROMPT, "-n", "--no-stdin", is_flag=True, help="Do not read stdin.")
+@options.of_request(MODEL, ANSWER)
+@in_group(OUTPUT, "--events", is_flag=True, help="Write NDJSON events instead of text.")
+@in_group(OUTPUT, "--timing", is_flag=True, help='Write events; "t" is seconds since the request.')
+@in_group(OUTPUT, "--reasoning", is_flag=True, help="Write the model's reasoning to stderr.")
+@in_group(OUTPUT, "--sources", is_flag=True, help="At the end, write the cited sources to stderr.")
+@in_group(OUTPUT, "-u", "--usage", is_flag=True, help="At the end, write tokens and times to stderr.")
+@in_group(
+    OUTPUT,
+    "--stats-file",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Append tokens, times, cost to FILE as JSON.",
 )
-@click.option("--no-newline", is_flag=True, help="Add no final newline.")
-@click.option("--no-wrap", is_flag=True, help="On a terminal, do not wrap the answer at words.")
+@in_group(OUTPUT, "--no-newline", is_flag=True, help="Add no final newline.")
+@in_group(OUTPUT, "--no-wrap", is_flag=True, help="On a terminal, do not wrap at words.")
 @raw_control
-@click.option("--record", metavar="FILE", help="Write the wire's bytes and times to FILE; -m replay:FILE plays them.")
-@click.option(
-    "--speed", type=click.FloatRange(min=0), default=1.0, metavar="X", help="Replay X times as fast; 0: at once (1)."
-)
-@click.option("--dry-run", is_flag=True, help="Print the request, its key hidden, and send nothing.")
+@in_group(OUTPUT, "--record", metavar="FILE", help="Record the stream in FILE, for -m replay:FILE.")
+@in_group(OUTPUT, "--speed", type=SPEED, default=1.0, metavar="X", help="Replay X times as fast; 0: at once (1).")
+@in_group(OUTPUT, "--dry-run", is_flag=True, help="Print the request, key hidden; send nothing.")
 @options.of_request(NETWORK)
 def command(
     prompt: tuple[str, ...],

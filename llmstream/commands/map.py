@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import stdio
-from ..core.kinds import Integer, Number
+from ..core.kinds import ANSWER, MODEL, NETWORK, OUTPUT, PROMPT, Integer, Number
 from ..errors import ReaderGone, UsageError
 from ..providers.registry import SDK, Catalogue
 from ..providers.resolve import Target
 from ..request.builder import RequestBuilder, network
-from ..request.options import MODEL, NETWORK, PROMPT
 from ..request.prompt import SILENCE_S, join_words
 from . import options, stop_options
 from .raw_control import raw_control
 from .request_command import RequestCommand
-from .types import Value
+from .types import Value, in_group
 
 if TYPE_CHECKING:
     from ..batch.journal import Journal
@@ -42,19 +41,19 @@ DRAW_INTERVAL_S = 0.1  # between two updates of the progress
 @stop_options.options("until-")
 @click.command(NAME, cls=RequestCommand)
 @click.argument("template", required=False)
-@click.option("-j", "--jobs", type=COUNT, default=8, metavar="N", help="Streams at once (8).")
-@click.option("--jsonl", is_flag=True, help="Each line is a JSON object: prompt, system, model, id, ...")
-@click.option("-0", "--null", is_flag=True, help="Prompts end with NUL, not with a newline.")
-@click.option("--unordered", is_flag=True, help="Print answers as they end, not in the order of the prompts.")
-@click.option("--window", type=COUNT, metavar="N", help="Answers that may wait for an earlier one (1000).")
-@click.option("--events", is_flag=True, help="Write all events as they arrive, each with its index.")
-@click.option("--journal", type=click.Path(), metavar="FILE", help="Keep answers in FILE; a second run does the rest.")
-@click.option("--rpm", type=RATE, metavar="N", help="At most N requests a minute.")
-@click.option("--tpm", type=RATE, metavar="N", help="At most N tokens a minute.")
+@in_group(PROMPT, "--jsonl", is_flag=True, help="Read JSON objects, not text: prompt, id, model.")
+@in_group(PROMPT, "-0", "--null", is_flag=True, help="Prompts end with NUL, not with a newline.")
+@options.of_request(PROMPT, MODEL, ANSWER)
+@in_group(OUTPUT, "--unordered", is_flag=True, help="Print answers as they end, not in order.")
+@in_group(OUTPUT, "--window", type=COUNT, metavar="N", help="Let N answers wait for an earlier one (1000).")
+@in_group(OUTPUT, "--events", is_flag=True, help="Write all events as they come, each with index.")
+@in_group(OUTPUT, "--journal", type=click.Path(), metavar="FILE", help="Keep answers in FILE; a rerun does the rest.")
 @raw_control
-@click.option("-u", "--usage", is_flag=True, help="At the end, write costs, times and retries to stderr.")
-@click.option("-q", "--quiet", is_flag=True, help="Show no progress, and no line at the end.")
-@options.of_request(PROMPT, MODEL)
+@in_group(OUTPUT, "-u", "--usage", is_flag=True, help="At the end, write costs and times to stderr.")
+@in_group(OUTPUT, "-q", "--quiet", is_flag=True, help="Show no progress, and no line at the end.")
+@in_group(NETWORK, "-j", "--jobs", type=COUNT, default=8, metavar="N", help="Run N streams at once (8).")
+@in_group(NETWORK, "--rpm", type=RATE, metavar="N", help="Send at most N requests a minute.")
+@in_group(NETWORK, "--tpm", type=RATE, metavar="N", help="Use at most N tokens a minute.")
 @options.of_request(NETWORK)
 def command(
     template: str | None,

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import click
-
 from ..core.json_codec import to_json
 from ..core.text import is_utf8
 from ..errors import UsageError
 from ..errors import option as marked
 from ..request.options import COMMAND, Option, at
-from .types import Value
+from .types import Value, in_group
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,10 +32,9 @@ def option(row: Option) -> Callable[[F], F]:
     names = [*([f"-{row.short}"] if row.short else []), f"--{row.long}", row.name]
     kind = row.kind
     if kind.is_flag:
-        return click.option(*names, is_flag=True, default=None, help=row.help)
-    metavar = row.metavar or f"[{'|'.join(kind.choices)}]"
+        return in_group(row.group, *names, is_flag=True, default=None, help=row.help)
     help = row.help.removesuffix(".") + " (repeatable)." if kind.repeatable else row.help
-    return click.option(*names, type=Value(kind), metavar=metavar, multiple=kind.repeatable, help=help)
+    return in_group(row.group, *names, type=Value(kind), metavar=row.metavar, multiple=kind.repeatable, help=help)
 
 
 def take(params: dict[str, Any]) -> dict[str, Any]:

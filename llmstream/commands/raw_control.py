@@ -24,5 +24,5 @@ def raw_control(function: F) -> F:
         is_flag=True,
         expose_value=False,
         callback=_show_raw,
-        help="On a terminal, leave control characters as they are.",
+        help="Pass on control characters to a terminal.",
     )(function)

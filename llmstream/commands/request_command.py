@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..config import file as config_file
+from ..core.kinds import GROUPS, PROMPT
 from ..core.text import is_utf8
 from ..errors import UsageError, option
-from ..request.options import COMMAND, MODEL, NETWORK, OPTIONS, PROMPT
 from . import options
+from .types import GroupedCommand, in_group
 
 if TYPE_CHECKING:
     from ..request.prompt_file import PromptFile
@@ -38,10 +39,9 @@ def _variables(ctx: click.Context, param: click.Parameter, values: tuple[str, ..
 
 def prompt_file(function: F) -> F:
     """Decorates a command's function with the options of prompt files."""
-    file = click.option(
-        "-f", "--file", metavar="FILE", help="Read the prompt, its model and options from a prompt file."
-    )
-    variable = click.option(
+    file = in_group(PROMPT, "-f", "--file", metavar="FILE", help="Read prompt, model and options from FILE.")
+    variable = in_group(
+        PROMPT,
         "-v",
         "--var",
         "variables",
@@ -53,31 +53,14 @@ def prompt_file(function: F) -> F:
     return file(variable(function))
 
 
-PROMPT_OPTIONS = ("file", "variables", "no_stdin")  # options of commands that belong to the group of prompts
-OUTPUT, STOP = "Output", "Stop"  # groups beside those of the table
-
-
-def _group(param: click.Parameter) -> str:
-    """Returns the heading in --help under which an option stands."""
-    name = param.name or ""
-    if name in OPTIONS and COMMAND in OPTIONS[name].doors:
-        return OPTIONS[name].group
-    return PROMPT if name in PROMPT_OPTIONS else STOP if name.startswith("until_") else OUTPUT
-
-
-class RequestCommand(click.Command):
+class RequestCommand(GroupedCommand):
     """A command that sends requests.
 
     Its callback gets the options of the request as `options`, by name and without the table's defaults, the Catalogue
     as `catalogue`, and, if the command has prompt files, as `file` the PromptFile or None.
     """
 
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
-        records = [(_group(option), option.get_help_record(ctx)) for option in options]
-        for heading in (PROMPT, MODEL, OUTPUT, STOP, NETWORK):
-            with formatter.section(heading):
-                formatter.write_dl([record for group, record in records if record and group == heading])
+    groups = GROUPS
 
     def invoke(self, ctx: click.Context) -> Any:
         params = ctx.params

@@ -9,36 +9,40 @@ from typing import Any
 import click
 
 from ..config import file as config_file
-from ..core.kinds import Integer, Seconds, Size
+from ..core.kinds import NETWORK, Integer, Seconds, Size
 from ..errors import UsageError
 from ..providers.resolve import default_name, resolve
-from ..request.options import NETWORK, OPTIONS
+from ..request.options import OPTIONS
 from .options import of_request, option, take
-from .types import Value
+from .types import GroupedCommand, Value
 
 
-@click.command("serve")
+@click.command("serve", cls=GroupedCommand, ungrouped="Server")
 @click.option("--host", default="127.0.0.1", metavar="ADDRESS", help="Listen on ADDRESS (127.0.0.1).")
 @click.option("--port", type=Value(Integer(0, 65535)), default=8000, metavar="N", help="Listen on port N (8000).")
 @option(OPTIONS["model"])
-@click.option("--jobs", type=Value(Integer(1)), default=100, metavar="N", help="At most N answers at once (100).")
-@click.option("--queue", type=Value(Integer(0)), default=100, metavar="N", help="At most N requests that wait (100).")
-@click.option("--max-body", default="16M", metavar="SIZE", type=Value(Size()), help="Bound on a request (16M).")
-@click.option("--max-bodies", default="32M", metavar="SIZE", type=Value(Size()), help="Bound on all requests (32M).")
+@click.option("--jobs", type=Value(Integer(1)), default=100, metavar="N", help="Give at most N answers at once (100).")
+@click.option("--queue", type=Value(Integer(0)), default=100, metavar="N", help="Let at most N requests wait (100).")
+@click.option(
+    "--max-body", default="16M", metavar="SIZE", type=Value(Size()), help="Limit on the size of a request (16M)."
+)
+@click.option(
+    "--max-bodies", default="32M", metavar="SIZE", type=Value(Size()), help="Limit on the size of all requests (32M)."
+)
 @click.option(
     "--grace",
     type=Value(Seconds()),
     default=10.0,
     metavar="S",
-    help="Wait at most S seconds for running answers after a signal (10).",
+    help="After a signal, wait S seconds for answers (10).",
 )
 @click.option(
     "--allow-origin",
     multiple=True,
     metavar="ORIGIN",
-    help="Accept the pages of ORIGIN: https://host (repeatable).",
+    help="Accept pages of ORIGIN: https://host (repeatable).",
 )
-@click.option("--allow-host", multiple=True, metavar="NAME", help="Accept NAME in the Host header (repeatable).")
+@click.option("--allow-host", multiple=True, metavar="NAME", help="Accept NAME as the Host header (repeatable).")
 @click.option("--allow-model", multiple=True, metavar="PATTERN", help="Serve models such as 'openai/*' (repeatable).")
 @click.option("--allow-field", multiple=True, metavar="NAME", help="Pass on a field of /v1's bodies (repeatable).")
 @click.option("--allow-regex", is_flag=True, help="Accept until.regex from clients with the token.")

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import stdio
+from ..core.kinds import STOP
 from ..core.stop import conditions
 from ..core.stop.condition import Condition
 from ..core.stop.conditions import ConditionOption, Setting
 from ..errors import UsageError
-from .types import Value
+from .types import GroupedOption, Value
 
 if TYPE_CHECKING:
     from ..core.stop.stops import Stops
@@ -38,13 +39,13 @@ def _option(row: ConditionOption | Setting, prefix: str) -> click.Option:
     if row.short and not prefix:
         names.append(f"-{row.short}")
     if row.kind.is_flag:
-        return click.Option(names, is_flag=True, help=row.help)
+        return GroupedOption(names, group=STOP, is_flag=True, help=row.help)
     value = Value(row.kind)
     if isinstance(row, Setting):
-        return click.Option(names, type=value, default=row.default, metavar=row.metavar, help=row.help)
+        return GroupedOption(names, group=STOP, type=value, default=row.default, metavar=row.metavar, help=row.help)
     repeatable = row.kind.repeatable
     help = row.help.removesuffix(".") + " (repeatable)." if repeatable else row.help
-    return click.Option(names, type=value, metavar=row.metavar, multiple=repeatable, help=help)
+    return GroupedOption(names, group=STOP, type=value, metavar=row.metavar, multiple=repeatable, help=help)
 
 
 def take(params: dict[str, Any], prefix: str = "") -> tuple[list[Condition], str]:

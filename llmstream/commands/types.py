@@ -1,16 +1,19 @@
-"""Click's side of the kinds of values."""
+"""Click's side of the kinds of values, and of the groups of options."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ..core.kinds import Kind
+from ..core.kinds import OUTPUT, Kind
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Value(click.ParamType):  # type: ignore[type-arg] # generic since click 8.5 only
@@ -46,3 +49,41 @@ def _models() -> list[str]:
     except Error:  # the command itself reports it
         catalogue = BUILT_IN
     return [*catalogue.aliases, *(f"{name}/{row.model}" for name, row in catalogue.providers.items() if row.model)]
+
+
+class GroupedOption(click.Option):
+    """An option and the heading under which `--help` lists it."""
+
+    def __init__(self, *args: Any, group: str, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.group = group
+
+
+def in_group(group: str, *names: str, **settings: Any) -> Callable[[F], F]:
+    """Decorates a command's function with an option of a group; the other arguments are those of `click.option`."""
+    return click.option(*names, cls=GroupedOption, group=group, **settings)
+
+
+class GroupedCommand(click.Command):
+    """A command whose help lists the options in groups, all descriptions in one column.
+
+    The groups of `groups` come first, the others in the order of their first options. `ungrouped` is the group of
+    options that name none, such as `--help`.
+    """
+
+    groups: tuple[str, ...] = ()
+
+    def __init__(self, *args: Any, ungrouped: str = OUTPUT, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._ungrouped = ungrouped
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        records: dict[str, list[tuple[str, str]]] = {group: [] for group in self.groups}
+        for param in self.get_params(ctx):
+            if isinstance(param, click.Option) and (record := param.get_help_record(ctx)):
+                records.setdefault(getattr(param, "group", self._ungrouped), []).append(record)
+        width = max(len(names) for rows in records.values() for names, _ in rows)
+        for group, rows in records.items():
+            if rows:
+                with formatter.section(group):
+                    formatter.write_dl([(names.ljust(width), help) for names, help in rows])

@@ -14,15 +14,16 @@ from ..core.text import UTF16
 from ..errors import Incomplete, NotFound, UsageError
 from . import stop_options as stopping
 from .raw_control import raw_control
+from .types import GroupedCommand
 
 NAME = "until"
 
 
 @stopping.options()
-@click.command(NAME)
+@click.command(NAME, cls=GroupedCommand)
 @click.argument("file", nargs=-1)
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing; only set the exit status.")
-@click.option("--drain", is_flag=True, help="After the match, read and discard, so that the producer ends by itself.")
+@click.option("--drain", is_flag=True, help="After the match, read on and discard.")
 @raw_control
 def command(file: tuple[str, ...], quiet: bool, drain: bool, **params: Any) -> int:
     """Copy FILEs or stdin up to and including the first match, and exit at once.

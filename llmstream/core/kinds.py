@@ -1,5 +1,7 @@
 """The kinds of values that options take: which values of Python, TOML and JSON each accepts, and how it reads text.
 
+The groups of options, under whose names `--help` and the manual pages list them, stand here as well.
+
 A kind raises ValueError; its message continues after the option's name: "must be a whole number, not 1.5". Each kind
 has its JSON Schema for HTTP bodies.
 """
@@ -9,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+GROUPS = PROMPT, MODEL, ANSWER, OUTPUT, STOP, NETWORK = ("Prompt", "Model", "Answer", "Output", "Stop when", "Network")
 SHOWN_CHARACTERS = 40  # of a wrong value, in a message
 
 

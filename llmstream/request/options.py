@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from ..core.kinds import Choice, Flag, Integer, Kind, Number, Seconds, Text, Texts
+from ..core.kinds import ANSWER, MODEL, NETWORK, PROMPT, Choice, Flag, Integer, Kind, Number, Seconds, Text, Texts
 from ..core.request import EFFORTS, join_patches
 from ..dialects import APIS
 from ..errors import nearest
 from .kinds import Callback, Conditions, Fields, Files, Items, Model, Schema, TextOrFile
 
 COMMAND, FILE, PYTHON, RECORD, HTTP = DOORS = ("command", "file", "python", "record", "http")
-PROMPT, MODEL, NETWORK = "Prompt", "Model", "Network"  # groups of `--help`
 
 HERE = (COMMAND, FILE, PYTHON)  # doors of the user's own, whose values may name files
 ALL = (COMMAND, FILE, PYTHON, RECORD)
@@ -27,9 +26,9 @@ class Option(NamedTuple):
     """A row. A message names an option by `name`; each door spells it its own way.
 
     `help` is a sentence for `--help` that stands alone; `text` are the sentences of the manual page, where they say
-    more than `help`: a line each, with ``--option``, `literal` and *argument* marked so. `default` is what the option
-    is when no door sets it, and None where the provider or another option decides. `openai` are its names in the
-    bodies of OpenAI's API.
+    more than `help`: a line each, with ``--option``, `literal` and *argument* marked so. `group` is the heading under
+    which `--help` and the manual pages list the option. `default` is what the option is when no door sets it, and None
+    where the provider or another option decides. `openai` are its names in the bodies of OpenAI's API.
     """
 
     name: str
@@ -57,33 +56,33 @@ class Option(NamedTuple):
 
 ROWS = (
     Option("model", Model(),
-        "The model: provider/model, a plain model name, an alias, or the path of a .gguf file.",
+        "The model: provider/model, name, alias or .gguf.",
         "The model that answers; see MODELS.", short="m", metavar="MODEL", doors=(*ALL, HTTP), openai=("model",)),
-    Option("api", Choice(*APIS), "The provider's protocol, where it has several.",
+    Option("api", Choice(*APIS), "The protocol: chat, responses, messages, ollama.",
         "The protocol to use instead of the provider's default:\n"
         "OpenAI's Chat Completions, which all compatible servers share, OpenAI's Responses, Anthropic's Messages, or "
-        "Ollama's own.", doors=HERE),
+        "Ollama's own.", metavar="API", doors=HERE),
     Option("system", TextOrFile(), "The system prompt, or the file that holds it.", short="s",
-        metavar="TEXT|@FILE", doors=(*ALL, HTTP)),
+        metavar="TEXT|@FILE", group=PROMPT, doors=(*ALL, HTTP)),
     Option("max_tokens", Integer(1, 2**31 - 1), "Limit the answer to N tokens.",
         "Limit the answer to *n* tokens.\n"
         "An answer that reaches this limit counts as complete;\n"
-        "one that reaches the model's own limit does not.", metavar="N", doors=(*ALL, HTTP),
+        "one that reaches the model's own limit does not.", metavar="N", group=ANSWER, doors=(*ALL, HTTP),
         openai=("max_completion_tokens", "max_tokens")),
     Option("temperature", Number(), "Sampling temperature.",
         "The sampling temperature.\n"
         "Models that think refuse it, and some take it beside ``--effort`` `none` only.\n"
         "Newer Claude models refuse it.", short="t", metavar="X", doors=(*ALL, HTTP),
         openai=("temperature",), same_name=True),
-    Option("top_p", Number(above=0), "Sample from the most likely tokens only, of the probability X together.",
+    Option("top_p", Number(above=0), "Sample from the most likely tokens, X in total.",
         "Sample only from the most likely tokens, as many as have the probability *x* together.",
         metavar="X", doors=(*ALL, HTTP), openai=("top_p",), same_name=True),
     Option("seed", Integer(), "Sampling seed.", "The seed of the sampling.\nOnly `chat` and `ollama` have it.",
         metavar="N", doors=(*ALL, HTTP), openai=("seed",)),
-    Option("stop", Texts(), "End the answer before TEXT.",
+    Option("stop", Texts(), "Have the provider stop before TEXT.",
         "End the answer before *text*.\n"
         "The server looks for it, and limits how many there may be.\n"
-        "`responses` does not have it.", metavar="TEXT", doors=(*ALL, HTTP), openai=("stop",)),
+        "`responses` does not have it.", metavar="TEXT", group=ANSWER, doors=(*ALL, HTTP), openai=("stop",)),
     Option("options", Fields(), "Set a field of the request's body.",
         "Set a field of the request's body.\n"
         "An object is merged into one that is there already, at every depth, and `null` removes what is there;\n"
@@ -95,8 +94,8 @@ ROWS = (
     Option("json", Flag(), "Require a JSON object as the answer.",
         "Require a JSON object as the answer.\n"
         "OpenAI wants the prompt to speak of JSON, too.\n"
-        "`messages` has this only with a schema."),
-    Option("schema", Schema(), "Require JSON matching this schema: 'name, age int'.",
+        "`messages` has this only with a schema.", group=ANSWER),
+    Option("schema", Schema(), "Require JSON matching SCHEMA: 'name, age int'.",
         "Require JSON that matches a JSON Schema: one in a file, or one that is written out.\n"
         "A list of fields does for simple ones: `'name, age int, bio: one sentence'`, where a field is a string "
         "unless its type is `int`, `float` or `bool`, and what follows a colon describes the field to the model.\n"
@@ -105,12 +104,12 @@ ROWS = (
         "Properties that a schema does not name are ruled out, as the providers want it.\n"
         "OpenAI's strict mode is on where the schema fits it, that is, requires all that it names.\n"
         "An invalid schema is an error before anything is sent;\n"
-        "what a provider does not support, its own error says.", metavar="FILE|JSON|FIELDS"),
-    Option("schema_multi", Schema(), 'Require a list of objects matching this schema, as {"items": [...]}.',
+        "what a provider does not support, its own error says.", metavar="SCHEMA", group=ANSWER),
+    Option("schema_multi", Schema(), 'Require {"items": [...]}, each matching SCHEMA.',
         'Require a list of objects that match the schema, as `{"items": [...]}`.\n'
-        "`llmstream fields -r 'items[*]'` writes each item as soon as it is complete.", metavar="FILE|JSON|FIELDS",
+        "`llmstream fields -r 'items[*]'` writes each item as soon as it is complete.", metavar="SCHEMA", group=ANSWER,
         doors=HERE),
-    Option("attach", Files(), "Attach an image, PDF, text or sound.",
+    Option("attach", Files(), "Attach image, PDF, text or sound.",
         "Attach a file, what is at a URL, or, with `-`, standard input, which then is no part of the prompt.\n"
         "Images (PNG, JPEG, GIF, WebP), PDF and text in UTF-8 are attached, and sound (WAV, MP3) in `chat`;\n"
         "`ollama` takes images and text, the embedded model text.\n"
@@ -129,26 +128,26 @@ ROWS = (
     Option("prefill", Text(), "Make the answer begin with TEXT.",
         "Make the answer begin with *text*, which is written first, so that the output is the whole answer.\n"
         "`llamacpp`, `local`, `vllm`, `ollama`, `mistral`, `groq` and `deepseek` can do this, and Claude's 4.5 "
-        "models; all others have ``--schema``.", metavar="TEXT"),
-    Option("effort", Choice(*EFFORTS), "Reasoning effort.",
+        "models; all others have ``--schema``.", metavar="TEXT", group=ANSWER),
+    Option("effort", Choice(*EFFORTS), "Reasoning effort: none, minimal, low, medium, high, xhigh or max.",
         "How much the model thinks before it answers.\n"
         "Models differ in the words that they know; a word that a model is known not to have is an error before "
         "anything is sent.\n"
         "`messages` does not have `minimal`, and `ollama` has neither `minimal` nor `xhigh`.\n"
         "Claude's 4.5 models get a number of tokens instead: 2048, 8192, 16384, 24576 or 31999 for `low` to "
-        "`max`.", openai=("reasoning_effort",)),
+        "`max`.", metavar="LEVEL", openai=("reasoning_effort",)),
     Option("reasoning", Flag(), "Send the model's reasoning as well, in events of its own.", doors=(PYTHON, HTTP)),
-    Option("tools", Items(), "Offer the model tools, described in JSON; its calls are --events.",
+    Option("tools", Items(), "Offer the model the tools in FILE; use --events.",
         "Tools that the model may call: an array, or an object a line, of "
         '`{"name", "description", "parameters"}`, where the parameters are a JSON Schema, or of OpenAI\'s, '
         "Anthropic's or MCP's shape of the same.\n"
-        "Nothing is executed: a call is an event, so this needs ``--events``.", metavar="FILE", doors=HERE,
-        openai=("tools",)),
-    Option("cache", Flag(), "Cache the system prompt and attachments at Anthropic for later requests.",
+        "Nothing is executed: a call is an event, so this needs ``--events``.", metavar="FILE", group=ANSWER,
+        doors=HERE, openai=("tools",)),
+    Option("cache", Flag(), "Cache the system prompt and files at Anthropic.",
         "Ask the provider to cache what stays the same, so that it costs less the next time: the tools and the "
         "system prompt, the conversation before the prompt, the attachments.\n"
         "Only `messages` has this; other providers cache by themselves.", doors=HERE),
-    Option("retries", Integer(0, 2**31 - 1), "Send a request that failed again, at most N times (4).",
+    Option("retries", Integer(0, 2**31 - 1), "Retry a failed request at most N times (4).",
         "Send the request again, at most *n* times, when it failed before there was any output, and for a reason "
         "that may pass: a lost connection, a rate limit, an overloaded or broken server.\n"
         "An error that does not heal is not retried.\n"
@@ -162,18 +161,18 @@ ROWS = (
     Option("connect_timeout", Seconds(), "Give up connecting after S seconds (10).",
         "Give up when there is no connection within *s* seconds.", metavar="S", group=NETWORK, doors=HERE,
         default=10.0),
-    Option("first_token_timeout", Seconds(), "Give up after S seconds of silence before the first output (600).",
+    Option("first_token_timeout", Seconds(), "Limit on silence before the first output (600).",
         "Give up when, before the first output, nothing has come from the server for *s* seconds.\n"
         "Whatever comes while a model thinks is a sign of life.", metavar="S", group=NETWORK, doors=HERE,
         default=600.0),
-    Option("stall_timeout", Seconds(), "Give up after S seconds of silence within the answer (300).",
+    Option("stall_timeout", Seconds(), "Limit on silence within the answer (300).",
         "Give up when, within the answer, nothing has come from the server for *s* seconds.\n"
         "The time in which the reader was busy does not count.", metavar="S",
         group=NETWORK, doors=HERE, default=300.0),
-    Option("timeout", Seconds(), "Give up on the whole answer after S seconds (none).",
+    Option("timeout", Seconds(), "Limit on the time of the whole answer (none).",
         "Give up when the answer is not complete *s* seconds after the request.", metavar="S", group=NETWORK,
         doors=HERE, default=0.0),
-    Option("resume_cut", Flag(), "Resume an answer that was cut, where the provider can.",
+    Option("resume_cut", Flag(), "Resume a cut answer, where the provider can.",
         "When an answer is cut, ask for the rest of it where the server can go on exactly:\n"
         "`llamacpp` and `local` replay the bytes of a generation, `openai` and `azure` keep a background "
         "response, and `ollama`, `vllm`, `mistral`, `groq`, `deepseek` and Claude's 4.5 models continue a last message "

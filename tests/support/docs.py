@@ -42,6 +42,12 @@ def names(ctx: click.Context) -> set[str]:
     return {name for option in options(ctx) for name in [*option.opts, *option.secondary_opts]}
 
 
+def value(option: click.Option, ctx: click.Context) -> str:
+    """Returns what a page shows as an option's value: the words to choose from, if there are any."""
+    kind = getattr(option.type, "kind", None)
+    return "|".join(kind.choices) if kind and kind.choices else option.make_metavar(ctx)
+
+
 def takes_value(option: click.Option) -> bool:
     return not option.is_flag and not option.count
 

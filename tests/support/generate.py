@@ -11,13 +11,15 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from llmstream.core import kinds as plain
+from llmstream.core.kinds import ANSWER, MODEL, NETWORK, PROMPT
 from llmstream.core.stop.conditions import CONDITIONS, SETTINGS, ConditionOption, Setting
 from llmstream.providers.registry import PROVIDERS
 from llmstream.request import kinds
-from llmstream.request.options import COMMAND, MODEL, NETWORK, OPTIONS, PROMPT, PYTHON, Option, at
+from llmstream.request.options import COMMAND, OPTIONS, PYTHON, Option, at
 
 ROOT = Path(__file__).parent.parent.parent
 MARK = re.compile(r'^( *)(\.\\"|#) begin: (.+)\n(?:.*\n)*?\1\2 end: \3\n', re.M)
@@ -149,12 +151,11 @@ def typed() -> Iterator[str]:
             yield line if len(line) + len(row.help) > 116 else f"{line}  # {row.help.replace('--', '')}"
 
 
+ROW_GROUPS = (PROMPT, MODEL, ANSWER, NETWORK)
 BLOCKS: dict[str, Callable[[], Iterator[str]]] = {
     "options": typed,
-    "request options": lambda: options([row for row in at(COMMAND) if row.group in (PROMPT, MODEL)]),
-    "request options, brief": lambda: options([row for row in at(COMMAND) if row.group in (PROMPT, MODEL)], short=True),
-    "network options": lambda: options(at(COMMAND, NETWORK)),
-    "network options, brief": lambda: options(at(COMMAND, NETWORK), short=True),
+    **{f"{group.lower()} options": partial(options, at(COMMAND, group)) for group in ROW_GROUPS},
+    **{f"{group.lower()} options, brief": partial(options, at(COMMAND, group), short=True) for group in ROW_GROUPS},
     "model option": lambda: options([OPTIONS["model"]], short=True),
     "conditions": conditions,
     "until conditions": lambda: until(CONDITIONS),

@@ -71,28 +71,31 @@ def _json(flag: bool, settings: Settings) -> Condition:
 
 
 CONDITIONS = (
-    ConditionOption("regex", "e", "PATTERN", Texts(), _regex, "A match of PATTERN, as Python's re.search finds it.",
+    ConditionOption("regex", "e", "PATTERN", Texts(), _regex, "Stop at a match of the regex PATTERN.",
         "A match of *pattern*, a regular expression of Python, as `re.search` finds it in the whole text: the leftmost "
         "one, as long as repetitions make it.\nA pattern that matches the empty text is refused.\n"
         "One that takes more than 2 seconds of processor time for 65536 characters of text is an error; `llmstream "
         "serve` allows 0.2 seconds, and Python's functions set no limit."),
-    ConditionOption("fixed", "F", "TEXT", Texts(), _fixed, "The text TEXT.", "The text itself."),
-    ConditionOption("code-block", "", "", Flag(), _code_block, "A whole fenced code block.",
+    ConditionOption("fixed", "F", "TEXT", Texts(), _fixed, "Stop at TEXT.", "The text itself."),
+    ConditionOption("code-block", "", "", Flag(), _code_block, "Stop after a whole fenced code block.",
         "A whole fenced block of code, from the line of the opening fence to that of the closing one."),
-    ConditionOption("json", "", "", Flag(), _json, "A whole JSON object or array.",
+    ConditionOption("json", "", "", Flag(), _json, "Stop after a whole JSON object or array.",
         "A whole JSON object or array, whatever stands around it.\n"
         "An array counts if it holds an object or array, or stands alone on its line or lines: `[1]` in prose does "
         "not.\n"
         "One of more than 67108864 characters does not count, and a line on standard error says so."),
-    ConditionOption("lines", "", "N", Integer(1), lambda n, s: Lines(n * s.times), "N lines.",
+    ConditionOption("lines", "", "N", Integer(1), lambda n, s: Lines(n * s.times), "Stop after N lines.",
         "The line number *n*; a last line without a newline counts."),
-    ConditionOption("words", "", "N", Integer(1), lambda n, s: Words(n * s.times), "N words.",
+    ConditionOption("words", "", "N", Integer(1), lambda n, s: Words(n * s.times), "Stop after N words.",
         "The word number *n*, once white space or the end of the input follows it."),
-    ConditionOption("chars", "", "N", Integer(1), lambda n, s: Characters(n * s.times), "N characters."),
-    ConditionOption("bytes", "", "N", Integer(1), lambda n, s: Bytes(n * s.times), "N bytes."),
-    ConditionOption("seconds", "", "S", Seconds(or_none=False), lambda s, _: Timed(s), "S seconds since the start."),
+    ConditionOption("chars", "", "N", Integer(1), lambda n, s: Characters(n * s.times), "Stop after N characters.",
+        "The character number *n*."),
+    ConditionOption("bytes", "", "N", Integer(1), lambda n, s: Bytes(n * s.times), "Stop after N bytes.",
+        "The byte number *n*."),
+    ConditionOption("seconds", "", "S", Seconds(or_none=False), lambda s, _: Timed(s),
+        "Stop S seconds after the start.", "*s* seconds since the start."),
     ConditionOption("idle", "", "S", Seconds(or_none=False), lambda s, _: Idle(s),
-        "S seconds of silence after the first input."),
+        "Stop at S seconds of silence after the first input.", "*s* seconds of silence after the first input."),
 )  # fmt: skip
 MODES = (EXCLUSIVE, ONLY)
 
@@ -110,13 +113,13 @@ class Setting(NamedTuple):
 
 
 SETTINGS = (
-    Setting("ignore-case", "i", "", Flag(), "Letters match in either case."),
-    Setting("count", "k", "N", Integer(1), "Wait for the N-th match (1).", 1,
+    Setting("ignore-case", "i", "", Flag(), "Match letters in either case."),
+    Setting("count", "k", "N", Integer(1), "Stop at the N-th match (1).", 1,
         "Wait for the match number *n*.\nMatches do not overlap, and times of the clock count once."),
-    Setting("window", "", "N", Integer(1), f"Characters that a match of a PATTERN may span ({WINDOW}).", WINDOW,
+    Setting("window", "", "N", Integer(1), f"Keep N characters to match PATTERN ({WINDOW}).", WINDOW,
         "Keep up to *n* characters for a match of a *pattern*.\n"
         "A longer match does not count, and a line on standard error says so."),
-    Setting(EXCLUSIVE, "x", "", Flag(), "End before the match."),
+    Setting(EXCLUSIVE, "x", "", Flag(), "End the output before the match."),
     Setting(ONLY, "o", "", Flag(), "Print the match alone."),
 )  # fmt: skip
 
