@@ -1,25 +1,38 @@
 """Parses TOML that users write; errors name file, line and key.
 
 tomllib gives the line of a syntax error only. The line of a key is found when an error needs it, by parsing the text
-again a statement at a time: lines are added until they parse.
+again a statement at a time.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from ..errors import UsageError, nearest
 
 Keys = tuple[str, ...]
 
+MAX_CHARACTERS = 1_000_000  # of TOML: seconds of tomllib's time at the most
+MAX_DOTS = 100  # in one key: tomllib's time grows with the square of them
+
+# Each also matches a string that lacks its end.
+_STRINGS = (
+    r'"""[^"\\]*+(?:(?:\\.|"(?!""))[^"\\]*+)*+(?:"{3,5})?'
+    r"|'''[^']*+(?:'(?!'')[^']*+)*+(?:'{3,5})?"
+    r'|"[^"\\\n]*+(?:\\[^\n][^"\\\n]*+)*+"?'
+    r"|'[^'\n]*+'?"
+)
+_tokens = re.compile(rf"{_STRINGS}|\#[^\n]*+|[\[\]{{}}\n]", re.DOTALL)
+_long_key = re.compile(rf"(?:(?:[A-Za-z0-9_-]++|\"\")[ \t]*+\.[ \t]*+){{{MAX_DOTS}}}")
+
 
 class Document:
     """A parsed text that begins at line `first` of its file. Raises UsageError for invalid TOML."""
 
     def __init__(self, text: str, path: str, first: int = 1) -> None:
-        self._lines, self._path, self._first = text.replace("\r\n", "\n").split("\n"), path, first
+        self._text, self._path, self._first = text.replace("\r\n", "\n"), path, first
         self.data = self._parse(text)
 
     def error(self, keys: Keys, message: str) -> UsageError:
@@ -55,6 +68,10 @@ class Document:
     def _parse(self, text: str) -> dict[str, Any]:
         import tomllib
 
+        if len(text) > MAX_CHARACTERS:
+            raise UsageError(f"{self._path}: longer than {MAX_CHARACTERS} characters of TOML: move text to other files")
+        if text.count(".") >= MAX_DOTS and _long_key.search(_tokens.sub(_without_text, text)):
+            raise UsageError(f"{self._path}: a key has more than {MAX_DOTS} parts")
         try:
             return tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
@@ -66,25 +83,47 @@ class Document:
             raise UsageError(f"{self._path}:{self._first - 1 + line}{column}: invalid TOML: {reason}") from None
         except RecursionError:
             raise UsageError(f"{self._path}: arrays or tables are nested too deeply") from None
+        except ValueError:  # of int()
+            raise UsageError(f"{self._path}: invalid TOML: an integer has too many digits") from None
 
     def _line(self, keys: Keys | None) -> int:
-        """Returns the line at which the statement with a key begins; for None, the statement that lacks its end."""
+        """Returns the line at which the statement with a key begins; for None, the last statement."""
         import tomllib
 
-        last, begin = 1, 1
+        line = 1
         header: Keys = ()
-        for number in range(1, len(self._lines) + 1):
-            statement = "\n".join(self._lines[begin - 1 : number])
-            try:
-                data = tomllib.loads(statement)
-            except tomllib.TOMLDecodeError:
-                continue  # inside a value of several lines
+        for line, statement in _statements(self._text):
+            if keys is None:
+                continue
+            data = tomllib.loads(statement)
             if statement.lstrip().startswith("["):
                 header, data = _path(data), {}
-            if keys is not None and _holds(header, data, keys):
-                return begin
-            last, begin = begin, number + 1
-        return begin if begin <= len(self._lines) else last
+            if _holds(header, data, keys):
+                break
+        return line
+
+
+def _without_text(token: re.Match[str]) -> str:
+    """Returns a token with no text in it that is not TOML: comments and what stands in quotes."""
+    return "" if token[0][0] == "#" else '""' if token[0][0] in "\"'" else token[0]
+
+
+def _statements(text: str) -> Iterator[tuple[int, str]]:
+    """Yields the number of the line at which each statement begins, and its text: a line, or several in brackets."""
+    begin, line, depth = 0, 1, 0
+    for token in _tokens.finditer(text):
+        mark = token[0]
+        if mark in ("[", "{"):
+            depth += 1
+        elif mark in ("]", "}"):
+            depth -= 1
+        elif mark == "\n" and depth <= 0:
+            statement = text[begin : token.end()]
+            if not statement.isspace():
+                yield line, statement
+            begin, line, depth = token.end(), line + statement.count("\n"), 0
+    if text[begin:].strip():
+        yield line, text[begin:]
 
 
 def _path(data: Any) -> Keys:
