@@ -32,5 +32,8 @@ def shapes(n: int) -> dict[str, str]:
         "long indent": '{"a": oops\n' + " " * n,
         "unclosed strings": "{'a': '" + "x' " * (n // 3),
         "carriage returns": "```\r" * (n // 4),
+        "deep lists": ("- " * 200 + "a\n" + " " * 400 + "b\n" + "\n" * 9) * (n // 812),
+        "block in deep lists": "- " * 300 + "```\n" + (" " * 600 + "b\n\n") * (n // 603),
+        "deep quotes": (">" * 300 + "a\n") * (n // 302),
         "closed depth": '{"a":' * (n // 6) + "1" + "}" * (n // 6),
     }

@@ -36,18 +36,30 @@ class Cursor:
         self.line = line
         self.index = self._column = 0
         self._in_tab = False
+        self._text = self._text_column = -1  # the index and the column behind the white space, once looked for
+
+    def extend(self, line: str) -> None:
+        """Goes on in a line of which more has come."""
+        self.line = line
+        self._text = -1
 
     def indent(self) -> tuple[int, int]:
         """Returns the columns of white space from here on, and the index of what follows it."""
-        line, index, column = self.line, self.index, self._column
-        while index < len(line) and line[index] in " \t":
-            column += 1 if line[index] == " " else TAB - column % TAB
-            index += 1
-        return column - self._column, index
+        if self._text < self.index:
+            line, index, column = self.line, self.index, self._column
+            while index < len(line) and line[index] in " \t":
+                column += 1 if line[index] == " " else TAB - column % TAB
+                index += 1
+            self._text, self._text_column = index, column
+        return self._text_column - self._column, self._text
 
     def skip(self, columns: int) -> None:
         """Skips white space, up to so many columns."""
         line = self.line
+        if not self._in_tab and line.startswith(" " * columns, self.index):
+            self.index += columns
+            self._column += columns
+            return
         while columns > 0 and self.index < len(line) and line[self.index] in " \t":
             width = 1 if line[self.index] == " " else TAB - self._column % TAB
             self._in_tab = width > columns
@@ -104,6 +116,7 @@ class Blocks:
         continues = self._paragraph and not lazy
         self._empty_item = begins_item = paragraph = False
         fence = None
+        marks = _marks_at_end(line)
         while True:
             columns, index = cursor.indent()
             if is_blank(line, index):
@@ -122,7 +135,7 @@ class Blocks:
                 break
             elif (
                 (continues and _UNDERLINE.match(line, index))
-                or _BREAK.match(line, index)
+                or (index >= marks and _BREAK.match(line, index))
                 or _HEADING.match(line, index)
             ):
                 break
@@ -153,12 +166,34 @@ class Blocks:
 
     def _match(self, cursor: Cursor) -> int:
         """Returns how many containers the line continues, and moves the cursor behind their prefixes."""
-        for count, container in enumerate(self.containers):
-            if not cursor.enter(container) or (
-                self._empty_item and count == len(self.containers) - 1 and is_blank(cursor.line, cursor.indent()[1])
-            ):
-                return count
-        return len(self.containers)
+        containers = self.containers
+        matched = enter_all(containers, 0, cursor)
+        if matched and self._empty_item and matched == len(containers) and is_blank(cursor.line, cursor.indent()[1]):
+            return matched - 1
+        return matched
+
+
+def enter_all(containers: list[int], count: int, cursor: Cursor) -> int:
+    """Skips the prefixes of the containers from the number `count` on; returns how many containers the line continues.
+
+    An empty rest continues all items up to the next quote: these cost no time each.
+    """
+    while count < len(containers):
+        if is_blank(cursor.line, cursor.index):
+            try:
+                return containers.index(QUOTE, count)
+            except ValueError:
+                return len(containers)
+        if not cursor.enter(containers[count]):
+            return count
+        count += 1
+    return count
+
+
+def _marks_at_end(line: str) -> int:
+    """Returns the index from which on a line has only blanks and one of the characters of a thematic break."""
+    text = line.rstrip(" \t\r\n")
+    return len(text.rstrip(f"{text[-1]} \t")) if text and text[-1] in "-*_" else len(text)
 
 
 def _may_interrupt(marker: re.Match[str]) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from .blocks import QUOTE, TAB, Blocks, Cursor, Fence
+from .blocks import QUOTE, TAB, Blocks, Cursor, Fence, enter_all
 
 LINE = 1024  # characters
 BLANK = " \t\r\n"
@@ -52,6 +52,7 @@ class Fences:
         self._is_content: re.Pattern[str] | None = None  # matches a line that surely is no closing fence
         self._next_fence: re.Pattern[str] | None = None  # finds one that may be, from the newline before it on
         self._line = ""  # the beginning of a line that is not decided yet
+        self._prefix: tuple[Cursor, int] | None = None  # inside a block: how many containers that line continues
         self._flows = False  # the rest of the line is content, or of no interest
         self._events: list[FenceEvent] = []
         self._line_start = 0  # the offset where the line begins
@@ -138,19 +139,28 @@ class Fences:
 
     def _inside(self, line: str, complete: bool) -> None:
         """Takes a line, or its beginning, inside a block."""
-        fence, cursor = self._fence, Cursor(line)
+        fence, containers = self._fence, self._blocks.containers
         assert fence
         decided = complete or len(line) > LINE
-        for count, container in enumerate(self._blocks.containers):
-            if not decided and _is_open(container, cursor):
+        cursor, entered = self._prefix or (Cursor(line), 0)
+        cursor.extend(line)
+        self._prefix = None
+        while entered < len(containers) and not decided:
+            if _is_open(containers[entered], cursor):
+                self._prefix = cursor, entered
                 return
-            if not cursor.enter(container):  # the block has ended with its container, before this line
-                prefix = min(cursor.indent()[1] + 1, LINE + 1)
-                self._shut(Closed(self._line_start, self._line_start + prefix, True))
-                self._blocks.cut(count)
-                if decided:
-                    self._open(line)
-                return
+            if not cursor.enter(containers[entered]):
+                break
+            entered += 1
+        else:
+            entered = enter_all(containers, entered, cursor)
+        if entered < len(containers):  # the block has ended with its container, before this line
+            prefix = min(cursor.indent()[1] + 1, LINE + 1)
+            self._shut(Closed(self._line_start, self._line_start + prefix, True))
+            self._blocks.cut(entered)
+            if decided:
+                self._open(line)
+            return
         columns, index = cursor.indent()
         if columns < TAB and (complete or not decided):
             tail = line[index:].lstrip(fence.mark)
@@ -159,6 +169,8 @@ class Fences:
                 if complete:  # the closing fence; before, the line may become one
                     end = self._line_start + len(line)
                     self._shut(Closed(end, end, True))
+                else:
+                    self._prefix = cursor, entered
                 return
         cursor.skip(fence.indent)
         self._events.append(cursor.rest())

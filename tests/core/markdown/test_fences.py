@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import sys
 
 import pytest
 from hypothesis import given
@@ -208,3 +209,33 @@ def test_a_fence_is_no_longer_than_a_line_may_be():
                 assert len(blocks(pieces)) == found
         for pieces in (["```\nx\n```" + " " * (size - 3) + "\n"], list("```\nx\n```" + " " * (size - 3) + "\n")):
             assert len(blocks(pieces)[0]) == (2 if found else 3)
+
+
+@pytest.mark.parametrize("size", [1, 7, 65536])
+@pytest.mark.parametrize(
+    "text",
+    [
+        ("- " * 400 + "a\n" + " " * 800 + "b\n") * 4,
+        "- " * 400 + "a\n" + "\n" * 500,
+        "- " * 400 + "```\n" + (" " * 800 + "b\n") * 4,
+        "- " * 400 + "```\n" + "\n" * 500,
+        "> - " * 200 + "```\n" + ("> - " * 200 + "\n" + ">   " * 200 + "```\n") * 2,
+    ],
+)
+def test_containers_within_each_other_cost_what_their_characters_cost(text, size):
+    """Counted in lines of code that run, which no other process disturbs."""
+    core, count = Fences(), 0
+
+    def trace(frame: object, event: str, arg: object) -> object:
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        for i in range(0, len(text), size):
+            core.feed(text[i : i + size])
+    finally:
+        sys.settrace(before)
+    assert count < 60 * len(text), count / len(text)
