@@ -92,7 +92,8 @@ class Document:
 
         line = 1
         header: Keys = ()
-        for line, statement in _statements(self._text):
+        for number, statement in _statements(self._text):
+            line = number
             if keys is None:
                 continue
             data = tomllib.loads(statement)
