@@ -101,6 +101,13 @@ class Refused(Error):
     description = "refused: the provider says no to this request; do not retry it as it is"
 
 
+class BadRequest(Refused):
+    """The provider finds a fault in the request itself: HTTP 400, 413 or 422, a prompt that is too long.
+
+    Exit status 3, as of Refused. Another request may pass, with the same key and model.
+    """
+
+
 class Unavailable(Error):
     """The provider cannot be reached or cannot answer now: DNS, connection, TLS, time-out, rate limit, overload.
 

@@ -11,7 +11,8 @@ import click
 from ..config import file as config_file
 from ..core.kinds import NETWORK, Integer, Seconds, Size
 from ..errors import UsageError
-from ..providers.resolve import default_name, resolve
+from ..providers.registry import LOCAL
+from ..providers.resolve import default_name, named, resolve
 from ..request.options import OPTIONS
 from .options import of_request, option, take
 from .types import GroupedCommand, Value
@@ -46,6 +47,7 @@ from .types import GroupedCommand, Value
 @click.option("--allow-model", multiple=True, metavar="PATTERN", help="Serve models such as 'openai/*' (repeatable).")
 @click.option("--allow-field", multiple=True, metavar="NAME", help="Pass on a field of /v1's bodies (repeatable).")
 @click.option("--allow-regex", is_flag=True, help="Accept until.regex from clients with the token.")
+@click.option("-v", "--verbose", is_flag=True, help="Log each request on stderr, in the Common Log Format.")
 @of_request(NETWORK)
 @click.pass_obj
 def command(
@@ -63,9 +65,10 @@ def command(
     allow_model: tuple[str, ...],
     allow_field: tuple[str, ...],
     allow_regex: bool,
+    verbose: bool,
     **network: Any,
 ) -> None:
-    """Answer prompts over HTTP: a page at /, POST /chat/stream, and OpenAI's POST /v1/chat/completions.
+    """Answer prompts over HTTP: a page at /, POST /chat/stream, and OpenAI's API below /v1.
 
     It listens on this machine only. For other machines, set a token in LLMSTREAM_SERVE_TOKEN and give --host.
 
@@ -82,6 +85,11 @@ def command(
     model = options.pop("model", None)
     if model is not None:
         resolve(model, None, os.environ, catalogue)  # a wrong name is an error before the server starts
+    model, model_note = model or default_name(os.environ, catalogue), ""
+    if not model:
+        provider, name = named(None, os.environ, catalogue)
+        model = f"{provider}/{name}" if name else provider
+        model_note = " (no key is set)" if provider == LOCAL else ""
     variable = os.environ.get("LLMSTREAM_SERVE_TOKEN", "")
     token = variable.strip()
     if variable and not token:
@@ -102,8 +110,10 @@ def command(
         allow_hosts=(host, *allow_host),
         allow_origins=allow_origin,
         allow_regex=allow_regex or not token,
-        model=model or default_name(os.environ, catalogue) or None,
+        model=model,
+        model_note=model_note,
         models=tuple(catalogue.aliases),
         allow_models=allow_model,
         allow_fields=allow_field,
+        access_log=verbose,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import Error, Incomplete, Refused, Unavailable
+from ..errors import BadRequest, Error, Incomplete, Refused, Unavailable
 from .decoder import as_json, member, string
 from .json_codec import loads_or_none
 from .secrets import show_url
@@ -41,6 +41,12 @@ REFUSAL_TEXTS = (
 )
 # Parts of messages that mean the same whatever the code: Ollama's prompt that does not fit is a 400 or a 500.
 TOO_LONG_TEXTS = ("exceeds the context length", "exceeds the available context size")
+# Parts of codes and messages of refusals that no other request would escape: the key, the account, the address.
+ACCOUNT_TEXTS = (
+    *("authentication", "permission", "unauthorized", "forbidden", "api key", "api_key", "not found", "not_found"),
+    *("billing", "quota", "credit", "residency", "unexpected endpoint"),
+)
+BAD_REQUEST_STATUSES = frozenset((0, 400, 413, 422, 429, 500))  # of refusals by their words, too; 0 within a stream
 MAX_MESSAGE = 2000  # characters of a provider's message that are shown
 RETRIABLE_STATUSES = frozenset((408, 409, 425, 429))  # of 4xx
 WHICH_KEY = "is the key right, and that of this server?"  # the sender of the key replaces it by the key's source
@@ -151,4 +157,8 @@ def _error_class(status: int, code: str, message: str = "") -> type[Error]:
     if status in (0, 429):
         refused |= any(part in message.lower() for part in REFUSAL_TEXTS)
     refused |= any(part in message.lower() for part in TOO_LONG_TEXTS)
-    return Refused if refused else Unavailable
+    if not refused:
+        return Unavailable
+    words = f"{code} {message}".lower()
+    is_account = status not in BAD_REQUEST_STATUSES or any(part in words for part in ACCOUNT_TEXTS)
+    return Refused if is_account else BadRequest

@@ -94,7 +94,7 @@ ROWS = (
     Option("json", Flag(), "Require a JSON object as the answer.",
         "Require a JSON object as the answer.\n"
         "OpenAI wants the prompt to speak of JSON, too.\n"
-        "`messages` has this only with a schema.", group=ANSWER),
+        "`messages` has this only with a schema.", group=ANSWER, doors=(*ALL, HTTP)),
     Option("schema", Schema(), "Require JSON matching SCHEMA: 'name, age int'.",
         "Require JSON that matches a JSON Schema: one in a file, or one that is written out.\n"
         "A list of fields does for simple ones: `'name, age int, bio: one sentence'`, where a field is a string "
@@ -104,7 +104,8 @@ ROWS = (
         "Properties that a schema does not name are ruled out, as the providers want it.\n"
         "OpenAI's strict mode is on where the schema fits it, that is, requires all that it names.\n"
         "An invalid schema is an error before anything is sent;\n"
-        "what a provider does not support, its own error says.", metavar="SCHEMA", group=ANSWER),
+        "what a provider does not support, its own error says.", metavar="SCHEMA", group=ANSWER,
+        doors=(*ALL, HTTP)),
     Option("schema_multi", Schema(), 'Require {"items": [...]}, each matching SCHEMA.',
         'Require a list of objects that match the schema, as `{"items": [...]}`.\n'
         "`llmstream fields -r 'items[*]'` writes each item as soon as it is complete.", metavar="SCHEMA", group=ANSWER,
@@ -128,14 +129,14 @@ ROWS = (
     Option("prefill", Text(), "Make the answer begin with TEXT.",
         "Make the answer begin with *text*, which is written first, so that the output is the whole answer.\n"
         "`llamacpp`, `local`, `vllm`, `ollama`, `mistral`, `groq` and `deepseek` can do this, and Claude's 4.5 "
-        "models; all others have ``--schema``.", metavar="TEXT", group=ANSWER),
+        "models; all others have ``--schema``.", metavar="TEXT", group=ANSWER, doors=(*ALL, HTTP)),
     Option("effort", Choice(*EFFORTS), "Reasoning effort: none, minimal, low, medium, high, xhigh or max.",
         "How much the model thinks before it answers.\n"
         "Models differ in the words that they know; a word that a model is known not to have is an error before "
         "anything is sent.\n"
         "`messages` does not have `minimal`, and `ollama` has neither `minimal` nor `xhigh`.\n"
         "Claude's 4.5 models get a number of tokens instead: 2048, 8192, 16384, 24576 or 31999 for `low` to "
-        "`max`.", metavar="LEVEL", openai=("reasoning_effort",)),
+        "`max`.", metavar="LEVEL", doors=(*ALL, HTTP), openai=("reasoning_effort",)),
     Option("reasoning", Flag(), "Send the model's reasoning as well, in events of its own.", doors=(PYTHON, HTTP)),
     Option("tools", Items(), "Offer the model the tools in FILE; use --events.",
         "Tools that the model may call: an array, or an object a line, of "

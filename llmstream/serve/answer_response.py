@@ -18,9 +18,9 @@ from typing import Protocol
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from ..errors import Error, Unavailable
+from ..errors import Error, Unavailable, UsageError
 from .body_limits import Memory
-from .error_responses import internal_error, response_to
+from .error_responses import internal_error, message_with_hint, note_failure, response_to
 from .request import ChatRequest, Generate, Item
 from .settings import Settings
 
@@ -160,6 +160,8 @@ class AnswerResponse(Response):
         if error and not self._head_sent:
             await self._send_error(error)
             return
+        if error and not isinstance(error, UsageError):
+            note_failure(self._scope["path"], message_with_hint(error))
         data = self._encoder.error(error) if error else self._encoder.close()
         if not self._head_sent:
             await self._send_head((b"content-length", str(len(data)).encode()))

@@ -19,6 +19,7 @@ from .. import __version__
 from ..errors import Error
 from ..net.aio import in_thread
 from . import page
+from .access_log import AccessLog
 from .answer_response import AnswerResponse, ServerState
 from .bodies import Conversation, Prompt
 from .body_limits import LARGE_BYTES, MAX_VALUES, Memory
@@ -98,6 +99,8 @@ def create(generate: Generate, settings: Settings) -> FastAPI:
             allow_methods=["GET", "POST"],
             allow_headers=["*"],
         )
+    if settings.access_log:
+        app.add_middleware(AccessLog)
     return app
 
 
@@ -160,13 +163,14 @@ def _add_openai_api(app: FastAPI, state: ServerState) -> None:
     settings = state.settings
     default_model = settings.model or "default"
     literal = [pattern for pattern in settings.allow_models if not set(pattern) & set("*?[")]
-    names = dict.fromkeys((default_model, *settings.models, *literal))
+    names = dict.fromkeys((default_model, *settings.models, *literal, "default"))
     started = int(time.time())
 
     @app.get("/v1/models", responses=_error_responses(OpenAIErrorBody))
     async def models() -> Models:
-        """Lists the models to choose from, the default first."""
-        data = [{"id": name, "object": "model", "created": started, "owned_by": "llmstream"} for name in names]
+        """Lists the models to choose from, first the one that answers where a request names none."""
+        card = {"object": "model", "created": started, "owned_by": "llmstream"}
+        data = [{"id": name, **card, "default": name == default_model} for name in names]
         return Models(object="list", data=data)
 
     @app.post(

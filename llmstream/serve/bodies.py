@@ -14,7 +14,7 @@ from ..core.kinds import Kind, shown
 from ..core.stop.conditions import ROWS, from_mapping
 from ..errors import UsageError
 from ..providers.resolve import refuse_model_file
-from ..request.options import HTTP, OPTIONS, Option, at
+from ..request.options import HTTP, OPTIONS, at
 from ..request.tools import parse_tools
 from .body_limits import BODY_BOUNDS, FIELD_BOUNDS, MAX_UNTIL_CHARACTERS, UNTIL_BOUNDS
 from .request import ChatRequest
@@ -43,22 +43,24 @@ def _checked(kind: Kind, bounds: Mapping[str, Any] = {}) -> Any:
     return Annotated[Any, PlainValidator(kind.parse), WithJsonSchema({**kind.json_schema, **bounds})] | None
 
 
-def _fields(rows: Iterable[tuple[str, Option]]) -> Any:
-    """Returns fields for options, by their names in a body."""
+def _fields(rows: Iterable[tuple[str, Any]], bounds: Mapping[str, Any] = FIELD_BOUNDS) -> Any:
+    """Returns fields for rows of a table, by their names in a body; a row has a kind and a help."""
     return {
-        name: (_checked(row.kind, FIELD_BOUNDS.get(name, {})), Field(None, description=row.help)) for name, row in rows
+        _attribute(name): (_checked(row.kind, bounds.get(name, {})), Field(None, alias=name, description=row.help))
+        for name, row in rows
     }
 
 
-Until: Any = create_model(  # type: ignore[call-overload]
+def _attribute(name: str) -> str:
+    """Returns the attribute of a model for a field: not `json` and `schema`, as pydantic's models have methods so."""
+    return f"{name}_" if hasattr(BaseModel, name) else name
+
+
+Until: Any = create_model(
     "Until",
     __config__=_STRICT,
     __doc__=f"Stop conditions, of {MAX_UNTIL_CHARACTERS} characters: the answer ends at the first that is met.",
-    # The alias is the name in JSON, since pydantic's models have methods of such names (`json`).
-    **{
-        f"until_{name}": (_checked(row.kind, UNTIL_BOUNDS.get(name, {})), Field(None, alias=name, description=row.help))
-        for name, row in ROWS.items()
-    },
+    **_fields(ROWS.items(), UNTIL_BOUNDS),
 )
 PROMPT_OPTIONS = [row for row in at(HTTP) if row.name != "until"]
 CHAT_OPTIONS = [(name, row) for row in OPTIONS.values() for name in row.openai]
@@ -86,7 +88,7 @@ class _PromptBase(BaseModel):
 
     def request(self, settings: Settings) -> ChatRequest:
         """Returns the request of a body. Raises UsageError."""
-        options = {row.name: getattr(self, row.name) for row in PROMPT_OPTIONS}
+        options = {row.name: getattr(self, _attribute(row.name)) for row in PROMPT_OPTIONS}
         options |= {"model": _model(options["model"], settings), "until": _until(self.until, settings)}
         options["messages"] = [message.model_dump() for message in self.messages] if self.messages else None
         return ChatRequest(self.prompt, _drop_unset(options))

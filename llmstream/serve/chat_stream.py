@@ -6,7 +6,7 @@ event: source      data: {"url": "...", "title": "..."}       a source that the 
 event: note        data: {"note": "..."}                      a sentence for the user, about a retry for example
 event: usage       data: {"input_tokens": n, ...}
 event: finish      data: {"reason": "stop", "provider_reason": "..."}
-data: [DONE]                                                  the answer is complete
+data: [DONE]                                                  the provider ended the answer
 event: error       data: {"status": n, "message": "..."}      the answer is incomplete, in place of [DONE]
 """
 
@@ -16,11 +16,13 @@ from collections.abc import Sequence
 
 from ..core.events import Finish, Reasoning, Source, Text, Usage
 from ..core.json_codec import to_json
+from ..core.report import verdict
 from ..core.text import encode
 from ..errors import Error
 from .error_responses import message_with_hint
 from .request import Item, Note
 
+NOT_ENDED = ("paused", "incomplete", "unknown")  # reasons of an answer that goes on, or that may
 DONE = "data: [DONE]\n\n"
 
 
@@ -33,6 +35,7 @@ class ChatStreamEncoder:
 
     def __init__(self, reasoning: bool = False) -> None:
         self._reasoning = reasoning
+        self._finish: Finish | None = None
 
     def feed(self, events: Sequence[Item]) -> bytes:
         return encode("".join(map(self._frame, events)))
@@ -44,11 +47,15 @@ class ChatStreamEncoder:
             return _named("reasoning", {"reasoning": event.text}) if self._reasoning else ""
         if isinstance(event, Note):
             return _named("note", {"note": event.text})
+        if isinstance(event, Finish):
+            self._finish = event
         if isinstance(event, Source | Usage | Finish):
             return _named(event.type, {k: v for k, v in event.as_dict().items() if k != "type"})
         return ""
 
     def close(self) -> bytes:
+        if self._finish and self._finish.reason in NOT_ENDED and (error := verdict(self._finish, limited=True)):
+            return self.error(error)
         return DONE.encode()
 
     def error(self, error: Error) -> bytes:

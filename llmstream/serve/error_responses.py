@@ -10,11 +10,12 @@ from starlette.responses import Response
 from .. import stdio
 from ..core.json_codec import to_json
 from ..core.text import encode
-from ..errors import Error, Incomplete, Refused, Unavailable, UsageError, spell
+from ..errors import BadRequest, Error, Incomplete, Refused, Unavailable, UsageError, spell
 
 OPENAI_PREFIX = "/v1/"
 RETRY_AFTER_S = "1"
 
+NAME = "serve"  # of the command, in lines on stderr
 _HTTP_STATUS = {UsageError.status: 400, Refused.status: 502, Unavailable.status: 503, Incomplete.status: 502}
 _EXIT_STATUS = {500: Incomplete.status, 502: Incomplete.status, 503: Unavailable.status}  # others: UsageError's
 _OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error"}
@@ -26,6 +27,20 @@ def internal_error(error: Exception) -> Incomplete:
     return Incomplete("internal error of the server: its standard error has the details")
 
 
+def note_failure(path: str, message: str) -> None:
+    """Writes a line to stderr about a request that failed."""
+    stdio.note(NAME, f"{path}: {message}")
+
+
+def http_status_of(error: Error) -> int:
+    """Returns the HTTP status of one of our errors.
+
+    A fault of the client's own request is 400, also where the provider finds it. What the provider refuses to this
+    server, as its key, is 502.
+    """
+    return 400 if isinstance(error, BadRequest) else _HTTP_STATUS.get(error.status, 500)
+
+
 def message_with_hint(error: Error) -> str:
     """Returns an error's message and, on lines of their own, its hint."""
     return f"{error}\n{spell(error.hint)}" if error.hint else str(error)
@@ -34,11 +49,16 @@ def message_with_hint(error: Error) -> str:
 def error_response(
     path: str, http_status: int, message: str, headers: Mapping[str, str] | None = None, exit_status: int = 0
 ) -> Response:
-    """Returns the response in the format of `path`; `exit_status` 0 is derived from `http_status`."""
+    """Returns the response in the format of `path`; `exit_status` 0 is derived from `http_status`.
+
+    A failure of the server, not of the client, is a line on stderr.
+    """
     if path.startswith(OPENAI_PREFIX):
         body: object = {"error": openai_error(http_status, message)}
     else:
         body = {"status": exit_status or _EXIT_STATUS.get(http_status, UsageError.status), "message": message}
+    if http_status >= 500:
+        note_failure(path, message)
     headers = {"cache-control": "no-store", "x-content-type-options": "nosniff", **(headers or {})}
     return Response(encode(to_json(body)), http_status, headers, "application/json")
 
@@ -54,10 +74,12 @@ def response_to(path: str, error: Error) -> Response:
 
     OpenAI's SDKs retry every 5xx; `x-should-retry: false` keeps them from repeating what the provider has refused.
     """
-    http_status = _HTTP_STATUS.get(error.status, 500)
+    http_status = http_status_of(error)
     headers = {}
     if http_status == 503:
         headers["retry-after"] = RETRY_AFTER_S
-    elif error.status == Refused.status:
+    elif http_status == 502 and error.status == Refused.status:
         headers["x-should-retry"] = "false"
+    elif isinstance(error, BadRequest):
+        note_failure(path, message_with_hint(error))
     return error_response(path, http_status, message_with_hint(error), headers, error.status)

@@ -26,8 +26,8 @@ from ..core.cpu_limit import charge
 from ..errors import Signalled, UsageError, option
 from .answer_response import ServerState
 from .connection import Connection
+from .error_responses import NAME
 
-NAME = "serve"
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # malloc.h
 BACKLOG = 2048
 CUT_GRACE_S = 2  # for the errors of answers that are cut to reach their clients
@@ -39,13 +39,18 @@ GC_THRESHOLDS = (1000, 5, 100)
 
 
 def run(app: FastAPI, host: str, port: int) -> None:
-    """Serves until a signal arrives, and raises it as Signalled. Writes the URL to stderr; port 0 is any free one."""
+    """Serves until a signal arrives, and raises it as Signalled; port 0 is any free one.
+
+    Writes the model and, at the end of the line, the URL to stderr.
+    """
     state: ServerState = app.state.server
     listener = listen(host, port, state.settings.token)
     server = Server(app)
     return_large_blocks()
     stdio.raise_open_files()
-    stdio.note(NAME, f"listening on {url(listener)}")
+    settings = state.settings
+    model = f"model {settings.model}{settings.model_note}, " if settings.model else ""
+    stdio.note(NAME, f"{model}listening on {url(listener)}")
     json_codec.use_msgspec()
     gc.collect()
     gc.freeze()  # the objects of the start live as long as the process
@@ -96,6 +101,8 @@ async def _serve(server: Server, state: ServerState, listener: socket.socket) ->
         if not signals:
             state.closing = server.should_exit = True
             loop.call_later(state.settings.grace_s, state.cut)
+            if state.answers:
+                stdio.note(NAME, _running(len(state.answers), signum, state.settings.grace_s))
         else:
             state.cut()
             server.force_exit = True
@@ -106,6 +113,14 @@ async def _serve(server: Server, state: ServerState, listener: socket.socket) ->
             loop.add_signal_handler(signum, on_signal, signum)
     await server.serve(sockets=[listener])
     return signals[0]
+
+
+def _running(count: int, signum: int, grace_s: float) -> str:
+    """Returns what the user is told who stops the server while answers are running, or wait to."""
+    answers, them = ("1 answer", "it") if count == 1 else (f"{count} answers", "them")
+    if signum == signal.SIGINT:
+        return f"{answers} still running, Ctrl-C again to end {them}"
+    return f"{answers} still running, cut after {grace_s:g} s ({option('grace')}) or at a second signal"
 
 
 def listen(host: str, port: int, token: str) -> socket.socket:

@@ -20,7 +20,9 @@ class Settings(NamedTuple):
     allow_origins: tuple[str, ...] = ()  # other sites whose pages may send requests; "*" for all
     allow_regex: bool = True  # as a stop condition, where a malicious one can block the whole server
     model: str | None = None  # for requests that name no model
+    model_note: str = ""  # what the line at the start says of it
     models: tuple[str, ...] = ()  # that clients may name beside it
     allow_models: tuple[str, ...] = ()  # patterns of further models: * stands for any characters
     allow_fields: tuple[str, ...] = ()  # of bodies below /v1 that go to the provider, beside bodies.PASSED_FIELDS
+    access_log: bool = False  # a line on stderr for each request
     hop: str = ""  # this server's name in the header that shows that a request has come round

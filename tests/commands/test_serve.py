@@ -46,7 +46,8 @@ def serving(*args: str, **env: str) -> Iterator[RunningServer]:
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=env) as process:
         try:
             line = process.stderr.readline().decode()
-            address = re.fullmatch(r"llmstream serve: listening on http://(127\.0\.0\.1:\d+)\n", line)
+            model = r"model \S+(?: \(no key is set\))?"
+            address = re.fullmatch(rf"llmstream serve: {model}, listening on http://(127\.0\.0\.1:\d+)\n", line)
             assert address, line
             server = RunningServer(process, address[1])
             yield server
@@ -227,3 +228,69 @@ def test_a_token_that_no_client_can_send_is_refused_at_the_start(run, token):
     done = run("serve", "--port", "0", env=environment(OPENAI_API_KEY="sk-x", LLMSTREAM_SERVE_TOKEN=token))
     assert (done.returncode, b"LLMSTREAM_SERVE_TOKEN" in done.stderr) == (2, True)
     assert token.encode() not in done.stderr
+
+
+# What the server writes to stderr.
+
+
+def test_failures_are_lines_on_stderr():
+    wrong_key = reply("401 Unauthorized", b'{"error": {"message": "wrong key"}}')
+    too_long = reply("400 Bad Request", b'{"error": {"message": "too long\\nby far"}}')
+    conversation = {"messages": [{"role": "user", "content": "secret words"}]}
+    with Provider(wrong_key, too_long, [head(), chat_text("Hel")]) as provider, serving_through(provider) as server:
+        statuses = [server.post("/v1/chat/completions", conversation).status for _ in range(2)]
+        server.post("/chat/stream", {"prompt": "secret words"}).read()
+        assert server.post("/chat/stream", {}).status == 422  # the client's own fault
+        server.process.send_signal(signal.SIGTERM)
+        lines = server.process.stderr.read().decode().splitlines()
+    assert statuses == [502, 400]
+    paths = [line.removeprefix("llmstream serve: ").partition(": ")[0] for line in lines]
+    assert paths == ["/v1/chat/completions", "/v1/chat/completions", "/chat/stream"]
+    assert "wrong key" in lines[0] and "too long" in lines[1] and "breaks off" in lines[2]
+    assert "secret words" not in "".join(lines)
+
+
+LOG_LINE = re.compile(  # of the Common Log Format
+    r"127\.0\.0\.1 - - \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "
+    r'"([A-Z]+ \S+ HTTP/1\.[01])" (\d{3}) (\d+|-)'
+)
+
+
+def test_the_access_log_is_in_the_common_log_format():
+    with Provider([head(), *chat("Hello")]) as provider, serving_through(provider, "-v") as server:
+        size = len(server.post("/chat/stream", BODY).read())
+        server.post("/chat/stream?key=secret", {}).read()
+        server.post('/no"\\x', BODY).read()
+        server.post("/chat/stream", BODY, Host="evil.example").read()
+        server.process.send_signal(signal.SIGTERM)
+        lines = server.process.stderr.read().decode().splitlines()
+    matches = [LOG_LINE.fullmatch(line) for line in lines]
+    assert all(matches), lines
+    requests = [match.group(1, 2) for match in matches]
+    assert requests[:2] == [("POST /chat/stream HTTP/1.1", "200"), ("POST /chat/stream HTTP/1.1", "422")]
+    assert requests[2:] == [("POST /no\\x22\\x5cx HTTP/1.1", "404"), ("POST /chat/stream HTTP/1.1", "421")]
+    assert matches[0][3] == str(size)
+
+
+def test_a_client_that_leaves_is_in_the_access_log():
+    with Provider([HOLD]) as provider, serving_through(provider, "-v") as server:
+        connection = http.client.HTTPConnection(server.address, timeout=WAIT_S)
+        body = {"messages": [{"role": "user", "content": "Hi"}]}
+        connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
+        assert provider.first_request.wait(WAIT_S)
+        connection.close()
+        line = server.process.stderr.readline().decode().strip()
+    assert LOG_LINE.fullmatch(line).group(1, 2, 3) == ("POST /v1/chat/completions HTTP/1.1", "499", "-")
+
+
+def test_the_line_at_the_start_has_the_model():
+    without_keys = {name: value for name, value in environment().items() if not name.endswith("_KEY")}
+    for model, key in ((None, {}), ("local", {}), (None, {"OPENAI_API_KEY": "k"})):
+        command = [*LLMSTREAM, "serve", "--port", "0", *(["-m", model] if model else [])]
+        env = without_keys | key
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=env) as process:
+            line = process.stderr.readline().decode()
+            process.kill()
+        name = "openai/gpt-" if key else "local"
+        assert line.startswith(f"llmstream serve: model {name}")
+        assert ("(no key is set)" in line) is (model is None and name == "local")

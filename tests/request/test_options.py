@@ -97,7 +97,7 @@ def test_the_command_line_refuses_a_wrong_value(invoke, row, text):
 
 def test_http_bodies_have_the_rows():
     bodies = pytest.importorskip("llmstream.serve.bodies", reason="the extra `serve` is not installed")
-    assert {row.name for row in at(HTTP)} <= bodies.Prompt.model_fields.keys()
+    assert {row.name for row in at(HTTP)} <= {field.alias or name for name, field in bodies.Prompt.model_fields.items()}
     assert {name for row in OPTIONS.values() for name in row.openai} <= bodies.Conversation.model_fields.keys()
     for row in at(HTTP):
         with pytest.raises(ValueError, match=row.name):

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from llmstream.core.events import Finish, Reasoning, Source, Text, Usage
+from llmstream.core.events import REASONS, Finish, Reasoning, Source, Text, Usage
 from llmstream.core.stop.conditions import from_mapping
 from llmstream.errors import Incomplete, Refused, Unavailable, UsageError
 from llmstream.serve.request import Note
@@ -95,6 +95,22 @@ def test_a_stop_condition_gives_the_reason_until():
     assert kinds[1:] == [("finish", '{"reason": "until", "provider_reason": ""}'), ("", "[DONE]")]
 
 
+PAUSED = (
+    "the provider paused the answer (finish reason pause_turn): Send it back.: "
+    "it waits for the conversation to be sent back, which llmstream does not do"
+)
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_done_says_that_the_provider_ended_the_answer(reason):
+    with ScriptedServer(["x", [Finish(reason, "")]]) as server:
+        last, data = frames(ask(server)[2])[-1]
+    if reason in ("paused", "incomplete", "unknown"):
+        assert (last, json.loads(data)["status"]) == ("error", 5)
+    else:
+        assert (last, data) == ("", "[DONE]")
+
+
 def test_sources_and_notes_are_events():
     script = [
         [Note("HTTP 500: once more"), Text("x")],
@@ -114,7 +130,7 @@ def test_sources_and_notes_are_events():
         ("usage", usage),
         ("finish", {"reason": "paused", "provider_reason": "pause_turn", "explanation": "Send it back."}),
         ("note", {"note": "an image is left out"}),
-        ("", "[DONE]"),
+        ("error", {"status": 5, "message": PAUSED}),
     ]
 
 

@@ -11,7 +11,7 @@ import pytest
 from openai.types.chat import ChatCompletion
 
 from llmstream.core.events import REASONS, Finish, Reasoning, ScoredText, Source, Text, ToolCall, Usage
-from llmstream.errors import Incomplete, Refused, Unavailable, UsageError
+from llmstream.errors import BadRequest, Incomplete, Refused, Unavailable, UsageError
 from llmstream.serve import completions
 from llmstream.serve.request import Note
 
@@ -229,6 +229,7 @@ def test_notes_are_left_out():
 ERRORS = [
     (UsageError("unknown model"), openai.BadRequestError, 1),
     (Refused("no key", hint="set it"), openai.InternalServerError, 1),
+    (BadRequest("too long"), openai.BadRequestError, 1),
     (Unavailable("later"), openai.InternalServerError, 2),
     (Incomplete("cut"), openai.InternalServerError, 2),
     (ZeroDivisionError("secret"), openai.InternalServerError, 2),
@@ -243,10 +244,11 @@ def test_an_error_before_the_first_event_has_a_status_and_is_retried_where_that_
             sdk.chat.completions.create(model="m", messages=HELLO, stream=stream)
         assert len(server.generations) == attempts
     failure = raised.value
-    assert failure.status_code == {2: 400, 3: 502, 4: 503, 5: 502}[getattr(error, "status", 5)]
+    statuses = {UsageError: 400, Refused: 502, BadRequest: 400, Unavailable: 503}
+    assert failure.status_code == statuses.get(type(error), 502)
     assert isinstance(failure.body, dict)
     assert ("secret" in str(failure.body)) is False
-    if isinstance(error, Refused):
+    if type(error) is Refused:
         assert failure.body["message"] == "no key\nset it"
 
 
@@ -287,7 +289,7 @@ def test_tokens():
 
 def test_models():
     with ScriptedServer(model="local", models=("openai/x", "local")) as server, client(server) as sdk:
-        assert [model.id for model in sdk.models.list()] == ["local", "openai/x"]
+        assert [model.id for model in sdk.models.list()] == ["local", "openai/x", "default"]
 
 
 WRONG = [

@@ -62,7 +62,7 @@ def test_a_model_that_is_not_served_is_answered_with_the_list():
         names = [model["id"] for model in json.loads(get(server, "/v1/models")[2])["data"]]
     listed = "default, openai/m, fast, groq/llama-*, mistral/small"
     assert message(answer) == f'the server does not serve the model "x/y", but {listed}: see --allow-model'
-    assert names == ["openai/m", "fast", "mistral/small"]
+    assert names == ["openai/m", "fast", "mistral/small", "default"]
     with ScriptedServer(models=tuple(f"alias{number}" for number in range(1000))) as server:
         assert len(ask(server, CHAT, HELLO | {"model": "replay"})[2]) < 2000
 

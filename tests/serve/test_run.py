@@ -120,7 +120,11 @@ def test_after_the_grace_period_answers_end_with_an_error(process):
     assert text.endswith(b"0\r\n\r\n")
     assert b"[DONE]" not in text
     assert program.wait(WAIT_S) == -signal.SIGTERM
-    assert program.stderr.read() == b"llmstream test: closed\n"
+    assert program.stderr.read().decode().splitlines() == [
+        "llmstream serve: 1 answer still running, cut after 0.3 s (--grace) or at a second signal",
+        "llmstream test: closed",
+        "llmstream serve: /chat/stream: the server is shutting down: try again later",
+    ]
 
 
 def test_a_second_signal_does_not_wait(process):
@@ -132,6 +136,23 @@ def test_a_second_signal_does_not_wait(process):
         os.kill(program.pid, signal.SIGINT)
         assert b"shutting down" in client.rest()
     assert program.wait(WAIT_S) == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_ctrl_c_says_what_is_running(process, count):
+    program, client = process(grace=60)
+    with client, Client(program) as second:
+        client.post(body={"prompt": "60"}).until(b'"x"')
+        if count == 2:
+            second.post(body={"prompt": "60"}).until(b'"x"')
+        program.send_signal(signal.SIGINT)
+        line = program.stderr.readline().decode()
+        program.send_signal(signal.SIGINT)
+        assert program.wait(WAIT_S) == -signal.SIGINT
+    answers = "1 answer still running, Ctrl-C again to end it"
+    if count == 2:
+        answers = "2 answers still running, Ctrl-C again to end them"
+    assert line == f"llmstream serve: {answers}\n"
 
 
 def test_a_client_that_does_not_read_cannot_delay_the_end(process):
