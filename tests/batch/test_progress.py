@@ -163,6 +163,32 @@ p.update(3, 0, 8, 5, None, 0.1)"""
     assert screen(draw(code + "\np.close()\nos.write(2, b'the end')")) == ["a note", "another", "the end"]
 
 
+GIVES_WAY = """
+p = Progress(None, False)
+p.update(1, 0, 8, 5, None, 0.0)
+p.give_way()
+os.write(2, b"a line of a reader")
+for now in (0.1, 0.2, 0.25): p.update(2, 0, 8, 5, None, now)"""
+
+
+def test_the_line_gives_way_until_it_is_quiet_and_is_then_on_a_line_of_its_own():
+    shown = screen(draw(GIVES_WAY + "\nos._exit(0)", stdout=""))
+    assert shown == ["a line of a reader"]
+    code = GIVES_WAY + "\np.update(3, 0, 8, 5, None, 0.31)"
+    blanks = " " * 119 + "\r"
+    before, _, after = draw(code).partition(f"a line of a reader{blanks}")
+    assert "3 done" in after
+    assert "3 done" not in before
+    with_a_write = GIVES_WAY + "\np.give_way()\np.update(3, 0, 8, 5, None, 0.31)\nos._exit(0)"
+    assert screen(draw(with_a_write, stdout="")) == ["a line of a reader"]
+
+
+def test_the_line_waits_for_a_reader_that_has_not_read_all_but_not_for_ever():
+    code = GIVES_WAY + "\nos.write(1, b'x')\np.update(3, 0, 8, 5, None, 1.0)\n"
+    assert "3 done" not in draw(code + "os._exit(0)", stdout="x")
+    assert "3 done" in draw(code + "p.update(3, 0, 8, 5, None, 1.1)\nos._exit(0)", stdout="x")
+
+
 def test_after_close_nothing_is_drawn():
     code = (
         "p = Progress(9, False)\np.update(1, 0, 8, 5, None, 0.0)\np.close()\np.update(2, 0, 8, 5, None, 9.0)\np.close()"
