@@ -13,10 +13,25 @@ from .errors import Error, Incomplete, ReaderGone, UsageError, command_line, nea
 from .terminal import columns
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from .config.file import Config
     from .terminal import Display
 
-COMMANDS = ("gen", "map", "until", "code", "json-objects", "fields", "text", "serve", "models", "completion", "man")
+COMMANDS = {
+    "gen": "Stream a model's answer to a prompt.",
+    "map": "Answer many prompts at once, a line of JSON for each.",
+    "until": "Copy text until a condition is met, and stop its producer.",
+    "code": "Print the code in fenced blocks while it arrives.",
+    "json-objects": "Print each JSON object in a text as one line.",
+    "fields": "Print fields of JSON documents while they arrive.",
+    "text": "Print the text in a provider's or an agent's raw stream.",
+    "serve": "Answer prompts over HTTP: a page, and OpenAI's protocol.",
+    "models": "List the models that -m can name.",
+    "completion": "Print the completion script for a shell.",
+    "man": "Show the manual page of a command.",
+}
+SIMILAR = {"ask": "gen", "chat": "gen", "generate": "gen", "prompt": "gen", "run": "gen", "batch": "map", "help": "man"}
 
 
 class Group(click.Group):
@@ -32,6 +47,16 @@ class Group(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        commands = [CompletionItem(name, help=help) for name, help in COMMANDS.items() if name.startswith(incomplete)]
+        return commands or click.Command.shell_complete(self, ctx, incomplete)
+
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args[0] not in COMMANDS and not args[0].startswith("-"):
             raise click.UsageError(_unknown("command", args[0], COMMANDS), ctx)
@@ -44,7 +69,9 @@ def cli() -> None:
     """Small filters for language models that stream.
 
     \b
-    echo 'Name three rivers.' | llmstream gen
+    llmstream gen 'Name three rivers.'
+    git diff | llmstream gen 'Write a commit message for this.'
+    llmstream gen 'A Python script that prints the date.' | llmstream code
     """
 
 
@@ -89,7 +116,8 @@ def serve(host: str, port: int, config: Config, network: Mapping[str, Any], **se
 
 
 def _unknown(what: str, word: str, words: Iterable[str]) -> str:
-    near = nearest(word, words)
+    near = SIMILAR.get(word, "") if what == "command" else ""
+    near = near or nearest(word, words)
     return f"No such {what} {word!r}" + (f": did you mean {near}?" if near else "")
 
 
@@ -97,10 +125,20 @@ def _unknown(what: str, word: str, words: Iterable[str]) -> str:
 CONTINUE = "--resume-cut resumes a cut answer, --messages FILE continues a conversation"
 
 
+def _commands_with(option: str, ctx: click.Context) -> list[str]:
+    """Returns the commands that have an option, in the order of COMMANDS."""
+    commands = {name: command for name in COMMANDS if (command := cli.get_command(ctx, name))}
+    return [name for name, command in commands.items() if any(option in param.opts for param in command.params)]
+
+
 def _explain(error: click.ClickException) -> str:
     """Returns the message of click's error; for an unknown option, with a better guess."""
     if isinstance(error, click.NoSuchOption) and error.ctx:
-        params = error.ctx.command.get_params(error.ctx)
+        command = error.ctx.command
+        if isinstance(command, Group) and (names := _commands_with(error.option_name, error.ctx)):
+            listed = " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
+            return f"{error.option_name} is an option of {listed}: llmstream {names[0]} {error.option_name} ..."
+        params = command.get_params(error.ctx)
         if error.option_name == "--continue" and {"resume_cut", "messages"} <= {param.name for param in params}:
             return f"No such option '--continue': {CONTINUE}"
         return _unknown(

@@ -12,9 +12,11 @@ import click
 import pytest
 
 from llmstream import errors
+from llmstream.commands.types import GroupedCommand
 from llmstream.config import file as config
 from llmstream.core import events, report
 from llmstream.core.exchange import Exchange
+from llmstream.core.kinds import Seconds, show_time
 from llmstream.core.timing import Timeouts, Timing
 from llmstream.dialects import dialect
 from llmstream.net import embedded
@@ -118,8 +120,9 @@ def test_page_and_help_state_the_defaults(name):
         if not isinstance(default, int | float | str):  # None, (), click's own "unset"
             assert stated[option.opts[0]] == [], option.opts
             continue
+        kind = row.kind if row else getattr(option.type, "kind", None)
         word = f"{default:g}" if isinstance(default, float) else str(default)
-        word = "none" if word == "0" else word
+        word = "none" if word == "0" else show_time(default) if isinstance(kind, Seconds) else word
         if not option.opts[0].startswith("--until-"):  # which the page of until explains
             assert stated[option.opts[0]] == [word], option.opts
         assert f"({word})" in (option.help or ""), option.opts
@@ -136,6 +139,26 @@ def test_help_shows_examples_of_the_command(name):
     assert any(context.command == ctx.command or ctx.parent is None
                for line in shown for context, _ in examples.invocations(line))  # fmt: skip
     assert not examples.unknown_options("\n".join(shown))
+
+
+@each_command
+def test_each_option_has_a_group_and_one_line_of_help_at_80_columns(name):
+    ctx = COMMANDS[name]
+    formatter = click.HelpFormatter(width=78)
+    ctx.command.format_options(ctx, formatter)
+    if not isinstance(ctx.command, click.Group) and len(docs.options(ctx)) > 9:
+        assert isinstance(ctx.command, GroupedCommand)
+    lines = formatter.getvalue().splitlines()
+    starts = [line for line in lines if re.match("  -", line)]
+    rest = [line for line in lines if line.startswith("   ")]
+    assert len(starts) == len(docs.options(ctx))
+    assert not [line for line in lines if "..." in line and "items" not in line]
+    assert [line.strip() for line in rest] in ([], ["high, xhigh or max."])  # --effort lists its words
+    for option in docs.options(ctx):
+        assert (option.help or "").endswith("."), option.opts
+        assert not re.search(r"\b(as above|the same|such|these)\b", (option.help or "").replace("such as", "")), (
+            option.opts
+        )
 
 
 def test_the_overview_lists_the_commands():

@@ -47,11 +47,11 @@ class Options(TypedDict, total=False):
     tools: Sequence[Mapping[str, Any]] | str | None  # Offer the model the tools in FILE; use events.
     cache: bool | None  # Cache the system prompt and files at Anthropic.
     retries: int | None  # Retry a failed request at most N times (4).
-    max_retry_wait: float | None  # Longest wait before a retry (60).
-    connect_timeout: float | None  # Give up connecting after S seconds (10).
-    first_token_timeout: float | None  # Limit on silence before the first output (600).
-    stall_timeout: float | None  # Limit on silence within the answer (300).
-    timeout: float | None  # Limit on the time of the whole answer (none).
+    max_retry_wait: float | str | None  # Longest wait before a retry (1m).
+    connect_timeout: float | str | None  # Give up connecting after TIME (10s).
+    first_token_timeout: float | str | None  # Limit on silence before the first output (10m).
+    stall_timeout: float | str | None  # Limit on silence within the answer (5m).
+    timeout: float | str | None  # Limit on the time of the whole answer (none).
     resume_cut: bool | None  # Resume a cut answer, where the provider can.
     until: UntilOptions | Mapping[str, object] | None  # End the answer at a stop condition.
     api_key: str | None  # The key that is sent.

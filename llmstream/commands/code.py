@@ -14,7 +14,7 @@ NAME = "code"
 
 @click.command(NAME)
 @click.argument("file", nargs=-1)
-@click.option("-l", "--language", metavar="LANG", help="Only blocks in LANG; py is python, sh and bash are shell, ...")
+@click.option("-l", "--language", metavar="LANG", help="Only blocks in LANG: python or py, sh or bash.")
 @click.option("-k", "--count", type=click.IntRange(min=1), metavar="N", help="The N-th block, not the first.")
 @click.option("--all", "every", is_flag=True, help="All blocks, one after the other.")
 @raw_control

@@ -34,14 +34,14 @@ from .types import GroupedCommand, Value
     "--grace",
     type=Value(Seconds()),
     default=10.0,
-    metavar="S",
-    help="After a signal, wait S seconds for answers (10).",
+    metavar="TIME",
+    help="After a signal, wait TIME for answers (10s).",
 )
 @click.option(
     "--allow-origin",
     multiple=True,
     metavar="ORIGIN",
-    help="Accept pages of ORIGIN: https://host (repeatable).",
+    help="Accept the pages of ORIGIN (repeatable).",
 )
 @click.option("--allow-host", multiple=True, metavar="NAME", help="Accept NAME as the Host header (repeatable).")
 @click.option("--allow-model", multiple=True, metavar="PATTERN", help="Serve models such as 'openai/*' (repeatable).")

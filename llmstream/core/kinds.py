@@ -8,6 +8,7 @@ has its JSON Schema for HTTP bodies.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -128,12 +129,42 @@ class Number(Kind):
 
 
 class Seconds(Number):
-    """A time in seconds, above 0, or with `or_none` from 0 on, which then is no limit."""
+    """A time in seconds, above 0, or with `or_none` from 0 on, which then is no limit; text may have units: 1h30m."""
 
     def __init__(self, or_none: bool = True) -> None:
         super().__init__(-5e-324 if or_none else 0.0)  # the largest number below 0
-        self.wanted = f"a number of seconds{', 0 or more' if or_none else ' above 0'}"
-        self.json_schema = {"type": "number", "minimum" if or_none else "exclusiveMinimum": 0}
+        self.wanted = f"a time such as 0.5, 10s or 1h30m, {'0 or more' if or_none else 'above 0'}"
+        number = {"type": "number", "minimum" if or_none else "exclusiveMinimum": 0}
+        self.json_schema = {"anyOf": [number, {"type": "string", "pattern": f"^{TIME}$"}]}
+
+    def parse(self, value: Any, files: bool = False) -> float:
+        return super().parse(value, files) if (seconds := _with_units(value)) is None else self._checked(seconds, value)
+
+    def read(self, text: str) -> float:
+        return super().read(text) if (seconds := _with_units(text)) is None else self._checked(seconds, text)
+
+    def _checked(self, seconds: float, text: str) -> float:
+        if not self._fits(seconds):
+            raise self.wrong(text)
+        return seconds
+
+
+UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+TIME = "(?=.)" + "".join(rf"(?:([0-9]+(?:\.[0-9]+)?){unit})?" for unit in UNITS_S)
+
+
+def _with_units(value: object) -> float | None:
+    """Returns the seconds that a text with units stands for, the larger ones first; None for any other value."""
+    match = re.fullmatch(TIME, value) if isinstance(value, str) else None
+    if match is None:
+        return None
+    return sum(float(number or 0) * unit for number, unit in zip(match.groups(), UNITS_S.values(), strict=True))
+
+
+def show_time(seconds: float) -> str:
+    """Returns a time in the largest unit of which it has a whole number: 10m, 90s, 0.5s."""
+    unit = next((unit for unit, size in UNITS_S.items() if seconds >= size and seconds % size == 0), "s")
+    return f"{seconds / UNITS_S[unit]:g}{unit}"
 
 
 class Size(Kind):

@@ -156,22 +156,22 @@ ROWS = (
         "output that does not come in time, not at all.\n"
         "The waits grow, and are random, unless the server says how long to wait.\n"
         "Each retry is a line on standard error.", metavar="N", group=NETWORK, doors=HERE, default=4),
-    Option("max_retry_wait", Seconds(), "Longest wait before a retry (60).",
-        "Give up where a server asks for a wait of more than *s* seconds.", metavar="S", group=NETWORK, doors=HERE,
+    Option("max_retry_wait", Seconds(), "Longest wait before a retry (1m).",
+        "Give up where a server asks for a wait of more than *time*.", metavar="TIME", group=NETWORK, doors=HERE,
         default=60.0),
-    Option("connect_timeout", Seconds(), "Give up connecting after S seconds (10).",
-        "Give up when there is no connection within *s* seconds.", metavar="S", group=NETWORK, doors=HERE,
+    Option("connect_timeout", Seconds(), "Give up connecting after TIME (10s).",
+        "Give up when there is no connection within *time*.", metavar="TIME", group=NETWORK, doors=HERE,
         default=10.0),
-    Option("first_token_timeout", Seconds(), "Limit on silence before the first output (600).",
-        "Give up when, before the first output, nothing has come from the server for *s* seconds.\n"
-        "Whatever comes while a model thinks is a sign of life.", metavar="S", group=NETWORK, doors=HERE,
+    Option("first_token_timeout", Seconds(), "Limit on silence before the first output (10m).",
+        "Give up when, before the first output, nothing has come from the server for *time*.\n"
+        "Whatever comes while a model thinks is a sign of life.", metavar="TIME", group=NETWORK, doors=HERE,
         default=600.0),
-    Option("stall_timeout", Seconds(), "Limit on silence within the answer (300).",
-        "Give up when, within the answer, nothing has come from the server for *s* seconds.\n"
-        "The time in which the reader was busy does not count.", metavar="S",
+    Option("stall_timeout", Seconds(), "Limit on silence within the answer (5m).",
+        "Give up when, within the answer, nothing has come from the server for *time*.\n"
+        "The time in which the reader was busy does not count.", metavar="TIME",
         group=NETWORK, doors=HERE, default=300.0),
     Option("timeout", Seconds(), "Limit on the time of the whole answer (none).",
-        "Give up when the answer is not complete *s* seconds after the request.", metavar="S", group=NETWORK,
+        "Give up when the answer is not complete *time* after the request.", metavar="TIME", group=NETWORK,
         doors=HERE, default=0.0),
     Option("resume_cut", Flag(), "Resume a cut answer, where the provider can.",
         "When an answer is cut, ask for the rest of it where the server can go on exactly:\n"

@@ -460,9 +460,14 @@ def test_bad_usage_is_one_clear_line_and_status_2(invoke, args, env, message):
 
 def test_usage_errors_of_the_group(invoke):
     assert invoke("gne").stderr == b"llmstream: No such command 'gne': see llmstream --help\n"
-    for word, meant in (("ge", "gen"), ("json", "json-objects"), ("objects", "json-objects"), ("model", "models")):
+    for word, meant in (("ge", "gen"), ("json", "json-objects"), ("objects", "json-objects"), ("model", "models"),
+                         ("jsonobjects", "json-objects"), ("ask", "gen"), ("help", "man")):  # fmt: skip
         hint = f"No such command '{word}': did you mean {meant}?: see llmstream --help"
         assert invoke(word).stderr.decode() == f"llmstream: {hint}\n"
+    for args, listed in ((["-m", "x"], "gen, map and serve"), (["--drain"], "until"), (["--sources"], "gen")):
+        first = listed.partition(",")[0]
+        hint = f"{args[0]} is an option of {listed}: llmstream {first} {args[0]} ...: see llmstream --help"
+        assert invoke(*args).stderr.decode() == f"llmstream: {hint}\n"
     assert invoke().stderr.startswith(b"Usage: llmstream [OPTIONS] COMMAND")
     assert invoke().returncode == invoke("gne").returncode == 2
 
@@ -581,6 +586,7 @@ def test_line_ends_and_blanks_around_variables_do_not_count(invoke):
         ("--tok", "--max-tokens"),
         ("--sys", "--system"),
         ("--temp", "--temperature"),
+        ("--tempature", "--temperature"),
         ("--first", "--first-token-timeout"),
         ("--retry", "--max-retry-wait"),
         ("--modle", "--model"),

@@ -24,7 +24,7 @@ WRONG = {  # a value that no row of the kind takes, and the end of the message a
     plain.Flag: (5, "must be true or false, not 5"),
     plain.Integer: (1.5, "must be a whole number"),
     plain.Number: ("hot", "must be a number"),
-    plain.Seconds: (-1, "must be a number of seconds, 0 or more, not -1"),
+    plain.Seconds: (-1, "must be a time such as 0.5, 10s or 1h30m, 0 or more, not -1"),
     plain.Choice: ("hihg", "must be one of "),
     plain.Text: (5, "must be a string, not 5"),
     kinds.TextOrFile: (5, "must be a string, not 5"),
@@ -126,6 +126,7 @@ def test_a_request_takes_values_by_the_names_of_the_rows():
         (plain.Number(), 0, 0),
         (plain.Number(), -0.5, -0.5),
         (plain.Seconds(), 0, 0),
+        (plain.Seconds(), "10s", 10.0),
         (plain.Choice("a", "b"), "b", "b"),
         (plain.Texts(), "a", ("a",)),
         (plain.Texts(), ["a", "b"], ("a", "b")),
@@ -157,6 +158,8 @@ def test_a_kind_takes(kind, value, expected):
         (plain.Seconds(), -5e-324),
         (plain.Seconds(or_none=False), 0),
         (plain.Seconds(or_none=False), -0.0),
+        (plain.Seconds(or_none=False), "0s"),
+        (plain.Seconds(), "10"),
         (plain.Number(above=0), 0),
         (plain.Texts(), b"x"),
         (plain.Texts(), {"a": 1}),
@@ -188,6 +191,14 @@ def test_a_kind_refuses(kind, value):
         (kinds.Items(), "file.json", "file.json"),
         (plain.Texts(), "a", "a"),
         (plain.Seconds(), "0", 0.0),
+        (plain.Seconds(), "1.5", 1.5),
+        (plain.Seconds(), "500ms", 0.5),
+        (plain.Seconds(), "10s", 10.0),
+        (plain.Seconds(), "2m", 120.0),
+        (plain.Seconds(), "1.5h", 5400.0),
+        (plain.Seconds(), "1h30m", 5400.0),
+        (plain.Seconds(), "1h0m1s1ms", 3601.001),
+        (plain.Seconds(), "0s", 0.0),
         (plain.Size(), "65536", 65536),
         (plain.Size(), "64K", 65536),
         (plain.Size(), "1kib", 1024),
@@ -197,6 +208,23 @@ def test_a_kind_refuses(kind, value):
 )
 def test_a_kind_reads_text(kind, text, expected):
     assert kind.read(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "s", "-1s", "1s-1s", "inf", "1e3s", "10 s", "10S", "30m1h", "1d", ".5s", "\u0661s", f"{10**400}h"],
+)
+def test_a_time_that_is_none_is_refused(text):
+    with pytest.raises(ValueError, match=r"must be a time such as 0\.5, 10s or 1h30m, 0 or more, not "):
+        plain.Seconds().read(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(10, "10s"), (60.0, "1m"), (90, "90s"), (7200, "2h"), (0.25, "0.25s"), (1.5, "1.5s")]
+)
+def test_a_time_is_shown_as_it_can_be_read(seconds, text):
+    assert plain.show_time(seconds) == text
+    assert plain.Seconds().read(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "K", "1KM", "1T", "x", "\u0661"])

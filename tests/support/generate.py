@@ -87,7 +87,14 @@ def options(rows: list[Option], short: bool = False) -> Iterator[str]:
         if row.kind.repeatable:
             yield "May be given more than once."
         if row.default is not None:
-            yield f"The default is {f'{row.default:g}' if row.default else 'none'}."
+            yield f"The default is {default(row)}."
+
+
+def default(row: Option) -> str:
+    """A default as --help and the pages show it."""
+    if not row.default:
+        return "none"
+    return plain.show_time(row.default) if isinstance(row.kind, plain.Seconds) else f"{row.default:g}"
 
 
 def conditions() -> Iterator[str]:
@@ -112,7 +119,7 @@ def until(rows: tuple[ConditionOption | Setting, ...]) -> Iterator[str]:
 def brief(help: str, metavar: str) -> str:
     """The sentence of --help for a page: without the default, a short metavar marked."""
     help = re.sub(r" \([^)]*\)\.$", ".", help)
-    return re.sub(rf"\b{metavar}\b", f"*{metavar.lower()}*", help) if len(metavar) == 1 else help
+    return re.sub(rf"\b{metavar}\b", f"*{metavar.lower()}*", help) if len(metavar) == 1 or metavar == "TIME" else help
 
 
 def providers() -> Iterator[str]:
@@ -131,7 +138,7 @@ ANNOTATIONS: dict[type[plain.Kind], str] = {
     plain.Flag: "bool",
     plain.Integer: "int",
     plain.Number: "float",
-    plain.Seconds: "float",
+    plain.Seconds: "float | str",
     plain.Texts: "str | Sequence[str]",
     kinds.Files: "str | Sequence[str]",
     kinds.Schema: "Mapping[str, Any] | str",

@@ -71,7 +71,7 @@ def _json(flag: bool, settings: Settings) -> Condition:
 
 
 CONDITIONS = (
-    ConditionOption("regex", "e", "PATTERN", Texts(), _regex, "Stop at a match of the regex PATTERN.",
+    ConditionOption("regex", "e", "PATTERN", Texts(), _regex, "Stop at a match of regex PATTERN.",
         "A match of *pattern*, a regular expression of Python, as `re.search` finds it in the whole text: the leftmost "
         "one, as long as repetitions make it.\nA pattern that matches the empty text is refused.\n"
         "One that takes more than 2 seconds of processor time for 65536 characters of text is an error; `llmstream "
@@ -92,10 +92,10 @@ CONDITIONS = (
         "The character number *n*."),
     ConditionOption("bytes", "", "N", Integer(1), lambda n, s: Bytes(n * s.times), "Stop after N bytes.",
         "The byte number *n*."),
-    ConditionOption("seconds", "", "S", Seconds(or_none=False), lambda s, _: Timed(s),
-        "Stop S seconds after the start.", "*s* seconds since the start."),
-    ConditionOption("idle", "", "S", Seconds(or_none=False), lambda s, _: Idle(s),
-        "Stop at S seconds of silence after the first input.", "*s* seconds of silence after the first input."),
+    ConditionOption("seconds", "", "TIME", Seconds(or_none=False), lambda s, _: Timed(s),
+        "Stop TIME after the start: 30s, 5m.", "*time* since the start."),
+    ConditionOption("idle", "", "TIME", Seconds(or_none=False), lambda s, _: Idle(s),
+        "Stop at TIME of silence after the first input.", "*time* of silence after the first input."),
 )  # fmt: skip
 MODES = (EXCLUSIVE, ONLY)
 
@@ -135,8 +135,8 @@ class UntilOptions(TypedDict, total=False):
     words: int | None
     chars: int | None
     bytes: int | None
-    seconds: float | None
-    idle: float | None
+    seconds: float | str | None
+    idle: float | str | None
     ignore_case: bool | None
     count: int | None
     window: int | None
