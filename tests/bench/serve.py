@@ -20,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+import math
 import os
 import re
 import resource
@@ -48,7 +49,7 @@ TAIL_BYTES = 64  # kept between reads: more than a stamp's text or the end of an
 LISTENING = re.compile(r"http://127\.0\.0\.1:(\d+)")
 SERVERS = {
     "nothing": None,
-    "llmstream serve": ["llmstream", "serve", "--port", "0", "--jobs", "{clients}"],
+    "llmstream serve": ["llmstream", "serve", "--port", "0", "--jobs", "{clients}", "--allow-model", "openai/*"],
     "the tutorial's": ["uvicorn", "tests.bench.tutorial:app", "--port", "0"],
 }
 
@@ -282,7 +283,8 @@ def main(clients: int = 1000, runs: int = 3) -> None:
         print(f"{'':18}{'open':>7}{'closed':>8}{'median':>9}{'max':>9}{'descriptors left':>18}")
         for name in SERVERS:
             closed, leftover, opened = disconnect_all(name, url, clients)
-            print(f"{name:18}{opened:7}{len(closed):8}{statistics.median(closed):9.1f}{max(closed):9.1f}{leftover:18}")
+            median, worst = statistics.median(closed or [math.nan]), max(closed, default=math.nan)
+            print(f"{name:18}{opened:7}{len(closed):8}{median:9.1f}{worst:9.1f}{leftover:18}")
 
 
 if __name__ == "__main__":
