@@ -330,7 +330,7 @@ def test_malformed_objects_are_reported_to_the_callback_at_once():
 
 
 def test_values_too_deep_for_python_are_reported_and_come_as_text():
-    deep = '{"a":' * 3000 + "1" + "}" * 3000
+    deep = '{"a":' * 50_000 + "1" + "}" * 50_000
     objects = llmstream.json_objects([deep, '{"b":1}'])
     assert next(objects) == {"b": 1}
     with pytest.raises(Incomplete, match="nested too deeply"):

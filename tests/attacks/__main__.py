@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from . import serve
+from . import cases, serve
 
 
 def main() -> int:
@@ -25,6 +25,12 @@ def main() -> int:
             print(
                 f"{attack.name:34}{attack.bound:18}{result.answers:18}{figures}  {'yes' if held else 'NO'}", flush=True
             )
+    for one in cases.CASES:
+        if not words or any(word in one.name for word in words):
+            total, bad = cases.count(one)
+            failed += bad > 0 or not total
+            held = "yes" if total and not bad else "NO"
+            print(f"{one.name:34}{one.bound:18}{f'{total} tests':40}  {held}", flush=True)
     print(f"bounds: p99 {serve.MAX_P99_MS} ms, memory {serve.MAX_MEMORY_MB} MB above idle")
     return 1 if failed else 0
 

@@ -140,6 +140,22 @@ def unread(address: str) -> str:
     return "left"
 
 
+def dripped(start: bytes) -> Callable[[str], str]:
+    """Returns an attack that opens 50 connections and sends one byte a second on each: slowloris."""
+
+    def run(address: str) -> str:
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(connect(address)) for _ in range(50)]
+            for data in (start, *[b"x"] * 3):
+                for client in clients:
+                    with contextlib.suppress(OSError):
+                        client.sendall(data)
+                time.sleep(1.0)
+        return "open"
+
+    return run
+
+
 CHAT = "/v1/chat/completions"
 HELLO = {"messages": [{"role": "user", "content": "Hi"}]}
 
@@ -190,6 +206,16 @@ ATTACKS = (
         "models by distinct names", "404", 4, post("/chat/stream", as_json({"prompt": "x", "model": "local/n"})), "404"
     ),
     Attack("100 clients that do not read", "60 s", 100, unread, "left"),
+    Attack("a byte a second of 200 heads", "20 s", 4, dripped(b"GET / HTTP/1.1\r\nx: "), "open"),
+    Attack(
+        "a byte a second of 200 bodies", "60 s", 4,
+        dripped(b"POST /chat/stream HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99\r\n\r\n"), "open",
+    ),
+    Attack(
+        "a regex that takes years", "0.2 s of CPU", 4,
+        post("/chat/stream", as_json({"prompt": "x", "until": {"regex": "([a-z ]+)+!"}})), "200|400|503",
+    ),
+    Attack("a body in gzip", "400", 4, post("/chat/stream", b"\x1f\x8b" + bytes(9), "content-encoding: gzip"), REFUSED),
 )  # fmt: skip
 
 
