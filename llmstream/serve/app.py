@@ -134,6 +134,8 @@ def _add_page(app: FastAPI) -> None:
     html, headers = page.read()
 
     async def index(request: Request) -> Response:
+        if page.is_current(request.headers.get("if-none-match", ""), headers):
+            return Response(status_code=304, headers=headers)
         return Response(html, headers=headers, media_type="text/html")
 
     app.add_route("/", index, include_in_schema=False)

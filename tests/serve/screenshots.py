@@ -51,29 +51,44 @@ def pieces(text: str) -> list[str | float]:
 
 def script_of(name: str) -> list:
     if name == "streaming":
-        return [*pieces(ANSWER[: ANSWER.index("print") + 5]), Gate()]
+        return [*pieces(ANSWER[: ANSWER.index("as it is") + 5]), Gate()]
     if name == "error":
         return [*pieces(ANSWER[: ANSWER.index("## When")]), Unavailable("the provider is overloaded: try again later")]
+    if name == "cut":
+        return [*pieces(ANSWER[: ANSWER.index("## When")]), [Usage(24, 80), Finish("length", "length")]]
     return [[Reasoning("The user wants an idiom and its limits.\n")], *pieces(ANSWER), SOURCES, END]
+
+
+def show(page, name: str) -> None:
+    """Brings the page into the state of a name."""
+    page.fill("#prompt", QUESTION)
+    page.press("#prompt", "Enter")
+    if name == "streaming":
+        page.locator("td", has_text="as it").wait_for()
+        return
+    page.wait_for_selector("#send:visible")
+    if name == "answer":
+        page.click(".reasoning summary")
+    if name in ("conversation", "editor"):
+        page.fill("#prompt", "And a line that is longer than the memory?")
+        page.press("#prompt", "Enter")
+        page.wait_for_selector(".turn:nth-child(2) .again:visible")
+    if name == "editor":
+        page.click(".turn:last-child .edit")
 
 
 def take_screenshots(directory: Path) -> None:
     sizes = {"": (1100, 860), "-narrow": (320, 640)}
+    second = [*pieces("Read blocks of a fixed size: `file.read(65536)`."), END]
     with chromium() as browser:
-        for name in ("answer", "streaming", "error"):
+        for name in ("empty", "answer", "streaming", "error", "cut", "conversation", "editor"):
             for scheme in ("light", "dark"):
                 for suffix, (width, height) in sizes.items():
-                    with ScriptedServer(script_of(name), model="anthropic/claude-sonnet-5-5") as server:
+                    with ScriptedServer(script_of(name), second, model="anthropic/claude-sonnet-5-5") as server:
                         page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
                         page.goto(server.url)
-                        if name == "answer":
-                            page.screenshot(path=directory / f"empty-{scheme}{suffix}.png")
-                        page.fill("#prompt", QUESTION)
-                        page.press("#prompt", "Enter")
-                        if name == "streaming":
-                            page.locator("#answer", has_text="print").wait_for()
-                        else:
-                            page.wait_for_selector("#send:visible")
+                        if name != "empty":
+                            show(page, name)
                         page.wait_for_timeout(400)  # the figures are drawn four times a second
                         page.screenshot(path=directory / f"{name}-{scheme}{suffix}.png")
                         if name == "answer":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from pathlib import Path
 
 import pytest
 
@@ -25,18 +27,18 @@ def test_an_answer_grows_on_the_page(visit):
         assert page.evaluate("document.activeElement.id") == "prompt"
         assert page.locator("#model").get_attribute("placeholder") == "local"
         send(page, "Name rivers")
-        page.locator("#reason", has_text="waiting").wait_for()
-        assert page.locator("#question").inner_text() == "Name rivers"
+        page.locator(".turn:last-child .reason", has_text="waiting").wait_for()
+        assert page.locator(".turn:last-child .question").inner_text() == "Name rivers"
         gates[0].open()
-        page.locator("#answer", has_text="The Rhine").wait_for()
+        page.locator(".turn:last-child .answer", has_text="The Rhine").wait_for()
         assert page.locator("#stop").is_visible()
-        assert page.locator("#first").inner_text().startswith("first token ")
+        assert page.locator(".turn:last-child .first").inner_text().startswith("first token ")
         assert not server.generations[0].closed.is_set()
         gates[1].open()
         wait_for_end(page)
         assert answer(page) == "The Rhine, the Rhône"
-        assert page.locator("#reason").inner_text() == "complete"
-        assert page.locator("#count").inner_text() == "3 tokens in, 2 out"
+        assert page.locator(".turn:last-child .reason").inner_text() == "complete"
+        assert page.locator(".turn:last-child .count").inner_text() == "3 tokens in, 2 out"
         assert page.locator("#live").inner_text() == "The answer is complete."
         assert page.evaluate("document.activeElement.id") == "prompt"
     request = server.generations[0].request
@@ -60,7 +62,7 @@ def test_the_sources_are_listed_below_the_answer(visit):
         page = visit(server)
         send(page)
         wait_for_end(page)
-        items = page.locator("#sources li")
+        items = page.locator(".turn:last-child .sources li")
         assert items.all_inner_texts() == [
             "The <b>Alps</b>a.example",
             "https://b.example/",
@@ -68,17 +70,17 @@ def test_the_sources_are_listed_below_the_answer(visit):
             "data:text/html,x",
             "A report",
         ]
-        links = page.locator("#sources a").evaluate_all(
+        links = page.locator(".turn:last-child .sources a").evaluate_all(
             "links => links.map(link => [link.href, link.rel, link.target])"
         )
         rest = ["noopener noreferrer nofollow", "_blank"]
         assert links == [["https://a.example/x?y=1", *rest], ["https://b.example/", *rest]]
-        assert page.locator("#count").inner_text() == "3 tokens in, 2 out, $0.0125"
-        assert page.locator("#sources").get_by_role("heading").inner_text() == "Sources"
+        assert page.locator(".turn:last-child .count").inner_text() == "3 tokens in, 2 out, $0.0125"
+        assert page.locator(".turn:last-child .sources").get_by_role("heading").inner_text() == "Sources"
         send(page, "Again")
-        page.locator("#answer", has_text="No source.").wait_for()
+        page.locator(".turn:last-child .answer", has_text="No source.").wait_for()
         wait_for_end(page)
-        assert not page.locator("#sources").is_visible()
+        assert not page.locator(".turn:last-child .sources").is_visible()
         assert items.count() == 0
 
 
@@ -88,11 +90,11 @@ def test_notes_and_the_provider_s_explanation_are_shown(visit):
         page = visit(server)
         send(page)
         wait_for_end(page)
-        assert page.locator("#note").inner_text() == "an image is left out\nAsk for <i>less</i>."
-        assert page.locator("#reason").inner_text() == "refused by the model"
+        assert page.locator(".turn:last-child .note").inner_text() == "an image is left out\nAsk for <i>less</i>."
+        assert page.locator(".turn:last-child .reason").inner_text() == "refused by the model"
         send(page, "Again")
-        page.locator("#reason", has_text="maybe not whole").wait_for()
-        assert not page.locator("#note").is_visible()
+        page.locator(".turn:last-child .reason", has_text="maybe not whole").wait_for()
+        assert not page.locator(".turn:last-child .note").is_visible()
 
 
 def test_every_finish_reason_has_words():
@@ -123,7 +125,7 @@ def test_stopping_ends_the_generation_on_the_server(visit, how):
     with ScriptedServer(["so far", never]) as server:
         page = visit(server)
         send(page)
-        page.locator("#answer", has_text="so far").wait_for()
+        page.locator(".turn:last-child .answer", has_text="so far").wait_for()
         if how == "button":
             page.click("#stop")
         elif how == "escape":
@@ -136,8 +138,8 @@ def test_stopping_ends_the_generation_on_the_server(visit, how):
         if how != "navigation":
             wait_for_end(page)
             assert answer(page) == "so far"
-            assert page.locator("#reason").inner_text() == "stopped by you"
-            assert page.locator("#failure").is_hidden()
+            assert page.locator(".turn:last-child .reason").inner_text() == "stopped by you"
+            assert page.locator(".turn:last-child .failure").is_hidden()
             assert page.evaluate("document.activeElement.id") == "prompt"
 
 
@@ -151,7 +153,7 @@ def test_stopping_before_the_first_token(visit):
         assert server.generations[0].closed.wait(WAIT_S)
         wait_for_end(page)
         send(page)
-        page.locator("#reason", has_text="complete").wait_for()
+        page.locator(".turn:last-child .reason", has_text="complete").wait_for()
         assert answer(page) == "x"
 
 
@@ -161,12 +163,12 @@ def test_an_error_is_shown_below_the_partial_answer(visit):
         send(page)
         wait_for_end(page)
         assert answer(page) == "so far"
-        assert page.locator("#failure p").inner_text() == "Not available now: overloaded"
-        assert page.locator("#reason").inner_text() == "failed"
-        page.click("#retry")
-        page.locator("#reason", has_text="complete").wait_for()
+        assert page.locator(".turn:last-child .failure p").inner_text() == "Not available now: overloaded"
+        assert page.locator(".turn:last-child .reason").inner_text() == "failed"
+        page.click(".turn:last-child .again")
+        page.locator(".turn:last-child .reason", has_text="complete").wait_for()
         assert answer(page) == "better"
-        assert page.locator("#failure").is_hidden()
+        assert page.locator(".turn:last-child .failure").is_hidden()
 
 
 def test_a_wrong_request_is_shown(visit):
@@ -174,7 +176,7 @@ def test_a_wrong_request_is_shown(visit):
         page = visit(server, expected=("400",))
         page.fill("#model", "replay:x")
         send(page)
-        page.locator("#failure", has_text="a request cannot name a model that is a file").wait_for()
+        page.locator(".turn:last-child .failure", has_text="a request cannot name a model that is a file").wait_for()
 
 
 def test_a_broken_connection_is_shown(visit):
@@ -182,9 +184,9 @@ def test_a_broken_connection_is_shown(visit):
     with ScriptedServer(["so far", gate]) as server:
         page = visit(server, expected=("ERR_", "Failed"))
         send(page)
-        page.locator("#answer", has_text="so far").wait_for()
+        page.locator(".turn:last-child .answer", has_text="so far").wait_for()
         server.on_loop(lambda: [one.transport.abort() for one in list(server.connections)])
-        page.locator("#failure", has_text="Cannot reach the server").wait_for()
+        page.locator(".turn:last-child .failure", has_text="Cannot reach the server").wait_for()
         assert answer(page) == "so far"
 
 
@@ -197,7 +199,7 @@ def test_the_reason_of_an_early_end_is_shown(visit):
         with ScriptedServer(["x", events]) as server:
             page = visit(server)
             send(page)
-            page.locator("#reason", has_text=reason).wait_for()
+            page.locator(".turn:last-child .reason", has_text=reason).wait_for()
 
 
 def test_the_page_asks_for_a_token_and_keeps_it_for_the_session(visit):
@@ -208,12 +210,12 @@ def test_the_page_asks_for_a_token_and_keeps_it_for_the_session(visit):
         page.keyboard.press("Enter")
         page.locator("#token-form").wait_for(state="visible")
         send(page)
-        page.locator("#failure", has_text="token").wait_for()
+        page.locator(".turn:last-child .failure", has_text="token").wait_for()
         page.fill("#token", "s\u00ebsame")
         page.keyboard.press("Enter")
         page.locator("#token-form").wait_for(state="hidden")
-        page.click("#retry")
-        page.locator("#reason", has_text="complete").wait_for()
+        page.click(".turn:last-child .again")
+        page.locator(".turn:last-child .reason", has_text="complete").wait_for()
         assert page.locator("#model").get_attribute("placeholder") == "m"
         assert page.evaluate("[Object.keys(sessionStorage), localStorage.length, document.cookie]") == [
             ["token"],
@@ -227,9 +229,9 @@ def test_reasoning_is_collapsed(visit):
         page = visit(server)
         send(page)
         wait_for_end(page)
-        assert page.locator("#reasoning div").is_hidden()
-        page.locator("#reasoning summary").click()
-        assert page.locator("#reasoning div").inner_text() == "hm <b>"
+        assert page.locator(".turn:last-child .reasoning div").is_hidden()
+        page.locator(".turn:last-child .reasoning summary").click()
+        assert page.locator(".turn:last-child .reasoning div").inner_text() == "hm <b>"
 
 
 def test_copying(visit):
@@ -241,8 +243,8 @@ def test_copying(visit):
         page.click("figcaption button")
         page.locator("figcaption button", has_text="Copied").wait_for()
         assert page.evaluate("navigator.clipboard.readText()") == "x = 1\n\ty"
-        page.click("#copy")
-        page.locator("#copy", has_text="Copied").wait_for()
+        page.click(".turn:last-child .copy")
+        page.locator(".turn:last-child .copy", has_text="Copied").wait_for()
         assert page.evaluate("navigator.clipboard.readText()") == text
 
 
@@ -262,17 +264,47 @@ def test_the_policy_allows_the_page_and_nothing_else():
     assert not [
         sink for sink in ("innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval(") if sink in text
     ]
-    assert re.findall(r"https?://|src=|@import|url\(", text) == []
+    library = (Path(page_module.ASSETS) / "markdown-it.umd.min.js").read_text()
+    assert library in text
+    assert re.findall(r"https?://|src=|@import|url\(", text.replace(library, "")) == []
+    assert "<script" not in library  # which would need another end tag, HTML 13.2.5.18
+    assert text.count("<script>") == text.count("</script>") == policy.partition("style-src")[0].count("'sha256-")
+
+
+def test_the_page_is_sent_once_until_it_changes():
+    with ScriptedServer() as server:
+        _, headers, _ = get(server, "/")
+        assert headers["cache-control"] == "no-cache"
+        for etags, status in ((headers["etag"], b"304"), (f'"x", W/{headers["etag"]}', b"304"), ('"x"', b"200")):
+            with Client(server) as client:
+                head = client.send("GET", "/", if_none_match=etags).until(b"\r\n\r\n")
+                assert head.startswith(b"HTTP/1.1 " + status)
+                assert headers["etag"].encode() in head and b"content-security-policy" in head
+
+
+def test_the_library_is_the_version_that_its_licence_names():
+    licence = (Path(page_module.ASSETS) / "markdown-it.LICENSE.txt").read_text()
+    library = (Path(page_module.ASSETS) / "markdown-it.umd.min.js").read_bytes()
+    assert f"SHA-256: {hashlib.sha256(library).hexdigest()}\n" in licence
 
 
 def test_scripts_from_elsewhere_do_not_run(visit):
     with ScriptedServer() as server:
-        page = visit(server, expected=("Content Security Policy", "violates"))
+        page = visit(server, expected=("Content Security Policy", "violates", "Trusted"))
         page.evaluate("""() => {
           const script = document.createElement("script");
-          script.textContent = "document.title = 'owned'";
+          script.append("document.title = 'owned'");
           document.body.append(script);
         }""")
+        for element, sink in (("script", "textContent"), ("script", "src"), ("div", "innerHTML"), ("iframe", "srcdoc")):
+            error = page.evaluate(
+                """([element, sink]) => {
+                  const node = document.createElement(element);
+                  try { node[sink] = "document.title = 'owned'"; } catch (error) { return error.name; }
+                }""",
+                [element, sink],
+            )
+            assert error == "TypeError", sink  # Trusted Types
         assert page.title() == "llmstream"
 
 
@@ -291,9 +323,9 @@ def test_a_page_scrolled_back_stays_there(visit):
     with ScriptedServer(["line\n\n" * 100, gate, "line\n\n" * 100, END]) as server:
         page = visit(server, viewport={"width": 600, "height": 500})
         send(page)
-        page.wait_for_selector("#answer p:nth-child(100)")
+        page.wait_for_selector(".turn:last-child .answer p:nth-child(100)")
         at_end = "innerHeight + scrollY >= document.documentElement.scrollHeight - 48"
-        page.wait_for_selector("#answer p:nth-child(99)")
+        page.wait_for_selector(".turn:last-child .answer p:nth-child(99)")
         assert page.evaluate(f"new Promise((resolve) => requestAnimationFrame(() => resolve({at_end})))")
         page.evaluate("scrollTo(0, 100)")
         gate.open()
@@ -306,7 +338,7 @@ def test_typing_during_an_answer(visit):
     with ScriptedServer(["x", gate, END]) as server:
         page = visit(server)
         send(page)
-        page.locator("#answer", has_text="x").wait_for()
+        page.locator(".turn:last-child .answer", has_text="x").wait_for()
         page.keyboard.type("next")
         page.keyboard.press("Enter")  # which does not send
         assert page.locator("#prompt").input_value() == "next"
@@ -314,7 +346,7 @@ def test_typing_during_an_answer(visit):
         wait_for_end(page)
         assert len(server.generations) == 1
         page.keyboard.press("Enter")
-        page.locator("#question", has_text="next").wait_for()
+        page.locator(".turn:last-child .question", has_text="next").wait_for()
 
 
 def test_reduced_motion_switches_animations_off(visit):
@@ -322,5 +354,5 @@ def test_reduced_motion_switches_animations_off(visit):
     with ScriptedServer([[Text("x")], never]) as server:
         page = visit(server, reduced_motion="reduce")
         send(page)
-        page.locator("#answer .open").wait_for()
+        page.locator(".turn:last-child .answer .open").wait_for()
         assert page.evaluate("getComputedStyle(document.querySelector('.open'), '::after').animationName") == "none"

@@ -33,7 +33,7 @@ def shown(visit, text: str, piece: int = 100_000):
         page.fill("#prompt", "Hi")
         start = time.monotonic()
         page.press("#prompt", "Enter")
-        page.wait_for_selector("#reason[data-state=complete]", timeout=120_000)
+        page.wait_for_selector(".turn:last-child .reason[data-state=complete]", timeout=120_000)
         page.wait_for_selector("#send:not([hidden])", timeout=120_000)
         return page, time.monotonic() - start
 
@@ -44,33 +44,46 @@ def test_an_answer_of_a_few_hundred_kilobytes_is_shown_whole(visit, shape):
     page, seconds = shown(visit, text)
     assert seconds < SLOWEST_S
     if shape in ("stars", "words", "one word", "ticks", "astral"):
-        length = page.evaluate("document.querySelector('#answer').textContent.replaceAll(/\\s/g, '').length")
+        length = page.evaluate(
+            "document.querySelector('.turn:last-child .answer').textContent.replaceAll(/\\s/g, '').length"
+        )
         letters = len("".join(text.split()).encode("utf-16-le")) // 2
         assert letters - 40 * 3 <= length + text.count("*") + text.count("`") and length <= letters
-        assert "\ufffd" not in page.inner_text("#answer")
+        assert "\ufffd" not in page.inner_text(".turn:last-child .answer")
 
 
 @pytest.mark.parametrize("beginning", ["", "```\n"])
 def test_ten_megabytes_are_drawn_up_to_a_bound(visit, beginning):
     page, seconds = shown(visit, beginning + "some words and a line end\n" * (10 * MEGABYTE // 26), 200_000)
     assert seconds < SLOWEST_S
-    assert "too long to be shown" in page.inner_text("#note")
-    assert page.evaluate("document.querySelector('#answer').textContent.length") <= MAX_SHOWN + 100
-    assert page.evaluate("last.text.length") > 9.9 * MEGABYTE
+    assert "too long to be shown" in page.inner_text(".turn:last-child .note")
+    assert page.evaluate("document.querySelector('.turn:last-child .answer').textContent.length") <= MAX_SHOWN + 100
+    assert page.evaluate("turns.at(-1).text.length") > 9.9 * MEGABYTE
 
 
 def test_long_code_is_copied_whole(bare):
     lines = "".join(f"line {number}\n" for number in range(20_000))
     text = bare.evaluate(
         """(lines) => {
-            const markdown = new Markdown(make("div"));
-            let code;
-            for (const text of ["```py\\n", ...lines.match(/[^]{1,999}/g)]) {
+            const root = make("div");
+            const markdown = new Markdown(root);
+            for (const text of ["```py\\n", ...lines.match(/[^]{1,9999}/g), "```"]) {
                 markdown.feed(text);
-                code ??= markdown.blocks.leaf;
+                markdown.render();
             }
-            return code.all;
+            markdown.close();
+            if (root.querySelectorAll("figure").length < 10) throw new Error("one element");
+            return codeOf(root.querySelector("figure"));
         }""",
         lines,
     )
     assert text == lines.removesuffix("\n")
+
+
+def test_small_pieces_are_counted_by_their_size(bare):
+    shown = bare.evaluate("""() => {
+        const turn = new Turn("x");
+        for (let n = 0; n < 100; n += 1) { turn.undrawn = "word "; turn.drawText(); }
+        return [turn.shown, turn.isCut, turn.part("answer").textContent.trimEnd().length];
+    }""")
+    assert shown == [500, False, 499]

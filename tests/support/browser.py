@@ -36,7 +36,7 @@ def send(page, text: str = "Hi") -> None:
 
 def answer(page) -> str:
     """Returns the answer's text."""
-    return page.locator("#answer").inner_text()
+    return page.locator(".turn:last-child .answer").inner_text()
 
 
 def wait_for_end(page) -> None:
