@@ -47,7 +47,7 @@ from .types import GroupedCommand, Value
 @click.option("--allow-model", multiple=True, metavar="PATTERN", help="Serve models such as 'openai/*' (repeatable).")
 @click.option("--allow-field", multiple=True, metavar="NAME", help="Pass on a field of /v1's bodies (repeatable).")
 @click.option("--allow-regex", is_flag=True, help="Accept until.regex from clients with the token.")
-@click.option("-v", "--verbose", is_flag=True, help="Log each request on stderr, in the Common Log Format.")
+@click.option("-v", "--verbose", is_flag=True, help="Log requests in the Common Log Format.")
 @of_request(NETWORK)
 @click.pass_obj
 def command(

@@ -10,6 +10,9 @@ from ..errors import UsageError, option
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")  # of reasoning; each server has some of them
 
 
+TOOL_CHOICES = ("none", "required")  # beside a tool's name
+
+
 def merge(fields: Mapping[str, Any], patch: Mapping[str, Any], null_removes: bool = True) -> dict[str, Any]:
     """Returns fields with a patch merged in: an object into an object, and null removes a field that is there.
 
@@ -44,11 +47,12 @@ def text_part(text: str, type: str = "text") -> dict[str, Any]:
     return {"type": type, "text": text}
 
 
-class Message(NamedTuple):
-    """A turn of the conversation before the prompt; `role` is "user" or "assistant"."""
+class Call(NamedTuple):
+    """A call of a tool in the conversation; `arguments` is a JSON object, as text."""
 
-    role: str
-    content: str
+    id: str
+    name: str
+    arguments: str
 
 
 class Attachment(NamedTuple):
@@ -70,6 +74,20 @@ class Attachment(NamedTuple):
     def titled(self) -> str:
         """Returns a text file's text after its name."""
         return f"{self.name}:\n\n{self.data}"
+
+
+class Message(NamedTuple):
+    """A turn of the conversation before the prompt; `role` is "user", "assistant" or "tool".
+
+    `calls` are those of the assistant's turn, and `result_of` is the call whose result a tool's turn has. `files` stand
+    before the text of the user's turn.
+    """
+
+    role: str
+    content: str
+    calls: tuple[Call, ...] = ()
+    result_of: Call | None = None
+    files: tuple[Attachment, ...] = ()
 
 
 class Tool(NamedTuple):
@@ -123,6 +141,7 @@ class Request(NamedTuple):
     prefill: Prefill | None = None
     effort: str | None = None  # of reasoning, one of EFFORTS
     tools: tuple[Tool, ...] = ()
+    tool_choice: str | None = None  # "none", "required", or the name of the tool that has to be called
     same_names: Mapping[str, Any] = {}
     reasoning: bool = False  # the reasoning is wanted, from models that send it on request only
     cache: bool = False  # marks the parts that later requests repeat, for the provider's cache
@@ -146,17 +165,37 @@ class Request(NamedTuple):
         body = {name: value for k, value in fields.items() if value is not None and (name := field_names.get(k, k))}
         return body | (self.prefill.body if self.prefill else {})
 
-    def turns(self, part: Callable[[Attachment], dict[str, Any]], text_type: str = "text") -> list[dict[str, Any]]:
+    def turns(
+        self,
+        part: Callable[[Attachment], dict[str, Any]],
+        tool_turns: Callable[[Message], list[dict[str, Any]]],
+        text_type: str = "text",
+    ) -> list[dict[str, Any]]:
         """Returns the conversation as messages with role and content.
 
         The prompt comes last, after the attachments: models read a document better before the question about it.
-        `part` writes an attachment in the dialect's format; `text_type` is the type of a text beside attachments.
+        `part` writes an attachment in the dialect's format, `tool_turns` a turn with calls or a result; `text_type` is
+        the type of a text beside attachments.
         """
-        turns: list[dict[str, Any]] = [message._asdict() for message in self.messages]
+
+        def content(text: str, files: Iterable[Attachment]) -> Any:
+            parts = [*map(part, files)]
+            return [*parts, text_part(text, text_type)] if parts and text else parts or text
+
+        turns: list[dict[str, Any]] = []
+        for message in self.messages:
+            if message.calls or message.result_of:
+                turns += tool_turns(message)
+            else:
+                turns.append({"role": message.role, "content": content(message.content, message.files)})
         if self.prompt:
             turns.append({"role": "user", "content": self.prompt})
         if self.attachments:
-            turns[-1]["content"] = [*map(part, self.attachments), text_part(turns[-1]["content"], text_type)]
+            last = Message("user", self.prompt) if self.prompt else self.messages[-1]
+            if last.role == "user":
+                turns[-1]["content"] = content(last.content, (*self.attachments, *last.files))
+            else:  # the result of a tool
+                turns.append({"role": "user", "content": content("", self.attachments)})
         if self.prefill:
             turns.append({"role": "assistant", "content": self.prefill.text, **self.prefill.message})
         return turns
@@ -164,5 +203,7 @@ class Request(NamedTuple):
     def size(self) -> int:
         """Estimates the bytes that the model reads: prompt, messages, attachments and tools."""
         texts = [self.prompt, *(message.content for message in self.messages), *map(str, self.tools)]
-        texts += [file.data for file in self.attachments]
+        texts += [call.arguments for message in self.messages for call in message.calls]
+        files = [file for message in self.messages for file in message.files]
+        texts += [file.data for file in (*self.attachments, *files)]
         return sum(len(text.encode("utf-8", "replace")) for text in texts)

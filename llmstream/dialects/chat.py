@@ -13,7 +13,7 @@ from ..core import decoder, endings, provider_errors
 from ..core.decoder import amount, arguments, items, member, number, string
 from ..core.events import Event, Finish, Reasoning, ScoredText, Source, Text, Usage
 from ..core.json_codec import to_compact_json
-from ..core.request import Attachment, Request, text_part
+from ..core.request import TOOL_CHOICES, Attachment, Message, Request, text_part
 
 if TYPE_CHECKING:
     from ..core.think import TaggedReasoning
@@ -34,7 +34,7 @@ def headers(key: str, body: Mapping[str, Any]) -> list[str]:
 def body(request: Request, field_names: dict[str, str]) -> dict[str, Any]:
     """Returns the JSON body; `field_names` as in Request.fill."""
     request.refuse("Chat Completions", UNSUPPORTED)
-    messages = request.turns(_part)
+    messages = request.turns(_part, _tool_turns)
     if request.system is not None:
         messages.insert(0, {"role": "system", "content": request.system})
     fields: dict[str, Any] = {
@@ -49,7 +49,23 @@ def body(request: Request, field_names: dict[str, str]) -> dict[str, Any]:
         "reasoning_effort": request.effort,
         "tools": [{"type": "function", "function": tool.as_dict("parameters")} for tool in request.tools] or None,
     }
+    if request.tool_choice:
+        fields["tool_choice"] = _choice(request.tool_choice)
     return request.fill(fields, field_names)
+
+
+def _tool_turns(message: Message) -> list[dict[str, Any]]:
+    if call := message.result_of:
+        return [{"role": "tool", "tool_call_id": call.id, "content": message.content}]
+    calls = [
+        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+        for call in message.calls
+    ]
+    return [{"role": "assistant", "content": message.content or None, "tool_calls": calls}]
+
+
+def _choice(choice: str) -> str | dict[str, Any]:
+    return choice if choice in TOOL_CHOICES else {"type": "function", "function": {"name": choice}}
 
 
 def named_schema(schema: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from typing import Any
 from ..core import decoder
 from ..core.decoder import Blocks, arguments, items, member, number, string
 from ..core.events import Event, Finish, Reasoning, Source, Text, Usage
-from ..core.request import Attachment, Request, text_part
+from ..core.json_codec import loads_strict
+from ..core.request import Attachment, Message, Request, text_part
 from ..errors import UsageError, option
 from . import MESSAGES
 
@@ -24,6 +25,7 @@ UNSUPPORTED = {"seed": f"leave {option('seed')} out", "json": f"describe the ans
 VERSION, SAMPLING_VERSION = "2026-10-21", "2023-06-01"  # the later one has no sampling parameters
 SAMPLING = ("temperature", "top_p", "top_k")
 MAX_TOKENS = 32000  # the default: the field is required, and every model of the current generations allows this many
+TOOL_CHOICES = {"none": {"type": "none"}, "required": {"type": "any"}}
 CACHE_CONTROL = {"type": "ephemeral"}
 
 BUDGETS = {"low": 2048, "medium": 8192, "high": 16384, "xhigh": 24576, "max": 31999}  # tokens, by effort
@@ -45,7 +47,7 @@ def body(request: Request, field_names: dict[str, str]) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "model": request.model,
         "max_tokens": request.max_tokens or MAX_TOKENS + budget,
-        "messages": request.turns(_part),
+        "messages": request.turns(_part, _tool_turns),
         "stream": True,
         "system": request.system,
         "stop_sequences": list(request.stop) or None,
@@ -53,6 +55,8 @@ def body(request: Request, field_names: dict[str, str]) -> dict[str, Any]:
         "output_config": _output(request, effort),
         "tools": [tool.as_dict("input_schema") for tool in request.tools] or None,
     }
+    if request.tool_choice:
+        fields["tool_choice"] = TOOL_CHOICES.get(request.tool_choice, {"type": "tool", "name": request.tool_choice})
     if request.cache:
         _mark_cache(request, fields)
     return request.fill(fields, field_names)
@@ -104,6 +108,17 @@ def _output(request: Request, effort: str | None) -> dict[str, Any] | None:
     return output or None
 
 
+def _tool_turns(message: Message) -> list[dict[str, Any]]:
+    if call := message.result_of:
+        return [
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": call.id, "content": message.content}]}
+        ]
+    blocks: list[dict[str, Any]] = [text_part(message.content)] if message.content else []
+    for call in message.calls:
+        blocks.append({"type": "tool_use", "id": call.id, "name": call.name, "input": loads_strict(call.arguments)})
+    return [{"role": "assistant", "content": blocks}]
+
+
 def _mark_cache(request: Request, fields: dict[str, Any]) -> None:
     """Marks the ends of the parts that later requests repeat: tools and system prompt, conversation, attachments.
 
@@ -117,8 +132,9 @@ def _mark_cache(request: Request, fields: dict[str, Any]) -> None:
     elif request.tools:
         fields["tools"][-1]["cache_control"] = CACHE_CONTROL
     if request.messages and request.prompt:
-        last = fields["messages"][len(request.messages) - 1]
-        last["content"] = [text_part(last["content"]) | {"cache_control": CACHE_CONTROL}]
+        last = fields["messages"][-3 if request.prefill else -2]  # before the prompt
+        blocks = last["content"] if isinstance(last["content"], list) else [text_part(last["content"])]
+        last["content"] = [*blocks[:-1], blocks[-1] | {"cache_control": CACHE_CONTROL}]
     if request.attachments:
         # The attachments stand before the text of the last turn, which only a prefill follows.
         turn = fields["messages"][-2 if request.prefill else -1]

@@ -11,13 +11,17 @@ from typing import Any
 from ..core import decoder, lines
 from ..core.decoder import arguments, items, member, number, string
 from ..core.events import Event, Reasoning, ScoredText, Text, Usage
-from ..core.request import Attachment, Request, text_part
+from ..core.json_codec import loads_strict
+from ..core.request import Attachment, Message, Request, text_part
 from ..errors import UsageError, option
 
 PATH, MODELS_PATH, BASE_PATH = "/api/chat", "/api/tags", "/v1"
 ATTACHMENT_KINDS: tuple[str, ...] = ("image", "text")
 MAX_ATTACHMENT_BYTES = 50_000_000  # Ollama has no limit: that of the chat dialect
-UNSUPPORTED = {"cache": "only the Messages API has it; other providers cache by themselves"}
+UNSUPPORTED = {
+    "cache": "only the Messages API has it; other providers cache by themselves",
+    "tool_choice": "its models choose themselves",
+}
 EFFORTS = ("none", "low", "medium", "high", "max")
 # Options and Runner in api/types.go, then those of older versions. Ollama ignores the ones that it does not know.
 OPTION_NAMES = (
@@ -41,7 +45,7 @@ def body(request: Request, field_names: dict[str, str]) -> dict[str, Any]:
     `truncate` and `shift` are false, so that a prompt that does not fit is an error, not cut without a word.
     """
     request.refuse("Ollama", UNSUPPORTED)
-    messages = [_plain(turn) for turn in request.turns(_part)]
+    messages = [_plain(turn) for turn in request.turns(_part, _tool_turns)]
     if request.system is not None:
         messages.insert(0, {"role": "system", "content": request.system})
     options = {
@@ -62,6 +66,13 @@ def body(request: Request, field_names: dict[str, str]) -> dict[str, Any]:
         "tools": [_tool(tool.as_dict("parameters")) for tool in request.tools] or None,
     }
     return request._replace(same_names={}).fill(fields, field_names)
+
+
+def _tool_turns(message: Message) -> list[dict[str, Any]]:
+    if call := message.result_of:
+        return [{"role": "tool", "tool_name": call.name, "content": message.content}]
+    calls = [{"function": {"name": call.name, "arguments": loads_strict(call.arguments)}} for call in message.calls]
+    return [{"role": "assistant", "content": message.content, "tool_calls": calls}]
 
 
 def _format(request: Request) -> dict[str, Any] | str | None:

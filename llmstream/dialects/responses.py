@@ -12,13 +12,13 @@ from typing import Any
 from ..core import decoder, provider_errors
 from ..core.decoder import member, number, string
 from ..core.events import Event, Usage
-from ..core.request import Attachment, Request, text_part
+from ..core.request import TOOL_CHOICES, Attachment, Message, Request, text_part
 from ..errors import option
 from . import CHAT, RESPONSES, chat
 from .responses_output import DELTAS, Output
 
 PATH, MODELS_PATH, BASE_PATH = "/responses", "/models", ""
-FIELD_OBJECTS: dict[str, str] = {}
+FIELD_OBJECTS = {"verbosity": "text"}
 ATTACHMENT_KINDS: tuple[str, ...] = ("image", "pdf", "text")
 MAX_ATTACHMENT_BYTES = 50_000_000
 UNSUPPORTED = {
@@ -38,7 +38,7 @@ def body(request: Request, field_names: dict[str, str]) -> dict[str, Any]:
     plain = not (request.messages or request.attachments)
     fields: dict[str, Any] = {
         "model": request.model,
-        "input": request.prompt if plain else request.turns(_part, TEXT_PART),
+        "input": request.prompt if plain else request.turns(_part, _tool_turns, TEXT_PART),
         "stream": True,
         "store": False,  # nothing asks for the answer again, except a background response, which sets it
         "instructions": request.system,
@@ -52,7 +52,22 @@ def body(request: Request, field_names: dict[str, str]) -> dict[str, Any]:
         ]
         or None,
     }
+    if request.tool_choice:
+        fields["tool_choice"] = _choice(request.tool_choice)
     return request.fill(fields, field_names)
+
+
+def _tool_turns(message: Message) -> list[dict[str, Any]]:
+    if call := message.result_of:
+        return [{"type": "function_call_output", "call_id": call.id, "output": message.content}]
+    turns: list[dict[str, Any]] = [{"role": "assistant", "content": message.content}] if message.content else []
+    for call in message.calls:
+        turns.append({"type": "function_call", "call_id": call.id, "name": call.name, "arguments": call.arguments})
+    return turns
+
+
+def _choice(choice: str) -> str | dict[str, Any]:
+    return choice if choice in TOOL_CHOICES else {"type": "function", "name": choice}
 
 
 def _format(request: Request) -> dict[str, Any] | None:

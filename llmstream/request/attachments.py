@@ -8,8 +8,8 @@ and for addresses that only this machine can reach.
 from __future__ import annotations
 
 import os
-from binascii import b2a_base64
-from typing import NamedTuple
+from binascii import a2b_base64, b2a_base64
+from typing import Any, NamedTuple
 
 from .. import stdio
 from ..core.request import Attachment
@@ -55,13 +55,20 @@ def load(
     `cache` has what was read before, by source: many requests with one file read it once. Raises UsageError for a file
     that cannot be read, that the target does not accept, or that is too large for it.
     """
-    module = dialect(target.api)
-    takes: tuple[str, ...] = ("text",) if target.row.text_only else module.ATTACHMENT_KINDS
-    limit = module.MAX_ATTACHMENT_BYTES
+    limit = dialect(target.api).MAX_ATTACHMENT_BYTES
     for source in sources:
         if source not in cache:
             cache[source] = _load(command, source, limit)
     files = tuple(cache[source] for source in sources)
+    check(files, target)
+    return files
+
+
+def check(files: tuple[Attachment, ...], target: Target) -> None:
+    """Raises UsageError for files that the target does not accept, or that are too large for it."""
+    module = dialect(target.api)
+    takes: tuple[str, ...] = ("text",) if target.row.text_only else module.ATTACHMENT_KINDS
+    limit = module.MAX_ATTACHMENT_BYTES
     for file in files:
         if file.kind not in takes:
             what = file.media_type or "of no known kind"
@@ -71,7 +78,20 @@ def load(
     if size > limit:
         sent = f"{size / 1e6:.1f} MB as they are sent"
         raise UsageError(f"the attachments are too large: {sent}, and {target.api} takes {limit / 1e6:g} MB")
-    return files
+
+
+def of_data_url(url: Any, name: str, where: str) -> Attachment:
+    """Returns the file in a data URL (RFC 2397), or in base64 alone. Others are not fetched: they may be anybody's."""
+    head, comma, data = url.partition(",") if isinstance(url, str) else ("", "", "")
+    if isinstance(url, str) and not comma and not is_url(url):
+        head, comma, data = ";base64", ",", url
+    if not comma or not head.endswith(";base64") or not (head.startswith("data:") or head == ";base64"):
+        raise UsageError(f"{where}: send the file itself, as data:TYPE;base64,DATA: addresses are not fetched")
+    try:
+        content = a2b_base64(data, strict_mode=True)
+    except ValueError:
+        raise UsageError(f"{where}: the file is not base64") from None
+    return _attachment(name, content)
 
 
 def is_url(source: str) -> bool:
@@ -97,7 +117,10 @@ def sniff(data: bytes) -> tuple[str, str] | None:
 
 def _load(command: str, source: str, limit: int) -> Attachment:
     """Reads an attachment; `kind` and `media_type` are "" where the content is of no known kind."""
-    name, data = _read(command, source, limit)
+    return _attachment(*_read(command, source, limit))
+
+
+def _attachment(name: str, data: bytes) -> Attachment:
     if not data:
         raise UsageError(f"the attachment {name} is empty")
     kind, media_type = sniff(data) or ("", "")

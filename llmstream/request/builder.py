@@ -89,6 +89,10 @@ class RequestBuilder:
             from .conversation import converse
 
             request = converse(request, *self._read("messages"))
+            if files := tuple(file for message in request.messages for file in message.files):
+                from .attachments import check
+
+                check(files, target)
         if "tools" in options:
             from .tools import parse_tools
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core.kinds import Kind, Texts, shown
-from ..core.request import join_patches
+from ..core.request import TOOL_CHOICES, join_patches
 
 COROUTINE = 0x80  # inspect.CO_COROUTINE, without the import
 
@@ -97,6 +97,23 @@ class Items(Path):
             raise self.wrong(value)
         _check_json(value)
         return list(value)
+
+
+class ToolChoice(Kind):
+    """Which tools the model may call, as OpenAI's two APIs write it; "auto", the default, is None."""
+
+    wanted = "auto, none, required or a function"
+    json_schema: Mapping[str, Any] = {"type": ["string", "object"]}
+
+    def parse(self, value: Any, files: bool = False) -> Any:
+        if isinstance(value, str) and value in ("auto", *TOOL_CHOICES):
+            return None if value == "auto" else value
+        is_function = isinstance(value, Mapping) and value.get("type") == "function"
+        function = value.get("function", value) if is_function else None
+        name = function.get("name") if isinstance(function, Mapping) else None
+        if not name or not isinstance(name, str):
+            raise self.wrong(value)
+        return name
 
 
 class Fields(Kind):

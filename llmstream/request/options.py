@@ -14,7 +14,7 @@ from ..core.kinds import ANSWER, MODEL, NETWORK, PROMPT, Choice, Flag, Integer, 
 from ..core.request import EFFORTS, join_patches
 from ..dialects import APIS
 from ..errors import nearest
-from .kinds import Callback, Conditions, Fields, Files, Items, Model, Schema, TextOrFile
+from .kinds import Callback, Conditions, Fields, Files, Items, Model, Schema, TextOrFile, ToolChoice
 
 COMMAND, FILE, PYTHON, RECORD, HTTP = DOORS = ("command", "file", "python", "record", "http")
 
@@ -124,6 +124,8 @@ ROWS = (
         "The conversation before the prompt: an array, or an object a line, of "
         '`{"role": "user", "content": "..."}`, where the role is `user` or `assistant`, or, for the first one, '
         "also `system`.\n"
+        "Calls of tools (`tool_calls`), their results (the role `tool` with a `tool_call_id`), and parts of the types "
+        "`text`, `image_url` and `file` are those of OpenAI's Chat Completions; images and files are data URLs.\n"
         "The prompt follows as the user's next message; it may be left out where the last message is the user's.\n"
         "`-` is standard input.", metavar="FILE", group=PROMPT),
     Option("prefill", Text(), "Make the answer begin with TEXT.",
@@ -144,6 +146,8 @@ ROWS = (
         "Anthropic's or MCP's shape of the same.\n"
         "Nothing is executed: a call is an event, so this needs ``--events``.", metavar="FILE", group=ANSWER,
         doors=HERE, openai=("tools",)),
+    Option("tool_choice", ToolChoice(), "Whether a tool has to be called, and which.", doors=(),
+        openai=("tool_choice",)),
     Option("cache", Flag(), "Cache the system prompt and files at Anthropic.",
         "Ask the provider to cache what stays the same, so that it costs less the next time: the tools and the "
         "system prompt, the conversation before the prompt, the attachments.\n"

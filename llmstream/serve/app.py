@@ -30,6 +30,8 @@ from .error_responses import OPENAI_PREFIX, error_response, internal_error, resp
 from .guard import Guard
 from .json_body import JsonRoute
 from .request import HOP_HEADER, ChatRequest, Generate
+from .responses import ResponseEncoder, ResponseEventEncoder
+from .responses_body import ResponsesBody
 from .settings import Settings
 
 MAX_PROBLEMS = 5  # of a body, in one error message
@@ -89,6 +91,7 @@ def create(generate: Generate, settings: Settings) -> FastAPI:
     _add_page(app)
     _add_native_api(app, state)
     _add_openai_api(app, state)
+    _add_responses_api(app, state)
     routes = [route for route in app.routes if isinstance(route, Route)]
     post_paths = frozenset(route.path for route in routes if "POST" in (route.methods or ()))
     app.add_middleware(Guard, state=state, post_paths=post_paths)
@@ -191,6 +194,23 @@ def _add_openai_api(app: FastAPI, state: ServerState) -> None:
             return AnswerResponse(state, chat_request, CompletionEncoder(now, model))
         options = conversation.stream_options
         return AnswerResponse(state, chat_request, ChunkEncoder(now, model, bool(options and options.include_usage)))
+
+
+def _add_responses_api(app: FastAPI, state: ServerState) -> None:
+    @app.post(
+        "/v1/responses",
+        response_class=JSONResponse,
+        responses={
+            **_error_responses(OpenAIErrorBody, 404, 502),
+            200: _event_stream("The response, complete or as events"),
+        },
+    )
+    async def responses(body: ResponsesBody, request: Request) -> Response:
+        """OpenAI's Responses, as one object or as a stream of events. Nothing is stored."""
+        chat_request = await _chat_request(state, body, request)
+        encoder = ResponseEventEncoder if body.stream else ResponseEncoder
+        model = body.model or state.settings.model or "default"
+        return AnswerResponse(state, chat_request, encoder(int(time.time()), model, body.echo()))
 
 
 def _add_error_handlers(app: FastAPI) -> None:

@@ -29,7 +29,7 @@ PASSED_FIELDS = frozenset(
         *("frequency_penalty", "presence_penalty", "repetition_penalty", "repeat_penalty", "dry_multiplier"),
         *("top_k", "top_a", "min_p", "typical_p", "mirostat", "mirostat_tau", "mirostat_eta", "min_tokens"),
         *("logit_bias", "logprobs", "top_logprobs", "ignore_eos", "stop_token_ids", "random_seed"),
-        *("tool_choice", "parallel_tool_calls", "prediction", "verbosity", "thinking", "reasoning"),
+        *("parallel_tool_calls", "prediction", "verbosity", "thinking", "reasoning"),
         *("chat_template_kwargs", "safe_prompt", "user", "safety_identifier", "prompt_cache_key"),
     )
 )
@@ -43,7 +43,7 @@ def _checked(kind: Kind, bounds: Mapping[str, Any] = {}) -> Any:
     return Annotated[Any, PlainValidator(kind.parse), WithJsonSchema({**kind.json_schema, **bounds})] | None
 
 
-def _fields(rows: Iterable[tuple[str, Any]], bounds: Mapping[str, Any] = FIELD_BOUNDS) -> Any:
+def fields_of(rows: Iterable[tuple[str, Any]], bounds: Mapping[str, Any] = FIELD_BOUNDS) -> Any:
     """Returns fields for rows of a table, by their names in a body; a row has a kind and a help."""
     return {
         _attribute(name): (_checked(row.kind, bounds.get(name, {})), Field(None, alias=name, description=row.help))
@@ -60,7 +60,7 @@ Until: Any = create_model(
     "Until",
     __config__=_STRICT,
     __doc__=f"Stop conditions, of {MAX_UNTIL_CHARACTERS} characters: the answer ends at the first that is met.",
-    **_fields(ROWS.items(), UNTIL_BOUNDS),
+    **fields_of(ROWS.items(), UNTIL_BOUNDS),
 )
 PROMPT_OPTIONS = [row for row in at(HTTP) if row.name != "until"]
 CHAT_OPTIONS = [(name, row) for row in OPTIONS.values() for name in row.openai]
@@ -89,16 +89,16 @@ class _PromptBase(BaseModel):
     def request(self, settings: Settings) -> ChatRequest:
         """Returns the request of a body. Raises UsageError."""
         options = {row.name: getattr(self, _attribute(row.name)) for row in PROMPT_OPTIONS}
-        options |= {"model": _model(options["model"], settings), "until": _until(self.until, settings)}
+        options |= {"model": model_of(options["model"], settings), "until": _until(self.until, settings)}
         options["messages"] = [message.model_dump() for message in self.messages] if self.messages else None
-        return ChatRequest(self.prompt, _drop_unset(options))
+        return ChatRequest(self.prompt, drop_unset(options))
 
 
 Prompt: Any = create_model(
     "Prompt",
     __base__=_PromptBase,
     __doc__="The body of POST /chat/stream.",
-    **_fields((row.name, row) for row in PROMPT_OPTIONS),
+    **fields_of((row.name, row) for row in PROMPT_OPTIONS),
 )
 
 
@@ -138,25 +138,25 @@ class _ConversationBase(BaseModel):
         if options["tools"]:
             _check_tool_types(options["tools"])
             parse_tools(options["tools"], "tools")  # an error before the generation starts
-        options |= {"system": system, "messages": messages, "model": _model(options["model"], settings)}
-        options |= {"options": _passed(self.model_extra or {}, settings), **_format(self.response_format)}
-        return ChatRequest("", _drop_unset(options))
+        options |= {"system": system, "messages": messages, "model": model_of(options["model"], settings)}
+        options |= {"options": passed_fields(self.model_extra or {}, settings), **format_options(self.response_format)}
+        return ChatRequest("", drop_unset(options))
 
 
 Conversation: Any = create_model(
     "Conversation",
     __base__=_ConversationBase,
     __doc__="The body of POST /v1/chat/completions. Fields such as `top_k` go to the provider as they stand.",
-    **_fields(CHAT_OPTIONS),
+    **fields_of(CHAT_OPTIONS),
 )
 
 
-def _drop_unset(options: dict[str, Any]) -> dict[str, Any]:
+def drop_unset(options: dict[str, Any]) -> dict[str, Any]:
     """Returns the options that are set."""
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _model(name: str | None, settings: Settings) -> str | None:
+def model_of(name: str | None, settings: Settings) -> str | None:
     """Returns the model to ask: one that the server was started with. Raises HTTPException for any other.
 
     Only the server's owner may name a file, a client may not.
@@ -175,7 +175,7 @@ def _model(name: str | None, settings: Settings) -> str | None:
     raise HTTPException(404, f"the server does not serve the model {shown(name)}, but {listed}: see --allow-model")
 
 
-def _passed(fields: dict[str, Any], settings: Settings) -> dict[str, Any] | None:
+def passed_fields(fields: dict[str, Any], settings: Settings) -> dict[str, Any] | None:
     """Returns the fields that go to the provider as they stand. Raises UsageError for one that may not."""
     fields = {name: value for name, value in fields.items() if value is not None}
     for name in fields:
@@ -231,8 +231,8 @@ def _text(turn: Turn, where: str) -> str:
     return "".join(map(str, texts))
 
 
-def _format(response_format: dict[str, Any] | None) -> dict[str, Any]:
-    """Returns the options of a response format."""
+def format_options(response_format: dict[str, Any] | None, name: str = "response_format") -> dict[str, Any]:
+    """Returns the options of a response format; `name` is that of its field."""
     kind = response_format.get("type") if response_format else "text"
     if response_format is None or kind == "text":
         return {}
@@ -241,6 +241,6 @@ def _format(response_format: dict[str, Any] | None) -> dict[str, Any]:
     json_schema = response_format.get("json_schema")
     schema = json_schema.get("schema") if kind == "json_schema" and isinstance(json_schema, dict) else None
     if not isinstance(schema, dict):
-        raise UsageError("response_format must be text, json_object, or json_schema with its schema")
+        raise UsageError(f"{name} must be text, json_object, or json_schema with its schema")
     schemas.check(schema)
     return {"schema": schema}

@@ -26,6 +26,7 @@ FIELD_BOUNDS: dict[str, dict[str, Any]] = {
     "model": {"maxLength": 256},
     "stop": {"maxItems": 32},
     "messages": {"maxItems": 4096},
+    "input": {"maxItems": 4096},
     "tools": {"maxItems": 256},
     "until": {"maxProperties": 32},
 }

@@ -33,6 +33,7 @@ WRONG = {  # a value that no row of the kind takes, and the end of the message a
     kinds.Files: ([5], "must be a string or an array of strings, not [5]"),
     kinds.Schema: (5, "must be an object or fields such as 'name, age int', not 5"),
     kinds.Items: (5, "must be an array, not 5"),
+    kinds.ToolChoice: (5, "must be auto, none, required or a function, not 5"),
     kinds.Fields: (5, "must be an object of body fields, not 5"),
     kinds.Callback: (5, "must be a function, and not an async one, not 5"),
     kinds.Conditions: (5, "must be a mapping of stop conditions, not 5"),

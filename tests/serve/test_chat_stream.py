@@ -278,7 +278,13 @@ def test_other_methods_and_paths():
         assert get(server, "/docs")[0] == get(server, "/chat/stream/")[0] == 404
         assert json.loads(get(server, "/healthz")[2]) == {"status": "ok"}
         description = json.loads(get(server, "/openapi.json")[2])
-        assert list(description["paths"]) == ["/healthz", "/chat/stream", "/v1/models", "/v1/chat/completions"]
+        assert list(description["paths"]) == [
+            "/healthz",
+            "/chat/stream",
+            "/v1/models",
+            "/v1/chat/completions",
+            "/v1/responses",
+        ]
 
 
 def test_usage_may_arrive_before_the_end():
