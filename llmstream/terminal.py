@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import struct
 import time
 from typing import Protocol
 
@@ -86,6 +85,7 @@ def line_start() -> bytes:
 def unread_bytes() -> int:
     """Returns the bytes in the pipe of stdout that its reader has not read, 0 where stdout is no pipe."""
     import fcntl
+    import struct
     import termios
 
     try:
