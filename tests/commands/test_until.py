@@ -156,8 +156,8 @@ def test_a_used_up_window_is_told(invoke):
 
 
 def test_a_python_whose_re_is_unknown_finds_the_same_later_and_one_note_says_so():
-    script = "import re, sys; from llmstream import cli; sys.modules['re._constants'] = None; del re._constants\n"
-    command = [sys.executable, "-c", script + "sys.exit(cli.run(sys.argv[1:]))", "until", "-o", "-e", "b+", "-e", "c"]
+    script = "import os, re, sys; from llmstream import cli; sys.modules['re._constants'] = None; del re._constants\n"
+    command = [sys.executable, "-c", script + "os._exit(cli.run(sys.argv[1:]))", "until", "-o", "-e", "b+", "-e", "c"]
     done = subprocess.run(command, input=b"abbbd", capture_output=True, env=environment())
     assert (done.stdout, done.returncode) == (b"bbb", 0)
     assert done.stderr.startswith(b"llmstream until: this Python's re module is unknown here, so a match of")
