@@ -24,6 +24,7 @@ from .types import Value
 
 NAME = "fields"
 FILTER_CPU_S = 5.0  # CPU time of a filter, for one value
+PIECE = 1_000_000  # characters that are written at once
 TSV = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
@@ -83,7 +84,14 @@ class _Run:
         return Incomplete.status if self._faulty else 0
 
     def _print(self, items: list[Match | Piece]) -> None:
-        stdio.write(encode("".join([self._render(item) for item in items])))
+        texts, size = [], 0
+        for item in items:
+            texts.append(self._render(item))
+            size += len(texts[-1])
+            if size > PIECE:  # the paths and values of a deep document can be much longer than its text
+                stdio.write(encode("".join(texts)))
+                texts, size = [], 0
+        stdio.write(encode("".join(texts)))
         for note in self._notes:
             stdio.note(NAME, note)
         self._notes.clear()

@@ -14,6 +14,8 @@ from .grammar import end, minify, space
 from .scanner import RUN, Scanner
 from .strings import unescape
 
+MAX_TIMES = 10_000  # that one value may be selected, as by `$..*..*..*`
+
 # Keys and indices on the way down. The first may be the location of the container of the rest: locations share their
 # beginnings, so that each costs what is new in it and not its depth, as long as it is not written out.
 Location = tuple["Location | str | int", ...]
@@ -56,7 +58,10 @@ class _Capture:
 
 
 class Extraction(Scanner):
-    """Walks documents and appends to `results`. `limit` bounds one captured value, key or number, in characters."""
+    """Walks documents and appends to `results`.
+
+    `limit` bounds one captured value, key or number, in characters, and captured values within each other together.
+    """
 
     def __init__(self, automaton: Automaton, results: Results, limit: int, *, follow: bool = False) -> None:
         self._automaton, self._results, self._limit, self._follow = automaton, results, limit, follow
@@ -73,6 +78,8 @@ class Extraction(Scanner):
         self._pieces: list[str] = []  # the chunks from the one on in which the outermost open capture began
         self._consumed = 0  # characters before this chunk
         self._chunk_start = 0  # index in this chunk where the document goes on
+        self._begins = 0  # sum of the captures' `begin`
+        self._gave_up = False
         self._name = ""  # the last key
         self._length = 0  # elements of the array that ended last
         self._following = False
@@ -123,9 +130,29 @@ class Extraction(Scanner):
             offset = i - self._chunk_start
             capture = _Capture(len(self.stack), node, location, len(self._pieces), offset, offset + self._consumed)
             self._captures.append(capture)
+            self._begins += capture.begin
+            self._check_size(capture.begin)
+            if any(count > MAX_TIMES for _, count in node.accepts):
+                self._give_up(f"a value in it is selected more than {MAX_TIMES} times")
+            if self._gave_up:
+                return
         if node.moves and c in "{[":
             self._frames.append(_Frame(node, location))
             self.watched_depth += 1
+
+    def _check_size(self, offset: int) -> None:
+        """Checks what the open captures hold together at an offset in the document."""
+        if len(self._captures) > 1 and len(self._captures) * offset - self._begins > self._limit:
+            self._give_up(f"values in it that are selected within each other have more than {self._limit} characters")
+
+    def _give_up(self, reason: str) -> None:
+        """Selects no more in this document, whose rest is only checked."""
+        if reason and not self._gave_up:
+            self._results.append(Fault(self.line, reason, UNEVALUATED))
+        self._gave_up = True
+        self.watched_depth = -1
+        self._captures.clear()
+        self._pieces.clear()
 
     def on_container_end(self) -> None:
         self._length = self._frames.pop().index + 1
@@ -136,7 +163,11 @@ class Extraction(Scanner):
             self._results.append(Piece(text[self._follow_start : i - 1], True))
             self._following = False
         elif self._captures and self._captures[-1].depth == len(self.stack):
+            self._check_size(i - self._chunk_start + self._consumed)
+            if self._gave_up:
+                return
             capture = self._captures.pop()
+            self._begins -= capture.begin
             if capture.piece == len(self._pieces):
                 value = text[self._chunk_start + capture.offset : i]
             else:
@@ -208,12 +239,14 @@ class Extraction(Scanner):
         """Walks a complete value with the rest of the paths."""
         if node is None:
             return
-        walk = Extraction(self._automaton, self._results, len(text) + 1, follow=False)
+        walk = Extraction(self._automaton, self._results, max(len(text) + 1, self._limit), follow=False)
         walk.line, walk._root, walk._root_location, walk._document = self.line, node, location, document
         if text[0] in "{[" and node.moves:
             walk.feed(text, 0, len(text))
         else:
             walk._complete(node, location, text)
+        if walk._gave_up:  # and has reported it
+            self._give_up("")
 
 
 def parse_json(text: str) -> object:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ...errors import UsageError
 from ..json_codec import to_compact_json
+from ..kinds import shorten
 from .documents import MAX_SIZE, UNEVALUATED, Fault
 from .extract import parse_json
 from .fields import Fields
@@ -25,7 +26,8 @@ def compile_ng(path: str) -> Any:
     try:
         return parse(path)
     except Exception as error:  # its functions let any exception about their operands through
-        raise UsageError(f"jsonpath-ng does not read {path}: {error}") from None
+        reason = str(error).replace(path, shorten(path))
+        raise UsageError(f"jsonpath-ng does not read {shorten(path)}: {reason}") from None
 
 
 class NgFields(Fields):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from ...errors import UsageError
+from ..kinds import shorten
 from .segments import Path, Segment
 
 _LETTER = r"A-Za-z_\x80-\ud7ff\ue000-\U0010ffff"
@@ -39,8 +40,10 @@ def compile_path(path: str) -> Path:
     try:
         return _parse(text if text.isascii() else _strings_and_names.sub(_bracketed, text))
     except (RecursionError, ValueError, OverflowError) as error:  # the last: 1e999
-        message = "nested too deeply" if isinstance(error, RecursionError) else error
-        raise UsageError(f"not a JSONPath: {path}: {message}") from None
+        message = "nested too deeply" if isinstance(error, RecursionError) else str(error).replace(path, shorten(path))
+        if "set_int_max_str_digits" in message:
+            message = "an integer has too many digits"
+        raise UsageError(f"not a JSONPath: {shorten(path)}: {message}") from None
 
 
 def _plain(match: re.Match[str]) -> Segment:

@@ -263,3 +263,27 @@ def test_strings_are_unescaped_as_json_does(value):
         assert unescape(body) == json.loads(text)
         unescaper = Unescaper()
         assert "".join(map(unescaper.feed, body)) + unescaper.close() == json.loads(text)
+
+
+@pytest.mark.parametrize("size", [1, 1000, 1 << 20])
+@pytest.mark.parametrize(
+    ("paths", "text", "reason"),
+    [
+        (["$..*..*..*"], "[" * 1000 + "]" * 1000, "a value in it is selected more than 10000 times"),
+        (["$..*"], "[" * 1000 + "]" * 1000, "values in it that are selected within each other have more than"),
+        (
+            ["$..*"],
+            '{"a":' * 1000 + "1" + "}" * 1000,
+            "values in it that are selected within each other have more than",
+        ),
+        (["$..[?@.b]", "$..[-1]"], '{"a":' * 900 + '{"b":1}' + "}" * 900, "values in it that are selected within"),
+    ],
+)
+def test_values_within_each_other_are_bounded_and_reported_once(paths, text, reason, size):
+    core = Fields([compile_path(path) for path in paths], 100_000)
+    text += '\n{"z":[7]}\n'
+    items = [item for i in range(0, len(text), size) for item in core.feed(text[i : i + size])] + core.close()
+    faults = [item for item in items if isinstance(item, Fault)]
+    assert [(fault.line, fault.reason[: len(reason)], fault.kind) for fault in faults] == [(1, reason, "unevaluated")]
+    behind = items[items.index(faults[0]) + 1 :]
+    assert [item[2] for item in behind] == ({"$..*": ["7", "[7]"], "$..*..*..*": []}).get(paths[0], ["7"])
