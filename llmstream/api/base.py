@@ -57,6 +57,10 @@ class PreparedRequest:
         conditions, mode = from_mapping(values.pop("until", {}))
         self.stops = Stops(conditions, mode) if conditions else None
         config = config or config_file.read(os.environ)
+        if config.warning:
+            import warnings
+
+            warnings.warn(config.warning, stacklevel=4)
         add_defaults(values, config, os.environ)
         if "-" in [*map(values.get, FILES), *(values.get("attach") or ())]:
             raise UsageError("stdin belongs to the program: read it there")

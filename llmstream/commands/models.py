@@ -45,7 +45,10 @@ def command(provider: str | None, as_json: bool) -> None:
     llmstream gen -m "$(llmstream models openai | fzf)" 'Name three rivers.'
     """
     stdio.require_stdout()
-    catalogue = config.read(os.environ).catalogue
+    configuration = config.read(os.environ)
+    if configuration.warning:
+        stdio.note("models", configuration.warning)
+    catalogue = configuration.catalogue
     if provider is None:
         records = _overview(catalogue)
         lines = _columns(records)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from .. import stdio
 from ..config import file as config_file
 from ..core.kinds import GROUPS, PROMPT
 from ..core.text import is_utf8
@@ -65,6 +66,8 @@ class RequestCommand(GroupedCommand):
     def invoke(self, ctx: click.Context) -> Any:
         params = ctx.params
         config = config_file.read(os.environ)
+        if config.warning:
+            stdio.note(self.name or "", config.warning)
         values = options.take(params)
         file = self._prompt_file(params.get("file"))
         if params.get("variables") and not file:

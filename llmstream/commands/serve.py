@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from .. import stdio
 from ..config import file as config_file
 from ..core.kinds import NETWORK, Integer, Seconds, Size
 from ..errors import UsageError
@@ -80,6 +81,8 @@ def command(
         if origin != "*" and "://" not in origin:
             raise UsageError(f"--allow-origin {origin} is not an origin, such as https://example.com, or * for all")
     config = config_file.read(os.environ)
+    if config.warning:
+        stdio.note("serve", config.warning)
     catalogue = config.catalogue
     options = take(network)
     model = options.pop("model", None)

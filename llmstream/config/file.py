@@ -7,6 +7,7 @@ it start at its own folder.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -35,6 +36,7 @@ class Config(NamedTuple):
     by_model: Mapping[tuple[str, str], dict[str, Any]] = {}
     document: Document | None = None
     folder: str = ""  # at which relative paths start
+    warning: str = ""  # about other users who can write the file
 
 
 def path_of(env: Mapping[str, str]) -> tuple[str, bool]:
@@ -63,7 +65,33 @@ def read(env: Mapping[str, str]) -> Config:
     from .toml import Document
 
     document = Document(read_text(path, "the configuration "), path)
-    return _Reader(document, os.path.dirname(os.path.abspath(path))).config()
+    warning = _writers(path)
+    config = _Reader(document, os.path.dirname(os.path.abspath(path)), warning).config()
+    return config._replace(warning=warning)
+
+
+def _writers(path: str) -> str:
+    """Returns a warning where users other than this one and root can write the file, else "".
+
+    The user's own group, which has the user's name and no other member, is the user.
+    """
+    state = os.stat(path)
+    if state.st_uid not in (0, os.geteuid()):
+        return f"{path} belongs to another user, who can change it: chown it, or use a copy"
+    if state.st_mode & stat.S_IWOTH or (state.st_mode & stat.S_IWGRP and not _is_own_group(state.st_gid)):
+        return f"other users can write {path} (mode {stat.S_IMODE(state.st_mode):04o}): chmod go-w {path}"
+    return ""
+
+
+def _is_own_group(number: int) -> bool:
+    import grp
+    import pwd
+
+    try:
+        user, group = pwd.getpwuid(os.geteuid()), grp.getgrgid(number)
+    except KeyError:
+        return False
+    return user.pw_gid == number and user.pw_name == group.gr_name and not {*group.gr_mem} - {user.pw_name}
 
 
 def placed_model(name: str, folder: str) -> str:
@@ -84,8 +112,8 @@ def _read_key(provider: str, row: Provider) -> str:
 class _Reader:
     """Checks a document, and turns it into a Config, key by key."""
 
-    def __init__(self, document: Document, folder: str) -> None:
-        self._document, self._folder = document, folder
+    def __init__(self, document: Document, folder: str, warning: str = "") -> None:
+        self._document, self._folder, self._warning = document, folder, warning
         self._rows = dict(PROVIDERS)
         self._defaults: dict[str, dict[str, Any]] = {}
         self._by_model: dict[tuple[str, str], dict[str, Any]] = {}
@@ -161,6 +189,8 @@ class _Reader:
             row = row._replace(key_file=self._path(document.string((*at, "key_file"), entry["key_file"])))
         if "key_cmd" in entry:
             command = document.strings((*at, "key_cmd"), entry["key_cmd"])
+            if self._warning:
+                raise document.error((*at, "key_cmd"), f"is not run: {self._warning}")
             row = row._replace(key_cmd=command if isinstance(entry["key_cmd"], list) else (*SHELL, *command))
         if "key_header" in entry:
             name = document.string((*at, "key_header"), entry["key_header"])

@@ -505,3 +505,27 @@ def _toml(value: object) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key} = {_toml(one)}" for key, one in value.items()) + "}"
     return json.dumps(value)
+
+
+@pytest.mark.parametrize(("mode", "is_safe"), [(0o600, True), (0o644, True), (0o646, False), (0o666, False)])
+def test_a_file_that_others_can_write_is_read_with_a_warning_but_its_commands_do_not_run(
+    invoke, configured, tmp_path, mode, is_safe
+):
+    for command, status in ("", 0), (f"\nkey_cmd = 'touch {tmp_path}/ran; echo geheim123'", 2):
+        env = configured('[providers.w]\nbase_url = "https://w.example/v1"' + command)
+        os.chmod(env["LLMSTREAM_CONFIG"], mode)
+        done = invoke("gen", "--dry-run", "-m", "w/m", "Hi", env=env)
+        warning = f"other users can write {env['LLMSTREAM_CONFIG']} (mode {mode:04o}): chmod go-w"
+        assert (done.returncode, warning in done.stderr.decode()) == (0 if is_safe else status, not is_safe)
+        assert done.stderr.count(b"\n") == (not is_safe)
+        assert (tmp_path / "ran").exists() == (is_safe and bool(command))
+
+
+def test_a_file_of_another_user(configured, monkeypatch):
+    path = configured('model = "ollama/m"')["LLMSTREAM_CONFIG"]
+    os.chmod(path, 0o600)
+    assert config.read({"LLMSTREAM_CONFIG": path}).warning == ""
+    owner = os.stat(path).st_uid
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 12345)
+    expected = "belongs to another user" if owner else ""
+    assert expected in config.read({"LLMSTREAM_CONFIG": path}).warning

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from base64 import b64encode, urlsafe_b64encode
+from urllib.parse import quote
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -107,3 +110,49 @@ def test_what_cannot_begin_a_secret_is_not_kept_back():
     assert stream.feed(b"text sk-01") == b"text "
     assert stream.feed(b"no") == b"sk-01no"
     assert stream.close() == b""
+
+
+def _escaped(key: str, template: str) -> str:
+    return "".join(template.format(ord(c)) if number % 2 else c for number, c in enumerate(key))
+
+
+LONG = "sk-proj_0123/45+67-abc>?\u00e4"
+FORMS = {
+    "raw": LONG,
+    "JSON, half": _escaped(LONG, "\\u{:04x}"),
+    "JSON, upper case": "".join(f"\\u{ord(c):04X}" for c in LONG),
+    "JSON in JSON": _escaped(LONG, "\\\\u{:04x}"),
+    "slash": LONG.replace("/", "\\/"),
+    "percent": quote(LONG),
+    "percent, all": "".join(f"%{byte:02X}" for byte in LONG.encode()),
+    "percent twice": quote(quote(LONG)),
+    **{f"base64 {n}": b64encode(b"u" * n + LONG.encode() + b":x").decode() for n in range(4)},
+    **{f"urlsafe {n}": urlsafe_b64encode(b"u" * n + LONG.encode()).decode() for n in range(4)},
+    "base64 in JSON": b64encode(LONG.encode()).decode().replace("/", "\\/").replace("+", "\\u002b"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_secret_is_hidden_in_each_form_at_every_cut(form):
+    text = 'data: {"a":"é =' + FORMS[form] + '= 100% \\u00e4"}'
+    data = text.encode()
+    secrets = Secrets([LONG])
+    outputs = set()
+    for chunks in (
+        [data],
+        [data[i : i + 1] for i in range(len(data))],
+        *([data[:i], data[i:]] for i in range(len(data))),
+    ):
+        stream = secrets.stream()
+        outputs.add(b"".join(map(stream.feed, chunks)) + stream.close())
+    assert outputs == {secrets.hide(text).encode()}
+    hidden = outputs.pop()
+    assert hidden.count(b"[key]") == 1 and hidden.startswith(b'data: {"a":"\xc3\xa9 =')
+    assert hidden.endswith(b'= 100% \\u00e4"}') and len(hidden) < 50
+
+
+@given(st.text(alphabet='\\u00e4%25"/a -', max_size=40), st.integers(0, 40))
+def test_escapes_without_a_secret_stay(text, place):
+    stream = Secrets(["e4e4e4e4-"]).stream()
+    data = text.encode()
+    assert stream.feed(data[:place]) + stream.feed(data[place:]) + stream.close() == data
