@@ -55,7 +55,10 @@ def command(paths: tuple[str, ...], **options: Any) -> int:
     if options["follow"] and (len(paths) != 1 or options["ng"]):
         raise UsageError("--follow takes one PATH, and no --ng: see llmstream fields --help")
     stdio.call_after_cpu_time(partial(charge, limit_s=FILTER_CPU_S))
-    return _Run(paths or ("*",), options).over(stdio.Input())
+    run = _Run(paths or ("*",), options)
+    if os.isatty(stdio.STDIN) and os.isatty(stdio.STDERR):
+        stdio.note(NAME, f"type or paste JSON, then Ctrl-D{_hint(list(paths))}")
+    return run.over(stdio.Input())
 
 
 class _Run:

@@ -96,6 +96,8 @@ def command(
     if not jsonl:  # no record can have other options: what is wrong with these is an error before any is read
         target, request = builder.request("-")
         target.body(request)
+    if template is not None and os.path.isfile(template):
+        stdio.note(NAME, f"{template} is a file, and here the text of the template: < {template} reads prompts from it")
     rows = Rows(jsonl, Template(join_words(NAME, (template,))) if template is not None else None)
     loop = Loop()
     separator = b"\0" if null else b"\n"

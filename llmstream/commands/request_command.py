@@ -38,9 +38,24 @@ def _variables(ctx: click.Context, param: click.Parameter, values: tuple[str, ..
     return variables
 
 
+def _one_file(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> str | None:
+    """The callback of `--file`: of two files, neither is silently left out."""
+    if len(values) > 1:
+        raise UsageError(f"there can be one prompt file, not {values[0]} and {values[1]}: leave one -f out")
+    return values[0] if values else None
+
+
 def prompt_file(function: F) -> F:
     """Decorates a command's function with the options of prompt files."""
-    file = in_group(PROMPT, "-f", "--file", metavar="FILE", help="Read prompt, model and options from FILE.")
+    file = in_group(
+        PROMPT,
+        "-f",
+        "--file",
+        multiple=True,
+        callback=_one_file,
+        metavar="FILE",
+        help="Read prompt, model and options from FILE.",
+    )
     variable = in_group(
         PROMPT,
         "-v",

@@ -5,11 +5,12 @@ TRANSPORTS has a function for each transport that a provider's row can name.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from ..errors import option
+from ..errors import UsageError, option
 from ..providers.registry import CURL, EMBEDDED, REPLAY, SDK
 from ..providers.resolve import Target, endpoint
 from .loop import EventLoop
@@ -113,7 +114,13 @@ TRANSPORTS: dict[str, Callable[[Routes, Target, int], Route]] = {
 
 
 def recorded(route: Route, path: str) -> Route:
-    """Returns the route with its traffic recorded in a file. Raises UsageError where the file cannot be written."""
+    """Returns the route with its traffic recorded in a file.
+
+    Raises UsageError where the file cannot be written, or is the recording that is played.
+    """
     from .recording import Recorder
 
+    played = route.target.url.removeprefix(f"{REPLAY}:") if route.target.row.transport == REPLAY else ""
+    if played and os.path.exists(path) and os.path.samefile(path, played):
+        raise UsageError(f"{path} is the recording that is played: {option('record')} needs another file")
     return Route(route.target, Recorder(route.transport, path, route.target))

@@ -220,7 +220,7 @@ def _split(name: str, catalogue: Catalogue) -> tuple[str, str]:
         raise UsageError(f"{name} is not a model: a model file's name ends in .gguf")
     near = nearest(head, rows if slash else [*catalogue.aliases, *rows])
     meant = near if near in catalogue.aliases else f"{near}/{model or 'MODEL'}"
-    hint = f"did you mean {meant}?" if near else f"PROVIDER is one of {', '.join(rows)}"
+    hint = f"did you mean {meant}?" if near else "llmstream models lists the providers"
     what = f"unknown provider {head!r}" if slash else f"cannot tell the provider of model {name!r}"
     raise UsageError(f"{what}: use {option('model', 'PROVIDER/MODEL')} or the path of a .gguf file: {hint}")
 

@@ -9,27 +9,63 @@ from .. import stdio
 from ..core.text import is_utf8, original
 from ..errors import UsageError, option
 
-PROMPT = "the prompt"
+PROMPT, MORE = "the prompt", "more of the prompt"
 MAX_PROMPT_BYTES = 64_000_000  # on stdin: more than any model takes
 SILENCE_S = 2.0  # until a note explains a silent stdin
 
 
 def read(command: str, operands: tuple[str, ...], no_stdin: bool, required: bool = True) -> str:
-    """Returns the operands, then stdin if it is a pipe or a file; without operands, stdin alone.
+    """Returns the operands, then stdin if it is a pipe or a file; without operands, or with a last one `-`, stdin too.
 
     Raises UsageError for an empty prompt that is required. Notes carry the command's name.
     """
+    operands, reads_stdin = split_stdin(operands)
+    if reads_stdin and no_stdin:
+        raise UsageError(f"- reads stdin, which another option takes or {option('no_stdin')} leaves alone: leave - out")
+    note_files(command, operands)
     words = join_words(command, operands)
-    if no_stdin or ((operands or not required) and not is_data(stdio.STDIN)):
+    if no_stdin or ((operands or not required) and not reads_stdin and not is_data(stdio.STDIN)):
         text = words
     else:
-        piped = read_stdin(command)
+        if words:
+            _note_position(command)
+        piped = read_stdin(command, MORE if words else PROMPT)
         text = f"{words}\n\n{piped}" if words and piped else words or piped
     if not text.strip():
         if not required:
             return ""
         raise UsageError("the prompt is empty: give one as an operand or on stdin")
     return text
+
+
+def split_stdin(operands: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
+    """Returns the operands without a last one `-`, and whether there is one: it means stdin."""
+    reads_stdin = operands[-1:] == ("-",)
+    return operands[:-1] if reads_stdin else operands, reads_stdin
+
+
+def note_files(command: str, operands: tuple[str, ...]) -> None:
+    """Notes operands that are names of files: only the names are in the prompt."""
+    if files := [operand for operand in operands if os.path.isfile(operand)]:
+        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+        are = "are files, and only their names are" if more else "is a file, and only its name is"
+        first = files[0]
+        stdio.note(
+            command, f"{first}{more} {are} in the prompt: {option('attach', first)} attaches it, < {first} reads it"
+        )
+
+
+def _note_position(command: str) -> None:
+    """Notes that stdin is a file of which a part was read before, as by a shell's loop."""
+    try:
+        within = stat.S_ISREG(os.fstat(stdio.STDIN).st_mode) and os.lseek(stdio.STDIN, 0, os.SEEK_CUR) > 0
+    except OSError:
+        within = False
+    if within:
+        stdio.note(
+            command,
+            f"the rest of stdin follows the prompt: in a loop that reads it, {option('no_stdin')} leaves it alone",
+        )
 
 
 def join_words(command: str, operands: tuple[str, ...]) -> str:
@@ -64,18 +100,18 @@ def read_bytes(command: str, what: str, limit: int = stdio.MAX_FILE_BYTES) -> by
             stdio.note(
                 command,
                 f"waiting for {what} on stdin"
-                + (f": {option('no_stdin')} leaves stdin alone" if what == PROMPT else ""),
+                + (f": {option('no_stdin')} leaves it alone" if what in (PROMPT, MORE) else ""),
             )
         else:
             chunks.append(chunk)
             size += len(chunk)
         timeout = None
-    return stdio.bounded(b"".join(chunks), what, limit)
+    return stdio.bounded(b"".join(chunks), PROMPT if what == MORE else what, limit)
 
 
-def read_stdin(command: str) -> str:
+def read_stdin(command: str, what: str = PROMPT) -> str:
     """Returns all of stdin without one final newline. Invalid UTF-8 becomes U+FFFD, with a note."""
-    data = read_bytes(command, PROMPT, MAX_PROMPT_BYTES).removeprefix(b"\xef\xbb\xbf")
+    data = read_bytes(command, what, MAX_PROMPT_BYTES).removeprefix(b"\xef\xbb\xbf")
     try:
         text = data.decode()
     except UnicodeDecodeError as error:

@@ -64,6 +64,8 @@ class PromptFile:
                 raise UsageError(
                     f"{self.path} has no {{{{{name}}}}}: {f'did you mean {near}?' if near else 'leave it out'}"
                 )
+        operands, _ = prompts.split_stdin(operands)  # stdin is read where it has data, or has a placeholder
+        prompts.note_files(self._command, operands)
         words = prompts.join_words(self._command, operands)
         values = {**self._defaults, **variables, OPERANDS: words}
         if STDIN in placeholders and not (no_stdin or self.from_stdin):

@@ -1,0 +1,138 @@
+"""What looks right and is not: file names as prompts, a loop's stdin, two prompt files. A line on stderr says so."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+
+import pytest
+
+from ..conftest import LLMSTREAM, environment
+from ..support.limits import RUN_S
+from ..support.loopback import Provider, chat, head
+
+ENV = environment(LLMSTREAM_MODEL="ollama/m")
+
+
+def gen(*args: str, folder: os.PathLike[str], input: bytes | None = None) -> tuple[str, str, int]:
+    """Runs gen --dry-run in a folder: its output, its stderr, its status."""
+    stdin = {"stdin": subprocess.DEVNULL} if input is None else {"input": input}
+    command = [*LLMSTREAM, "gen", "--dry-run", *args]
+    done = subprocess.run(command, cwd=folder, env=ENV, capture_output=True, timeout=RUN_S, **stdin)
+    return done.stdout.decode(), done.stderr.decode(), done.returncode
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("a.md", "b.md", "c.md"):
+        (tmp_path / name).write_text("text\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("args", "note"),
+    [
+        (
+            ["Sum", "a.md"],
+            "a.md is a file, and only its name is in the prompt: --attach a.md attaches it, < a.md reads it",
+        ),
+        (
+            ["-a", "a.md", "b.md", "c.md", "Sum"],  # as the shell expands -a *.md
+            "b.md and 1 more are files, and only their names are in the prompt: --attach b.md attaches it, < b.md reads it",  # noqa: E501
+        ),
+    ],
+)
+def test_a_file_s_name_in_the_prompt_is_noted(folder, args, note):
+    assert gen(*args, folder=folder)[1:] == (f"llmstream gen: {note}\n", 0)
+
+
+def test_words_and_folders_are_no_files(folder):
+    (folder / "docs").mkdir()
+    assert gen("What", "is", "docs", "a.m", "?", folder=folder)[1:] == ("", 0)
+
+
+def test_a_file_s_name_beside_a_prompt_file_is_noted(folder):
+    (folder / "p.md").write_text("Translate:")
+    assert gen("-f", "p.md", "a.md", folder=folder)[1].startswith("llmstream gen: a.md is a file, and only its name")
+
+
+@pytest.mark.parametrize(("args", "prompt"), [(["-"], "from stdin"), (["Sum:", "-"], "Sum:\\n\\nfrom stdin")])
+def test_a_hyphen_is_stdin(folder, args, prompt):
+    out, err, status = gen(*args, folder=folder, input=b"from stdin\n")
+    assert f'"content": "{prompt}"' in out
+    assert (err, status) == ("", 0)
+
+
+def test_a_hyphen_and_n_exclude_each_other(folder):
+    _, err, status = gen("-n", "-", folder=folder, input=b"from stdin\n")
+    assert (err, status) == (
+        "llmstream gen: - reads stdin, which another option takes or -n leaves alone: leave - out\n",
+        2,
+    )
+
+
+def test_two_prompt_files_are_refused(folder):
+    _, err, status = gen("-f", "a.md", "-f", "b.md", folder=folder)
+    assert (err, status) == (
+        "llmstream gen: there can be one prompt file, not a.md and b.md: leave one -f out\n",
+        2,
+    )
+
+
+def test_a_loop_whose_input_would_be_read_is_told(folder):
+    (folder / "lines").write_text("a\nb\nc\n")
+    script = 'while read -r line; do "$@" gen --dry-run "$line"; done < lines'
+    command = ["sh", "-c", script, "sh", *LLMSTREAM]
+    done = subprocess.run(command, cwd=folder, env=ENV, capture_output=True, timeout=RUN_S)
+    assert done.stdout.count(b"POST") == 1
+    assert done.stderr.decode() == (
+        "llmstream gen: the rest of stdin follows the prompt: in a loop that reads it, -n leaves it alone\n"
+    )
+
+
+def test_the_name_of_a_file_of_prompts_is_no_template(folder):
+    done = subprocess.run(
+        [*LLMSTREAM, "map", "-q", "a.md"], cwd=folder, env=ENV, capture_output=True, timeout=RUN_S, input=b""
+    )
+    assert done.stderr.decode() == (
+        "llmstream map: a.md is a file, and here the text of the template: < a.md reads prompts from it\n"
+    )
+
+
+def test_fields_on_a_terminal_says_at_once_what_it_waits_for(folder):
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*LLMSTREAM, "fields", "title", "a.md"],
+        cwd=folder, env=ENV, stdin=theirs, stdout=subprocess.DEVNULL, stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    while b"\n" not in shown:
+        shown += os.read(ours, 1024)
+    process.terminate()
+    process.wait(RUN_S)
+    os.close(ours)
+    hint = "a.md is a file: use llmstream fields PATH < a.md"
+    assert shown.decode().strip() == f"llmstream fields: type or paste JSON, then Ctrl-D: {hint}"
+
+
+@pytest.mark.parametrize("name", ["gpt9", "foo/bar"])
+def test_an_unknown_model_is_a_short_line(invoke, name):
+    done = invoke("gen", "-m", name, "Hi", env=ENV)
+    assert done.returncode == 2
+    assert done.stderr.endswith(b": llmstream models lists the providers\n")
+    assert len(done.stderr) < 160
+
+
+def test_the_recording_that_is_played_is_not_overwritten(invoke, tmp_path):
+    path = tmp_path / "r"
+    with Provider([head(), *chat("Hello")]) as provider:
+        invoke("gen", "--record", str(path), "-m", "openai/m", "Hi", url=provider.url)
+    before = path.read_bytes()
+    done = invoke("gen", "-m", f"replay:{path}", "--record", str(path), "Hi", env=ENV)
+    assert (done.stdout, done.returncode) == (b"", 2)
+    assert done.stderr.decode() == (
+        f"llmstream gen: {path} is the recording that is played: --record needs another file\n"
+    )
+    assert path.read_bytes() == before
