@@ -30,6 +30,7 @@ from ..request.layers import add_defaults
 from ..request.options import PYTHON, parse, unknown
 
 CALLBACKS = ("on_text", "on_finish", "note")
+SCHEMAS = ("schema", "schema_multi")
 FILES = ("messages", "tools")  # options whose text is the name of a file
 
 
@@ -50,6 +51,7 @@ class PreparedRequest:
         for name in options:
             if message := unknown(name, PYTHON):
                 raise TypeError(message)
+        options = {name: _as_schema(value) if name in SCHEMAS else value for name, value in options.items()}
         values = parse(options, PYTHON, lambda name, message: TypeError(f"{name} {message}"))
         if not isinstance(prompt, str):
             raise TypeError(f"prompt must be a str, not {type(prompt).__name__}")
@@ -108,6 +110,27 @@ def prepare(
     return prepared
 
 
+def _as_schema(value: object) -> object:
+    """Returns the JSON schema of a class: a pydantic model, a dataclass or a TypedDict; any other value as it is."""
+    if not isinstance(value, type):
+        return value
+    if hasattr(value, "model_json_schema"):
+        return value.model_json_schema()
+    import msgspec
+
+    try:
+        schema = msgspec.json.schema(value)
+    except TypeError as error:
+        raise TypeError(f"no JSON schema can be made of {value.__name__}: {error}") from None
+    definitions = schema.get("$defs", {})
+    top = definitions.get(schema.get("$ref", "").removeprefix("#/$defs/"))
+    if top is None:
+        return schema
+    if f'"#/$defs/{value.__name__}"' not in msgspec.json.encode(definitions).decode():  # it does not contain itself
+        definitions = {name: one for name, one in definitions.items() if one is not top}
+    return {**top, "$defs": definitions} if definitions else top
+
+
 class BaseStream:
     """One generation and its unconsumed events. Subclasses add waiting and locking."""
 
@@ -120,6 +143,11 @@ class BaseStream:
         self._closing = self._ended = self._failed = False
         self._process = 0  # which has sent the request
         self.finish: Finish | None = None  # once the reader has the event, or closed the stream
+
+    def __repr__(self) -> str:
+        state = "failed" if self._failed else self.finish.reason if self.finish else "closed" if self._ended else "open"
+        target = self._prepared.target if self._prepared.is_built else None
+        return f"<{type(self).__name__} {f'{target.provider}/{target.model} ' if target else ''}{state}>"
 
     @property
     def usage(self) -> Usage | None:

@@ -25,6 +25,8 @@ class Options(TypedDict, total=False):
     `on_text` is called with each piece of text (str), `on_finish` with the last event (Finish), `note` with a sentence
     (str) before each retry: by the thread or task that reads, before it gets the event. An exception that they raise
     closes the stream and reaches the reader.
+
+    `schema` may be a class, too: a pydantic model, a dataclass or a TypedDict.
     """
 
     # begin: options
@@ -37,8 +39,8 @@ class Options(TypedDict, total=False):
     stop: str | Sequence[str] | None  # Have the provider stop before TEXT.
     options: Mapping[str, Any] | None  # Set a field of the request's body.
     json: bool | None  # Require a JSON object as the answer.
-    schema: Mapping[str, Any] | str | None  # Require JSON matching SCHEMA: 'name, age int'.
-    schema_multi: Mapping[str, Any] | str | None  # Require {"items": [...]}, each matching SCHEMA.
+    schema: Mapping[str, Any] | str | type[Any] | None  # Require JSON matching SCHEMA: 'name, age int'.
+    schema_multi: Mapping[str, Any] | str | type[Any] | None  # Require {"items": [...]}, each matching SCHEMA.
     attach: str | Sequence[str] | None  # Attach image, PDF, text or sound.
     messages: Sequence[Mapping[str, Any]] | str | None  # Put a conversation in JSON before the prompt.
     prefill: str | None  # Make the answer begin with TEXT.

@@ -37,7 +37,7 @@ class Field(NamedTuple):
 
 
 class Block(NamedTuple):
-    """A fenced code block. `language` is in lower case, aliases such as `py` spelled out; "" if none is named."""
+    """A fenced code block. `language` is the info string's first word, as written; "" if there is none."""
 
     language: str
     text: str
@@ -218,8 +218,8 @@ class CodeBlocks(Filter[Block]):
         blocks: list[Block] = []
         for event in events:
             if isinstance(event, Opened):
-                self._language = language(event.info)
-                self._content, self._size = [] if self._only in (None, self._language) else None, 0
+                self._language = (event.info.split(None, 1) or [""])[0]
+                self._content, self._size = [] if self._only in (None, language(event.info)) else None, 0
             elif self._content is None:
                 continue
             elif isinstance(event, str):

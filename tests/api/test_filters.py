@@ -137,14 +137,14 @@ VALUES = {  # a filter, its text, what comes out
     ),
     "blocks": (
         llmstream.code_blocks, FENCE,
-        [("python", "print('é')\n"), ("shell", "ls\n"), "the input ended before the code block was closed"],
+        [("py", "print('é')\n"), ("sh", "ls\n"), "the input ended before the code block was closed"],
     ),
     "blocks in a language": (
-        lambda c: llmstream.code_blocks(c, language="bash"), FENCE, [("shell", "ls\n")]
+        lambda c: llmstream.code_blocks(c, language="bash"), FENCE, [("sh", "ls\n")]
     ),
     "blocks that are too long": (
         lambda c: llmstream.code_blocks(c, max_size=5), FENCE,
-        [("shell", "ls\n"), "a code block is longer than 5 characters (and 1 more)"],
+        [("sh", "ls\n"), "a code block is longer than 5 characters (and 1 more)"],
     ),
 }  # fmt: skip
 PIECES = {  # the same, where the pieces depend on the cut

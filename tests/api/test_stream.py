@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -13,12 +14,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypedDict
 
 import pytest
 
 import llmstream
 from llmstream import Finish, Incomplete, Refused, ScoredText, Source, Text, Unavailable, Usage, UsageError
+from llmstream.api import base
 from llmstream.errors import Error
 from llmstream.request import options
 
@@ -816,3 +818,44 @@ def test_an_async_callback_is_refused_since_nobody_would_await_it():
 
     with pytest.raises(TypeError, match="not an async one"):
         llmstream.astream("Hi", "local", on_text=later)
+
+
+@dataclasses.dataclass
+class _City:
+    name: str
+    area: int
+
+
+@dataclasses.dataclass
+class _Country:
+    name: str
+    cities: list[_City]
+
+
+class _Model:
+    @classmethod
+    def model_json_schema(cls):
+        return {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}
+
+
+class _Named(TypedDict):
+    x: int
+
+
+@pytest.mark.parametrize("cls", [_Model, _City, _Country, _Named])
+def test_a_class_is_a_schema(cls):
+    schema = base.prepare("Hi", {"model": "openai/m", "api_key": "k" * 20, "schema": cls}).request.schema
+    assert schema["type"] == "object"
+    assert set(schema["required"]) <= set(schema["properties"])
+    assert "_Country" not in str(schema.get("$defs"))
+
+
+def test_a_class_without_a_schema_is_a_type_error():
+    with pytest.raises(TypeError, match="no JSON schema can be made of object"):
+        base.prepare("Hi", {"model": "openai/m", "schema": object})
+
+
+def test_the_repr_of_a_stream_names_model_and_state_and_no_key():
+    with llmstream.stream("Hi", model="ollama/m", api_key="geheim-0123456789", base_url="http://127.0.0.1:9") as answer:
+        assert repr(answer) == "<Stream ollama/m open>"
+    assert repr(answer) == "<Stream ollama/m cancelled>"

@@ -141,7 +141,7 @@ ANNOTATIONS: dict[type[plain.Kind], str] = {
     plain.Seconds: "float | str",
     plain.Texts: "str | Sequence[str]",
     kinds.Files: "str | Sequence[str]",
-    kinds.Schema: "Mapping[str, Any] | str",
+    kinds.Schema: "Mapping[str, Any] | str | type[Any]",
     kinds.Items: "Sequence[Mapping[str, Any]] | str",
     kinds.Fields: "Mapping[str, Any]",
     kinds.Conditions: "UntilOptions | Mapping[str, object]",
