@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core.kinds import Kind, Texts, shown
-from ..core.request import TOOL_CHOICES, join_patches
+from ..core.request import join_patches
 
 COROUTINE = 0x80  # inspect.CO_COROUTINE, without the import
 
@@ -65,7 +65,7 @@ class Schema(Path):
     """
 
     wanted = "an object or fields such as 'name, age int'"
-    json_schema: Mapping[str, Any] = {"type": "object"}
+    json_schema: Mapping[str, Any] = {"type": ["object", "string"]}
 
     def parse(self, value: Any, files: bool = False) -> dict[str, Any]:
         from ..core import schema
@@ -100,13 +100,13 @@ class Items(Path):
 
 
 class ToolChoice(Kind):
-    """Which tools the model may call, as OpenAI's two APIs write it; "auto", the default, is None."""
+    """Which tools the model may call, as OpenAI's two APIs write it, or a tool's name; "auto", the default, is None."""
 
     wanted = "auto, none, required or a function"
     json_schema: Mapping[str, Any] = {"type": ["string", "object"]}
 
     def parse(self, value: Any, files: bool = False) -> Any:
-        if isinstance(value, str) and value in ("auto", *TOOL_CHOICES):
+        if value and isinstance(value, str):
             return None if value == "auto" else value
         is_function = isinstance(value, Mapping) and value.get("type") == "function"
         function = value.get("function", value) if is_function else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import re
@@ -294,3 +295,46 @@ def test_the_line_at_the_start_has_the_model():
         name = "openai/gpt-" if key else "local"
         assert line.startswith(f"llmstream serve: model {name}")
         assert ("(no key is set)" in line) is (model is None and name == "local")
+
+
+# OpenAI's Responses before other dialects.
+
+
+@pytest.mark.parametrize("model", ["openai/m", "anthropic/m"])
+def test_responses_reach_every_dialect_with_tools_and_images(model):
+    from ..support.loopback import messages
+
+    png = base64.b64encode(b"\x89PNG\r\n\x1a\nx").decode()
+    call = {"type": "function_call", "call_id": "c1", "name": "weather", "arguments": '{"city": "Kiel"}'}
+    body = {
+        "input": [
+            {"role": "user", "content": [
+                {"type": "input_text", "text": "Where?"},
+                {"type": "input_image", "image_url": f"data:image/png;base64,{png}"},
+            ]},
+            call,
+            {"type": "function_call_output", "call_id": "c1", "output": "cold"},
+        ],
+        "tools": [{"type": "function", "name": "weather", "parameters": {"type": "object", "properties": {}}}],
+        "tool_choice": "required",
+    }  # fmt: skip
+    answer = chat("Hel", "lo") if model == "openai/m" else messages("Hel", "lo")
+    with Provider([head(), *answer], [head(), *answer]) as provider, serving_through(provider, model=model) as server:
+        whole = json.loads(server.post("/v1/responses", body).read())
+        stream = server.post("/v1/responses", body | {"stream": True}).read()
+    assert "output" in whole, whole
+    assert whole["output"][0]["content"][0]["text"] == "Hello"
+    sent = provider.requests[0].json
+    assert sent["tool_choice"] == ("required" if model == "openai/m" else {"type": "any"})
+    assert all(part in str(sent["messages"]) for part in (png, "Kiel", "cold"))
+    done = subprocess.run([*LLMSTREAM, "text"], input=stream, capture_output=True, env=environment(), timeout=WAIT_S)
+    assert (done.returncode, done.stdout) == (0, b"Hello\n")
+
+
+def test_a_responses_client_that_leaves_closes_the_provider_s_connection():
+    body = {"input": "Hi", "stream": True}
+    with Provider([head(), chat_text("Hel"), HOLD]) as provider, serving_through(provider) as server:
+        with server.post("/v1/responses", body) as response:
+            assert response.readline() == b"event: response.created\n"
+        server.disconnect()
+        assert provider.client_left.wait(WAIT_S)
