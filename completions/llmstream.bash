@@ -1,36 +1,47 @@
 _llmstream_completion() {
     local IFS=$'\n'
-    local response i words=() cword=$COMP_CWORD
+    local response type value words=() i cword=0 word last prefix is_value=
 
-    for ((i = 0; i < ${#COMP_WORDS[@]}; i++)); do
-        if [[ ${COMP_WORDS[i]} == '=' ]] && ((i < COMP_CWORD)); then
-            ((cword--))
+    # Readline splits words at "=", "@" and ":" as well. "--option=VALUE" is sent as two words, "@FILE" and "a:b" as one.
+    for ((i = 0; i <= COMP_CWORD; i++)); do
+        word=${COMP_WORDS[i]}
+        last=${words[cword]-}
+        if [[ $word == '=' && $last == --* ]]; then
+            words[++cword]=
+            is_value=1
+        elif [[ $is_value ]]; then
+            words[cword]=$word
+            is_value=
+        elif ((cword > 0)) && [[ $word == [:=]* || $last == *[:=] || $last == @ ]]; then
+            words[cword]+=$word
         else
-            words+=("${COMP_WORDS[i]}")
+            ((i == 0)) || ((++cword))
+            words[cword]=$word
         fi
     done
 
-    response=$(env COMP_WORDS="${words[*]}" COMP_CWORD=$cword _LLMSTREAM_COMPLETE=bash_complete $1)
+    response=$(env COMP_WORDS="${words[*]}" COMP_CWORD=$cword _LLMSTREAM_COMPLETE=bash_complete "$1")
 
+    word=${words[cword]}
+    prefix=
+    [[ $word == *:* && $COMP_WORDBREAKS == *:* ]] && prefix=${word%"${word##*:}"}  # readline completes what follows it
+    COMPREPLY=()
     for completion in $response; do
-        IFS=',' read type value <<< "$completion"
-
-        if [[ $type == 'dir' ]]; then
-            COMPREPLY=()
-            compopt -o dirnames
-        elif [[ $type == 'file' ]]; then
-            COMPREPLY=()
+        IFS=',' read -r type value <<< "$completion"
+        if [[ $type == file && $word == @* ]]; then  # readline would look for a host
+            for value in $(compgen -f -- "${word#@}"); do
+                [[ ! -d ${value/#\~\//$HOME/} ]] || { value+=/ && compopt -o nospace; }
+                printf -v value '@%q' "$value"
+                COMPREPLY+=("${value/#@\\~/@\~}")
+            done
+        elif [[ $type == file ]]; then
             compopt -o default
-        elif [[ $type == 'plain' ]]; then
-            COMPREPLY+=($value)
+        elif [[ $type == dir ]]; then
+            compopt -o dirnames
+        else
+            COMPREPLY+=("${value#"$prefix"}")
         fi
     done
-
-    return 0
 }
 
-_llmstream_completion_setup() {
-    complete -o nosort -F _llmstream_completion llmstream
-}
-
-_llmstream_completion_setup;
+complete -o nosort -F _llmstream_completion llmstream

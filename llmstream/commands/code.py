@@ -8,12 +8,13 @@ from .. import stdio
 from ..core.markdown.code import Code
 from ..errors import NotFound, UsageError
 from .raw_control import raw_control
+from .types import FileName
 
 NAME = "code"
 
 
 @click.command(NAME)
-@click.argument("file", nargs=-1)
+@click.argument("file", nargs=-1, type=FileName())
 @click.option("-l", "--language", metavar="LANG", help="Only blocks in LANG: python or py, sh or bash.")
 @click.option("-k", "--count", type=click.IntRange(min=1), metavar="N", help="The N-th block, not the first.")
 @click.option("--all", "every", is_flag=True, help="All blocks, one after the other.")

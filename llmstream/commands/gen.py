@@ -27,7 +27,7 @@ from ..request.builder import RequestBuilder, network
 from . import options, stop_options
 from .raw_control import raw_control
 from .request_command import RequestCommand, prompt_file
-from .types import in_group
+from .types import FileName, in_group
 
 if TYPE_CHECKING:
     from ..core.exchange import Exchange
@@ -67,7 +67,7 @@ SPEED = click.FloatRange(min=0)
 @in_group(OUTPUT, "--no-newline", is_flag=True, help="Add no final newline.")
 @in_group(OUTPUT, "--no-wrap", is_flag=True, help="On a terminal, do not wrap at words.")
 @raw_control
-@in_group(OUTPUT, "--record", metavar="FILE", help="Record the stream in FILE, for -m replay:FILE.")
+@in_group(OUTPUT, "--record", type=FileName(), metavar="FILE", help="Record the stream in FILE, for -m replay:FILE.")
 @in_group(OUTPUT, "--speed", type=SPEED, default=1.0, metavar="X", help="Replay X times as fast; 0: at once (1).")
 @in_group(OUTPUT, "--dry-run", is_flag=True, help="Print the request, key hidden; send nothing.")
 @options.of_request(NETWORK)

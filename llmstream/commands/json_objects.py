@@ -16,13 +16,13 @@ from ..core.kinds import Size
 from ..core.text import UTF16, InputDecoder, encode
 from ..errors import Incomplete, NotFound, ReaderGone
 from .raw_control import raw_control
-from .types import Value
+from .types import FileName, Value
 
 NAME = "json-objects"
 
 
 @click.command(NAME)
-@click.argument("files", nargs=-1, metavar="[FILE]...")
+@click.argument("files", nargs=-1, metavar="[FILE]...", type=FileName())
 @click.option("-k", "--count", type=click.IntRange(min=1), metavar="N", help="Exit after N objects.")
 @click.option("--last", is_flag=True, help="Print the last object only, at the end.")
 @click.option("--fenced", is_flag=True, help="Look only inside fenced code blocks.")

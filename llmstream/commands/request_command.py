@@ -17,7 +17,7 @@ from ..core.kinds import GROUPS, PROMPT
 from ..core.text import is_utf8
 from ..errors import UsageError, option
 from . import options
-from .types import GroupedCommand, in_group
+from .types import FileName, GroupedCommand, in_group
 
 if TYPE_CHECKING:
     from ..request.prompt_file import PromptFile
@@ -51,6 +51,7 @@ def prompt_file(function: F) -> F:
         PROMPT,
         "-f",
         "--file",
+        type=FileName(),
         multiple=True,
         callback=_one_file,
         metavar="FILE",

@@ -14,6 +14,7 @@ from ..core.render import EventRenderer, TextRenderer
 from ..dialects.reader import Batch, StreamReader
 from ..errors import Error
 from .raw_control import raw_control
+from .types import FileName
 
 NAME = "text"
 CALLS = "the answer has tool calls, which --events shows"
@@ -21,7 +22,7 @@ GRACE_S = 2.0  # for what may follow the end mark: a usage record, or another an
 
 
 @click.command(NAME)
-@click.argument("file", nargs=-1)
+@click.argument("file", nargs=-1, type=FileName())
 @click.option("--events", is_flag=True, help="Write NDJSON events, as gen has them, instead of text.")
 @click.option("--no-newline", is_flag=True, help="Add no final newline.")
 @raw_control

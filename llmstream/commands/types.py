@@ -35,7 +35,22 @@ class Value(click.ParamType):  # type: ignore[type-arg] # generic since click 8.
 
         words = _models() if param.name == "model" else self.kind.choices
         items = [CompletionItem(word) for word in words if word.startswith(incomplete)]
-        return [*items, CompletionItem(incomplete, type="file")] if self.kind.is_path else items
+        is_model_file = param.name == "model" and not items
+        is_text_file = getattr(param, "metavar", "") == "TEXT|@FILE" and incomplete.startswith("@")
+        if self.kind.is_path or is_model_file or is_text_file:
+            return [*items, CompletionItem(incomplete, type="file")]
+        return items
+
+
+class FileName(click.ParamType):  # type: ignore[type-arg]
+    """The name of a file, or "-": any text, which shells complete as a path."""
+
+    name = "file"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(incomplete, type="file")]
 
 
 def _models() -> list[str]:

@@ -14,14 +14,14 @@ from ..core.text import UTF16
 from ..errors import Incomplete, NotFound, UsageError
 from . import stop_options as stopping
 from .raw_control import raw_control
-from .types import GroupedCommand
+from .types import FileName, GroupedCommand
 
 NAME = "until"
 
 
 @stopping.options()
 @click.command(NAME, cls=GroupedCommand)
-@click.argument("file", nargs=-1)
+@click.argument("file", nargs=-1, type=FileName())
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing; only set the exit status.")
 @click.option("--drain", is_flag=True, help="After the match, read on and discard.")
 @raw_control

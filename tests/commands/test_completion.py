@@ -32,7 +32,35 @@ TYPED = [
     ("llmstream man comp", "llmstream man completion"),
     ("llmstream man pi", "llmstream man pipelines"),
     ("llmstream completion f", "llmstream completion fish"),
+    ("llmstream gen -f no", "llmstream gen -f notes.md"),
+    ("llmstream gen --record no", "llmstream gen --record notes.md"),
+    ("llmstream gen --record=no", "llmstream gen --record=notes.md"),
+    ("llmstream gen --stats-file no", "llmstream gen --stats-file notes.md"),
+    ("llmstream gen -a no", "llmstream gen -a notes.md"),
+    ("llmstream gen -s @no", "llmstream gen -s @notes.md"),
+    ("llmstream gen -s @fo", "llmstream gen -s @folder/"),
+    ("llmstream gen --schema no", "llmstream gen --schema notes.md"),
+    ("llmstream gen --messages no", "llmstream gen --messages notes.md"),
+    ("llmstream gen --tools ./fo", "llmstream gen --tools ./folder/"),
+    ("llmstream gen -m ./no", "llmstream gen -m ./notes.md"),
+    ("llmstream gen -m replay:no", "llmstream gen -m replay:notes.md"),
+    ("llmstream map --journal no", "llmstream map --journal notes.md"),
+    ("llmstream until --words 3 no", "llmstream until --words 3 notes.md"),
+    ("llmstream code no", "llmstream code notes.md"),
+    ("llmstream json-objects -k 1 no", "llmstream json-objects -k 1 notes.md"),
+    ("llmstream text ~/no", "llmstream text ~/notes.md"),
+    ("llmstream text tw", r"llmstream text two\ words.md"),
+    ("llmstream text fo", "llmstream text folder/"),
 ]
+
+
+def lay_out(folder: Path) -> None:
+    """Makes the files whose names are typed."""
+    for name in ("notes.md", "two words.md"):
+        (folder / name).touch()
+    (folder / "folder").mkdir()
+
+
 CONFIG = 'aliases = { quickest = "local" }'
 RC = {  # with Ctrl-T the shell prints the line
     "bash": (
@@ -88,7 +116,9 @@ def test_tab(shell, tmp_path):
         "SCRIPT": str(ROOT / "completions" / SCRIPTS[shell]),
     }
     env = examples.on_path(tmp_path / "bin", environment(**more))
-    with Terminal(command, env, tmp_path) as terminal:
+    (home := tmp_path / "home").mkdir()
+    lay_out(home)
+    with Terminal(command, {**env, "HOME": str(home)}, home) as terminal:
         terminal.expect("READY")
         for typed, completed in TYPED:
             terminal.type(f"{typed}\t\x14")
@@ -102,11 +132,13 @@ def test_fish(tmp_path):
     (tmp_path / "llmstream").mkdir()
     (tmp_path / "llmstream" / "config.toml").write_text(CONFIG)
     source = f"source {shlex.quote(str(ROOT / 'completions' / SCRIPTS['fish']))}"
+    lay_out(tmp_path)
     for typed, completed in TYPED:
         script = f"{source}; complete -C '{typed}'"
-        done = subprocess.run(["fish", "--no-config", "-c", script], env=env, capture_output=True, text=True)
+        command = ["fish", "--no-config", "-c", script]
+        done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True)
         words = [line.partition("\t")[0] for line in done.stdout.splitlines()]
-        assert (words, done.stderr) == ([completed.split()[-1]], "")
+        assert (words, done.stderr) == ([re.split(r"(?<!\\) ", completed)[-1].replace("\\", "")], "")
 
 
 @needs("fish")
