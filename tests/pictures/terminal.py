@@ -21,6 +21,7 @@ from typing import NamedTuple
 from ..conftest import environment
 
 COMMANDS = (
+    "llmstream --help",
     "llmstream gen -m local 'Reply with a JSON object with keys name and age.'",
     "llmstream gen -m local 'Reply with a JSON object with keys name and age.' | llmstream fields -r -1 name",
     "llmstream gen -m local --max-tokens 200 'Why is the sea salty?' | llmstream until -e '[.!?]'",
@@ -119,16 +120,19 @@ class Screen:
             .prompt {{ fill: #7fb069; }} .typed {{ fill: #ffffff; }} .note {{ fill: #8a93a3; }}
             @media (prefers-reduced-motion: no-preference) {{ tspan {{ animation: {whole:.2f}s step-end infinite; }} }}
         """
-        frames, lines = [], {}
+        frames: list[str] = []
+        lines: dict[int, tuple[str, int]] = {}  # what stands in each line, and its columns
         for number, piece in enumerate(self.pieces):
             share = 100 * piece.at / whole
             frames.append(f"@keyframes k{number}{{0%{{visibility:hidden}}{share:.3f}%{{visibility:visible}}}}")
-            lines.setdefault(piece.line, []).append(
-                f'<tspan class="{piece.kind}" style="animation-name:k{number}" x="{MARGIN + piece.column * WIDTH:.1f}" '
-                f'textLength="{len(piece.text) * WIDTH:.1f}">{escape(piece.text)}</tspan>'
-            )
+            spans, columns = lines.get(piece.line, ("", 0))
+            spans += f'<tspan class="{piece.kind}" style="animation-name:k{number}">{escape(piece.text)}</tspan>'
+            lines[piece.line] = spans, columns + len(piece.text)
+        # The length of a whole line is set, and its letters are scaled: no font makes them overlap or leaves gaps.
         rows = [
-            f'<text y="{MARGIN + (line + 0.75) * HEIGHT:.0f}">{"".join(spans)}</text>' for line, spans in lines.items()
+            f'<text x="{MARGIN}" y="{MARGIN + (line + 0.75) * HEIGHT:.0f}" textLength="{columns * WIDTH:.1f}" '
+            f'lengthAdjust="spacingAndGlyphs">{spans}</text>'
+            for line, (spans, columns) in lines.items()
         ]
         return "\n".join(
             [
