@@ -13,6 +13,9 @@ from typing import NamedTuple
 QUOTE = 0  # a container is a QUOTE, or a list item, given by the columns that its content is indented by
 TAB = 4
 
+# What a line is, behind the prefixes of its containers.
+BLANK, TEXT, CONTINUATION, INDENTED, FENCE, HEADING, UNDERLINE, BREAK = range(8)
+
 _FENCE = re.compile(r"(`{3,})([^`\n]*)\n?\Z|(~{3,})([^\n]*)\n?\Z")
 _HEADING = re.compile(r"#{1,6}(?:[ \t\r\n]|\Z)")
 _BREAK = re.compile(r"([-*_])[ \t]*+(?:\1[ \t]*+){2,}+\r?\n?\Z")
@@ -101,17 +104,26 @@ def is_blank(line: str, index: int) -> bool:
 
 
 class Blocks:
-    """Follows the containers from line to line. Lines inside a fenced block are not for `feed`."""
+    """Follows the containers from line to line. Lines inside a fenced block are not for `feed`.
+
+    After `feed`, `kind` is what the line is, `matched` the number of containers that it continues, and `cursor` stands
+    at its content. A CONTINUATION goes on with a paragraph; TEXT begins one. `markers` are the marks of the containers.
+    """
+
+    kind = BLANK
+    matched = 0
+    cursor = Cursor("")
 
     def __init__(self) -> None:
         self.containers: list[int] = []
+        self.markers: list[str] = []
         self._paragraph = False  # the last line was a paragraph's, which a line without prefix may continue
         self._empty_item = False  # the last line began an item and held nothing else
 
     def feed(self, line: str) -> Fence | None:
         """Returns the fence that the line opens, if it opens one."""
-        cursor = Cursor(line)
-        matched = self._match(cursor)
+        self.cursor = cursor = Cursor(line)
+        self.matched = matched = self._match(cursor)
         lazy = self._paragraph and matched < len(self.containers)  # so far
         continues = self._paragraph and not lazy
         self._empty_item = begins_item = paragraph = False
@@ -121,37 +133,42 @@ class Blocks:
             columns, index = cursor.indent()
             if is_blank(line, index):
                 self._empty_item = begins_item
+                self.kind = BLANK
                 break
-            if columns >= TAB:  # indented code, or a paragraph that goes on
+            if columns >= TAB:
                 if continues or lazy:
+                    self.kind = CONTINUATION
                     return None
+                self.kind = INDENTED
                 break
             if line[index] == ">":
                 cursor.enter(QUOTE)
-                container = QUOTE
+                container, marker = QUOTE, ">"
             elif match := _FENCE.match(line, index):
                 run = match[1] or match[3]
                 fence = Fence(run[0], len(run), columns, (match[2] or match[4] or "").strip())
+                self.kind = FENCE
                 break
-            elif (
-                (continues and _UNDERLINE.match(line, index))
-                or (index >= marks and _BREAK.match(line, index))
-                or _HEADING.match(line, index)
-            ):
+            elif kind := _single_line(line, index, continues, index >= marks):
+                self.kind = kind
                 break
-            elif (marker := _MARKER.match(line, index)) and (not continues or _may_interrupt(marker)):
-                cursor.skip_mark(marker.end())
-                container = columns + len(marker[0]) + _padding(cursor)
+            elif (item := _MARKER.match(line, index)) and (not continues or _may_interrupt(item)):
+                cursor.skip_mark(item.end())
+                marker = item[0]
+                container = columns + len(marker) + _padding(cursor)
             elif lazy:
+                self.kind = CONTINUATION
                 return None
             else:
+                self.kind = CONTINUATION if continues else TEXT
                 paragraph = True
                 break
             self.containers[matched:] = [container]
+            self.markers[matched:] = [marker]
             matched += 1
             begins_item = container != QUOTE
             lazy = continues = False
-        del self.containers[matched:]
+        del self.containers[matched:], self.markers[matched:]
         self._paragraph = paragraph
         return fence
 
@@ -161,7 +178,7 @@ class Blocks:
 
     def cut(self, count: int) -> None:
         """Ends the containers beyond the first `count`."""
-        del self.containers[count:]
+        del self.containers[count:], self.markers[count:]
         self._paragraph = self._empty_item = False
 
     def _match(self, cursor: Cursor) -> int:
@@ -194,6 +211,15 @@ def _marks_at_end(line: str) -> int:
     """Returns the index from which on a line has only blanks and one of the characters of a thematic break."""
     text = line.rstrip(" \t\r\n")
     return len(text.rstrip(f"{text[-1]} \t")) if text and text[-1] in "-*_" else len(text)
+
+
+def _single_line(line: str, index: int, continues: bool, may_break: bool) -> int:
+    """Returns the kind of a line that is a block by itself, or makes a heading of the paragraph; 0 for others."""
+    if continues and _UNDERLINE.match(line, index):
+        return UNDERLINE
+    if may_break and _BREAK.match(line, index):
+        return BREAK
+    return HEADING if _HEADING.match(line, index) else 0
 
 
 def _may_interrupt(marker: re.Match[str]) -> bool:
