@@ -8,7 +8,7 @@ TYPE_CHECKING = False  # true for type checkers; the one of `typing` would cost 
 if TYPE_CHECKING:
     from . import errors
     from .api.astream import AsyncStream, astream
-    from .api.filters import Block, Field, code, code_blocks, fields, follow, json_objects, until
+    from .api.filters import Block, Field, code, code_blocks, fields, follow, json_objects, pretty, until
     from .api.options import Options
     from .api.stream import Stream, stream
     from .core.events import Event, Finish, Reasoning, ScoredText, Source, Start, Text, ToolCall, Usage
@@ -26,7 +26,7 @@ _HOMES = {  # the module of each name; "" for a module itself
     "Timing": "core.timing",
     "UntilOptions": "core.stop.conditions",
     **dict.fromkeys(
-        ("Block", "Field", "code", "code_blocks", "fields", "follow", "json_objects", "until"), "api.filters"
+        ("Block", "Field", "code", "code_blocks", "fields", "follow", "json_objects", "pretty", "until"), "api.filters"
     ),
     **dict.fromkeys(("Stream", "stream"), "api.stream"),
     **dict.fromkeys(("AsyncStream", "astream"), "api.astream"),
@@ -34,8 +34,8 @@ _HOMES = {  # the module of each name; "" for a module itself
 __all__ = [
     "AsyncStream", "Block", "Error", "Event", "Field", "Finish", "Incomplete", "NotFound", "Options", "Reasoning",
     "Refused", "ScoredText", "Source", "Start", "Stream", "Text", "Timing", "ToolCall", "Unavailable", "UntilOptions",
-    "Usage", "UsageError", "astream", "code", "code_blocks", "errors", "fields", "follow", "json_objects", "stream",
-    "until",
+    "Usage", "UsageError", "astream", "code", "code_blocks", "errors", "fields", "follow", "json_objects", "pretty",
+    "stream", "until",
 ]  # fmt: skip
 
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "json-objects": "Print each JSON object in a text as one line.",
     "fields": "Print fields of JSON documents while they arrive.",
     "text": "Print the text in a provider's or an agent's raw stream.",
+    "pretty": "Draw Markdown on a terminal while it arrives.",
     "serve": "Answer prompts over HTTP: a page, and OpenAI's protocol.",
     "models": "List the models that -m can name.",
     "completion": "Print the completion script for a shell.",

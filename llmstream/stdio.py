@@ -171,7 +171,9 @@ def die_by(signum: int) -> None:
 
 # Streams.
 
-make_display: Callable[[int, bool], terminal.Display] | None = None  # for a terminal; None shows bytes as they are
+make_display: Callable[[int, bool], terminal.Display | None] | None = (
+    None  # for a terminal; None shows bytes as they are
+)
 wraps_words = False  # whether displays do
 ends_lines = True  # whether the output ends with a newline on a terminal, whatever it is in a pipe
 clear_progress: Callable[[], None] | None = None  # takes the progress off the screen, before other output
@@ -209,6 +211,13 @@ def end_output() -> None:
             _write(b"\n")
 
 
+def suspend_output() -> None:
+    """Brings the terminal to the start of a line, for other processes to write there; the output goes on later."""
+    with contextlib.suppress(ReaderGone, OutputFailed):
+        if display := _displays.get(STDOUT):
+            _write(display.flush())
+
+
 def _display(fd: int) -> terminal.Display | None:
     """Returns what turns bytes from elsewhere into those that are shown, None where the descriptor is no terminal."""
     if fd not in _displays:
@@ -222,7 +231,8 @@ def _write(data: bytes) -> None:
         return
     if clear_progress and terminal.may_show_stdout():
         clear_progress()
-    _line_open, _has_written = data[-1] != 0x0A, True
+    is_at_start = data[-1] == 0x0A or (data[-1] == 0x0D and _displays.get(STDOUT) is not None)
+    _line_open, _has_written = not is_at_start, True
     view = memoryview(data)
     while view:
         try:

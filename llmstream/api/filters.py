@@ -16,6 +16,7 @@ from typing import Any, TypedDict, TypeVar, Unpack, overload
 from ..core.filters import (
     Block,
     CodeBlocks,
+    DrawnText,
     Field,
     Filter,
     FollowedString,
@@ -34,7 +35,7 @@ from ..core.stop.conditions import UntilOptions, from_mapping
 from ..core.stop.until import Until
 from ..errors import UsageError
 
-__all__ = ["Block", "Field", "code", "code_blocks", "fields", "follow", "json_objects", "until"]
+__all__ = ["Block", "Field", "code", "code_blocks", "fields", "follow", "json_objects", "pretty", "until"]
 
 T = TypeVar("T")
 Chunks = Iterable[str | bytes] | bytes
@@ -169,6 +170,27 @@ def code_blocks(
         _check_types(str, language=language)
     _check_count("max_size", max_size)
     return _drive(chunks, CodeBlocks(language, max_size))
+
+
+@overload
+def pretty(chunks: Chunks, *, width: int = ..., colors: bool = ...) -> Generator[str]: ...
+@overload
+def pretty(chunks: AsyncChunks, *, width: int = ..., colors: bool = ...) -> AsyncGenerator[str]: ...
+def pretty(
+    chunks: Chunks | AsyncChunks, *, width: int = 80, colors: bool = True
+) -> Generator[str] | AsyncGenerator[str]:
+    """Yields Markdown drawn for a terminal of `width` columns, each block when it closes, in complete lines.
+
+    Styles are escape sequences; control characters in the text become visible. Raises UsageError without the extra
+    `pretty`.
+    """
+    _check_count("width", width)
+    _check_types(bool, colors=colors)
+    try:
+        drawn = DrawnText(width, colors)
+    except ModuleNotFoundError as error:
+        raise UsageError(f"pretty needs {error.name}: pip install 'llmstream-cli[pretty]'") from None
+    return _drive(chunks, drawn)
 
 
 @overload

@@ -65,6 +65,7 @@ SPEED = click.FloatRange(min=0)
     help="Append tokens, times, cost to FILE as JSON.",
 )
 @in_group(OUTPUT, "--no-newline", is_flag=True, help="Add no final newline.")
+@in_group(OUTPUT, "--pretty", is_flag=True, help="On a terminal, draw the Markdown.")
 @in_group(OUTPUT, "--no-wrap", is_flag=True, help="On a terminal, do not wrap at words.")
 @raw_control
 @in_group(OUTPUT, "--record", type=FileName(), metavar="FILE", help="Record the stream in FILE, for -m replay:FILE.")
@@ -103,6 +104,10 @@ def command(
     is_data = dry_run or output["events"] or output["timing"] or {"json", "schema", "schema_multi"} & options.keys()
     stdio.wraps_words = not (output.pop("no_wrap") or is_data)
     stdio.ends_lines = not output["no_newline"]
+    if output.pop("pretty") and not is_data:
+        from .drawing import draw_stdout
+
+        draw_stdout(NAME)
     builder = RequestBuilder(NAME, options, os.environ, catalogue)
     if builder.reads_stdin and file and file.from_stdin:
         raise UsageError("stdin is the prompt file: no other option can read it")

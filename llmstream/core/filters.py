@@ -200,6 +200,24 @@ class TextFilter(Filter[str]):
         return [text] if text else []
 
 
+class DrawnText(Filter[str]):
+    """Markdown as lines for a terminal, each block as it closes. Raises ModuleNotFoundError without the extra."""
+
+    def __init__(self, width: int, colors: bool) -> None:
+        from .pretty.display import Document
+
+        super().__init__(Document(width, colors))
+
+    def feed(self, chunk: Chunk) -> list[str]:
+        return self._values(self._core.feed(self._chunks.data(chunk)))
+
+    def close(self) -> list[str]:
+        return self._values(self._core.feed(original(self._chunks.close())) + self._core.close())
+
+    def _values(self, rows: list[str]) -> list[str]:
+        return ["".join(f"{row}\n" for row in rows)] if rows else []
+
+
 class CodeBlocks(Filter[Block]):
     """Complete fenced code blocks, in a language or any (None); `max_size` bounds one, in characters."""
 

@@ -164,7 +164,7 @@ class Leaves:
     def _begin(self, kind: int, content: str, fence: Fence | None) -> None:
         """Takes the content of a line that goes on with no leaf."""
         if kind == BLANK:
-            self._gap = True
+            self._gap = self._gap or not (self._places and self._places[-1].begins)
         elif fence:
             self._fence = fence
             self._open(CODE)

@@ -57,7 +57,10 @@ class Document:
 
 
 class PrettyDisplay:
-    """Turns bytes into those that draw them on a terminal, whose size `size` returns."""
+    """Turns bytes into those that draw them on a terminal, whose size `size` returns.
+
+    All output ends where a line of the screen begins, with a newline or a carriage return.
+    """
 
     def __init__(self, size: Callable[[], Size], colors: bool) -> None:
         self._size = size
@@ -66,11 +69,6 @@ class PrettyDisplay:
         self._screen = Screen()
         self._rows = self._new_rows()
         self._draft = 0, ""
-
-    @property
-    def is_in_line(self) -> bool:
-        """Whether the cursor stands within a row."""
-        return False
 
     def feed(self, data: bytes) -> bytes:
         """Returns what can be written."""

@@ -34,7 +34,7 @@ class Screen:
         if draft and not self._is_hidden:
             out.append(HIDE)
             self._is_hidden = True
-        out += [self._replace(draft), END]
+        out += [self._replace(draft), END, "\r"]
         return "".join(out)
 
     def _replace(self, draft: list[str]) -> str:
@@ -58,7 +58,8 @@ class Screen:
     def clear(self) -> str:
         """Returns what takes the draft off the screen, before something else is written there."""
         show, self._is_hidden = SHOW if self._is_hidden else "", False
-        return self._erase() + show
+        out = self._erase() + show
+        return f"{out}\r" if out else ""
 
     def close(self, finished: list[str]) -> str:
         """Returns what draws the last rows in place of the draft."""
