@@ -104,7 +104,7 @@ def command(
     is_data = dry_run or output["events"] or output["timing"] or {"json", "schema", "schema_multi"} & options.keys()
     stdio.wraps_words = not (output.pop("no_wrap") or is_data)
     stdio.ends_lines = not output["no_newline"]
-    if output.pop("pretty") and not is_data:
+    if output["pretty"] and not is_data:
         from .drawing import draw_stdout
 
         draw_stdout(NAME)
@@ -195,6 +195,8 @@ class _Printer:
                 stdio.write(renderer.close())
         finally:
             events.close()  # and with it the provider's connection, before anything else
+            if output["pretty"]:
+                stdio.end_output()  # the last block is drawn before any note
             if output["reasoning"]:
                 stdio.write_stderr_text(reasoning.close())
 
