@@ -146,8 +146,8 @@ ROWS = (
         "Anthropic's or MCP's shape of the same.\n"
         "Nothing is executed: a call is an event, so this needs ``--events``.", metavar="FILE", group=ANSWER,
         doors=HERE, openai=("tools",)),
-    Option("tool_choice", ToolChoice(), "Whether a tool has to be called: auto, none, required, or a name.", doors=(PYTHON,),
-        openai=("tool_choice",)),
+    Option("tool_choice", ToolChoice(), "Whether a tool has to be called: auto, none, required, or a name.",
+        doors=(PYTHON,), openai=("tool_choice",)),
     Option("cache", Flag(), "Cache the system prompt and files at Anthropic.",
         "Ask the provider to cache what stays the same, so that it costs less the next time: the tools and the "
         "system prompt, the conversation before the prompt, the attachments.\n"
