@@ -64,6 +64,7 @@ PHRASES = {  # RFC 9110, section 15; 529 is Anthropic's own
     504: "Gateway Timeout",
     529: "Overloaded",
 }
+PROVIDER_SAYS = "the provider says"  # before its own words; where a target is known, its name replaces this
 HTTP_ERROR_CODES = frozenset(map(str, range(400, 600)))  # codes of errors in a stream that are HTTP statuses
 
 
@@ -134,7 +135,7 @@ def _from_payload(payload: Any, status: int) -> Error:
     if not isinstance(message, str):
         message = as_json(message)
     source = f"HTTP {status}" if status else code
-    text = f"the provider says: {message[:MAX_MESSAGE].strip()}" + (f" ({source})" if source else "")
+    text = f"{PROVIDER_SAYS}: {message[:MAX_MESSAGE].strip()}" + (f" ({source})" if source else "")
     if isinstance(payload, str) and not status:  # the text itself is all there is to classify the error by
         code = message
     return _error_class(status, code, message)(text)

@@ -11,7 +11,7 @@ from .exchange import Exchange
 VERDICTS: dict[str, tuple[type[Error], str, str]] = {  # by finish reason: the error, what is wrong, what to do
     "refusal": (Refused, "the model refused", ""),
     "content_filter": (Refused, "the provider's content filter ended the answer", ""),
-    "length": (Incomplete, "the answer was cut at the provider's length limit", ""),
+    "length": (Incomplete, "cut at the provider's length limit", ""),
     "paused": (
         Incomplete,
         "the provider paused the answer",
@@ -21,7 +21,7 @@ VERDICTS: dict[str, tuple[type[Error], str, str]] = {  # by finish reason: the e
     "unknown": (Incomplete, "the answer may not be whole: llmstream does not know why the provider ended it", ""),
 }
 
-SET_LIMIT = f"{option('max_tokens')} sets one on purpose"
+SET_LIMIT = f"with {option('max_tokens', 'N')} such a cut counts as whole"
 USUAL_TIERS = ("default", "standard", "on_demand", "auto")  # which the line for people leaves out
 
 

@@ -9,7 +9,7 @@ import pycurl
 
 from .. import stdio
 from ..errors import UNLIMITED, Error
-from .easy import configuration_error, hint, prepare
+from .easy import configuration_error, explain, prepare
 from .loop import READ, WRITE, Alarm, EventLoop, Loop
 from .transfer import HttpRequest, Transfer, Transport
 
@@ -224,9 +224,8 @@ class Curl(Transport):
             queued, succeeded, failed = self._multi.info_read()
             for easy, code, message in failed:
                 transfer = self._transfers[easy]
-                what = hint(code, message, transfer.url)
                 transfer.max_retries = MAX_RETRIES.get(code, UNLIMITED)
-                transfer.reason = (message or f"libcurl error {code}").rstrip(".") + (f" ({what})" if what else "")
+                transfer.reason = explain(code, message, transfer.url)
                 transfer.error = configuration_error(code, message, transfer.url)
             for easy in [*succeeded, *(easy for easy, _, _ in failed)]:
                 transfer = self._transfers[easy]

@@ -23,6 +23,21 @@ HINTS = {  # by libcurl error
     pycurl.E_SSL_CONNECT_ERROR: "does the server speak TLS at this port, or is it http://?",
     pycurl.E_GOT_NOTHING: "does the server speak TLS at this port: https://?",
 }
+SENTENCES = {  # what libcurl's errors mean for a user, whose own texts follow
+    pycurl.E_COULDNT_CONNECT: "cannot connect",
+    pycurl.E_COULDNT_RESOLVE_HOST: "cannot find the host",
+    pycurl.E_COULDNT_RESOLVE_PROXY: "cannot find the proxy",
+    pycurl.E_OPERATION_TIMEDOUT: "no connection in time",
+    pycurl.E_PARTIAL_FILE: "the server closed the connection",
+    pycurl.E_GOT_NOTHING: "the server closed the connection without an answer",
+    pycurl.E_RECV_ERROR: "the connection broke",
+    pycurl.E_SEND_ERROR: "the connection broke",
+    pycurl.E_HTTP2: "the connection broke",
+    92: "the server broke the answer off",  # CURLE_HTTP2_STREAM, which pycurl does not name
+    pycurl.E_SSL_CONNECT_ERROR: "no TLS connection",
+    pycurl.E_PEER_FAILED_VERIFICATION: "the server's certificate is not trusted",
+    pycurl.E_UNSUPPORTED_PROTOCOL: "the server does not speak HTTP",
+}
 MAX_TIMEOUT_MS = 2**31 - 1  # for no limit: 0 would be libcurl's default
 CA_FILES = (
     "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Arch, Alpine
@@ -95,7 +110,13 @@ def check_ca(variable: str) -> None:
         raise UsageError(f"{variable} names no CA certificates: cannot read {path}: {reason}")
 
 
-def hint(code: int, message: str, url: str) -> str:
+def explain(code: int, message: str, url: str) -> str:
+    """Returns what is wrong after a libcurl error: a sentence, libcurl's own text, and what to look at."""
+    sentence, hint = SENTENCES.get(code, "the connection failed"), _hint(code, message, url)
+    return f"{sentence} (curl: {(message or f'error {code}').rstrip('.')})" + (f": {hint}" if hint else "")
+
+
+def _hint(code: int, message: str, url: str) -> str:
     """Returns what to look at after a libcurl error, "" for nothing."""
     if code == pycurl.E_COULDNT_RESOLVE_PROXY:
         return f"is the proxy in {proxy_variable(url)} right?"

@@ -14,7 +14,7 @@ from ..core.secrets import HIDDEN, Secrets, url_secrets
 from ..dialects import dialect
 from ..errors import UsageError, nearest, option
 from .model_limits import check
-from .registry import BUILT_IN, CURL, LOCAL, SCHEMES, SDK, Catalogue, Provider, at_other_address
+from .registry import BUILT_IN, CURL, EMBEDDED, LOCAL, SCHEMES, SDK, Catalogue, Provider, at_other_address
 
 # A base URL: the hosts that libcurl takes, and a port of up to five digits.
 BASE_URL = r"""https?://([^/@]*@)?(\[[0-9a-fA-F:.]+(%[\w.~%-]+)?\]|[^]/:?#@\s{}[\\$'"^`*<>=;,+&()%|!]+)(:(?P<port>\d{1,5})?)?(/.*)?"""
@@ -36,6 +36,15 @@ class Target(NamedTuple):
     key: str
     row: Provider = Provider()
     is_fallback: bool = False
+
+    @property
+    def shown_name(self) -> str:
+        """The provider's name for messages, with the host that answers where it is not the provider's own."""
+        if self.row.transport != CURL or not self.url or self.url == endpoint(self.row.base_url, self.api):
+            return "the embedded model" if self.row.transport == EMBEDDED else self.provider
+        from urllib.parse import urlsplit
+
+        return f"{self.provider} at {urlsplit(self.url).netloc.rpartition('@')[2]}"
 
     @property
     def prefill_url(self) -> str:

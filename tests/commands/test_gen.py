@@ -12,6 +12,10 @@ from ..conftest import at, environment
 from ..support.limits import WAIT_S
 from ..support.loopback import DIALECTS, DONE, HOLD, RESET, Provider, chat, chat_end, chat_text, frame, head, reply
 
+EMPTY_REPLY = (
+    "the server closed the connection without an answer (curl: Empty reply from server): "
+    "does the server speak TLS at this port: https://?"
+)
 MODELS = {"chat": "openai/m", "responses": "openai/m", "messages": "anthropic/m"}
 
 
@@ -90,12 +94,13 @@ def test_events_of_a_failure_end_with_the_error(invoke):
         done = invoke("gen", "--events", "--timing", "-m", "openai/m", "Hi", url=provider.url)
     events = [json.loads(line) for line in done.stdout.splitlines()]
     times = [event.pop("t") for event in events]
+    host = provider.url.removeprefix("http://")
     assert events[1:] == [
         {"type": "text", "text": "a"},
         {
             "type": "error",
             "status": 5,
-            "message": "the provider says: busy (overloaded): the answer breaks off after 1 character",
+            "message": f"openai at {host} says: busy (overloaded): the answer breaks off after 1 character",
         },
     ]
     assert times == sorted(times)
@@ -149,7 +154,7 @@ def test_finish_reasons(invoke, reason, options, status):
 @pytest.mark.parametrize(
     ("script", "status", "message"),
     [
-        (reply("401 Unauthorized", b'{"error": {"message": "bad key"}}'), 3, "the provider says: bad key (HTTP 401)"),
+        (reply("401 Unauthorized", b'{"error": {"message": "bad key"}}'), 3, "openai at HOST says: bad key (HTTP 401)"),
         (reply("500 Oops", b"<html>", "text/html"), 4, "URL answered HTTP 500 (Internal Server Error)"),
         (
             reply("401 No", b"no", "text/plain"),
@@ -159,12 +164,12 @@ def test_finish_reasons(invoke, reason, options, status):
         (
             reply("429 Slow down", b'{"error": {"message": "slow", "type": "rate_limit"}}'),
             4,
-            "the provider says: slow (HTTP 429)",
+            "openai at HOST says: slow (HTTP 429)",
         ),
         (
             reply("429 Pay", b'{"error": {"message": "pay", "code": "insufficient_quota"}}'),
             3,
-            "the provider says: pay (HTTP 429)",
+            "openai at HOST says: pay (HTTP 429)",
         ),
         (
             reply("404 Not Found", b"<html>", "text/html"),
@@ -186,14 +191,16 @@ def test_finish_reasons(invoke, reason, options, status):
             5,
             "URL answered text/html, not an event stream: is the base URL that of an API?",
         ),
-        (reply("200 OK", b'{"error": "Unexpected endpoint"}'), 3, "the provider says: Unexpected endpoint"),
+        (reply("200 OK", b'{"error": "Unexpected endpoint"}'), 3,
+         "openai at HOST says: Unexpected endpoint"),
         ([head()], 5, "the stream ended before its end mark: no output came"),
         (
             [b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"],
             5,
             "URL answered no content type, not an event stream: is the base URL that of an API?",
         ),
-        ([], 4, "Empty reply from server (does the server speak TLS at this port: https://?)"),
+        ([], 4,
+         EMPTY_REPLY),
     ],
 )  # fmt: skip
 def test_refusals_and_failures(invoke, script, status, message):
@@ -201,6 +208,7 @@ def test_refusals_and_failures(invoke, script, status, message):
         done = invoke("gen", "--retries", "0", "-m", "openai/m", "Hi", url=provider.url)
         assert len(provider.requests) == 1
     expected = f"llmstream gen: {message}\n".replace("URL ", f"{provider.url}/v1/chat/completions ", 1)
+    expected = expected.replace("HOST", provider.url.removeprefix("http://"))
     assert (done.stdout, done.stderr.decode(), done.returncode) == (b"", expected, status)
 
 
@@ -478,7 +486,7 @@ def test_a_server_writes_no_escapes_to_the_terminal(invoke):
     assert b"\x1b" not in done.stderr
     assert done.stderr.count(b"\n") == 1
     assert done.returncode == 3
-    assert json.loads(done.stdout)["message"] == "the provider says: bad\n\x1b]0;x\x07\ufffdred (HTTP 400)"
+    assert json.loads(done.stdout)["message"].endswith(" says: bad\n\x1b]0;x\x07\ufffdred (HTTP 400)")
 
 
 def test_a_failure_is_reported_though_the_statistics_file_is_full(invoke):
@@ -508,7 +516,8 @@ def test_a_key_in_the_provider_s_message_is_hidden(invoke):
     quoted = reply("401 No", b'{"error": {"message": "wrong key sk-test-key given"}}')
     with Provider(quoted) as provider:
         done = invoke("gen", "-m", "openai/m", "Hi", url=provider.url)
-    assert done.stderr == b"llmstream gen: the provider says: wrong key [key] given (HTTP 401)\n"
+    host = provider.url.removeprefix("http://")
+    assert done.stderr.decode() == f"llmstream gen: openai at {host} says: wrong key [key] given (HTTP 401)\n"
 
 
 # Bytes that are not UTF-8, and what files of settings leave behind.

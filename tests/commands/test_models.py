@@ -200,7 +200,7 @@ def test_pages_that_go_round_in_circles_end(invoke):
         (listed(), 1, "openai lists no models"),
         (reply("200 OK", b'{"data": {"a": 1}}'), 1, "openai lists no models"),
         ([b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"], 4, ""),
-        ([], 4, "Empty reply from server"),
+        ([], 4, "the server closed the connection without an answer (curl: Empty reply from server"),
     ],
 )
 def test_refusals_and_failures(invoke, script, status, message):

@@ -387,7 +387,7 @@ def test_a_configured_key_in_the_provider_s_message_is_hidden(invoke, configured
     with Provider(reply("401 No", b'{"error": {"message": "wrong key geheim-9 given"}}')) as provider:
         env = configured(f'[providers.w]\nbase_url = "{provider.url}"\nkey_cmd = "echo geheim-9"')
         done = invoke("gen", "-m", "w/m", "Hi", env=env)
-    assert done.stderr == b"llmstream gen: the provider says: wrong key [key] given (HTTP 401)\n"
+    assert done.stderr == b"llmstream gen: w says: wrong key [key] given (HTTP 401)\n"
 
 
 # Errors name their place, before anything is sent.

@@ -97,7 +97,7 @@ def test_a_proxy_that_is_not_there_is_named(invoke):
     env = at(FAR, http_proxy="http://anna:hush-hush@127.0.0.1:9")
     done = invoke("gen", "--retries", "0", "-m", "openai/m", "Hi", env=env)
     assert (done.returncode, b"hush" in done.stderr) == (4, False)
-    assert b"(is the proxy in http_proxy right, and running?)" in done.stderr
+    assert b": is the proxy in http_proxy right, and running?" in done.stderr
 
 
 def test_a_tunnel_that_wants_a_password_is_a_refusal(invoke):
@@ -253,4 +253,4 @@ def test_headers_with_keys_are_hidden_in_what_a_server_quotes(invoke, tmp_path):
         path, headers = tmp_path / "config.toml", '{"X-Api-Token" = "hush-hush-1", Authorization = "Basic hush-hush-2"}'
         path.write_text(f'[providers.w]\nbase_url = "{provider.url}"\nheaders = {headers}')
         done = invoke("gen", "-m", "w/m", "Hi", env=environment(LLMSTREAM_CONFIG=str(path)))
-    assert done.stderr == b"llmstream gen: the provider says: wrong: [key] and [key] (HTTP 401)\n"
+    assert done.stderr == b"llmstream gen: w says: wrong: [key] and [key] (HTTP 401)\n"

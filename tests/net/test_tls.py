@@ -42,7 +42,7 @@ def test_untrusted(run, authority):
         assert provider.requests == []
     assert done.returncode == 4
     assert b"certificate" in done.stderr
-    assert done.stderr.endswith(b"(SSL_CERT_FILE names the CA certificates to trust)\n")
+    assert done.stderr.endswith(b": SSL_CERT_FILE names the CA certificates to trust\n")
 
 
 def test_wrong_host(run, authority, tmp_path):

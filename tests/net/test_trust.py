@@ -92,7 +92,7 @@ def test_an_unknown_authority(tmp_path, answer, other, age):
     bundle(tmp_path, other, age=age)
     status, stderr = answer()
     assert status == 4
-    assert b"(SSL_CERT_FILE names the CA certificates to trust)" in stderr
+    assert b": SSL_CERT_FILE names the CA certificates to trust" in stderr
 
 
 def test_the_variable_comes_first(tmp_path, answer, ours, other):

@@ -177,7 +177,7 @@ def response_rows() -> Iterator[Fault]:
         "413 Content Too Large",
         "422 Unprocessable Content",
     ):
-        yield row(status, error_reply(status, "no such luck"), stderr=("the provider says: no such luck",))
+        yield row(status, error_reply(status, "no such luck"), stderr=(" says: no such luck",))
     for status in (
         "408 Request Timeout",
         "409 Conflict",
