@@ -151,6 +151,8 @@ class Leaves:
             self._continue(content.lstrip())
         elif kind == UNDERLINE and self._kind in (TEXT, PLAIN):
             self._underline(1 if content.lstrip()[0] == "=" else 2)
+        elif kind == UNDERLINE and self._kind == TABLE and content.lstrip()[0] == "=":
+            self._add(content.strip())
         elif kind == INDENTED and self._kind == CODE and inside:
             blocks.cursor.skip(TAB)
             self._add_code(blocks.cursor.rest().rstrip("\n"))
