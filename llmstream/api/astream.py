@@ -8,6 +8,7 @@ async with llmstream.astream("Name three rivers.") as answer:
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Generic, TypeVar, Unpack
@@ -15,6 +16,7 @@ from typing import Generic, TypeVar, Unpack
 from ..core.events import Event, Text
 from ..net import aio
 from ..net.pool import JOBS
+from ..providers.child_environment import without_keys
 from ..providers.registry import EMBEDDED
 from .base import BaseStream, PreparedRequest
 from .options import Options
@@ -161,7 +163,8 @@ class AsyncStream(BaseStream):
             from ..net import embedded
 
             if not embedded.is_running(target.model, size):
-                await aio.in_thread(loop, partial(embedded.serve, target.model, size, self._jobs, apart=True))
+                env = without_keys(os.environ, prepared.catalogue)
+                await aio.in_thread(loop, partial(embedded.serve, target.model, size, self._jobs, apart=env))
         if not self._closing:
             routes = await aio.routes(loop)
             self._begin(*routes.to(target, size))

@@ -67,7 +67,7 @@ class PreparedRequest:
         if "-" in [*map(values.get, FILES), *(values.get("attach") or ())]:
             raise UsageError("stdin belongs to the program: read it there")
         self.timeouts, self.retries = network(values)
-        self._prompt, self._values, self._catalogue = prompt, values, config.catalogue
+        self._prompt, self._values, self.catalogue = prompt, values, config.catalogue
         self._headers = headers
         self.resumes = values.get("resume_cut", False)
         self.is_built = False
@@ -79,7 +79,7 @@ class PreparedRequest:
         """
         if self.is_built:
             return
-        catalogue = self._catalogue
+        catalogue = self.catalogue
         if not may_block:
             items = [*map(self._values.get, FILES), *(self._values.get("attach") or ())]
             if sources := [item for item in items if isinstance(item, str)]:

@@ -10,7 +10,10 @@ import subprocess
 import click
 
 from .. import stdio
-from ..errors import UsageError
+from ..config import file as config
+from ..errors import Error, UsageError
+from ..providers.child_environment import without_keys
+from ..providers.registry import BUILT_IN
 from .data import find
 
 # Commands to which a path is added. man takes an argument with a slash for a path, also where it has no -l (macOS).
@@ -43,7 +46,7 @@ def command(topic: str | None) -> None:
     path = _find(topic)
     if os.isatty(stdio.STDOUT):
         viewer = _installed(ON_TERMINAL, path)
-        os.execvp(viewer[0], [*viewer, path])
+        os.execvpe(viewer[0], [*viewer, path], _environment())
     stdio.write(_plain([*_installed(IN_PIPE, path), path]))
 
 
@@ -57,6 +60,15 @@ def _find(topic: str | None) -> str:
     return path
 
 
+def _environment() -> dict[str, str]:
+    """Returns the environment of man and its pager, which need no keys."""
+    try:
+        catalogue = config.read(os.environ).catalogue
+    except Error:  # the page may say how to correct the configuration
+        catalogue = BUILT_IN
+    return without_keys(os.environ, catalogue)
+
+
 def _installed(viewers: tuple[list[str], ...], path: str) -> list[str]:
     """Returns the first command whose program is installed; `path` is for the message where there is none."""
     for viewer in viewers:
@@ -67,7 +79,7 @@ def _installed(viewers: tuple[list[str], ...], path: str) -> list[str]:
 
 def _plain(viewer: list[str]) -> bytes:
     """Returns the page without bold and underlined characters, whatever the user's pager is."""
-    env = {k: v for k, v in os.environ.items() if k != "MAN_KEEP_FORMATTING"} | {"MANPAGER": "cat"}
+    env = {k: v for k, v in _environment().items() if k != "MAN_KEEP_FORMATTING"} | {"MANPAGER": "cat"}
     done = subprocess.run(viewer, stdin=subprocess.DEVNULL, capture_output=True, env=env, check=False)
     if done.returncode or not done.stdout:
         reason = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or ["it printed nothing"]

@@ -16,6 +16,7 @@ from ..config.file import SHELL
 from ..core.json_codec import to_json
 from ..core.text import encode
 from ..errors import Error, NotFound, UsageError, nearest
+from ..providers.child_environment import without_keys
 from ..providers.registry import BUILT_IN, EMBEDDED, SCHEMES, SDK, Catalogue
 from ..providers.resolve import Target, default_name, env_key, list_url, named, resolve
 
@@ -137,7 +138,9 @@ def _missing_command(command: tuple[str, ...]) -> str:
     if not re.fullmatch(r"[\w./+@%:-]+", name):
         return ""
     script = [*SHELL, 'command -v -- "$1"', "sh", name]
-    return name if subprocess.run(script, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode else ""
+    env = without_keys(os.environ)
+    done = subprocess.run(script, stdin=subprocess.DEVNULL, capture_output=True, env=env, check=False)
+    return name if done.returncode else ""
 
 
 def _columns(records: list[Record]) -> list[str]:

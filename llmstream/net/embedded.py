@@ -15,7 +15,7 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 from .. import stdio
@@ -56,14 +56,16 @@ HINT = (
 )
 
 
-def serve(model: str, prompt_size: int, jobs: int, progress: str = "", *, apart: bool = False) -> tuple[str, str]:
+def serve(
+    model: str, prompt_size: int, jobs: int, progress: str = "", apart: Mapping[str, str] | None = None
+) -> tuple[str, str]:
     """Serves a model on loopback, and returns the server's URL and key.
 
     `model` is the path of a .gguf file, or else means the default model; `prompt_size` is in bytes; `jobs` is how many
     requests the server answers at once, up to MAX_SLOTS, or one for long prompts; `progress` is the command that shows
-    a download on stderr, "" for none. `apart` starts the server in a process of its own: llama.cpp holds the lock of
-    the interpreter while it loads a model, so no thread of this one would run meanwhile. Raises UsageError, Unavailable
-    and, for a command, ReaderGone.
+    a download on stderr, "" for none. `apart` is the environment of a process of its own for the server, None for
+    this process: llama.cpp holds the lock of the interpreter while it loads a model, so no thread would run meanwhile.
+    Raises UsageError, Unavailable and, for a command, ReaderGone.
 
     Each process has one server for a model's short prompts and one for its long ones: the first call starts it, which
     takes a second or more, and decides on `jobs`.
@@ -71,7 +73,10 @@ def serve(model: str, prompt_size: int, jobs: int, progress: str = "", *, apart:
     key = _key(model, prompt_size)
     with _starting:
         if key not in _servers:
-            _servers[key] = _start_apart(model, key[2], jobs) if apart else _start(model, key[2], jobs, progress)
+            if apart is None:
+                _servers[key] = _start(model, key[2], jobs, progress)
+            else:
+                _servers[key] = _start_apart(model, key[2], jobs, apart)
         _, url, secret = _servers[key]
     return url, secret
 
@@ -85,7 +90,7 @@ def is_running(model: str, prompt_size: int) -> bool:
     return _key(model, prompt_size) in _servers
 
 
-def _start_apart(model: str, short: bool, jobs: int) -> tuple[Any, str, str]:
+def _start_apart(model: str, short: bool, jobs: int, env: Mapping[str, str]) -> tuple[Any, str, str]:
     """Starts the server in another process, which ends when this one does: it reads a pipe from here to its end.
 
     The model is downloaded here, where a signal ends it.
@@ -103,7 +108,7 @@ def _start_apart(model: str, short: bool, jobs: int) -> tuple[Any, str, str]:
     pipe, path = subprocess.PIPE, os.pathsep.join(map(os.path.abspath, filter(None, sys.path)))
     try:
         process = subprocess.Popen(
-            command, stdin=pipe, stdout=pipe, env={**os.environ, "PYTHONPATH": path}, start_new_session=True
+            command, stdin=pipe, stdout=pipe, env={**env, "PYTHONPATH": path}, start_new_session=True
         )
     except OSError as error:
         raise Unavailable(f"cannot start a process for the embedded model: {error.strerror}") from None

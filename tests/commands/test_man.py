@@ -32,6 +32,25 @@ def test_the_names_that_man_uses_find_the_pages(invoke, topic, page):
     assert f"install one, read {ROOT / 'man' / 'man1' / page},".encode() in done.stderr
 
 
+def test_a_viewer_gets_no_keys(invoke, tmp_path):
+    viewer = tmp_path / "bin" / "man"
+    viewer.parent.mkdir()
+    viewer.write_text("#!/bin/sh\n/usr/bin/env\n")
+    viewer.chmod(0o755)
+    config = tmp_path / "config.toml"
+    config.write_text('[providers.own]\nbase_url = "https://h.example"\nkey_env = "OWN_LOGIN"\n')
+    secrets = ["OPENAI_API_KEY", "AZURE_OPENAI_AD_TOKEN", "AWS_SECRET_ACCESS_KEY", "LLMSTREAM_SERVE_TOKEN", "OWN_LOGIN"]
+    env = environment(
+        PATH=str(viewer.parent), LESSKEYIN="x", LLMSTREAM_CONFIG=str(config), **dict.fromkeys(secrets, "s")
+    )
+    names = {line.partition("=")[0] for line in invoke("man", env=env).stdout.decode().splitlines()}
+    assert names.isdisjoint(secrets)
+    assert {"PATH", "LESSKEYIN", "LLMSTREAM_CONFIG"} <= names
+    config.write_text("nonsense")
+    names = {line.partition("=")[0] for line in invoke("man", env=env).stdout.decode().splitlines()}
+    assert names.isdisjoint(secrets[:-1]) and "PATH" in names
+
+
 def test_man_without_a_viewer(invoke):
     done = invoke("man", "gen", env=environment(PATH=""))
     path = ROOT / "man" / "man1" / "llmstream-gen.1"

@@ -222,7 +222,7 @@ def test_the_start_in_asyncio_blocks_no_loop_and_its_process_ends_with_the_progr
 def test_an_error_of_the_other_process_is_raised_here(tmp_path):
     (tmp_path / "x.gguf").write_bytes(b"no model")
     with pytest.raises(UsageError, match="cannot load"):
-        embedded.serve(str(tmp_path / "x.gguf"), 0, 1, apart=True)
+        embedded.serve(str(tmp_path / "x.gguf"), 0, 1, apart=os.environ)
     with pytest.raises(UsageError, match="no such model file"):
-        embedded.serve(str(tmp_path / "y.gguf"), 0, 1, apart=True)
+        embedded.serve(str(tmp_path / "y.gguf"), 0, 1, apart=os.environ)
     assert not embedded.is_running(str(tmp_path / "y.gguf"), 0)
