@@ -28,6 +28,7 @@ DAY = 86400.0  # seconds; poll can wait for 24 days at most
 GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL
 
 _closed_at_start: set[int] = set()
+_stdout_name = "stdout"  # for messages
 
 
 def open_missing() -> None:
@@ -44,6 +45,27 @@ def require_stdout() -> None:
     """Raises OutputFailed where stdout was closed at the start (`>&-`), before a request costs money."""
     if STDOUT in _closed_at_start:
         raise OutputFailed("stdout is closed: redirect it to a file or to /dev/null")
+
+
+def redirect_stdout(fd: int, name: str) -> int:
+    """Makes stdout what `fd` is, which is closed; `name` is for messages. Returns a duplicate of what it was."""
+    global _stdout_name
+    saved = os.dup(STDOUT)
+    os.dup2(fd, STDOUT)
+    os.close(fd)
+    _closed_at_start.discard(STDOUT)
+    _stdout_name = name
+    return saved
+
+
+def restore_stdout(saved: int) -> None:
+    """Ends the output, and makes stdout what it was before `redirect_stdout`."""
+    global _stdout_name, _line_open, _has_written
+    end_output()
+    os.dup2(saved, STDOUT)
+    os.close(saved)
+    _displays.pop(STDOUT, None)
+    _stdout_name, _line_open, _has_written = "stdout", False, False
 
 
 class _Stdout(io.RawIOBase):
@@ -242,7 +264,8 @@ def _write(data: bytes) -> None:
         except BlockingIOError:  # another process made the descriptor non-blocking
             _wait(STDOUT, select.POLLOUT)
         except OSError as error:
-            raise OutputFailed(f"cannot write to stdout: {os.strerror(error.errno or errno.EIO)}") from None
+            reason = os.strerror(error.errno or errno.EIO)
+            raise OutputFailed(f"cannot write to {_stdout_name}: {reason}") from None
 
 
 def _wait(fd: int, event: int) -> None:

@@ -26,7 +26,7 @@ from ..request import prompt as prompts
 from ..request.builder import RequestBuilder, network
 from . import options, stop_options
 from .raw_control import raw_control
-from .request_command import RequestCommand, prompt_file
+from .request_command import RequestCommand, output_file, prompt_file
 from .types import FileName, in_group
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ SPEED = click.FloatRange(min=0)
 @options.of_request(PROMPT)
 @in_group(PROMPT, "-n", "--no-stdin", is_flag=True, help="Do not read stdin.")
 @options.of_request(MODEL, ANSWER)
+@output_file
 @in_group(OUTPUT, "--events", is_flag=True, help="Write NDJSON events instead of text.")
 @in_group(OUTPUT, "--timing", is_flag=True, help='Write events; "t" is seconds since the request.')
 @in_group(OUTPUT, "--reasoning", is_flag=True, help="Write the model's reasoning to stderr.")

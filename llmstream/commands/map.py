@@ -18,7 +18,7 @@ from ..request.builder import RequestBuilder, network
 from ..request.prompt import SILENCE_S, join_words
 from . import options, stop_options
 from .raw_control import raw_control
-from .request_command import RequestCommand
+from .request_command import RequestCommand, output_file
 from .types import Value, in_group
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ DRAW_INTERVAL_S = 0.1  # between two updates of the progress
 @in_group(PROMPT, "--jsonl", is_flag=True, help="Read JSON objects, not text: prompt, id, model.")
 @in_group(PROMPT, "-0", "--null", is_flag=True, help="Prompts end with NUL, not with a newline.")
 @options.of_request(PROMPT, MODEL, ANSWER)
+@output_file
 @in_group(OUTPUT, "--unordered", is_flag=True, help="Print answers as they end, not in order.")
 @in_group(OUTPUT, "--window", type=COUNT, metavar="N", help="Let N answers wait for an earlier one (1000).")
 @in_group(OUTPUT, "--events", is_flag=True, help="Write all events as they come, each with index.")

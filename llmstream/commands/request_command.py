@@ -13,13 +13,14 @@ import click
 
 from .. import stdio
 from ..config import file as config_file
-from ..core.kinds import GROUPS, PROMPT
+from ..core.kinds import GROUPS, OUTPUT, PROMPT
 from ..core.text import is_utf8
 from ..errors import UsageError, option
 from . import options
 from .types import FileName, GroupedCommand, in_group
 
 if TYPE_CHECKING:
+    from ..output_file import OutputFile
     from ..request.prompt_file import PromptFile
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -70,6 +71,16 @@ def prompt_file(function: F) -> F:
     return file(variable(function))
 
 
+def output_file(function: F) -> F:
+    """Decorates a command's function with `-O`, which RequestCommand sees to: the function does not get it."""
+    path = click.Path(path_type=str)
+    help = "Write FILE whole, or leave it as it was."
+    return in_group(OUTPUT, "-O", "--output", "output_file", type=path, metavar="FILE", help=help)(function)
+
+
+WRITTEN = ("journal", "record", "stats_file")  # parameters that name other files that a command writes
+
+
 class RequestCommand(GroupedCommand):
     """A command that sends requests.
 
@@ -80,6 +91,32 @@ class RequestCommand(GroupedCommand):
     groups = GROUPS
 
     def invoke(self, ctx: click.Context) -> Any:
+        path = ctx.params.pop("output_file", None)
+        if path is None:
+            return self._invoke(ctx)
+        from ..output_file import OutputFile
+
+        for name in WRITTEN:
+            if (other := ctx.params.get(name)) and os.path.realpath(other) == os.path.realpath(path):
+                raise UsageError(f"{option('output')} and {option(name)} name the same file: {path}")
+        with OutputFile(path) as file:
+            status = self._invoke(ctx)
+            if not status:
+                file.commit()
+            elif not file.is_direct:
+                self._keep(file, bool(ctx.params.get("journal")))
+        return status
+
+    def _keep(self, file: OutputFile, has_journal: bool) -> None:
+        """Keeps an output with failures beside the file, unless a journal has the answers; notes where it is."""
+        outcome = file.outcome
+        if has_journal:
+            note = f"{outcome}: run the same command again for the prompts that failed"
+        else:
+            note = f"{outcome}: all records are in {file.keep()}"
+        stdio.note(self.name or "", note)
+
+    def _invoke(self, ctx: click.Context) -> Any:
         params = ctx.params
         config = config_file.read(os.environ)
         if config.warning:
