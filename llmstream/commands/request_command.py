@@ -73,9 +73,8 @@ def prompt_file(function: F) -> F:
 
 def output_file(function: F) -> F:
     """Decorates a command's function with `-O`, which RequestCommand sees to: the function does not get it."""
-    path = click.Path(path_type=str)
     help = "Write FILE whole, or leave it as it was."
-    return in_group(OUTPUT, "-O", "--output", "output_file", type=path, metavar="FILE", help=help)(function)
+    return in_group(OUTPUT, "-O", "--output", "output_file", type=FileName(), metavar="FILE", help=help)(function)
 
 
 WRITTEN = ("journal", "record", "stats_file")  # parameters that name other files that a command writes
