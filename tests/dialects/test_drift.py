@@ -146,7 +146,8 @@ def test_errors_are_refused_or_temporary(kind):
     """What ERRORS says of each code holds."""
     kinds = {"refused": Refused, "temporary": Unavailable}
     codes = ERRORS[kind].split()
-    other = [code for code in codes if type(provider_errors.in_event({"error": {"type": code}}, "")) is not kinds[kind]]
+    errors = {code: provider_errors.in_event({"error": {"type": code}}, "") for code in codes}
+    other = [code for code, error in errors.items() if not isinstance(error, kinds[kind])]
     assert not other, f"not {kind}: {', '.join(other)}: see core/provider_errors.REFUSAL_CODES"
 
 
