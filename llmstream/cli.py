@@ -157,13 +157,27 @@ def _display(fd: int, wraps_words: bool) -> Display:
     return Display(partial(columns, fd) if wraps_words else None)
 
 
+def _call(args: list[str]) -> int:
+    """Runs the command; returns its status. One that fails, or that a signal ends, writes the notes that it held."""
+    try:
+        result = cli.main(args, "llmstream", standalone_mode=False, obj=serve)
+    except ReaderGone:
+        raise
+    except BaseException:
+        stdio.release_notes()
+        raise
+    status = result if isinstance(result, int) else 0
+    if status:
+        stdio.release_notes()
+    return status
+
+
 def run(args: list[str]) -> int:
     """Runs the command line; returns the exit status. Raises Signalled."""
     stdio.make_display = _display
     name = next((arg for arg in args if arg in COMMANDS), "")
     try:
-        status = cli.main(args, "llmstream", standalone_mode=False, obj=serve)
-        return status if isinstance(status, int) else 0
+        return _call(args)
     except ReaderGone:
         return 0
     except Error as error:

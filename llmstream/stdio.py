@@ -275,10 +275,36 @@ def _wait(fd: int, event: int) -> None:
     poll.poll()
 
 
-def note(command: str, text: str) -> None:
-    """Writes one line to stderr, `llmstream COMMAND: text`, with the options in it as the shell spells them."""
+MAX_HELD_NOTES = 100  # the last ones, of many retries
+_held_notes: list[str] | None = None  # lines that wait for a failure; None where notes are written at once
+
+
+def note(command: str, text: str, *, stays: bool = False) -> None:
+    """Writes one line to stderr, `llmstream COMMAND: text`, with the options in it as the shell spells them.
+
+    `stays`: the user needs it even of a quiet run that goes well: text is lost, or the line was asked for.
+    """
     prefix = f"llmstream {command}".rstrip()
-    write_stderr_line(f"{prefix}: {spell(text, command_line)}")
+    line = f"{prefix}: {spell(text, command_line)}"
+    if _held_notes is None or stays:
+        write_stderr_line(line)
+    else:
+        _held_notes.append(line)
+        del _held_notes[:-MAX_HELD_NOTES]
+
+
+def hold_notes() -> None:
+    """Holds the notes that do not stay until `release_notes`: those of a run that goes well are never written."""
+    global _held_notes
+    _held_notes = []
+
+
+def release_notes() -> None:
+    """Writes the notes that were held, before an error; later ones are written at once."""
+    global _held_notes
+    lines, _held_notes = _held_notes or (), None
+    for line in lines:
+        write_stderr_line(line)
 
 
 def write_stderr_line(text: str) -> None:

@@ -58,6 +58,7 @@ SPEED = click.FloatRange(min=0)
 @in_group(OUTPUT, "--reasoning", is_flag=True, help="Write the model's reasoning to stderr.")
 @in_group(OUTPUT, "--sources", is_flag=True, help="At the end, write the cited sources to stderr.")
 @in_group(OUTPUT, "-u", "--usage", is_flag=True, help="At the end, write tokens and times to stderr.")
+@in_group(OUTPUT, "-q", "--quiet", is_flag=True, help="Write no notes if all goes well.")
 @in_group(
     OUTPUT,
     "--stats-file",
@@ -83,6 +84,7 @@ def command(
     record: str | None,
     speed: float,
     dry_run: bool,
+    quiet: bool,
     **output: Any,
 ) -> None:
     """Stream a model's answer to PROMPT, or to what stdin holds.
@@ -92,7 +94,7 @@ def command(
     \b
     llmstream gen 'Name three rivers.'
     git diff | llmstream gen 'Write a commit message for this.'
-    llmstream gen -m anthropic/claude-sonnet-5-5 -u < question.txt | tee answer.md
+    llmstream gen -m claude-sonnet-5-5 -u < question.txt | tee answer.md
     llmstream gen -f translate.md -v language=French < letter.txt
     llmstream gen --events 'Count to ten.' | jq -r 'select(.type=="text").text'
     """
@@ -129,7 +131,8 @@ def command(
 
     answer = _Printer(request, output, stops)  # opens the stats file before anything is paid for
     loop = Loop()
-    route = Routes(loop, speed=speed, progress=NAME, note=partial(stdio.note, NAME)).to(target, request.size())
+    routes = Routes(loop, speed=speed, progress="" if quiet else NAME, note=partial(stdio.note, NAME))
+    route = routes.to(target, request.size())
     if record is not None:
         route = recorded(route, record)
     try:
@@ -227,19 +230,22 @@ class _Printer:
         if error := report.verdict(finish, bool(limited), report.SET_LIMIT):
             raise error
         if exchange.tool_calls and not self._writes_events:
-            stdio.note(NAME, "the answer has tool calls, which --events shows")
+            stdio.note(NAME, "the answer has tool calls, which --events shows", stays=True)
         if finish and finish.reason == "length" and not exchange.characters and not exchange.tool_calls:
-            stdio.note(NAME, "the answer has no text: the limit was reached before it, perhaps by reasoning")
+            text = "the answer has no text: the limit was reached before it, perhaps by reasoning"
+            stdio.note(NAME, text, stays=True)
         if self._stops and not self._stops.met:
             raise NotFound("the answer ended before a condition was met")
 
     def _report(self, generation: Generation, target: Target, status: int, reason: str, failed: bool = False) -> None:
         """Writes sources, notes, the usage line and the statistics. `failed`: another error ends the command."""
         exchange, now = generation.exchange, time.monotonic()
+        if status:
+            stdio.release_notes()
         for line in self._sources.lines():
             stdio.write_stderr_line(line)
         for note in generation.notes:
-            stdio.note(NAME, note)
+            stdio.note(NAME, note, stays=True)
         if not self._output["usage"] and self._stats is None:
             return
         from ..config import prices
@@ -248,7 +254,7 @@ class _Printer:
         cost = prices.cost(provider, model, exchange.usage, exchange.model)
         record = report.record(provider, model, exchange, now, status=status, reason=reason, cost=cost)
         if self._output["usage"]:
-            stdio.note(NAME, report.line(record))
+            stdio.note(NAME, report.line(record), stays=True)
         if self._stats is not None:
             line = to_json({"time": round(time.time(), 3), **record}) + "\n"
             try:

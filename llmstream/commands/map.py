@@ -51,7 +51,7 @@ DRAW_INTERVAL_S = 0.1  # between two updates of the progress
 @in_group(OUTPUT, "--journal", type=click.Path(), metavar="FILE", help="Keep answers in FILE; a rerun does the rest.")
 @raw_control
 @in_group(OUTPUT, "-u", "--usage", is_flag=True, help="At the end, write costs and times to stderr.")
-@in_group(OUTPUT, "-q", "--quiet", is_flag=True, help="Show no progress, and no line at the end.")
+@in_group(OUTPUT, "-q", "--quiet", is_flag=True, help="Show no progress; no notes if all goes well.")
 @in_group(NETWORK, "-j", "--jobs", type=COUNT, default=8, metavar="N", help="Run N streams at once (8).")
 @in_group(NETWORK, "--rpm", type=RATE, metavar="N", help="Send at most N requests a minute.")
 @in_group(NETWORK, "--tpm", type=RATE, metavar="N", help="Use at most N tokens a minute.")
@@ -74,9 +74,10 @@ def command(
 
     \b
     llmstream map < prompts.txt > answers.ndjson
-    llmstream map -j 50 --journal run.journal 'Translate into French: {}' < lines.txt | jq -r .text
-    jq -c '{id, prompt: .question}' data.json | llmstream map --jsonl --schema 'answer, sure bool'
-    find . -name '*.md' -print0 | llmstream map -0 --unordered 'What may {} be about?'
+    llmstream map -j 50 'Translate into French: {}' < lines.txt | jq -r .text
+    llmstream map --journal run.journal < prompts.txt > answers.ndjson
+    jq -c '{prompt: .q}' q.json | llmstream map --jsonl --schema 'answer'
+    find . -name '*.md' -print0 | llmstream map -0 'What may {} be about?'
     """
     stdio.require_stdout()
     if journal is not None and params["events"]:
@@ -128,7 +129,7 @@ def _note_oddities(undecodable: int, changed: int, journal: str | None) -> None:
     """Notes prompts with invalid UTF-8, and answers in the journal that belong to other requests."""
     if undecodable:
         prompts = "1 prompt is" if undecodable == 1 else f"{undecodable:,} prompts are"
-        stdio.note(NAME, f"{prompts} not valid UTF-8: invalid bytes are replaced by U+FFFD")
+        stdio.note(NAME, f"{prompts} not valid UTF-8: invalid bytes are replaced by U+FFFD", stays=True)
     if changed:
         answers = f"1 answer of {journal} belongs" if changed == 1 else f"{changed:,} answers of {journal} belong"
         stdio.note(NAME, f"{answers} to another request: asked again")
@@ -244,7 +245,7 @@ def _run(run: Run, totals: Totals, quiet: bool, usage: bool, separator: bytes) -
             if totals.failure:
                 stdio.note(NAME, f"{'that' if totals.failed == 1 else 'the first'} failed: {totals.failure}")
         if usage:
-            stdio.note(NAME, totals.times(run.throttled))
+            stdio.note(NAME, totals.times(run.throttled), stays=True)
 
 
 def _count_records(separator: bytes) -> int | None:

@@ -117,6 +117,8 @@ class RequestCommand(GroupedCommand):
 
     def _invoke(self, ctx: click.Context) -> Any:
         params = ctx.params
+        if params.get("quiet"):
+            stdio.hold_notes()
         config = config_file.read(os.environ)
         if config.warning:
             stdio.note(self.name or "", config.warning)

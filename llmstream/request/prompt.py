@@ -72,7 +72,7 @@ def join_words(command: str, operands: tuple[str, ...]) -> str:
     """Returns the operands with blanks between them. Invalid UTF-8 becomes U+FFFD, with a note."""
     words = " ".join(operands)
     if not is_utf8(words):
-        stdio.note(command, "the prompt has invalid UTF-8: replaced by U+FFFD")
+        stdio.note(command, "the prompt has invalid UTF-8: replaced by U+FFFD", stays=True)
         words = original(words).decode("utf-8", "replace")
     return words
 
@@ -115,6 +115,7 @@ def read_stdin(command: str, what: str = PROMPT) -> str:
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
-        stdio.note(command, f"the prompt has invalid UTF-8 at byte {error.start}: replaced by U+FFFD")
+        note = f"the prompt has invalid UTF-8 at byte {error.start}: replaced by U+FFFD"
+        stdio.note(command, note, stays=True)
         text = data.decode("utf-8", "replace")
     return text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text

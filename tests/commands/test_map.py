@@ -174,11 +174,10 @@ def test_an_unmet_condition_is_status_1(invoke):
 def test_that_a_provider_cannot_resume_is_noted_once(run):
     with Provider(lambda request: [head(), *chat("a")]) as provider:
         env = environment(OPENAI_BASE_URL=f"{provider.url}/v1")
-        done = run("map", "-q", "--resume-cut", "-m", "openai/m", input=b"a\nb\nc\n", env=env)
+        done = run("map", "--resume-cut", "-m", "openai/m", input=b"a\nb\nc\n", env=env)
     assert texts_of(done.stdout) == ["a"] * 3
-    assert done.stderr.decode() == (
-        "llmstream map: openai/m cannot resume a cut answer: --resume-cut does nothing here\n"
-    )
+    note, _ = done.stderr.decode().splitlines()
+    assert note == "llmstream map: openai/m cannot resume a cut answer: --resume-cut does nothing here"
 
 
 def test_resume_cut_resumes_a_cut_answer(run):

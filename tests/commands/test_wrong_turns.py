@@ -93,9 +93,9 @@ def test_a_loop_whose_input_would_be_read_is_told(folder):
 
 def test_the_name_of_a_file_of_prompts_is_no_template(folder):
     done = subprocess.run(
-        [*LLMSTREAM, "map", "-q", "a.md"], cwd=folder, env=ENV, capture_output=True, timeout=RUN_S, input=b""
+        [*LLMSTREAM, "map", "a.md"], cwd=folder, env=ENV, capture_output=True, timeout=RUN_S, input=b""
     )
-    assert done.stderr.decode() == (
+    assert done.stderr.decode().startswith(
         "llmstream map: a.md is a file, and here the text of the template: < a.md reads prompts from it\n"
     )
 

@@ -28,6 +28,7 @@ FRESH = {
     "ends_lines": True,
     "make_display": None,
     "clear_progress": None,
+    "_held_notes": None,
 }  # the state of stdio in a new process
 
 
