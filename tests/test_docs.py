@@ -31,6 +31,7 @@ from .support.loopback import Provider, reply
 
 COMMANDS = docs.commands()
 PAGES = docs.COMMAND_PAGES
+HELP_COLUMNS = 78  # of a terminal of 80
 
 each_command = pytest.mark.parametrize("name", COMMANDS)
 
@@ -139,12 +140,13 @@ def test_help_shows_examples_of_the_command(name):
     assert any(context.command == ctx.command or ctx.parent is None
                for line in shown for context, _ in examples.invocations(line))  # fmt: skip
     assert not examples.unknown_options("\n".join(shown))
+    assert not [line for line in done.stdout.splitlines() if len(line) > HELP_COLUMNS]
 
 
 @each_command
 def test_each_option_has_a_group_and_one_line_of_help_at_80_columns(name):
     ctx = COMMANDS[name]
-    formatter = click.HelpFormatter(width=78)
+    formatter = click.HelpFormatter(width=HELP_COLUMNS)
     ctx.command.format_options(ctx, formatter)
     if not isinstance(ctx.command, click.Group) and len(docs.options(ctx)) > 9:
         assert isinstance(ctx.command, GroupedCommand)

@@ -25,7 +25,7 @@ def command(file: tuple[str, ...], language: str | None, count: int | None, ever
     Status 0: printed; 1: no such block; 5: the block was never closed.
 
     \b
-    llmstream gen 'A Python script that prints the date.' | llmstream code > date.py
+    llmstream gen 'A Python script: print the date.' | llmstream code > date.py
     llmstream code -l sh --all README.md
     """
     stdio.require_stdout()

@@ -22,7 +22,8 @@ def command(shell: str) -> None:
     """Print the completion script for SHELL.
 
     \b
-    llmstream completion bash > ~/.local/share/bash-completion/completions/llmstream
+    cd ~/.local/share/bash-completion/completions
+    llmstream completion bash > llmstream
     llmstream completion zsh > ~/.zfunc/_llmstream
     llmstream completion fish > ~/.config/fish/completions/llmstream.fish
     """

@@ -45,8 +45,8 @@ def command(paths: tuple[str, ...], **options: Any) -> int:
     level.
 
     \b
-    llmstream gen 'A book, as a JSON object with title and plot.' | llmstream fields -r -1 title
-    llmstream gen 'A book, as a JSON object with title and plot.' | llmstream fields -f plot
+    llmstream gen 'A book as JSON: title, plot.' | llmstream fields -r -1 title
+    llmstream gen 'A book as JSON: title, plot.' | llmstream fields -f plot
     llmstream fields '$.items[?@.price < 10].name' < order.json
     """
     stdio.require_stdout()

@@ -34,8 +34,8 @@ def command(file: tuple[str, ...], events: bool, no_newline: bool) -> int:
     `gen --record`, and what Claude Code, Codex, Gemini CLI and opencode print as JSON.
 
     \b
-    curl -sN http://localhost:11434/api/generate -d '{"model":"qwen3","prompt":"Hi"}' | llmstream text
-    claude -p 'Fix it.' --output-format stream-json --verbose | llmstream text | llmstream until --lines 3
+    curl -sN localhost:11434/api/generate -d @request.json | llmstream text
+    claude -p 'Fix it.' --output-format stream-json --verbose | llmstream text
     llmstream gen --events 'Hi' | tee log.ndjson | llmstream text
     """
     stdio.require_stdout()

@@ -33,7 +33,7 @@ def command(file: tuple[str, ...], quiet: bool, drain: bool, **params: Any) -> i
     \b
     llmstream gen 'Count from 1 to 100.' | llmstream until --words 20
     llmstream gen 'Write a poem.' | llmstream until -x -e '(?m)^Fourth'
-    tail -f app.log | llmstream until -q -e 'listening on port [0-9]+' && curl localhost:8080
+    tail -f app.log | llmstream until -q -e 'listening' && curl localhost:8080
     """
     stdio.require_stdout()
     conditions, mode = stopping.take(params)
