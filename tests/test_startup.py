@@ -50,9 +50,27 @@ def test_help_loads_neither_the_network_nor_another_command(command):
     modules = llmstream(command, "--help")
     assert not modules & HEAVY
     assert not [name for name in modules if name.startswith(("pycurl", *existing("net", "serve")))]
-    own = (command.replace("-", "_"), "options", "request_command", "stop_options", "raw_control", "types", "data")
+    own = (
+        command.replace("-", "_"),
+        "options",
+        "request_command",
+        "stop_options",
+        "raw_control",
+        "types",
+        "data",
+        "drawing",
+    )
     allowed = existing(*(f"commands.{name}" for name in own))
     assert {name for name in modules if name.startswith("llmstream.commands.")} <= allowed
+
+
+def test_pretty_loads_its_extra_only_to_draw():
+    extra = {"rich", "pygments", "markdown_it"}
+    modules = llmstream("pretty", "--color", "auto", input="*a*\n")  # in a pipe
+    assert not modules & (HEAVY | extra | {"pycurl"} | existing("core.pretty", "core.markdown"))
+    modules = llmstream("pretty", "--color", "always", input="*a*\n")
+    assert extra | existing("core.pretty.display") <= modules
+    assert not [name for name in modules if name.startswith(("pycurl", *existing("net", "dialects", "request")))]
 
 
 FEATURES = existing("request.conversation", "request.tools", "request.attachments", "core.schema", "providers.prefill")

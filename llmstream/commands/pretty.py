@@ -6,12 +6,13 @@ import click
 
 from .. import stdio
 from .drawing import document, draw_stdout
+from .types import FileName
 
 NAME = "pretty"
 
 
 @click.command(NAME)
-@click.argument("file", nargs=-1)
+@click.argument("file", nargs=-1, type=FileName())
 @click.option(
     "--color",
     type=click.Choice(["auto", "always", "never"]),

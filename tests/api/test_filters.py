@@ -169,6 +169,10 @@ PIECES = {  # the same, where the pieces depend on the cut
     "until a word": (lambda c: llmstream.until(c, fixed="OFF", ignore_case=True, only=True), "on off.", "off", ""),
     "until never": (lambda c: llmstream.until(c, lines=9), "é\nè\n", "é\nè\n", ""),
     "until json": (lambda c: llmstream.until(c, json=True, count=2), "{} [1] [[2]] 3", "{} [1] [[2]]", ""),
+    "drawn": (
+        lambda c: llmstream.pretty(c, width=9, colors=False), "# One\n\nwords *é* more\n\n- a\n- b",
+        "\x1b[1;4mOne\x1b[0m\n\nwords \x1b[3mé\x1b[0m\nmore\n\n• a\n• b\n", "",
+    ),
     "until a byte within a character": (lambda c: llmstream.until(c, bytes=2), "aéb", "a", ""),
 }  # fmt: skip
 
@@ -224,6 +228,7 @@ EACH = {
     "fields": (llmstream.fields, STREAM),
     "blocks": (llmstream.code_blocks, ["```\n", "``", "`\n", "```\n```\n"]),
     "until": (lambda c: llmstream.until(c, lines=5), ["", "", "a", "b"]),
+    "drawn": (llmstream.pretty, ["a", "\n", "\n", "b"]),
 }
 
 
@@ -362,6 +367,7 @@ def test_a_text_is_one_chunk_and_other_types_are_refused():
         (lambda c: llmstream.fields(c, "a["), "not a JSONPath: a["),
         (lambda c: llmstream.follow(c, "$["), "not a JSONPath"),
         (lambda c: llmstream.code(c, count=0), "count must be at least 1"),
+        (lambda c: llmstream.pretty(c, width=0), "width must be at least 1"),
         (llmstream.until, "no condition: pass one, for example lines=1"),
         (lambda c: llmstream.until(c, line=1), "no such stop condition: line: did you mean lines?"),
         (lambda c: llmstream.until(c, lines=1, idle=3.0), "seconds and idle do not work over a source that blocks"),
@@ -462,6 +468,7 @@ ARGUMENTS = [
     *((llmstream.code_blocks, name) for name in ("language", "max_size")),
     *((llmstream.until, name) for name in UntilOptions.__annotations__),
     (llmstream.follow, "path"),
+    *((llmstream.pretty, name) for name in ("width", "colors")),
 ]
 
 

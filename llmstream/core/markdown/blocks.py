@@ -120,6 +120,13 @@ class Blocks:
         self._paragraph = False  # the last line was a paragraph's, which a line without prefix may continue
         self._empty_item = False  # the last line began an item and held nothing else
 
+    def copy(self) -> Blocks:
+        """Returns one that can be fed without a change to this one."""
+        blocks = Blocks()
+        blocks.containers, blocks.markers = self.containers[:], self.markers[:]
+        blocks._paragraph, blocks._empty_item = self._paragraph, self._empty_item
+        return blocks
+
     def feed(self, line: str) -> Fence | None:
         """Returns the fence that the line opens, if it opens one."""
         self.cursor = cursor = Cursor(line)

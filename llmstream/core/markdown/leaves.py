@@ -8,66 +8,17 @@ than LINE, which is text wherever it stands. A larger table comes in parts. Line
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
-from .blocks import BLANK, BREAK, CONTINUATION, HEADING, INDENTED, TAB, UNDERLINE, Blocks, Cursor, Fence
+from .blocks import BLANK, BREAK, CONTINUATION, HEADING, INDENTED, TAB, UNDERLINE, Blocks, Cursor, Fence, enter_all
+from .leaf import CODE, EMPTY, PLAIN, RULE, TABLE, TEXT, TITLE, Closed, Leaf, LeafEvent, Opened, Place, begins_table
 
 HELD = 16_384  # characters of an open block
 LINE = 16_384  # characters of a line
 DEPTH = 32  # quotes and list items around a block that count; deeper ones are left out
 
-TEXT, TITLE, RULE, TABLE, CODE, PLAIN, EMPTY = "text", "title", "rule", "table", "code", "plain", "empty"
-
-_DELIMITERS = re.compile(r"\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*+\|?")
-_CELL_END = re.compile(r"(?<!\\)\|")
+# A line that begins an item, whatever follows. Its parts are bounded, because an open line is tried with each chunk.
+_SURE_ITEM = re.compile(r" {0,64}(?:[-*+]|[0-9]{1,9}[.)]) {1,64}[*_`'\"(\[]{0,8}\w")
 _TITLE = re.compile(r"(#{1,6})[ \t]*(.*?)(?:[ \t]#+)?[ \t]*\Z", re.S)
-_SURE_ITEM = re.compile(r" *(?:[-*+]|[0-9]{1,9}[.)]) +[*_`'\"(\[]*\w")  # whatever follows
-
-
-class Place(NamedTuple):
-    """A container around a leaf: the marker of a list item, or ">"; `begins` at the first leaf in it."""
-
-    marker: str
-    begins: bool
-
-
-class Leaf(NamedTuple):
-    """A block that has closed. `text` is its Markdown, without the prefixes of the containers and the heading's marks.
-
-    `gap` tells whether a blank line stands before it, `level` is a heading's. A table may come in parts; `follows` is
-    true for all parts but the first.
-    """
-
-    kind: str
-    text: str
-    places: tuple[Place, ...]
-    gap: bool
-    level: int = 0
-    follows: bool = False
-
-
-class Opened(NamedTuple):
-    """A block of code, or of PLAIN text, begins; its content follows piece by piece. `info` is the fence's."""
-
-    kind: str
-    info: str
-    places: tuple[Place, ...]
-    gap: bool
-
-
-class Closed(NamedTuple):
-    """The block that opened last has ended."""
-
-
-LeafEvent = Leaf | Opened | str | Closed
-
-
-def cells(row: str) -> list[str]:
-    """Returns the cells of a table's row, without the white space around them."""
-    row = row.strip().removeprefix("|")
-    if row.endswith("|") and not row.endswith("\\|"):
-        row = row[:-1]
-    return [cell.strip().replace("\\|", "|") for cell in _CELL_END.split(row)]
 
 
 class Leaves:
@@ -84,6 +35,7 @@ class Leaves:
         self._opening: tuple[tuple[Place, ...], bool] = (), False  # places and gap of the open leaf
         self._follows = False  # a part of the open table is out
         self._line = ""
+        self._looks_ahead = True  # the open line may still turn out to begin an item
         self._flows = False  # the rest of the line is content
         self._end = self._line_start = self._leaf_start = 0  # offsets
         self._events: list[LeafEvent] = []
@@ -119,7 +71,8 @@ class Leaves:
             at = stop
             if text[at - 1] == "\n":
                 self._line_start = self._end
-        if self._lines and _SURE_ITEM.match(self._line):
+                self._looks_ahead = True
+        if self._looks_ahead and self._lines and _SURE_ITEM.match(self._line):
             self._look_ahead()
         return self._events
 
@@ -193,12 +146,12 @@ class Leaves:
         """Takes a line inside fenced code."""
         fence, cursor = self._fence, Cursor(line)
         assert fence
-        for count, container in enumerate(self._blocks.containers):
-            if not cursor.enter(container):  # the code has ended with its container
-                self._shut()
-                self._blocks.cut(count)
-                self._take(line)
-                return
+        count = enter_all(self._blocks.containers, 0, cursor)
+        if count < len(self._blocks.containers):  # the code has ended with its container
+            self._shut()
+            self._blocks.cut(count)
+            self._take(line)
+            return
         columns, index = cursor.indent()
         mark = line[index:].strip()
         if columns < TAB and len(mark) >= fence.length and not mark.strip(fence.mark):
@@ -213,9 +166,8 @@ class Leaves:
         if self._fence:
             self._events.append(line)
             return
-        kept, self._blocks.kind = self._kind, BLANK
         self._blocks.feed(line)
-        if self._blocks.kind != CONTINUATION or kept == TABLE:
+        if self._blocks.kind != CONTINUATION or self._kind == TABLE:
             self._close_leaf()
             self._move(self._blocks.matched, self._blocks.markers)
             self._open(TEXT)
@@ -224,11 +176,10 @@ class Leaves:
 
     def _look_ahead(self) -> None:
         """Closes the open leaf where the line, which is not complete, surely begins an item."""
-        twin = Blocks()
-        twin.__dict__.update(self._blocks.__dict__)
-        twin.containers, twin.markers = self._blocks.containers[:], self._blocks.markers[:]
-        twin.feed(self._line)
-        if twin.kind != CONTINUATION:
+        self._looks_ahead = False
+        blocks = self._blocks.copy()
+        blocks.feed(self._line)
+        if blocks.kind not in (CONTINUATION, INDENTED):
             self._close_leaf()
 
     # The open leaf.
@@ -250,14 +201,12 @@ class Leaves:
 
     def _continue(self, line: str) -> None:
         """Adds a line to the open paragraph or table."""
-        if self._kind == TEXT and _DELIMITERS.fullmatch(line.rstrip()):
-            header = self._lines[-1]
-            if "|" in header and len(cells(header)) == len(cells(line)):
-                self._lines.pop()
-                if self._lines:
-                    self._close_leaf()
-                    self._open(TABLE)
-                self._kind, self._lines, self._size = TABLE, [header], len(header)
+        if self._kind == TEXT and begins_table(self._lines[-1], line):
+            header = self._lines.pop()
+            if self._lines:
+                self._close_leaf()
+                self._open(TABLE)
+            self._kind, self._lines, self._size = TABLE, [header], len(header)
         self._add(line)
 
     def _add(self, line: str) -> None:

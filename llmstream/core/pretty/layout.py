@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from rich.cells import cell_len
 
-from ..markdown.leaves import EMPTY, PLAIN, RULE, TABLE, TITLE, Closed, Leaf, LeafEvent, Opened, Place
+from ..markdown.leaf import EMPTY, PLAIN, RULE, TABLE, TITLE, Closed, Leaf, LeafEvent, Opened, Place
 from ..terminal.controls import visible
 from .highlight import Highlighter
 from .inline import inline, is_plain, task

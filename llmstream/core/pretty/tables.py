@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.cells import cell_len
 from rich.text import Text
 
-from ..markdown.leaves import cells
+from ..markdown.leaf import cells
 from .inline import inline
 from .paint import CONSOLE, Paint, rendered
 
