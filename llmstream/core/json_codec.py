@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 # The encoders do not escape what is not ASCII.
 to_json = json.JSONEncoder(ensure_ascii=False).encode  # with blanks: what people may read
 to_compact_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # NDJSON records
+
+MAX_DEPTH = 250  # arrays and objects in each other: more than data has, and less than any Python's recursion allows
 
 _msgspec_decode: Callable[[bytes], Any] | None = None
 _msgspec_errors: tuple[type[Exception], ...] = ()
@@ -53,6 +55,32 @@ def _finite_float(digits: str) -> float:
     return value
 
 
-# Decodes a text whose value is sent on as JSON. Raises ValueError also for NaN and Infinity, which json accepts though
-# JSON lacks them, and for a number so large that it would become Infinity.
-loads_strict = json.JSONDecoder(parse_constant=reject_constant, parse_float=_finite_float).decode
+_decode_strict = json.JSONDecoder(parse_constant=reject_constant, parse_float=_finite_float).decode
+
+
+def loads_strict(text: str) -> Any:
+    """Decodes a text whose value is sent on as JSON.
+
+    Raises ValueError also for NaN and Infinity, which json accepts though JSON lacks them, and for a number so large
+    that it would become Infinity, or that Python does not read. Raises RecursionError beyond MAX_DEPTH levels.
+    """
+    try:
+        value = _decode_strict(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError as error:
+        if "int_max_str_digits" in str(error):
+            raise ValueError("a number has too many digits") from None
+        raise
+    if text.count("[") + text.count("{") > MAX_DEPTH:
+        check_depth(value)
+    return value
+
+
+def check_depth(value: Any, depth: int = MAX_DEPTH) -> None:
+    """Raises RecursionError for a value that is nested in more than `depth` levels."""
+    if isinstance(value, Mapping | list | tuple):
+        if not depth:
+            raise RecursionError
+        for item in value.values() if isinstance(value, Mapping) else value:
+            check_depth(item, depth - 1)

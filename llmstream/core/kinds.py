@@ -21,11 +21,12 @@ def shown(value: object) -> str:
     import json
 
     try:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=repr)
-    except TypeError:  # a name that JSON does not have
-        text = repr(value)
+        try:
+            text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=repr)
+        except TypeError:  # a name that JSON does not have
+            text = repr(value)
     except (ValueError, RecursionError):
-        text = "a value that is nested too deeply, or too long"
+        text = "a value too deep or too long"
     return shorten(text)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import UsageError
 from .json_codec import loads_strict
+from .kinds import shorten
 
 TYPES = ("string", "number", "integer", "boolean", "array", "object", "null")
 SHORT_TYPES = {"str": "string", "string": "string", "int": "integer", "float": "number", "bool": "boolean"}
@@ -56,7 +57,7 @@ def check(schema: Any, path: tuple[str, ...] = ("$",), depth: int = 0) -> None:
     types = schema.get("type", [])
     for word in types if isinstance(types, list) else [types]:
         if word not in TYPES:
-            raise _wrong((*path, ".type"), f"{word!r} is not one of {', '.join(TYPES)}")
+            raise _wrong((*path, ".type"), f"{shorten(repr(word))} is not one of {', '.join(TYPES)}")
     required = schema.get("required", [])
     names = isinstance(required, list) and all(isinstance(name, str) for name in required)
     _require(names, (*path, ".required"), "not an array of names")
@@ -140,7 +141,9 @@ def _parse_short(text: str) -> dict[str, Any]:
         head, _, description = field.partition(":")
         name, *types = head.split()[:3] or [""]
         if not re.fullmatch(r"\w[\w-]*", name) or len(types) > 1:
-            raise UsageError(f"the schema is neither a file, nor JSON, nor fields such as 'name, age int': {field!r}")
+            raise UsageError(
+                f"the schema is neither a file, nor JSON, nor fields such as 'name, age int': {field[:60]!r}"
+            )
         word = types[0] if types else "str"
         if word not in SHORT_TYPES:
             raise UsageError(f"the schema's field {name}: unknown type {word!r}: use one of {', '.join(SHORT_TYPES)}")

@@ -38,10 +38,7 @@ class Secrets:
             return text
         stream = self.stream()
         data = text.encode("utf-8", "surrogatepass")
-        text = (stream.feed(data) + stream.close()).decode("utf-8", "surrogatepass")
-        for value in self._long:  # one that ends with half an escape is another text to the stream
-            text = text.replace(value, HIDDEN)
-        return text
+        return (stream.feed(data) + stream.close()).decode("utf-8", "surrogatepass")
 
     def hide_credential(self, text: str) -> str:
         """Returns a text that may be a credential, such as a header's value, without the secrets: short ones, too."""
@@ -116,9 +113,13 @@ class SecretStream:
         self._encoded = [form for form in encoded if len(form) >= SHORTEST]
         self._longest = max(map(len, (*self._plain, *self._encoded)), default=0)
         self._beginning = b""  # of a secret, perhaps: the end of what came
+        self._raw = _RawStream(secrets if any(map(_cut_escape.search, secrets)) else [])
 
     def feed(self, chunk: bytes) -> bytes:
         """Returns what is certain to be no part of a secret, and HIDDEN for each secret."""
+        return self._feed(self._raw.feed(chunk))
+
+    def _feed(self, chunk: bytes) -> bytes:
         chunk, self._beginning = self._beginning + chunk, b""
         cut = _cut_escape.search(chunk[-12:]) if self._longest else None
         certain = len(chunk) - (len(cut[0]) if cut else 0)
@@ -137,8 +138,9 @@ class SecretStream:
 
     def close(self) -> bytes:
         """Returns what `feed` has kept back."""
+        out = self._feed(self._raw.close())
         rest, self._beginning = self._beginning, b""
-        return rest
+        return out + rest
 
     def _spans(self, text: bytes) -> list[tuple[int, int]]:
         """Returns where secrets stand in bytes without escapes, in order, without overlaps; the longer counts."""
@@ -167,6 +169,42 @@ class SecretStream:
             ):
                 return size
         return 0
+
+
+class _RawStream:
+    """Hides secrets as they stand: one that ends in half an escape would be lost in the escape that it begins."""
+
+    def __init__(self, secrets: list[bytes]) -> None:
+        self._secrets = sorted(secrets, key=len, reverse=True)
+        self._pattern = re.compile(b"|".join(map(re.escape, self._secrets)))
+        self._beginning = b""  # of a secret, perhaps
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Returns what is certain to be no part of a secret, and HIDDEN for each secret."""
+        if not self._secrets:
+            return chunk
+        data = self._beginning + chunk
+        out, at = [], 0
+        for match in self._pattern.finditer(data):
+            out.append(data[at : match.start()])
+            at = match.start()
+            if self._begins_secret(data[at:]):  # a longer one
+                break
+            out.append(HIDDEN.encode())
+            at = match.end()
+        held = max(at, len(data) - len(self._secrets[0]) + 1)
+        held = next((i for i in range(held, len(data)) if self._begins_secret(data[i:])), len(data))
+        out.append(data[at:held])
+        self._beginning = data[held:]
+        return b"".join(out)
+
+    def close(self) -> bytes:
+        """Returns what `feed` has kept back."""
+        rest, self._beginning = self._beginning, b""
+        return self._pattern.sub(HIDDEN.encode(), rest) if self._secrets else b""
+
+    def _begins_secret(self, end: bytes) -> bool:
+        return any(len(secret) > len(end) and secret.startswith(end) for secret in self._secrets)
 
 
 def _base64(secret: bytes, shift: int) -> bytes:

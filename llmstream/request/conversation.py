@@ -31,6 +31,8 @@ def read_items(command: str, path: str) -> list[Any]:
 def _line(text: str, where: str) -> Any:
     try:
         return loads_strict(text)
+    except RecursionError:
+        raise UsageError(f"{where}: nested too deeply") from None
     except ValueError as error:
         raise UsageError(f"{where}: not JSON: {error}") from None
 

@@ -134,8 +134,8 @@ class Fields(Kind):
     def read(self, text: str) -> dict[str, Any]:
         from ..core.json_codec import loads_strict
 
-        name, equals, value = str(text).partition("=")
-        if not (isinstance(text, str) and name and equals):
+        name, equals, value = text.partition("=") if isinstance(text, str) else ("", "", "")
+        if not (name and equals):
             raise ValueError(f"must be KEY=JSON, not {shown(text)}")
         try:
             return {name: loads_strict(value)}
@@ -154,10 +154,17 @@ def _check_json(value: Any) -> None:
     """Raises ValueError for a value that JSON does not have; a Mapping stands for a dict."""
     import json
 
+    from ..core.json_codec import check_depth
+
     try:
+        check_depth(value)
         _check_names(value)
         json.dumps(dict(value) if isinstance(value, Mapping) else value, allow_nan=False)
-    except (TypeError, ValueError, RecursionError):
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+    except (TypeError, ValueError) as error:
+        if "int_max_str_digits" in str(error):
+            raise ValueError("has a number of too many digits") from None
         raise ValueError("must be JSON, whose names are strings, with no dates, no infinity and no nan") from None
 
 

@@ -25,7 +25,6 @@ from ..net.aio import in_thread
 from .body_limits import LARGE_BYTES, check_bounds
 from .guard import busy
 
-MAX_DEPTH = 200  # arrays and objects in each other
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # an escape that may be half a pair
 
 
@@ -74,8 +73,6 @@ def decode(body: bytes) -> Any:
         raise JSONDecodeError("not UTF-8", "", error.start) from None
     try:
         value = loads_strict(text)
-        if text.count("[") + text.count("{") > MAX_DEPTH:
-            _check_depth(value)
         if SURROGATE.search(text):
             to_json(value).encode()
     except JSONDecodeError:
@@ -85,17 +82,5 @@ def decode(body: bytes) -> Any:
     except RecursionError:
         raise JSONDecodeError("nested too deeply", text, 0) from None
     except ValueError as error:
-        problem = "a number has too many digits" if "int_max_str_digits" in str(error) else str(error)
-        raise JSONDecodeError(problem, text, 0) from None
+        raise JSONDecodeError(str(error), text, 0) from None
     return value
-
-
-def _check_depth(value: Any) -> None:
-    """Raises RecursionError for a value that is nested deeper than MAX_DEPTH."""
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        nested = [item for item in level if isinstance(item, dict | list)]
-        level = [part for item in nested for part in (item.values() if isinstance(item, dict) else item)]
-        if not level:
-            return
-    raise RecursionError

@@ -156,3 +156,28 @@ def test_escapes_without_a_secret_stay(text, place):
     stream = Secrets(["e4e4e4e4-"]).stream()
     data = text.encode()
     assert stream.feed(data[:place]) + stream.feed(data[place:]) + stream.close() == data
+
+
+@pytest.mark.parametrize("end", ["%", "%2", "%25", "\\", "\\u00", "\\\\"])
+@pytest.mark.parametrize("rest", ["", "5", '"', "\\u0073", "u0041", "%20", " x"])
+def test_a_secret_that_ends_in_half_an_escape_is_hidden_at_every_cut(end, rest):
+    secrets = Secrets([KEY + end])
+    data = f"a {KEY}{end}{rest}".encode()
+    outputs = {secrets.hide(data.decode()).encode()}
+    for i in range(len(data) + 1):
+        stream = secrets.stream()
+        outputs.add(stream.feed(data[:i]) + stream.feed(data[i:]) + stream.close())
+    assert outputs == {f"a [key]{rest}".encode()}
+
+
+@given(
+    st.lists(st.sampled_from([KEY, f"{KEY}%", f"{KEY}%2", f"{KEY}%2x{KEY}", KEY[:6], "%", "2", "x"]), max_size=6),
+    st.integers(0, 90),
+)
+def test_of_secrets_that_end_in_half_escapes_the_longer_is_hidden_whole(parts, place):
+    secrets = Secrets([f"{KEY}%", f"{KEY}%2x{KEY}"])
+    data = "".join(parts).encode()
+    stream = secrets.stream()
+    assert (
+        stream.feed(data[:place]) + stream.feed(data[place:]) + stream.close() == secrets.hide(data.decode()).encode()
+    )

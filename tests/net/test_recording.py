@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
+from base64 import b64decode, b64encode
 from collections.abc import Callable
+from urllib.parse import unquote
 
 import pytest
 
@@ -167,6 +170,41 @@ class Inner:
     def end(self, transfer: Transfer) -> None: ...
 
     def close(self) -> None: ...
+
+
+FORMS = {
+    "as it is": KEY,
+    "JSON": "".join(f"\\u{ord(c):04x}" for c in KEY),
+    "JSON in JSON": "".join(f"\\\\u{ord(c):04X}" for c in KEY),
+    "URL": "".join(f"%{ord(c):02x}" for c in KEY),
+    **{f"base64, {n}": b64encode(b"user:"[:n] + KEY.encode() + b"\n").decode() for n in range(4)},
+}
+
+
+def _readings(text: str) -> list[str]:
+    """Returns a text as those read it who look for a key: as it is, without escapes, and what is base64 in it."""
+    text = re.sub(r"\\+u([0-9a-fA-F]{4})", lambda match: chr(int(match[1], 16)), text)
+    words = [word[shift:] for word in re.findall(r"[\w+/-]{8,}", text) for shift in range(4)]
+    return [text, unquote(text), *(b64decode(word[: len(word) // 4 * 4], b"-_").decode("latin-1") for word in words)]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_a_provider_that_echoes_the_key_leaves_it_in_no_file_and_no_note(invoke, tmp_path, form, is_refused):
+    recording, stats = tmp_path / "recording", tmp_path / "stats"
+    name = FORMS[form]
+    if is_refused:
+        script = reply("401 No", f'{{"error": {{"message": "wrong key {name} given", "code": "{name}"}}}}'.encode())
+    else:
+        frames = DIALECTS["chat"]("Hello", f"bad {name}!")
+        script = [head(), *frames[:1], f'data: {{"id": "{name}", "model": "m-{name}"}}\n\n'.encode(), *frames[1:]]
+    args = ["--record", str(recording), "--stats-file", str(stats)]
+    with Provider(script) as provider:
+        done = invoke("gen", "--api", "chat", "-m", "openai/m", *args, "Hi", url=provider.url)
+    texts = [recording.read_text(), stats.read_text() if stats.exists() else "", done.stderr.decode()]
+    assert "[key]" in texts[0]
+    for text in texts:
+        assert not [reading for reading in _readings(text) if KEY in reading]
 
 
 @pytest.mark.parametrize("cut", range(1, len(KEY) + 8))

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmstream.serve.json_body import MAX_DEPTH, decode
+from llmstream.core.json_codec import MAX_DEPTH
+from llmstream.serve.json_body import decode
 
 from ..commands.test_serve import RunningServer, serving
 from ..conftest import environment
