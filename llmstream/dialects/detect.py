@@ -56,9 +56,9 @@ class Sign(NamedTuple):
         )
 
     def make_decoder(self) -> Decoder:
-        """Returns a decoder of one answer. Only its module is imported."""
+        """Returns a decoder of one answer, whose provider is "" unless the stream names it; imports its module only."""
         module, _, name = self.decoder.partition(".")
-        decoder: Decoder = getattr(import_module(f".{module}", __package__), name)(module, "")
+        decoder: Decoder = getattr(import_module(f".{module}", __package__), name)("", "")
         return decoder
 
     def id_of(self, data: dict[str, Any]) -> str:

@@ -68,6 +68,12 @@ def test_what_gen_writes_as_events_comes_back_as_text(invoke):
     assert invoke("text", "--events", input=events).stdout == events
 
 
+def test_the_provider_of_a_stream_that_does_not_name_it_is_empty(invoke):
+    for stream in (OLLAMA, b"".join(loopback.responses("x")), b"".join(loopback.chat("x"))):
+        start = json.loads(invoke("text", "--events", input=stream).stdout.splitlines()[0])
+        assert (start["type"], start["provider"]) == ("start", "")
+
+
 @pytest.mark.parametrize("reason", ["until", "cancelled"])
 def test_events_that_end_at_a_condition_are_a_whole_answer(invoke, reason):
     lines = [{"type": "start", "provider": "p", "model": "m", "id": ""}, {"type": "text", "text": "a"}]
