@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ..core.events import Event
 from ..core.exchange import Exchange
-from ..core.provider_errors import PROVIDER_SAYS, WHICH_KEY
+from ..core.provider_errors import WHICH_KEY
 from ..core.request import Request
 from ..core.retry import Backoff, RetryPolicy
 from ..core.secrets import show_url
@@ -143,9 +143,7 @@ class Attempts:
     def reported(self, error: Error) -> Error:
         """Returns an error as the user may see it: without the key, which servers quote, and with the key's source."""
         target, names = self._target, self._target.row.key_env
-        message = error.message
-        if message.startswith(PROVIDER_SAYS):
-            message = f"{target.shown_name} says{message.removeprefix(PROVIDER_SAYS)}"
+        message = target.naming(error.message)
         if message.endswith(WHICH_KEY):
             if names and not target.key and target.row.transport == CURL:
                 message = message.removesuffix(WHICH_KEY) + f"no key was sent: set {' or '.join(names)}"

@@ -56,7 +56,7 @@ class Fetcher:
                 kind = headers.get("content-type", "no content type")
                 raise Incomplete(f"{shown} answered {kind}, not JSON: is the base URL that of an API?") from None
         except Error as error:  # servers quote the key that they refuse
-            raise target.secrets.hide_in_error(error) from None
+            raise target.secrets.hide_in_error(error, target.naming(error.message)) from None
 
     def file(self, url: str, limit: int) -> bytes:
         """Returns the file at a URL. Redirects are followed to any host, since no key is sent.

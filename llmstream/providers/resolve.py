@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from ..core.provider_errors import PROVIDER_SAYS
 from ..core.request import Request, merge
 from ..core.secrets import HIDDEN, Secrets, url_secrets
 from ..dialects import dialect
@@ -45,6 +46,12 @@ class Target(NamedTuple):
         from urllib.parse import urlsplit
 
         return f"{self.provider} at {urlsplit(self.url).netloc.rpartition('@')[2]}"
+
+    def naming(self, message: str) -> str:
+        """Returns an error's message with the provider's name before the provider's own words."""
+        if not message.startswith(PROVIDER_SAYS):
+            return message
+        return f"{self.shown_name} says{message.removeprefix(PROVIDER_SAYS)}"
 
     @property
     def prefill_url(self) -> str:
@@ -116,7 +123,8 @@ def resolve(
     """
     provider, model = name if isinstance(name, tuple) else named(name, env, catalogue)
     if not model and not isinstance(name, tuple):
-        raise UsageError(f"{provider} has no default model: use {option('model', f'{provider}/MODEL')}")
+        source = _source(name, env, catalogue)
+        raise UsageError(f"{source}{provider} has no default model: use {option('model', f'{provider}/MODEL')}")
     row = catalogue.row(provider)
     if not row.has_address:
         if key is not None or url is not None:
@@ -157,7 +165,21 @@ def named(name: str | None, env: Mapping[str, str], catalogue: Catalogue = BUILT
     """
     if name == "":  # a command that prints a name was cancelled, perhaps: the default is not meant
         raise UsageError(f"the model's name is empty: leave {option('model')} out for the default model")
-    name = name or default_name(env, catalogue) or _with_key(env, catalogue)
+    try:
+        return _meaning(name or default_name(env, catalogue) or _with_key(env, catalogue), catalogue)
+    except UsageError as error:
+        raise UsageError(f"{_source(name, env, catalogue)}{error.message}") from None
+
+
+def _source(name: str | None, env: Mapping[str, str], catalogue: Catalogue) -> str:
+    """Returns the beginning of a message about a default model: where its name comes from. "" for another model."""
+    if name or not default_name(env, catalogue):
+        return ""
+    return "LLMSTREAM_MODEL: " if env.get("LLMSTREAM_MODEL", "").strip() else "the model of the configuration: "
+
+
+def _meaning(name: str, catalogue: Catalogue) -> tuple[str, str]:
+    """Returns the provider and the model that a name means; aliases are followed."""
     followed = []
     while name in catalogue.aliases and name not in followed:
         followed.append(name)

@@ -108,5 +108,5 @@ class PromptFile:
                 how = f"leave out {option('no_stdin')}, or the option that reads stdin"
             else:
                 how = f"pass {option('var', f'{name}=...')}"
-            raise UsageError(f"{self.path}:{line}: no value for {{{{{name}}}}}: {how}")
+            raise UsageError(f"{self.path}:{line}: {{{{{name}}}}} has no value: {how}")
         return str(values[name])

@@ -182,7 +182,7 @@ def test_pages_that_go_round_in_circles_end(invoke):
 @pytest.mark.parametrize(
     ("script", "status", "message"),
     [
-        (reply("401 No", b'{"error": {"message": "bad sk-test-key"}}'), 3, "the provider says: bad [key] (HTTP 401)"),
+        (reply("401 No", b'{"error": {"message": "bad sk-test-key"}}'), 3, "openai at HOST says: bad [key] (HTTP 401)"),
         (reply("503 Busy", b"<html>", "text/html"), 4, "URL answered HTTP 503 (Service Unavailable)"),
         (reply("404 Not Found", b"", "text/html"), 3, "nothing is at URL (HTTP 404): does the base URL lack /v1?"),
         (
@@ -207,6 +207,7 @@ def test_refusals_and_failures(invoke, script, status, message):
     with Provider(script) as provider:
         done = invoke("models", "openai", url=provider.url)
     told = done.stderr.decode().replace(f"{provider.url}/v1/models ", "URL ")
+    told = told.replace(f" at 127.0.0.1:{provider.port} ", " at HOST ")
     assert told.startswith(f"llmstream models: {message}")
     assert (done.stdout, done.returncode, told.count("\n")) == (b"", status, 1)
 

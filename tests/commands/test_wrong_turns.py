@@ -125,6 +125,35 @@ def test_an_unknown_model_is_a_short_line(invoke, name):
     assert len(done.stderr) < 160
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("gpt9", "LLMSTREAM_MODEL: cannot tell the provider of model 'gpt9': "),
+        ("foo/bar", "LLMSTREAM_MODEL: unknown provider 'foo': "),
+        ("groq", "LLMSTREAM_MODEL: groq has no default model: use -m groq/MODEL\n"),
+        ("replay:", "LLMSTREAM_MODEL: replay: names no recording: "),
+    ],
+)
+def test_a_wrong_default_model_says_where_its_name_comes_from(invoke, name, message):
+    done = invoke("gen", "Hi", env=environment(LLMSTREAM_MODEL=name, GROQ_API_KEY="k"))
+    assert done.returncode == 2
+    assert done.stderr.decode().startswith(f"llmstream gen: {message}")
+    named = invoke("gen", "-m", name, "Hi", env=environment(LLMSTREAM_MODEL=name, GROQ_API_KEY="k"))
+    assert named.stderr.decode().startswith(f"llmstream gen: {message.removeprefix('LLMSTREAM_MODEL: ')}")
+
+
+def test_a_wrong_model_of_the_configuration_says_where_it_stands(invoke, tmp_path):
+    config = tmp_path / "c.toml"
+    for name, message in [
+        ("gpt9", f"{config}:2: model: cannot tell the provider of model 'gpt9': "),
+        ("groq", "the model of the configuration: groq has no default model: use -m groq/MODEL\n"),
+    ]:
+        config.write_text(f'\nmodel = "{name}"\n')
+        done = invoke("gen", "Hi", env=environment(LLMSTREAM_CONFIG=str(config), GROQ_API_KEY="k"))
+        assert done.returncode == 2
+        assert done.stderr.decode().startswith(f"llmstream gen: {message}")
+
+
 def test_the_recording_that_is_played_is_not_overwritten(invoke, tmp_path):
     path = tmp_path / "r"
     with Provider([head(), *chat("Hello")]) as provider:

@@ -145,8 +145,8 @@ def test_which_values_are_paths(tmp_path, name, value, placed):
 @pytest.mark.parametrize(
     ("text", "args", "message"),
     [
-        (f"{HEAD}\n{{{{nmae}}}}", [], ":5: no value for {{nmae}}: pass -v nmae=..."),
-        ("{{stdin}}", ["-n"], ":1: no value for {{stdin}}: leave out -n, or the option that reads stdin"),
+        (f"{HEAD}\n{{{{nmae}}}}", [], ":5: {{nmae}} has no value: pass -v nmae=..."),
+        ("{{stdin}}", ["-n"], ":1: {{stdin}} has no value: leave out -n, or the option that reads stdin"),
         ("Hi {{name}}", ["-v", "nmae=x"], " has no {{nmae}}: did you mean name?"),
         ("Hi", ["-v", "x=1"], " has no {{x}}: leave it out"),
         ("{{stdin}}", ["-v", "stdin=x"], "-v cannot set stdin: the command line fills {{stdin}}"),
