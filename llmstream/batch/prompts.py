@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..core.request import Request
-from ..errors import Error, spell
+from ..errors import Error
 from ..net.generation import Generation
 from ..providers.resolve import Target
 from ..request.builder import RequestBuilder
 from .learned_rate import InFlight
 from .pace import Pace
-from .record_builder import Record, RecordBuilder
+from .record_builder import Record, RecordBuilder, one_sentence, with_error
 from .rows import Row
 from .source import Source
 
@@ -42,8 +42,8 @@ class Job:
 
     def fail(self, error: Error) -> None:
         """Adds an error to the record, which may have an answer or a part of it."""
-        self.failure = " ".join(f"{error.message} {error.hint}".split())
-        self.record = {**(self.record or {}), "error": {"status": error.status, "message": spell(self.failure)}}
+        self.failure = one_sentence(error)
+        self.record = with_error(self.record or {}, error)
 
 
 class Prompts:
@@ -83,7 +83,7 @@ class Prompts:
         else:
             job.target, job.request = self.target, self._request._replace(prompt=row.prompt)
         request = job.request
-        job.builder = RecordBuilder(bool(request.max_tokens or any("tokens" in name for name, _ in request.extra)))
+        job.builder = RecordBuilder(request.is_limited)
         job.tokens = request.size() // 4 + (request.max_tokens or int(self._output_tokens))
         if self._journal:
             job.digest = self._digest(job.target, request)

@@ -1,4 +1,4 @@
-"""The record of one prompt: what map prints for it and keeps in the journal."""
+"""The record of one prompt: what map prints for it and keeps in the journal, and `gen --line` writes."""
 
 from __future__ import annotations
 
@@ -61,6 +61,16 @@ class RecordBuilder:
         if notes := generation.notes:
             record["note"] = spell("; ".join(notes))
         return record, failure
+
+
+def one_sentence(error: Error) -> str:
+    """Returns an error's message and its hint, with options marked."""
+    return " ".join(f"{error.message} {error.hint}".split())
+
+
+def with_error(record: Record, error: Error) -> Record:
+    """Returns a record, which may have an answer or a part of it, with the error that it ended by."""
+    return {**record, "error": {"status": error.status, "message": spell(one_sentence(error))}}
 
 
 def _fields(event: Event) -> dict[str, object]:

@@ -55,6 +55,7 @@ SPEED = click.FloatRange(min=0)
 @output_file
 @in_group(OUTPUT, "--events", is_flag=True, help="Write NDJSON events instead of text.")
 @in_group(OUTPUT, "--timing", is_flag=True, help='Write events; "t" is seconds since the request.')
+@in_group(OUTPUT, "--line", is_flag=True, help="At the end, write a line of JSON, as map does.")
 @in_group(OUTPUT, "--reasoning", is_flag=True, help="Write the model's reasoning to stderr.")
 @in_group(OUTPUT, "--sources", is_flag=True, help="At the end, write the cited sources to stderr.")
 @in_group(OUTPUT, "-u", "--usage", is_flag=True, help="At the end, write tokens and times to stderr.")
@@ -100,11 +101,14 @@ def command(
     """
     stdio.require_stdout()
     stops = stop_options.stops(output, "until-")
-    if "tools" in options and not (output["events"] or output["timing"]):
-        raise UsageError(f"{option('tools')} needs --events: a call is an event, not text")
-    if output["reasoning"] or output["events"] or output["timing"]:
+    writes_events = output["events"] or output["timing"]
+    if output["line"] and writes_events:
+        raise UsageError("--line and --events exclude each other: leave one out")
+    if "tools" in options and not (writes_events or output["line"]):
+        raise UsageError(f"{option('tools')} needs --events or --line: a call is not text")
+    if output["reasoning"] or writes_events:
         options["reasoning"] = True
-    is_data = dry_run or output["events"] or output["timing"] or {"json", "schema", "schema_multi"} & options.keys()
+    is_data = dry_run or writes_events or output["line"] or {"json", "schema", "schema_multi"} & options.keys()
     stdio.wraps_words = not (output.pop("no_wrap") or is_data)
     stdio.ends_lines = not output["no_newline"]
     if output["pretty"] and not is_data:
@@ -189,6 +193,9 @@ class _Printer:
             if self._writes_events:
                 self._render_events(generation, events)
                 return
+            if output["line"]:
+                self._render_record(generation, events, reasoning)
+                return
             renderer = TextRenderer(not output["no_newline"])
             for batch in events:
                 text = renderer.feed(batch)
@@ -223,13 +230,32 @@ class _Printer:
             stdio.write(renderer.error(error, time.monotonic()))
             raise
 
+    def _render_record(self, generation: Generation, events: Generator[list[Event]], reasoning: TextRenderer) -> None:
+        """Writes the line that map would write for a single prompt."""
+        from ..batch.record_builder import RecordBuilder, with_error
+
+        builder = RecordBuilder(self._request.is_limited)
+        try:
+            for batch in events:
+                builder.feed(batch)
+                if self._output["reasoning"]:
+                    stdio.write_stderr_text(reasoning.feed(batch))
+        except Error as error:
+            if error is not generation.failure:
+                raise
+        record, failure = builder.record(generation)
+        if failure is not None:
+            record = with_error(record, failure)
+        stdio.write(EventRenderer(None).line({"index": 0, **record}, 0.0))
+        if generation.failure is not None:
+            raise generation.failure
+
     def _check(self, exchange: Exchange) -> None:
         """Raises the error of an answer that is not whole, or that met no condition."""
         finish = exchange.finish
-        limited = self._request.max_tokens or any("tokens" in name for name, _ in self._request.extra)
-        if error := report.verdict(finish, bool(limited), report.SET_LIMIT):
+        if error := report.verdict(finish, self._request.is_limited, report.SET_LIMIT):
             raise error
-        if exchange.tool_calls and not self._writes_events:
+        if exchange.tool_calls and not (self._writes_events or self._output["line"]):
             stdio.note(NAME, "the answer has tool calls, which --events shows", stays=True)
         if finish and finish.reason == "length" and not exchange.characters and not exchange.tool_calls:
             text = "the answer has no text: the limit was reached before it, perhaps by reasoning"

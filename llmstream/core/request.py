@@ -200,6 +200,11 @@ class Request(NamedTuple):
             turns.append({"role": "assistant", "content": self.prefill.text, **self.prefill.message})
         return turns
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether the user limits the length of the answer, so that a cut at that limit is no fault."""
+        return bool(self.max_tokens or any("tokens" in name for name, _ in self.extra))
+
     def size(self) -> int:
         """Estimates the bytes that the model reads: prompt, messages, attachments and tools."""
         texts = [self.prompt, *(message.content for message in self.messages), *map(str, self.tools)]
