@@ -31,6 +31,7 @@ class Options(TypedDict, total=False):
 
     # begin: options
     api: str | None  # The protocol: chat, responses, messages, ollama.
+    base_url: str | None  # Send the request to the API at URL.
     system: str | None  # The system prompt, or the file that holds it.
     max_tokens: int | None  # Limit the answer to N tokens.
     temperature: float | None  # Sampling temperature.
@@ -58,7 +59,6 @@ class Options(TypedDict, total=False):
     resume_cut: bool | None  # Resume a cut answer, where the provider can.
     until: UntilOptions | Mapping[str, object] | None  # End the answer at a stop condition.
     api_key: str | None  # The key that is sent.
-    base_url: str | None  # The address of the API; only `api_key` goes there.
     on_text: Callable[[str], object] | None  # Called with each piece of text.
     on_finish: Callable[[Finish], object] | None  # Called with the last event.
     note: Callable[[str], object] | None  # Called with a sentence on a retry or a faulty answer.

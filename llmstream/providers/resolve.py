@@ -19,6 +19,7 @@ from .registry import BUILT_IN, CURL, EMBEDDED, LOCAL, SCHEMES, SDK, Catalogue, 
 
 # A base URL: the hosts that libcurl takes, and a port of up to five digits.
 BASE_URL = r"""https?://([^/@]*@)?(\[[0-9a-fA-F:.]+(%[\w.~%-]+)?\]|[^]/:?#@\s{}[\\$'"^`*<>=;,+&()%|!]+)(:(?P<port>\d{1,5})?)?(/.*)?"""
+COMPATIBLE = "openai/MODEL for a server of OpenAI's protocol"
 CREDENTIAL = "auth|key|token|secret|password|cookie"  # in the name of a header
 
 
@@ -113,32 +114,40 @@ def resolve(
     catalogue: Catalogue = BUILT_IN,
     *,
     key: str | None = None,
+    key_env: str = "",
     url: str | None = None,
 ) -> Target:
     """Returns the target that a model's name means. Raises UsageError for unknown names and missing keys.
 
     `name` may also be a provider and its model, "" for any. `api` is the dialect, where it is not to be the provider's
-    own. `key` and `url`, where a program passes them, replace those of the environment and the configuration. A `url`
-    gets only the `key` beside it: no key and no headers that are meant for another address.
+    own. `key` and `url`, where the caller passes them, replace those of the environment and the configuration. A `url`
+    gets only the `key` beside it: no key and no headers that are meant for another address. `key_env` is the variable
+    that the key comes from, "" where a program passes it.
     """
     provider, model = name if isinstance(name, tuple) else named(name, env, catalogue)
     if not model and not isinstance(name, tuple):
         source = _source(name, env, catalogue)
         raise UsageError(f"{source}{provider} has no default model: use {option('model', f'{provider}/MODEL')}")
     row = catalogue.row(provider)
+    key_name = option("key_env") if key_env else "api_key"
     if not row.has_address:
+        if url is not None and name is None:
+            raise UsageError(
+                f"{option('base_url')} needs a model: use {option('model', 'PROVIDER/MODEL')}, {COMPATIBLE}"
+            )
         if key is not None or url is not None:
-            raise UsageError(f"{provider} takes neither api_key nor base_url: leave them out")
+            raise UsageError(f"{provider} takes neither {key_name} nor {option('base_url')}: leave them out")
         is_fallback = provider == LOCAL and name is None and not default_name(env, catalogue)
         return Target(provider, model, api or row.api, "", "", row, is_fallback)
     if (key is not None or url is not None) and (row.transport == SDK or (row.may_use_sdk and key is None)):
-        raise UsageError(f"the SDK of {provider} finds key and address: leave api_key and base_url out")
+        names = f"{key_name} and {option('base_url')}"
+        raise UsageError(f"the SDK of {provider} finds key and address: leave {names} out")
     base_url = _base_url(provider, row, env, url)
     is_default_url = base_url == row.base_url or not row.base_url
     if key is not None:
-        secret = checked_key(key, "api_key")
+        secret = checked_key(key, key_env or key_name)
         if not secret and is_default_url and row.key_env:
-            raise UsageError(f"api_key is empty: pass the key of {provider}")
+            raise UsageError(f"{key_name} is empty: pass the key of {provider}")
     elif row.transport == SDK or url is not None:
         secret = ""
     else:
@@ -268,9 +277,9 @@ def _base_url(provider: str, row: Provider, env: Mapping[str, str], argument: st
     """Returns the base URL: a program's argument, the environment's, or the row's."""
     source, url = row.url_env, _trimmed(env.get(row.url_env, "").strip(), row)
     if argument is not None:
-        source, url = "base_url", _trimmed(argument, row)
-        if not url:  # the program's source of it was empty, perhaps: the provider's address is not meant
-            raise UsageError("base_url is empty: leave it out for the provider's own address")
+        source, url = option("base_url"), _trimmed(argument, row)
+        if not url:  # its source was empty, perhaps: the provider's address is not meant
+            raise UsageError(f"{source} is empty: leave it out for the provider's own address")
     elif not url:
         if not row.base_url:
             raise UsageError(f"{provider} needs an address: set {row.url_env}")

@@ -44,10 +44,11 @@ class RequestBuilder:
         self._command, self._env, self._catalogue = command, env, catalogue
         self._options = {name: value for name, value in options.items() if _is_set(value)}
         self._cache = cache or Cache({}, {}, {})
-        model, api, key, url = (options.get(name) for name in ("model", "api", "api_key", "base_url"))
-        targets = self._cache.targets
+        model, api, url = (options.get(name) for name in ("model", "api", "base_url"))
+        targets, key_env = self._cache.targets, options.get("key_env", "")
         if model not in targets:
-            targets[model] = resolve(model, api, env, catalogue, key=key, url=url)
+            key = _key(key_env, env) if key_env else options.get("api_key")
+            targets[model] = resolve(model, api, env, catalogue, key=key, key_env=key_env, url=url)
         self.target = targets[model]
 
     @property
@@ -147,6 +148,13 @@ def _placed(fields: Mapping[str, Any], objects: Mapping[str, str]) -> dict[str, 
             members = placed.get(objects[name])
             placed[objects[name]] = {**(members if isinstance(members, dict) else {}), name: value}
     return placed
+
+
+def _key(name: str, env: Mapping[str, str]) -> str:
+    """Returns the key in an environment variable. Raises UsageError where there is none."""
+    if not (key := env.get(name, "").strip()):
+        raise UsageError(f"no key in {name}, which {option('key_env')} names: set that variable")
+    return key
 
 
 def _is_set(value: object) -> bool:

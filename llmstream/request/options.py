@@ -62,6 +62,15 @@ ROWS = (
         "The protocol to use instead of the provider's default:\n"
         "OpenAI's Chat Completions, which all compatible servers share, OpenAI's Responses, Anthropic's Messages, or "
         "Ollama's own.", metavar="API", doors=HERE),
+    Option("base_url", Text(), "Send the request to the API at URL.",
+        "Send the request to the API at *url* instead of the provider's.\n"
+        "It is a base URL, as the provider's variable has it.\n"
+        "Only the key of ``--key-env`` goes there: no other key, and no header of the configuration.\n"
+        "`openai/`*model* speaks `chat` there, unless ``--api`` says otherwise.\n"
+        "`http://` sends the key as it is: leave it to hosts that you trust the way to.",
+        metavar="URL", doors=(COMMAND, PYTHON)),
+    Option("key_env", Text(), "Read the key from the variable NAME.",
+        "Read the key from the environment variable *name*, and send no other.", metavar="NAME", doors=(COMMAND,)),
     Option("system", TextOrFile(), "The system prompt, or the file that holds it.", short="s",
         metavar="TEXT|@FILE", group=PROMPT, doors=(*ALL, HTTP)),
     Option("max_tokens", Integer(1, 2**31 - 1), "Limit the answer to N tokens.",
@@ -189,7 +198,6 @@ ROWS = (
         group=NETWORK, doors=HERE),
     Option("until", Conditions(), doors=(PYTHON, HTTP), help="End the answer at a stop condition."),
     Option("api_key", Text(), doors=(PYTHON,), help="The key that is sent."),
-    Option("base_url", Text(), doors=(PYTHON,), help="The address of the API; only `api_key` goes there."),
     Option("on_text", Callback("str"), doors=(PYTHON,), help="Called with each piece of text."),
     Option("on_finish", Callback("Finish"), doors=(PYTHON,), help="Called with the last event."),
     Option("note", Callback("str"), doors=(PYTHON,), help="Called with a sentence on a retry or a faulty answer."),
