@@ -113,7 +113,7 @@ class RequestCommand(GroupedCommand):
             note = f"{outcome}: run the same command again for the prompts that failed"
         else:
             note = f"{outcome}: all records are in {file.keep()}"
-        stdio.note(self.name or "", note)
+        stdio.note(self.name or "", note, stays=True)
 
     def _invoke(self, ctx: click.Context) -> Any:
         params = ctx.params
