@@ -19,7 +19,6 @@ from .registry import BUILT_IN, CURL, EMBEDDED, LOCAL, SCHEMES, SDK, Catalogue, 
 
 # A base URL: the hosts that libcurl takes, and a port of up to five digits.
 BASE_URL = r"""https?://([^/@]*@)?(\[[0-9a-fA-F:.]+(%[\w.~%-]+)?\]|[^]/:?#@\s{}[\\$'"^`*<>=;,+&()%|!]+)(:(?P<port>\d{1,5})?)?(/.*)?"""
-COMPATIBLE = "openai/MODEL for a server of OpenAI's protocol"
 CREDENTIAL = "auth|key|token|secret|password|cookie"  # in the name of a header
 
 
@@ -131,12 +130,8 @@ def resolve(
     row = catalogue.row(provider)
     key_name = option("key_env") if key_env else "api_key"
     if not row.has_address:
-        if url is not None and name is None:
-            raise UsageError(
-                f"{option('base_url')} needs a model: use {option('model', 'PROVIDER/MODEL')}, {COMPATIBLE}"
-            )
         if key is not None or url is not None:
-            raise UsageError(f"{provider} takes neither {key_name} nor {option('base_url')}: leave them out")
+            raise _no_address(provider, key_name, url is not None and name is None)
         is_fallback = provider == LOCAL and name is None and not default_name(env, catalogue)
         return Target(provider, model, api or row.api, "", "", row, is_fallback)
     if (key is not None or url is not None) and (row.transport == SDK or (row.may_use_sdk and key is None)):
@@ -165,6 +160,14 @@ def resolve(
         row = row._replace(headers=())
     api = api or row.api
     return Target(provider, model, api, endpoint(base_url, api), secret, row)
+
+
+def _no_address(provider: str, key_name: str, needs_model: bool) -> UsageError:
+    """Returns the error of a key or an address for what has none; `needs_model`: no model was named beside the URL."""
+    if needs_model:
+        advice = f"use {option('model', 'PROVIDER/MODEL')}, openai/MODEL for a server of OpenAI's protocol"
+        return UsageError(f"{option('base_url')} needs a model: {advice}")
+    return UsageError(f"{provider} takes neither {key_name} nor {option('base_url')}: leave them out")
 
 
 def named(name: str | None, env: Mapping[str, str], catalogue: Catalogue = BUILT_IN) -> tuple[str, str]:

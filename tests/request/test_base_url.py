@@ -70,7 +70,7 @@ def test_what_comes_from_others_cannot_name_them(invoke, provider, tmp_path, nam
     (tmp_path / "prompt").write_text(f'+++\noptions.{name} = "X"\n+++\nHi')
     done = invoke("gen", "-f", str(tmp_path / "prompt"), env=environment(**KEYS))
     assert (done.returncode, done.stdout) == (2, b"")
-    assert f"options.{name}: there is no option" in done.stderr.decode()
+    assert f"options.{name}: there is no such key" in done.stderr.decode()
 
 
 @pytest.mark.parametrize(
