@@ -86,6 +86,46 @@ def test_ctrl_c_draws_what_has_come_and_ends_the_line():
 
 
 @screen.tmux
+def test_a_process_that_was_stopped_goes_on(tmp_path):
+    (tmp_path / "begin").write_text("# One\n\ntwo **three")
+    os.mkfifo(tmp_path / "end")
+    with screen.screen(environment(TERM="xterm"), columns=150) as terminal:
+        terminal.run(f"llmstream pretty {tmp_path}/begin {tmp_path}/end")
+        terminal.expect("two **three")
+        terminal.tmux("send-keys", "C-z")
+        assert "two **three" not in terminal.output()  # the draft is off the screen
+        terminal.run("fg")
+        with open(tmp_path / "end", "w") as end:
+            end.write("**\n")
+        assert terminal.output()[-1] == "two three"
+
+
+@screen.tmux
+def test_a_terminal_whose_width_changes_within_a_block(tmp_path):
+    words = [f"word{number}" for number in range(20)]
+    (tmp_path / "begin").write_text(f"# One\n\n{' '.join(words)}")
+    os.mkfifo(tmp_path / "end")
+    with screen.screen(environment(TERM="xterm"), columns=60) as terminal:
+        terminal.run(f"cat {tmp_path}/begin {tmp_path}/end | llmstream pretty")
+        terminal.expect("word19")
+        terminal.resize(20)
+        with open(tmp_path / "end", "w") as end:
+            end.write(" **last**\n")
+        rows = terminal.output()
+        assert rows[-1].endswith("last")
+        assert max(map(len, rows[rows.index("One") :])) <= 20
+        assert " ".join(rows[rows.index("One") + 1 :]).split() == [*words, "last"]
+
+
+@screen.tmux
+def test_a_terminal_that_cannot_move_its_cursor_gets_the_text_as_it_is(tmp_path):
+    (tmp_path / "a.md").write_bytes(b"# One\n\n- a\n")
+    with screen.screen(environment(), columns=150) as terminal:
+        terminal.run(f"TERM=dumb; llmstream pretty {tmp_path}/a.md")
+        assert terminal.output() == ["# One", "", "- a"]
+
+
+@screen.tmux
 def test_gen_draws_its_answer_and_a_note_stands_on_its_own_line():
     answer = [
         head(),

@@ -1,7 +1,7 @@
 """Lays out the leaf blocks of a Markdown text as lines for a terminal: words wrapped, styles as escape sequences.
 
-Every character of the text is printable here or comes through `visible`, so that the only escape sequences are those
-of styles (SGR). Links have no sequence of their own: their addresses are written out.
+The text has no control characters, and those that its character references stand for become visible in `inline`: the
+only escape sequences are those of styles (SGR). Links have no sequence of their own: their addresses are written out.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from collections.abc import Iterable, Sequence
 from rich.cells import cell_len
 
 from ..markdown.leaf import EMPTY, PLAIN, RULE, TABLE, TITLE, Closed, Leaf, LeafEvent, Opened, Place
-from ..terminal.controls import visible
 from .highlight import Highlighter
 from .inline import inline, is_plain, task
-from .paint import CONSOLE, in_colors, rendered, without_colors
+from .paint import in_colors, rendered, without_colors, wrapped
 from .rows import Rows
 from .tables import Table
 
@@ -84,10 +83,7 @@ class Layout:
         style = TITLES[leaf.level - 1] if leaf.kind == TITLE else ""
         if is_plain(markdown) and len(markdown) <= room and markdown.isascii() and "\n" not in markdown:
             return [self._paint(markdown, style) if style else markdown]
-        lines = inline(markdown, style).wrap(CONSOLE, room, overflow="fold")
-        for line in lines:
-            line.rstrip()
-        return [rendered(line, self._paint) for line in lines] or [""]
+        return [rendered(line, self._paint) for line in wrapped(inline(markdown, style), room)]
 
     # Code and plain text.
 
@@ -104,7 +100,7 @@ class Layout:
 
     def _frame(self, begin: str, columns: int) -> str:
         """Returns the line above or below code, behind a prefix of so many columns."""
-        line = visible(begin) + "─" * (FRAME - cell_len(begin))
+        line = begin + "─" * (FRAME - cell_len(begin))
         return self._paint(line[: self.width - columns], MARK)
 
     def _content(self, piece: str) -> list[str]:

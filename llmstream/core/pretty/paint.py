@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
+from rich.cells import cell_len
 from rich.color import ColorSystem
 from rich.console import Console
 from rich.style import Style
@@ -34,6 +35,17 @@ def _sequences(style: str, has_colors: bool = True) -> tuple[str, str]:
     shown = parsed if has_colors else parsed.without_color
     before, _, after = shown.render("x", color_system=ColorSystem.STANDARD).partition("x")
     return before, after
+
+
+def wrapped(text: Text, width: int) -> list[Text]:
+    """Returns the lines of a text, without blanks at their ends; at least one. May change the text."""
+    if "\n" in text.plain or "\t" in text.plain or cell_len(text.plain) > width:
+        lines = list(text.wrap(CONSOLE, width, overflow="fold")) or [text]
+    else:
+        lines = [text]  # most cells of tables; wrapping takes four times as long
+    for line in lines:
+        line.rstrip()
+    return lines
 
 
 def rendered(line: Text, paint: Paint) -> str:

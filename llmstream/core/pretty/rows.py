@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from ..terminal.wrap import width
+from rich.cells import get_character_cell_size as width  # as rich wraps finished blocks
 
 TAB = 8  # columns
 

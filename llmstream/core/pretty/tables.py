@@ -7,7 +7,7 @@ from rich.text import Text
 
 from ..markdown.leaf import cells
 from .inline import inline
-from .paint import CONSOLE, Paint, rendered
+from .paint import Paint, rendered, wrapped
 
 BETWEEN, CROSSING, LINE = " │ ", "─┼─", "─"
 NARROWEST = 5  # columns of a cell, where they do not fit
@@ -41,13 +41,11 @@ class Table:
 
     def _list(self, row: list[Text]) -> list[str]:
         """Returns the lines of a row where there is no room for columns."""
-        out = []
+        out: list[str] = []
         for number, (name, cell) in enumerate(zip(self._rows[0], row, strict=True)):
             text = Text.assemble("  " if number else "• ", name, ": ", cell, end="")
-            out += list(text.wrap(CONSOLE, self._width, overflow="fold"))
-        for line in out:
-            line.rstrip()
-        return [rendered(line, self._paint) for line in out]
+            out += [rendered(line, self._paint) for line in wrapped(text, self._width)]
+        return out
 
     def _parse(self, row: str, style: str = "") -> list[Text]:
         """Returns as many cells as the table has columns."""
@@ -59,9 +57,8 @@ class Table:
             return self._list(row)
         columns = []
         for cell, width, justify in zip(row, self._widths, self._justify, strict=True):
-            lines = list(cell.wrap(CONSOLE, width, overflow="fold"))
+            lines = wrapped(cell, width)
             for line in lines:
-                line.rstrip()
                 line.align(justify, width)  # type: ignore[arg-type]
             columns.append((lines, width))
         height = max(len(lines) for lines, _ in columns)
