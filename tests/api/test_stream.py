@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypedDict
 
+import pydantic
 import pytest
 
 import llmstream
@@ -848,6 +849,28 @@ def test_a_class_is_a_schema(cls):
     assert schema["type"] == "object"
     assert set(schema["required"]) <= set(schema["properties"])
     assert "_Country" not in str(schema.get("$defs"))
+
+
+def test_a_pydantic_model_is_a_schema_for_one_answer_and_for_a_list():
+    class Place(pydantic.BaseModel):
+        name: str = pydantic.Field(description="in English")
+        height: float | None = None
+
+    class Trip(pydantic.BaseModel):
+        places: list[Place]
+
+    options = {"model": "openai/m", "api_key": "k" * 20}
+    one = base.prepare("Hi", options | {"schema": Trip}).request.schema
+    assert one == Trip.model_json_schema()
+    many = base.prepare("Hi", options | {"schema_multi": Place}).request.schema
+    items = many["properties"]["items"]["items"]
+    assert items["properties"]["name"] == {"description": "in English", "title": "Name", "type": "string"}
+    assert items["required"] == ["name"]
+
+
+def test_the_reprs_of_events_and_errors_are_their_values():
+    assert repr(Text("Hi")) == "Text('Hi')"
+    assert repr(UsageError("no key: set one", hint="try")).startswith("UsageError('no key: set one'")
 
 
 def test_a_class_without_a_schema_is_a_type_error():

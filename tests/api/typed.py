@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
-from typing import Any, assert_type
+from dataclasses import dataclass
+from typing import Any, TypedDict, assert_type
+
+import pydantic
 
 import llmstream
+
+
+class Model(pydantic.BaseModel):
+    x: int
+
+
+@dataclass
+class Data:
+    x: int
+
+
+class Named(TypedDict):
+    x: int
 
 
 def synchronous(chunks: Iterator[str], raw: list[bytes]) -> None:
@@ -48,12 +64,16 @@ def streams(said: list[str]) -> None:
     assert_type(answer.finish, llmstream.Finish | None)
     assert_type(answer.usage, llmstream.Usage | None)
     assert_type(llmstream.code(answer.text), Generator[str])
+    assert_type(llmstream.stream("Hi", schema=Model), llmstream.Stream)
+    assert_type(llmstream.stream("Hi", schema_multi=Data), llmstream.Stream)
+    assert_type(llmstream.stream("Hi", schema=Named), llmstream.Stream)
+    llmstream.stream("Hi", schema=Model(x=1))  # type: ignore[arg-type]
     llmstream.stream("Hi", max_token=9)  # type: ignore[call-arg]
     llmstream.stream("Hi", until={"line": 3}, seed="x")  # type: ignore[arg-type]
 
 
 async def asynchronous_streams() -> None:
-    async with llmstream.astream("Hi", stop=["a", "b"], options={"top_p": 0.5}) as answer:
+    async with llmstream.astream("Hi", stop=["a", "b"], options={"top_p": 0.5}, schema=Data) as answer:
         async for event in answer:
             assert_type(event, llmstream.Event)
         assert_type(answer.text, AsyncIterator[str])

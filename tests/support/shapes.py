@@ -12,6 +12,8 @@ def shapes(n: int) -> dict[str, str]:
         "nested openings": '{"a":' * (n // 5),
         "nested arrays": "[" * n,
         'many {"': '{"' * (n // 2),
+        "objects in arrays": "[{" * (n // 2),
+        "loose objects and arrays": "{'a':[" * (n // 6),
         "many {": "{ " * (n // 2),
         "flipped quote parity": '{"a":"' + '"x","y":{"' * (n // 10),
         "escaped JSON in strings": '{"a":' + json.dumps(inner * (n // len(inner) // 2)) + "}",
