@@ -196,5 +196,5 @@ def run(args: list[str]) -> int:
         import traceback
 
         stdio.write_stderr_lines(traceback.format_exc().rstrip())
-        stdio.note(name, "this is a bug: please report it with the lines above; what was printed may not be whole")
+        stdio.note(name, "this is a bug: please report it with the lines above; the output may be incomplete")
         return Incomplete.status

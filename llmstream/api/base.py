@@ -65,7 +65,7 @@ class PreparedRequest:
             warnings.warn(config.warning, stacklevel=4)
         add_defaults(values, config, os.environ)
         if "-" in [*map(values.get, FILES), *(values.get("attach") or ())]:
-            raise UsageError("stdin belongs to the program: read it there")
+            raise UsageError("options cannot read stdin here: read it in the program, and pass the text")
         self.timeouts, self.retries = network(values)
         self._prompt, self._values, self.catalogue = prompt, values, config.catalogue
         self._headers = headers
@@ -92,7 +92,7 @@ class PreparedRequest:
         except keys.NotCached:
             return
         if not self._prompt and not builder.has_conversation:
-            raise UsageError("the prompt is empty: give one")
+            raise UsageError("the prompt is empty: pass one")
         target, self.request = builder.request(self._prompt)
         self.target = target._replace(row=target.row._replace(headers=(*target.row.headers, *self._headers)))
         if self.target.row.transport != REPLAY:  # whose dialect the recording has
@@ -236,7 +236,7 @@ class BaseStream:
         if self._queue:
             return True
         if self._is_inherited and not self._ended:
-            raise RuntimeError("the stream belongs to the process that began it, from which this one was forked")
+            raise RuntimeError("the stream belongs to the parent process: begin a new one after a fork")
         if self._ended or self._generation is None:
             return False
         while self._notes:

@@ -98,7 +98,7 @@ class Rows:
         request = converse(Request("", text if text.strip() else ""), messages, "messages")
         if request.system is not None:
             if "system" in options:
-                raise UsageError("there is a system prompt in messages, and another in system")
+                raise UsageError("messages and system both have a system prompt: leave one out")
             options |= {"system": request.system, "messages": messages[1:]}
         return request.prompt, options
 

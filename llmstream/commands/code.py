@@ -15,9 +15,9 @@ NAME = "code"
 
 @click.command(NAME)
 @click.argument("file", nargs=-1, type=FileName())
-@click.option("-l", "--language", metavar="LANG", help="Only blocks in LANG: python or py, sh or bash.")
-@click.option("-k", "--count", type=click.IntRange(min=1), metavar="N", help="The N-th block, not the first.")
-@click.option("--all", "every", is_flag=True, help="All blocks, one after the other.")
+@click.option("-l", "--language", metavar="LANG", help="Print only blocks in LANG, such as python or sh.")
+@click.option("-k", "--count", type=click.IntRange(min=1), metavar="N", help="Print the N-th block, not the first.")
+@click.option("--all", "every", is_flag=True, help="Print all blocks, one after the other.")
 @raw_control
 def command(file: tuple[str, ...], language: str | None, count: int | None, every: bool) -> int:
     """Print the code in the first fenced block of FILEs or stdin while it arrives, and exit at the block's end.

@@ -117,7 +117,7 @@ def command(
         draw_stdout(NAME)
     builder = RequestBuilder(NAME, options, os.environ, catalogue)
     if builder.reads_stdin and file and file.from_stdin:
-        raise UsageError("stdin is the prompt file: no other option can read it")
+        raise UsageError("stdin has the prompt file: let the other option read a file")
     no_stdin = no_stdin or builder.reads_stdin
     required = not builder.has_conversation
     if file:
@@ -127,7 +127,7 @@ def command(
     target, request = builder.request(text)
     if dry_run:
         if target.row.transport == REPLAY:
-            raise UsageError("a recording is played, not asked: --dry-run has nothing to show")
+            raise UsageError("a replay has no request: leave --dry-run out")
         stdio.write(encode(_describe(target, request, options)))
         return
     from ..net.loop import Loop
@@ -256,9 +256,9 @@ class _Printer:
         if error := report.verdict(finish, self._request.is_limited, report.SET_LIMIT):
             raise error
         if exchange.tool_calls and not (self._writes_events or self._output["line"]):
-            stdio.note(NAME, "the answer has tool calls, which --events shows", stays=True)
+            stdio.note(NAME, "the answer has tool calls: --events shows them", stays=True)
         if finish and finish.reason == "length" and not exchange.characters and not exchange.tool_calls:
-            text = "the answer has no text: the limit was reached before it, perhaps by reasoning"
+            text = "the answer has no text: the token limit was reached first, perhaps by reasoning: raise --max-tokens"
             stdio.note(NAME, text, stays=True)
         if self._stops and not self._stops.met:
             raise NotFound("the answer ended before a condition was met")

@@ -99,7 +99,7 @@ class _Run:
     def _note(self, fault: Fault, outcome: str) -> None:
         self._faulty = self._faulty or outcome != REPAIRED
         if outcome == CLOSED:
-            outcome = "printed closed"
+            outcome = "closed and printed"
         elif outcome != REPAIRED and not self._options["repair"]:
             outcome += ", --partial prints it closed" if fault.kind == UNFINISHED else ", --repair repairs what it can"
         self._notes.append(f"{self._place}{fault.report('object')}: {outcome}")

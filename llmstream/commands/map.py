@@ -81,9 +81,9 @@ def command(
     """
     stdio.require_stdout()
     if journal is not None and params["events"]:
-        raise UsageError("--journal and --events do not go together: events are out before an answer is whole")
+        raise UsageError("--journal and --events exclude each other: choose one")
     if jsonl and null:
-        raise UsageError("--jsonl has an object a line: leave out -0")
+        raise UsageError("--jsonl reads an object a line: leave -0 out")
     from ..batch.record_splitter import RecordSplitter
     from ..batch.rows import Rows
     from ..batch.source import Source
@@ -94,12 +94,12 @@ def command(
         options["reasoning"] = True
     builder = RequestBuilder(NAME, options, os.environ, catalogue)
     if builder.reads_stdin:
-        raise UsageError("stdin has the prompts: no option can read it")
+        raise UsageError("stdin has the prompts: let the option read a file")
     if not jsonl:  # no record can have other options: what is wrong with these is an error before any is read
         target, request = builder.request("-")
         target.body(request)
     if template is not None and os.path.isfile(template):
-        stdio.note(NAME, f"{template} is a file, and here the text of the template: < {template} reads prompts from it")
+        stdio.note(NAME, f"{template} is a file, but its name is the template here: < {template} reads prompts from it")
     rows = Rows(jsonl, Template(join_words(NAME, (template,))) if template is not None else None)
     loop = Loop()
     separator = b"\0" if null else b"\n"
@@ -132,7 +132,7 @@ def _note_oddities(undecodable: int, changed: int, journal: str | None) -> None:
         stdio.note(NAME, f"{prompts} not valid UTF-8: invalid bytes are replaced by U+FFFD", stays=True)
     if changed:
         answers = f"1 answer of {journal} belongs" if changed == 1 else f"{changed:,} answers of {journal} belong"
-        stdio.note(NAME, f"{answers} to another request: asked again")
+        stdio.note(NAME, f"{answers} to another request: sending that again")
 
 
 def _run_options(params: dict[str, Any], jobs: int, resumes: bool) -> RunOptions:
@@ -186,7 +186,7 @@ def _open(path: str | None) -> Journal | None:
 
     journal = Journal(path)
     if journal.torn_bytes:
-        stdio.note(NAME, f"{path} ended within a line, which is left out: its prompt is asked again")
+        stdio.note(NAME, f"{path} ends with an incomplete line: its prompt is sent again")
     return journal
 
 

@@ -172,7 +172,7 @@ def _models(provider: str, catalogue: Catalogue) -> list[Record]:
     else:
         target = resolve((provider, ""), None, os.environ, catalogue)
         if target.row.transport == SDK:
-            raise UsageError(f"the models of {provider} are listed by the cloud's own tools")
+            raise UsageError(f"cannot list the models of {provider}: use the cloud's own tools")
         items = _listed(target)
     records = {}
     for item in items:

@@ -23,8 +23,12 @@ from .types import GroupedCommand, Value
 @click.option("--host", default="127.0.0.1", metavar="ADDRESS", help="Listen on ADDRESS (127.0.0.1).")
 @click.option("--port", type=Value(Integer(0, 65535)), default=8000, metavar="N", help="Listen on port N (8000).")
 @option(OPTIONS["model"])
-@click.option("--jobs", type=Value(Integer(1)), default=100, metavar="N", help="Give at most N answers at once (100).")
-@click.option("--queue", type=Value(Integer(0)), default=100, metavar="N", help="Let at most N requests wait (100).")
+@click.option(
+    "--jobs", type=Value(Integer(1)), default=100, metavar="N", help="Limit on answers that stream at once (100)."
+)
+@click.option(
+    "--queue", type=Value(Integer(0)), default=100, metavar="N", help="Limit on requests that wait for a turn (100)."
+)
 @click.option(
     "--max-body", default="16M", metavar="SIZE", type=Value(Size()), help="Limit on the size of a request (16M)."
 )

@@ -17,7 +17,7 @@ from .raw_control import raw_control
 from .types import FileName
 
 NAME = "text"
-CALLS = "the answer has tool calls, which --events shows"
+CALLS = "the answer has tool calls: --events shows them"
 GRACE_S = 2.0  # for what may follow the end mark: a usage record, or another answer
 
 

@@ -166,10 +166,10 @@ class Exchange:
             if self._decoder.finish:
                 return self._end()
             if self.timing.first is None:
-                return self._fail_late(self._timeouts.first_token, "nothing came for", "first_token_timeout")
-            return self._fail_late(self._timeouts.stall, "nothing came for", "stall_timeout")
+                return self._fail_late(self._timeouts.first_token, "no data for", "first_token_timeout")
+            return self._fail_late(self._timeouts.stall, "no data for", "stall_timeout")
         if total is not None and now >= total:
-            return self._fail_late(self._timeouts.total, "not done within", "timeout")
+            return self._fail_late(self._timeouts.total, "not complete within", "timeout")
         return []
 
     def suspend(self) -> None:
@@ -207,10 +207,10 @@ class Exchange:
         finish = decoder.finish = decoder.finish or Finish("stop", "")
         events = self._close_texts()
         if self.timing.first is None and not finish.provider_reason and not finish.explanation:
-            return events + self._fail_cut("the answer ended at once")
+            return events + self._fail_cut("the answer is empty and has no finish reason")
         if finish.reason == "tool_calls" and decoder.calls.break_off:
             finish = decoder.finish = Finish(
-                "incomplete", finish.provider_reason, "the arguments of a tool call break off"
+                "incomplete", finish.provider_reason, "the arguments of a tool call are incomplete"
             )
         elif finish.reason in ("stop", "tool_calls"):
             events += self._record(decoder.calls.close(), self._last_life)
@@ -222,9 +222,9 @@ class Exchange:
         elif decoder.dropped and not self.characters and not len(decoder.calls):
             self.warning = f"the answer has no text, but {' and '.join(dict.fromkeys(decoder.dropped))}"
         elif decoder.calls.lack_name:
-            self.warning = "the answer has a tool call without a name, which is left out"
+            self.warning = "the answer has a tool call without a name, which is ignored"
         elif finish.reason == "tool_calls" and not self.characters and not len(decoder.calls):
-            self.warning = "the answer ends with tool calls, but has none"
+            self.warning = "the finish reason is tool calls, but the answer has no tool call"
         if (usage := self.usage) is not None:
             events.append(usage)
         events.append(finish)

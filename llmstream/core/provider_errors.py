@@ -49,8 +49,8 @@ ACCOUNT_TEXTS = (
 BAD_REQUEST_STATUSES = frozenset((0, 400, 413, 422, 429, 500))  # of refusals by their words, too; 0 within a stream
 MAX_MESSAGE = 2000  # characters of a provider's message that are shown
 RETRIABLE_STATUSES = frozenset((408, 409, 425, 429))  # of 4xx
-WHICH_KEY = "is the key right, and that of this server?"  # the sender of the key replaces it by the key's source
-PROXY_REFUSES = "the proxy wants a name and a password (HTTP 407): {}=http://NAME:PASSWORD@HOST:PORT"
+WHICH_KEY = "is the key valid for this server?"  # the sender of the key replaces it by the key's source
+PROXY_REFUSES = "the proxy requires a user name and a password (HTTP 407): {}=http://NAME:PASSWORD@HOST:PORT"
 PHRASES = {  # RFC 9110, section 15; 529 is Anthropic's own
     204: "No Content",
     401: "Unauthorized",
@@ -102,7 +102,7 @@ def of_response(status: int, headers: Mapping[str, str], body: bytes, url: str) 
     if payload:
         return _from_payload(payload, status)
     if status == 404:
-        return Refused(f"nothing is at {url} (HTTP 404): does the base URL lack /v1?")
+        return Refused(f"{url} was not found (HTTP 404): does the base URL lack /v1?")
     hint = f": {WHICH_KEY}" if status in (401, 403) else ""
     return _error_class(status, "")(_answered(status, url) + hint)
 

@@ -17,8 +17,8 @@ VERDICTS: dict[str, tuple[type[Error], str, str]] = {  # by finish reason: the e
         "the provider paused the answer",
         "it waits for the conversation to be sent back, which llmstream does not do",
     ),
-    "incomplete": (Incomplete, "the answer is not whole", ""),
-    "unknown": (Incomplete, "the answer may not be whole: llmstream does not know why the provider ended it", ""),
+    "incomplete": (Incomplete, "the answer is incomplete", ""),
+    "unknown": (Incomplete, "the answer may be incomplete", "llmstream does not know this finish reason"),
 }
 
 SET_LIMIT = f"with {option('max_tokens', 'N')} such a cut counts as whole"

@@ -83,7 +83,7 @@ class ClaudeCode(_Agent):
         self.over = True
         word, result = string(data, "subtype"), string(data, "result")
         if data.get("is_error") is True or word.startswith("error"):
-            self.failure = Unavailable(f"the agent gave up: {result or word}")
+            self.failure = Unavailable(f"the agent failed: {result or word}")
             return []
         self.finish = Finish("stop", word)
         return self._say(result) if self._messages.is_empty else []  # `result` repeats the last message
@@ -112,7 +112,7 @@ class Codex(_Agent):
             self._error = string(data, "message")
         elif kind == "turn.failed":
             reason = string(data, "error", "message") or self._error or kind
-            self.failure = Unavailable(f"the agent gave up: {reason}")
+            self.failure = Unavailable(f"the agent failed: {reason}")
         return []
 
     def _read_item(self, item: dict[str, Any], complete: bool) -> list[Event]:
@@ -158,7 +158,7 @@ class GeminiCli(_Agent):
         if word == "success":
             self.finish = Finish("stop", word)
         else:
-            self.failure = Unavailable(f"the agent gave up: {string(data, 'error', 'message') or word or 'no status'}")
+            self.failure = Unavailable(f"the agent failed: {string(data, 'error', 'message') or word or 'no status'}")
 
 
 class OpenCode(_Agent):
@@ -186,7 +186,7 @@ class OpenCode(_Agent):
         elif kind == "error":
             error = data.get("error")
             reason = string(error, "data", "message") or string(error, "name") or "it does not say why"
-            self.failure = Unavailable(f"the agent gave up: {reason}")
+            self.failure = Unavailable(f"the agent failed: {reason}")
         return events
 
     def _add_usage(self, tokens: Any) -> None:

@@ -191,7 +191,7 @@ class _StreamedCall:
         path = string(piece, "jsonPath")
         steps = _steps(path)
         if not steps:
-            return f"the path {path[:80]!r} of a tool call's argument is not readable"
+            return f"the path {path[:80]!r} of a tool call's argument is invalid"
         text = string(piece, "stringValue")
         self._size += len(path) + len(text)
         if self._size > MAX_CHECKED_SIZE:

@@ -85,7 +85,7 @@ def _think(request: Request) -> tuple[dict[str, Any] | None, str | None]:
     if effort == "none":
         return {"type": model.off} if model.off else None, None
     if request.prefill:
-        raise UsageError(f"a model that thinks takes no {option('prefill')}: use {option('effort', 'none')}")
+        raise UsageError(f"{option('prefill')} does not work while the model thinks: use {option('effort', 'none')}")
     if model.thinking != claude.BUDGET:
         return adaptive, effort
     if sampling:

@@ -20,7 +20,7 @@ ATTACHMENT_KINDS: tuple[str, ...] = ("image", "text")
 MAX_ATTACHMENT_BYTES = 50_000_000  # Ollama has no limit: that of the chat dialect
 UNSUPPORTED = {
     "cache": "only the Messages API has it; other providers cache by themselves",
-    "tool_choice": "its models choose themselves",
+    "tool_choice": "its models choose a tool by themselves",
 }
 EFFORTS = ("none", "low", "medium", "high", "max")
 # Options and Runner in api/types.go, then those of older versions. Ollama ignores the ones that it does not know.

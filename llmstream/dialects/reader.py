@@ -175,7 +175,7 @@ def _from_base64(text: str) -> bytes:
 
 
 class Unknown:
-    """A part of an input that is of no known kind; `count` answers precede it."""
+    """A part of an input that is of an unknown type; `count` answers precede it."""
 
     over, finish, warning, tool_calls = True, None, "", 0
 

@@ -99,7 +99,7 @@ class Attempts:
         refused = failure.status == 3
         if refused and (name := DISPENSABLE.search(failure.message)) and self._body.get(name[0], True) is not True:
             del self._body[name[0]]
-            note = f"{self.reported(failure).message}: asking again without store=false" if name[0] == "store" else ""
+            note = f"{self.reported(failure).message}: retrying without store=false" if name[0] == "store" else ""
             return NextAttempt(self.request(), now, note)
         if refused and self._request.reasoning and ABOUT_REASONING.search(failure.message):
             # The model has no reasoning to send, or OpenAI wants to know who the user is: the answer comes without it.
@@ -107,7 +107,7 @@ class Attempts:
             body = self._target.body(self._request, self.resume.prepare)
             if body != self._body:
                 self._body = body
-                note = f"{self.reported(failure).message}: asking again without the reasoning"
+                note = f"{self.reported(failure).message}: retrying without the reasoning"
                 return NextAttempt(self.request(), now, note)
         wait = self._wait(failure, exchange, now)
         if wait is None:
@@ -120,14 +120,14 @@ class Attempts:
         """Returns an attempt at the rest of an answer that was cut, the exchange prepared for it; None to give up."""
         if not self._can_resume:
             return None
-        reason = transfer.reason or ("the stream ended" if transfer.ended else "nothing came")
+        reason = transfer.reason or ("the stream ended" if transfer.ended else "no data")
         so_far = f"{reason} after {exchange.characters} characters"
         cause = self.reported(exchange.failure) if exchange.failure else Unavailable(so_far)
         wait = self._wait(cause, exchange, now)
         if wait is None or (request := self.resume.rest(exchange, self._body, now + wait)) is None:
             return None
         self.resumed = True
-        note = f"{cause.message}: asking for the rest in {wait:.1f} s"
+        note = f"{cause.message}: requesting the rest in {wait:.1f} s"
         return NextAttempt(request, now + wait, note)
 
     def _wait(self, failure: Error, exchange: Exchange, now: float) -> float | None:

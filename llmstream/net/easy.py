@@ -33,7 +33,7 @@ SENTENCES = {  # what libcurl's errors mean for a user, whose own texts follow
     pycurl.E_RECV_ERROR: "the connection broke",
     pycurl.E_SEND_ERROR: "the connection broke",
     pycurl.E_HTTP2: "the connection broke",
-    92: "the server broke the answer off",  # CURLE_HTTP2_STREAM, which pycurl does not name
+    92: "the server aborted the answer",  # CURLE_HTTP2_STREAM, which pycurl does not name
     pycurl.E_SSL_CONNECT_ERROR: "no TLS connection",
     pycurl.E_PEER_FAILED_VERIFICATION: "the server's certificate is not trusted",
     pycurl.E_UNSUPPORTED_PROTOCOL: "the server does not speak HTTP",
@@ -107,7 +107,7 @@ def check_ca(variable: str) -> None:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
     if reason:
-        raise UsageError(f"{variable} names no CA certificates: cannot read {path}: {reason}")
+        raise UsageError(f"cannot read the CA certificates that {variable} names: {path}: {reason}")
 
 
 def explain(code: int, message: str, url: str) -> str:

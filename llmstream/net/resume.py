@@ -32,7 +32,7 @@ def of(target: Target, note: Callable[[str], object] = lambda text: None) -> Res
         return Background(target)
     if continues(target):
         return Continuation(target)
-    note(f"{target.provider}/{target.model} cannot resume a cut answer: {option('resume_cut')} does nothing here")
+    note(f"{target.provider}/{target.model} cannot resume a cut answer: {option('resume_cut')} is ignored")
     return None
 
 

@@ -197,11 +197,11 @@ def _meaning(name: str, catalogue: Catalogue) -> tuple[str, str]:
         followed.append(name)
         name = catalogue.aliases[name]
     if name in followed:
-        raise UsageError(f"the alias {name!r} leads back to itself")
+        raise UsageError(f"the alias {name!r} refers to itself")
     scheme, _, rest = name.partition(":")
     if scheme in SCHEMES:
         if not rest:
-            raise UsageError(f"{scheme}: names no recording: use {option('model', f'{scheme}:FILE')}")
+            raise UsageError(f"{scheme}: lacks the name of a recording: use {option('model', f'{scheme}:FILE')}")
         return scheme, rest
     provider, model = _split(name, catalogue)
     row = catalogue.providers[provider]

@@ -71,7 +71,7 @@ def check(files: tuple[Attachment, ...], target: Target) -> None:
     limit = module.MAX_ATTACHMENT_BYTES
     for file in files:
         if file.kind not in takes:
-            what = file.media_type or "of no known kind"
+            what = file.media_type or "of an unknown type"
             which = ", ".join(DESCRIPTIONS[kind] for kind in takes)
             raise UsageError(f"the attachment {file.name} is {what}: {target.provider} ({target.api}) takes {which}")
     size = sum(len(file.data) for file in files)
@@ -116,7 +116,7 @@ def sniff(data: bytes) -> tuple[str, str] | None:
 
 
 def _load(command: str, source: str, limit: int) -> Attachment:
-    """Reads an attachment; `kind` and `media_type` are "" where the content is of no known kind."""
+    """Reads an attachment; `kind` and `media_type` are "" where the content is of an unknown type."""
     return _attachment(*_read(command, source, limit))
 
 

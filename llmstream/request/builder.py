@@ -132,10 +132,10 @@ class RequestBuilder:
         if {"schema", "schema_multi"} <= shapes:
             raise UsageError(f"{option('schema')} and {option('schema_multi')} exclude each other: leave one out")
         if shapes and "prefill" in self._options:
-            raise UsageError(f"{option('prefill')} and a schema exclude each other: the schema begins anew after it")
+            raise UsageError(f"{option('prefill')} and a schema exclude each other: leave one out")
         target = self.target
         if shapes and target.row.schema_api not in ("", target.api):
-            raise UsageError(f"{target.provider} does not obey a schema in {target.api}: leave {option('api')} out")
+            raise UsageError(f"{target.provider} ignores a schema in {target.api}: leave {option('api')} out")
         if self._sources().count("-") > 1:
             raise UsageError("only one option can read stdin")
 

@@ -59,7 +59,7 @@ def converse(request: Request, items: list[Any], source: str) -> Request:
         elif role == "tool" and not files:
             call = calls.get(str(item.get("tool_call_id")))
             if call is None:
-                raise UsageError(f"{where}: no call before it has its tool_call_id")
+                raise UsageError(f"{where}: no tool call before it has this tool_call_id")
             messages.append(Message(role, text, result_of=call))
         elif role == "user" or (role == "assistant" and not files):
             own = _read_calls(item.get("tool_calls") or [], where) if role == "assistant" else ()

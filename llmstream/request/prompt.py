@@ -21,7 +21,9 @@ def read(command: str, operands: tuple[str, ...], no_stdin: bool, required: bool
     """
     operands, reads_stdin = split_stdin(operands)
     if reads_stdin and no_stdin:
-        raise UsageError(f"- reads stdin, which another option takes or {option('no_stdin')} leaves alone: leave - out")
+        raise UsageError(
+            f"- cannot read stdin, which another option reads or {option('no_stdin')} excludes: leave - out"
+        )
     note_files(command, operands)
     words = join_words(command, operands)
     if no_stdin or ((operands or not required) and not reads_stdin and not is_data(stdio.STDIN)):
@@ -48,7 +50,7 @@ def note_files(command: str, operands: tuple[str, ...]) -> None:
     """Notes operands that are names of files: only the names are in the prompt."""
     if files := [operand for operand in operands if os.path.isfile(operand)]:
         more = f" and {len(files) - 1} more" if len(files) > 1 else ""
-        are = "are files, and only their names are" if more else "is a file, and only its name is"
+        are = "are files, but only their names are" if more else "is a file, but only its name is"
         first = files[0]
         stdio.note(
             command, f"{first}{more} {are} in the prompt: {option('attach', first)} attaches it, < {first} reads it"

@@ -100,7 +100,7 @@ class Guard:
                 raise HTTPException(401, message, {"www-authenticate": "Bearer"})
         hops = headers.get(HOP_HEADER, "").split()
         if self._settings.hop in hops or len(hops) >= MAX_HOPS:
-            raise HTTPException(403, "the request has come round: the model's address leads back to this server")
+            raise HTTPException(403, "request loop: the model's address leads back to this server")
         if self._state.closing:
             raise HTTPException(503, "the server is shutting down", {"retry-after": RETRY_AFTER_S})
 

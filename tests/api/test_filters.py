@@ -110,7 +110,7 @@ VALUES = {  # a filter, its text, what comes out
     ),
     "partial": (
         lambda c: llmstream.json_objects(c, partial=True), '{"a": "te',
-        [{"a": "te"}, "line 1: unfinished object: the input ends inside of it"],
+        [{"a": "te"}, "line 1: unfinished object: the input ends inside it"],
     ),
     "fenced": (lambda c: llmstream.json_objects(c, fenced=True), '{"a":1}\n> ```\n> {"b":2}\n> ```\n', [{"b": 2}]),
     "max_size": (
@@ -152,7 +152,7 @@ PIECES = {  # the same, where the pieces depend on the cut
     "follow what is no string": (lambda c: llmstream.follow(c, "$..year"), BOOKS, "1815", ""),
     "follow what is not there": (lambda c: llmstream.follow(c, "x"), BOOKS, "", ""),
     "follow to the cut": (
-        lambda c: llmstream.follow(c, "a"), '{"a":"te', "te", "line 1: unfinished document: the input ends inside of it"
+        lambda c: llmstream.follow(c, "a"), '{"a":"te', "te", "line 1: unfinished document: the input ends inside it"
     ),
     "follow, but not from one document into another": (
         lambda c: llmstream.follow(c, "a"), '{"a":"te\n{"a":"xt"}', "te",
@@ -327,7 +327,7 @@ def test_malformed_objects_are_reported_to_the_callback_at_once():
         {"b": 2}, ["line 1: malformed object: a comma or } is missing in line 1: repair=True repairs what it can"]
     )  # fmt: skip
     assert (list(objects), reports[1:]) == (
-        [], ["line 2: unfinished object: the input ends inside of it: partial=True closes it"]
+        [], ["line 2: unfinished object: the input ends inside it: partial=True closes it"]
     )  # fmt: skip
     reports.clear()
     assert list(llmstream.fields(['{"a":}'], malformed=reports.append)) == []

@@ -200,7 +200,7 @@ def test_a_schema_and_tools_are_values():
 @pytest.mark.parametrize(
     ("prompt", "options", "error", "message"),
     [
-        ("", {}, UsageError, "the prompt is empty: give one"),
+        ("", {}, UsageError, "the prompt is empty: pass one"),
         ("Hi", {"model": "nobody/x"}, UsageError, "unknown provider 'nobody'"),
         ("Hi", {"model": "openai/m"}, UsageError, "no key for openai: set OPENAI_API_KEY"),
         (
@@ -213,7 +213,7 @@ def test_a_schema_and_tools_are_values():
         ("Hi", {"model": "openai/m", "base_url": ""}, UsageError, "base_url is empty"),
         ("Hi", {"model": "bedrock/m", "api_key": "k"}, UsageError, "the SDK of bedrock finds key and address"),
         ("Hi", {"model": "replay:x", "api_key": "k"}, UsageError, "replay takes neither api_key nor base_url"),
-        ("Hi", {"model": "ollama/m", "messages": "-"}, UsageError, "stdin belongs to the program"),
+        ("Hi", {"model": "ollama/m", "messages": "-"}, UsageError, "options cannot read stdin here"),
         ("Hi", {"model": "ollama/m", "until": {"line": 1}}, UsageError, "no such stop condition: line"),
         ("Hi", {"model": "ollama/m", "sytem": "x"}, TypeError, "there is no option 'sytem': did you mean 'system'?"),
         (b"Hi", {"model": "ollama/m"}, TypeError, "prompt must be a str, not bytes"),
@@ -406,7 +406,7 @@ def test_a_cut_answer_is_resumed_where_the_provider_can(driver, model, rest):
         read = Read(driver, options, "text")
     assert read.items == ["Hel", *(rest or [])]
     assert isinstance(read.error, type(None) if rest else Incomplete)
-    expected = ": asking for the rest in 0.0 s" if rest else "cannot resume a cut answer: resume_cut does nothing here"
+    expected = ": requesting the rest in 0.0 s" if rest else "cannot resume a cut answer: resume_cut is ignored"
     assert [expected in note for note in notes] == [True]
 
 

@@ -243,7 +243,7 @@ def test_a_system_message_is_the_system_prompt():
     row = row_of({"messages": [SYSTEM, USER]})
     assert row.options == {"system": "Be kind.", "messages": [USER]}
     message = error_of({"messages": [SYSTEM, USER], "system": "Be brief."})
-    assert message == "there is a system prompt in messages, and another in system"
+    assert message == "messages and system both have a system prompt: leave one out"
 
 
 DEEP = 100_000

@@ -159,7 +159,7 @@ def test_finish_reasons(invoke, reason, options, status):
         (
             reply("401 No", b"no", "text/plain"),
             3,
-            "URL answered HTTP 401 (Unauthorized): is the key in OPENAI_API_KEY right, and that of this server?",
+            "URL answered HTTP 401 (Unauthorized): is the key in OPENAI_API_KEY valid for this server?",
         ),
         (
             reply("429 Slow down", b'{"error": {"message": "slow", "type": "rate_limit"}}'),
@@ -174,7 +174,7 @@ def test_finish_reasons(invoke, reason, options, status):
         (
             reply("404 Not Found", b"<html>", "text/html"),
             3,
-            "nothing is at URL (HTTP 404): does the base URL lack /v1?",
+            "URL was not found (HTTP 404): does the base URL lack /v1?",
         ),
         (
             reply("302 Found", b"", "text/html", "Location: https://login.example/"),
@@ -215,9 +215,9 @@ def test_refusals_and_failures(invoke, script, status, message):
 @pytest.mark.parametrize(
     ("model", "env", "message"),
     [
-        ("gemini/m", {"GOOGLE_API_KEY": "g"}, "is the key in GOOGLE_API_KEY right, and that of this server?"),
+        ("gemini/m", {"GOOGLE_API_KEY": "g"}, "is the key in GOOGLE_API_KEY valid for this server?"),
         ("gemini/m", {}, "no key was sent: set GEMINI_API_KEY or GOOGLE_API_KEY"),
-        ("vllm/m", {}, "is the key right, and that of this server?"),
+        ("vllm/m", {}, "is the key valid for this server?"),
     ],
 )
 def test_a_401_without_a_message_names_the_variable_of_the_key(invoke, model, env, message):
@@ -280,7 +280,11 @@ def test_hosts_in_no_proxy_go_through_no_proxy(invoke, excepted):
 @pytest.mark.parametrize(
     ("script", "status", "message"),
     [
-        (reply("407 Who are you", b"<html>", "text/html"), 3, "the proxy wants a name and a password (HTTP 407)"),
+        (
+            reply("407 Who are you", b"<html>", "text/html"),
+            3,
+            "the proxy requires a user name and a password (HTTP 407)",
+        ),
         ([head(), chat_text("Hello"), RESET], 5, "the answer breaks off after 5 characters"),
         ([], 4, "Empty reply from server"),
     ],
@@ -299,21 +303,21 @@ def test_a_proxy_that_refuses_or_dies(run, script, status, message):
 @pytest.mark.parametrize(
     ("script", "option", "status", "message"),
     [
-        ([HOLD], "--first-token-timeout", 4, "nothing came for 0.2 s (--first-token-timeout)"),
+        ([HOLD], "--first-token-timeout", 4, "no data for 0.2 s (--first-token-timeout)"),
         (
             [head(), chat_text("a"), b": keep-alive\n\n", HOLD],
             "--stall-timeout",
             5,
-            "nothing came for 0.2 s (--stall-timeout): the answer breaks off after 1 character",
+            "no data for 0.2 s (--stall-timeout): the answer breaks off after 1 character",
         ),
         (
             [head(), chat_text("a"), HOLD],
             "--timeout",
             5,
-            "not done within 0.2 s (--timeout): the answer breaks off after 1 character",
+            "not complete within 0.2 s (--timeout): the answer breaks off after 1 character",
         ),
-        ([HOLD], "--timeout", 4, "not done within 0.2 s (--timeout)"),
-        ([head(), *[b": busy\n\n" * 8192] * 20_000], "--timeout", 4, "not done within 0.2 s (--timeout)"),
+        ([HOLD], "--timeout", 4, "not complete within 0.2 s (--timeout)"),
+        ([head(), *[b": busy\n\n" * 8192] * 20_000], "--timeout", 4, "not complete within 0.2 s (--timeout)"),
     ],
 )
 def test_time_outs(run, script, option, status, message):
@@ -438,8 +442,8 @@ def test_dry_run_hides_the_key_and_sends_nothing(invoke):
         (["-m", "openai/m"], {"OPENAI_BASE_URL": "http://localhost/v1?key=geh"}, "OPENAI_BASE_URL is not a base URL"),
         (["-m", "/etc/passwd"], {}, "/etc/passwd is not a model: a model file's name ends in .gguf"),
         (["-m", "./model.bin"], {}, "./model.bin is not a model: a model file's name ends in .gguf"),
-        (["-m", "replay:"], {}, "replay: names no recording: use -m replay:FILE"),
-        (["-m", "replay"], {}, "replay: names no recording: use -m replay:FILE"),
+        (["-m", "replay:"], {}, "replay: lacks the name of a recording: use -m replay:FILE"),
+        (["-m", "replay"], {}, "replay: lacks the name of a recording: use -m replay:FILE"),
         (["-m", "/no/such.gguf"], {}, "no such model file: /no/such.gguf"),
         (["--modle", "m"], {}, "No such option '--modle'"),
         (["-o", "x"], {}, "must be KEY=JSON"),
@@ -448,7 +452,7 @@ def test_dry_run_hides_the_key_and_sends_nothing(invoke):
         (["-o", "x=[1"], {}, "is not JSON: '[1'"),
         (["-o", 'x="y'], {}, "is not JSON: '\"y'"),
         (["-o", "x=True"], {}, "is not JSON: 'True'"),
-        (["-m", "replay:x", "--dry-run"], {}, "a recording is played, not asked: --dry-run has nothing to show"),
+        (["-m", "replay:x", "--dry-run"], {}, "a replay has no request: leave --dry-run out"),
         (["-o", "x=NaN"], {}, "is not JSON: 'NaN'"),
         (["-o", "x=1e999"], {}, "is not JSON: '1e999'"),
         (["-s", "@/no/such"], {}, "cannot read /no/such: No such file or directory"),
@@ -501,7 +505,7 @@ def test_resume_cut_warns_where_the_provider_cannot_resume(invoke):
     with Provider([head(), *chat("a")]) as provider:
         done = invoke("gen", "--resume-cut", "-m", "openai/m", "Hi", url=provider.url)
     assert (done.stdout, done.returncode) == (b"a\n", 0)
-    assert b"openai/m cannot resume a cut answer: --resume-cut does nothing here" in done.stderr
+    assert b"openai/m cannot resume a cut answer: --resume-cut is ignored" in done.stderr
 
 
 @pytest.mark.parametrize("command", ["gen", "map"])

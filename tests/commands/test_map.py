@@ -177,7 +177,7 @@ def test_that_a_provider_cannot_resume_is_noted_once(run):
         done = run("map", "--resume-cut", "-m", "openai/m", input=b"a\nb\nc\n", env=env)
     assert texts_of(done.stdout) == ["a"] * 3
     note, _ = done.stderr.decode().splitlines()
-    assert note == "llmstream map: openai/m cannot resume a cut answer: --resume-cut does nothing here"
+    assert note == "llmstream map: openai/m cannot resume a cut answer: --resume-cut is ignored"
 
 
 def test_resume_cut_resumes_a_cut_answer(run):

@@ -99,7 +99,9 @@ def test_a_changed_prompt_of_an_id_is_sent_again_and_noted(world):
     records, sent_prompts, _, stderr = world(rows.replace(b'"a"', b'"new"'), "--jsonl")
     assert sent_prompts == ["new"]
     assert [(record["id"], record["text"]) for record in records] == [(1, "new"), ("1", "b")]
-    assert stderr == f"llmstream map: 1 answer of {world.path} belongs to another request: asked again\n".encode()
+    assert (
+        stderr == f"llmstream map: 1 answer of {world.path} belongs to another request: sending that again\n".encode()
+    )
     assert world(rows.replace(b'"a"', b'"new"'), "--jsonl")[1] == []
 
 
@@ -145,7 +147,7 @@ def test_the_prompt_of_an_incomplete_line_is_sent_again(world):
     world.path.write_bytes(whole[:-5])
     records, sent_prompts, status, stderr = world(b"a\nb\n")
     assert ([record["text"] for record in records], sent_prompts, status) == (["a", "b"], ["b"], 0)
-    note = f"llmstream map: {world.path} ended within a line, which is left out: its prompt is asked again\n"
+    note = f"llmstream map: {world.path} ends with an incomplete line: its prompt is sent again\n"
     assert stderr == note.encode()
     assert world(b"a\nb\n")[1] == []
 

@@ -184,7 +184,7 @@ def test_pages_that_go_round_in_circles_end(invoke):
     [
         (reply("401 No", b'{"error": {"message": "bad sk-test-key"}}'), 3, "openai at HOST says: bad [key] (HTTP 401)"),
         (reply("503 Busy", b"<html>", "text/html"), 4, "URL answered HTTP 503 (Service Unavailable)"),
-        (reply("404 Not Found", b"", "text/html"), 3, "nothing is at URL (HTTP 404): does the base URL lack /v1?"),
+        (reply("404 Not Found", b"", "text/html"), 3, "URL was not found (HTTP 404): does the base URL lack /v1?"),
         (
             reply("302 Found", b"", "text/html", "Location: https://other.example/"),
             3,

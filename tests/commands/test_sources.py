@@ -137,8 +137,8 @@ def test_the_record_of_a_cut_answer_has_its_sources(invoke):
     ("word", "status", "message"),
     [
         ("pause_turn", 5, "the provider paused the answer (finish reason pause_turn): it waits for the conversation"),
-        ("something_new", 5, "the answer may not be whole"),
-        ("malformed_response", 5, "the answer is not whole (finish reason malformed_response)"),
+        ("something_new", 5, "the answer may be incomplete (finish reason something_new): llmstream does not know"),
+        ("malformed_response", 5, "the answer is incomplete (finish reason malformed_response)"),
     ],
 )
 def test_an_answer_that_is_not_whole_says_why(invoke, word, status, message):

@@ -152,7 +152,7 @@ def test_seconds_and_idle_end_a_silent_stream():
 def test_a_used_up_window_is_told(invoke):
     done = invoke("until", "-e", "a[^z]*z", "--window", "10", input=b"a" + b"b" * 20 + b"z")
     assert done.returncode == 1
-    assert b"llmstream until: a match longer than 10 characters was not waited for: --window N" in done.stderr
+    assert b"llmstream until: ignored a match longer than 10 characters: --window N" in done.stderr
 
 
 def test_a_python_whose_re_is_unknown_finds_the_same_later_and_one_note_says_so():
@@ -160,7 +160,7 @@ def test_a_python_whose_re_is_unknown_finds_the_same_later_and_one_note_says_so(
     command = [sys.executable, "-c", script + "os._exit(cli.run(sys.argv[1:]))", "until", "-o", "-e", "b+", "-e", "c"]
     done = subprocess.run(command, input=b"abbbd", capture_output=True, env=environment())
     assert (done.stdout, done.returncode) == (b"bbb", 0)
-    assert done.stderr.startswith(b"llmstream until: this Python's re module is unknown here, so a match of")
+    assert done.stderr.startswith(b"llmstream until: this version of Python's re module is not supported: a match")
     assert done.stderr.endswith(b" or 196608 characters later: --window N makes that shorter\n")
     assert done.stderr.count(b"\n") == 1
 
@@ -168,7 +168,7 @@ def test_a_python_whose_re_is_unknown_finds_the_same_later_and_one_note_says_so(
 def test_a_json_value_that_is_too_long_is_told(invoke):
     done = invoke("until", "-q", "--json", input=b'{"a":"' + b"x" * (64 << 20) + b'"}')
     assert (done.stdout, done.returncode) == (b"", 1)
-    assert done.stderr == b"llmstream until: a JSON value longer than 67108864 characters was not waited for\n"
+    assert done.stderr == b"llmstream until: ignored a JSON value longer than 67108864 characters\n"
 
 
 def test_a_full_disk_is_status_5():

@@ -35,11 +35,11 @@ def folder(tmp_path):
     [
         (
             ["Sum", "a.md"],
-            "a.md is a file, and only its name is in the prompt: --attach a.md attaches it, < a.md reads it",
+            "a.md is a file, but only its name is in the prompt: --attach a.md attaches it, < a.md reads it",
         ),
         (
             ["-a", "a.md", "b.md", "c.md", "Sum"],  # as the shell expands -a *.md
-            "b.md and 1 more are files, and only their names are in the prompt: --attach b.md attaches it, < b.md reads it",  # noqa: E501
+            "b.md and 1 more are files, but only their names are in the prompt: --attach b.md attaches it, < b.md reads it",  # noqa: E501
         ),
     ],
 )
@@ -67,7 +67,7 @@ def test_a_hyphen_is_stdin(folder, args, prompt):
 def test_a_hyphen_and_n_exclude_each_other(folder):
     _, err, status = gen("-n", "-", folder=folder, input=b"from stdin\n")
     assert (err, status) == (
-        "llmstream gen: - reads stdin, which another option takes or -n leaves alone: leave - out\n",
+        "llmstream gen: - cannot read stdin, which another option reads or -n excludes: leave - out\n",
         2,
     )
 
@@ -96,7 +96,7 @@ def test_the_name_of_a_file_of_prompts_is_no_template(folder):
         [*LLMSTREAM, "map", "a.md"], cwd=folder, env=ENV, capture_output=True, timeout=RUN_S, input=b""
     )
     assert done.stderr.decode().startswith(
-        "llmstream map: a.md is a file, and here the text of the template: < a.md reads prompts from it\n"
+        "llmstream map: a.md is a file, but its name is the template here: < a.md reads prompts from it\n"
     )
 
 
@@ -131,7 +131,7 @@ def test_an_unknown_model_is_a_short_line(invoke, name):
         ("gpt9", "LLMSTREAM_MODEL: cannot tell the provider of model 'gpt9': "),
         ("foo/bar", "LLMSTREAM_MODEL: unknown provider 'foo': "),
         ("groq", "LLMSTREAM_MODEL: groq has no default model: use -m groq/MODEL\n"),
-        ("replay:", "LLMSTREAM_MODEL: replay: names no recording: "),
+        ("replay:", "LLMSTREAM_MODEL: replay: lacks the name of a recording: "),
     ],
 )
 def test_a_wrong_default_model_says_where_its_name_comes_from(invoke, name, message):

@@ -414,7 +414,7 @@ W = '[providers.w]\nbase_url = "https://w.example"\n'
         ("model = 'opnai/m'", ":1: model: unknown provider 'opnai': "),
         ("[aliases]\nx = 1979-05-27", ":2: aliases.x: must be a string, not a date or time"),
         ("[aliases]\nx = 'nobody'", ":2: aliases.x: cannot tell the provider of model 'nobody'"),
-        ("[aliases]\na = 'b'\nb = 'a'", ":2: aliases.a: the alias 'a' leads back to itself"),
+        ("[aliases]\na = 'b'\nb = 'a'", ":2: aliases.a: the alias 'a' refers to itself"),
         ("[aliases]\n'a b' = 'local'", ":2: aliases.a b: an alias must be one word"),
         ("aliases = []", ":1: aliases: must be a table, not an array"),
         ("[providers]\nx = 1", ":2: providers.x: must be a table, not an integer"),

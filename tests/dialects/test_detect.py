@@ -412,7 +412,7 @@ def test_each_message_of_an_agent_begins_a_line():
         (
             lines({"type": "thread.started", "thread_id": "t"}, {"type": "turn.failed", "error": {"message": "quota"}}),
             Unavailable,
-            "the agent gave up: quota",
+            "the agent failed: quota",
         ),
         (b"<!DOCTYPE html><html>", Incomplete, "unrecognised stream: it begins with <!DOCTYPE"),
         (b"no colon here", Incomplete, "it begins with no colon here"),
@@ -440,12 +440,12 @@ def test_each_message_of_an_agent_begins_a_line():
         (
             gemini_cli().replace(b'"success"', b'"error", "error": {"message": "no quota"}'),
             Unavailable,
-            "the agent gave up: no quota",
+            "the agent failed: no quota",
         ),
         (
             opencode({"type": "error", "error": {"name": "APIError", "data": {"message": "no"}}}),
             Unavailable,
-            "the agent gave up: no",
+            "the agent failed: no",
         ),
     ],
 )
@@ -638,7 +638,7 @@ def test_a_failed_answer_does_not_hide_the_next():
     assert (parts, failure) == ([("", Refused), ("", Unavailable), ("Hello, wörld", "stop")], None)
 
 
-UNKNOWN = {  # a part of no known kind, and how its excerpt reads
+UNKNOWN = {  # a part of an unknown type, and how its excerpt reads
     b'{"weather": "fine"}\n': '{"weather":"fine"}',
     b"Some words on a line.\nand another\n": "Some words on a line.",
     b"[INFO] up\n": "[INFO] up",

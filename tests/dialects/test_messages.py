@@ -144,7 +144,7 @@ def test_the_content_of_a_whole_answer_may_be_a_text():
 def test_tool_calls_that_did_not_come_are_noted():
     found = exchange()
     read(found, START, delta(1, partial_json="{}"), end("tool_use"), STOP)
-    assert found.warning == "the answer ends with tool calls, but has none"
+    assert found.warning == "the finish reason is tool calls, but the answer has no tool call"
 
 
 def test_calls_without_a_stop_reason_are_calls():
@@ -381,5 +381,5 @@ def test_reasoning_that_is_wanted_is_asked_for(model, options, thinking):
 
 
 def test_a_prefill_excludes_thinking():
-    with pytest.raises(UsageError, match="a model that thinks takes no prefill"):
+    with pytest.raises(UsageError, match="prefill does not work while the model thinks"):
         body("claude-haiku-4-5", effort="low", prefill=Prefill("1."))

@@ -104,7 +104,7 @@ def test_a_tunnel_that_wants_a_password_is_a_refusal(invoke):
     with Provider(reply("407 Who are you", b"")) as proxy:
         done = invoke("gen", "-m", "openai/m", "Hi", env=at("https://llm.invalid", https_proxy=proxy.url))
     assert (done.returncode, len(proxy.requests)) == (3, 1)
-    assert b"the proxy wants a name and a password (HTTP 407): https_proxy=http://NAME" in done.stderr
+    assert b"the proxy requires a user name and a password (HTTP 407): https_proxy=http://NAME" in done.stderr
 
 
 # Certificates.
@@ -120,7 +120,9 @@ def test_missing_certificates_are_named(invoke, variable, path):
     env = _without_ca(at("https://llm.invalid")) | {variable: path}
     done = invoke("gen", "-m", "openai/m", "Hi", env=env)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"llmstream gen: {variable} names no CA certificates: cannot read {path}: ".encode())
+    assert done.stderr.startswith(
+        f"llmstream gen: cannot read the CA certificates that {variable} names: {path}: ".encode()
+    )
 
 
 @pytest.mark.parametrize("variable", CA_VARIABLES[:2])

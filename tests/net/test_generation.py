@@ -205,7 +205,7 @@ def test_the_whole_has_its_limit_over_all_tries(transport):
     transport.until(7)
     transport.last.arrive(chat_text("Hello"))
     transport.until(10)
-    assert str(generation.failure).startswith("not done within 10 s (timeout)")
+    assert str(generation.failure).startswith("not complete within 10 s (timeout)")
     assert transport.last.closed
 
 
@@ -221,7 +221,7 @@ def test_the_limit_of_the_whole_strikes_while_it_waits_for_its_turn(transport):
     generation = started(transport, Timeouts(total=10.0), on_retry=lambda when: None)
     busy(transport)
     transport.until(10)
-    assert str(generation.failure) == "not done within 10 s (timeout)"
+    assert str(generation.failure) == "not complete within 10 s (timeout)"
 
 
 # A pause.

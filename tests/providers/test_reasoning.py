@@ -99,7 +99,7 @@ def test_a_server_that_refuses_is_asked_without(run):
         done = run("gen", "--reasoning", "-m", GROQ, "Hi", env=at(provider.url, GROQ_BASE_URL=provider.url))
     assert (done.returncode, done.stdout) == (0, b"Hello\n")
     [line] = done.stderr.decode().splitlines()
-    assert line.endswith("get reasoning summaries. (HTTP 400): asking again without the reasoning")
+    assert line.endswith("get reasoning summaries. (HTTP 400): retrying without the reasoning")
     assert ["reasoning_format" in request.json for request in provider.requests] == [True, False]
 
 

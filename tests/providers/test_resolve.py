@@ -59,7 +59,7 @@ def test_a_program_s_url_gets_only_the_key_beside_it():
         ("openai/m", {"key": ""}, "api_key is empty: pass the key of openai"),
         ("openai/m", {"url": ""}, "--base-url is empty: leave it out for the provider's own address"),
         ("openai/m", {"url": "http://x?a"}, "--base-url is not a base URL: it must have no ?"),
-        ("replay:", {}, "replay: names no recording: use -m replay:FILE"),
+        ("replay:", {}, "replay: lacks the name of a recording: use -m replay:FILE"),
         ("groq", {}, "groq has no default model: use -m groq/MODEL"),
     ],
 )

@@ -292,5 +292,5 @@ def test_two_readers_of_stdin_are_an_error(invoke, sent):
     done = invoke("gen", "-m", "lmstudio/m", "--dry-run", "-f", "-", "--messages", "-", input=b"Hi")
     assert (done.returncode, done.stderr) == (
         2,
-        b"llmstream gen: stdin is the prompt file: no other option can read it\n",
+        b"llmstream gen: stdin has the prompt file: let the other option read a file\n",
     )

@@ -134,7 +134,7 @@ def stream_rows(api: str) -> Iterator[Fault]:
         [HOLD],
         stdout="",
         status=4,
-        stderr=("nothing came for 0.3 s",),
+        stderr=("no data for 0.3 s",),
         args=("--first-token-timeout", "0.3"),
     )
     yield row(
@@ -142,7 +142,7 @@ def stream_rows(api: str) -> Iterator[Fault]:
         [*cut, HOLD],
         stdout=KEPT,
         status=5,
-        stderr=("nothing came for 0.3 s",),
+        stderr=("no data for 0.3 s",),
         args=("--stall-timeout", "0.3"),
     )
     yield row(
@@ -150,7 +150,7 @@ def stream_rows(api: str) -> Iterator[Fault]:
         [*cut, b": ping\n\n" * 3, HOLD],
         stdout=KEPT,
         status=5,
-        stderr=("nothing came for 0.3 s",),
+        stderr=("no data for 0.3 s",),
         args=("--stall-timeout", "0.3"),
     )
     huge = b"data: " + b"x" * (17 << 20)

@@ -105,7 +105,7 @@ class Documents(Generic[T]):
             self._try_as_prose()
         mode, self._mode = self._mode, self._prose
         if mode == self._naming or (mode == self._inside and self.scanner.has_members):
-            self._report("", 0, f"the {source} ends inside of it", UNFINISHED)
+            self._report("", 0, f"the {source} ends inside it", UNFINISHED)
         elif mode == self._skipping:
             self._report("", 0, self._reason)
         return self._drain()

@@ -181,7 +181,7 @@ def _values(name: str, value: Any) -> Sequence[Any]:
     row = ROWS.get(name)
     if row is None:
         near = nearest(name, ROWS)
-        hint = f"did you mean {option(near)}?" if near else f"there are {', '.join(ROWS)}"
+        hint = f"did you mean {option(near)}?" if near else f"the conditions are {', '.join(ROWS)}"
         raise UsageError(f"no such stop condition: {option(name)}: {hint}")
     if value is None or value is False:
         return ()

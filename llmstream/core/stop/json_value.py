@@ -109,7 +109,7 @@ class JsonValue(Condition):
         items = self._documents.feed(text)
         self._end += len(text)
         if self._documents.too_long:
-            self.note = f"a JSON value longer than {self._limit} characters was not waited for"
+            self.note = f"ignored a JSON value longer than {self._limit} characters"
         return self._take(items) if items else None
 
     def close(self) -> Span | None:

@@ -30,7 +30,7 @@ class LateSearch(Regex):
             raise empty_match(pattern)
         self._pieces: list[str] = []  # the text behind _text, up to the next multiple of the window
         self.note = self._late = (
-            "this Python's re module is unknown here, so a match of a regular expression counts only when the input "
+            "this version of Python's re module is not supported: a match counts only when the input "
             f"ends or {3 * window} characters later: {option('window', 'N')} makes that shorter"
         )
 

@@ -58,7 +58,7 @@ class Regex(Condition, Limited):
         )
 
     def _too_long(self) -> str:
-        return f"a match longer than {self._window} characters was not waited for: {option('window', 'N')} allows more"
+        return f"ignored a match longer than {self._window} characters: {option('window', 'N')} allows more"
 
 
 @contextmanager

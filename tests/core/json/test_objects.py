@@ -168,8 +168,8 @@ def test_fenced(text):
 def test_an_object_that_its_block_cuts_is_unfinished():
     actual = same(lambda chunks: objects(chunks, fenced=True, loose=True), '```\n{"a":1,\n```\n\n```\n\n{"b":')
     assert actual == [
-        (2, "the block ends inside of it", '{"a":1,\n', "unfinished"),
-        (7, "the input ends inside of it", '{"b":', "unfinished"),
+        (2, "the block ends inside it", '{"a":1,\n', "unfinished"),
+        (7, "the input ends inside it", '{"b":', "unfinished"),
     ]
 
 

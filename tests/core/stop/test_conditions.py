@@ -101,7 +101,7 @@ def test_a_json_value_that_is_too_long_is_noted(value):
     for pieces in chunkings(f"{value} \n"):
         enough, short = JsonValue(1, len(value)), JsonValue(1, len(value) - 1)
         assert (met(enough, pieces)[0], enough.note) == ((0, len(value)), "")
-        note = f"a JSON value longer than {len(value) - 1} characters was not waited for"
+        note = f"ignored a JSON value longer than {len(value) - 1} characters"
         assert (met(short, pieces)[0], short.note) == (None, note)
 
 
@@ -242,7 +242,7 @@ def test_settings_hold_for_all_conditions():
     [
         ({"line": 3}, "no such stop condition: line: did you mean lines?"),
         ({"code-block": True}, "no such stop condition: code-block: did you mean code_block?"),
-        ({"zzz": True}, f"no such stop condition: zzz: there are {', '.join(ROWS)}"),
+        ({"zzz": True}, f"no such stop condition: zzz: the conditions are {', '.join(ROWS)}"),
         ({"lines": "3"}, 'lines must be a whole number of at least 1, not "3"'),
         ({"lines": 0}, "lines must be a whole number of at least 1, not 0"),
         ({"count": True}, "count must be a whole number of at least 1, not true"),
