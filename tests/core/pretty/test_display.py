@@ -10,7 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llmstream.core.markdown.leaves import HELD
+from llmstream.core.pretty import layout, tables
 from llmstream.core.pretty.display import Document, PrettyDisplay
+from llmstream.core.pretty.highlight import Highlighter
+from llmstream.core.pretty.rows import Rows
 
 from ...support.chunks import cut, same
 
@@ -201,3 +205,31 @@ def test_the_output_of_an_endless_text_is_bounded(begin, piece):
     data = (piece * (40_000 // len(piece))).encode()
     out = display.feed(data) + display.close()
     assert len(out) < 12 * len(data) + 20_000
+
+
+@pytest.mark.parametrize(("begin", "piece"), [("", "some words "), ("a|b\n-|-\n", "1|*2*\n"), ("```\n", "x = 1\n")])
+def test_each_character_is_laid_out_a_few_times_however_long_its_block_is(monkeypatch, begin, piece):
+    sizes = []
+
+    def counted(function):
+        def call(*args):
+            sizes.append(sum(len(arg) for arg in args if isinstance(arg, str)))
+            return function(*args)
+
+        return call
+
+    monkeypatch.setattr(Rows, "feed", counted(Rows.feed))
+    monkeypatch.setattr(tables, "inline", counted(tables.inline))
+    monkeypatch.setattr(layout, "inline", counted(layout.inline))
+    monkeypatch.setattr(Highlighter, "feed", counted(Highlighter.feed))
+    display = PrettyDisplay(lambda: (80, 24), True)
+    display.feed(begin.encode())
+    laid_out = []
+    for _ in range(3):
+        sizes.clear()
+        for _ in range(2 * HELD // len(piece) // 10):
+            display.feed((piece * 10).encode())
+        laid_out.append(sum(sizes) / (2 * HELD))
+    assert 0 < laid_out[0] < 5
+    assert laid_out[1] < 5
+    assert laid_out[2] < 1.1 * laid_out[1] + 0.1
