@@ -14,6 +14,8 @@ from .grammar import end, minify, space
 from .scanner import RUN, Scanner
 from .strings import unescape
 
+MAX_WALKED = 500_000  # characters that filters behind filters walk, beside WALKS times the value's
+WALKS = 10
 MAX_TIMES = 10_000  # that one value may be selected, as by `$..*..*..*`
 
 # Keys and indices on the way down. The first may be the location of the container of the rest: locations share their
@@ -67,6 +69,7 @@ class Extraction(Scanner):
         self._automaton, self._results, self._limit, self._follow = automaton, results, limit, follow
         self._root, self._root_location = automaton.root, Location()
         self._document: object = None  # parsed, for filters
+        self._size = 0  # of the value that a walk is for, in characters; 0 for documents
         self.line = 0  # where the document begins
         super().__init__()
 
@@ -79,6 +82,7 @@ class Extraction(Scanner):
         self._consumed = 0  # characters before this chunk
         self._chunk_start = 0  # index in this chunk where the document goes on
         self._begins = 0  # sum of the captures' `begin`
+        self._walked = [0]  # characters that walks within walks of the outermost value have taken
         self._gave_up = False
         self._name = ""  # the last key
         self._length = 0  # elements of the array that ended last
@@ -239,7 +243,13 @@ class Extraction(Scanner):
         """Walks a complete value with the rest of the paths."""
         if node is None:
             return
+        if self._size:
+            self._walked[0] += len(text)
+            if self._walked[0] > MAX_WALKED + WALKS * self._size:
+                self._give_up("filters behind filters select too many values in it that are within each other")
+                return
         walk = Extraction(self._automaton, self._results, max(len(text) + 1, self._limit), follow=False)
+        walk._size, walk._walked = len(text), self._walked
         walk.line, walk._root, walk._root_location, walk._document = self.line, node, location, document
         if text[0] in "{[" and node.moves:
             walk.feed(text, 0, len(text))
@@ -247,6 +257,8 @@ class Extraction(Scanner):
             walk._complete(node, location, text)
         if walk._gave_up:  # and has reported it
             self._give_up("")
+        if not (self._size or self._captures):
+            self._walked[0] = 0
 
 
 def parse_json(text: str) -> object:

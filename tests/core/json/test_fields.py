@@ -287,3 +287,11 @@ def test_values_within_each_other_are_bounded_and_reported_once(paths, text, rea
     assert [(fault.line, fault.reason[: len(reason)], fault.kind) for fault in faults] == [(1, reason, "unevaluated")]
     behind = items[items.index(faults[0]) + 1 :]
     assert [item[2] for item in behind] == ({"$..*": ["7", "[7]"], "$..*..*..*": []}).get(paths[0], ["7"])
+
+
+def test_filters_behind_filters_are_bounded_in_their_work():
+    core = Fields([compile_path("$..[?@.a]..[?@.a]..[?@.a].b")], 1 << 26)
+    items = core.feed('{"a":' * 300 + "1" + "}" * 300 + '\n{"b":{"a":{"a":{"a":1,"b":2}}}}\n') + core.close()
+    fault, *behind = items
+    assert isinstance(fault, Fault) and fault.reason.startswith("filters behind filters select too many")
+    assert [item[2] for item in behind] == ["2"]
