@@ -12,15 +12,17 @@ requested from the generator. So backpressure reaches the provider.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Protocol
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from .. import stdio
 from ..errors import Error, Unavailable, UsageError
 from .body_limits import Memory
-from .error_responses import internal_error, message_with_hint, note_failure, response_to
+from .error_responses import NAME, internal_error, message_with_hint, note_failure, response_to
 from .request import ChatRequest, Generate, Item
 from .settings import Settings
 
@@ -50,8 +52,23 @@ class ServerState:
         self.jobs = asyncio.Semaphore(settings.jobs)
         self.memory = Memory(settings.bodies_bytes, settings.max_body_bytes)
         self.large_body = asyncio.Lock()  # one at a time: each holds the interpreter's lock for a while
+        self.turn = asyncio.Lock()  # to check a body: between two of them the loop sees to all others
+        self.requests = 0  # complete ones that are under way
         self.answers: set[AnswerResponse] = set()  # running and queued
         self.closing = False
+        self._noted_at = -1.0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many requests are under way as may run and wait."""
+        return self.requests >= self.settings.jobs + self.settings.queue
+
+    def note_busy(self) -> None:
+        """Writes a line to stderr that requests are refused, at most one a second."""
+        now = time.monotonic()
+        if now - self._noted_at >= 1.0:
+            self._noted_at = now
+            stdio.note(NAME, f"requests are refused: {self.requests} are under way: --jobs and --queue allow more")
 
     def cut(self) -> None:
         """Ends all answers with an error."""
@@ -72,10 +89,6 @@ class AnswerResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._scope, self._receive, self._send = scope, receive, send
-        settings = self._state.settings
-        if len(self._state.answers) >= settings.jobs + settings.queue:
-            await self._send_error(Unavailable("the server is busy: try again later"))
-            return
         self._writer = asyncio.create_task(self._answer())
         disconnect = asyncio.create_task(_disconnect(receive))
         self._state.answers.add(self)

@@ -7,6 +7,8 @@
 - A client that does not read what is sent to it loses the connection.
 - `Upgrade` is ignored (RFC 9110, 7.8), where uvicorn's parser would drop the request's body.
 - TCP keep-alive probes find clients that have vanished without closing the connection.
+- While the server is full, requests for answers are refused here: hundreds at once would take seconds on their way
+  through the application. A browser's go there, since its page reads a response only with headers for its origin.
 - A client's disconnect is noticed even after it has pipelined further requests.
 - HTTP/1.0 has no chunks: an answer of unknown length ends with the connection.
 """
@@ -24,10 +26,13 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from .error_responses import busy_response
+
 MAX_HEAD_BYTES = 64 * 1024  # of a head, and of all that is neither head nor body
 FRAMING_BYTES = 8  # allowed around each byte of a body: a chunk of one byte needs 5
 MAX_PIPELINED = 8  # requests read behind the one that is being answered; the kernel keeps the rest
 SEND_BUFFER_BYTES = 128 * 1024  # in the kernel for a slow reader; its default grows to megabytes
+REFUSED_TIMEOUT_S = 2.0  # for a client to read why it is refused
 KEEPALIVE_PROBES = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}  # seconds, seconds, probes
 
 
@@ -42,7 +47,7 @@ class Connection(HttpToolsProtocol):
         self._head_timer: asyncio.TimerHandle | None = None  # runs while a head is awaited or incomplete
         self._write_timer: asyncio.TimerHandle | None = None
         self._unsent = 0  # bytes that the client has not read, when the write timer looked last
-        self._in_head = False
+        self._in_head = self._is_refused = False
         self._body_follows_upgrade = False  # the parser reads it behind a head of its own
         self._allowance = 0  # bytes that may still arrive
         self._cycles: list[RequestResponseCycle] = []  # requests whose response is incomplete
@@ -70,10 +75,11 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._allowance -= len(data)
         self._unset_keepalive_if_required()
-        self._feed(data)  # raises the allowance by what is head or body
+        if not self._is_refused:
+            self._feed(data)  # raises the allowance by what is head or body
         if self._allowance < 0:
             self.transport.close()
-        elif not self._head_timer and (self.cycle is None or self.cycle.response_complete):
+        elif not self._is_refused and not self._head_timer and (self.cycle is None or self.cycle.response_complete):
             self._start_head_timer()  # these bytes, line ends perhaps, have begun no request
 
     def _feed(self, data: bytes) -> None:
@@ -123,11 +129,14 @@ class Connection(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        if self._body_follows_upgrade:
+        if self._body_follows_upgrade or self._is_refused:
             return
         self._in_head = False
         self._stop_head_timer()
         self._allowance = MAX_HEAD_BYTES
+        if self._is_too_many():
+            self._refuse()
+            return
         super().on_headers_complete()
         self._cycles = [cycle for cycle in self._cycles if not cycle.response_complete]
         waiting = sum(len(cycle.body) for cycle in self._cycles)
@@ -139,17 +148,34 @@ class Connection(HttpToolsProtocol):
                 self.cycle.send = _ended_by_close(self.cycle)  # type: ignore[method-assign,assignment]
 
     def on_body(self, body: bytes) -> None:
+        if self._is_refused:
+            return
         self._allowance += (1 + FRAMING_BYTES) * len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        if self._body_follows_upgrade or not self.parser.should_upgrade():
+        if not self._is_refused and (self._body_follows_upgrade or not self.parser.should_upgrade()):
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
         if any(cycle.response_complete and cycle.more_body for cycle in self._cycles):  # the rest is not read
             self.transport.close()
         super().on_response_complete()
+
+    def _is_too_many(self) -> bool:
+        """Whether the request whose head is complete is one more than the server takes."""
+        if self.parser.get_method() != b"POST" or not self.config.app.state.server.is_full:  # type: ignore[union-attr]
+            return False
+        is_pipelined = any(not cycle.response_complete for cycle in self._cycles)
+        return not is_pipelined and all(name != b"origin" for name, _ in self.headers)
+
+    def _refuse(self) -> None:
+        """Answers that the server is busy, and ignores what else arrives until the client closes the connection."""
+        self._is_refused = True
+        self.transport.write(busy_response(self.url.decode("latin-1")))
+        self.transport.write_eof()
+        self.config.app.state.server.note_busy()  # type: ignore[union-attr]
+        self.loop.call_later(REFUSED_TIMEOUT_S, self.transport.close)
 
     def resume_writing(self) -> None:
         self._unsent = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import traceback
 from collections.abc import Mapping
 
@@ -14,6 +15,7 @@ from ..errors import BadRequest, Error, Incomplete, Refused, Unavailable, UsageE
 
 OPENAI_PREFIX = "/v1/"
 RETRY_AFTER_S = "1"
+CLOSE = {"connection": "close"}
 
 NAME = "serve"  # of the command, in lines on stderr
 _HTTP_STATUS = {UsageError.status: 400, Refused.status: 502, Unavailable.status: 503, Incomplete.status: 502}
@@ -46,6 +48,21 @@ def message_with_hint(error: Error) -> str:
     return f"{error}\n{spell(error.hint)}" if error.hint else str(error)
 
 
+BUSY = "the server is busy: try again later"
+
+
+@functools.lru_cache(2)
+def _busy_response(is_openai: bool) -> bytes:
+    response = _response(OPENAI_PREFIX if is_openai else "/", 503, BUSY, {"retry-after": RETRY_AFTER_S, **CLOSE})
+    head = b"".join(b"%s: %s\r\n" % line for line in response.raw_headers)
+    return b"HTTP/1.1 503 Service Unavailable\r\n%s\r\n%s" % (head, response.body)
+
+
+def busy_response(path: str) -> bytes:
+    """Returns the response to a request that is one too many, as bytes."""
+    return _busy_response(path.startswith(OPENAI_PREFIX))
+
+
 def error_response(
     path: str, http_status: int, message: str, headers: Mapping[str, str] | None = None, exit_status: int = 0
 ) -> Response:
@@ -53,13 +70,17 @@ def error_response(
 
     A failure of the server, not of the client, is a line on stderr.
     """
+    if http_status >= 500:
+        note_failure(path, message)
+    return _response(path, http_status, message, headers or {}, exit_status)
+
+
+def _response(path: str, http_status: int, message: str, headers: Mapping[str, str], exit_status: int = 0) -> Response:
     if path.startswith(OPENAI_PREFIX):
         body: object = {"error": openai_error(http_status, message)}
     else:
         body = {"status": exit_status or _EXIT_STATUS.get(http_status, UsageError.status), "message": message}
-    if http_status >= 500:
-        note_failure(path, message)
-    headers = {"cache-control": "no-store", "x-content-type-options": "nosniff", **(headers or {})}
+    headers = {"cache-control": "no-store", "x-content-type-options": "nosniff", **headers}
     return Response(encode(to_json(body)), http_status, headers, "application/json")
 
 

@@ -24,14 +24,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .answer_response import ServerState
 from .body_limits import MAX_VALUES, UNCOUNTED_BYTES, VALUE_BYTES, Reservation, ValueCounter
-from .error_responses import RETRY_AFTER_S, error_response
+from .error_responses import BUSY, CLOSE, RETRY_AFTER_S, error_response
 from .request import HOP_HEADER
 
 TOKENLESS_PATHS = ("/", "/healthz")  # the page has to be there to ask for the token
 DRAIN_TIMEOUT_S = 2.0  # for the rest of a refused body, so that the client reads the response
 DRAIN_BYTES = 16 * 1024 * 1024  # likewise
 MAX_DRAINS = 8  # at once, so that the others are not held up; the rest waits, within its time
-CLOSE = {"connection": "close"}
 MAX_HOPS = 8  # servers of this kind, one behind the other
 
 
@@ -72,13 +71,28 @@ class Guard:
         except ClientDisconnect:
             return
         if refusal is None:
-            await self._app(scope, receive, send)
+            await self._admit(scope, receive, send)
             return
         reservation.release()  # the exception, and the bytes that were read, are gone
         if _has_body(headers) and "expect" not in headers:  # a client that waits for 100 Continue sends nothing
             await self._respond_and_drain(refusal, receive, send)
         else:
             await refusal(scope, receive, send)
+
+    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes a complete request on; one more than may run and wait is refused here, where it costs little."""
+        state = self._state
+        if scope["method"] != "POST" or scope["path"] not in self._post_paths:
+            await self._app(scope, receive, send)
+        elif state.is_full:
+            headers = {"retry-after": RETRY_AFTER_S, **CLOSE}
+            await error_response(scope["path"], 503, BUSY, headers)(scope, receive, send)
+        else:
+            state.requests += 1
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                state.requests -= 1
 
     # The client.
 

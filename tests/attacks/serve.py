@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import resource
 import socket
 import statistics
 import subprocess
@@ -156,6 +157,21 @@ def dripped(start: bytes) -> Callable[[str], str]:
     return run
 
 
+def crowd(address: str) -> str:
+    """Opens 300 connections and sends a request on each, of which the server runs some and refuses the rest."""
+    request = b"POST /chat/stream HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    request += b'content-length: 15\r\nconnection: close\r\n\r\n{"prompt": "x"}'
+    statuses = set()
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(connect(address)) for _ in range(300)]
+        for client in clients:
+            client.sendall(request)
+        for client in clients:
+            with contextlib.suppress(OSError):
+                statuses.add(client.recv(65536)[9:12].decode())
+    return " ".join(sorted(statuses))
+
+
 CHAT = "/v1/chat/completions"
 HELLO = {"messages": [{"role": "user", "content": "Hi"}]}
 
@@ -211,6 +227,7 @@ ATTACKS = (
         "a byte a second of 200 bodies", "60 s", 4,
         dripped(b"POST /chat/stream HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99\r\n\r\n"), "open",
     ),
+    Attack("crowd: 3,000 clients", "100 run, 100 wait", 10, crowd, "200|503"),
     Attack(
         "a regex that takes years", "0.2 s of CPU", 4,
         post("/chat/stream", as_json({"prompt": "x", "until": {"regex": "([a-z ]+)+!"}})), "200|400|503",
@@ -263,6 +280,8 @@ def held(attack: Attack, result: Result) -> bool:
 @contextlib.contextmanager
 def running() -> Iterator[Server]:
     """Runs a server, and a provider whose answers are long."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with Provider([head(), *chat(*["some words " * 1000] * 20)]) as provider:
         env = environment(OPENAI_API_KEY="sk-attack", OPENAI_BASE_URL=f"{provider.url}/v1")
         command = [*LLMSTREAM, "serve", "--port", "0", "-m", "openai/m", "--retries", "0"]
