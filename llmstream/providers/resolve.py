@@ -15,10 +15,11 @@ from ..core.secrets import HIDDEN, Secrets, url_secrets
 from ..dialects import dialect
 from ..errors import UsageError, nearest, option
 from .model_limits import check
-from .registry import BUILT_IN, CURL, EMBEDDED, LOCAL, SCHEMES, SDK, Catalogue, Provider, at_other_address
+from .registry import BUILT_IN, CURL, EMBEDDED, LOCAL, PROVIDERS, SCHEMES, SDK, Catalogue, Provider, at_other_address
 
 # A base URL: the hosts that libcurl takes, and a port of up to five digits.
 BASE_URL = r"""https?://([^/@]*@)?(\[[0-9a-fA-F:.]+(%[\w.~%-]+)?\]|[^]/:?#@\s{}[\\$'"^`*<>=;,+&()%|!]+)(:(?P<port>\d{1,5})?)?(/.*)?"""
+EMBEDDED_MODEL = PROVIDERS[LOCAL].model
 CREDENTIAL = "auth|key|token|secret|password|cookie"  # in the name of a header
 
 
@@ -205,7 +206,11 @@ def _meaning(name: str, catalogue: Catalogue) -> tuple[str, str]:
         return scheme, rest
     provider, model = _split(name, catalogue)
     row = catalogue.providers[provider]
-    return provider, row.full_name(model or row.model)
+    model = row.full_name(model or row.model)
+    if row.transport == EMBEDDED and model != EMBEDDED_MODEL and not model.endswith(".gguf"):
+        advice = f"use {option('model', LOCAL)} or the path of a .gguf file"
+        raise UsageError(f"the embedded model is {EMBEDDED_MODEL}, not {model!r}: {advice}")
+    return provider, model
 
 
 def default_name(env: Mapping[str, str], catalogue: Catalogue) -> str:
@@ -261,11 +266,24 @@ def _split(name: str, catalogue: Catalogue) -> tuple[str, str]:
                 return provider, name
     if slash and head in ("", ".", "..", "~"):
         raise UsageError(f"{name} is not a model: a model file's name ends in .gguf")
-    near = nearest(head, rows if slash else [*catalogue.aliases, *rows])
-    meant = near if near in catalogue.aliases else f"{near}/{model or 'MODEL'}"
-    hint = f"did you mean {meant}?" if near else "llmstream models lists the providers"
+    meant = _near_name(head, model if slash else None, catalogue)
+    hint = f"did you mean {meant}?" if meant else "llmstream models lists the providers"
     what = f"unknown provider {head!r}" if slash else f"cannot tell the provider of model {name!r}"
     raise UsageError(f"{what}: use {option('model', 'PROVIDER/MODEL')} or the path of a .gguf file: {hint}")
+
+
+def _near_name(head: str, model: str | None, catalogue: Catalogue) -> str:
+    """Returns the near name for an unknown provider and its model, or for a name without a slash; "" for none."""
+    rows = catalogue.providers
+    if model is not None:
+        return f"{near}/{model or 'MODEL'}" if (near := nearest(head, rows)) else ""
+    if head.lower().startswith("smollm"):
+        return LOCAL
+    if near := nearest(head, [*catalogue.aliases, *rows]):
+        return near if near in catalogue.aliases else f"{near}/MODEL"
+    begins = (prefix for row in rows.values() for prefix in row.prefixes if prefix.endswith("-"))
+    family = next((prefix for prefix in begins if head.startswith(prefix[:-1])), "")  # gpt4: gpt-4
+    return family + head[len(family) - 1 :] if family else ""
 
 
 def _with_key(env: Mapping[str, str], catalogue: Catalogue) -> str:

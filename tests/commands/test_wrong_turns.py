@@ -117,7 +117,7 @@ def test_fields_on_a_terminal_says_at_once_what_it_waits_for(folder):
     assert shown.decode().strip() == f"llmstream fields: type or paste JSON, then Ctrl-D: {hint}"
 
 
-@pytest.mark.parametrize("name", ["gpt9", "foo/bar"])
+@pytest.mark.parametrize("name", ["zzz9", "foo/bar"])
 def test_an_unknown_model_is_a_short_line(invoke, name):
     done = invoke("gen", "-m", name, "Hi", env=ENV)
     assert done.returncode == 2

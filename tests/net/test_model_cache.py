@@ -337,7 +337,7 @@ model_archive.replace_model(model_archive.archives())
 sys.modules["xllamacpp"] = sys  # imported before the model is fetched
 
 async def main():
-    async with llmstream.astream("Hi", "local/small") as answer:
+    async with llmstream.astream("Hi", "local") as answer:
         async for piece in answer.text:
             pass
 

@@ -20,6 +20,7 @@ OPENAI = {"OPENAI_API_KEY": "sk-test-key"}
         (None, {}, "local", PROVIDERS["local"].model, EMBEDDED),
         ("/models/a.gguf", {}, "local", "/models/a.gguf", EMBEDDED),
         ("local/a.gguf", {}, "local", "a.gguf", EMBEDDED),
+        ("local/smollm2-135m", {}, "local", "smollm2-135m", EMBEDDED),
         ("replay:a/b", {}, "replay", "a/b", REPLAY),
         ("bedrock/m", {}, "bedrock", "m", SDK),
         ("azure/m", {"AZURE_OPENAI_ENDPOINT": "https://x"}, "azure", "m", SDK),
@@ -61,12 +62,39 @@ def test_a_program_s_url_gets_only_the_key_beside_it():
         ("openai/m", {"url": "http://x?a"}, "--base-url is not a base URL: it must have no ?"),
         ("replay:", {}, "replay: lacks the name of a recording: use -m replay:FILE"),
         ("groq", {}, "groq has no default model: use -m groq/MODEL"),
+        (
+            "local/qwen3-32b",
+            {},
+            "the embedded model is smollm2-135m, not 'qwen3-32b': use -m local or the path of a .g",
+        ),
+        ("local/smollm", {}, "the embedded model is smollm2-135m, not 'smollm': use -m local or the path of a .gguf"),
     ],
 )
 def test_what_cannot_be_reached_is_an_error_with_advice(name, arguments, message):
     with pytest.raises(UsageError) as error:
         resolve(name, None, OPENAI | {"GROQ_API_KEY": "k"}, **arguments)
     assert spell(error.value.message, command_line).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("gpt4", "gpt-4"),
+        ("gpt5.5-mini", "gpt-5.5-mini"),
+        ("claude4", "claude-4"),
+        ("smollm2", "local"),
+        ("SmolLM2-135M", "local"),
+        ("smollm/x", ""),
+        ("opnai/m", "openai/m"),
+        ("opnai", "openai/MODEL"),
+        ("nobody", ""),
+    ],
+)
+def test_an_unknown_name_suggests_a_near_one(name, meant):
+    with pytest.raises(UsageError) as error:
+        resolve(name, None, {})
+    hint = f": did you mean {meant}?" if meant else ": llmstream models lists the providers"
+    assert error.value.message.endswith(hint)
 
 
 @pytest.mark.parametrize(
