@@ -16,6 +16,7 @@ from .support import chunks
 from .support.limits import RUN_S
 
 ROOT = Path(__file__).parent.parent
+USER_S = ("_API_KEY", "_AUTH_TOKEN", "_BASE_URL", "_ORG_ID", "_PROJECT_ID")  # ends of variables of providers
 HIDES_FAULTS = ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")
 LLMSTREAM = [sys.executable, "-m", "llmstream"]
 
@@ -45,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def environment(**more: str) -> dict[str, str]:
     """Returns the environment of a user without a key or a configuration, plus `more`; this checkout is imported."""
-    env = {k: v for k, v in os.environ.items() if k not in HIDES_FAULTS and not k.endswith(("_API_KEY", "_BASE_URL"))}
+    env = {k: v for k, v in os.environ.items() if k not in HIDES_FAULTS and not k.endswith(USER_S)}
     env = {k: v for k, v in env.items() if not k.startswith("LLMSTREAM_")}
     return env | {"PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8", "XDG_CONFIG_HOME": os.devnull} | more
 

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 TOP = ("model", "aliases", "providers")
 KEY_SOURCES = ("key_file", "key_cmd")
-ADDRESS = ("base_url", "api", "key_env", *KEY_SOURCES, "key_header", "headers")
-SIGNED = ("api", "key_env", *KEY_SOURCES, "key_header")  # keys that a provider whose SDK signs cannot have
+CERTIFICATE = ("cert", "cert_key")
+ADDRESS = ("base_url", "api", "key_env", *KEY_SOURCES, "key_header", "headers", *CERTIFICATE)
+SIGNED = ("api", "key_env", *KEY_SOURCES, "key_header", *CERTIFICATE)  # not of a provider whose SDK signs
 PROVIDER = (*ADDRESS, "model", "defaults", "models")
 FRAMING = ("accept-encoding", "connection", "content-length", "content-type", "expect", "transfer-encoding")
 SHELL = ("/bin/sh", "-c")
@@ -196,6 +197,12 @@ class _Reader:
             name = document.string((*at, "key_header"), entry["key_header"])
             self._check_header((*at, "key_header"), name, "x")
             row = row._replace(key_header=name)
+        if "cert_key" in entry and "cert" not in entry:
+            raise document.error((*at, "cert_key"), "is the key of a cert: add that")
+        paths: dict[str, Any] = {
+            key: self._path(document.string((*at, key), entry[key])) for key in CERTIFICATE if key in entry
+        }
+        row = row._replace(**paths)
         if "model" in entry:
             row = row._replace(model=document.string((*at, "model"), entry["model"]))
         return row._replace(headers=self._headers((*at, "headers"), entry.get("headers", {})))

@@ -79,7 +79,7 @@ class Attempts:
     def request(self) -> HttpRequest:
         """Returns the request for the whole answer."""
         headers = [*self._target.headers(self._body), *self.resume.headers]
-        return HttpRequest("POST", self._redirects.url, headers, self._body)
+        return HttpRequest("POST", self._redirects.url, headers, self._body, self._target.cert)
 
     def exchange(self, timing: Timing) -> Exchange:
         """Returns an exchange for the response; it begins where `Exchange.resume` says that the request is sent."""

@@ -74,6 +74,10 @@ def _installed(module: str) -> bool:
 def build(target: Target, on_request: Callable[[Any], None]) -> tuple[Any, Any]:
     """Returns the SDK's module and its client. `on_request` is called with each request before it goes out."""
     cloud = cloud_of(target)
+    if target.row.cert:
+        raise UsageError(
+            f"the SDK of {target.provider} takes no cert: set the key of {target.provider}, or leave it out"
+        )
     if cloud.needs:
         _require(cloud.needs, target.provider, cloud.extra)
     sdk = import_module(cloud.sdk)

@@ -78,6 +78,8 @@ def prepare(easy: pycurl.Curl, request: HttpRequest, connect_timeout: float | No
     easy.setopt(pycurl.NOPROXY, os.fsencode(no_proxy if no_proxy == "*" else f"{LOOPBACK},{no_proxy}"))
     if _is_https(request.url):
         _trust(easy)
+        if request.cert[0]:
+            _identify(easy, *request.cert)
 
 
 def _is_https(url: str) -> bool:
@@ -124,6 +126,8 @@ def _hint(code: int, message: str, url: str) -> str:
         return f"is the proxy in {proxy_variable(url)} right, and running?"
     if code == pycurl.E_PEER_FAILED_VERIFICATION:
         return f"{ca_variable() or 'SSL_CERT_FILE'} names the CA certificates to trust"
+    if "certificate required" in message:
+        return "the server demands a client certificate: set the provider's cert in the configuration"
     return HINTS.get(code, "")
 
 
@@ -139,9 +143,27 @@ def configuration_error(code: int, message: str, url: str) -> Error | None:
         return Refused(PROXY_REFUSES.format(proxy_variable(url)))
     if code == pycurl.E_SSL_CACERT_BADFILE:
         return UsageError(f"{ca_variable() or 'SSL_CERT_FILE'} must name a file of CA certificates in PEM format")
+    if code == pycurl.E_SSL_CERTPROBLEM or "private key" in message.lower():
+        problem = "the client certificate cannot be used"
+        return UsageError(
+            f"{problem}: cert and cert_key must be a certificate and its key in PEM, without a passphrase"
+        )
     if code == pycurl.E_URL_MALFORMAT:
         return UsageError(message)
     return None
+
+
+def _identify(easy: pycurl.Curl, cert: str, key: str) -> None:
+    """Sets the client certificate, and its key where that is in another file. Raises UsageError."""
+    for name, path in (("cert", cert), ("cert_key", key or cert)):
+        try:
+            with open(path, "rb"):
+                pass
+        except OSError as error:
+            raise UsageError(f"cannot read the {name} {path}: {error.strerror}") from None
+    easy.setopt(pycurl.SSLCERT, os.fsencode(cert))
+    easy.setopt(pycurl.SSLKEY, os.fsencode(key or cert))
+    easy.setopt(pycurl.KEYPASSWD, "")  # else OpenSSL would ask for a passphrase on the terminal
 
 
 def _trust(easy: pycurl.Curl) -> None:

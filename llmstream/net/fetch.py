@@ -45,7 +45,9 @@ class Fetcher:
         """Returns the JSON at a URL of the target. Raises Refused, Unavailable and Incomplete, as a generation does."""
         shown = show_url(url)
         try:
-            status, headers, body = self._get(HttpRequest("GET", url, target.headers()), MAX_JSON_BYTES)
+            status, headers, body = self._get(
+                HttpRequest("GET", url, target.headers(), cert=target.cert), MAX_JSON_BYTES
+            )
             if body is None:
                 raise Incomplete(f"{shown} sends more than {MAX_JSON_BYTES >> 20} MiB: is it the API's address?")
             if status != 200:

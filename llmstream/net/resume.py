@@ -42,7 +42,7 @@ class ByteOffset(Resume):
     def __init__(self, target: Target) -> None:
         parts = urlsplit(target.url)
         id = f"llmstream-{os.urandom(8).hex()}"
-        self._headers = target.headers()
+        self._headers, self._cert = target.headers(), target.cert
         self._stream_url = f"{parts.scheme}://{parts.netloc}/v1/stream?conv_id={id}"
         self._bytes = 0
         self.headers = (f"X-Conversation-Id: {id}",)
@@ -52,10 +52,10 @@ class ByteOffset(Resume):
 
     def rest(self, exchange: Exchange, body: dict[str, Any], now: float) -> HttpRequest | None:
         exchange.reopen(now, same_bytes=True)
-        return HttpRequest("GET", f"{self._stream_url}&from={self._bytes}", self._headers)
+        return HttpRequest("GET", f"{self._stream_url}&from={self._bytes}", self._headers, cert=self._cert)
 
     def cancel(self) -> HttpRequest | None:
-        return HttpRequest("DELETE", self._stream_url, self._headers)
+        return HttpRequest("DELETE", self._stream_url, self._headers, cert=self._cert)
 
 
 class Background(Resume):
@@ -78,12 +78,13 @@ class Background(Resume):
         if not self._id:
             return None
         exchange.reopen(now, same_bytes=False)
-        return HttpRequest(
-            "GET", f"{self._response_url()}?stream=true&starting_after={exchange.position}", self._target.headers()
-        )
+        url = f"{self._response_url()}?stream=true&starting_after={exchange.position}"
+        return HttpRequest("GET", url, self._target.headers(), cert=self._target.cert)
 
     def cancel(self) -> HttpRequest | None:
-        return HttpRequest("POST", f"{self._response_url()}/cancel", self._target.headers(), {}) if self._id else None
+        if not self._id:
+            return None
+        return HttpRequest("POST", f"{self._response_url()}/cancel", self._target.headers(), {}, self._target.cert)
 
     def _response_url(self) -> str:
         return f"{self._target.url}/{quote(self._id)}"
@@ -120,7 +121,7 @@ class Continuation(Resume):
         repeated = text if style.repeats else ""
         exchange.reopen(now, same_bytes=False, decoder=RestDecoder(decoder, repeated, text[len(sent) :]))
         body = body | {"messages": messages} | style.body
-        return HttpRequest("POST", target.prefill_url, target.headers(body), body)
+        return HttpRequest("POST", target.prefill_url, target.headers(body), body, target.cert)
 
 
 class RestDecoder(Decoder):

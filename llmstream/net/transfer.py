@@ -12,12 +12,16 @@ Head = tuple[int, dict[str, str]]  # status and headers, whose names are in lowe
 
 
 class HttpRequest(NamedTuple):
-    """An HTTP request: its header lines, and the JSON body of a POST; None for a GET or DELETE."""
+    """An HTTP request: its header lines, and the JSON body of a POST; None for a GET or DELETE.
+
+    `cert` are the files of a client certificate and of its key, "" for none.
+    """
 
     method: str
     url: str
     headers: list[str]
     body: dict[str, Any] | None = None
+    cert: tuple[str, str] = ("", "")
 
 
 class Transfer:

@@ -86,6 +86,8 @@ class Provider(NamedTuple):
     prefixes: tuple[str, ...] = ()  # prefixes of model names that mean this provider
     field_names: dict[str, str] = {}  # noqa: RUF012 - the server's names of body fields, "" to leave a field out
     key_header: str = ""  # the header of the key, where it is not the dialect's
+    bearer_env: tuple[str, ...] = ()  # those of key_env whose keys are sent as `Authorization: Bearer`
+    header_env: Mapping[str, str] = {}  # headers for the provider's own address, by the variables of their values
     url_path: str = ""  # what is appended to the value of url_env
     host_port: int = 0  # the port where url_env may be a host alone, as OLLAMA_HOST: see host.py; 0 where it is a URL
     resume: str = ""  # OFFSET or BACKGROUND, if an answer that was cut can go on so
@@ -105,8 +107,12 @@ class Provider(NamedTuple):
     # Set by a configuration only:
     key_file: str = ""  # a file that holds the key
     key_cmd: tuple[str, ...] = ()  # a command that prints the key
+    cert: str = ""  # a file of the client certificate, in PEM
+    cert_key: str = ""  # a file of its key, where that is not in `cert`
     keyless: bool = False  # the key may be missing, although key_env names one
     headers: tuple[str, ...] = ()  # further HTTP header lines
+    # Set by providers.resolve only:
+    bearer: bool = False  # the key is sent as `Authorization: Bearer`
 
     def full_name(self, model: str) -> str:
         """Returns a model's name as the servers know it; "" stays ""."""
@@ -136,10 +142,12 @@ PROVIDERS: dict[str, Provider] = {
         "https://api.openai.com/v1", RESPONSES, ("OPENAI_API_KEY",), "OPENAI_BASE_URL", "gpt-6-luna",
         ("gpt-", "chatgpt-", "o1", "o3", "o4", "codex-"), COMPLETION_TOKENS, compatible_api=CHAT, resume=BACKGROUND,
         reasoning=SUMMARY, limits=model_limits.OPENAI, tiers=OPENAI_TIERS,
+        header_env={"OPENAI_ORG_ID": "OpenAI-Organization", "OPENAI_PROJECT_ID": "OpenAI-Project"},
     ),
     "anthropic": Provider(
-        "https://api.anthropic.com", MESSAGES, ("ANTHROPIC_API_KEY",), "ANTHROPIC_BASE_URL", "claude-sonnet-5-5",
-        ("claude-",), prefill=CLAUDE_4_5, tiers=ANTHROPIC_TIERS,
+        "https://api.anthropic.com", MESSAGES, ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"), "ANTHROPIC_BASE_URL",
+        "claude-sonnet-5-5", ("claude-",), prefill=CLAUDE_4_5, tiers=ANTHROPIC_TIERS,
+        bearer_env=("ANTHROPIC_AUTH_TOKEN",),
     ),
     "azure": Provider(
         "", RESPONSES, ("AZURE_OPENAI_API_KEY",), "AZURE_OPENAI_ENDPOINT",
@@ -229,7 +237,7 @@ BUILT_IN = Catalogue()
 
 def at_other_address(row: Provider) -> Provider:
     """Returns the row as used at another base URL: a compatible dialect, and no extras of the provider's servers."""
-    row = row._replace(prefill_base="", headers=(), limits=(), tiers=())
+    row = row._replace(prefill_base="", headers=(), limits=(), tiers=(), header_env={}, cert="", cert_key="")
     if not row.compatible_api:
         return row
     return row._replace(api=row.compatible_api, field_names={}, resume="", reasoning=None)

@@ -89,10 +89,17 @@ class Target(NamedTuple):
         row, lines = self.row, dialect(self.api).headers(self.key, body or {})
         if row.transport == SDK:
             lines = []
+        elif row.bearer and self.key:
+            lines = [*dialect(self.api).headers("", body or {}), f"Authorization: Bearer {self.key}"]
         elif row.key_header and self.key:
             lines = [f"{row.key_header}: {self.key}"]
         replaced = {field_name(line) for line in row.headers}
         return [*(line for line in lines if field_name(line) not in replaced), *row.headers]
+
+    @property
+    def cert(self) -> tuple[str, str]:
+        """The files of the client certificate and of its key, "" for none."""
+        return self.row.cert, self.row.cert_key
 
     @property
     def secrets(self) -> Secrets:
@@ -140,6 +147,7 @@ def resolve(
         raise UsageError(f"the SDK of {provider} finds key and address: leave {names} out")
     base_url = _base_url(provider, row, env, url)
     is_default_url = base_url == row.base_url or not row.base_url
+    variable = key_env
     if key is not None:
         secret = checked_key(key, key_env or key_name)
         if not secret and is_default_url and row.key_env:
@@ -147,20 +155,27 @@ def resolve(
     elif row.transport == SDK or url is not None:
         secret = ""
     else:
-        secret = _key(provider, row, env, is_default_url, catalogue)
+        variable, secret = _key(provider, row, env, is_default_url, catalogue)
     if row.may_use_sdk and not secret:
         if row.transport == SDK and api not in (None, row.api):
             raise UsageError(f"{provider} has no {option('api', api)}: it speaks {row.api}")
         token = env.get(row.token_env, "").strip()
         row = row._replace(transport=SDK, headers=row.headers if is_default_url else ())
         return Target(provider, model, api or row.api, base_url, token, row)  # the SDK appends its own paths
-    row = row._replace(transport=CURL)
+    row = row._replace(transport=CURL, bearer=variable in row.bearer_env)
     if not is_default_url:
         row = at_other_address(row)
-    if url is not None:
-        row = row._replace(headers=())
+    row = row._replace(headers=() if url is not None else _headers(row, env))
     api = api or row.api
     return Target(provider, model, api, endpoint(base_url, api), secret, row)
+
+
+def _headers(row: Provider, env: Mapping[str, str]) -> tuple[str, ...]:
+    """Returns the row's header lines, and those whose values the environment has. Raises UsageError."""
+    names = {field_name(line) for line in row.headers}
+    values = {name: value for name in row.header_env if (value := env.get(name, "").strip())}
+    lines = [f"{row.header_env[name]}: {checked_key(value, name, 'header')}" for name, value in values.items()]
+    return (*(line for line in lines if field_name(line) not in names), *row.headers)
 
 
 def _no_address(provider: str, key_name: str, needs_model: bool) -> UsageError:
@@ -336,26 +351,31 @@ def checked_url(url: str, row: Provider) -> str:
     return url if url.endswith(row.url_path) else url + row.url_path
 
 
-def _key(provider: str, row: Provider, env: Mapping[str, str], is_default_url: bool, catalogue: Catalogue) -> str:
-    """Returns the key, "" where there is none. A key of a file or a command goes to the row's own address only."""
+def _key(
+    provider: str, row: Provider, env: Mapping[str, str], is_default_url: bool, catalogue: Catalogue
+) -> tuple[str, str]:
+    """Returns the variable that holds the key, and the key; "" where there is none.
+
+    A key of a file or a command goes to the row's own address only.
+    """
     name, key = env_key(row, env)
     if key:
-        return checked_key(key, name)
+        return name, checked_key(key, name)
     if is_default_url and (row.key_file or row.key_cmd):
-        return catalogue.read_key(provider, row)
+        return "", catalogue.read_key(provider, row)
     if is_default_url and row.key_env and not row.keyless and not row.may_use_sdk:
         raise UsageError(f"no key for {provider}: set {' or '.join(row.key_env)}")
-    return ""
+    return "", ""
 
 
-def checked_key(key: str, source: str) -> str:
-    """Returns the key without blanks and line ends around it.
+def checked_key(key: str, source: str, what: str = "key") -> str:
+    """Returns the key, or the value of another header, without blanks and line ends around it.
 
     Raises UsageError, which does not show it, where it would break the header.
     """
     key = key.strip()
     if not (key.isascii() and key.isprintable()) or " " in key:
         raise UsageError(
-            f"{source} is not a valid key: it contains a line end, a blank or a character that is not ASCII"
+            f"{source} is not a valid {what}: it contains a line end, a blank or a character that is not ASCII"
         )
     return key

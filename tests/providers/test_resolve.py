@@ -5,7 +5,17 @@ from __future__ import annotations
 import pytest
 
 from llmstream.errors import UsageError, command_line, spell
-from llmstream.providers.registry import BACKGROUND, BUILT_IN, CURL, EMBEDDED, PROVIDERS, REPLAY, SDK, Provider
+from llmstream.providers.registry import (
+    BACKGROUND,
+    BUILT_IN,
+    CURL,
+    EMBEDDED,
+    PROVIDERS,
+    REPLAY,
+    SDK,
+    Catalogue,
+    Provider,
+)
 from llmstream.providers.resolve import Target, list_url, resolve
 
 OPENAI = {"OPENAI_API_KEY": "sk-test-key"}
@@ -115,3 +125,54 @@ def test_a_target_to_be_shown_hides_key_and_headers():
 def test_the_user_s_header_replaces_that_of_the_key():
     row = Provider("https://x", headers=("authorization: Basic x",))
     assert Target("p", "m", "chat", "https://x", "key", row).headers() == ["authorization: Basic x"]
+
+
+TOKEN = {"ANTHROPIC_AUTH_TOKEN": "token-0123456789"}
+
+
+def test_a_token_of_anthropic_s_is_a_bearer_token():
+    lines = resolve("anthropic/m", None, TOKEN).headers({})
+    assert "Authorization: Bearer token-0123456789" in lines
+    assert any(line.startswith("anthropic-version:") for line in lines)
+    assert not any(line.startswith("x-api-key") for line in lines)
+    gateway = resolve("anthropic/m", None, TOKEN | {"ANTHROPIC_BASE_URL": "https://gateway"})
+    assert "Authorization: Bearer token-0123456789" in gateway.headers({})
+    assert resolve(None, None, TOKEN).provider == "anthropic"
+
+
+def test_a_key_of_anthropic_s_comes_before_the_token():
+    lines = resolve("anthropic/m", None, TOKEN | {"ANTHROPIC_API_KEY": "key"}).headers({})
+    assert not any("token" in line for line in lines)
+
+
+def test_the_token_is_hidden():
+    target = resolve("anthropic/m", None, TOKEN)
+    assert "Authorization: Bearer [key]" in target.hidden().headers({})
+    assert target.secrets.hide("it was token-0123456789") == "it was [key]"
+
+
+ORGANIZATION = OPENAI | {"OPENAI_ORG_ID": "org-1", "OPENAI_PROJECT_ID": " proj-1\n"}
+LINES = ["OpenAI-Organization: org-1", "OpenAI-Project: proj-1"]
+
+
+def test_organization_and_project_are_sent_to_openai_alone():
+    assert resolve("openai/m", None, ORGANIZATION).headers()[1:] == LINES
+    other = ORGANIZATION | {"OPENAI_BASE_URL": "https://other/v1"}
+    for target in (
+        resolve("openai/m", None, other),
+        resolve("openai/m", None, ORGANIZATION, url="https://other/v1", key="k"),
+        resolve("xai/m", None, ORGANIZATION | {"XAI_API_KEY": "k"}),
+    ):
+        assert not any(line.startswith("OpenAI-") for line in target.headers())
+
+
+def test_the_configuration_s_header_comes_before_the_environment_s():
+    row = PROVIDERS["openai"]._replace(headers=("openai-organization: mine",))
+    catalogue = Catalogue({**PROVIDERS, "openai": row})
+    assert resolve("openai/m", None, ORGANIZATION, catalogue).headers()[1:] == [LINES[1], "openai-organization: mine"]
+
+
+def test_an_organization_that_breaks_the_header_is_an_error():
+    with pytest.raises(UsageError, match="OPENAI_ORG_ID is not a valid header: it contains a line end") as error:
+        resolve("openai/m", None, ORGANIZATION | {"OPENAI_ORG_ID": "secret\r\nX: y"})
+    assert "secret" not in str(error.value)
