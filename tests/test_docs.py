@@ -224,7 +224,7 @@ def test_dialects_and_default_models_of_the_providers_in_their_order():
 
 def test_every_variable_that_is_read_is_in_the_overview():
     known = {row.url_env for row in PROVIDERS.values()} - {""}
-    known |= {name for row in PROVIDERS.values() for name in (*row.key_env, row.token_env) if name}
+    known |= {name for row in PROVIDERS.values() for name in (*row.key_env, *row.header_env, row.token_env) if name}
     by_pip_and_uv = {ROOT / "llmstream/net" / name for name in ("indexes.py", "package.py")}
     known |= {"PIP_INDEX_URL", "UV_DEFAULT_INDEX"}  # pip and uv document the others
     for path in {*(ROOT / "llmstream").rglob("*.py")} - by_pip_and_uv:
