@@ -21,7 +21,7 @@ from ..net.aio import in_thread
 from . import page
 from .access_log import AccessLog
 from .answer_response import AnswerResponse, ServerState
-from .bodies import Conversation, Prompt
+from .bodies import WILDCARDS, Conversation, Prompt
 from .body_limits import LARGE_BYTES, MAX_VALUES, Memory
 from .chat_stream import ChatStreamEncoder
 from .completions import ChunkEncoder, CompletionEncoder
@@ -167,7 +167,7 @@ def _add_native_api(app: FastAPI, state: ServerState) -> None:
 def _add_openai_api(app: FastAPI, state: ServerState) -> None:
     settings = state.settings
     default_model = settings.model or "default"
-    literal = [pattern for pattern in settings.allow_models if not set(pattern) & set("*?[")]
+    literal = [pattern for pattern in settings.allow_models if not set(pattern) & WILDCARDS]
     names = dict.fromkeys((default_model, *settings.models, *literal, "default"))
     started = int(time.time())
 

@@ -21,6 +21,7 @@ from .request import ChatRequest
 from .settings import Settings
 
 MAX_LISTED = 50  # models in a message
+WILDCARDS = frozenset("*?[")  # in a pattern of models
 
 # Fields beside those of the table of options that go to the provider as they stand: they say how the answer is sampled
 # and written. What changes who pays, what is stored or what is called is not among them: the server's owner decides.
@@ -159,6 +160,7 @@ def drop_unset(options: dict[str, Any]) -> dict[str, Any]:
 def model_of(name: str | None, settings: Settings) -> str | None:
     """Returns the model to ask: one that the server was started with. Raises HTTPException for any other.
 
+    A client that speaks OpenAI's protocol may leave the provider out, where one model alone has the rest as its name.
     Only the server's owner may name a file, a client may not.
     """
     if name == "":
@@ -170,9 +172,28 @@ def model_of(name: str | None, settings: Settings) -> str | None:
     refuse_model_file(name, "a request", "start the server with it")
     if any(fnmatchcase(name, pattern) for pattern in settings.allow_models):
         return name
+    if full_name := _with_provider(name, settings):
+        return full_name
     names = list(dict.fromkeys(("default", *filter(None, (settings.model, *settings.models)), *settings.allow_models)))
     listed = ", ".join(names[:MAX_LISTED]) + (", ..." if len(names) > MAX_LISTED else "")
     raise HTTPException(404, f"the server does not serve the model {shown(name)}, but {listed}: see --allow-model")
+
+
+def _with_provider(name: str, settings: Settings) -> str | None:
+    """Returns the only served model that `name` is without its provider, None where there is none or more than one.
+
+    The models that the server names count before those that a pattern stands for.
+    """
+    named = {model for model in (settings.model or "", *settings.models) if _bare(model) == name}
+    providers = {pattern.partition("/")[0] for pattern in settings.allow_models if fnmatchcase(name, _bare(pattern))}
+    models = named or {f"{provider}/{name}" for provider in providers}
+    model = next(iter(models)) if len(models) == 1 else ""
+    return model if model and not set(model.partition("/")[0]) & WILDCARDS else None
+
+
+def _bare(model: str) -> str:
+    """Returns what stands after the provider in a model's name or in a pattern, "" where it has no provider."""
+    return model.partition("/")[2]
 
 
 def passed_fields(fields: dict[str, Any], settings: Settings) -> dict[str, Any] | None:

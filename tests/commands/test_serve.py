@@ -198,6 +198,15 @@ def test_a_model_that_leads_back_to_the_server_is_an_error():
         assert "leads back to this server" in json.loads(response.read())["error"]["message"]
 
 
+def test_gen_asks_a_server_for_the_model_by_the_name_it_is_served_with(run):
+    """gen sends what stands after `openai/`, as every client of OpenAI's protocol does."""
+    with Provider([head(), *chat("Hello")]) as provider:
+        with serving("-m", "openai/fast", "--port", "0", **at(provider.url)) as server:
+            done = run("gen", "-m", "openai/fast", "hi", url=f"http://{server.address}")
+        assert [request.json["model"] for request in provider.requests] == ["fast"]
+    assert (done.returncode, done.stdout) == (0, b"Hello\n")
+
+
 def test_servers_in_a_row_pass_their_names_on():
     with Provider([head(), *chat("Hello")]) as provider, serving_through(provider) as inner:
         env = environment(VLLM_BASE_URL=f"http://{inner.address}/v1")

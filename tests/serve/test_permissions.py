@@ -56,6 +56,34 @@ def test_models(model, served):
         assert len(server.generations) == (2 if served else 0)
 
 
+@pytest.mark.parametrize(
+    ("served", "name", "model"),
+    [
+        ({"model": "openai/fast"}, "fast", "openai/fast"),
+        ({"model": "openai/fast"}, "fas", None),
+        ({"model": "openai/fast"}, "", None),
+        ({"model": "openrouter/meta/llama"}, "meta/llama", "openrouter/meta/llama"),
+        ({"model": "openrouter/meta/llama"}, "llama", None),
+        ({"model": "fast", "models": ("mine/fast",)}, "fast", "fast"),  # a name of its own
+        ({"models": ("openai/m", "groq/m")}, "m", None),  # ambiguous
+        ({"model": "openai/m", "models": ("openai/m",)}, "m", "openai/m"),
+        ({"model": "openai/m", "allow_models": ("groq/*",)}, "m", "openai/m"),
+        ({"model": "openai/m", "allow_models": ("groq/*",)}, "llama", "groq/llama"),
+        ({"allow_models": ("groq/*", "groq/l*")}, "llama", "groq/llama"),
+        ({"allow_models": ("groq/*", "mistral/l*")}, "llama", None),
+        ({"allow_models": ("gro?/llama",)}, "llama", None),  # no provider is called so
+        ({"model": "/models/a.gguf"}, "models/a.gguf", None),
+        ({"model": "replay:/recordings/a"}, "recordings/a", "replay:/recordings/a"),
+    ],
+)
+def test_a_model_may_be_named_without_its_provider(served, name, model):
+    """OpenAI's clients send what their users put after `openai/`."""
+    with ScriptedServer(**{"allow_models": (), **served}) as server:
+        status = ask(server, CHAT, HELLO | {"model": name})[0]
+        assert (status == 200) == (model is not None)
+        assert [generation.request.options["model"] for generation in server.generations] == ([model] if model else [])
+
+
 def test_a_model_that_is_not_served_is_answered_with_the_list():
     with ScriptedServer(**SERVED) as server:
         answer = ask(server, CHAT, HELLO | {"model": "x/y"})[2]
