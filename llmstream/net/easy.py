@@ -38,6 +38,7 @@ SENTENCES = {  # what libcurl's errors mean for a user, whose own texts follow
     pycurl.E_PEER_FAILED_VERIFICATION: "the server's certificate is not trusted",
     pycurl.E_UNSUPPORTED_PROTOCOL: "the server does not speak HTTP",
 }
+TUNNEL_FAILED = "CONNECT tunnel failed"  # how libcurl's message begins where a proxy refuses to reach an https server
 MAX_TIMEOUT_MS = 2**31 - 1  # for no limit: 0 would be libcurl's default
 CA_FILES = (
     "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Arch, Alpine
@@ -92,6 +93,14 @@ def proxy_variable(url: str) -> str:
     return next((name for name in (*names, "all_proxy", "ALL_PROXY") if os.environ.get(name)), "")
 
 
+def _proxy(url: str) -> str:
+    """Returns how messages name the proxy for a URL: its host, without credentials, and its variable."""
+    variable = proxy_variable(url)
+    address = os.environ.get(variable, "")
+    host = (address.partition("://")[2] or address).rpartition("@")[2]
+    return f"the proxy {host.partition('/')[0]} in {variable}"
+
+
 def ca_variable() -> str:
     """Returns the name of the environment variable that names the CA certificates, "" for none."""
     return next((name for name in (*CA_FILE_VARIABLES, "SSL_CERT_DIR") if os.environ.get(name)), "")
@@ -121,9 +130,11 @@ def explain(code: int, message: str, url: str) -> str:
 def _hint(code: int, message: str, url: str) -> str:
     """Returns what to look at after a libcurl error, "" for nothing."""
     if code == pycurl.E_COULDNT_RESOLVE_PROXY:
-        return f"is the proxy in {proxy_variable(url)} right?"
+        return f"is {_proxy(url)} right?"
     if code == pycurl.E_COULDNT_CONNECT and " over proxy " in message:
-        return f"is the proxy in {proxy_variable(url)} right, and running?"
+        return f"is {_proxy(url)} right, and running?"
+    if message.startswith(TUNNEL_FAILED):
+        return f"does {_proxy(url)} allow connections to this server?"
     if code == pycurl.E_PEER_FAILED_VERIFICATION:
         return f"{ca_variable() or 'SSL_CERT_FILE'} names the CA certificates to trust"
     if "certificate required" in message:
@@ -139,7 +150,7 @@ def configuration_error(code: int, message: str, url: str) -> Error | None:
             f"{proxy_variable(url)} is not a proxy's URL ({problem}): it must be http://HOST:PORT or "
             "http://NAME:PASSWORD@HOST:PORT, the password with %23 for #, %2F for /, %3F for ? and %40 for @"
         )
-    if message.startswith("CONNECT tunnel failed, response 407"):
+    if message.startswith(f"{TUNNEL_FAILED}, response 407"):
         return Refused(PROXY_REFUSES.format(proxy_variable(url)))
     if code == pycurl.E_SSL_CACERT_BADFILE:
         return UsageError(f"{ca_variable() or 'SSL_CERT_FILE'} must name a file of CA certificates in PEM format")

@@ -54,7 +54,7 @@ def test_words_and_folders_are_no_files(folder):
 
 def test_a_file_s_name_beside_a_prompt_file_is_noted(folder):
     (folder / "p.md").write_text("Translate:")
-    assert gen("-f", "p.md", "a.md", folder=folder)[1].startswith("llmstream gen: a.md is a file, and only its name")
+    assert gen("-f", "p.md", "a.md", folder=folder)[1].startswith("llmstream gen: a.md is a file, but only its name")
 
 
 @pytest.mark.parametrize(("args", "prompt"), [(["-"], "from stdin"), (["Sum:", "-"], "Sum:\\n\\nfrom stdin")])

@@ -93,11 +93,26 @@ def test_an_sdk_names_the_variable_too(invoke, variable, value):
     assert done.stderr.decode().rstrip().endswith(f"look at {variable}")
 
 
-def test_a_proxy_that_is_not_there_is_named(invoke):
-    env = at(FAR, http_proxy="http://anna:hush-hush@127.0.0.1:9")
-    done = invoke("gen", "--retries", "0", "-m", "openai/m", "Hi", env=env)
-    assert (done.returncode, b"hush" in done.stderr) == (4, False)
-    assert b": is the proxy in http_proxy right, and running?" in done.stderr
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("proxy", ["127.0.0.1:9", "proxy.invalid:9"])
+def test_a_proxy_that_is_not_there_is_named(invoke, scheme, proxy):
+    env = environment(
+        OPENAI_BASE_URL=f"{scheme}://api.example/v1", **{f"{scheme}_proxy": f"http://user:secret@{proxy}"}
+    )
+    done = invoke("gen", "-n", "-m", "openai/m", "--retries", "0", "Hi", env=env)
+    assert (done.returncode, done.stderr.count(b"\n")) == (4, 1)
+    assert f": is the proxy {proxy} in {scheme}_proxy right".encode() in done.stderr
+    assert b"secret" not in done.stderr
+
+
+def test_a_proxy_that_refuses_a_tunnel_is_named(invoke):
+    with Provider(lambda request: reply("403 Forbidden", b"no", "text/plain")) as provider:
+        host = provider.url.partition("://")[2]
+        env = environment(OPENAI_BASE_URL="https://api.example/v1", https_proxy=f"http://user:secret@{host}")
+        done = invoke("gen", "-n", "-m", "openai/m", "--retries", "0", "Hi", env=env)
+    assert (done.returncode, done.stderr.count(b"\n")) == (4, 1)
+    assert f": does the proxy {host} in https_proxy allow connections to this server?".encode() in done.stderr
+    assert b"secret" not in done.stderr
 
 
 def test_a_tunnel_that_wants_a_password_is_a_refusal(invoke):
