@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import __version__, stdio
-from .errors import Error, Incomplete, ReaderGone, UsageError, command_line, nearest, spell
+from .errors import Error, Incomplete, ReaderGone, UsageError, command_line, followed, nearest, spell
 from .terminal import columns
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Group(click.Group):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args[0] not in COMMANDS and not args[0].startswith("-"):
-            raise click.UsageError(_unknown("command", args[0], COMMANDS), ctx)
+            raise click.UsageError(_unknown_command(args), ctx)
         return super().resolve_command(ctx, args)
 
 
@@ -114,6 +114,20 @@ def serve(host: str, port: int, config: Config, network: Mapping[str, Any], **se
             yield notes
 
     run.run(app.create(generate, bounds), host, port)
+
+
+def _unknown_command(words: Sequence[str]) -> str:
+    """Returns the message about arguments that begin with no command: without one that is near, they are a prompt."""
+    if SIMILAR.get(words[0]) or (" " not in words[0] and nearest(words[0], COMMANDS)):
+        return _unknown("command", words[0], COMMANDS)
+    from itertools import takewhile
+    from shlex import quote
+
+    from .core.kinds import shorten
+
+    prompt = " ".join(takewhile(lambda word: not word.startswith("-"), words))
+    meant = f"llmstream gen {quote(shorten(' '.join(prompt.split())))}"
+    return f"No such command {shorten(words[0])!r}: did you mean {meant}?"
 
 
 def _unknown(what: str, word: str, words: Iterable[str]) -> str:
@@ -190,7 +204,7 @@ def run(args: list[str]) -> int:
         return 2
     except click.ClickException as error:
         command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else f"llmstream {name}"
-        stdio.note(name, f"{_explain(error)}: see {command.rstrip()} --help")
+        stdio.note(name, followed(_explain(error), f"see {command.rstrip()} --help"))
         return 2
     except Exception:
         import traceback

@@ -45,6 +45,11 @@ def spell(message: str, style: Callable[[str, str], str] = plain) -> str:
     return before
 
 
+def followed(message: str, text: str) -> str:
+    """Returns a message and what follows it, after a colon, or after the question mark that the message ends with."""
+    return f"{message} {text}" if message.endswith("?") else f"{message}: {text}"
+
+
 class Error(Exception):
     """Base of every error that is reported to the user.
 
@@ -164,7 +169,7 @@ def nearest(word: str, words: Iterable[str]) -> str:
     """Returns the one of `words` that is meant, "" where none is close.
 
     It is the shortest that begins with the word, else the shortest with a part that does (`--tokens`, `--max-tokens`),
-    else the most similar.
+    else one of the same letters (`gne`, `gen`), else the most similar.
     """
     import difflib
     import re
@@ -174,4 +179,6 @@ def nearest(word: str, words: Iterable[str]) -> str:
         for pattern in (f"-*{beginning}", rf".*[-_./]{beginning}"):
             if found := next((other for other in by_size if re.match(pattern, other)), ""):
                 return found
+    if same_letters := next((other for other in by_size if sorted(other) == sorted(word)), ""):
+        return same_letters
     return next(iter(difflib.get_close_matches(word, by_size, 1, cutoff=0.7)), "")

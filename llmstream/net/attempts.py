@@ -15,8 +15,8 @@ from ..core.retry import Backoff, RetryPolicy
 from ..core.secrets import show_url
 from ..core.timing import Timeouts, Timing
 from ..dialects import dialect
-from ..errors import Error, Unavailable
-from ..providers.registry import CURL
+from ..errors import Error, Unavailable, followed
+from ..providers.registry import CURL, EMBEDDED
 from ..providers.resolve import Target
 from .redirects import Redirects
 from .transfer import HttpRequest, Transfer
@@ -99,21 +99,21 @@ class Attempts:
         refused = failure.status == 3
         if refused and (name := DISPENSABLE.search(failure.message)) and self._body.get(name[0], True) is not True:
             del self._body[name[0]]
-            note = f"{self.reported(failure).message}: retrying without store=false" if name[0] == "store" else ""
-            return NextAttempt(self.request(), now, note)
+            note = followed(self.reported(failure).message, "retrying without store=false")
+            return NextAttempt(self.request(), now, note if name[0] == "store" else "")
         if refused and self._request.reasoning and ABOUT_REASONING.search(failure.message):
             # The model has no reasoning to send, or OpenAI wants to know who the user is: the answer comes without it.
             self._request = self._request._replace(reasoning=False)
             body = self._target.body(self._request, self.resume.prepare)
             if body != self._body:
                 self._body = body
-                note = f"{self.reported(failure).message}: retrying without the reasoning"
+                note = followed(self.reported(failure).message, "retrying without the reasoning")
                 return NextAttempt(self.request(), now, note)
         wait = self._wait(failure, exchange, now)
         if wait is None:
             return None
         count = f"{self._backoff.retries} of {self._backoff.limit}"
-        note = f"{self.reported(failure).message}: trying again in {wait:.1f} s ({count})"
+        note = followed(self.reported(failure).message, f"trying again {_after(wait)} ({count})")
         return NextAttempt(self.request(), now + wait, note)
 
     def rest(self, exchange: Exchange, transfer: Transfer, now: float) -> NextAttempt | None:
@@ -127,7 +127,7 @@ class Attempts:
         if wait is None or (request := self.resume.rest(exchange, self._body, now + wait)) is None:
             return None
         self.resumed = True
-        note = f"{cause.message}: requesting the rest in {wait:.1f} s"
+        note = followed(cause.message, f"requesting the rest {_after(wait)}")
         return NextAttempt(request, now + wait, note)
 
     def _wait(self, failure: Error, exchange: Exchange, now: float) -> float | None:
@@ -140,6 +140,11 @@ class Attempts:
         """Returns the error of a failed exchange as it is reported."""
         return None if exchange.failure is None else self.reported(exchange.failure)
 
+    def connection_error(self, reason: str) -> str:
+        """Returns why no answer came, with the provider's name; the SDKs' reasons have it."""
+        is_ours = self._target.row.transport in (CURL, EMBEDDED)
+        return f"{self._target.shown_name}: {reason}" if reason and is_ours else reason
+
     def reported(self, error: Error) -> Error:
         """Returns an error as the user may see it: without the key, which servers quote, and with the key's source."""
         target, names = self._target, self._target.row.key_env
@@ -150,6 +155,11 @@ class Attempts:
             elif source := next((name for name in names if os.environ.get(name, "").strip() == target.key), ""):
                 message = message.removesuffix(WHICH_KEY) + WHICH_KEY.replace("the key", f"the key in {source}", 1)
         return target.secrets.hide_in_error(error, message)
+
+
+def _after(wait: float) -> str:
+    """Returns when an attempt follows, for a note; `wait` is in seconds."""
+    return f"in {wait:.1f} s" if wait >= 0.05 else "now"
 
 
 def _random_unit() -> float:

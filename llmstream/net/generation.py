@@ -187,7 +187,8 @@ class Generation:
             return []
         if not transfer.ended:  # even where data came: the whole answer has its limit
             return exchange.expire(now)
-        events = exchange.close(now, transfer.reason, transfer.max_retries)
+        reason = transfer.reason if exchange.status else attempts.connection_error(transfer.reason)
+        events = exchange.close(now, reason, transfer.max_retries)
         if exchange.failure and attempts.resumed and (rest := attempts.rest(exchange, transfer, now)):
             self._schedule(rest)
         return events

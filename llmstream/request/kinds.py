@@ -8,7 +8,9 @@ from typing import Any
 
 from ..core.kinds import Kind, Texts, shown
 from ..core.request import join_patches
+from ..errors import UsageError
 
+CLOSERS = {"{": "}", "[": "]"}
 COROUTINE = 0x80  # inspect.CO_COROUTINE, without the import
 
 
@@ -80,7 +82,11 @@ class Schema(Path):
         if files and not notation and (os.path.exists(value) or value.endswith(".json")):
             from ..config.textfile import read_text
 
-            value = read_text(value)
+            text = read_text(value)
+            try:
+                return schema.parse(text)
+            except UsageError as error:
+                raise UsageError(f"{value}: {error.message}") from None
         return schema.parse(value)
 
 
@@ -144,7 +150,8 @@ class Fields(Kind):
         except ValueError as error:
             if _is_word(value):
                 return {name: value}
-            raise ValueError(f"is not JSON: {value[:60]!r}: {error}") from None
+            advice = f": quote it: {f'{name}={value[0]}...{CLOSERS[value[0]]}'!r}" if _lacks_quotes(value) else ""
+            raise ValueError(f"is not JSON: {value[:60]!r}: {error}{advice}") from None
 
     def join(self, items: Sequence[Any]) -> dict[str, Any]:
         return join_patches(items)
@@ -178,6 +185,11 @@ def _check_names(value: Any) -> None:
         return
     for item in value:
         _check_names(item)
+
+
+def _lacks_quotes(text: str) -> bool:
+    """Returns whether a text that is not JSON may be an object or an array whose quotes the shell removed."""
+    return text[:1] in tuple(CLOSERS) and '"' not in text
 
 
 def _is_word(text: str) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import socket
 import threading
 
 import pytest
@@ -13,7 +15,7 @@ from ..support.limits import WAIT_S
 from ..support.loopback import DIALECTS, DONE, HOLD, RESET, Provider, chat, chat_end, chat_text, frame, head, reply
 
 EMPTY_REPLY = (
-    "the server closed the connection without an answer (curl: Empty reply from server): "
+    "openai at HOST: the server closed the connection without an answer (curl: Empty reply from server): "
     "does the server speak TLS at this port: https://?"
 )
 MODELS = {"chat": "openai/m", "responses": "openai/m", "messages": "anthropic/m"}
@@ -450,6 +452,8 @@ def test_dry_run_hides_the_key_and_sends_nothing(invoke):
         (["-o", "x="], {}, "is not JSON: ''"),
         (["-o", "x={y"], {}, "is not JSON: '{y': Expecting property name enclosed in double quotes"),
         (["-o", "x=[1"], {}, "is not JSON: '[1'"),
+        (["-o", "reasoning={a:1}"], {}, "(char 1): quote it: 'reasoning={...}': see"),
+        (["-o", "x=[a]"], {}, "(char 1): quote it: 'x=[...]': see"),
         (["-o", 'x="y'], {}, "is not JSON: '\"y'"),
         (["-o", "x=True"], {}, "is not JSON: 'True'"),
         (["-m", "replay:x", "--dry-run"], {}, "a replay has no request: leave --dry-run out"),
@@ -471,10 +475,19 @@ def test_bad_usage_is_one_clear_line_and_status_2(invoke, args, env, message):
 
 
 def test_usage_errors_of_the_group(invoke):
-    assert invoke("gne").stderr == b"llmstream: No such command 'gne': see llmstream --help\n"
+    for args, meant in (
+        (["Name three rivers", "-m", "x"], "'Name three rivers'"),
+        (["tell", "me"], "'tell me'"),
+        (["hello"], "hello"),
+        (["gen a\nb"], "'gen a b'"),
+        (["x " * 50], f"'{'x ' * 18}x...'"),
+    ):
+        stderr = invoke(*args).stderr.decode()
+        assert stderr.endswith(f": did you mean llmstream gen {meant}? see llmstream --help\n")
+        assert stderr.count("\n") == 1
     for word, meant in (("ge", "gen"), ("json", "json-objects"), ("objects", "json-objects"), ("model", "models"),
-                         ("jsonobjects", "json-objects"), ("ask", "gen"), ("help", "man")):  # fmt: skip
-        hint = f"No such command '{word}': did you mean {meant}?: see llmstream --help"
+                         ("jsonobjects", "json-objects"), ("ask", "gen"), ("help", "man"), ("gne", "gen")):  # fmt: skip
+        hint = f"No such command '{word}': did you mean {meant}? see llmstream --help"
         assert invoke(word).stderr.decode() == f"llmstream: {hint}\n"
     for args, listed in ((["-m", "x"], "gen, map and serve"), (["--drain"], "until"), (["--sources"], "gen")):
         first = listed.partition(",")[0]
@@ -482,6 +495,18 @@ def test_usage_errors_of_the_group(invoke):
         assert invoke(*args).stderr.decode() == f"llmstream: {hint}\n"
     assert invoke().stderr.startswith(b"Usage: llmstream [OPTIONS] COMMAND")
     assert invoke().returncode == invoke("gne").returncode == 2
+
+
+def test_a_connection_error_names_the_provider(invoke):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{closed.getsockname()[1]}"
+        done = invoke("gen", "--retries", "1", "-m", "ollama/m", "Hi", env=environment(OLLAMA_HOST=host))
+    again, error = done.stderr.decode().splitlines()
+    assert error.startswith(f"llmstream gen: ollama at {host}: cannot connect (curl: ")
+    assert error.endswith("): is the server running?")
+    assert re.fullmatch(re.escape(error) + r" trying again (in \d\.\d s|now) \(1 of 1\)", again)
+    assert done.returncode == 4
 
 
 def test_a_server_writes_no_escapes_to_the_terminal(invoke):
@@ -610,7 +635,7 @@ def test_line_ends_and_blanks_around_variables_do_not_count(invoke):
     ],
 )
 def test_an_option_that_does_not_exist_is_guessed_by_its_beginning_first(invoke, word, meant):
-    guess = f": did you mean {meant}?" if meant else ""
+    guess = f": did you mean {meant}?" if meant else ":"
     done = invoke("gen", word, "Hi")
     assert done.returncode == 2
-    assert done.stderr.decode() == f"llmstream gen: No such option '{word}'{guess}: see llmstream gen --help\n"
+    assert done.stderr.decode() == f"llmstream gen: No such option '{word}'{guess} see llmstream gen --help\n"

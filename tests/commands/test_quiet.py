@@ -113,5 +113,5 @@ def test_map_notes_a_failure_only(tmp_path, invoke):
         with Provider(lambda request, script=script: script) as provider:
             done = invoke("map", "-q", "-m", "openai/m", str(template), input=b"a\n", url=provider.url)
         assert done.returncode == status
-        assert done.stderr.count(b"is a file, and here the text of the template") == len(done.stderr.splitlines())
+        assert done.stderr.count(b"is a file, but its name is the template here") == len(done.stderr.splitlines())
         assert len(done.stderr.splitlines()) == notes
