@@ -19,6 +19,7 @@ from .raw_control import raw_control
 from .types import FileName, Value
 
 NAME = "json-objects"
+HEAD_CHARACTERS = 65536  # of an input without objects, in which --repair may find some
 
 
 @click.command(NAME)
@@ -53,6 +54,8 @@ class _Run:
         self._last = ""
         self._notes: list[str] = []
         self._place = ""  # begins the notes
+        self._head: list[str] = []  # the beginning of the input, up to the first object
+        self._head_left = HEAD_CHARACTERS
 
     def over(self, files: tuple[str, ...]) -> int:
         """Reads the inputs; returns the exit status."""
@@ -68,7 +71,8 @@ class _Run:
             if not (self._found or self._faulty or operands.status):
                 if self._is_utf16:
                     raise Incomplete(UTF16)
-                raise NotFound("no JSON object in the input")
+                hint = ": --repair finds one" if self._is_repairable() else ""
+                raise NotFound(f"no JSON object in the input{hint}")
         return Incomplete.status if self._faulty else operands.status
 
     def _read(self, source: stdio.Input) -> None:
@@ -77,11 +81,23 @@ class _Run:
         options = {name: self._options[name] for name in ("max_size", "fenced", "repair", "partial")}
         objects = ObjectsFilter(on_fault=self._note, **options)
         while chunk := source.read():
-            self._print(objects.feed(decoder.feed(chunk)))
+            text = decoder.feed(chunk)
+            if self._head_left and not self._found:
+                self._head.append(text[: self._head_left])
+                self._head_left -= len(self._head[-1])
+            self._print(objects.feed(text))
             if self._left == 0:
                 return
         self._print(objects.close())  # the decoder may hold part of a character: the cut object is fault enough
         self._is_utf16 = self._is_utf16 or decoder.is_utf16
+
+    def _is_repairable(self) -> bool:
+        """Returns whether the beginning of an input without objects has one for --repair."""
+        head = "".join(self._head)
+        if self._options["repair"] or "{" not in head:
+            return False
+        repaired = ObjectsFilter(HEAD_CHARACTERS, lambda *_: None, fenced=self._options["fenced"], repair=True)
+        return any(repaired.feed(head)) or any(repaired.close())
 
     def _print(self, texts: Iterator[str]) -> None:
         lines = list(islice(texts, self._left))

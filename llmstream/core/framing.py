@@ -219,4 +219,5 @@ def unknown(data: bytes, what: str = "unrecognised stream") -> Incomplete:
     excerpt = data[:EXCERPT_BYTES].decode("utf-8", "replace").strip()
     if not excerpt:
         return Incomplete("the input is empty: was there an answer?")
-    return Incomplete(f"{what}: it begins with {excerpt}")
+    hint = ": run curl without -i" if excerpt.startswith("HTTP/") else ""
+    return Incomplete(f"{what}: it begins with {excerpt}{hint}")

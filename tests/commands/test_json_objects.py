@@ -46,6 +46,12 @@ def test_count_ends_it_while_stdin_stays_open():
     [
         ([], b"", b"", 1, b"llmstream json-objects: no JSON object in the input\n"),
         ([], b"plain { text }", b"", 1, b"llmstream json-objects: no JSON object in the input\n"),
+        ([], b"Dear {name},", b"", 1, b"llmstream json-objects: no JSON object in the input\n"),
+        ([], b"So: {'a': 1}", b"", 1, b"no JSON object in the input: --repair finds one\n"),
+        ([], b"{name: 1", b"", 1, b"no JSON object in the input: --repair finds one\n"),
+        ([], b"-" * 65535 + b"{name: 1}", b"", 1, b"llmstream json-objects: no JSON object in the input\n"),
+        (["--fenced"], b"{name: 1}", b"", 1, b"llmstream json-objects: no JSON object in the input\n"),
+        (["--fenced"], b"```\n{name: 1}\n```", b"", 1, b"no JSON object in the input: --repair finds one\n"),
         ([], b'{"a":}\n{"b":1}', b'{"b":1}\n', 5, b"line 1: malformed object: a value is missing in line 1: skipped"),
         ([], b'Type {"name" to begin. {"b":1}', b'{"b":1}\n', 0, b""),
         ([], b'{"a":1}\n\n{"b":[', b'{"a":1}\n', 5, b"line 3: unfinished object: the input ends inside it"),

@@ -415,6 +415,7 @@ def test_each_message_of_an_agent_begins_a_line():
             "the agent failed: quota",
         ),
         (b"<!DOCTYPE html><html>", Incomplete, "unrecognised stream: it begins with <!DOCTYPE"),
+        (b"HTTP/2 200\r\nDate: x\r\n\r\n", Incomplete, "it begins with HTTP/2 200: run curl without -i"),
         (b"no colon here", Incomplete, "it begins with no colon here"),
         (b'{"weather": "fine"}', Incomplete, "unrecognised stream"),
         (b"", Incomplete, "the input is empty"),
@@ -644,6 +645,7 @@ UNKNOWN = {  # a part of an unknown type, and how its excerpt reads
     b"[INFO] up\n": "[INFO] up",
     b"{see below}\n": "{see below}",
     b"[1, 2]\n": "[1, 2]",
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n": "HTTP/1.1 200 OK: run curl without -i",
     b'data: {"weather": "fine"}\n\n': '{"weather": "fine"}',
 }
 
