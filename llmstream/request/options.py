@@ -80,7 +80,7 @@ ROWS = (
         openai=("max_completion_tokens", "max_tokens")),
     Option("temperature", Number(), "Sampling temperature.",
         "The sampling temperature.\n"
-        "Models that think refuse it, and some take it beside ``--effort`` `none` only.\n"
+        "Reasoning models refuse it; some accept it only with ``--effort`` `none`.\n"
         "Newer Claude models refuse it.", short="t", metavar="X", doors=(*ALL, HTTP),
         openai=("temperature",), same_name=True),
     Option("top_p", Number(above=0), "Sample from the most likely tokens, X in total.",
@@ -97,7 +97,7 @@ ROWS = (
         "An object is merged into one that is there already, at every depth, and `null` removes what is there;\n"
         "an object of another `type`, and any other value, replaces it.\n"
         "A bare word is a string: ``-o`` `service_tier=flex`.\n"
-        "The shell takes the quotes of JSON away unless it is quoted itself: "
+        "Quote JSON for the shell: "
         "``-o`` `'reasoning={\"summary\":\"auto\"}'`.", short="o", metavar="KEY=JSON",
         flag="option"),
     Option("json", Flag(), "Require a JSON object as the answer.",

@@ -63,7 +63,7 @@ URL = "https://host/v1/chat/completions"
 )  # fmt: skip
 def test_error_in_a_stream(kind, event, data, message):
     error = provider_errors.in_event(data, event)
-    assert type(error) is kind
+    assert isinstance(error, kind)
     assert f"the provider says: {message}" in str(error)
 
 
@@ -121,7 +121,7 @@ OPENAI = {"error": {"message": "Because.", "type": "x", "code": None}}
 )  # fmt: skip
 def test_error_instead_of_a_stream(status, body, kind, message):
     error = provider_errors.of_response(status, {}, body if isinstance(body, bytes) else json.dumps(body).encode(), URL)
-    assert type(error) is kind
+    assert isinstance(error, kind)
     assert message in str(error)
     assert "<html>" not in str(error)
 

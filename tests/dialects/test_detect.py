@@ -453,7 +453,7 @@ def test_each_message_of_an_agent_begins_a_line():
 def test_errors_have_the_statuses_of_gen(stream, kind, message):
     for pieces in chunkings(stream):
         _, failure, _ = read(pieces)
-        assert type(failure) is kind
+        assert isinstance(failure, kind)
         assert message in str(failure)
 
 

@@ -73,7 +73,7 @@ def _json(flag: bool, settings: Settings) -> Condition:
 CONDITIONS = (
     ConditionOption("regex", "e", "PATTERN", Texts(), _regex, "Stop at a match of regex PATTERN.",
         "A match of *pattern*, a regular expression of Python, as `re.search` finds it in the whole text: the leftmost "
-        "one, as long as repetitions make it.\nA pattern that matches the empty text is refused.\n"
+        "one, with Python's greedy and lazy repetitions.\nA pattern that matches the empty text is refused.\n"
         "One that takes more than 2 seconds of processor time for 65536 characters of text is an error; `llmstream "
         "serve` allows 0.2 seconds, and Python's functions set no limit."),
     ConditionOption("fixed", "F", "TEXT", Texts(), _fixed, "Stop at TEXT.", "The text itself."),
@@ -85,9 +85,9 @@ CONDITIONS = (
         "not.\n"
         "One of more than 67108864 characters does not count, and a line on standard error says so."),
     ConditionOption("lines", "", "N", Integer(1), lambda n, s: Lines(n * s.times), "Stop after N lines.",
-        "The line number *n*; a last line without a newline counts."),
+        "The *n*th line; a last line without a newline counts."),
     ConditionOption("words", "", "N", Integer(1), lambda n, s: Words(n * s.times), "Stop after N words.",
-        "The word number *n*, once white space or the end of the input follows it."),
+        "The *n*th word, once white space or the end of the input follows it."),
     ConditionOption("chars", "", "N", Integer(1), lambda n, s: Characters(n * s.times), "Stop after N characters.",
         "The character number *n*."),
     ConditionOption("bytes", "", "N", Integer(1), lambda n, s: Bytes(n * s.times), "Stop after N bytes.",
