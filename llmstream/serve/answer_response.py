@@ -20,8 +20,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from .. import stdio
+from ..core.cpu_limit import SharedLimit
 from ..errors import Error, Unavailable, UsageError
-from .body_limits import Memory
+from .body_limits import ALL_REGEXES_CPU_S, REGEX_CPU_REFILL, Memory
 from .error_responses import NAME, internal_error, message_with_hint, note_failure, response_to
 from .request import ChatRequest, Generate, Item
 from .settings import Settings
@@ -51,6 +52,7 @@ class ServerState:
         self.generate, self.settings = generate, settings
         self.jobs = asyncio.Semaphore(settings.jobs)
         self.memory = Memory(settings.bodies_bytes, settings.max_body_bytes)
+        self.regex_limit = SharedLimit(ALL_REGEXES_CPU_S, REGEX_CPU_REFILL)
         self.large_body = asyncio.Lock()  # one at a time: each holds the interpreter's lock for a while
         self.turn = asyncio.Lock()  # to check a body: between two of them the loop sees to all others
         self.requests = 0  # complete ones that are under way

@@ -16,13 +16,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from .. import __version__
+from ..core.stop.regex import can_backtrack
 from ..errors import Error
 from ..net.aio import in_thread
 from . import page
 from .access_log import AccessLog
 from .answer_response import AnswerResponse, ServerState
 from .bodies import WILDCARDS, Conversation, Prompt
-from .body_limits import LARGE_BYTES, MAX_VALUES, Memory
+from .body_limits import ALL_REGEXES_CPU_S, LARGE_BYTES, MAX_VALUES, REGEX_CPU_REFILL, REGEX_CPU_S, Memory
 from .chat_stream import ChatStreamEncoder
 from .completions import ChunkEncoder, CompletionEncoder
 from .connection import MAX_HEAD_BYTES, Connection
@@ -115,6 +116,8 @@ def _bounds(settings: Settings) -> str:
 - a body of {settings.max_body_bytes} bytes and {MAX_VALUES} values, within {settings.body_timeout_s:g} s (413, 408);
 - {Memory.limit_of(settings.bodies_bytes, settings.max_body_bytes)} bytes for all bodies of requests under way (503);
 - {settings.jobs} answers at once, and {settings.queue} requests that wait for them (503);
+- {REGEX_CPU_S:g} s of CPU time for a regular expression, in 65536 characters of text, and {ALL_REGEXES_CPU_S:g} s for
+  all together, to which {REGEX_CPU_REFILL:g} s are added each second (503);
 - a client that reads nothing of what waits for it for {Connection.write_timeout_s:g} s is disconnected.
 
 A refused request closes its connection. Models that the server does not serve are 404.
@@ -160,6 +163,8 @@ def _add_native_api(app: FastAPI, state: ServerState) -> None:
     )
     async def chat_stream(prompt: Prompt, request: Request) -> Response:
         """Answers one prompt with Server-Sent Events."""
+        if prompt.until and any(map(can_backtrack, prompt.until.regex or ())):
+            state.regex_limit.check(time.monotonic())
         chat_request = await _chat_request(state, prompt, request)
         return AnswerResponse(state, chat_request, ChatStreamEncoder(bool(prompt.reasoning)))
 

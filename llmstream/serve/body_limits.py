@@ -1,4 +1,4 @@
-"""Bounds on request bodies: what they hold, and the memory of all of them together.
+"""Bounds on request bodies: what they hold, the memory of all of them together, and the time of their patterns.
 
 A body of a few megabytes can hold millions of values, which take seconds to check and gigabytes of memory. So the
 values are counted while the bytes arrive, before the JSON is decoded, and the items of lists before they are checked.
@@ -14,6 +14,11 @@ VALUE_BYTES = 100  # about what one takes beside its text
 UNCOUNTED_BYTES = 16 * 1024  # of each body: ordinary requests pass also while large ones fill the memory
 LARGE_BYTES = 64 * 1024  # a body above is decoded and checked in a thread
 MAX_UNTIL_CHARACTERS = 64 * 1024  # of all texts in `until`
+
+# CPU time of clients' regular expressions, while which all others wait.
+REGEX_CPU_S = 0.2  # of one, for 65,536 characters of text
+ALL_REGEXES_CPU_S = 0.4  # of all together
+REGEX_CPU_REFILL = 0.1  # seconds more for them in each second
 
 # Bounds on fields, in the words of JSON Schema. They are in the OpenAPI description, too.
 BODY_BOUNDS: dict[str, Any] = {"maxProperties": 100}

@@ -14,7 +14,9 @@ import ipaddress
 import math
 import signal
 import socket
+import time
 from functools import partial
+from types import FrameType
 
 import uvicorn
 import uvloop
@@ -22,9 +24,9 @@ from fastapi import FastAPI
 
 from .. import stdio
 from ..core import json_codec
-from ..core.cpu_limit import charge
 from ..errors import Signalled, UsageError, option
 from .answer_response import ServerState
+from .body_limits import REGEX_CPU_S
 from .connection import Connection
 from .error_responses import NAME
 
@@ -33,7 +35,6 @@ BACKLOG = 2048
 ACCEPTS = 512  # connections at once, before the others go on
 ACCEPT_PAUSE_S = 1.0  # while no descriptor is free
 CUT_GRACE_S = 2  # for the errors of answers that are cut to reach their clients
-REGEX_CPU_S = 0.2  # CPU time of a client's regular expression, for 65,536 characters of text: all others wait for it
 
 # All answers wait while the garbage collector runs, and each client has 250 objects that it would visit. So it visits
 # a few often (1 ms, where a command's rare collections take 25), and all those of a thousand clients (100 ms) rarely.
@@ -57,10 +58,14 @@ def run(app: FastAPI, host: str, port: int) -> None:
     gc.collect()
     gc.freeze()  # the objects of the start live as long as the process
     gc.set_threshold(*GC_THRESHOLDS)
-    stdio.call_after_cpu_time(partial(charge, limit_s=REGEX_CPU_S))
+    stdio.call_after_cpu_time(partial(_charge, state))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         signum = runner.run(_serve(server, state, listener))
     raise Signalled(signum)
+
+
+def _charge(state: ServerState, frame: FrameType | None, seconds: float) -> None:
+    state.regex_limit.charge(frame, seconds, REGEX_CPU_S, time.monotonic())
 
 
 def return_large_blocks() -> None:

@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from llmstream.core.cpu_limit import charge
+from llmstream.core.cpu_limit import SharedLimit, charge
 from llmstream.core.stop.late_search import LateSearch
-from llmstream.core.stop.regex import STRIDE
+from llmstream.core.stop.regex import STRIDE, can_backtrack
 from llmstream.core.stop.search import Search
-from llmstream.errors import UsageError
+from llmstream.errors import Unavailable, UsageError
 
 
 class Slow(Search):
@@ -79,3 +79,98 @@ def test_time_outside_a_search_is_not_charged():
     charge(sys._getframe(), 100.0, 1.0)
     charge(None, 100.0, 1.0)
     assert search.cpu_s == 0.0
+
+
+# The limit of all searches together.
+
+
+class Sharing(Search):
+    """A search that the clock interrupts at the times `now`, after `each` seconds of CPU time."""
+
+    def __init__(self, limit: SharedLimit) -> None:
+        super().__init__("a+b")
+        self.limit = limit
+
+    def run(self, *times: float, each: float = 0.02) -> None:
+        for now in times:
+            self.limit.charge(sys._getframe(), each, 0.2, now)
+
+
+def empty() -> SharedLimit:
+    """Returns a limit that two searches have used up at the time 0."""
+    limit = SharedLimit(0.4, 0.1)
+    for _ in range(2):
+        Sharing(limit).run(0.0, each=0.2)
+    assert limit.left_s(0.0) == 0
+    return limit
+
+
+def test_searches_share_a_limit_and_each_has_its_own():
+    limit = SharedLimit(0.4, 0.1)
+    search = Sharing(limit)
+    search.run(*[0.0] * 9)
+    with pytest.raises(UsageError, match=r"took more than 0\.2 s"):
+        search.run(0.0, 0.0)
+    assert limit.left_s(0.0) == pytest.approx(0.18)  # the time of the call that ends a search counts, too
+
+
+def test_a_search_ends_at_its_second_interval_when_nothing_is_left():
+    search = Sharing(empty())
+    search.run(0.0)
+    with pytest.raises(Unavailable, match="have used their CPU time: try again later"):
+        search.run(0.0)
+
+
+def test_intervals_of_other_work_between_its_own_do_not_end_a_search():
+    limit = empty()
+    search, other = Sharing(limit), Sharing(limit)
+    for between in (other.run, lambda now: limit.charge(None, 0.02, 0.2, now)):
+        search.run(0.0)
+        between(0.0)
+    search.run(0.0)
+
+
+def test_a_debt_is_refilled_with_time():
+    limit = empty()
+    for _ in range(5):
+        Sharing(limit).run(0.0)
+    assert limit.left_s(0.0) == pytest.approx(-0.1)
+    with pytest.raises(Unavailable):
+        limit.check(0.9)
+    limit.check(1.1)
+    Sharing(limit).run(1.2, 1.2, each=0.005)
+    assert limit.left_s(100.0) == 0.4
+
+
+def test_time_of_other_work_is_not_charged_to_the_shared_limit():
+    limit = SharedLimit(0.4, 0.1)
+    limit.charge(sys._getframe(), 100.0, 0.2, 0.0)
+    limit.charge(None, 100.0, 0.2, 0.0)
+    assert limit.left_s(0.0) == 0.4
+
+
+@pytest.mark.parametrize(
+    "pattern", ["a*", "(a+)+!", "a?a?b", "a{2,}", "(a|aa)(a|aa)b", "[a]*", r"\\+", "(?:a|b)", "x(?=a+)"]
+)
+def test_patterns_that_can_backtrack(pattern):
+    assert can_backtrack(pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "",
+        "END",
+        "a|b",
+        r"\+\*\?\{\|",
+        "[*+?{(|]",
+        "[]*]",
+        "[^]+]x",
+        r"[\]*]",
+        "(?i)end",
+        "(?P<n>a)(?P=n)",
+        "(?=a)(?<!b)",
+    ],
+)
+def test_patterns_that_cannot(pattern):
+    assert not can_backtrack(pattern)

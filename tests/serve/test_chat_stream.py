@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
+from types import FrameType, SimpleNamespace
 
 import pytest
 
 from llmstream.core.events import REASONS, Finish, Reasoning, Source, Text, Usage
 from llmstream.core.stop.conditions import from_mapping
+from llmstream.core.stop.search import Search
 from llmstream.errors import Incomplete, Refused, Unavailable, UsageError
 from llmstream.serve.request import Note
 
@@ -208,6 +211,22 @@ def test_regular_expressions_need_permission():
         assert ask(server, body={"prompt": "Hi", "until": {"fixed": "a", "ignore_case": True}})[0] == 200
     with ScriptedServer(allow_regex=True) as server:
         assert ask(server, body=body)[0] == 200
+
+
+def test_regular_expressions_are_refused_while_they_have_no_time():
+    with ScriptedServer() as server:
+        while server.state.regex_limit.left_s(time.monotonic()) > -60:
+            server.state.regex_limit.charge(search_frame(), 1.0, 1000.0, time.monotonic())
+        status, headers, answer = ask(server, body={"prompt": "Hi", "until": {"regex": ["END", "(a+)+$"]}})
+        assert (status, "retry-after" in headers, server.generations) == (503, True, [])
+        assert "regular expressions have used their CPU time: try again later" in answer.decode()
+        for until in {"regex": ["END", "[*]"]}, {"fixed": "a+", "ignore_case": True}:
+            assert ask(server, body={"prompt": "Hi", "until": until})[0] == 200
+
+
+def search_frame() -> FrameType:
+    """Returns a frame within a search, each time within another one."""
+    return SimpleNamespace(f_locals={"self": Search("a+b")}, f_back=None)  # type: ignore[return-value]
 
 
 def test_the_server_s_model_is_the_default():

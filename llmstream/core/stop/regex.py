@@ -15,6 +15,8 @@ from ..kinds import shorten
 from .condition import Condition
 
 M = TypeVar("M", bound=Callable[..., Any])
+# What stands in a pattern and is no repetition, though it may look so: escapes, sets, the beginnings of groups.
+_NO_REPETITION = re.compile(r"\\.|\[\^?\]?(?:\\.|[^]\\])*\]|\(\?P?", re.DOTALL)
 STRIDE = 64 * 1024  # characters of text for which the CPU time of the limit may be used
 
 
@@ -73,6 +75,15 @@ def compiling(pattern: str) -> Iterator[None]:
             raise UsageError(f"{pattern!r} is not a valid regular expression: {error.msg}{where}") from None
         except (RecursionError, OverflowError, MemoryError):
             raise UsageError(f"the regular expression is too large: {pattern[:40]!r}...") from None
+
+
+def can_backtrack(pattern: str) -> bool:
+    """Whether a pattern has a repetition, or alternatives in a group: without, it takes no time worth a limit.
+
+    The pattern need not be valid.
+    """
+    bare = _NO_REPETITION.sub(lambda match: "(" if match[0].startswith("(") else "", pattern)
+    return any(mark in bare for mark in "*+?{") or ("(" in bare and "|" in bare)
 
 
 def empty_match(pattern: str) -> UsageError:
