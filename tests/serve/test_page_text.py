@@ -253,10 +253,11 @@ FORBIDDEN = ("script", "img", "iframe", "style", "object", "embed", "svg", "[one
 
 
 @pytest.mark.slow
-def test_html_of_a_model_is_shown_as_text(visit):
+@pytest.mark.parametrize("text", ATTACKS, ids=range(len(ATTACKS)))
+def test_html_of_a_model_is_shown_as_text(visit, text):
     """In an answer, in pieces and at once, in its reasoning, in its error, and in a model's name."""
-    scripts = [script for text in ATTACKS for script in ([*text, END], [[Reasoning(text)], text, Incomplete(text)])]
-    with ScriptedServer(*scripts, model=ATTACKS[1], models=tuple(ATTACKS)) as server:
+    scripts = [[*text, END], [[Reasoning(text)], text, Incomplete(text)]]
+    with ScriptedServer(*scripts, model=text, models=tuple(ATTACKS)) as server:
         page = visit(server)
         for number, _ in enumerate(scripts):
             send(page)
