@@ -19,7 +19,7 @@ from ..core import json_codec
 from ..core.request import Request
 from ..core.retry import RetryBudget, RetryPolicy
 from ..core.timing import Timeouts
-from ..errors import Error, Refused, Unavailable
+from ..errors import Error, Refused, Unavailable, option
 from ..net.generation import Generation
 from ..net.loop import Loop
 from ..net.transports import Routes
@@ -28,6 +28,7 @@ from ..request.builder import RequestBuilder
 from .output import Output
 from .pace import Pace
 from .prompts import Job, Prompts
+from .refusals import Refusals
 from .source import Source
 from .totals import Totals
 
@@ -49,6 +50,7 @@ class RunOptions(NamedTuple):
     events: bool  # print events, not records
     rpm: float | None  # requests a minute, None for no cap
     tpm: float | None  # tokens a minute
+    max_failures: int  # failed prompts that end the run, 0 for no limit
     stops: Callable[[], Stops | None]  # makes the stop conditions of one prompt
     resume: Callable[[Target], Resume | None]  # how a target continues a cut answer
     digest: Callable[[Target, Request], str]  # hashes all that an answer depends on
@@ -81,6 +83,7 @@ class Run:
         self.output = Output(options.events, options.window if options.ordered else None, journal, totals)
         # By the provider's URL.
         self._paces = defaultdict[str, Pace](lambda: Pace(options.jobs, options.rpm, options.tpm, retries.max_wait))
+        self._refusals = Refusals()
         self._next: Job | None = None  # read, but not yet allowed to start
         self._jobs: set[Job] = set()  # running, or waiting for a retry
         self._awake: dict[Job, None] = {}  # whose generation has news; a dict keeps their order
@@ -140,13 +143,16 @@ class Run:
     def _start_jobs(self) -> None:
         """Starts all requests that may start now: the retries of a provider before its new prompts."""
         self._start_retries()
-        while len(self._jobs) < self._options.jobs and not self.output.full:
+        while len(self._jobs) < self._options.jobs and not self.output.full and not self._reached_max_failures():
             job = self._next = self._next or self._prompts.next()
             if job is None or not self.output.may_start(job.row.index):
                 return
             if job.record is None:
                 job.pace = self._paces[job.target.url]
-                if reason := job.pace.pause.closed(self._loop.now()):
+                if error := self._refusals.error(job.target):
+                    self.totals.unsent += 1
+                    job.fail(error)
+                elif reason := job.pace.pause.closed(self._loop.now()):
                     job.fail(Unavailable(reason))
                 elif self._retries_due[job.pace] or not self._may_start(job):
                     return
@@ -155,6 +161,18 @@ class Run:
             if job.record is not None:
                 self.output.add_record(job)
             self._next = None
+
+    def _reached_max_failures(self) -> bool:
+        """Returns whether too many prompts have failed; then the run ends with those that are running."""
+        limit = self._options.max_failures
+        if not limit or self.totals.new_failures < limit:
+            return False
+        if self._next or not self._source.exhausted:
+            prompts = "1 prompt has" if limit == 1 else f"{limit:,} prompts have"
+            self._options.note(f"{prompts} failed ({option('max_failures')}): no more are sent")
+            self._source.stop()
+            self._next = None
+        return True
 
     def _start_retries(self) -> None:
         """Sends the retries that are due, as far as the pace of each provider lets them."""
@@ -264,6 +282,8 @@ class Run:
         generation, target = job.generation, job.target
         if generation.failure is None:  # failures do not refill the budget of retries
             self._budget.give_back()
+        if note := self._refusals.ended(target, generation):
+            self._options.note(note)
         self.totals.add_generation(target.provider, target.model, generation.exchange)
         if (usage := generation.exchange.usage) is not None:
             self._prompts.count_output(usage.output_tokens)

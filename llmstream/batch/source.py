@@ -41,6 +41,12 @@ class Source:
         """Whether all rows have been returned."""
         return self._ended and not self._records
 
+    def stop(self) -> None:
+        """Reads no more, and drops the rows that have not been returned."""
+        self._ended = True
+        self._records.clear()
+        self._unwatch()
+
     def _watch(self) -> bool:
         """Returns whether the loop watches the input: epoll refuses regular files, which are always ready."""
         with contextlib.suppress(PermissionError):

@@ -17,6 +17,8 @@ class Totals:
 
     def __init__(self) -> None:
         self.done = self.failed = self.earlier = self.retries = 0
+        self.new_failures = 0  # those of `failed` that are not an earlier run's
+        self.unsent = 0  # those of `failed` that were not sent, since their provider refused all before
         self.status = 0  # the worst exit status
         self.failure = ""  # the first failed prompt's message, its options marked
         self.input_tokens = self.output_tokens = 0
@@ -30,6 +32,7 @@ class Totals:
         """Counts a prompt; `earlier`: its record is another run's; `failure` is the message of its error."""
         if "error" in record:
             self.failed += 1
+            self.new_failures += not earlier
             self.status = max(self.status, record["error"]["status"])
             self.failure = self.failure or failure or str(record["error"]["message"])
         elif earlier:
@@ -72,7 +75,8 @@ class Totals:
         count = self.done + self.failed + self.earlier + unfinished
         prompts = f"{count:,} prompt{'' if count == 1 else 's'}: {self.done:,} done"
         prompts += f", {self.earlier:,} done earlier" if self.earlier else ""
-        prompts += f", {self.failed:,} failed" + (f", {unfinished:,} unfinished" if unfinished else "")
+        unsent = f" ({self.unsent:,} not sent)" if self.unsent else ""
+        prompts += f", {self.failed:,} failed{unsent}" + (f", {unfinished:,} unfinished" if unfinished else "")
         parts = [prompts]
         if self._has_usage:
             unit = "token" if self.input_tokens == 1 else "tokens"

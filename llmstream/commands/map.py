@@ -11,7 +11,7 @@ import click
 
 from .. import stdio
 from ..core.kinds import ANSWER, MODEL, NETWORK, OUTPUT, PROMPT, Integer, Number
-from ..errors import ReaderGone, UsageError
+from ..errors import OutputFailed, ReaderGone, UsageError
 from ..providers.registry import SDK, Catalogue
 from ..providers.resolve import Target
 from ..request.builder import RequestBuilder, network
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ..net.loop import Loop
 
 NAME = "map"
-COUNT, RATE = Value(Integer(1)), Value(Number(above=0))
+COUNT, LIMIT, RATE = Value(Integer(1)), Value(Integer(0)), Value(Number(above=0))
 WINDOW = 1000  # answers that may wait for an earlier one, unless there are more streams
 SDK_FILES = 3  # descriptors of a stream through an SDK: a pipe and a connection; one without an SDK has one
 SPARE_FILES = 32  # descriptors beside those of streams
@@ -55,6 +55,7 @@ DRAW_INTERVAL_S = 0.1  # between two updates of the progress
 @in_group(NETWORK, "-j", "--jobs", type=COUNT, default=8, metavar="N", help="Run N streams at once (8).")
 @in_group(NETWORK, "--rpm", type=RATE, metavar="N", help="Send at most N requests a minute.")
 @in_group(NETWORK, "--tpm", type=RATE, metavar="N", help="Use at most N tokens a minute.")
+@in_group(NETWORK, "--max-failures", type=LIMIT, default=0, metavar="N", help="Stop after N failed prompts (0: never).")
 @options.of_request(NETWORK)
 def command(
     template: str | None,
@@ -155,6 +156,7 @@ def _run_options(params: dict[str, Any], jobs: int, resumes: bool) -> RunOptions
         events=params["events"],
         rpm=params["rpm"],
         tpm=params["tpm"],
+        max_failures=params["max_failures"],
         stops=lambda: stop_options.stops(dict(params), "until-") if has_condition else None,
         resume=_Resuming() if resumes else lambda target: None,
         digest=digest,
@@ -235,7 +237,7 @@ def _run(run: Run, totals: Totals, quiet: bool, usage: bool, separator: bytes) -
 
     try:
         run.run(tick)
-    except ReaderGone:
+    except (ReaderGone, OutputFailed):  # some answers are not written: the line would count them as done
         quiet = True
         raise
     finally:
