@@ -55,7 +55,7 @@ DRAW_INTERVAL_S = 0.1  # between two updates of the progress
 @in_group(NETWORK, "-j", "--jobs", type=COUNT, default=8, metavar="N", help="Run N streams at once (8).")
 @in_group(NETWORK, "--rpm", type=RATE, metavar="N", help="Send at most N requests a minute.")
 @in_group(NETWORK, "--tpm", type=RATE, metavar="N", help="Use at most N tokens a minute.")
-@in_group(NETWORK, "--max-failures", type=LIMIT, default=0, metavar="N", help="Stop after N failed prompts (0: never).")
+@in_group(NETWORK, "--max-failures", type=LIMIT, default=0, metavar="N", help="Stop after N failed prompts (none).")
 @options.of_request(NETWORK)
 def command(
     template: str | None,

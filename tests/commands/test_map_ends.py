@@ -94,10 +94,10 @@ def test_a_signal_before_any_prompt():
 
 def test_jobs_are_limited_by_the_open_file_limit():
     with Provider(echo) as provider:
-        command = f"ulimit -n 64; seq 100 | {shlex.join(MAP)} -q -j 100"
+        command = f"ulimit -n 64; seq 100 | {shlex.join(MAP)} -j 100"
         done = subprocess.run(["bash", "-c", command], capture_output=True, env=at(provider.url), timeout=RUN_S)
     assert texts_of(done.stdout) == [str(number) for number in range(1, 101)]
-    assert done.stderr == (
+    assert done.stderr.startswith(
         b"llmstream map: limited to 32 streams: the limit of open files is 64 (raise it with ulimit -n)\n"
     )
     assert provider.most_running <= 32
