@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 
-from . import stdio
+from . import signals, stdio
 from .errors import Signalled
 
 
@@ -14,7 +14,7 @@ def main() -> None:
     """The `llmstream` command."""
     gc.set_threshold(50_000)  # the imports alone would set it off twenty times, and free nothing
     stdio.open_missing()
-    stdio.catch_signals()
+    signals.catch_signals()
     stdio.take_stdout()
     try:
         from .cli import run
@@ -23,7 +23,7 @@ def main() -> None:
         stdio.end_output()
     except Signalled as signalled:  # while that was loading, too
         stdio.end_output()
-        stdio.die_by(signalled.signum)
+        signals.die_by(signalled.signum)
         raise  # the signal is blocked
     os._exit(status)  # nothing is left to do; taking the interpreter apart would cost 10 ms
 

@@ -153,7 +153,7 @@ class ReaderGone(Exception):
 
 
 class Signalled(BaseException):
-    """A signal that ends the process. After the clean-up the process ends by that signal (see `stdio.die_by`)."""
+    """A signal that ends the process. After the clean-up the process ends by that signal (see `signals.die_by`)."""
 
     def __init__(self, signum: int) -> None:
         self.signum = signum

@@ -14,7 +14,7 @@ import stat
 from collections.abc import Iterator
 from types import TracebackType
 
-from . import stdio
+from . import signals, stdio
 from .errors import Error, OutputFailed, UsageError
 
 TEMPORARY_NAME = ".{}.{}.tmp"  # of the file's name and random digits
@@ -52,7 +52,7 @@ class OutputFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with stdio.SignalsDeferred():
+        with signals.SignalsDeferred():
             if self._saved >= 0:
                 stdio.restore_stdout(self._saved)
             if self._discard() and isinstance(error, Error) and not isinstance(error, UsageError):
@@ -143,7 +143,7 @@ class OutputFile:
         while not self._temporary:
             path = os.path.join(folder, TEMPORARY_NAME.format(name[:NAME_CHARACTERS], os.urandom(6).hex()))
             try:
-                with stdio.SignalsDeferred():
+                with signals.SignalsDeferred():
                     fd = os.open(path, flags, 0o600 if status else 0o666)
                     self._temporary = path
             except FileExistsError:

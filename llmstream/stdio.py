@@ -1,8 +1,6 @@
-"""Standard streams, signals and descriptors, as a filter needs them.
+"""Standard output and standard error, as a filter needs them, and the process's descriptors.
 
-Reading waits for stdin and, in the same poll, for the reader of stdout to leave: the write end of a pipe then reports
-POLLERR (a socket or a terminal POLLHUP) at once, without a write. Nothing is buffered here: data is written when
-`write` returns.
+Nothing is buffered here: data is written when `write` returns.
 """
 
 from __future__ import annotations
@@ -12,20 +10,15 @@ import errno
 import io
 import os
 import select
-import signal
-import stat
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from types import FrameType
+from collections.abc import Callable
 
 from . import terminal
-from .errors import OutputFailed, ReaderGone, Signalled, UsageError, command_line, spell
+from .errors import OutputFailed, ReaderGone, command_line, spell
 
 STDIN, STDOUT, STDERR = 0, 1, 2
-CHUNK = 65536  # bytes of a read
-DAY = 86400.0  # seconds; poll can wait for 24 days at most
-GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL
+CHUNK_BYTES = 65536  # of a read
+DAY_S = 86400.0  # poll can wait for 24 days at most
 
 _closed_at_start: set[int] = set()
 _stdout_name = "stdout"  # for messages
@@ -123,76 +116,6 @@ def raise_open_files(count: int = OPEN_FILES) -> int:
     return soft
 
 
-# Signals. The handler raises, so that a blocked read, write or poll ends at once. Inside libcurl, which would print and
-# swallow an exception from its callbacks, the signal is deferred until libcurl returns.
-
-_deferring = False
-_pending = 0
-
-
-def catch_signals() -> None:
-    """Makes INT, TERM and HUP raise Signalled, unless they are ignored (nohup, background jobs)."""
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(signum) != signal.SIG_IGN:
-            signal.signal(signum, _on_signal)
-
-
-def _on_signal(signum: int, frame: FrameType | None) -> None:
-    global _pending
-    if _deferring:
-        _pending = signum
-        return
-    signal.signal(signum, signal.SIG_DFL)  # a second signal, during the clean-up, kills
-    raise Signalled(signum)
-
-
-class SignalsDeferred:
-    """A context at whose end a signal that arrived within it is raised."""
-
-    def __enter__(self) -> None:
-        global _deferring
-        _deferring = True
-
-    def __exit__(self, *exc: object) -> None:
-        global _deferring, _pending
-        _deferring = False
-        if _pending:
-            signum, _pending = _pending, 0
-            _on_signal(signum, None)
-
-
-CPU_INTERVAL_S = 0.02
-
-
-def call_after_cpu_time(callback: Callable[[FrameType | None, float], object]) -> None:
-    """Calls `callback(frame, seconds)` after each CPU_INTERVAL_S of CPU time, while the process runs.
-
-    Each call interrupts the main thread, at `frame` and perhaps within C code that looks at signals, as `re` does; an
-    exception is raised there. `seconds` is the main thread's CPU time since the last call.
-    An idle process is not woken.
-    """
-    last = time.thread_time()
-
-    def on_signal(signum: int, frame: FrameType | None) -> None:
-        nonlocal last
-        now = time.thread_time()
-        seconds, last = now - last, now
-        if not _deferring:
-            callback(frame, seconds)
-
-    signal.signal(signal.SIGVTALRM, on_signal)
-    signal.siginterrupt(signal.SIGVTALRM, False)
-    signal.setitimer(signal.ITIMER_VIRTUAL, CPU_INTERVAL_S, CPU_INTERVAL_S)
-
-
-def die_by(signum: int) -> None:
-    """Ends the process by the signal, so that a shell sees it (130, 143, 129) and stops its own loop."""
-    signal.signal(signum, signal.SIG_DFL)
-    os.kill(os.getpid(), signum)
-
-
-# Streams.
-
 make_display: Callable[[int, bool], terminal.Display | None] | None = (
     None  # for a terminal; None shows bytes as they are
 )
@@ -208,20 +131,6 @@ def write(data: bytes) -> None:
     """Writes all of data to stdout. Raises ReaderGone, and OutputFailed for other failures."""
     display = _display(STDOUT)
     _write(display.feed(data) if display else data)
-
-
-def write_last(data: bytes, source: Input) -> None:
-    """Writes the last data to stdout and closes the source, first of all, so that the producer stops at once.
-
-    A terminal gets the data first, to the end of a line, because the producer may write a note there when it stops.
-    """
-    if os.isatty(STDOUT):
-        write(data)
-        end_output()
-        source.close()
-    else:
-        source.close()
-        write(data)
 
 
 def end_output() -> None:
@@ -262,13 +171,13 @@ def _write(data: bytes) -> None:
         except (BrokenPipeError, ConnectionResetError):
             raise ReaderGone from None
         except BlockingIOError:  # another process made the descriptor non-blocking
-            _wait(STDOUT, select.POLLOUT)
+            wait(STDOUT, select.POLLOUT)
         except OSError as error:
             reason = os.strerror(error.errno or errno.EIO)
             raise OutputFailed(f"cannot write to {_stdout_name}: {reason}") from None
 
 
-def _wait(fd: int, event: int) -> None:
+def wait(fd: int, event: int) -> None:
     """Waits for a descriptor that another process made non-blocking."""
     poll = select.poll()
     poll.register(fd, event)
@@ -358,149 +267,6 @@ def write_stderr(data: bytes) -> None:
         try:
             data = data[os.write(STDERR, data) :]
         except BlockingIOError:
-            _wait(STDERR, select.POLLOUT)
+            wait(STDERR, select.POLLOUT)
         except OSError:
             return
-
-
-class Input:
-    """Reads a descriptor as bytes arrive, and watches for the reader of stdout to leave; `name` is for messages."""
-
-    def __init__(self, fd: int = STDIN, name: str = "the input") -> None:
-        self._fd, self._name = fd, name
-        self._poll = select.poll()
-        self._poll.register(STDOUT, 0)
-        self._poll.register(fd, select.POLLIN)
-
-    def read(self, timeout: float | None = None) -> bytes | None:
-        """Returns what has arrived, at most CHUNK bytes; b"" at the end, None after `timeout` seconds, or a day.
-
-        Raises ReaderGone and UsageError.
-        """
-        deadline = None if timeout is None else time.monotonic() + min(timeout, DAY)
-        while True:
-            wait = None if deadline is None else max(0, round((deadline - time.monotonic()) * 1000))
-            ready = dict(self._poll.poll(wait))
-            if not ready:  # the process may have been stopped for longer than that
-                ready = dict(self._poll.poll(0))
-            if ready.get(STDOUT, 0) & GONE:
-                raise ReaderGone
-            if not ready:
-                return None
-            with contextlib.suppress(BlockingIOError):  # another process has read what was there
-                return self._read()
-
-    def _read(self) -> bytes:
-        try:
-            return os.read(self._fd, CHUNK)
-        except BlockingIOError:
-            raise
-        except OSError as error:
-            raise _unreadable(self._name, error) from None
-
-    def close(self) -> None:
-        """Closes the descriptor early, so that the producer gets EPIPE while this process finishes."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-    def drain(self) -> None:
-        """Reads to the end and drops the data, so that the producer is not killed; stdout is not watched."""
-        while True:
-            try:
-                if not self._read():
-                    return
-            except BlockingIOError:
-                _wait(self._fd, select.POLLIN)
-
-
-class Operands:
-    """The inputs that FILE operands name, with their names, opened one after the other; `-`, or no operand, is stdin.
-
-    As with cat, a file that cannot be read is noted, and the others are read; `status` is then that of UsageError.
-    """
-
-    def __init__(self, command: str, paths: Sequence[str]) -> None:
-        self._command, self._paths = command, paths or ("-",)
-        self.status = 0
-
-    def __iter__(self) -> Iterator[tuple[str, Input]]:
-        for path in self._paths:
-            if path == "-":
-                yield path, _Operand(STDIN, "the input", self._report)
-                continue
-            try:
-                source = _Operand(_open(path), path, self._report)
-            except OSError as error:
-                self._report(_unreadable(path, error))
-                continue
-            try:
-                yield path, source
-            finally:
-                source.close()
-
-    def _report(self, error: UsageError) -> None:
-        note(self._command, error.message)
-        self.status = error.status
-
-
-class _Operand(Input):
-    """An input that ends where it cannot be read; `report` is called with the error."""
-
-    def __init__(self, fd: int, name: str, report: Callable[[UsageError], None]) -> None:
-        super().__init__(fd, name)
-        self._report = report
-
-    def _read(self) -> bytes:
-        try:
-            return super()._read()
-        except UsageError as error:
-            self._report(error)
-            return b""
-
-
-def _open(path: str) -> int:
-    """Returns a descriptor of a file to read. Raises OSError, for a directory too."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    if stat.S_ISDIR(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise IsADirectoryError(errno.EISDIR, "")
-    return fd
-
-
-def check_file(path: str) -> None:
-    """Raises UsageError where there is no such file, without opening it."""
-    try:
-        os.stat(path)
-    except OSError as error:
-        raise _unreadable(path, error) from None
-    except ValueError:  # a NUL, or half a surrogate pair
-        raise UsageError(f"cannot read {path!r}: this cannot be a file's name") from None
-
-
-MAX_FILE_BYTES = 16_000_000  # of a file that is read whole
-
-
-def read_file(path: str, what: str = "", limit: int = MAX_FILE_BYTES) -> bytes:
-    """Returns the content of a file; `what` names it in messages. Raises UsageError, for more than `limit` bytes, too.
-
-    The limit is what ends a device such as /dev/zero. A FIFO is read to its end: a shell's <(...) is one.
-    """
-    try:
-        with open(path, "rb") as file:
-            return bounded(file.read(limit + 1), f"{what}{path}", limit)
-    except OSError as error:
-        raise _unreadable(f"{what}{path}", error) from None
-    except ValueError:  # a NUL, or half a surrogate pair
-        raise UsageError(f"cannot read {what}{path!r}: this cannot be a file's name") from None
-
-
-def bounded(data: bytes, name: str, limit: int = MAX_FILE_BYTES) -> bytes:
-    """Returns the data. Raises UsageError where there is more than the limit."""
-    if len(data) > limit:
-        raise UsageError(f"{name} is too large: more than {limit / 1e6:g} MB")
-    return data
-
-
-def _unreadable(name: str, error: OSError) -> UsageError:
-    return UsageError(f"cannot read {name or repr(name)}: {os.strerror(error.errno or errno.EIO)}")

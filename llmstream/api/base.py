@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from .. import stdio
+from .. import inputs
 from ..config import file as config_file
 from ..config import keys
 from ..config.file import Config
@@ -84,7 +84,7 @@ class PreparedRequest:
             items = [*map(self._values.get, FILES), *(self._values.get("attach") or ())]
             if sources := [item for item in items if isinstance(item, str)]:
                 for path in (source for source in sources if not is_url(source)):
-                    stdio.check_file(path)
+                    inputs.check_file(path)
                 return
             catalogue = catalogue._replace(read_key=partial(keys.read, wait=False))
         try:

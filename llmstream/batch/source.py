@@ -63,7 +63,7 @@ class Source:
     def _read(self, mask: int) -> None:
         self.has_read = True
         try:
-            chunk = os.read(stdio.STDIN, stdio.CHUNK)
+            chunk = os.read(stdio.STDIN, stdio.CHUNK_BYTES)
             self._records += self._splitter.feed(chunk) if chunk else self._splitter.close()
         except BlockingIOError:  # another process has read what was there
             return

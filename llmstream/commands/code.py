@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .. import stdio
+from .. import inputs, stdio
 from ..core.markdown.code import Code
 from ..errors import NotFound, UsageError
 from .raw_control import raw_control
@@ -32,7 +32,7 @@ def command(file: tuple[str, ...], language: str | None, count: int | None, ever
     if every and count is not None:
         raise UsageError("--all and -k exclude each other: choose one")
     code = Code(language, count or 1, every)
-    operands = stdio.Operands(NAME, file)
+    operands = inputs.Operands(NAME, file)
     for _, source in operands:
         _read(source, code)
         if code.done:
@@ -46,12 +46,12 @@ def command(file: tuple[str, ...], language: str | None, count: int | None, ever
     return operands.status
 
 
-def _read(source: stdio.Input, code: Code) -> None:
+def _read(source: inputs.Input, code: Code) -> None:
     """Reads one input. At the block's end the input is closed, to stop the producer early."""
     while not code.done and (chunk := source.read()):
         data = code.feed(chunk)
         if code.done:
-            stdio.write_last(data, source)
+            inputs.write_last(data, source)
         else:
             stdio.write(data)
     if not code.done:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from .. import stdio
+from .. import inputs, signals, stdio
 from ..core.cpu_limit import charge
 from ..core.json.documents import Fault
 from ..core.json.extract import Match, Piece, normalized_path
@@ -54,11 +54,11 @@ def command(paths: tuple[str, ...], **options: Any) -> int:
         raise UsageError("--tsv excludes --raw, --null and --follow: give one of them")
     if options["follow"] and (len(paths) != 1 or options["ng"]):
         raise UsageError("--follow takes one PATH, and no --ng: see llmstream fields --help")
-    stdio.call_after_cpu_time(partial(charge, limit_s=FILTER_CPU_S))
+    signals.call_after_cpu_time(partial(charge, limit_s=FILTER_CPU_S))
     run = _Run(paths or ("*",), options)
     if os.isatty(stdio.STDIN) and os.isatty(stdio.STDERR):
         stdio.note(NAME, f"type or paste JSON, then Ctrl-D{_hint(list(paths))}")
-    return run.over(stdio.Input())
+    return run.over(inputs.Input())
 
 
 class _Run:
@@ -72,7 +72,7 @@ class _Run:
         self._end = "\0" if options["null"] else "\n"
         self._render = self._renderer(options)
 
-    def over(self, source: stdio.Input) -> int:
+    def over(self, source: inputs.Input) -> int:
         """Reads the input; returns the exit status."""
         decoder = InputDecoder()
         with suppress(ReaderGone):

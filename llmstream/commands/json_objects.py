@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from .. import stdio
+from .. import inputs, stdio
 from ..core.json.documents import UNFINISHED, Fault
 from ..core.json.objects_filter import CLOSED, REPAIRED, ObjectsFilter
 from ..core.kinds import Size
@@ -59,7 +59,7 @@ class _Run:
 
     def over(self, files: tuple[str, ...]) -> int:
         """Reads the inputs; returns the exit status."""
-        operands = stdio.Operands(NAME, files)
+        operands = inputs.Operands(NAME, files)
         with suppress(ReaderGone):
             for name, source in operands:
                 self._place = f"{name}: " if len(files) > 1 else ""
@@ -75,7 +75,7 @@ class _Run:
                 raise NotFound(f"no JSON object in the input{hint}")
         return Incomplete.status if self._faulty else operands.status
 
-    def _read(self, source: stdio.Input) -> None:
+    def _read(self, source: inputs.Input) -> None:
         """Reads one input."""
         decoder = InputDecoder()
         options = {name: self._options[name] for name in ("max_size", "fenced", "repair", "partial")}

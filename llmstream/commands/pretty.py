@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .. import stdio
+from .. import inputs, stdio
 from .drawing import document, draw_stdout
 from .types import FileName
 
@@ -32,7 +32,7 @@ def command(file: tuple[str, ...], color: str) -> int:
     stdio.require_stdout()
     draws = color != "never" and draw_stdout(NAME)
     text = document(NAME) if color == "always" and not draws else None
-    operands = stdio.Operands(NAME, file)
+    operands = inputs.Operands(NAME, file)
     for _, source in operands:
         while chunk := source.read():
             stdio.write(_lines(text.feed(chunk)) if text else chunk)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import stdio
+from .. import signals
 from ..core.kinds import STOP
 from ..core.stop import conditions
 from ..core.stop.condition import Condition
@@ -57,7 +57,7 @@ def take(params: dict[str, Any], prefix: str = "") -> tuple[list[Condition], str
     if values["regex"]:
         from ..core.cpu_limit import charge
 
-        stdio.call_after_cpu_time(partial(charge, limit_s=REGEX_CPU_S))
+        signals.call_after_cpu_time(partial(charge, limit_s=REGEX_CPU_S))
     try:
         return conditions.from_mapping(values)
     except UsageError as error:

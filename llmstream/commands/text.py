@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import click
 
-from .. import stdio
+from .. import inputs, stdio
 from ..core import report
 from ..core.events import Event
 from ..core.render import EventRenderer, TextRenderer
@@ -42,7 +42,7 @@ def command(file: tuple[str, ...], events: bool, no_newline: bool) -> int:
     stdio.ends_lines = not no_newline
     output: _Events | _Text = _Events() if events else _Text(not no_newline)
     outcomes = _Outcomes(several=len(file) > 1)
-    operands = stdio.Operands(NAME, file)
+    operands = inputs.Operands(NAME, file)
     for name, source in operands:
         reader = StreamReader(GRACE_S)
         for answer, batch, ends in _batches(source, reader):
@@ -58,7 +58,7 @@ def command(file: tuple[str, ...], events: bool, no_newline: bool) -> int:
     return max(outcomes.close(), operands.status)
 
 
-def _batches(source: stdio.Input, reader: StreamReader) -> Iterator[Batch]:
+def _batches(source: inputs.Input, reader: StreamReader) -> Iterator[Batch]:
     """Yields what the reader makes of the source, while it arrives."""
     while not reader.over:
         deadline = reader.deadline()

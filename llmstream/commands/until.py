@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .. import stdio
+from .. import inputs, stdio
 from ..core.stop.condition import INCLUSIVE, QUIET
 from ..core.stop.until import Until
 from ..core.text import UTF16
@@ -43,7 +43,7 @@ def command(file: tuple[str, ...], quiet: bool, drain: bool, **params: Any) -> i
         raise UsageError("-q leaves nothing to print for -x or -o: choose one")
     copy = Until(conditions, QUIET if quiet else mode)
     copy.begin(time.monotonic())
-    operands = stdio.Operands(NAME, file)
+    operands = inputs.Operands(NAME, file)
     for _, source in operands:
         _read(source, copy, drain)
         if copy.met:
@@ -61,7 +61,7 @@ def command(file: tuple[str, ...], quiet: bool, drain: bool, **params: Any) -> i
     raise NotFound("the input ended before a condition was met")
 
 
-def _read(source: stdio.Input, copy: Until, drain: bool) -> None:
+def _read(source: inputs.Input, copy: Until, drain: bool) -> None:
     """Copies one input; closes it with the last piece, so that the producer stops at once."""
     while not copy.met:
         deadline = copy.deadline()
@@ -71,7 +71,7 @@ def _read(source: stdio.Input, copy: Until, drain: bool) -> None:
         now = time.monotonic()
         data = copy.expire(now) if chunk is None else copy.feed(chunk, now)
         if copy.met and not drain:
-            stdio.write_last(data, source)
+            inputs.write_last(data, source)
         else:
             stdio.write(data)
     if drain:

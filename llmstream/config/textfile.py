@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .. import stdio
+from .. import inputs
 from ..errors import UsageError
 
 
@@ -11,7 +11,7 @@ def read_text(path: str, what: str = "") -> str:
 
     Raises UsageError, for a byte that is not UTF-8 with its line.
     """
-    return decode(stdio.read_file(path, what), path)
+    return decode(inputs.read_file(path, what), path)
 
 
 def decode(data: bytes, path: str) -> str:

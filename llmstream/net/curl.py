@@ -7,7 +7,7 @@ from functools import partial
 
 import pycurl
 
-from .. import stdio
+from .. import signals
 from ..errors import UNLIMITED, Error
 from .easy import configuration_error, explain, prepare
 from .loop import READ, WRITE, Alarm, EventLoop, Loop
@@ -75,7 +75,7 @@ class CurlTransfer(Transfer):
         self._paused = paused
         if self._stopped and not paused and not self.ended:
             self._stopped = False
-            with stdio.SignalsDeferred():
+            with signals.SignalsDeferred():
                 self.easy.pause(pycurl.PAUSE_CONT)  # allowed only once there is a connection
             self._curl.loop.call_at(0.0, self._curl.wake_owners)  # of the part that libcurl held
 
@@ -106,7 +106,7 @@ class Curl(Transport):
         easy.setopt(pycurl.WRITEFUNCTION, transfer.on_body)
         easy.setopt(pycurl.HEADERFUNCTION, transfer.on_head_line)
         self._transfers[easy] = transfer
-        with stdio.SignalsDeferred():
+        with signals.SignalsDeferred():
             self._multi.add_handle(easy)
         return transfer
 
@@ -142,7 +142,7 @@ class Curl(Transport):
             self._lingering.discard(transfer)
             self._forgotten.discard(transfer)
             self.to_wake.pop(transfer, None)
-            with stdio.SignalsDeferred():
+            with signals.SignalsDeferred():
                 self._multi.remove_handle(transfer.easy)
             transfer.easy.close()
 
@@ -199,7 +199,7 @@ class Curl(Transport):
         events = (pycurl.CSELECT_IN if mask & READ else 0) | (pycurl.CSELECT_OUT if mask & WRITE else 0)
         if not events and fd != pycurl.SOCKET_TIMEOUT:
             events = pycurl.CSELECT_ERR
-        with stdio.SignalsDeferred():
+        with signals.SignalsDeferred():
             _, running = self._multi.socket_action(fd, events)
             if running < len(self._transfers):
                 self._reap()

@@ -113,7 +113,7 @@ class Loop:
         if self._alarms and (deadline is None or self._alarms[0][0] < deadline):
             deadline = self._alarms[0][0]
         looked_at = self.now()
-        timeout = None if deadline is None else min(max(0.0, deadline - looked_at), stdio.DAY)
+        timeout = None if deadline is None else min(max(0.0, deadline - looked_at), stdio.DAY_S)
         ready = self._poll.poll(timeout if self._epoll or timeout is None else timeout * 1000)
         if not ready:  # the process may have been stopped for longer: data comes before the alarms that it would cancel
             looked_at = self.now()
@@ -138,7 +138,7 @@ class Loop:
         """Returns a function that another thread may call to end a wait."""
         reader, writer = os.pipe()
         os.set_blocking(writer, False)
-        self.watch(reader, READ, lambda mask: os.read(reader, stdio.CHUNK))
+        self.watch(reader, READ, lambda mask: os.read(reader, stdio.CHUNK_BYTES))
 
         def wake() -> None:
             with contextlib.suppress(BlockingIOError):  # the pipe is full of earlier calls

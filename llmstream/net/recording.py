@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from .. import stdio
+from .. import inputs
 from ..core.json_codec import loads_or_none, to_json
 from ..core.secrets import show_url
 from ..core.text import encode
@@ -181,7 +181,7 @@ def _read(path: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
 
     Raises UsageError for a file of another kind, and for a line that Recorder does not write.
     """
-    first, *lines = stdio.read_file(path, limit=MAX_RECORDING_BYTES).split(b"\n")
+    first, *lines = inputs.read_file(path, limit=MAX_RECORDING_BYTES).split(b"\n")
     head = _parse(first)
     has_names = all(isinstance(head.get(name), str) for name in HEAD)
     if head.get("recording") != 1 or not has_names or head["api"] not in APIS:

@@ -61,7 +61,7 @@ class SdkTransfer(Transfer):
 
     def on_readable(self, mask: int) -> None:
         """Reads from the pipe."""
-        if chunk := os.read(self.reader, stdio.CHUNK):
+        if chunk := os.read(self.reader, stdio.CHUNK_BYTES):
             self.chunks.append(chunk)
         else:
             self.ended = True

@@ -11,7 +11,7 @@ import os
 from binascii import a2b_base64, b2a_base64
 from typing import Any, NamedTuple
 
-from .. import stdio
+from .. import inputs
 from ..core.request import Attachment
 from ..core.secrets import show_url
 from ..dialects import dialect
@@ -142,5 +142,5 @@ def _read(command: str, source: str, limit: int) -> tuple[str, bytes]:
             fetcher.close()
     else:
         name = os.path.basename(source) or source
-        data = stdio.read_file(source, limit=limit + 1)
-    return name, stdio.bounded(data, f"the attachment {name}", limit)
+        data = inputs.read_file(source, limit=limit + 1)
+    return name, inputs.bounded(data, f"the attachment {name}", limit)

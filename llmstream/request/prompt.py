@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from .. import stdio
+from .. import inputs, stdio
 from ..core.text import is_utf8, original
 from ..errors import UsageError, option
 
@@ -88,14 +88,14 @@ def is_data(fd: int) -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
 
 
-def read_bytes(command: str, what: str, limit: int = stdio.MAX_FILE_BYTES) -> bytes:
+def read_bytes(command: str, what: str, limit: int = inputs.MAX_FILE_BYTES) -> bytes:
     """Returns all of stdin. `what` names in messages what is expected there.
 
     Raises UsageError for more than `limit` bytes.
     """
     if os.isatty(stdio.STDIN) and os.isatty(stdio.STDERR):
         stdio.note(command, f"type {what}, then Ctrl-D")
-    source, chunks, timeout = stdio.Input(), [], None if os.isatty(stdio.STDIN) else SILENCE_S
+    source, chunks, timeout = inputs.Input(), [], None if os.isatty(stdio.STDIN) else SILENCE_S
     size = 0
     while size <= limit and (chunk := source.read(timeout)) != b"":
         if chunk is None:
@@ -108,7 +108,7 @@ def read_bytes(command: str, what: str, limit: int = stdio.MAX_FILE_BYTES) -> by
             chunks.append(chunk)
             size += len(chunk)
         timeout = None
-    return stdio.bounded(b"".join(chunks), PROMPT if what == MORE else what, limit)
+    return inputs.bounded(b"".join(chunks), PROMPT if what == MORE else what, limit)
 
 
 def read_stdin(command: str, what: str = PROMPT) -> str:

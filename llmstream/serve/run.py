@@ -22,7 +22,7 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 
-from .. import stdio
+from .. import signals, stdio
 from ..core import json_codec
 from ..errors import Signalled, UsageError, option
 from .answer_response import ServerState
@@ -58,7 +58,7 @@ def run(app: FastAPI, host: str, port: int) -> None:
     gc.collect()
     gc.freeze()  # the objects of the start live as long as the process
     gc.set_threshold(*GC_THRESHOLDS)
-    stdio.call_after_cpu_time(partial(_charge, state))
+    signals.call_after_cpu_time(partial(_charge, state))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         signum = runner.run(_serve(server, state, listener))
     raise Signalled(signum)

@@ -18,7 +18,7 @@ import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
-from llmstream import stdio
+from llmstream import signals, stdio
 from llmstream.errors import Error, ReaderGone, Signalled
 from llmstream.net import embedded
 from llmstream.net.package import Archive
@@ -81,7 +81,7 @@ def replace_model(made: Archives, replace=setattr) -> None:
 
 def main(folder: str, command: str = "") -> int:
     replace_model(Archives({name: (Path(folder) / "files" / name).read_bytes() for name in (WHEEL, SDIST)}))
-    stdio.catch_signals()
+    signals.catch_signals()
     stdio.take_stdout()
     try:
         print(embedded.fetch(command))
@@ -91,7 +91,7 @@ def main(folder: str, command: str = "") -> int:
         stdio.note(command, error.message)
         return error.status
     except Signalled as signalled:
-        stdio.die_by(signalled.signum)
+        signals.die_by(signalled.signum)
     return 0
 
 

@@ -1,0 +1,79 @@
+"""Signals: INT, TERM and HUP end a command by an exception, and then by the signal itself.
+
+The handler raises, so that a blocked read, write or poll ends at once. Inside libcurl, which would print and swallow an
+exception from its callbacks, the signal is deferred until libcurl returns.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from types import FrameType
+
+from .errors import Signalled
+
+_deferring = False
+_pending = 0
+
+
+def catch_signals() -> None:
+    """Makes INT, TERM and HUP raise Signalled, unless they are ignored (nohup, background jobs)."""
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(signum) != signal.SIG_IGN:
+            signal.signal(signum, _on_signal)
+
+
+def _on_signal(signum: int, frame: FrameType | None) -> None:
+    global _pending
+    if _deferring:
+        _pending = signum
+        return
+    signal.signal(signum, signal.SIG_DFL)  # a second signal, during the clean-up, kills
+    raise Signalled(signum)
+
+
+class SignalsDeferred:
+    """A context at whose end a signal that arrived within it is raised."""
+
+    def __enter__(self) -> None:
+        global _deferring
+        _deferring = True
+
+    def __exit__(self, *exc: object) -> None:
+        global _deferring, _pending
+        _deferring = False
+        if _pending:
+            signum, _pending = _pending, 0
+            _on_signal(signum, None)
+
+
+CPU_INTERVAL_S = 0.02
+
+
+def call_after_cpu_time(callback: Callable[[FrameType | None, float], object]) -> None:
+    """Calls `callback(frame, seconds)` after each CPU_INTERVAL_S of CPU time, while the process runs.
+
+    Each call interrupts the main thread, at `frame` and perhaps within C code that looks at signals, as `re` does; an
+    exception is raised there. `seconds` is the main thread's CPU time since the last call.
+    An idle process is not woken.
+    """
+    last = time.thread_time()
+
+    def on_signal(signum: int, frame: FrameType | None) -> None:
+        nonlocal last
+        now = time.thread_time()
+        seconds, last = now - last, now
+        if not _deferring:
+            callback(frame, seconds)
+
+    signal.signal(signal.SIGVTALRM, on_signal)
+    signal.siginterrupt(signal.SIGVTALRM, False)
+    signal.setitimer(signal.ITIMER_VIRTUAL, CPU_INTERVAL_S, CPU_INTERVAL_S)
+
+
+def die_by(signum: int) -> None:
+    """Ends the process by the signal, so that a shell sees it (130, 143, 129) and stops its own loop."""
+    signal.signal(signum, signal.SIG_DFL)
+    os.kill(os.getpid(), signum)
