@@ -195,7 +195,7 @@ def shell(command, cwd):
 
 
 def test_a_silent_stdin_is_explained():
-    with Provider(echo) as provider, running("-q", url=provider.url) as run:
+    with Provider(echo) as provider, running(url=provider.url) as run:
         assert run.process.stderr.readline() == b"llmstream map: waiting for prompts on stdin\n"
         run.write(b"a\n")
         assert run.read_record()["text"] == "a"
