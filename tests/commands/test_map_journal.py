@@ -96,12 +96,11 @@ def test_a_changed_prompt_of_an_id_is_sent_again_and_noted(world):
     rows = b'{"id": 1, "prompt": "a"}\n{"id": "1", "prompt": "b"}\n'
     world(rows, "--jsonl")
     assert world(rows, "--jsonl")[1] == []
-    records, sent_prompts, _, stderr = world(rows.replace(b'"a"', b'"new"'), "--jsonl")
+    records, sent_prompts, _, stderr = world(rows.replace(b'"a"', b'"new"'), "--jsonl", quiet=False)
     assert sent_prompts == ["new"]
     assert [(record["id"], record["text"]) for record in records] == [(1, "new"), ("1", "b")]
-    assert (
-        stderr == f"llmstream map: 1 answer of {world.path} belongs to another request: sending that again\n".encode()
-    )
+    note = f"llmstream map: 1 answer of {world.path} belongs to another request: sending that again\n"
+    assert stderr.startswith(note.encode())
     assert world(rows.replace(b'"a"', b'"new"'), "--jsonl")[1] == []
 
 
@@ -145,10 +144,10 @@ def test_the_prompt_of_an_incomplete_line_is_sent_again(world):
     world(b"a\nb\n", "-j", "1")
     whole = world.path.read_bytes()
     world.path.write_bytes(whole[:-5])
-    records, sent_prompts, status, stderr = world(b"a\nb\n")
+    records, sent_prompts, status, stderr = world(b"a\nb\n", quiet=False)
     assert ([record["text"] for record in records], sent_prompts, status) == (["a", "b"], ["b"], 0)
     note = f"llmstream map: {world.path} ends with an incomplete line: its prompt is sent again\n"
-    assert stderr == note.encode()
+    assert stderr.startswith(note.encode())
     assert world(b"a\nb\n")[1] == []
 
 

@@ -56,7 +56,7 @@ def test_aliases_and_providers(invoke, tmp_path):
         "quick": ["openai/gpt-x", "default, key found (OPENAI_API_KEY)"],
         "mine": ["w/m", "key from key_cmd"],
         "openai": ["openai/gpt-6-luna", "key found (OPENAI_API_KEY)"],
-        "anthropic": ["anthropic/claude-sonnet-5-5", "key not found (set ANTHROPIC_API_KEY)"],
+        "anthropic": ["anthropic/claude-sonnet-5-5", "key not found (set ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN)"],
         "gemini": ["gemini/gemini-flash-latest", "key not found (set GEMINI_API_KEY or GOOGLE_API_KEY)"],
         "bedrock": ["-", "credentials: the SDK's"],
         "azure": ["-", "no address (set AZURE_OPENAI_ENDPOINT)"],

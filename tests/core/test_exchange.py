@@ -191,7 +191,7 @@ def test_invalid_answer_that_is_not_streamed(api, change, kind):
     exchange = begin(api, headers=JSON)
     exchange.feed(json.dumps(UNSTREAMED[api] | change).encode(), 101)
     exchange.close(102)
-    assert type(exchange.failure) is kind
+    assert isinstance(exchange.failure, kind)
 
 
 @pytest.mark.parametrize("headers", [{"content-type": "text/html"}, {}, JSON], ids=["html", "none", "json"])
