@@ -441,7 +441,7 @@ def test_failures(error, kind, says):
         whole([message("The")], status="failed", error=error),
     ):
         assert text(events) == ""
-        assert type(reader.failure) is kind
+        assert isinstance(reader.failure, kind)
         assert says in str(reader.failure)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from llmstream.core.request import Request
@@ -25,6 +27,11 @@ def response(transcript: Transcript) -> bytes:
     return head(status, transcript.content_type)
 
 
+def anonymous(failure: Error | None) -> str:
+    """Returns the failure's class and its message, without the name of the provider."""
+    return re.sub(r"openai at [\d.:]+ says", "the provider says", repr(failure))
+
+
 @pytest.mark.parametrize("transcript", TRANSCRIPTS, ids=repr)
 def test_over_a_socket(transcript):
     with Provider([response(transcript), transcript.body]) as provider:
@@ -40,8 +47,8 @@ def test_over_a_socket(transcript):
         except Error as error:
             failure = error
     assert meaning(generation.exchange, arrived) == transcript.meaning
-    assert failure is generation.exchange.failure
-    assert transcript.says in str(failure or "")
+    assert anonymous(failure) == repr(generation.exchange.failure)
+    assert transcript.says in anonymous(failure)
 
 
 @pytest.mark.parametrize("transcript", CUT, ids=repr)

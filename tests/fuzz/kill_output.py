@@ -22,11 +22,10 @@ from ..bench import crowd, provider
 from ..conftest import LLMSTREAM, at
 from ..support.limits import WAIT_S
 
-CHUNKS, RATE = 40, 200  # of an answer: 0.2 s
+CHUNKS, RATE = 40, 100  # of an answer: 0.4 s
 ANSWER = "".join(provider.words(CHUNKS))
 MODEL = f"openai/{CHUNKS}@{RATE}"
 PROMPTS = 8
-START_S = 0.5  # more than the command needs before its request
 
 
 class Outcome(NamedTuple):
@@ -64,34 +63,37 @@ def is_whole(command: str, text: str) -> bool:
         return False
 
 
+def run_once(args: list[str], stdin: bytes, env: dict[str, str], kill_after: float | None = None) -> int:
+    """Runs llmstream, kills it after `kill_after` seconds if it is still running, and returns its status."""
+    with subprocess.Popen([*LLMSTREAM, *args], stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=env) as process:
+        process.stdin.write(stdin)
+        process.stdin.close()
+        if kill_after is not None:
+            time.sleep(kill_after)
+            process.kill()
+        process.stderr.read()
+        return process.wait(WAIT_S)
+
+
 def run_killed(url: str, folder: Path, make, times: int, rng: random.Random) -> Outcome:
-    """Kills `times` runs, at random, and lets one more run end."""
-    path = folder / "output"
-    killed, whole, torn, old = 0, 0, [], "old"
-    path.write_text(old)
-    for run in range(times + 1):
+    """Lets a run end, kills `times` runs at moments spread over as long a time, and lets one more end."""
+    path, env = folder / "output", at(url)
+    started = time.monotonic()
+    run_once(*make(path, times), env)
+    seconds = time.monotonic() - started
+    killed, whole, torn = 0, 0, []
+    for run in range(times):
+        old = f"old {run}"
+        path.write_text(old)
         args, stdin = make(path, run)
-        with subprocess.Popen(
-            [*LLMSTREAM, *args], stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=at(url)
-        ) as process:
-            process.stdin.write(stdin)
-            process.stdin.close()
-            if run < times:
-                seconds = START_S + CHUNKS / RATE * (1 if args[0] == "gen" else PROMPTS / 2)
-                time.sleep(rng.random() * seconds)
-                process.kill()
-            process.stderr.read()
-            status = process.wait(WAIT_S)
-        killed += status < 0
+        killed += run_once(args, stdin, env, (run + rng.random()) / times * seconds) < 0
         text = path.read_text()
-        complete = is_whole(args[0], text)
-        if run < times:
-            whole += complete
-            torn += [] if complete or text == old else [text]
-            old = f"old {run}"
-            path.write_text(old)
+        whole += is_whole(args[0], text)
+        torn += [] if is_whole(args[0], text) or text == old else [text]
+    args, stdin = make(path, times + 1)
+    status = run_once(args, stdin, env)
     leftovers = len(list(folder.glob(".output.*.tmp")))
-    return Outcome(killed, leftovers, whole, torn, status, complete)
+    return Outcome(killed, leftovers, whole, torn, status, is_whole(args[0], path.read_text()))
 
 
 def report(name: str, outcome: Outcome) -> bool:

@@ -92,7 +92,7 @@ def test_a_cut_answer_equals_the_whole_one(llamacpp, api):
         for size in (frame, frame + 9):  # between two frames, and amid the next
             cut, status, stderr, _ = generate(llamacpp, api, size, 40)
             assert (cut, status) == (whole, 0), (size, stderr)
-            assert b"asking for the rest" in stderr or size >= frames[-4]  # the end mark was there
+            assert b"requesting the rest" in stderr or size >= frames[-4]  # the end mark was there
 
 
 def main() -> None:

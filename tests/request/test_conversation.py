@@ -57,7 +57,7 @@ def test_the_choice_of_a_tool(api, choice):
 @pytest.mark.parametrize(
     ("item", "message"),
     [
-        ({"role": "tool", "content": "x", "tool_call_id": "c1"}, "no call before it"),
+        ({"role": "tool", "content": "x", "tool_call_id": "c1"}, "no tool call before it"),
         ({"role": "assistant", "content": None}, "not an object"),
         ({"role": "assistant", "content": "", "tool_calls": 5}, "a call is not"),
         ({"role": "assistant", "content": "", "tool_calls": [{}]}, "a call is not"),

@@ -93,7 +93,7 @@ def test_notes_and_the_provider_s_explanation_are_shown(visit):
         assert page.locator(".turn:last-child .note").inner_text() == "an image is left out\nAsk for <i>less</i>."
         assert page.locator(".turn:last-child .reason").inner_text() == "refused by the model"
         send(page, "Again")
-        page.locator(".turn:last-child .reason", has_text="maybe not whole").wait_for()
+        page.locator(".turn:last-child .failure", has_text="may be incomplete (finish reason new)").wait_for()
         assert not page.locator(".turn:last-child .note").is_visible()
 
 

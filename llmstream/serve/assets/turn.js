@@ -1,7 +1,7 @@
 "use strict";
 
 // A question and its answer.
-const STATUS = { 2: "Invalid request", 3: "Refused by the provider", 4: "Not available now", 5: "The answer is incomplete" };
+const STATUS = { 2: "Invalid request", 3: "Refused by the provider", 4: "Not available now", 5: "Incomplete" };
 const REASONS = {
   stop: "complete", length: "cut at the length limit", tool_calls: "calls a tool", content_filter: "cut by the content filter",
   refusal: "refused by the model", paused: "paused by the provider", incomplete: "not whole",
