@@ -20,7 +20,10 @@ def shown(value: object) -> str:
     """The value as JSON for a message, cut where it is long."""
     import json
 
+    from .json_codec import check_depth
+
     try:
+        check_depth(value)
         try:
             text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=repr)
         except TypeError:  # a name that JSON does not have
