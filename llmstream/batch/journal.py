@@ -13,22 +13,19 @@ the next run, and writing it again is harmless.
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import json
 import os
-import stat
 from collections.abc import Iterator
 from typing import Any
 
-from .. import stdio
-from ..errors import OutputFailed, UsageError
+from .. import locked_file
+from ..errors import UsageError
 
 HEAD = b'{"journal": 1}\n'
 READ_BYTES = 1 << 16  # at once
 HASH_BYTES = 15  # of a key in the index; from 16 bytes on the object is a quarter larger
-fdatasync = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
 
 
 def digest(parts: object) -> str:
@@ -56,7 +53,7 @@ class Journal:
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
             self._file = open(path, "rb", READ_BYTES, opener=lambda path, _: os.open(path, flags, 0o600))  # noqa: SIM115
         try:
-            self._require_file()
+            locked_file.require_own_file(self._file.fileno(), f"the journal {self._path}")
             self._lock()
             self._read()
         except BaseException:
@@ -101,16 +98,6 @@ class Journal:
         except OSError as error:
             raise UsageError(f"cannot {action} {self._path}: {error.strerror}") from None
 
-    def _require_file(self) -> None:
-        """Raises UsageError for anything but a regular file, and for the file that stdout or stderr goes to."""
-        status = os.fstat(self._file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise UsageError(f"the journal {self._path} is not a regular file: name a regular file")
-        for number, name in ((stdio.STDOUT, "stdout"), (stdio.STDERR, "stderr")):
-            with contextlib.suppress(OSError):
-                if os.path.samestat(status, os.fstat(number)):
-                    raise UsageError(f"the journal {self._path} is the file that {name} goes to: name another file")
-
     def _lock(self) -> None:
         with self._usage_errors("lock"):
             try:
@@ -121,13 +108,7 @@ class Journal:
 
     def _write_head(self) -> None:
         self._write(HEAD)
-        # The file's name is on disk only once the directory is. Not all file systems allow that; then go on without.
-        with contextlib.suppress(OSError):
-            directory = os.open(os.path.dirname(os.path.realpath(self._path)), os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+        locked_file.sync_directory(self._path)
 
     def _read(self) -> None:
         """Makes the index, and cuts off an incomplete last line; a new file gets its head."""
@@ -152,18 +133,8 @@ class Journal:
 
     def _write(self, data: bytes) -> None:
         """Writes data behind the complete lines, and through to the disk. Raises OutputFailed."""
-        fd, view, end = self._file.fileno(), memoryview(data), self._end
-        try:
-            while view:
-                size = os.pwrite(fd, view, end)
-                view, end = view[size:], end + size
-            fdatasync(fd)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                os.ftruncate(fd, self._end)
-            message = f"cannot write {self._path}: {os.strerror(error.errno or errno.EIO)}"
-            raise OutputFailed(f"{message}: make room, then run the same command again; it continues there") from None
-        self._end = end
+        advice = "make room, then run the same command again; it continues there"
+        self._end = locked_file.write_through(self._file.fileno(), data, self._end, self._path, advice)
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:

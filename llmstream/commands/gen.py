@@ -19,7 +19,7 @@ from ..core.kinds import ANSWER, MODEL, NETWORK, OUTPUT, PROMPT
 from ..core.render import EventRenderer, SourceList, TextRenderer
 from ..core.secrets import show_url
 from ..core.text import encode
-from ..errors import Error, NotFound, OutputFailed, ReaderGone, Signalled, UsageError, option
+from ..errors import Error, Incomplete, NotFound, OutputFailed, ReaderGone, Signalled, UsageError, option
 from ..providers.registry import REPLAY, Catalogue
 from ..providers.resolve import Target
 from ..request import prompt as prompts
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from ..net.generation import Generation
     from ..net.loop import Loop
     from ..net.transports import Route
+    from ..request.chat_file import ChatFile
     from ..request.prompt_file import PromptFile
 
 NAME = "gen"
@@ -50,6 +51,8 @@ SPEED = click.FloatRange(min=0)
 @click.argument("prompt", nargs=-1)
 @prompt_file
 @options.of_request(PROMPT)
+@in_group(PROMPT, "--chat", type=FileName(), metavar="FILE", help="Go on with the conversation in FILE.")
+@in_group(PROMPT, "--keep-cut", is_flag=True, help="Add an answer that is cut to FILE, too.")
 @in_group(PROMPT, "-n", "--no-stdin", is_flag=True, help="Do not read stdin.")
 @options.of_request(MODEL, ANSWER)
 @output_file
@@ -81,6 +84,8 @@ def command(
     variables: dict[str, str],
     options: dict[str, Any],
     catalogue: Catalogue,
+    chat: str | None,
+    keep_cut: bool,
     no_stdin: bool,
     record: str | None,
     speed: float,
@@ -104,8 +109,10 @@ def command(
     writes_events = output["events"] or output["timing"]
     if output["line"] and writes_events:
         raise UsageError("--line and --events exclude each other: leave one out")
-    if "tools" in options and not (writes_events or output["line"]):
-        raise UsageError(f"{option('tools')} needs --events or --line: a call is not text")
+    if keep_cut and chat is None:
+        raise UsageError("--keep-cut is for the conversation of --chat: add it")
+    if "tools" in options and not (writes_events or output["line"] or chat):
+        raise UsageError(f"{option('tools')} needs --events, --line or --chat: a call is not text")
     if output["reasoning"] or writes_events:
         options["reasoning"] = True
     is_data = dry_run or writes_events or output["line"] or {"json", "schema", "schema_multi"} & options.keys()
@@ -119,12 +126,40 @@ def command(
     if builder.reads_stdin and file and file.from_stdin:
         raise UsageError("stdin has the prompt file: let the other option read a file")
     no_stdin = no_stdin or builder.reads_stdin
-    required = not builder.has_conversation
+    required = not (builder.has_conversation or chat)
     if file:
         text = file.prompt(prompt, no_stdin, variables, required)
     else:
         text = prompts.read(NAME, prompt, no_stdin, required)
+    send = partial(_send, builder, text, options, output, stops, dry_run, record, speed, quiet)
+    if chat is None:
+        send(None)
+        return
+    from ..request.chat_file import ChatFile
+
+    with ChatFile(chat, partial(stdio.note, NAME), keep_cut, reads_only=dry_run) as conversation:
+        send(conversation)
+
+
+def _send(
+    builder: RequestBuilder,
+    text: str,
+    options: dict[str, Any],
+    output: dict[str, Any],
+    stops: Stops | None,
+    dry_run: bool,
+    record: str | None,
+    speed: float,
+    quiet: bool,
+    chat: ChatFile | None,
+) -> None:
+    """Sends the prompt after the conversation, if any, or prints the request."""
+    if chat:
+        builder.add_conversation(chat.path, chat.messages)
+        if not (text or chat.messages):
+            raise UsageError("the prompt is empty: give one as an operand or on stdin")
     target, request = builder.request(text)
+    request = request._replace(native=chat is not None)
     if dry_run:
         if target.row.transport == REPLAY:
             raise UsageError("a replay has no request: leave --dry-run out")
@@ -133,7 +168,7 @@ def command(
     from ..net.loop import Loop
     from ..net.transports import Routes, recorded
 
-    answer = _Printer(request, output, stops)  # opens the stats file before anything is paid for
+    answer = _Printer(request, output, stops, chat)  # opens the stats file before anything is paid for
     loop = Loop()
     routes = Routes(loop, speed=speed, progress="" if quiet else NAME, note=partial(stdio.note, NAME))
     route = routes.to(target, request.size())
@@ -148,8 +183,11 @@ def command(
 class _Printer:
     """Runs a request, prints its events, and reports tokens and times at the end, however it ends."""
 
-    def __init__(self, request: Request, output: dict[str, Any], stops: Stops | None) -> None:
+    def __init__(
+        self, request: Request, output: dict[str, Any], stops: Stops | None, chat: ChatFile | None = None
+    ) -> None:
         self._request, self._output, self._stops = request, output, stops
+        self._chat = chat
         self._sources = SourceList()  # stays empty without --sources
         self._stats = _open_stats(output["stats_file"])
         self._writes_events = output["events"] or output["timing"]
@@ -170,16 +208,31 @@ class _Printer:
             note=note,
             shows_reasoning=self._request.reasoning,
         )
+        source = events(generation, loop)
+        if self._chat:
+            self._chat.begin(self._request, target)
+            source = self._chat.collect(source)
         try:
             generation.start()
-            self._render(generation, events(generation, loop))
+            self._render(generation, source)
             stopped = self._stops is not None and self._stops.early
+            error = (
+                None
+                if stopped
+                else report.verdict(generation.exchange.finish, self._request.is_limited, report.SET_LIMIT)
+            )
+            if error:
+                raise error
+            if self._chat:
+                self._chat.commit(generation.exchange)
             if not stopped:
                 self._check(generation.exchange)
         except Error as error:
+            self._keep_cut(error)
             self._report(generation, target, error.status, "error" if generation.failure else "", failed=True)
             raise
         except (ReaderGone, Signalled) as cause:
+            self._keep_cut(None)
             status = 128 + cause.signum if isinstance(cause, Signalled) else 0
             self._report(generation, target, status, "cancelled", failed=True)
             raise
@@ -250,12 +303,24 @@ class _Printer:
         if generation.failure is not None:
             raise generation.failure
 
+    def _keep_cut(self, error: Error | None) -> None:
+        """Keeps an answer that is not whole in its conversation, where the user wants that."""
+        if self._chat is None:
+            return
+        try:
+            outcome = self._chat.rollback()
+        except Error as failure:
+            stdio.note(NAME, failure.message)
+            return
+        if isinstance(error, Incomplete) and outcome:
+            error.hint = "\n".join(filter(None, (error.hint, outcome)))
+
     def _check(self, exchange: Exchange) -> None:
-        """Raises the error of an answer that is not whole, or that met no condition."""
+        """Notes what an answer lacks; raises the error of one that met no condition."""
         finish = exchange.finish
-        if error := report.verdict(finish, self._request.is_limited, report.SET_LIMIT):
-            raise error
-        if exchange.tool_calls and not (self._writes_events or self._output["line"]):
+        if exchange.tool_calls and self._chat:
+            stdio.note(NAME, f"the answer has tool calls, which wait for their results in {self._chat.path}")
+        elif exchange.tool_calls and not (self._writes_events or self._output["line"]):
             stdio.note(NAME, "the answer has tool calls: --events shows them", stays=True)
         if finish and finish.reason == "length" and not exchange.characters and not exchange.tool_calls:
             text = "the answer has no text: the token limit was reached first, perhaps by reasoning: raise --max-tokens"

@@ -15,6 +15,7 @@ from ..errors import UNLIMITED, Error, Incomplete, Unavailable, option
 from . import json_codec, provider_errors, sse
 from .decoder import Decoder
 from .events import Event, Finish, Reasoning, Source, Start, Text, ToolCall, Usage
+from .native import Collector
 from .surrogates import REPLACEMENT, Joiner, scrub
 from .timing import Timeouts, Timing
 
@@ -31,7 +32,7 @@ class Exchange:
     stream, by default as the dialect says.
 
     `shows_reasoning` says that the reasoning is output, too. Without it, a failure before the first text is one before
-    any output: the request may be sent again.
+    any output: the request may be sent again. `collector` collects the native items.
 
     Nothing is raised, so that no events before an error are lost: once `over` is true, `failure` is why the answer
     is not complete, or None.
@@ -47,8 +48,9 @@ class Exchange:
         frames: sse.Frames | None = None,
         *,
         shows_reasoning: bool = True,
+        collector: Collector | None = None,
     ) -> None:
-        self._decoder = decoder
+        self._decoder, self._collector = decoder, collector
         self._shows_reasoning = shows_reasoning
         self.has_output = False  # whether there was any
         self._timeouts, self._url = timeouts, url
@@ -79,6 +81,10 @@ class Exchange:
     def tool_calls(self) -> int:
         """The number of tool calls so far."""
         return len(self._decoder.calls)
+
+    def native_items(self) -> list[dict[str, Any]]:
+        """Returns what the provider wants back with the next request, of a complete answer that came in one piece."""
+        return self._collector.items() if self._collector else []
 
     def head(self, status: int, headers: Mapping[str, str]) -> None:
         """Begins the response. The names of the headers are in lower case."""
@@ -145,7 +151,7 @@ class Exchange:
         if not same_bytes:
             self._parser = type(self._parser)()
         if decoder is not None:
-            self._decoder = decoder
+            self._decoder, self._collector = decoder, None
 
     @property
     def position(self) -> int:
@@ -276,6 +282,8 @@ class Exchange:
                     if name != "ping" and value.get("type") != "ping":
                         self._last_frame = now
                     events += decoder.feed(name, value)
+                    if self._collector is not None:
+                        self._collector.feed(name, value)
                     error = decoder.failure
                 if error is not None:
                     return self._record(events, now) + self._fail(error)
@@ -351,6 +359,8 @@ class Exchange:
         events = self._decoder.feed_answer(data) if isinstance(data, dict) else []
         if self._decoder.failure is not None:
             return self._record(events, now) + self._fail(self._decoder.failure)
+        if self._collector is not None and isinstance(data, dict):
+            self._collector.feed_answer(data)
         if len(events) < 2 and self._decoder.finish is None:  # at most a Start
             kind = self._content_type() or "no content type"
             wanted = self._decoder.content_types[0]

@@ -79,8 +79,9 @@ class Attachment(NamedTuple):
 class Message(NamedTuple):
     """A turn of the conversation before the prompt; `role` is "user", "assistant" or "tool".
 
-    `calls` are those of the assistant's turn, and `result_of` is the call whose result a tool's turn has. `files` stand
-    before the text of the user's turn.
+    `calls` are those of the assistant's turn, and `result_of` is the call whose result a tool's turn has; `is_error`
+    says that the call failed. `files` stand before the text of the user's turn. `native` are the items of an
+    assistant's turn that its provider wants back (see dialects/native.py), where the request goes to that provider.
     """
 
     role: str
@@ -88,6 +89,8 @@ class Message(NamedTuple):
     calls: tuple[Call, ...] = ()
     result_of: Call | None = None
     files: tuple[Attachment, ...] = ()
+    is_error: bool = False
+    native: tuple[dict[str, Any], ...] = ()
 
 
 class Tool(NamedTuple):
@@ -145,6 +148,7 @@ class Request(NamedTuple):
     same_names: Mapping[str, Any] = {}
     reasoning: bool = False  # the reasoning is wanted, from models that send it on request only
     cache: bool = False  # marks the parts that later requests repeat, for the provider's cache
+    native: bool = False  # the native items of the answer are wanted, for the next request
 
     def refuse(self, api_name: str, unsupported: Mapping[str, str]) -> None:
         """Raises UsageError if an option is set that the API does not have.
@@ -174,8 +178,8 @@ class Request(NamedTuple):
         """Returns the conversation as messages with role and content.
 
         The prompt comes last, after the attachments: models read a document better before the question about it.
-        `part` writes an attachment in the dialect's format, `tool_turns` a turn with calls or a result; `text_type` is
-        the type of a text beside attachments.
+        `part` writes an attachment in the dialect's format, `tool_turns` a turn with calls, native items or a result;
+        `text_type` is the type of a text beside attachments.
         """
 
         def content(text: str, files: Iterable[Attachment]) -> Any:
@@ -184,7 +188,7 @@ class Request(NamedTuple):
 
         turns: list[dict[str, Any]] = []
         for message in self.messages:
-            if message.calls or message.result_of:
+            if message.calls or message.result_of or message.native:
                 turns += tool_turns(message)
             else:
                 turns.append({"role": message.role, "content": content(message.content, message.files)})

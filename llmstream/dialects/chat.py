@@ -61,7 +61,14 @@ def _tool_turns(message: Message) -> list[dict[str, Any]]:
         {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
         for call in message.calls
     ]
-    return [{"role": "assistant", "content": message.content or None, "tool_calls": calls}]
+    turn: dict[str, Any] = {"role": "assistant", "content": message.content or None}
+    if calls:
+        turn["tool_calls"] = calls
+    for fields in message.native:
+        extras = {extra.get("id"): extra for extra in items(fields, "tool_calls")}
+        turn |= {name: value for name, value in fields.items() if name != "tool_calls"}
+        turn |= {"tool_calls": [call | extras.get(call["id"], {}) for call in calls]} if extras else {}
+    return [turn]
 
 
 def _choice(choice: str) -> str | dict[str, Any]:

@@ -47,7 +47,7 @@ def body(request: Request, field_names: dict[str, str]) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "model": request.model,
         "max_tokens": request.max_tokens or MAX_TOKENS + budget,
-        "messages": request.turns(_part, _tool_turns),
+        "messages": _join_results(request.turns(_part, _tool_turns)),
         "stream": True,
         "system": request.system,
         "stop_sequences": list(request.stop) or None,
@@ -110,13 +110,30 @@ def _output(request: Request, effort: str | None) -> dict[str, Any] | None:
 
 def _tool_turns(message: Message) -> list[dict[str, Any]]:
     if call := message.result_of:
-        return [
-            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": call.id, "content": message.content}]}
-        ]
+        result = {"type": "tool_result", "tool_use_id": call.id, "content": message.content}
+        return [{"role": "user", "content": [result | ({"is_error": True} if message.is_error else {})]}]
+    if message.native:
+        return [{"role": "assistant", "content": list(message.native)}]
     blocks: list[dict[str, Any]] = [text_part(message.content)] if message.content else []
     for call in message.calls:
         blocks.append({"type": "tool_use", "id": call.id, "name": call.name, "input": loads_strict(call.arguments)})
     return [{"role": "assistant", "content": blocks}]
+
+
+def _join_results(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Puts the results of one turn's calls into one message, as the API wants them."""
+    joined: list[dict[str, Any]] = []
+    for turn in turns:
+        if joined and _is_result(turn) and _is_result(joined[-1]):
+            joined[-1]["content"] += turn["content"]
+        else:
+            joined.append(turn)
+    return joined
+
+
+def _is_result(turn: dict[str, Any]) -> bool:
+    content = turn["content"]
+    return isinstance(content, list) and string(content[-1], "type") == "tool_result"
 
 
 def _mark_cache(request: Request, fields: dict[str, Any]) -> None:

@@ -72,7 +72,8 @@ def _tool_turns(message: Message) -> list[dict[str, Any]]:
     if call := message.result_of:
         return [{"role": "tool", "tool_name": call.name, "content": message.content}]
     calls = [{"function": {"name": call.name, "arguments": loads_strict(call.arguments)}} for call in message.calls]
-    return [{"role": "assistant", "content": message.content, "tool_calls": calls}]
+    turn = {"role": "assistant", "content": message.content, "tool_calls": calls}
+    return [turn | {name: value for fields in message.native for name, value in fields.items()}]
 
 
 def _format(request: Request) -> dict[str, Any] | str | None:

@@ -40,6 +40,7 @@ def body(request: Request, field_names: dict[str, str]) -> dict[str, Any]:
         "model": request.model,
         "input": request.prompt if plain else request.turns(_part, _tool_turns, TEXT_PART),
         "stream": True,
+        "include": ["reasoning.encrypted_content"] if request.native else None,
         "store": False,  # nothing asks for the answer again, except a background response, which sets it
         "instructions": request.system,
         "max_output_tokens": request.max_tokens,
@@ -60,6 +61,8 @@ def body(request: Request, field_names: dict[str, str]) -> dict[str, Any]:
 def _tool_turns(message: Message) -> list[dict[str, Any]]:
     if call := message.result_of:
         return [{"type": "function_call_output", "call_id": call.id, "output": message.content}]
+    if message.native:
+        return list(message.native)
     turns: list[dict[str, Any]] = [{"role": "assistant", "content": message.content}] if message.content else []
     for call in message.calls:
         turns.append({"type": "function_call", "call_id": call.id, "name": call.name, "arguments": call.arguments})

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from ..core.events import Event
 from ..core.exchange import Exchange
+from ..core.native import Collector
 from ..core.provider_errors import WHICH_KEY
 from ..core.request import Request
 from ..core.retry import Backoff, RetryPolicy
@@ -23,6 +24,7 @@ from .transfer import HttpRequest, Transfer
 
 # In a server's refusal: fields of ours without which the answer comes, too. The usage may be missing then.
 DISPENSABLE = re.compile(r"\b(stream_options|store)\b")
+ENCRYPTED = re.compile(r"\binclude\b|encrypted.?content", re.IGNORECASE)  # the request for it
 ABOUT_REASONING = re.compile(r"reasoning|thinking|thoughts|summar", re.IGNORECASE)
 
 
@@ -85,7 +87,22 @@ class Attempts:
         """Returns an exchange for the response; it begins where `Exchange.resume` says that the request is sent."""
         decoder = self._dialect.Decoder(self._target.provider, self._target.model)
         url = show_url(self._redirects.url)
-        return Exchange(decoder, self._timeouts, timing, timing.started, url, shows_reasoning=self._shows_reasoning)
+        return Exchange(
+            decoder,
+            self._timeouts,
+            timing,
+            timing.started,
+            url,
+            shows_reasoning=self._shows_reasoning,
+            collector=self._collector(),
+        )
+
+    def _collector(self) -> Collector | None:
+        if not self._request.native:
+            return None
+        from ..dialects.native import COLLECTORS
+
+        return COLLECTORS[self._target.api]()
 
     def redirect(self, status: int, headers: dict[str, str]) -> bool:
         """Follows a redirect that keeps the method; not of a request for the rest, since it would begin again."""
@@ -101,6 +118,9 @@ class Attempts:
             del self._body[name[0]]
             note = followed(self.reported(failure).message, "retrying without store=false")
             return NextAttempt(self.request(), now, note if name[0] == "store" else "")
+        if refused and "include" in self._body and ENCRYPTED.search(failure.message):
+            del self._body["include"]  # a model that does not reason, or a server without it: nothing is lost
+            return NextAttempt(self.request(), now)
         if refused and self._request.reasoning and ABOUT_REASONING.search(failure.message):
             # The model has no reasoning to send, or OpenAI wants to know who the user is: the answer comes without it.
             self._request = self._request._replace(reasoning=False)

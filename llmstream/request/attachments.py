@@ -94,6 +94,15 @@ def of_data_url(url: Any, name: str, where: str) -> Attachment:
     return _attachment(name, content)
 
 
+def as_part(file: Attachment) -> dict[str, Any]:
+    """Returns a file as a part of a message, in the format of Chat Completions, which `of_data_url` reads."""
+    data = b2a_base64(file.data.encode(), newline=False).decode() if file.kind == "text" else file.data
+    url = file._replace(data=data).data_url()
+    if file.kind == "image":
+        return {"type": "image_url", "image_url": {"url": url}}
+    return {"type": "file", "file": {"filename": file.name, "file_data": url}}
+
+
 def is_url(source: str) -> bool:
     """Returns whether an attachment is to be fetched."""
     return source.lower().startswith(("http://", "https://"))

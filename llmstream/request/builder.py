@@ -56,6 +56,17 @@ class RequestBuilder:
         """Whether there are messages, which can do without a prompt."""
         return "messages" in self._options
 
+    def add_conversation(self, path: str, messages: list[dict[str, Any]]) -> None:
+        """Puts the messages of a file before the prompt. A system prompt that says what theirs says is theirs."""
+        if "messages" in self._options:
+            raise UsageError(f"{option('chat')} and {option('messages')} exclude each other: leave one out")
+        if not messages:
+            return
+        first = messages[0]
+        if first["role"] == "system" and first.get("content") == self._options.get("system"):
+            del self._options["system"]
+        self._options["messages"], self._cache.items[path] = path, messages
+
     @property
     def reads_stdin(self) -> bool:
         """Whether an option reads stdin."""
@@ -89,7 +100,7 @@ class RequestBuilder:
         if "messages" in options:
             from .conversation import converse
 
-            request = converse(request, *self._read("messages"))
+            request = converse(request, *self._read("messages"), target)
             if files := tuple(file for message in request.messages for file in message.files):
                 from .attachments import check
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from ..config.textfile import decode, read_text
 from ..core.json_codec import loads_strict
-from ..core.request import Attachment, Call, Message, Request
+from ..core.request import Attachment, Call, Message, Request, text_part
 from ..errors import UsageError, option
+from ..providers.resolve import Target
 from .prompt import read_bytes
 
 
@@ -37,15 +38,37 @@ def _line(text: str, where: str) -> Any:
         raise UsageError(f"{where}: not JSON: {error}") from None
 
 
-def converse(request: Request, items: list[Any], source: str) -> Request:
+def converse(request: Request, items: list[Any], source: str, target: Target | None = None) -> Request:
     """Returns the request after a conversation; `source` is the file or option that has it, for messages.
 
-    A system message may be the first, if the request has no system prompt. Raises UsageError.
+    A system message may be the first, if the request has no system prompt. Native items are sent to the provider and
+    the model that they come from: `target` says which is asked. Raises UsageError.
     """
-    messages: list[Message] = []
-    calls: dict[str, Call] = {}  # by id
+    reader = _Reader(source, target)
     for number, item in enumerate(items, 1):
-        where = f"{source}, message {number}"
+        reader.add(number, item)
+    messages, system = reader.messages, reader.system
+    reader.require_results(source)
+    if system is not None and request.system is not None:
+        raise UsageError(f"{source} has a system prompt, and so has {option('system')}: leave one out")
+    if not request.prompt and (not messages or messages[-1].role == "assistant"):
+        raise UsageError(f"{source} does not end with a user's message: give a prompt")
+    return request._replace(messages=tuple(messages), system=request.system if system is None else system)
+
+
+class _Reader:
+    """Reads the messages of a conversation, one after the other."""
+
+    def __init__(self, source: str, target: Target | None) -> None:
+        self.messages: list[Message] = []
+        self.system: str | None = None
+        self._source, self._target = source, target
+        self._calls: dict[str, Call] = {}  # by id
+        self._open: dict[str, Call] = {}  # those without a result so far
+
+    def add(self, number: int, item: Any) -> None:
+        """Adds a message. Raises UsageError."""
+        where = f"{self._source}, message {number}"
         role, content = (item.get("role"), item.get("content")) if isinstance(item, dict) else (None, None)
         if role == "assistant" and content is None and item.get("tool_calls"):
             content = ""
@@ -53,23 +76,74 @@ def converse(request: Request, items: list[Any], source: str) -> Request:
             raise UsageError(f'{where}: not an object {{"role": ..., "content": text}}')
         text, files = (content, ()) if isinstance(content, str) else _read_parts(content, where)
         if role in ("system", "developer") and number == 1 and not files:
-            if request.system is not None:
-                raise UsageError(f"{source} has a system prompt, and so has {option('system')}: leave one out")
-            request = request._replace(system=text)
+            self.system = text
         elif role == "tool" and not files:
-            call = calls.get(str(item.get("tool_call_id")))
-            if call is None:
-                raise UsageError(f"{where}: no tool call before it has this tool_call_id")
-            messages.append(Message(role, text, result_of=call))
-        elif role == "user" or (role == "assistant" and not files):
-            own = _read_calls(item.get("tool_calls") or [], where) if role == "assistant" else ()
-            calls |= {call.id: call for call in own}
-            messages.append(Message(role, text, own, files=files))
+            self._add_result(item, text, where)
+        elif role == "user":
+            self.require_results(where)
+            self.messages.append(Message(role, text, files=files))
+        elif role == "assistant" and not files:
+            self.require_results(where)
+            calls = _read_calls(item.get("tool_calls") or [], where)
+            self._calls |= {call.id: call for call in calls}
+            self._open = {call.id: call for call in calls}
+            native = self._native(item.get("native"), text, calls)
+            self.messages.append(Message(role, text, calls, native=native))
         else:
             raise UsageError(f"{where}: the role {role!r} is not user, assistant, tool or, first, system")
-    if not request.prompt and (not messages or messages[-1].role == "assistant"):
-        raise UsageError(f"{source} does not end with a user's message: give a prompt")
-    return request._replace(messages=tuple(messages))
+
+    def require_results(self, where: str) -> None:
+        """Raises UsageError where a call of the turn before has no result: every provider refuses that."""
+        for call in self._open.values():
+            what = f"the call {call.id} of the tool {call.name} has no result"
+            wanted = f'{{"role": "tool", "tool_call_id": "{call.id}", "content": ...}}'
+            raise UsageError(f"{where}: {what}: add {wanted} after it")
+
+    def _add_result(self, item: dict[str, Any], text: str, where: str) -> None:
+        call = self._calls.get(str(item.get("tool_call_id")))
+        if call is None:
+            raise UsageError(f"{where}: no tool call before it has this tool_call_id")
+        self._open.pop(call.id, None)
+        self.messages.append(Message("tool", text, result_of=call, is_error=item.get("is_error") is True))
+
+    def _native(self, native: Any, text: str, calls: tuple[Call, ...]) -> tuple[dict[str, Any], ...]:
+        """Returns the native items of a turn; none for another target, or where the turn has been edited."""
+        if self._target is None or not isinstance(native, dict):
+            return ()
+        items = native.get("items")
+        is_ours = all(native.get(name) == value for name, value in _origin(self._target).items())
+        if not is_ours or not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            return ()
+        from ..dialects.native import agree
+
+        return tuple(items) if agree(self._target.api, items, text, calls) else ()
+
+
+def _origin(target: Target) -> dict[str, str]:
+    """Returns what tells whose the native items of a turn are."""
+    return {"api": target.api, "provider": target.provider, "model": target.model}
+
+
+def as_item(message: Message, target: Target) -> dict[str, Any]:
+    """Returns a message in the form that `converse` reads; `target` is where its native items come from."""
+    item: dict[str, Any] = {"role": message.role, "content": message.content}
+    if call := message.result_of:
+        item = {"role": message.role, "tool_call_id": call.id, "content": message.content}
+        return item | ({"is_error": True} if message.is_error else {})
+    if message.files:
+        from .attachments import as_part
+
+        text = [text_part(message.content)] if message.content else []
+        item["content"] = [*map(as_part, message.files), *text]
+    if message.calls:
+        item["content"] = message.content or None
+        item["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.calls
+        ]
+    if message.native:
+        item["native"] = {**_origin(target), "items": list(message.native)}
+    return item
 
 
 def _read_calls(items: Any, where: str) -> tuple[Call, ...]:

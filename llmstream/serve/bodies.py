@@ -11,9 +11,11 @@ from starlette.exceptions import HTTPException
 
 from ..core import schema as schemas
 from ..core.kinds import Kind, shown
+from ..core.request import Request
 from ..core.stop.conditions import ROWS, from_mapping
 from ..errors import UsageError
 from ..providers.resolve import refuse_model_file
+from ..request.conversation import converse
 from ..request.options import HTTP, OPTIONS, at
 from ..request.tools import parse_tools
 from .body_limits import BODY_BOUNDS, FIELD_BOUNDS, MAX_UNTIL_CHARACTERS, UNTIL_BOUNDS
@@ -34,6 +36,7 @@ PASSED_FIELDS = frozenset(
         *("chat_template_kwargs", "safe_prompt", "user", "safety_identifier", "prompt_cache_key"),
     )
 )
+CALL_FIELDS = ("tool_calls", "tool_call_id")  # of a message
 CLIENT_TOOLS = (None, "function", "custom")  # types of tools that the provider does not run itself
 
 _STRICT = ConfigDict(strict=True, extra="forbid", json_schema_extra=BODY_BOUNDS)
@@ -223,25 +226,37 @@ def _until(until: Any, settings: Settings) -> dict[str, Any] | None:
     return values if conditions else None
 
 
-def _conversation(turns: list[Turn]) -> tuple[str | None, list[dict[str, str]]]:
-    """Returns the system prompt, joined, and the other messages."""
+def _conversation(turns: list[Turn]) -> tuple[str | None, list[dict[str, Any]]]:
+    """Returns the system prompt, joined, and the other messages as the option `messages` has them."""
     system: list[str] = []
-    messages: list[dict[str, str]] = []
+    messages: list[dict[str, Any]] = []
     for number, turn in enumerate(turns):
-        text = _text(turn, f"messages[{number}]")
+        where = f"messages[{number}]"
         if turn.role in ("system", "developer"):
-            system.append(text)
+            system.append(_text(turn, where))
         else:
-            messages.append({"role": turn.role, "content": text})
-    if not messages or messages[-1]["role"] != "user":
-        raise UsageError("messages: the last one must be the user's")
+            messages.append(_message(turn, where))
+    if not messages or messages[-1]["role"] not in ("user", "tool"):
+        raise UsageError("messages: the last one must be the user's, or a tool's result")
+    converse(Request("", ""), messages, "messages")  # an error before the generation starts
     return "\n\n".join(system) if system else None, messages
 
 
+def _message(turn: Turn, where: str) -> dict[str, Any]:
+    """Returns a message without the fields that are not the client's to set."""
+    more = turn.model_extra or {}
+    if turn.role == "function" or more.get("function_call"):
+        raise UsageError(f"{where}: functions are not supported: use tool_calls, and the role tool for their results")
+    message: dict[str, Any] = {"role": turn.role, "content": turn.content}
+    message |= {name: more[name] for name in CALL_FIELDS if more.get(name) is not None}
+    if turn.content is None and not message.get("tool_calls"):
+        raise UsageError(f"{where}: no content")
+    if turn.role in ("assistant", "tool") and isinstance(turn.content, list):
+        message["content"] = _text(turn, where)
+    return message
+
+
 def _text(turn: Turn, where: str) -> str:
-    calls = turn.model_extra and (turn.model_extra.get("tool_calls") or turn.model_extra.get("function_call"))
-    if turn.role in ("tool", "function") or calls:
-        raise UsageError(f"{where}: tool calls cannot be sent back: put their results into a user's message")
     if turn.content is None:
         raise UsageError(f"{where}: no content")
     if isinstance(turn.content, str):

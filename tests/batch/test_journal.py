@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmstream import locked_file
 from llmstream.batch import journal as module
 from llmstream.batch.journal import HEAD, Journal, digest
 from llmstream.errors import OutputFailed, UsageError
@@ -78,7 +79,7 @@ def test_pending_records_are_in_memory_and_a_commit_is_one_write(tmp_path, monke
 def test_commit_syncs_the_file(tmp_path, monkeypatch):
     path, synced = tmp_path / "journal", []
     with opened(path) as journal:
-        monkeypatch.setattr(module, "fdatasync", lambda fd: synced.append(os.fstat(fd).st_size))
+        monkeypatch.setattr(locked_file, "fdatasync", lambda fd: synced.append(os.fstat(fd).st_size))
         journal.add("a", "1", record(1))
         journal.commit()
     assert synced == [path.stat().st_size]
@@ -338,7 +339,7 @@ def test_a_disk_that_fails_to_sync(tmp_path, monkeypatch):
     with opened(path) as journal:
         journal.add("a", "digest of a", record(1))
         with monkeypatch.context() as patch:
-            patch.setattr(module, "fdatasync", lambda fd: (_ for _ in ()).throw(OSError(errno.EIO, "")))
+            patch.setattr(locked_file, "fdatasync", lambda fd: (_ for _ in ()).throw(OSError(errno.EIO, "")))
             with pytest.raises(OutputFailed, match="Input/output error"):
                 journal.commit()
         assert (path.read_bytes(), len(journal.pending)) == (HEAD, 1)

@@ -111,7 +111,7 @@ def test_the_typed_options_of_python_are_the_rows():
 
 
 def test_a_request_takes_values_by_the_names_of_the_rows():
-    made_otherwise = {"prompt", "extra", "attachments", "same_names"}
+    made_otherwise = {"prompt", "extra", "attachments", "same_names", "native"}
     assert set(Request._fields) - made_otherwise <= OPTIONS.keys()
 
 

@@ -292,6 +292,22 @@ def test_models():
         assert [model.id for model in sdk.models.list()] == ["local", "openai/x", "default"]
 
 
+CALLED = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+
+
+def test_calls_results_and_images_of_a_conversation():
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgpy"}}
+    sent = [
+        {"role": "user", "content": [{"type": "text", "text": "Look"}, picture]},
+        {"role": "assistant", "content": None, "tool_calls": [CALLED]},
+        {"role": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": "done"}]},
+    ]
+    with ScriptedServer([[Text("Yes"), Finish("stop", "stop")]]) as server, client(server) as sdk:
+        assert sdk.chat.completions.create(model="default", messages=sent).choices[0].message.content == "Yes"
+        sent[2] = {"role": "tool", "tool_call_id": "c1", "content": "done"}
+        assert server.generations[0].request.options["messages"] == sent
+
+
 WRONG = [
     ({}, "messages: Field required"),
     ({"messages": []}, "messages: "),
@@ -299,10 +315,12 @@ WRONG = [
     ({"messages": [{"role": "user"}]}, "messages[0]: no content"),
     ({"messages": [{"role": "system", "content": "x"}]}, "the last one must be the user's"),
     ({"messages": [*HELLO, {"role": "assistant", "content": "x"}]}, "the last one must be the user's"),
-    ({"messages": [*HELLO, {"role": "tool", "content": "x", "tool_call_id": "c"}]}, "messages[1]: tool calls"),
-    ({"messages": [{"role": "assistant", "tool_calls": [{}]}, *HELLO]}, "messages[0]: tool calls"),
-    ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "only parts of type text"),
-    ({"messages": [{"role": "user", "content": [{"type": "text", "text": 1}]}]}, "only parts of type text"),
+    ({"messages": [*HELLO, {"role": "tool", "content": "x", "tool_call_id": "c"}]}, "message 2: no tool call"),
+    ({"messages": [{"role": "assistant", "tool_calls": [{}]}, *HELLO]}, "message 1: a call is not"),
+    ({"messages": [{"role": "assistant", "tool_calls": [CALLED], "content": ""}, *HELLO]}, "has no result"),
+    ({"messages": [{"role": "assistant", "content": "", "function_call": {"name": "f"}}, *HELLO]}, "use tool_calls"),
+    ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "part 1 of its content"),
+    ({"messages": [{"role": "system", "content": [{"type": "text", "text": 1}]}, *HELLO]}, "only parts of type text"),
     ({"messages": HELLO, "n": 2}, "n: "),
     ({"messages": HELLO, "tools": [{}]}, "tools, tool 1: "),
     ({"messages": HELLO, "response_format": {"type": "xml"}}, "response_format must be"),

@@ -1,0 +1,201 @@
+"""The file of `gen --chat`: a conversation, a message a line, in the form that the option `messages` reads.
+
+Lines are only appended: those of a question and its answer in one write, once the answer is whole. The file is locked
+from the time that it is read until then, so that a second process asks after the first one, and knows its answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable, Generator
+from types import TracebackType
+from typing import Any
+
+from .. import inputs, locked_file, signals
+from ..config.textfile import decode
+from ..core.events import Event
+from ..core.exchange import Exchange
+from ..core.json_codec import loads_strict, to_compact_json
+from ..core.request import Request
+from ..core.text import encode
+from ..errors import OutputFailed, UsageError, option
+from ..providers.resolve import Target
+from .answer import AnswerBuilder, question
+from .conversation import as_item
+
+MAX_CHAT_BYTES = 200_000_000  # images and files included: more than any model takes
+FLAGS = os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY  # so that opening a FIFO does not wait
+
+
+class ChatFile:
+    """A context in which the file at `path` is locked for this process; a missing file is a new conversation.
+
+    `messages` are those that the file has. `note` is called with a sentence for the user where another process has the
+    lock, which is waited for. `reads_only`: the file is neither locked nor created. Raises UsageError where it cannot
+    be opened, or is no conversation: it is left as it is.
+
+    An exchange is what `begin`, `collect` and either `commit` or `rollback` add to the file.
+    """
+
+    def __init__(
+        self, path: str, note: Callable[[str], object], keep_cut: bool = False, reads_only: bool = False
+    ) -> None:
+        self.path, self._note, self._keep_cut = path, note, keep_cut
+        self._pending: list[dict[str, Any]] = []  # of the exchange: what is whole
+        self._answer: AnswerBuilder | None = None  # the one that comes
+        self._target: Target | None = None
+        self._reads_only = reads_only
+        self._fd = -1
+        self._created = False
+        self._begins_line = True  # whether what is appended begins a line
+        self.messages: list[dict[str, Any]] = []
+
+    def __enter__(self) -> ChatFile:
+        try:
+            self._open()
+            self.messages = self._read()
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._created and not os.fstat(self._fd).st_size and self._is_in_place():
+            os.unlink(self.path)  # the answer did not come
+        self._close()
+
+    def begin(self, request: Request, target: Target) -> None:
+        """Begins an exchange with the question that a request adds."""
+        self._target = target
+        if request.system is not None and not self.messages:
+            self._pending.append({"role": "system", "content": request.system})
+        self._pending += [as_item(message, target) for message in question(request)]
+
+    def collect(self, events: Generator[list[Event]]) -> Generator[list[Event]]:
+        """Passes the events of an answer on, and collects it."""
+        self._answer = AnswerBuilder()
+        try:
+            for batch in events:
+                self._answer.feed(batch)
+                yield batch
+        finally:
+            events.close()
+
+    def commit(self, exchange: Exchange) -> None:
+        """Appends the exchange with its last answer, which is whole. Raises OutputFailed."""
+        assert self._answer and self._target
+        message, self._answer = self._answer.message(exchange), None
+        self._append([*self._pending, as_item(message, self._target)])
+
+    def rollback(self) -> str:
+        """Ends an exchange whose last answer is not whole: its text is appended only where `keep_cut` says so.
+
+        Returns a sentence on what becomes of the file, "" if the exchange is in it. Raises OutputFailed.
+        """
+        message = self._answer.cut_message() if self._answer else None
+        self._answer = None
+        if message is None or self._target is None:
+            return ""
+        if not self._keep_cut:
+            return f"{self.path} is left as it was: {option('keep_cut')} keeps an answer that is cut"
+        self._append([*self._pending, {**as_item(message, self._target), "cut": True}])
+        return ""
+
+    def _append(self, messages: list[dict[str, Any]]) -> None:
+        """Appends messages in one write, and puts them on the disk. Raises OutputFailed; the file is then as before."""
+        if not self._is_in_place():
+            raise OutputFailed(f"cannot write {self.path}: another program has replaced it: the exchange is not in it")
+        data = b"".join(encode(f"{to_compact_json(message)}\n") for message in messages)
+        end = os.fstat(self._fd).st_size  # another program may have appended a line, without the lock
+        with signals.SignalsDeferred():
+            data = data if self._begins_line else b"\n" + data
+            locked_file.write_through(self._fd, data, end, self.path, "the exchange is not in it")
+            self._begins_line = True
+            if self._created:
+                locked_file.sync_directory(self.path)
+
+    def _open(self) -> None:
+        """Opens and locks the file that is at the path once it is locked: it may have been replaced or removed."""
+        while True:
+            try:
+                self._fd = self._descriptor()
+            except OSError as error:
+                raise self._unusable(error.strerror or "") from None
+            except ValueError:  # a NUL
+                raise self._unusable("this cannot be a file's name") from None
+            if self._fd < 0:
+                return
+            locked_file.require_own_file(self._fd, f"the conversation {self.path}")
+            if self._reads_only:
+                return
+            self._lock()
+            if self._is_in_place():
+                return
+            self._close()
+
+    def _descriptor(self) -> int:
+        """Returns a descriptor of the file, -1 where there is none and it is only read."""
+        while True:
+            with contextlib.suppress(FileNotFoundError):
+                return os.open(self.path, FLAGS | (os.O_RDONLY if self._reads_only else os.O_RDWR))
+            if self._reads_only:
+                return -1
+            with contextlib.suppress(FileExistsError):
+                fd = os.open(self.path, FLAGS | os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+                self._created = True
+                return fd
+
+    def _unusable(self, reason: str) -> UsageError:
+        return UsageError(f"cannot {'read' if self._reads_only else 'write'} {self.path}: {reason}")
+
+    def _lock(self) -> None:
+        try:
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._note(f"another process asks in {self.path}: waiting for its end")
+                fcntl.flock(self._fd, fcntl.LOCK_EX)
+        except OSError as error:
+            raise UsageError(f"cannot lock {self.path}: {error.strerror}") from None
+
+    def _is_in_place(self) -> bool:
+        """Whether the path still leads to the file that is open."""
+        try:
+            return os.path.samestat(os.stat(self.path), os.fstat(self._fd))
+        except OSError:
+            return False
+
+    def _close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd, self._created = -1, False
+
+    def _read(self) -> list[dict[str, Any]]:
+        if self._fd < 0:
+            return []
+        try:
+            with open(self._fd, "rb", closefd=False) as file:
+                data = inputs.bounded(file.read(MAX_CHAT_BYTES + 1), self.path, MAX_CHAT_BYTES)
+        except OSError as error:
+            raise UsageError(f"cannot read {self.path}: {error.strerror}") from None
+        self._begins_line = not data or data.endswith(b"\n")
+        lines = decode(data, self.path).split("\n")
+        numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+        return [self._message(line, number, number == len(lines)) for number, line in numbered]
+
+    def _message(self, line: str, number: int, is_open: bool) -> dict[str, Any]:
+        """Reads a line; `is_open` says that its newline is missing."""
+        where = f"{self.path}:{number}"
+        try:
+            value = loads_strict(line)
+        except (ValueError, RecursionError):
+            if is_open and line.startswith("{"):
+                raise UsageError(f"{where} is cut: complete the line, or delete it") from None
+            value = None
+        if not (isinstance(value, dict) and isinstance(value.get("role"), str)):
+            raise UsageError(f'{where} is not a message, {{"role": ..., "content": ...}}: name another file')
+        return value
