@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Generic, TypeVar, Unpack
 
@@ -28,7 +28,7 @@ MAX_BUFFERED_BYTES = 64 * 1024  # beyond it the server is paused
 EVENT_BYTES = 128  # bookkeeping per event, beside its text
 
 
-def astream(prompt: str = "", model: str | None = None, **options: Unpack[Options]) -> AsyncStream:
+def astream(prompt: str = "", model: str | Sequence[str] | None = None, **options: Unpack[Options]) -> AsyncStream:
     """Streams as `stream` does, for asyncio.
 
     Where a command has to print the key, or an option names a file or a URL, that is done in a thread when the stream
@@ -140,7 +140,11 @@ class AsyncStream(BaseStream):
         try:
             if self._loop is None and not self._closing:
                 await self._start()
-            while self._advance() is None:
+            while True:
+                if self._falls_back():
+                    await self._start()
+                if self._advance() is not None:
+                    break
                 assert self._loop
                 if self._buffered and self._generation:  # the queue is empty
                     self._buffered = 0
@@ -154,11 +158,12 @@ class AsyncStream(BaseStream):
             self._reading = False
 
     async def _start(self) -> None:
+        """Sends the request to the model."""
         loop = self._loop = asyncio.get_running_loop()
         prepared = self._prepared
         if not prepared.is_built:
             await aio.in_thread(loop, prepared.build)
-        target, size = prepared.target, prepared.size
+        target, size = prepared.target, prepared.request.size()
         if target.row.transport == EMBEDDED:  # its server takes a second or more to start
             from ..net import embedded
 
@@ -172,7 +177,7 @@ class AsyncStream(BaseStream):
     def _wake(self) -> None:
         """Buffers new events, and wakes the reader."""
         generation = self._generation
-        if generation and not self._ended:
+        if generation and not self._ended and self._fallback_cause() is None:
             batch = generation.take()
             self._queue += batch
             self._buffered += sum(

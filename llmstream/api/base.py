@@ -18,15 +18,14 @@ from ..core.request import Request
 from ..core.stop.conditions import from_mapping
 from ..core.stop.stops import Stops
 from ..core.timing import Timing
-from ..errors import UsageError, spell
+from ..errors import Error, UsageError, followed, spell
 from ..net.attempts import Resume
 from ..net.generation import Generation
 from ..net.transfer import Transport
 from ..providers.registry import REPLAY
 from ..providers.resolve import Target
 from ..request.attachments import is_url
-from ..request.builder import RequestBuilder, network
-from ..request.layers import add_defaults
+from ..request.choices import Choice, Choices, by_model
 from ..request.options import PYTHON, parse, unknown
 
 CALLBACKS = ("on_text", "on_finish", "note")
@@ -35,15 +34,14 @@ FILES = ("messages", "tools")  # options whose text is the name of a file
 
 
 class PreparedRequest:
-    """A request and how to send it. Once it `is_built` there are `target`, `request` and, in bytes, `size`.
+    """A request and how to send it. Once it `is_built` there are `choice`, the model to ask, and those `following`.
 
     Raises TypeError for a name or a value that no annotation allows, and UsageError for what cannot be asked. `config`
     is the configuration, if it was read before; `headers` are lines to send beside the provider's.
     """
 
-    target: Target
-    request: Request
-    size: int
+    choice: Choice
+    following: list[Choice]
 
     def __init__(
         self, prompt: str, options: Mapping[str, Any], config: Config | None = None, headers: Sequence[str] = ()
@@ -56,21 +54,34 @@ class PreparedRequest:
         if not isinstance(prompt, str):
             raise TypeError(f"prompt must be a str, not {type(prompt).__name__}")
         self.callbacks = {name: values.pop(name, None) for name in CALLBACKS}
-        conditions, mode = from_mapping(values.pop("until", {}))
-        self.stops = Stops(conditions, mode) if conditions else None
+        self._until = values.pop("until", {})
+        self.new_stops()  # a wrong condition is an error at once
         config = config or config_file.read(os.environ)
         if config.warning:
             import warnings
 
             warnings.warn(config.warning, stacklevel=4)
-        add_defaults(values, config, os.environ)
-        if "-" in [*map(values.get, FILES), *(values.get("attach") or ())]:
+        self._options = by_model(values, config, os.environ)
+        if "-" in self._sources():
             raise UsageError("options cannot read stdin here: read it in the program, and pass the text")
-        self.timeouts, self.retries = network(values)
-        self._prompt, self._values, self.catalogue = prompt, values, config.catalogue
+        self._prompt, self.catalogue = prompt, config.catalogue
         self._headers = headers
-        self.resumes = values.get("resume_cut", False)
         self.is_built = False
+
+    @property
+    def target(self) -> Target:
+        """Where the request goes."""
+        return self.choice.target
+
+    @property
+    def request(self) -> Request:
+        """The request to the model."""
+        return self.choice.request
+
+    def new_stops(self) -> Stops | None:
+        """Returns the stop conditions of one answer, None without any."""
+        conditions, mode = from_mapping(self._until)
+        return Stops(conditions, mode) if conditions else None
 
     def build(self, may_block: bool = True) -> None:
         """Makes the target and the request: finds the key, reads files, fetches attachments. Raises UsageError.
@@ -81,24 +92,29 @@ class PreparedRequest:
             return
         catalogue = self.catalogue
         if not may_block:
-            items = [*map(self._values.get, FILES), *(self._values.get("attach") or ())]
-            if sources := [item for item in items if isinstance(item, str)]:
+            if sources := [item for item in self._sources() if isinstance(item, str)]:
                 for path in (source for source in sources if not is_url(source)):
                     inputs.check_file(path)
                 return
             catalogue = catalogue._replace(read_key=partial(keys.read, wait=False))
         try:
-            builder = RequestBuilder("", self._values, os.environ, catalogue)
+            builder = Choices("", self._options, os.environ, catalogue)
         except keys.NotCached:
             return
         if not self._prompt and not builder.has_conversation:
             raise UsageError("the prompt is empty: pass one")
-        target, self.request = builder.request(self._prompt)
-        self.target = target._replace(row=target.row._replace(headers=(*target.row.headers, *self._headers)))
+        self.choice, *self.following = map(self._with_headers, builder.requests(self._prompt))
         if self.target.row.transport != REPLAY:  # whose dialect the recording has
             self.target.body(self.request._replace(attachments=()))  # what the dialect or the model does not have
-        self.size = self.request.size()
         self.is_built = True
+
+    def _with_headers(self, choice: Choice) -> Choice:
+        row = choice.target.row
+        return choice._replace(target=choice.target._replace(row=row._replace(headers=(*row.headers, *self._headers))))
+
+    def _sources(self) -> list[object]:
+        """Returns the values of the options that may name files."""
+        return [item for each in self._options for item in (*map(each.get, FILES), *(each.get("attach") or ()))]
 
 
 def prepare(
@@ -177,7 +193,8 @@ class BaseStream:
     @property
     def met(self) -> bool:
         """Whether a condition of `until` was met."""
-        return self._prepared.stops is not None and self._prepared.stops.met
+        stops = self._generation.stops if self._generation else None
+        return stops is not None and stops.met
 
     def close(self) -> None:
         """Ends the answer."""
@@ -208,10 +225,10 @@ class BaseStream:
             self._generation = Generation(
                 target,
                 prepared.request,
-                prepared.timeouts,
-                prepared.retries,
+                prepared.choice.timeouts,
+                prepared.choice.retries,
                 transport,
-                stops=prepared.stops,
+                stops=prepared.new_stops(),
                 resume=self._resume(target, note),
                 note=note,
                 wake=wake,
@@ -223,11 +240,29 @@ class BaseStream:
             raise
 
     def _resume(self, target: Target, note: Callable[[str], None]) -> Resume | None:
-        if not self._prepared.resumes:
+        if not self._prepared.choice.resumes:
             return None
         from ..net import resume
 
         return resume.of(target, note)
+
+    def _fallback_cause(self) -> Error | None:
+        """Returns why the next model is to be asked, None where there is none or this one's answer counts."""
+        prepared, generation = self._prepared, self._generation
+        if generation is None or self._ended or self._closing or self._is_inherited or not prepared.following:
+            return None
+        cause = generation.early_failure
+        return cause if cause is not None and prepared.choice.falls_back(cause) else None
+
+    def _falls_back(self) -> bool:
+        """Returns whether the next model is to be asked, which the request then is for."""
+        cause, prepared = self._fallback_cause(), self._prepared
+        if cause is None:
+            return False
+        before, prepared.choice = prepared.choice, prepared.following.pop(0)
+        text = f"asking {prepared.target.name} instead of {before.target.name}"
+        self._notes.append(followed(cause.message, text))
+        return True
 
     def _advance(self) -> bool | None:
         """Returns whether there are events to read, None if they are still to come. Raises the error of the answer."""

@@ -51,6 +51,7 @@ class Options(TypedDict, total=False):
     tool_choice: str | None  # Whether a tool has to be called: auto, none, required, or a name.
     cache: bool | None  # Cache the system prompt and files at Anthropic.
     retries: int | None  # Retry a failed request at most N times (4).
+    fallback_on: str | None  # When to ask the next -m: unavailable, refusal.
     max_retry_wait: float | str | None  # Longest wait before a retry (1m).
     connect_timeout: float | str | None  # Give up connecting after TIME (10s).
     first_token_timeout: float | str | None  # Limit on silence before the first output (10m).

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Unpack
 
 from ..core.events import Event, Text
@@ -23,8 +23,10 @@ from .options import Options
 __all__ = ["Options", "Stream", "stream"]
 
 
-def stream(prompt: str = "", model: str | None = None, **options: Unpack[Options]) -> Stream:
+def stream(prompt: str = "", model: str | Sequence[str] | None = None, **options: Unpack[Options]) -> Stream:
     """Streams a model's answer to a prompt. Nothing is sent before the stream is first read.
+
+    Of several models each is asked when the one before is unavailable, or refuses, as the option `fallback_on` says.
 
     Raises UsageError for what cannot be asked, and TypeError for options that are not of Options. Reading raises
     Refused, Unavailable, or, for an answer that was cut, Incomplete, each after all events that came before. A limit
@@ -113,7 +115,11 @@ class Stream(BaseStream):
         elif self._generation and not self._queue:
             self._generation.restart_stall_clock()
         try:
-            while self._advance() is None:
+            while True:
+                if self._falls_back():
+                    self._connect()
+                if self._advance() is not None:
+                    break
                 assert self._pooled
                 self._pooled.loop.wait()
         except BaseException as error:  # an interrupt, for example, may come at any point of the loop's work
@@ -121,9 +127,14 @@ class Stream(BaseStream):
             raise
 
     def _start(self) -> None:
-        pooled = self._pooled = pool.acquire()
+        self._pooled = pool.acquire()
+        self._connect()
+
+    def _connect(self) -> None:
+        """Sends the request to the model."""
+        assert self._pooled
         try:
-            self._begin(*pooled.routes.to(self._prepared.target, self._prepared.size))
+            self._begin(*self._pooled.routes.to(self._prepared.target, self._prepared.request.size()))
         except BaseException:
             self._end()
             raise

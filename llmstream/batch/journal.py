@@ -60,8 +60,8 @@ class Journal:
             self._file.close()
             raise
 
-    def find(self, key: str, digest: str) -> dict[str, Any] | None:
-        """Returns the record of an earlier run; None if there is none, or only one with another digest."""
+    def find(self, key: str, *digests: str) -> dict[str, Any] | None:
+        """Returns the record of an earlier run; None if there is none, or only one with another digest than these."""
         name = _hash(key)
         if name not in self._index:
             return None
@@ -70,7 +70,7 @@ class Journal:
             entry = _entry(self._file.readline())
         if entry is None or _hash(entry["key"]) != name:  # another program has written to the file meanwhile
             return None
-        if entry["digest"] != digest:
+        if entry["digest"] not in digests:
             self.changed += 1
             return None
         record: dict[str, Any] = entry["record"]

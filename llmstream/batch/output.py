@@ -57,7 +57,7 @@ class Output:
     def add_answer(self, job: Job, now: float) -> None:
         """Adds a record of this run, an answer by way of the journal; a failure is left to the next run."""
         if self._journal and job.record and "finish" in job.record:
-            self._journal.add(job.key, job.digest, job.record)
+            self._journal.add(*job.entries[0], job.record)
             self._uncommitted.append(job)
             self.commit_at = min(self.commit_at, now + COMMIT_DELAY_S)
         else:

@@ -9,7 +9,7 @@ from ..core.request import Request
 from ..errors import Error
 from ..net.generation import Generation
 from ..providers.resolve import Target
-from ..request.builder import RequestBuilder
+from ..request.choices import Choice, Choices
 from .learned_rate import InFlight
 from .pace import Pace
 from .record_builder import Record, RecordBuilder, one_sentence, with_error
@@ -25,20 +25,34 @@ FIRST_OUTPUT_TOKENS = 256  # expected of an answer before the first one has ende
 class Job:
     """One prompt of a run. It has a request, or, where that cannot or need not be sent, a record from the start."""
 
-    target: Target
-    request: Request
+    choices: list[Choice]  # the request to the model that is asked now, and then to those that may be asked after it
+    entries: list[tuple[str, str]]  # of each choice: its key and digest in the journal
+    names_model: bool  # whether the record is to name the model
     tokens: int  # its expected cost, input and output
     pace: Pace
     builder: RecordBuilder
     generation: Generation
+    is_retry = False  # whether the generation's next request is a retry
     in_flight: InFlight | None = None  # the attempt that runs now
-    key = digest = ""  # its name in the journal
     record: Record | None = None
     earlier = False  # the record is from the journal
     failure = ""  # the message of its error, with options marked
 
     def __init__(self, row: Row) -> None:
         self.row = row
+
+    @property
+    def target(self) -> Target:
+        """The model that is asked now."""
+        return self.choices[0].target
+
+    def falls_back(self, error: Error) -> bool:
+        """Returns whether the next model is to be asked after an error before any output."""
+        return len(self.choices) > 1 and self.choices[0].falls_back(error)
+
+    def fall_back(self) -> None:
+        """Moves on to the next model."""
+        del self.choices[0], self.entries[:1]
 
     def fail(self, error: Error) -> None:
         """Adds an error to the record, which may have an answer or a part of it."""
@@ -50,10 +64,11 @@ class Prompts:
     """The jobs of a source. `target` is that of rows without options. Raises UsageError for invalid options."""
 
     def __init__(
-        self, source: Source, builder: RequestBuilder, journal: Journal | None, digest: Callable[[Target, Request], str]
+        self, source: Source, builder: Choices, journal: Journal | None, digest: Callable[[Target, Request], str]
     ) -> None:
         self._source, self._builder, self._journal, self._digest = source, builder, journal, digest
-        self.target, self._request = builder.request("-")
+        self._choices = builder.requests("-")
+        self.target = self._choices[0].target
         self._names: dict[str, int] = {}  # in the journal: how many prompts have had each
         self._output_tokens = float(FIRST_OUTPUT_TOKENS)  # of an answer, the moving average
 
@@ -79,16 +94,23 @@ class Prompts:
         """Makes the job's request, and takes its record from the journal, if it is there."""
         row = job.row
         if row.options:
-            job.target, job.request = self._builder.with_overrides(row.options).request(row.prompt)
+            job.choices = self._builder.requests(row.prompt, row.options)
         else:
-            job.target, job.request = self.target, self._request._replace(prompt=row.prompt)
-        request = job.request
-        job.builder = RecordBuilder(request.is_limited)
+            job.choices = [one._replace(request=one.request._replace(prompt=row.prompt)) for one in self._choices]
+        request = job.choices[0].request
+        job.names_model = len(job.choices) > 1
         job.tokens = request.size() // 4 + (request.max_tokens or int(self._output_tokens))
+        job.entries = []
         if self._journal:
-            job.digest = self._digest(job.target, request)
-            name = job.digest if row.id is None else f"id {row.id!r}"
+            self._find(job, self._journal)
+
+    def _find(self, job: Job, journal: Journal) -> None:
+        """Looks for the answer of an earlier run, whose digest is that of the request to the model that answered."""
+        digests = [self._digest(choice.target, choice.request) for choice in job.choices]
+        names = [(digest, [digest]) for digest in digests] if job.row.id is None else [(f"id {job.row.id!r}", digests)]
+        for name, matching in names:
             number = self._names[name] = self._names.get(name, 0) + 1  # equal prompts have a record each
-            job.key = name if number == 1 else f"{name} {number}"
-            job.record = self._journal.find(job.key, job.digest)
-            job.earlier = job.record is not None
+            key = name if number == 1 else f"{name} {number}"
+            job.entries += [(key, digest) for digest in matching]
+            job.record = job.record or journal.find(key, *matching)
+        job.earlier = job.record is not None

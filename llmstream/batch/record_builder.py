@@ -8,6 +8,7 @@ from ..core import report
 from ..core.events import Event, Source, Text, ToolCall
 from ..errors import Error, NotFound, spell
 from ..net.generation import Generation
+from ..providers.resolve import Target
 
 Record = dict[str, Any]
 
@@ -15,11 +16,12 @@ Record = dict[str, Any]
 class RecordBuilder:
     """Collects the events of one prompt. `limited`: its length is limited on purpose, so a cut at the limit is fine.
 
-    `pieces` counts the texts so far, about one for each token.
+    `target` is where the request goes, if the record is to name the model. `pieces` counts the texts so far, about one
+    for each token.
     """
 
-    def __init__(self, limited: bool) -> None:
-        self._limited = limited
+    def __init__(self, limited: bool, target: Target | None = None) -> None:
+        self._limited, self._target = limited, target
         self._text = bytearray()  # a list would take many times the memory: the pieces are short
         self._calls: dict[int, list[str]] = {}  # by index: id, name, pieces of the arguments
         self._sources: list[dict[str, object]] = []
@@ -40,7 +42,7 @@ class RecordBuilder:
     def record(self, generation: Generation) -> tuple[Record, Error | None]:
         """Returns the record of a generation that has ended, and why it has failed."""
         exchange, stops, failure = generation.exchange, generation.stops, generation.failure
-        record: Record = {}
+        record: Record = {} if self._target is None else {"model": self._target.name}
         if failure is None or self.pieces:
             record["text"] = self._text.decode("utf-8", "surrogatepass")
         if self._calls:

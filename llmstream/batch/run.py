@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..core import json_codec
 from ..core.request import Request
-from ..core.retry import RetryBudget, RetryPolicy
-from ..core.timing import Timeouts
+from ..core.retry import RetryBudget
 from ..errors import Error, Refused, Unavailable, option
 from ..net.generation import Generation
 from ..net.loop import Loop
 from ..net.transports import Routes
 from ..providers.resolve import Target
-from ..request.builder import RequestBuilder
+from ..request.choices import Choices
+from .failing_models import FailingModels
 from .output import Output
 from .pace import Pace
 from .prompts import Job, Prompts
-from .refusals import Refusals
+from .record_builder import RecordBuilder
 from .source import Source
 from .totals import Totals
 
@@ -66,24 +66,20 @@ class Run:
         self,
         loop: Loop,
         source: Source,
-        builder: RequestBuilder,
-        timeouts: Timeouts,
-        retries: RetryPolicy,
+        builder: Choices,
         options: RunOptions,
         totals: Totals,
         journal: Journal | None = None,
     ) -> None:
         self._loop, self._source, self._options, self.totals = loop, source, options, totals
-        self._budget = RetryBudget(retries.limit, options.jobs)
-        self._timeouts, self._retries = timeouts, retries._replace(budget=self._budget.use)
         self._routes = Routes(loop, options.jobs, progress=options.progress, note=options.note)
         self._prompts = Prompts(source, builder, journal, options.digest)
         if not (options.records_name_models and self._prompts.target.is_fallback):
             self._routes.to(self._prompts.target, 0)  # raises what is wrong with it before any input is read
         self.output = Output(options.events, options.window if options.ordered else None, journal, totals)
-        # By the provider's URL.
-        self._paces = defaultdict[str, Pace](lambda: Pace(options.jobs, options.rpm, options.tpm, retries.max_wait))
-        self._refusals = Refusals()
+        self._paces: dict[str, Pace] = {}  # by the provider's URL
+        self._budgets: dict[str, RetryBudget] = {}  # likewise
+        self._failing = FailingModels()
         self._next: Job | None = None  # read, but not yet allowed to start
         self._jobs: set[Job] = set()  # running, or waiting for a retry
         self._awake: dict[Job, None] = {}  # whose generation has news; a dict keeps their order
@@ -148,12 +144,9 @@ class Run:
             if job is None or not self.output.may_start(job.row.index):
                 return
             if job.record is None:
-                job.pace = self._paces[job.target.url]
-                if error := self._refusals.error(job.target):
-                    self.totals.unsent += 1
+                if error := self._choose(job):
+                    self.totals.unsent += isinstance(error, Refused)
                     job.fail(error)
-                elif reason := job.pace.pause.closed(self._loop.now()):
-                    job.fail(Unavailable(reason))
                 elif self._retries_due[job.pace] or not self._may_start(job):
                     return
                 else:
@@ -181,7 +174,7 @@ class Run:
             job = heapq.heappop(self._retry_heap)[2]
             self._retries_due[job.pace].append(job)
         self._start_at = self._retry_heap[0][0] if self._retry_heap else inf
-        for pace, queue in self._retries_due.items():
+        for pace, queue in [*self._retries_due.items()]:
             while queue:
                 job = queue[0]
                 if job in self._jobs:  # else a stop condition ended it while it waited
@@ -190,7 +183,9 @@ class Run:
                         job.generation.failure = Unavailable(reason)
                         self._complete(job)
                     elif self._may_start(job):
-                        self._send(job, job.generation.send)
+                        self._send(job)
+                        if job.record is not None:
+                            self.output.add_answer(job, now)
                     else:
                         break
                 queue.popleft()
@@ -203,39 +198,94 @@ class Run:
             self._start_at = min(self._start_at, start)
         return start <= now
 
+    def _choose(self, job: Job) -> Error | None:
+        """Moves a job on to the first of its models that may be asked; returns why it has none."""
+        while True:
+            target, retries = job.target, job.choices[0].retries
+            if target.url not in self._paces:
+                options = self._options
+                self._paces[target.url] = Pace(options.jobs, options.rpm, options.tpm, retries.max_wait)
+                self._budgets[target.url] = RetryBudget(retries.limit, options.jobs)
+            job.pace = self._paces[target.url]
+            error = self._failing.error(target, is_last=len(job.choices) == 1)
+            if error is None and (reason := job.pace.pause.closed(self._loop.now())):
+                error = Unavailable(reason)
+            if error is None or not self._fall_back(job, error):
+                return error
+
+    def _fall_back(self, job: Job, error: Error) -> bool:
+        """Moves a job on to its next model after an error; returns whether there is one to be asked."""
+        if not job.falls_back(error):
+            return False
+        before = job.target
+        job.fall_back()
+        if note := self._failing.note(before, job.target, error):
+            self._options.note(note)
+        return True
+
     def _start_job(self, job: Job) -> None:
         """Sends the first request of a job, which gets a record where that fails."""
-        options = self._options
+        if self._connect(job):
+            self._send(job)
+        if len(self._jobs) == MSGSPEC_STREAMS:
+            json_codec.use_msgspec()
+
+    def _connect(self, job: Job) -> bool:
+        """Makes the generation of a job; returns False where that fails, and the job is not sent now."""
+        options, choice = self._options, job.choices[0]
+        budget = self._budgets[choice.target.url]
         try:
-            target, transport = self._routes.to(job.target, job.request.size())
+            target, transport = self._routes.to(choice.target, choice.request.size())
             job.generation = Generation(
                 target,
-                job.request,
-                self._timeouts,
-                self._retries,
+                choice.request,
+                choice.timeouts,
+                choice.retries._replace(budget=budget.use),
                 transport,
                 stops=options.stops(),
-                resume=options.resume(target),
+                resume=options.resume(target) if choice.resumes else None,
                 wake=partial(self._awake.__setitem__, job, None),
                 on_retry=partial(self._schedule_retry, job),
-                shows_reasoning=job.request.reasoning,
+                shows_reasoning=choice.request.reasoning,
             )
-            self._jobs.add(job)
-            self._send(job, job.generation.start)
-            if len(self._jobs) == MSGSPEC_STREAMS:
-                json_codec.use_msgspec()
         except Error as error:
-            if job.in_flight is not None:
-                job.pace.ended(job.in_flight, self._loop.now(), None)
+            self._unsent(job, error)
+            return False
+        job.builder = RecordBuilder(choice.request.is_limited, choice.target if job.names_model else None)
+        job.is_retry = False
+        self._jobs.add(job)
+        return True
+
+    def _send(self, job: Job) -> None:
+        """Sends the next request of a job, which gets a record where that fails."""
+        generation = job.generation
+        job.in_flight = job.pace.sent(self._loop.now(), job.tokens)
+        try:
+            (generation.send if job.is_retry else generation.start)()
+        except Error as error:
+            job.pace.ended(job.in_flight, self._loop.now(), None)
+            job.in_flight = None
             self._jobs.discard(job)
+            self._unsent(job, error)
+
+    def _unsent(self, job: Job, error: Error) -> None:
+        """Handles an error before a request was sent: another model is asked, or the job gets a record."""
+        if self._fall_back(job, error):
+            self._ask_next(job)
+        else:
             job.fail(error)
 
-    def _send(self, job: Job, send: Callable[[], None]) -> None:
-        job.in_flight = job.pace.sent(self._loop.now(), job.tokens)
-        send()
+    def _ask_next(self, job: Job) -> None:
+        """Queues the request to the model that a job has moved on to; the job gets a record where that fails."""
+        if error := self._choose(job):
+            job.fail(error)
+        elif self._connect(job):
+            self._retries_due[job.pace].append(job)
+            self._start_at = self._loop.now()
 
     def _schedule_retry(self, job: Job, when: float) -> None:
         """Ends an attempt that failed; the next one is to start at `when`."""
+        job.is_retry = True
         self.totals.retries += 1
         self._end_request(job)
         heapq.heappush(self._retry_heap, (when, job.row.index, job))
@@ -248,9 +298,10 @@ class Run:
             del self._awake[job]
             generation = job.generation
             self._tell_pace(job)
-            events = generation.take()
-            job.builder.feed(events)
-            self.output.add_events(job.row.index, events)
+            if not self._fails_early(job):
+                events = generation.take()
+                job.builder.feed(events)
+                self.output.add_events(job.row.index, events)
             if generation.over:
                 self._complete(job)
 
@@ -275,20 +326,31 @@ class Run:
             job.pace.ended(job.in_flight, self._loop.now(), tokens)
             job.in_flight = None
 
+    def _fails_early(self, job: Job) -> bool:
+        """Returns whether a generation has ended so that another model is to be asked."""
+        cause = job.generation.early_failure
+        return cause is not None and job.falls_back(cause)
+
     def _complete(self, job: Job) -> None:
-        """Makes the record of a generation that has ended."""
+        """Makes the record of a generation that has ended, or lets another model answer."""
         self._end_request(job)
         self._jobs.discard(job)
         generation, target = job.generation, job.target
         if generation.failure is None:  # failures do not refill the budget of retries
-            self._budget.give_back()
-        if note := self._refusals.ended(target, generation):
+            self._budgets[target.url].give_back()
+        if note := self._failing.ended(target, generation, is_last=len(job.choices) == 1):
             self._options.note(note)
         self.totals.add_generation(target.provider, target.model, generation.exchange)
         if (usage := generation.exchange.usage) is not None:
             self._prompts.count_output(usage.output_tokens)
-        job.record, failure = job.builder.record(generation)
-        if failure is not None:
-            job.fail(failure)
+        cause = generation.early_failure
+        record, failure = job.builder.record(generation)
         del job.generation, job.builder  # a cycle of references: garbage collection would come too late
-        self.output.add_answer(job, self._loop.now())
+        if cause and self._fall_back(job, cause):
+            self._ask_next(job)
+        else:
+            job.record = record
+            if failure is not None:
+                job.fail(failure)
+        if job.record is not None:
+            self.output.add_answer(job, self._loop.now())

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator
+from contextlib import closing
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,11 +21,22 @@ from ..core.kinds import ANSWER, MODEL, NETWORK, OUTPUT, PROMPT
 from ..core.render import EventRenderer, SourceList, TextRenderer
 from ..core.secrets import show_url
 from ..core.text import encode
-from ..errors import Error, Incomplete, NotFound, OutputFailed, ReaderGone, Signalled, UsageError, option
+from ..errors import (
+    Error,
+    Incomplete,
+    NotFound,
+    OutputFailed,
+    ReaderGone,
+    Signalled,
+    Unavailable,
+    UsageError,
+    followed,
+    option,
+)
 from ..providers.registry import REPLAY, Catalogue
 from ..providers.resolve import Target
 from ..request import prompt as prompts
-from ..request.builder import RequestBuilder, network
+from ..request.choices import Choice, Choices
 from . import options, stop_options
 from .raw_control import raw_control
 from .request_command import RequestCommand, output_file, prompt_file
@@ -31,10 +44,7 @@ from .types import FileName, in_group
 
 if TYPE_CHECKING:
     from ..core.exchange import Exchange
-    from ..core.request import Request
-    from ..core.retry import RetryPolicy
     from ..core.stop.stops import Stops
-    from ..core.timing import Timeouts
     from ..net.attempts import Resume
     from ..net.generation import Generation
     from ..net.loop import Loop
@@ -82,7 +92,7 @@ def command(
     prompt: tuple[str, ...],
     file: PromptFile | None,
     variables: dict[str, str],
-    options: dict[str, Any],
+    options: list[dict[str, Any]],
     catalogue: Catalogue,
     chat: str | None,
     keep_cut: bool,
@@ -105,24 +115,31 @@ def command(
     llmstream gen --events 'Count to ten.' | jq -r 'select(.type=="text").text'
     """
     stdio.require_stdout()
-    stops = stop_options.stops(output, "until-")
+    until = {name: output.pop(name) for name in list(output) if name.startswith("until_")}
+
+    def new_stops() -> Stops | None:
+        return stop_options.stops(dict(until), "until-")
+
+    new_stops()  # a wrong one is an error at once
     writes_events = output["events"] or output["timing"]
     if output["line"] and writes_events:
         raise UsageError("--line and --events exclude each other: leave one out")
     if keep_cut and chat is None:
         raise UsageError("--keep-cut is for the conversation of --chat: add it")
-    if "tools" in options and not (writes_events or output["line"] or chat):
+    names = set[str]().union(*options)
+    if "tools" in names and not (writes_events or output["line"] or chat):
         raise UsageError(f"{option('tools')} needs --events, --line or --chat: a call is not text")
     if output["reasoning"] or writes_events:
-        options["reasoning"] = True
-    is_data = dry_run or writes_events or output["line"] or {"json", "schema", "schema_multi"} & options.keys()
+        for each in options:
+            each["reasoning"] = True
+    is_data = dry_run or writes_events or output["line"] or {"json", "schema", "schema_multi"} & names
     stdio.wraps_words = not (output.pop("no_wrap") or is_data)
     stdio.ends_lines = not output["no_newline"]
     if output["pretty"] and not is_data:
         from .drawing import draw_stdout
 
         draw_stdout(NAME)
-    builder = RequestBuilder(NAME, options, os.environ, catalogue)
+    builder = Choices(NAME, options, os.environ, catalogue)
     if builder.reads_stdin and file and file.from_stdin:
         raise UsageError("stdin has the prompt file: let the other option read a file")
     no_stdin = no_stdin or builder.reads_stdin
@@ -131,7 +148,7 @@ def command(
         text = file.prompt(prompt, no_stdin, variables, required)
     else:
         text = prompts.read(NAME, prompt, no_stdin, required)
-    send = partial(_send, builder, text, options, output, stops, dry_run, record, speed, quiet)
+    send = partial(_send, builder, text, output, new_stops, dry_run, record, speed, quiet)
     if chat is None:
         send(None)
         return
@@ -142,11 +159,10 @@ def command(
 
 
 def _send(
-    builder: RequestBuilder,
+    builder: Choices,
     text: str,
-    options: dict[str, Any],
     output: dict[str, Any],
-    stops: Stops | None,
+    new_stops: Callable[[], Stops | None],
     dry_run: bool,
     record: str | None,
     speed: float,
@@ -158,68 +174,98 @@ def _send(
         builder.add_conversation(chat.path, chat.messages)
         if not (text or chat.messages):
             raise UsageError("the prompt is empty: give one as an operand or on stdin")
-    target, request = builder.request(text)
-    request = request._replace(native=chat is not None)
+    choices = builder.requests(text)
+    if chat:
+        choices = [choice._replace(request=choice.request._replace(native=True)) for choice in choices]
     if dry_run:
-        if target.row.transport == REPLAY:
+        if choices[0].target.row.transport == REPLAY:
             raise UsageError("a replay has no request: leave --dry-run out")
-        stdio.write(encode(_describe(target, request, options)))
+        stdio.write(encode(_describe(choices[0])))
         return
     from ..net.loop import Loop
-    from ..net.transports import Routes, recorded
 
-    answer = _Printer(request, output, stops, chat)  # opens the stats file before anything is paid for
+    answer = _Printer(output, new_stops, len(choices) > 1, chat)  # opens the stats file before anything is paid for
     loop = Loop()
-    routes = Routes(loop, speed=speed, progress="" if quiet else NAME, note=partial(stdio.note, NAME))
-    route = routes.to(target, request.size())
-    if record is not None:
-        route = recorded(route, record)
-    try:
-        answer.run(route, loop, *network(options), _resume(route.target, options))
-    finally:
-        route.transport.close()
+
+    def connect(choice: Choice) -> Route:
+        from ..net.transports import Routes, recorded
+
+        routes = Routes(loop, speed=speed, progress="" if quiet else NAME, note=partial(stdio.note, NAME))
+        route = routes.to(choice.target, choice.request.size())
+        return route if record is None else recorded(route, record)
+
+    answer.run(choices, connect, loop)
 
 
 class _Printer:
-    """Runs a request, prints its events, and reports tokens and times at the end, however it ends."""
+    """Runs requests, prints the events of the answer, and reports its tokens and times at the end, however it ends.
+
+    `new_stops` makes the stop conditions of one answer. `names_model`: a record says which model has answered.
+    """
 
     def __init__(
-        self, request: Request, output: dict[str, Any], stops: Stops | None, chat: ChatFile | None = None
+        self,
+        output: dict[str, Any],
+        new_stops: Callable[[], Stops | None],
+        names_model: bool,
+        chat: ChatFile | None = None,
     ) -> None:
-        self._request, self._output, self._stops = request, output, stops
+        self._output, self._new_stops, self._names_model = output, new_stops, names_model
         self._chat = chat
         self._sources = SourceList()  # stays empty without --sources
         self._stats = _open_stats(output["stats_file"])
         self._writes_events = output["events"] or output["timing"]
 
-    def run(self, route: Route, loop: Loop, timeouts: Timeouts, retries: RetryPolicy, resume: Resume | None) -> None:
-        """Streams the answer to stdout; raises the error that ended it."""
+    def run(self, choices: list[Choice], connect: Callable[[Choice], Route], loop: Loop) -> None:
+        """Streams the answer of the first model that has one to stdout; raises the error that ended it."""
+        for choice, following in pairwise([*choices, None]):
+            assert choice
+            cause: Error | None
+            try:
+                route = connect(choice)
+            except Unavailable as error:  # of an embedded model that does not start, for example
+                if following is None:
+                    raise
+                cause = error
+            else:
+                with closing(route.transport):
+                    cause = self._answer(choice, route, loop, following is None)
+            if cause is None or following is None:
+                return
+            stdio.note(NAME, followed(cause.message, f"asking {following.target.name} instead of {choice.target.name}"))
+
+    def _answer(self, choice: Choice, route: Route, loop: Loop, is_last: bool) -> Error | None:
+        """Streams a model's answer. Returns why the next model is to be asked, which the last one never is."""
         from ..net.generation import Generation, events
 
-        target, note = route.target, partial(stdio.note, NAME)
+        self._choice, self._stops, target = choice, self._new_stops(), route.target
         generation = Generation(
             target,
-            self._request,
-            timeouts,
-            retries,
+            choice.request,
+            choice.timeouts,
+            choice.retries,
             route.transport,
             stops=self._stops,
-            resume=resume,
-            note=note,
-            shows_reasoning=self._request.reasoning,
+            resume=_resume(target, choice),
+            note=partial(stdio.note, NAME),
+            shows_reasoning=choice.request.reasoning,
         )
         source = events(generation, loop)
-        if self._chat:
-            self._chat.begin(self._request, target)
-            source = self._chat.collect(source)
         try:
             generation.start()
+            while not (is_last or generation.has_news):
+                loop.wait()
+            if not is_last and (cause := generation.early_failure) and choice.falls_back(cause):
+                return cause
+            if self._chat:
+                self._chat.begin(choice.request, target)
+                source = self._chat.collect(source)
             self._render(generation, source)
             stopped = self._stops is not None and self._stops.early
             error = (
                 None
                 if stopped
-                else report.verdict(generation.exchange.finish, self._request.is_limited, report.SET_LIMIT)
+                else report.verdict(generation.exchange.finish, choice.request.is_limited, report.SET_LIMIT)
             )
             if error:
                 raise error
@@ -232,11 +278,13 @@ class _Printer:
             self._report(generation, target, error.status, "error" if generation.failure else "", failed=True)
             raise
         except (ReaderGone, Signalled) as cause:
+            generation.close()  # before the report, and while no event had come
             self._keep_cut(None)
             status = 128 + cause.signum if isinstance(cause, Signalled) else 0
             self._report(generation, target, status, "cancelled", failed=True)
             raise
         self._report(generation, target, 0, "until" if stopped else "")
+        return None
 
     def _render(self, generation: Generation, events: Generator[list[Event]]) -> None:
         output, reasoning = self._output, TextRenderer(kind=Reasoning)
@@ -287,7 +335,7 @@ class _Printer:
         """Writes the line that map would write for a single prompt."""
         from ..batch.record_builder import RecordBuilder, with_error
 
-        builder = RecordBuilder(self._request.is_limited)
+        builder = RecordBuilder(self._choice.request.is_limited, self._choice.target if self._names_model else None)
         try:
             for batch in events:
                 builder.feed(batch)
@@ -357,9 +405,9 @@ class _Printer:
                 stdio.note(NAME, write_error.message)
 
 
-def _resume(target: Target, options: Mapping[str, Any]) -> Resume | None:
+def _resume(target: Target, choice: Choice) -> Resume | None:
     """Returns the strategy of --resume-cut for a target; None without the option, or where the target has none."""
-    if not options.get("resume_cut"):
+    if not choice.resumes:
         return None
     from ..net import resume
 
@@ -375,10 +423,10 @@ def _open_stats(path: str | None) -> int | None:
         raise UsageError(f"cannot write {path}: {error.strerror}") from None
 
 
-def _describe(target: Target, request: Request, options: Mapping[str, Any]) -> str:
+def _describe(choice: Choice) -> str:
     """Returns the request as it would be sent, its key hidden."""
-    strategy = _resume(target, options)
-    body = target.body(request, strategy.prepare if strategy else None)
+    target, strategy = choice.target, _resume(choice.target, choice)
+    body = target.body(choice.request, strategy.prepare if strategy else None)
     headers = target.hidden().headers(body) + list(strategy.headers if strategy else ())
     url = show_url(target.url) if target.url else "the embedded model"
     return "\n".join([f"POST {url}", *headers, "", json.dumps(body, ensure_ascii=False, indent=2), ""])

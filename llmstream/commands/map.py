@@ -14,7 +14,7 @@ from ..core.kinds import ANSWER, MODEL, NETWORK, OUTPUT, PROMPT, Integer, Number
 from ..errors import OutputFailed, ReaderGone, UsageError
 from ..providers.registry import SDK, Catalogue
 from ..providers.resolve import Target
-from ..request.builder import RequestBuilder, network
+from ..request.choices import Choices
 from ..request.prompt import SILENCE_S, join_words
 from . import options, stop_options
 from .raw_control import raw_control
@@ -59,7 +59,7 @@ DRAW_INTERVAL_S = 0.1  # between two updates of the progress
 @options.of_request(NETWORK)
 def command(
     template: str | None,
-    options: dict[str, Any],
+    options: list[dict[str, Any]],
     catalogue: Catalogue,
     jobs: int,
     jsonl: bool,
@@ -92,12 +92,13 @@ def command(
     from ..net.loop import Loop
 
     if params["events"]:
-        options["reasoning"] = True
-    builder = RequestBuilder(NAME, options, os.environ, catalogue)
+        for each in options:
+            each["reasoning"] = True
+    builder = Choices(NAME, options, os.environ, catalogue)
     if builder.reads_stdin:
         raise UsageError("stdin has the prompts: let the option read a file")
     if not jsonl:  # no record can have other options: what is wrong with these is an error before any is read
-        target, request = builder.request("-")
+        target, request, *_ = builder.requests("-")[0]
         target.body(request)
     if template is not None and os.path.isfile(template):
         stdio.note(NAME, f"{template} is a file, but its name is the template here: < {template} reads prompts from it")
@@ -109,13 +110,13 @@ def command(
 
     totals = Totals()
     opened = _open(journal)
-    run_options = _run_options(params, _clamped(jobs, builder.target), options.get("resume_cut", False))
+    run_options = _run_options(params, _clamped(jobs, builder.targets))
     run_options = run_options._replace(
         progress="" if quiet else NAME, note=partial(stdio.note, NAME), records_name_models=jsonl
     )
     from ..batch.run import Run
 
-    run = Run(loop, source, builder, *network(options), run_options, totals, opened)
+    run = Run(loop, source, builder, run_options, totals, opened)
     _explain_silence(loop, source, "a NUL after each" if null else "one a line")
     try:
         _run(run, totals, quiet, usage, separator)
@@ -136,7 +137,7 @@ def _note_oddities(undecodable: int, changed: int, journal: str | None) -> None:
         stdio.note(NAME, f"{answers} to another request: sending that again")
 
 
-def _run_options(params: dict[str, Any], jobs: int, resumes: bool) -> RunOptions:
+def _run_options(params: dict[str, Any], jobs: int) -> RunOptions:
     from ..batch.run import RunOptions
 
     until = {name: value for name, value in params.items() if name.startswith("until_")}
@@ -158,7 +159,7 @@ def _run_options(params: dict[str, Any], jobs: int, resumes: bool) -> RunOptions
         tpm=params["tpm"],
         max_failures=params["max_failures"],
         stops=lambda: stop_options.stops(dict(params), "until-") if has_condition else None,
-        resume=_Resuming() if resumes else lambda target: None,
+        resume=_Resuming(),
         digest=digest,
     )
 
@@ -192,9 +193,9 @@ def _open(path: str | None) -> Journal | None:
     return journal
 
 
-def _clamped(jobs: int, target: Target) -> int:
+def _clamped(jobs: int, targets: list[Target]) -> int:
     """Returns the number of streams that the limit of open files allows, at most `jobs`; the limit is raised."""
-    files = SDK_FILES if target.row.transport == SDK else 1  # of a stream
+    files = SDK_FILES if any(target.row.transport == SDK for target in targets) else 1  # of a stream
     limit = stdio.raise_open_files(max(stdio.OPEN_FILES, jobs * files + SPARE_FILES))
     most = max(1, (limit - SPARE_FILES) // files)
     if jobs <= most:

@@ -16,6 +16,7 @@ from ..config import file as config_file
 from ..core.kinds import GROUPS, OUTPUT, PROMPT
 from ..core.text import is_utf8
 from ..errors import UsageError, option
+from ..request.choices import by_model
 from . import options
 from .types import FileName, GroupedCommand, in_group
 
@@ -83,8 +84,8 @@ WRITTEN = ("journal", "record", "stats_file")  # parameters that name other file
 class RequestCommand(GroupedCommand):
     """A command that sends requests.
 
-    Its callback gets the options of the request as `options`, by name and without the table's defaults, the Catalogue
-    as `catalogue`, and, if the command has prompt files, as `file` the PromptFile or None.
+    Its callback gets as `options` those of the request to each model, by name and without the table's defaults, the
+    Catalogue as `catalogue`, and, if the command has prompt files, as `file` the PromptFile or None.
     """
 
     groups = GROUPS
@@ -126,13 +127,11 @@ class RequestCommand(GroupedCommand):
         file = self._prompt_file(params.get("file"))
         if params.get("variables") and not file:
             raise UsageError("-v sets the variables of a prompt file: name one with -f")
-        if file or config.defaults or config.by_model:
-            from ..request.layers import add_defaults, add_prompt_file
+        if file:
+            from ..request.layers import add_prompt_file
 
-            if file:
-                add_prompt_file(values, file)
-            add_defaults(values, config, os.environ)
-        params |= {"options": values, "catalogue": config.catalogue}
+            add_prompt_file(values, file)
+        params |= {"options": by_model(values, config, os.environ), "catalogue": config.catalogue}
         if "file" in params:
             params["file"] = file
         return super().invoke(ctx)

@@ -13,7 +13,7 @@ from ..config import file as config_file
 from ..core.kinds import NETWORK, Integer, Seconds, Size
 from ..errors import UsageError
 from ..providers.registry import LOCAL
-from ..providers.resolve import default_name, named, resolve
+from ..providers.resolve import default_name, model_names, named, resolve
 from ..request.options import OPTIONS
 from .options import of_request, option, take
 from .types import GroupedCommand, Value
@@ -89,10 +89,13 @@ def command(
         stdio.note("serve", config.warning)
     catalogue = config.catalogue
     options = take(network)
-    model = options.pop("model", None)
-    if model is not None:
-        resolve(model, None, os.environ, catalogue)  # a wrong name is an error before the server starts
-    model, model_note = model or default_name(os.environ, catalogue), ""
+    names = model_names(options.pop("model", None), os.environ, catalogue)
+    for name in [name for name in names if name is not None]:
+        resolve(name, None, os.environ, catalogue)  # a wrong name is an error before the server starts
+    model, rest = names[0] or default_name(os.environ, catalogue), tuple(filter(None, names[1:]))
+    model_note = "".join(f", then {name}" for name in rest)
+    if rest:
+        config = config._replace(catalogue=catalogue._replace(fallbacks={**catalogue.fallbacks, model: rest}))
     if not model:
         provider, name = named(None, os.environ, catalogue)
         model = f"{provider}/{name}" if name else provider

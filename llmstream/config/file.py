@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..dialects import APIS
 from ..errors import UsageError, nearest
 from ..providers.registry import BUILT_IN, PROVIDERS, SCHEMES, SDK, Catalogue, Provider, at_other_address
-from ..providers.resolve import checked_url, named
+from ..providers.resolve import checked_url, model_names, named
 
 if TYPE_CHECKING:
     from .toml import Document, Keys
@@ -124,20 +124,22 @@ class _Reader:
         document.check_names((), data, TOP)
         for name, entry in document.table(("providers",), data.get("providers", {})).items():
             self._provider(name, document.table(("providers", name), entry))
-        aliases = {
+        models = {
             name: self._alias(("aliases", name), value)
             for name, value in document.table(("aliases",), data.get("aliases", {})).items()
         }
+        aliases = {name: names[0] for name, names in models.items()}
+        fallbacks = {name: names[1:] for name, names in models.items() if names[1:]}
         model = self._model(("model",), data["model"]) if "model" in data else ""
-        catalogue = Catalogue(self._rows, aliases, model, _read_key)
+        catalogue = Catalogue(self._rows, aliases, fallbacks, model, _read_key)
         for at, name in [(("aliases", name), name) for name in aliases] + ([(("model",), model)] if model else []):
             self._check_model(at, name, catalogue)
         return Config(catalogue, self._defaults, self._by_model, document, self._folder)
 
-    def _alias(self, at: Keys, value: object) -> str:
+    def _alias(self, at: Keys, value: object) -> tuple[str, ...]:
         if not at[-1] or any(c.isspace() for c in at[-1]):
             raise self._document.error(at, "an alias must be one word")
-        return self._model(at, value)
+        return tuple(placed_model(name, self._folder) for name in self._document.strings(at, value))
 
     def _model(self, at: Keys, value: object) -> str:
         return placed_model(self._document.string(at, value), self._folder)
@@ -147,7 +149,8 @@ class _Reader:
 
     def _check_model(self, at: Keys, name: str, catalogue: Catalogue) -> None:
         try:
-            named(name, {}, catalogue)
+            for one in model_names(name, {}, catalogue):
+                named(one, {}, catalogue)
         except UsageError as error:
             raise self._document.error(at, error.message) from None
 

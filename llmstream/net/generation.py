@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..core.events import Event, Finish, Text
+from ..core.report import verdict
 from ..core.request import Request
 from ..core.retry import RetryPolicy
 from ..core.timing import Timeouts, Timing
@@ -99,6 +100,18 @@ class Generation:
         """Sentences for the user about the answer, once it is over."""
         notes = [self.exchange.warning, *(self.stops.notes if self.stops else [])]
         return [note for note in notes if note]
+
+    @property
+    def early_failure(self) -> Error | None:
+        """Why the answer failed before any output, once it has: an error, or the reason that ended an empty answer."""
+        if not self.over or self.exchange.has_output:
+            return None
+        return self.failure or verdict(self.exchange.finish, limited=True)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there are events to take, or the generation is over."""
+        return self.over or bool(self._events)
 
     def take(self) -> list[Event]:
         """Returns the events since the last call."""

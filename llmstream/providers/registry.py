@@ -218,12 +218,14 @@ SCHEMES = {"replay": Provider(transport=REPLAY)}  # rows that a model's name mea
 class Catalogue(NamedTuple):
     """The providers and aliases that a model's name is looked up in.
 
-    `model` is the default model's name, "" to choose one by the keys that are set; `read_key` returns the key that a
-    row's key_file or key_cmd holds.
+    `fallbacks` are the models to ask after the first one, by the name or alias of the first. `model` is the default
+    model's name, "" to choose one by the keys that are set; `read_key` returns the key that a row's key_file or key_cmd
+    holds.
     """
 
     providers: Mapping[str, Provider] = PROVIDERS
     aliases: Mapping[str, str] = {}
+    fallbacks: Mapping[str, tuple[str, ...]] = {}
     model: str = ""
     read_key: Callable[[str, Provider], str] = lambda provider, row: ""
 

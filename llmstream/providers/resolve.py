@@ -40,6 +40,11 @@ class Target(NamedTuple):
     is_fallback: bool = False
 
     @property
+    def name(self) -> str:
+        """The provider and the model, as -m names them."""
+        return f"{self.provider}/{self.model}"
+
+    @property
     def shown_name(self) -> str:
         """The provider's name for messages, with the host that answers where it is not the provider's own."""
         if self.row.transport != CURL or not self.url or self.url == endpoint(self.row.base_url, self.api):
@@ -226,6 +231,31 @@ def _meaning(name: str, catalogue: Catalogue) -> tuple[str, str]:
         advice = f"use {option('model', LOCAL)} or the path of a .gguf file"
         raise UsageError(f"the embedded model is {EMBEDDED_MODEL}, not {model!r}: {advice}")
     return provider, model
+
+
+def model_names(
+    model: str | tuple[str, ...] | None, env: Mapping[str, str], catalogue: Catalogue = BUILT_IN
+) -> tuple[str | None, ...]:
+    """Returns the names of the models to ask, in their order: more than one for several names, and for some aliases.
+
+    None is the default model. Raises UsageError for an alias that refers to itself.
+    """
+    names: list[str | None] = []
+    for name in model if isinstance(model, tuple) else (model,):
+        several = _with_fallbacks(default_name(env, catalogue) if name is None else name, catalogue, ())
+        names += several if len(several) > 1 else [name]
+    return tuple(dict.fromkeys(names))
+
+
+def _with_fallbacks(name: str, catalogue: Catalogue, followed: tuple[str, ...]) -> list[str]:
+    """Returns the models that a name stands for; `followed` are the aliases that have led to it."""
+    if name in followed:
+        raise UsageError(f"the alias {name!r} refers to itself")
+    followed = (*followed, name)
+    names = _with_fallbacks(catalogue.aliases[name], catalogue, followed) if name in catalogue.aliases else [name]
+    for other in catalogue.fallbacks.get(name, ()):
+        names += _with_fallbacks(other, catalogue, followed)
+    return names
 
 
 def default_name(env: Mapping[str, str], catalogue: Catalogue) -> str:

@@ -42,7 +42,7 @@ class RequestBuilder:
         cache: Cache | None = None,
     ) -> None:
         self._command, self._env, self._catalogue = command, env, catalogue
-        self._options = {name: value for name, value in options.items() if _is_set(value)}
+        self.options = {name: value for name, value in options.items() if _is_set(value)}
         self._cache = cache or Cache({}, {}, {})
         model, api, url = (options.get(name) for name in ("model", "api", "base_url"))
         targets, key_env = self._cache.targets, options.get("key_env", "")
@@ -54,18 +54,18 @@ class RequestBuilder:
     @property
     def has_conversation(self) -> bool:
         """Whether there are messages, which can do without a prompt."""
-        return "messages" in self._options
+        return "messages" in self.options
 
     def add_conversation(self, path: str, messages: list[dict[str, Any]]) -> None:
         """Puts the messages of a file before the prompt. A system prompt that says what theirs says is theirs."""
-        if "messages" in self._options:
+        if "messages" in self.options:
             raise UsageError(f"{option('chat')} and {option('messages')} exclude each other: leave one out")
         if not messages:
             return
         first = messages[0]
-        if first["role"] == "system" and first.get("content") == self._options.get("system"):
-            del self._options["system"]
-        self._options["messages"], self._cache.items[path] = path, messages
+        if first["role"] == "system" and first.get("content") == self.options.get("system"):
+            del self.options["system"]
+        self.options["messages"], self._cache.items[path] = path, messages
 
     @property
     def reads_stdin(self) -> bool:
@@ -74,7 +74,7 @@ class RequestBuilder:
 
     def request(self, prompt: str) -> tuple[Target, Request]:
         """Returns the request for a prompt, and the target to send it to. Raises UsageError."""
-        options = self._options
+        options = self.options
         fields = {name: options[name] for name in options.keys() & set(Request._fields) - COMPOSED - {"model"}}
         same_names = {name: value for name, value in options.items() if OPTIONS[name].same_name}
         extra = tuple(_placed(options.get("options", {}), dialect(self.target.api).FIELD_OBJECTS).items())
@@ -84,12 +84,12 @@ class RequestBuilder:
     def with_overrides(self, options: Mapping[str, Any]) -> RequestBuilder:
         """Returns a builder with other values of a record's options; body fields are added to those there are."""
         merged = dict(options)
-        add_layer(merged, self._options, lambda name, value: value)
+        add_layer(merged, self.options, lambda name, value: value)
         return RequestBuilder(self._command, merged, self._env, self._catalogue, self._cache)
 
     def _compose(self, request: Request) -> tuple[Target, Request]:
         """Adds what is read, checked, or depends on the target."""
-        options, target = self._options, self.target
+        options, target = self.options, self.target
         self._check_combination()
         schema = options.get("schema")
         if "schema_multi" in options:
@@ -124,7 +124,7 @@ class RequestBuilder:
 
     def _read(self, name: str) -> tuple[list[Any], str]:
         """Returns the items of an option, and their source for messages. A file is read once."""
-        value = self._options[name]
+        value = self.options[name]
         if not isinstance(value, str):
             return value, name
         if value not in self._cache.items:
@@ -134,15 +134,15 @@ class RequestBuilder:
         return self._cache.items[value], value
 
     def _sources(self) -> list[object]:
-        options = self._options
+        options = self.options
         return [options.get("messages"), options.get("tools"), *options.get("attach", ())]
 
     def _check_combination(self) -> None:
         """Raises UsageError for options that exclude each other."""
-        shapes = self._options.keys() & SHAPES
+        shapes = self.options.keys() & SHAPES
         if {"schema", "schema_multi"} <= shapes:
             raise UsageError(f"{option('schema')} and {option('schema_multi')} exclude each other: leave one out")
-        if shapes and "prefill" in self._options:
+        if shapes and "prefill" in self.options:
             raise UsageError(f"{option('prefill')} and a schema exclude each other: leave one out")
         target = self.target
         if shapes and target.row.schema_api not in ("", target.api):

@@ -34,13 +34,29 @@ class Files(Path, Texts):
 
 
 class Model(Kind):
-    """A model's name; the name of a model file or of a recording is a path."""
+    """A model's name, or a tuple of several; the name of a model file or of a recording is a path.
+
+    Only the user's own doors, which may name files, may name several.
+    """
 
     json_schema: Mapping[str, Any] = {"type": "string", "minLength": 1}
+    repeatable = True
+
+    def parse(self, value: Any, files: bool = False) -> Any:
+        if not (files and isinstance(value, list | tuple)):
+            return super().parse(value)
+        if not value or not all(isinstance(name, str) for name in value):
+            raise self.wrong(value)
+        return self.join(value)
+
+    def join(self, items: Sequence[Any]) -> Any:
+        return items[0] if len(items) == 1 else tuple(items)
 
     def place(self, value: Any, folder: str) -> Any:
         from ..config.file import placed_model
 
+        if isinstance(value, list):
+            return [self.place(name, folder) for name in value]
         return placed_model(value, folder) if isinstance(value, str) else value
 
 

@@ -56,8 +56,10 @@ class Option(NamedTuple):
 
 ROWS = (
     Option("model", Model(),
-        "The model: provider/model, name, alias or .gguf.",
-        "The model that answers; see MODELS.", short="m", metavar="MODEL", doors=(*ALL, HTTP), openai=("model",)),
+        "Provider/model, alias or .gguf.",
+        "The model that answers; see MODELS.\n"
+        "Of several, each is asked when the one before is unavailable; see ``--fallback-on``.",
+        short="m", metavar="MODEL", doors=(*ALL, HTTP), openai=("model",)),
     Option("api", Choice(*APIS), "The protocol: chat, responses, messages, ollama.",
         "The protocol to use instead of the provider's default:\n"
         "OpenAI's Chat Completions, which all compatible servers share, OpenAI's Responses, Anthropic's Messages, or "
@@ -170,6 +172,11 @@ ROWS = (
         "output that does not come in time, not at all.\n"
         "The waits grow, and are random, unless the server says how long to wait.\n"
         "Each retry is a line on standard error.", metavar="N", group=NETWORK, doors=HERE, default=4),
+    Option("fallback_on", Choice("unavailable", "refusal"), "When to ask the next -m: unavailable, refusal.",
+        "When to ask the next ``-m``, before there was any output: when a model is `unavailable` after its own "
+        "retries, which is status 4, and the default; or on a `refusal`, too, which is status 3.\n"
+        "Retries and time-outs begin anew with each model.\n"
+        "Each time is a line on standard error.", metavar="WHEN", group=NETWORK, doors=HERE),
     Option("max_retry_wait", Seconds(), "Longest wait before a retry (1m).",
         "Give up where a server asks for a wait of more than *time*.", metavar="TIME", group=NETWORK, doors=HERE,
         default=60.0),

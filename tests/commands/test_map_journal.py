@@ -28,9 +28,9 @@ def world(invoke, tmp_path):
     with Provider(script) as provider:
 
         def world(stdin: bytes, *args: str, quiet: bool = True):
-            flags = ["-q"] if quiet else []
+            flags = [*(["-q"] if quiet else []), *(() if "-m" in args else ("-m", "openai/m"))]
             before = len(provider.requests)
-            done = invoke("map", *flags, "-m", "openai/m", "--journal", str(path), *args, input=stdin, url=provider.url)
+            done = invoke("map", *flags, "--journal", str(path), *args, input=stdin, url=provider.url)
             sent_prompts = sorted(request.prompt for request in provider.requests[before:])
             return records_of(done.stdout), sent_prompts, done.returncode, done.stderr
 

@@ -42,12 +42,11 @@ class RunningServer:
 
 
 @contextmanager
-def serving(*args: str, **env: str) -> Iterator[RunningServer]:
+def serving(*args: str, model: str = r"model \S+(?: \(no key is set\))?", **env: str) -> Iterator[RunningServer]:
     command = [*LLMSTREAM, "serve", "--port", "0", *args]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=env) as process:
         try:
             line = process.stderr.readline().decode()
-            model = r"model \S+(?: \(no key is set\))?"
             address = re.fullmatch(rf"llmstream serve: {model}, listening on http://(127\.0\.0\.1:\d+)\n", line)
             assert address, line
             server = RunningServer(process, address[1])

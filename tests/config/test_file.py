@@ -401,7 +401,7 @@ W = '[providers.w]\nbase_url = "https://w.example"\n'
         ("\nmodel = \n", ":2:9: invalid TOML: Invalid value"),
         ("model = ", ":1: invalid TOML: Invalid value"),
         ("model = 'local'\n[aliases]\nx = [\n1,\n", ":3: invalid TOML: "),
-        ("[[aliases.x]]\n[aliases]\ny = 1", ":1: aliases.x: must be a string, not an array"),
+        ("[[aliases.x]]\n[aliases]\ny = 1", ":1: aliases.x: must be a string, not a table"),
         ("[aliases]\nx = \"\"\"\nmodle = 1\n\"\"\"\n[providers.local]\n[x]", ":6: x: there is no such key"),
         ('model = "x"\n\n[aliases', ":3: invalid TOML: Expected ']' at the end of a table declaration"),
         ('model = "local"\nmodel = "local"', ":2:"),

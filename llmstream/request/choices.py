@@ -1,0 +1,117 @@
+"""The models that a prompt may go to, in the order in which they are asked, and its request to each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..core.request import Request
+from ..core.retry import RetryPolicy
+from ..core.timing import Timeouts
+from ..errors import Error, Incomplete, OutputFailed, Refused, Unavailable, UsageError, option
+from ..providers.registry import BUILT_IN, REPLAY, Catalogue
+from ..providers.resolve import Target, model_names
+from .builder import Cache, RequestBuilder, network
+
+if TYPE_CHECKING:
+    from ..config.file import Config
+
+
+class Choice(NamedTuple):
+    """The request to one model, and how it is sent."""
+
+    target: Target
+    request: Request
+    timeouts: Timeouts
+    retries: RetryPolicy
+    on_refusal: bool  # whether the next model is asked on a refusal, too
+    resumes: bool  # whether a cut answer is resumed
+
+    def falls_back(self, error: Error) -> bool:
+        """Returns whether the next model is to be asked after an error before any output."""
+        if isinstance(error, Unavailable | Incomplete):
+            return not isinstance(error, OutputFailed)
+        return self.on_refusal and isinstance(error, Refused)
+
+
+def by_model(values: dict[str, Any], config: Config, env: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Returns the options for each model that `values` names, with the configuration's defaults for it.
+
+    Raises UsageError, with file and line for a wrong default.
+    """
+    names = model_names(values.get("model"), env, config.catalogue)
+    options = [{**values, "model": name} for name in names] if len(names) > 1 else [values]
+    if config.defaults or config.by_model:
+        from .layers import add_defaults
+
+        for each in options:
+            add_defaults(each, config, env)
+    return options
+
+
+class Choices:
+    """Builds the requests for a prompt, one for each model; `options` are those that `by_model` returns.
+
+    Raises UsageError, as RequestBuilder does, also for what only one of the models does not have.
+    """
+
+    def __init__(
+        self, command: str, options: list[dict[str, Any]], env: Mapping[str, str], catalogue: Catalogue = BUILT_IN
+    ) -> None:
+        self._env, self._catalogue = env, catalogue
+        cache = Cache({}, {}, {})
+        self._builders = [RequestBuilder(command, each, env, catalogue, cache) for each in options]
+        self.targets = [builder.target for builder in self._builders]
+        first = options[0]
+        has_key = first.get("key_env") or first.get("api_key")
+        if has_key and not first.get("base_url") and len({target.provider for target in self.targets}) > 1:
+            key = option("key_env") if first.get("key_env") else "api_key"
+            raise UsageError(f"{key} is the key of one provider: name the models of one, or leave it out")
+
+    @property
+    def has_conversation(self) -> bool:
+        """Whether there are messages, which can do without a prompt."""
+        return all(builder.has_conversation for builder in self._builders)
+
+    @property
+    def reads_stdin(self) -> bool:
+        """Whether an option reads stdin."""
+        return any(builder.reads_stdin for builder in self._builders)
+
+    def add_conversation(self, path: str, messages: list[dict[str, Any]]) -> None:
+        """Puts the messages of a file before the prompt."""
+        for builder in self._builders:
+            builder.add_conversation(path, messages)
+
+    def requests(self, prompt: str, overrides: Mapping[str, Any] = {}) -> list[Choice]:
+        """Returns the request for a prompt to each model; `overrides` are a record's options.
+
+        A record's model, or those of its alias, replace the others.
+        """
+        builders = self._builders
+        if "model" in overrides:
+            names = model_names(overrides["model"], self._env, self._catalogue)
+            builders = [builders[0].with_overrides({**overrides, "model": name}) for name in names]
+        elif overrides:
+            builders = [builder.with_overrides(overrides) for builder in builders]
+        if len(builders) == 1:
+            return [_choice(builders[0], prompt)]
+        return [_checked(builder, prompt) for builder in builders]
+
+
+def _choice(builder: RequestBuilder, prompt: str) -> Choice:
+    options, (target, request) = builder.options, builder.request(prompt)
+    on_refusal, resumes = options.get("fallback_on") == "refusal", options.get("resume_cut", False)
+    return Choice(target, request, *network(options), on_refusal, resumes)
+
+
+def _checked(builder: RequestBuilder, prompt: str) -> Choice:
+    """Returns a choice of several, of which each can be sent; errors name the model."""
+    target = builder.target
+    try:
+        choice = _choice(builder, prompt)
+        if target.row.transport != REPLAY:  # whose dialect the recording has
+            choice.target.body(choice.request._replace(attachments=()))
+        return choice
+    except UsageError as error:
+        raise UsageError(f"{target.name}: {error.message}") from None
