@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -17,7 +17,7 @@ from .. import stdio
 from ..core import report
 from ..core.events import Event, Reasoning
 from ..core.json_codec import to_json
-from ..core.kinds import ANSWER, MODEL, NETWORK, OUTPUT, PROMPT
+from ..core.kinds import ANSWER, MODEL, NETWORK, OUTPUT, PROMPT, Seconds
 from ..core.render import EventRenderer, SourceList, TextRenderer
 from ..core.secrets import show_url
 from ..core.text import encode
@@ -40,10 +40,11 @@ from ..request.choices import Choice, Choices
 from . import options, stop_options
 from .raw_control import raw_control
 from .request_command import RequestCommand, output_file, prompt_file
-from .types import FileName, in_group
+from .types import FileName, ToolCommand, Value, in_group
 
 if TYPE_CHECKING:
     from ..core.exchange import Exchange
+    from ..core.request import Request
     from ..core.stop.stops import Stops
     from ..net.attempts import Resume
     from ..net.generation import Generation
@@ -51,9 +52,11 @@ if TYPE_CHECKING:
     from ..net.transports import Route
     from ..request.chat_file import ChatFile
     from ..request.prompt_file import PromptFile
+    from ..request.turns import Turns
 
 NAME = "gen"
 SPEED = click.FloatRange(min=0)
+JOBS, TURNS = click.IntRange(min=1, max=1000), click.IntRange(min=1)
 
 
 @stop_options.options("until-")
@@ -65,6 +68,12 @@ SPEED = click.FloatRange(min=0)
 @in_group(PROMPT, "--keep-cut", is_flag=True, help="Add an answer that is cut to FILE, too.")
 @in_group(PROMPT, "-n", "--no-stdin", is_flag=True, help="Do not read stdin.")
 @options.of_request(MODEL, ANSWER)
+@in_group(ANSWER, "--run-tools", type=ToolCommand(), metavar="CMD", help="Run the tools: CMD NAME, arguments on stdin.")
+@in_group(ANSWER, "-j", "--jobs", type=JOBS, default=8, metavar="N", help="Run at most N tools at once (8).")
+@in_group(
+    ANSWER, "--tool-timeout", type=Value(Seconds()), default=60.0, metavar="TIME", help="Kill a tool after TIME (1m)."
+)
+@in_group(ANSWER, "--max-turns", type=TURNS, default=10, metavar="N", help="End after N answers with calls (10).")
 @output_file
 @in_group(OUTPUT, "--events", is_flag=True, help="Write NDJSON events instead of text.")
 @in_group(OUTPUT, "--timing", is_flag=True, help='Write events; "t" is seconds since the request.')
@@ -97,6 +106,10 @@ def command(
     chat: str | None,
     keep_cut: bool,
     no_stdin: bool,
+    run_tools: tuple[str, ...],
+    jobs: int,
+    tool_timeout: float,
+    max_turns: int,
     record: str | None,
     speed: float,
     dry_run: bool,
@@ -127,8 +140,10 @@ def command(
     if keep_cut and chat is None:
         raise UsageError("--keep-cut is for the conversation of --chat: add it")
     names = set[str]().union(*options)
-    if "tools" in names and not (writes_events or output["line"] or chat):
-        raise UsageError(f"{option('tools')} needs --events, --line or --chat: a call is not text")
+    if run_tools:
+        _check_run_tools("tools" in names, output["line"], record is not None, new_stops() is not None)
+    elif "tools" in names and not (writes_events or output["line"] or chat):
+        raise UsageError(f"{option('tools')} needs --events, --line, --chat or --run-tools: a call is not text")
     if output["reasoning"] or writes_events:
         for each in options:
             each["reasoning"] = True
@@ -148,13 +163,19 @@ def command(
         text = file.prompt(prompt, no_stdin, variables, required)
     else:
         text = prompts.read(NAME, prompt, no_stdin, required)
-    send = partial(_send, builder, text, output, new_stops, dry_run, record, speed, quiet)
+    tools = None
+    if run_tools:
+        from ..providers.child_environment import without_keys
+
+        env = without_keys(os.environ, catalogue)
+        tools = _Tools(run_tools, env, jobs, tool_timeout, max_turns)
+    send = partial(_send, builder, text, output, new_stops, dry_run, record, speed, quiet, keep_cut, tools)
     if chat is None:
         send(None)
         return
     from ..request.chat_file import ChatFile
 
-    with ChatFile(chat, partial(stdio.note, NAME), keep_cut, reads_only=dry_run) as conversation:
+    with ChatFile(chat, partial(stdio.note, NAME), reads_only=dry_run) as conversation:
         send(conversation)
 
 
@@ -167,6 +188,8 @@ def _send(
     record: str | None,
     speed: float,
     quiet: bool,
+    keep_cut: bool,
+    tools: _Tools | None,
     chat: ChatFile | None,
 ) -> None:
     """Sends the prompt after the conversation, if any, or prints the request."""
@@ -175,7 +198,7 @@ def _send(
         if not (text or chat.messages):
             raise UsageError("the prompt is empty: give one as an operand or on stdin")
     choices = builder.requests(text)
-    if chat:
+    if chat or tools:
         choices = [choice._replace(request=choice.request._replace(native=True)) for choice in choices]
     if dry_run:
         if choices[0].target.row.transport == REPLAY:
@@ -184,7 +207,8 @@ def _send(
         return
     from ..net.loop import Loop
 
-    answer = _Printer(output, new_stops, len(choices) > 1, chat)  # opens the stats file before anything is paid for
+    # This opens the stats file before anything is paid for.
+    answer = _Printer(output, new_stops, len(choices) > 1, chat, keep_cut, tools)
     loop = Loop()
 
     def connect(choice: Choice) -> Route:
@@ -208,10 +232,13 @@ class _Printer:
         output: dict[str, Any],
         new_stops: Callable[[], Stops | None],
         names_model: bool,
-        chat: ChatFile | None = None,
+        chat: ChatFile | None,
+        keep_cut: bool,
+        tools: _Tools | None,
     ) -> None:
         self._output, self._new_stops, self._names_model = output, new_stops, names_model
-        self._chat = chat
+        self._chat, self._keeps_cut, self._tools = chat, keep_cut, tools
+        self._turns: Turns | None = None  # with a conversation to keep, or tools to run
         self._sources = SourceList()  # stays empty without --sources
         self._stats = _open_stats(output["stats_file"])
         self._writes_events = output["events"] or output["timing"]
@@ -239,17 +266,21 @@ class _Printer:
         from ..net.generation import Generation, events
 
         self._choice, self._stops, target = choice, self._new_stops(), route.target
-        generation = Generation(
-            target,
-            choice.request,
-            choice.timeouts,
-            choice.retries,
-            route.transport,
-            stops=self._stops,
-            resume=_resume(target, choice),
-            note=partial(stdio.note, NAME),
-            shows_reasoning=choice.request.reasoning,
-        )
+
+        def make(request: Request) -> Generation:
+            return Generation(
+                target,
+                request,
+                choice.timeouts,
+                choice.retries,
+                route.transport,
+                stops=self._stops,
+                resume=_resume(target, choice),
+                note=partial(stdio.note, NAME),
+                shows_reasoning=request.reasoning,
+            )
+
+        generation = make(choice.request)
         source = events(generation, loop)
         try:
             generation.start()
@@ -257,29 +288,27 @@ class _Printer:
                 loop.wait()
             if not is_last and (cause := generation.early_failure) and choice.falls_back(cause):
                 return cause
-            if self._chat:
-                self._chat.begin(choice.request, target)
-                source = self._chat.collect(source)
+            if self._chat or self._tools:
+                source = self._take_turns(generation, make, loop)
             self._render(generation, source)
+            generation = self._turns.generation if self._turns else generation
             stopped = self._stops is not None and self._stops.early
-            error = (
-                None
-                if stopped
-                else report.verdict(generation.exchange.finish, choice.request.is_limited, report.SET_LIMIT)
-            )
-            if error:
-                raise error
-            if self._chat:
-                self._chat.commit(generation.exchange)
+            if not stopped:
+                self._require_whole(generation.exchange)
+            if self._chat and self._turns:
+                messages = [*self._turns.messages, self._turns.answer.message(generation.exchange)]
+                self._chat.add(messages, target, choice.request.system)
             if not stopped:
                 self._check(generation.exchange)
         except Error as error:
-            self._keep_cut(error)
+            generation = self._turns.generation if self._turns else generation
+            self._keep_cut(target, error)
             self._report(generation, target, error.status, "error" if generation.failure else "", failed=True)
             raise
         except (ReaderGone, Signalled) as cause:
+            generation = self._turns.generation if self._turns else generation
             generation.close()  # before the report, and while no event had come
-            self._keep_cut(None)
+            self._keep_cut(target, None)
             status = 128 + cause.signum if isinstance(cause, Signalled) else 0
             self._report(generation, target, status, "cancelled", failed=True)
             raise
@@ -351,17 +380,49 @@ class _Printer:
         if generation.failure is not None:
             raise generation.failure
 
-    def _keep_cut(self, error: Error | None) -> None:
+    def _take_turns(
+        self, generation: Generation, make: Callable[[Request], Generation], loop: Loop
+    ) -> Generator[list[Event]]:
+        """Returns the events of all turns, of which `generation` is the first."""
+        from ..request.turns import Turns
+
+        def start(request: Request) -> Generation:
+            generation = make(request)
+            generation.start()
+            return generation
+
+        tools, run, max_turns = self._tools, None, 1
+        if tools:
+            from ..net.programs import Programs
+
+            names, note = frozenset(tool.name for tool in self._choice.request.tools), partial(stdio.note, NAME)
+            run = Programs(tools.command, names, tools.env, loop, timeout=tools.timeout, jobs=tools.jobs, note=note).run
+            max_turns = tools.max_turns
+        self._turns = Turns(self._choice.request, generation, loop, start, run, max_turns)
+        return self._turns.events()
+
+    def _keep_cut(self, target: Target, error: Error | None) -> None:
         """Keeps an answer that is not whole in its conversation, where the user wants that."""
-        if self._chat is None:
+        turns, chat = self._turns, self._chat
+        if chat is None or turns is None or chat.has_exchange:
             return
-        try:
-            outcome = self._chat.rollback()
-        except Error as failure:
-            stdio.note(NAME, failure.message)
+        message = turns.answer.cut_message()
+        messages = [*turns.messages, *([message] if message else [])]
+        if not messages or messages[-1].role == "user":
             return
-        if isinstance(error, Incomplete) and outcome:
+        if self._keeps_cut:
+            try:
+                chat.add(messages, target, self._choice.request.system, cut=message is not None)
+            except Error as failure:
+                stdio.note(NAME, failure.message)
+        elif isinstance(error, Incomplete):
+            outcome = f"{chat.path} is left as it was: --keep-cut keeps what came"
             error.hint = "\n".join(filter(None, (error.hint, outcome)))
+
+    def _require_whole(self, exchange: Exchange) -> None:
+        """Raises the error of an answer that is not whole."""
+        if error := report.verdict(exchange.finish, self._choice.request.is_limited, report.SET_LIMIT):
+            raise error
 
     def _check(self, exchange: Exchange) -> None:
         """Notes what an answer lacks; raises the error of one that met no condition."""
@@ -390,8 +451,9 @@ class _Printer:
         from ..config import prices
 
         provider, model = target.provider, target.model
-        cost = prices.cost(provider, model, exchange.usage, exchange.model)
-        record = report.record(provider, model, exchange, now, status=status, reason=reason, cost=cost)
+        earlier = self._turns.earlier if self._turns else []
+        cost = prices.cost(provider, model, report.total_usage([*earlier, exchange]), exchange.model)
+        record = report.record(provider, model, exchange, now, status=status, reason=reason, cost=cost, earlier=earlier)
         if self._output["usage"]:
             stdio.note(NAME, report.line(record), stays=True)
         if self._stats is not None:
@@ -403,6 +465,25 @@ class _Printer:
                 if not failed:
                     raise write_error from None
                 stdio.note(NAME, write_error.message)
+
+
+class _Tools(NamedTuple):
+    """The program that runs tools: its command and environment, how many run at once, seconds and turns at most."""
+
+    command: tuple[str, ...]
+    env: Mapping[str, str]
+    jobs: int
+    timeout: float
+    max_turns: int
+
+
+def _check_run_tools(has_tools: bool, line: bool, record: bool, has_stops: bool) -> None:
+    """Raises UsageError for what --run-tools needs, or what goes with one answer only."""
+    if not has_tools:
+        raise UsageError(f"--run-tools needs {option('tools')}: name the file that describes the tools")
+    others = {"--line": line, "--record": record, "the conditions of --until": has_stops}
+    if name := next((name for name, there in others.items() if there), ""):
+        raise UsageError(f"--run-tools and {name} exclude each other: leave one out")
 
 
 def _resume(target: Target, choice: Choice) -> Resume | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..core.kinds import OUTPUT, Kind
+from ..errors import UsageError, option
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -46,6 +47,29 @@ class FileName(click.ParamType):  # type: ignore[type-arg]
     """The name of a file, or "-": any text, which shells complete as a path."""
 
     name = "file"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(incomplete, type="file")]
+
+
+class ToolCommand(click.ParamType):  # type: ignore[type-arg]
+    """A command that is run without a shell: its words, as a shell would split them."""
+
+    name = "command"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        import shlex
+        import shutil
+
+        try:
+            words = tuple(shlex.split(value))
+        except ValueError as error:
+            raise UsageError(f"{option('run_tools')}: {value!r} has {str(error).lower()}") from None
+        if not words or shutil.which(words[0]) is None:
+            raise UsageError(f"{option('run_tools')}: there is no program {(words or ('',))[0]!r}")
+        return words
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem

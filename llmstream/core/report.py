@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..errors import Error, Incomplete, Refused, option
@@ -48,14 +49,18 @@ def record(
     status: int,
     reason: str = "",
     cost: float | None = None,
+    earlier: Sequence[Exchange] = (),
 ) -> dict[str, object]:
     """Returns token counts, times in seconds and the outcome. What the provider did not report is None.
 
     `model` is the requested one; `answered_by` is the provider's name of the model that answered. `reason` ("until",
-    "cancelled" or "error") replaces the finish reason. `cost` is in US dollars, `status` the exit status.
+    "cancelled" or "error") replaces the finish reason. `cost` is in US dollars, `status` the exit status. `earlier` are
+    the exchanges of the turns before, which count, too.
     """
-    usage, timing, finish = exchange.usage, exchange.timing, exchange.finish
-    rate = timing.rate(usage.output_tokens) if usage else None
+    finish, timing, exchanges = exchange.finish, exchange.timing, [*earlier, exchange]
+    usage = total_usage(exchanges)
+    rate = timing.rate(usage.output_tokens) if usage and not earlier else None
+    started, ttft = exchanges[0].timing.started, exchanges[0].timing.ttft
     return {
         "provider": provider,
         "model": model,
@@ -63,13 +68,24 @@ def record(
         **{name: getattr(usage, name, None) for name in Usage.counts},
         "tier": getattr(usage, "tier", "") or None,
         "cost_usd": cost,
-        "characters": exchange.characters,
-        "ttft": None if timing.ttft is None else round(timing.ttft, 4),
-        "seconds": round(now - timing.started, 4),
+        "characters": sum(each.characters for each in exchanges),
+        "ttft": None if ttft is None else round(ttft, 4),
+        "seconds": round(now - started, 4),
         "tokens_per_second": None if rate is None else round(rate, 2),
         "reason": finish.reason if finish and not reason else reason or "error",
         "status": status,
     }
+
+
+def total_usage(exchanges: Sequence[Exchange]) -> Usage | None:
+    """Returns the tokens of all turns together; None where the provider has reported none."""
+    usages = [usage for exchange in exchanges if (usage := exchange.usage) is not None]
+    if len(usages) < 2:
+        return usages[0] if usages else None
+    costs = [usage.cost_usd for usage in usages if usage.cost_usd is not None]
+    cost = sum(costs) if len(costs) == len(usages) else None
+    counts = {name: sum(getattr(usage, name) for usage in usages) for name in Usage.counts}
+    return Usage(**counts, tier=usages[-1].tier, cost_usd=cost)
 
 
 def line(data: dict[str, Any]) -> str:

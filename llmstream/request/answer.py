@@ -6,6 +6,7 @@ import os
 
 from ..core.events import Event, Text, ToolCall
 from ..core.exchange import Exchange
+from ..core.json_codec import loads_strict, to_json
 from ..core.request import Call, Message, Request
 
 
@@ -35,10 +36,20 @@ class AnswerBuilder:
 
     def message(self, exchange: Exchange) -> Message:
         """Returns the whole answer as a turn."""
-        calls = tuple(Call(id, name, "".join(pieces) or "{}") for id, name, *pieces in self._calls.values())
+        calls = tuple(Call(id, name, _as_object("".join(pieces))) for id, name, *pieces in self._calls.values())
         return Message("assistant", "".join(self._text), calls, native=tuple(exchange.native_items()))
 
     def cut_message(self) -> Message | None:
         """Returns the text of an answer that is not whole as a turn; None where there is none."""
         text = "".join(self._text)
         return Message("assistant", text) if text else None
+
+
+def _as_object(arguments: str) -> str:
+    """Returns the arguments of a call as a JSON object: text, or JSON with an error in it, is its member `input`."""
+    try:
+        if isinstance(loads_strict(arguments or "{}"), dict):
+            return arguments or "{}"
+    except (ValueError, RecursionError):
+        pass
+    return to_json({"input": arguments})

@@ -9,20 +9,17 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
 from .. import inputs, locked_file, signals
 from ..config.textfile import decode
-from ..core.events import Event
-from ..core.exchange import Exchange
 from ..core.json_codec import loads_strict, to_compact_json
-from ..core.request import Request
+from ..core.request import Message
 from ..core.text import encode
-from ..errors import OutputFailed, UsageError, option
+from ..errors import OutputFailed, UsageError
 from ..providers.resolve import Target
-from .answer import AnswerBuilder, question
 from .conversation import as_item
 
 MAX_CHAT_BYTES = 200_000_000  # images and files included: more than any model takes
@@ -35,20 +32,14 @@ class ChatFile:
     `messages` are those that the file has. `note` is called with a sentence for the user where another process has the
     lock, which is waited for. `reads_only`: the file is neither locked nor created. Raises UsageError where it cannot
     be opened, or is no conversation: it is left as it is.
-
-    An exchange is what `begin`, `collect` and either `commit` or `rollback` add to the file.
     """
 
-    def __init__(
-        self, path: str, note: Callable[[str], object], keep_cut: bool = False, reads_only: bool = False
-    ) -> None:
-        self.path, self._note, self._keep_cut = path, note, keep_cut
-        self._pending: list[dict[str, Any]] = []  # of the exchange: what is whole
-        self._answer: AnswerBuilder | None = None  # the one that comes
-        self._target: Target | None = None
+    def __init__(self, path: str, note: Callable[[str], object], reads_only: bool = False) -> None:
+        self.path, self._note = path, note
         self._reads_only = reads_only
         self._fd = -1
         self._created = False
+        self.has_exchange = False  # whether one was added, or could not be
         self._begins_line = True  # whether what is appended begins a line
         self.messages: list[dict[str, Any]] = []
 
@@ -68,42 +59,18 @@ class ChatFile:
             os.unlink(self.path)  # the answer did not come
         self._close()
 
-    def begin(self, request: Request, target: Target) -> None:
-        """Begins an exchange with the question that a request adds."""
-        self._target = target
-        if request.system is not None and not self.messages:
-            self._pending.append({"role": "system", "content": request.system})
-        self._pending += [as_item(message, target) for message in question(request)]
+    def add(self, messages: list[Message], target: Target, system: str | None, cut: bool = False) -> None:
+        """Appends the turns of an exchange; `cut` says that the last one is not whole. Raises OutputFailed.
 
-    def collect(self, events: Generator[list[Event]]) -> Generator[list[Event]]:
-        """Passes the events of an answer on, and collects it."""
-        self._answer = AnswerBuilder()
-        try:
-            for batch in events:
-                self._answer.feed(batch)
-                yield batch
-        finally:
-            events.close()
-
-    def commit(self, exchange: Exchange) -> None:
-        """Appends the exchange with its last answer, which is whole. Raises OutputFailed."""
-        assert self._answer and self._target
-        message, self._answer = self._answer.message(exchange), None
-        self._append([*self._pending, as_item(message, self._target)])
-
-    def rollback(self) -> str:
-        """Ends an exchange whose last answer is not whole: its text is appended only where `keep_cut` says so.
-
-        Returns a sentence on what becomes of the file, "" if the exchange is in it. Raises OutputFailed.
+        `target` is where the answers come from. A new conversation begins with the system prompt, if there is one.
         """
-        message = self._answer.cut_message() if self._answer else None
-        self._answer = None
-        if message is None or self._target is None:
-            return ""
-        if not self._keep_cut:
-            return f"{self.path} is left as it was: {option('keep_cut')} keeps an answer that is cut"
-        self._append([*self._pending, {**as_item(message, self._target), "cut": True}])
-        return ""
+        self.has_exchange = True
+        items = [as_item(message, target) for message in messages]
+        if cut:
+            items[-1]["cut"] = True
+        if system is not None and not self.messages:
+            items.insert(0, {"role": "system", "content": system})
+        self._append(items)
 
     def _append(self, messages: list[dict[str, Any]]) -> None:
         """Appends messages in one write, and puts them on the disk. Raises OutputFailed; the file is then as before."""

@@ -155,8 +155,8 @@ ROWS = (
         "Tools that the model may call: an array, or an object a line, of "
         '`{"name", "description", "parameters"}`, where the parameters are a JSON Schema, or of OpenAI\'s, '
         "Anthropic's or MCP's shape of the same.\n"
-        "Nothing is executed: a call is an event, or a part of a record, so that gen needs ``--events`` or "
-        "``--line``.", metavar="FILE", group=ANSWER,
+        "A call is an event, or part of a record: gen needs ``--events``, ``--line``, ``--chat``, or ``--run-tools``, "
+        "which runs it.", metavar="FILE", group=ANSWER,
         doors=HERE, openai=("tools",)),
     Option("tool_choice", ToolChoice(), "Whether a tool has to be called: auto, none, required, or a name.",
         doors=(PYTHON,), openai=("tool_choice",)),

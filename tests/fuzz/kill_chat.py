@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import sys
 import tempfile
@@ -51,7 +52,7 @@ def run_killed(url: str, folder: Path, times: int, rng: random.Random) -> Outcom
     path, env = folder / "talk", at(url)
 
     def ask(question: str, kill_after: float | None = None) -> int:
-        return run_once(["gen", "-m", MODEL, "--chat", str(path), question], b"", env, kill_after)
+        return run_once(["gen", "-m", MODEL, "--chat", str(path), "-O", os.devnull, question], b"", env, kill_after)
 
     started = time.monotonic()
     ask("first")

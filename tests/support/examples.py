@@ -168,6 +168,7 @@ def _unknown_in_cluster(word: str, by_name: dict[str, click.Option], queue: Iter
 
 # The answer to a prompt that the pattern fits, from the provider of the examples.
 ANSWERS = (
+    ("How high is the water.*523", "The water is at 523 cm."),
     ("You are a translator", "Nommez trois fleuves."),
     ('"items"', '{"items": [{"name": "Rhine", "km": 1233}, {"name": "Loire", "km": 1006}]}'),
     ("JSON", '[\n  {"name": "Rhine", "km": 1233},\n  {"name": "Loire", "km": 1006}\n]'),
@@ -192,6 +193,24 @@ ANSWERS = (
 )
 
 
+CALL = loopback.frame(
+    {
+        "id": "c1",
+        "model": "m",
+        "choices": [
+            {
+                "index": 0,
+                "delta": {
+                    "tool_calls": [
+                        {"index": 0, "id": "c1", "function": {"name": "level", "arguments": '{"town": "Basel"}'}}
+                    ]
+                },
+            }
+        ],
+    }
+)  # of the tool in tools.json
+
+
 MODELS = ("large", "small")  # of every provider of the examples
 
 
@@ -199,6 +218,8 @@ def _answer(request: loopback.Request) -> list[loopback.Step]:
     """Makes the response of the examples' provider: its list of models, or the answer to the prompt."""
     if request.line.startswith("GET "):
         return loopback.reply("200 OK", json.dumps({"data": [{"id": name} for name in MODELS]}).encode())
+    if "tools" in request.json and request.json["messages"][-1]["role"] != "tool":
+        return [loopback.head(), CALL, loopback.chat_end("tool_calls")]
     prompt = json.dumps(request.json, ensure_ascii=False)
     answer = next(answer for pattern, answer in ANSWERS if re.search(pattern, prompt))
     path, pieces = request.line.split()[1], re.findall(r"\s*\S+", answer)
@@ -237,7 +258,22 @@ Translate into {{language}}:
 
 {{stdin}}
 """
-FILES = {"question.txt": "Name three rivers.\n", "towns.txt": "Basel\nVienna\n", "translate": TRANSLATE}
+GAUGE = """#!/bin/sh
+# gauge level: the water level at a town, in cm
+case $1 in
+level) town=$(jq -r .town); grep "^$town " levels || { echo "no gauge at $town"; exit 1; } ;;
+esac
+"""
+LEVEL = """{"name": "level", "parameters": {"type": "object", "properties": {"town": {"type": "string"}}}}
+"""
+FILES = {
+    "gauge": GAUGE,
+    "tools.json": LEVEL,
+    "levels": "Basel 523\nVienna 310\n",
+    "question.txt": "Name three rivers.\n",
+    "towns.txt": "Basel\nVienna\n",
+    "translate": TRANSLATE,
+}
 MARK = "\x1e"
 
 
