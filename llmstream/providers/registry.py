@@ -100,6 +100,7 @@ class Provider(NamedTuple):
     prefill_base: str = ""  # the base URL for prefilled requests, where it is not base_url
     schema_api: str = ""  # the only dialect in which the server obeys a schema, "" for all
     model_fields: Mapping[str, Any] = {}  # of the body for `model`, where the request has none
+    model_system: str = ""  # the system prompt for `model`, where the request has none
     text_only: bool = False  # the models take no images and no sound
     compatible_api: str = ""  # the dialect that servers at other addresses speak, where it may differ
     transport: str = CURL
@@ -132,8 +133,9 @@ class Provider(NamedTuple):
 # The names of body fields where they differ from the dialect's own.
 COMPLETION_TOKENS = {"max_tokens": "max_completion_tokens"}
 
-# A model this small may repeat itself without end.
-SMALL_MODEL = {"max_tokens": 1024, "repeat_penalty": 1.1, "repeat_last_n": 256}
+# A model this small may repeat itself without end. A system prompt other than its own makes it answer to the point.
+SMALL_MODEL = {"max_tokens": 1024, "repeat_penalty": 1.05, "repeat_last_n": 256}
+SMALL_MODEL_SYSTEM = "You are a helpful assistant."
 
 LOCAL = "local"  # the embedded model: what .gguf files mean, and the default where no key is set
 
@@ -206,8 +208,8 @@ PROVIDERS: dict[str, Provider] = {
     "vllm": Provider("http://127.0.0.1:8000/v1", CHAT, (), "VLLM_BASE_URL", prefill=CONTINUE_FINAL),
     "lmstudio": Provider("http://127.0.0.1:1234/v1", CHAT, (), "LMSTUDIO_BASE_URL"),
     LOCAL: Provider(
-        model="smollm2-135m", model_fields=SMALL_MODEL, resume=OFFSET, prefill=ASSISTANT, schema_api=CHAT,
-        text_only=True, transport=EMBEDDED,
+        model="smollm2-135m", model_fields=SMALL_MODEL, model_system=SMALL_MODEL_SYSTEM, resume=OFFSET,
+        prefill=ASSISTANT, schema_api=CHAT, text_only=True, transport=EMBEDDED,
     ),
 }  # fmt: skip
 

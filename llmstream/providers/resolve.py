@@ -74,10 +74,13 @@ class Target(NamedTuple):
         more: dict[str, Any] = {}
         if row.effort and row.effort.api == self.api and request.effort in row.effort.bodies:
             more, request = row.effort.bodies[request.effort], request._replace(effort=None)
+        is_default = model == row.model and self.api == row.api
+        if is_default and row.model_system and request.system is None:
+            request = request._replace(system=row.model_system)
         body = merge(dialect(self.api).body(request, row.field_names), more)
         if request.reasoning and (style := row.reasoning) and style.api == self.api and re.search(style.models, model):
             body = merge(body, style.body)
-        if model == row.model and self.api == row.api:
+        if is_default:
             body |= {name: value for name, value in row.model_fields.items() if name not in body}
         if prepare:
             prepare(body)

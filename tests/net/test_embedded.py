@@ -66,7 +66,7 @@ def test_records_that_name_their_models_start_no_embedded_one(run, tmp_path):
 def test_the_default_has_a_limit_and_a_penalty_that_options_replace(run):
     shown = run("gen", "--dry-run", "Hi").stdout
     assert b'"max_tokens": 1024' in shown
-    assert b'"repeat_penalty": 1.1' in shown
+    assert b'"repeat_penalty": 1.05' in shown
     more = run("gen", "--dry-run", "--max-tokens", "9", "-o", "repeat_penalty=1", "Hi").stdout
     assert b'"max_tokens": 9' in more
     assert b'"repeat_penalty": 1' in more
