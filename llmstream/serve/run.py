@@ -27,7 +27,7 @@ from ..core import json_codec
 from ..errors import Signalled, UsageError, option
 from .answer_response import ServerState
 from .body_limits import REGEX_CPU_S
-from .connection import Connection
+from .connection import Connection, set_options
 from .error_responses import NAME
 
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # malloc.h
@@ -183,6 +183,7 @@ def listen(host: str, port: int, token: str) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        set_options(listener)
         listener.bind(address)
         listener.listen(BACKLOG)
     except OSError as error:
