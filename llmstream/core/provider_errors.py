@@ -128,6 +128,9 @@ def _from_payload(payload: Any, status: int) -> Error:
         code = " ".join(word for word in words if word not in ("error", "None"))
         message = payload.get("message") or payload.get("detail") or payload.get("details") or code or payload
         message = _upstream(payload) or message
+        size, room = payload.get("n_prompt_tokens"), payload.get("n_ctx")  # llama.cpp's
+        if isinstance(size, int) and isinstance(room, int):
+            return BadRequest(f"the prompt has {size} tokens, and the model takes at most {room}: shorten it")
         if explanation := string(payload, "misalignment", "detailed_explanation"):  # OpenAI, for the user
             message = f"{message} {explanation}"
         if not status and str(payload.get("code")) in HTTP_ERROR_CODES:
