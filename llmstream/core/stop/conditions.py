@@ -71,9 +71,10 @@ def _json(flag: bool, settings: Settings) -> Condition:
 
 
 CONDITIONS = (
-    ConditionOption("regex", "e", "PATTERN", Texts(), _regex, "Stop at a match of regex PATTERN.",
+    ConditionOption("regex", "e", "PATTERN", Texts(), _regex, "Stop at a match of PATTERN; (?m)^ is a line's start.",
         "A match of *pattern*, a regular expression of Python, as `re.search` finds it in the whole text: the leftmost "
-        "one, with Python's greedy and lazy repetitions.\nA pattern that matches the empty text is refused.\n"
+        "one, with Python's greedy and lazy repetitions.\n`^` is the start of the text; after `(?m)`, as in "
+        "`(?m)^Fourth`, it is the start of each line.\nA pattern that matches the empty text is refused.\n"
         "One that takes more than 2 seconds of processor time for 65536 characters of text is an error; `llmstream "
         "serve` allows 0.2 seconds, and Python's functions set no limit."),
     ConditionOption("fixed", "F", "TEXT", Texts(), _fixed, "Stop at TEXT.", "The text itself."),
