@@ -96,7 +96,7 @@ class PreparedRequest:
                 for path in (source for source in sources if not is_url(source)):
                     inputs.check_file(path)
                 return
-            catalogue = catalogue._replace(read_key=partial(keys.read, wait=False))
+            catalogue = catalogue._replace(read_key=partial(catalogue.read_key, wait=False))
         try:
             builder = Choices("", self._options, os.environ, catalogue)
         except keys.NotCached:

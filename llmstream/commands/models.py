@@ -113,7 +113,7 @@ def _key(provider: str, catalogue: Catalogue) -> tuple[bool | None, str]:
         try:
             keys.from_file(row.key_file)
         except UsageError as error:
-            return False, f"key not found ({error.message})"
+            return False, f"key not found (key_file: {error.message})"
         return True, "key found (key_file)"
     if row.may_use_sdk:
         from ..net.clients import missing_extra

@@ -104,12 +104,6 @@ def placed_model(name: str, folder: str) -> str:
     return name
 
 
-def _read_key(provider: str, row: Provider) -> str:
-    from . import keys
-
-    return keys.read(provider, row)
-
-
 class _Reader:
     """Checks a document, and turns it into a Config, key by key."""
 
@@ -131,10 +125,19 @@ class _Reader:
         aliases = {name: names[0] for name, names in models.items()}
         fallbacks = {name: names[1:] for name, names in models.items() if names[1:]}
         model = self._model(("model",), data["model"]) if "model" in data else ""
-        catalogue = Catalogue(self._rows, aliases, fallbacks, model, _read_key)
+        catalogue = Catalogue(self._rows, aliases, fallbacks, model, self._read_key)
         for at, name in [(("aliases", name), name) for name in aliases] + ([(("model",), model)] if model else []):
             self._check_model(at, name, catalogue)
         return Config(catalogue, self._defaults, self._by_model, document, self._folder)
+
+    def _read_key(self, provider: str, row: Provider, wait: bool = True) -> str:
+        from . import keys
+
+        try:
+            return keys.read(row, wait)
+        except UsageError as error:
+            name = "key_file" if row.key_file else "key_cmd"
+            raise self._document.error(("providers", provider, name), error.message) from None
 
     def _alias(self, at: Keys, value: object) -> tuple[str, ...]:
         if not at[-1] or any(c.isspace() for c in at[-1]):

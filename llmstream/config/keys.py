@@ -27,16 +27,17 @@ class NotCached(Exception):
     """The key has to be read from a command, which takes a while."""
 
 
-def read(provider: str, row: Provider, wait: bool = True) -> str:
+def read(row: Provider, wait: bool = True) -> str:
     """Returns the key of a row that has a key_file or a key_cmd.
 
-    Raises UsageError, and NotCached where a command would have to run and the caller cannot `wait`.
+    Raises UsageError, whose message continues after the name of the setting, and NotCached where a command would have
+    to run and the caller cannot `wait`.
     """
     if row.key_file:
-        return _parse(from_file(row.key_file), f"the key_file of {provider}")
+        return _parse(from_file(row.key_file), f"the text in {row.key_file}")
     if wait:
         with _locks.setdefault(row.key_cmd, threading.Lock()):
-            return _from_cache(row) or _run(provider, row)
+            return _from_cache(row) or _run(row.key_cmd)
     if key := _from_cache(row):
         return key
     raise NotCached
@@ -48,9 +49,9 @@ def _from_cache(row: Provider) -> str:
     return key if time.monotonic() < expires else ""
 
 
-def _run(provider: str, row: Provider) -> str:
-    key = _parse(_from_command(provider, row.key_cmd), f"what the key_cmd of {provider} prints")
-    cache[row.key_cmd] = time.monotonic() + KEY_CMD_TTL_S, key
+def _run(command: tuple[str, ...]) -> str:
+    key = _parse(_from_command(command), "what it prints")
+    cache[command] = time.monotonic() + KEY_CMD_TTL_S, key
     return key
 
 
@@ -60,13 +61,13 @@ def from_file(path: str) -> bytes:
         with open(path, "rb", opener=_open) as file:
             mode = os.fstat(file.fileno()).st_mode
             if not stat.S_ISREG(mode):
-                raise UsageError(f"the key_file {path} is not a regular file")
+                raise UsageError(f"{path} is not a regular file")
             if mode & 0o077:
-                problem = f"other users can read the key_file {path} (mode {stat.S_IMODE(mode):04o})"
+                problem = f"other users can read {path} (mode {stat.S_IMODE(mode):04o})"
                 raise UsageError(f"{problem}: chmod 600 {path}")
             return file.read(MAX_KEY_BYTES)
     except OSError as error:
-        raise UsageError(f"cannot read the key_file {path}: {error.strerror}") from None
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
 
 
 def _open(path: str, flags: int) -> int:
@@ -81,7 +82,7 @@ def _parse(data: bytes, source: str) -> str:
     return key
 
 
-def _from_command(provider: str, command: tuple[str, ...]) -> bytes:
+def _from_command(command: tuple[str, ...]) -> bytes:
     """Returns what a command prints. The command has the terminal, for a passphrase, but not stdin, for the prompt."""
     import subprocess
 
@@ -89,20 +90,18 @@ def _from_command(provider: str, command: tuple[str, ...]) -> bytes:
     try:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe)
     except OSError as error:
-        raise UsageError(f"cannot run the key_cmd of {provider}: {command[0]}: {error.strerror}") from None
+        raise UsageError(f"cannot run {command[0]}: {error.strerror}") from None
     with process:
         try:
             out, stderr = process.communicate(timeout=KEY_CMD_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             process.kill()
-            raise UsageError(
-                f"the key_cmd of {provider} took longer than {KEY_CMD_TIMEOUT_S:g} s: does it wait for input?"
-            ) from None
+            raise UsageError(f"took longer than {KEY_CMD_TIMEOUT_S:g} s: does it wait for input?") from None
         except BaseException:
             process.kill()
             raise
     if process.returncode:
-        raise UsageError(f"the key_cmd of {provider} {_describe(process.returncode)}{_last_line(stderr, out)}")
+        raise UsageError(f"{_describe(process.returncode)}{_last_line(stderr, out)}")
     return out
 
 

@@ -222,14 +222,14 @@ class Catalogue(NamedTuple):
 
     `fallbacks` are the models to ask after the first one, by the name or alias of the first. `model` is the default
     model's name, "" to choose one by the keys that are set; `read_key` returns the key that a row's key_file or key_cmd
-    holds.
+    holds; it takes `wait=False` where the caller must not block.
     """
 
     providers: Mapping[str, Provider] = PROVIDERS
     aliases: Mapping[str, str] = {}
     fallbacks: Mapping[str, tuple[str, ...]] = {}
     model: str = ""
-    read_key: Callable[[str, Provider], str] = lambda provider, row: ""
+    read_key: Callable[..., str] = lambda provider, row, wait=True: ""
 
     def row(self, provider: str) -> Provider:
         """Returns the row of a provider or scheme."""

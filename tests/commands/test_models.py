@@ -68,7 +68,7 @@ def test_aliases_and_providers(invoke, tmp_path):
         "w": ["-", "key from key_cmd"],
     }
     assert {name: lines[name] for name in expected} == expected
-    assert lines["groq"][1].startswith("key not found (cannot read the key_file ")
+    assert lines["groq"][1].startswith("key not found (key_file: cannot read ")
     assert (done.stderr, done.returncode) == (b"", 0)
     assert b"geheim" not in done.stdout
     assert not (tmp_path / "ran").exists()

@@ -275,7 +275,7 @@ def test_a_key_is_sent_to_no_other_host(invoke, configured, key_file):
 def test_a_key_file_that_others_may_open_is_refused(configured, key_file, mode):
     path = key_file(mode=mode)
     message = refusal(configured(f'[providers.groq]\nkey_file = "{path}"'), "groq/m")
-    assert message == f"other users can read the key_file {path} (mode {mode:04o}): chmod 600 {path}"
+    assert message == f":2: providers.groq.key_file: other users can read {path} (mode {mode:04o}): chmod 600 {path}"
 
 
 BAD_KEYS = {
@@ -329,11 +329,13 @@ def test_blanks_and_line_ends_around_a_key_are_removed(configured, key_file, mon
 def test_other_files_without_a_key(configured, tmp_path):
     os.mkfifo(tmp_path / "fifo", 0o600)
     for name, message in [
-        ("none", f"cannot read the key_file {tmp_path}/none: No such file or directory"),
-        ("fifo", f"the key_file {tmp_path}/fifo is not a regular file"),
-        (".", f"cannot read the key_file {tmp_path}/.: Is a directory"),
+        ("none", f"cannot read {tmp_path}/none: No such file or directory"),
+        ("fifo", f"{tmp_path}/fifo is not a regular file"),
+        (".", f"cannot read {tmp_path}/.: Is a directory"),
     ]:
-        assert refusal(configured(f'[providers.groq]\nkey_file = "{name}"'), "groq/m") == message
+        assert refusal(configured(f'[providers.groq]\nkey_file = "{name}"'), "groq/m") == (
+            f":2: providers.groq.key_file: {message}"
+        )
 
 
 @pytest.mark.parametrize(
@@ -349,14 +351,15 @@ def test_other_files_without_a_key(configured, tmp_path):
 def test_a_key_command_that_fails_is_reported_in_one_line_without_the_key(invoke, configured, command, message):
     env = configured(f"[providers.groq]\nkey_cmd = {json.dumps(command)}")
     done = invoke("gen", "-m", "groq/m", "Hi", env=env)
-    assert (done.returncode, done.stderr.decode()) == (2, f"llmstream gen: the key_cmd of groq {message}\n")
+    place = f"{env['LLMSTREAM_CONFIG']}:2: providers.groq.key_cmd"
+    assert (done.returncode, done.stderr.decode()) == (2, f"llmstream gen: {place}: {message}\n")
 
 
 def test_a_key_command_in_an_array_runs_without_a_shell(configured):
     env = configured(f'[providers.groq]\nkey_cmd = ["{sys.executable}", "-c", "print(\'$x\')"]')
     assert target(env, "groq/m").key == "$x"
     message = refusal(configured('[providers.groq]\nkey_cmd = ["/no/such"]'), "groq/m")
-    assert message == "cannot run the key_cmd of groq: /no/such: No such file or directory"
+    assert message == ":2: providers.groq.key_cmd: cannot run /no/such: No such file or directory"
 
 
 def test_a_key_command_does_not_read_the_prompt(invoke, configured):
