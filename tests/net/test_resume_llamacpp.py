@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.model, pytest.mark.slow]
 
 APIS = ("chat", "responses", "messages")
 GREEDY = ["-t", "0", "-o", "cache_prompt=false", "--resume-cut", "--max-retry-wait", "0.01"]
-SAMPLES = 6
+SAMPLES = 3
 
 
 class CuttingProxy:
