@@ -17,7 +17,7 @@ from .. import stdio
 from ..core import report
 from ..core.events import Event, Reasoning
 from ..core.json_codec import to_json
-from ..core.kinds import ANSWER, MODEL, NETWORK, OUTPUT, PROMPT, Seconds
+from ..core.kinds import ANSWER, MODEL, NETWORK, OUTPUT, PROMPT, Number, Seconds
 from ..core.render import EventRenderer, SourceList, TextRenderer
 from ..core.secrets import show_url
 from ..core.text import encode
@@ -43,6 +43,7 @@ from .request_command import RequestCommand, output_file, prompt_file
 from .types import FileName, ToolCommand, Value, in_group
 
 if TYPE_CHECKING:
+    from ..config.max_cost import CostMeter
     from ..core.exchange import Exchange
     from ..core.request import Request
     from ..core.stop.stops import Stops
@@ -74,6 +75,7 @@ JOBS, TURNS = click.IntRange(min=1, max=1000), click.IntRange(min=1)
     ANSWER, "--tool-timeout", type=Value(Seconds()), default=60.0, metavar="TIME", help="Kill a tool after TIME (1m)."
 )
 @in_group(ANSWER, "--max-turns", type=TURNS, default=10, metavar="N", help="End after N answers with calls (10).")
+@in_group(ANSWER, "--max-cost", type=Value(Number(above=0)), metavar="USD", help="Cost at most USD, by estimate.")
 @output_file
 @in_group(OUTPUT, "--events", is_flag=True, help="Write NDJSON events instead of text.")
 @in_group(OUTPUT, "--timing", is_flag=True, help='Write events; "t" is seconds since the request.')
@@ -200,6 +202,9 @@ def _send(
     choices = builder.requests(text)
     if chat or tools:
         choices = [choice._replace(request=choice.request._replace(native=True)) for choice in choices]
+    if output["max_cost"] is not None:
+        for choice in choices:
+            _meter(output).begin(choice.target, choice.request)
     if dry_run:
         if choices[0].target.row.transport == REPLAY:
             raise UsageError("a replay has no request: leave --dry-run out")
@@ -266,8 +271,11 @@ class _Printer:
         from ..net.generation import Generation, events
 
         self._choice, self._stops, target = choice, self._new_stops(), route.target
+        self._meter = None if self._output["max_cost"] is None else _meter(self._output)
 
         def make(request: Request) -> Generation:
+            if self._meter:
+                self._meter.begin(choice.target, request, self._turns.earlier if self._turns else ())
             return Generation(
                 target,
                 request,
@@ -290,6 +298,8 @@ class _Printer:
                 return cause
             if self._chat or self._tools:
                 source = self._take_turns(generation, make, loop)
+            if self._meter:
+                source = self._watch_cost(generation, source, self._meter)
             self._render(generation, source)
             generation = self._turns.generation if self._turns else generation
             stopped = self._stops is not None and self._stops.early
@@ -340,6 +350,22 @@ class _Printer:
                 stdio.end_output()  # the last block is drawn before any note
             if output["reasoning"]:
                 stdio.write_stderr_text(reasoning.close())
+
+    def _watch_cost(
+        self, first: Generation, events: Generator[list[Event]], meter: CostMeter
+    ) -> Generator[list[Event]]:
+        """Ends the answer where it has cost too much."""
+        try:
+            for batch in events:
+                meter.feed(batch)
+                generation = self._turns.generation if self._turns else first
+                error = None if generation.over else meter.error()
+                if error:  # before the write, so that the provider stops working
+                    generation.close()
+                    generation.failure = error
+                yield batch
+        finally:
+            events.close()
 
     def _collect_sources(self, events: Generator[list[Event]]) -> Generator[list[Event]]:
         try:
@@ -484,6 +510,12 @@ def _check_run_tools(has_tools: bool, line: bool, record: bool, has_stops: bool)
     others = {"--line": line, "--record": record, "the conditions of --until": has_stops}
     if name := next((name for name, there in others.items() if there), ""):
         raise UsageError(f"--run-tools and {name} exclude each other: leave one out")
+
+
+def _meter(output: dict[str, Any]) -> CostMeter:
+    from ..config.max_cost import CostMeter
+
+    return CostMeter(output["max_cost"])
 
 
 def _resume(target: Target, choice: Choice) -> Resume | None:
