@@ -10,6 +10,7 @@ from ..core.events import Event
 from ..core.render import EventRenderer
 from .order import Order
 from .prompts import Job
+from .record_builder import render
 from .totals import Totals
 
 if TYPE_CHECKING:
@@ -69,8 +70,8 @@ class Output:
         self._totals.add_record(record, job.earlier, job.failure)
         line = b""
         if not self._events:
-            id = {} if row.id is None else {"id": row.id}
-            line = self._renderer.line({"index": row.index, **id, **record}, 0.0)
+            head = {"index": row.index, "id": row.id, "line": row.line, "input": row.input}
+            line = render({name: value for name, value in head.items() if value is not None} | record)
         elif "error" in record:
             line = self._renderer.line({"index": row.index, "type": "error", **record["error"]}, 0.0)
         self._lines += self._order.put(row.index, line) if self._order else line

@@ -6,9 +6,11 @@ from typing import Any
 
 from ..core import report
 from ..core.events import Event, Source, Text, ToolCall
+from ..core.text import encode
 from ..errors import Error, NotFound, spell
 from ..net.generation import Generation
 from ..providers.resolve import Target
+from .numbers import to_text
 
 Record = dict[str, Any]
 
@@ -73,6 +75,11 @@ def one_sentence(error: Error) -> str:
 def with_error(record: Record, error: Error) -> Record:
     """Returns a record, which may have an answer or a part of it, with the error that it ended by."""
     return {**record, "error": {"status": error.status, "message": spell(one_sentence(error))}}
+
+
+def render(record: Record) -> bytes:
+    """Returns the line of a record. The numbers in what it holds of the input keep their digits."""
+    return encode(f"{to_text(record)}\n")
 
 
 def _fields(event: Event) -> dict[str, object]:

@@ -28,7 +28,8 @@ class Row(NamedTuple):
     """One prompt of many. `index` counts from 0, blank records left out.
 
     `options` are the parsed options in the record, by name; a system message at the head of its `messages` becomes
-    `system`. A row with an `error` has no prompt.
+    `system`. A row with an `error` has no prompt. `line` counts from 1, blank records included. `input` is what the
+    record has, for `numbers.to_text`: its text, or the object; None where it is not wanted or no object.
     """
 
     index: int  # type: ignore[assignment]  # hides tuple.index, which a row does not need
@@ -36,19 +37,21 @@ class Row(NamedTuple):
     prompt: str  # "" where the messages end with the question
     options: Mapping[str, Any]
     error: Error | None = None
+    line: int = 0
+    input: str | dict[str, Any] | None = None
 
 
 class Rows:
     """Makes rows of records: lines, which are prompts, or JSON objects. `undecodable` counts those with invalid UTF-8.
 
-    Raises UsageError for a template that has fields when the records are lines.
+    `keeps_input`: each row has its record. Raises UsageError for a template that has fields when the records are lines.
     """
 
-    def __init__(self, jsonl: bool, template: Template | None) -> None:
+    def __init__(self, jsonl: bool, template: Template | None, keeps_input: bool = False) -> None:
         if template and template.names and not jsonl:
             field, jsonl_option = min(template.names), option("jsonl")
             raise UsageError(f"a line has no field {field}: {jsonl_option} reads objects, and {{}} is the line")
-        self._jsonl, self._template = jsonl, template
+        self._jsonl, self._template, self._keeps_input = jsonl, template, keeps_input
         self._index = self._line = self.undecodable = 0
 
     def row(self, record: bytes) -> Row | None:
@@ -64,18 +67,20 @@ class Rows:
         index = self._index
         self._index += 1
         if not self._jsonl:
-            return Row(index, None, self._template.fill(text, {}) if self._template else text, {})
-        id = None
+            prompt = self._template.fill(text, {}) if self._template else text
+            return Row(index, None, prompt, {}, line=self._line, input=text if self._keeps_input else None)
+        id = data = None
         try:
             data = _read(text)
             value = _value(data, "id")
             if type(value) not in (str, int, NoneType):  # not isinstance: True is an int
                 raise UsageError(f"id must be a string or a whole number, not {shown(value)}")
             id = value
-            return Row(index, id, *self._parse(data))
+            row = Row(index, id, *self._parse(data))
         except UsageError as error:
             message = " ".join(f"line {self._line}: {error.message}".split())
-            return Row(index, id, "", {}, UsageError(message))
+            row = Row(index, id, "", {}, UsageError(message))
+        return row._replace(line=self._line, input=data if self._keeps_input else None)
 
     def _parse(self, data: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """Returns the prompt and the options of a record; null is the same as leaving a field out."""

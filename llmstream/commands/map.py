@@ -47,6 +47,7 @@ DRAW_INTERVAL_S = 0.1  # between two updates of the progress
 @output_file
 @in_group(OUTPUT, "--unordered", is_flag=True, help="Print answers as they end, not in order.")
 @in_group(OUTPUT, "--window", type=COUNT, metavar="N", help="Let N answers wait for an earlier one (1000).")
+@in_group(OUTPUT, "--input", "has_input", is_flag=True, help="Put what was read into the answer's line.")
 @in_group(OUTPUT, "--events", is_flag=True, help="Write all events as they come, each with index.")
 @in_group(OUTPUT, "--journal", type=click.Path(), metavar="FILE", help="Keep answers in FILE; a rerun does the rest.")
 @raw_control
@@ -64,6 +65,7 @@ def command(
     jobs: int,
     jsonl: bool,
     null: bool,
+    has_input: bool,
     journal: str | None,
     usage: bool,
     quiet: bool,
@@ -83,6 +85,8 @@ def command(
     stdio.require_stdout()
     if journal is not None and params["events"]:
         raise UsageError("--journal and --events exclude each other: choose one")
+    if has_input and params["events"]:
+        raise UsageError("--input and --events exclude each other: choose one")
     if jsonl and null:
         raise UsageError("--jsonl reads an object a line: leave -0 out")
     from ..batch.record_splitter import RecordSplitter
@@ -102,7 +106,7 @@ def command(
         target.body(request)
     if template is not None and os.path.isfile(template):
         stdio.note(NAME, f"{template} is a file, but its name is the template here: < {template} reads prompts from it")
-    rows = Rows(jsonl, Template(join_words(NAME, (template,))) if template is not None else None)
+    rows = Rows(jsonl, Template(join_words(NAME, (template,))) if template is not None else None, has_input)
     loop = Loop()
     separator = b"\0" if null else b"\n"
     source = Source(loop, RecordSplitter(separator), rows)

@@ -53,7 +53,7 @@ def error_of(record: object, template: str | None = None) -> str:
     ],
 )
 def test_a_line_is_the_prompt(record, template, prompt):
-    assert Rows(False, Template(template) if template else None).row(record) == (0, None, prompt, {}, None)
+    assert Rows(False, Template(template) if template else None).row(record) == Row(0, None, prompt, {}, line=1)
 
 
 @pytest.mark.parametrize("blank", [b"", b" \t", b"\r", "\u3000\u00a0".encode(), b"\n\n"])
@@ -220,7 +220,7 @@ BAD = [
 @pytest.mark.parametrize(("name", "value", "want"), GOOD)
 def test_a_valid_field(name, value, want):
     row = row_of({"prompt": "a", name: value})
-    assert row == (0, None, "a", {name: want}, None)
+    assert row == Row(0, None, "a", {name: want}, line=1)
     assert type(row.options[name]) is type(want)
 
 
@@ -236,7 +236,7 @@ def test_the_tables_have_every_field():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_null_is_the_same_as_no_field(name):
-    assert row_of({"prompt": "a", name: None}) == (0, None, "a", {}, None)
+    assert row_of({"prompt": "a", name: None}) == Row(0, None, "a", {}, line=1)
 
 
 def test_a_system_message_is_the_system_prompt():

@@ -26,8 +26,8 @@ USAGE = {
 def test_each_line_is_a_prompt_and_each_answer_is_a_line(invoke):
     done, _ = run_map(invoke, input=b"a\nb\n")
     assert records_of(done.stdout) == [
-        {"index": 0, "text": "a", "finish": "stop", "usage": USAGE},
-        {"index": 1, "text": "b", "finish": "stop", "usage": USAGE},
+        {"index": 0, "line": 1, "text": "a", "finish": "stop", "usage": USAGE},
+        {"index": 1, "line": 2, "text": "b", "finish": "stop", "usage": USAGE},
     ]
     assert done.returncode == 0
     assert re.fullmatch(
@@ -72,6 +72,38 @@ def test_prompts_that_are_not_utf8_are_noted_once(invoke):
 # Answers.
 
 
+@pytest.mark.parametrize(
+    ("args", "stdin", "heads"),
+    [
+        ([], "ä\n\nb", ['"index":0,"line":1,"input":"ä"', '"index":1,"line":3,"input":"b"']),
+        (["-0"], "a\nb\0\0c", ['"index":0,"line":1,"input":"a\\nb"', '"index":1,"line":3,"input":"c"']),
+        (
+            ["--jsonl", "{n}"],
+            '{"n": [1.50, 1E400, 1234567890123456789012], "id": 7, "a": "\\ud83d\\ude00"}\n{"id": 8}\n[1]\n',
+            [
+                '"index":0,"id":7,"line":1,"input":{"n":[1.50,1E400,1234567890123456789012],"id":7,"a":"\U0001f600"}',
+                '"index":1,"id":8,"line":2,"input":{"id":8},"error"',
+                '"index":2,"line":3,"error"',
+            ],
+        ),
+    ],
+)
+def test_input_carries_what_was_read(invoke, tmp_path, args, stdin, heads):
+    journal = str(tmp_path / "run.journal")
+    for _ in range(2):  # the second time from the journal
+        done, _ = run_map(invoke, "-q", "--input", "--journal", journal, *args, input=stdin.encode())
+        lines = done.stdout.decode().splitlines()
+        assert [line[1 : 1 + len(head)] for line, head in zip(lines, heads, strict=True)] == heads
+
+
+def test_input_is_not_for_events(invoke):
+    done, _ = run_map(invoke, "--input", "--events", input=b"a")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (
+        2,
+        b"llmstream map: --input and --events exclude each other: choose one",
+    )
+
+
 def test_a_failed_prompt_stops_no_other_and_the_worst_status_counts(invoke):
     def script(request):
         if request.prompt == "refused":
@@ -92,7 +124,7 @@ def test_a_failed_prompt_stops_no_other_and_the_worst_status_counts(invoke):
     assert (status, fine["text"]) == (3, "fine")
     message = refused["error"].pop("message")
     assert message.endswith(" says: bad (HTTP 400)")
-    assert refused == {"index": 1, "error": {"status": 3}}
+    assert refused == {"index": 1, "line": 2, "error": {"status": 3}}
     assert records("down", "refused", "fine")[0] == 4
     status, (cut, long, fine) = records("cut", "long", "fine")
     assert status == 5
