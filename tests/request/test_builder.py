@@ -284,4 +284,4 @@ def test_dry_run_shows_schema_and_attachment(invoke, folder):
     done = invoke("gen", "-n", "--dry-run", "--schema", "name", "-a", "river.txt", "-m", "local", "Hi", cwd=folder)
     shown = json.loads(done.stdout.partition(b"\n\n")[2])
     assert shown["response_format"]["type"] == "json_schema"
-    assert len(shown["messages"][0]["content"]) == 2
+    assert len(shown["messages"][-1]["content"]) == 2

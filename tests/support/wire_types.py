@@ -109,7 +109,8 @@ RESPONSES = Wire(
     image_generation_call image_generation_call.result web_search_call web_search_call.status web_search_call.action
     tool_search_call tool_search_call.execution tool_search_call.arguments tool_search_call.call_id
     *_call_output *_call_output.call_id local_shell_call_output.id
-    reasoning reasoning.summary reasoning.content summary_text summary_text.text reasoning_text reasoning_text.text
+    reasoning reasoning.encrypted_content reasoning.summary reasoning.content summary_text summary_text.text
+    reasoning_text reasoning_text.text
     function_call function_call.id function_call.call_id function_call.name function_call.arguments
     custom_tool_call custom_tool_call.id custom_tool_call.call_id custom_tool_call.name custom_tool_call.input
     shell_call shell_call.id shell_call.call_id shell_call.action shell_call.environment
@@ -127,7 +128,7 @@ RESPONSES = Wire(
         "*_call_output.* file_search_call *_search_output mcp_call mcp_list_tools program program_output": SERVER_TOOL,
         "code_interpreter_call image_generation_call.* search open_page find_in_page": SERVER_TOOL,
         "additional_tools mcp_approval_response": REQUEST,
-        "compaction reasoning.encrypted_content": OPAQUE,
+        "compaction": OPAQUE,
         "*file_citation.*_id file_path": "a file at the provider: it has no address",
         "Logprob.*": "passed on whole",
         "click double_click drag keypress move screenshot scroll type wait exec Action.*": CLIENT_CALL,
