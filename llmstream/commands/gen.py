@@ -140,7 +140,7 @@ def command(
     if output["line"] and writes_events:
         raise UsageError("--line and --events exclude each other: leave one out")
     if keep_cut and chat is None:
-        raise UsageError("--keep-cut is for the conversation of --chat: add it")
+        raise UsageError(f"--keep-cut needs {option('chat', 'FILE')}: name the conversation's file")
     names = set[str]().union(*options)
     if run_tools:
         _check_run_tools("tools" in names, output["line"], record is not None, new_stops() is not None)
@@ -158,7 +158,7 @@ def command(
         draw_stdout(NAME)
     builder = Choices(NAME, options, os.environ, catalogue)
     if builder.reads_stdin and file and file.from_stdin:
-        raise UsageError("stdin has the prompt file: let the other option read a file")
+        raise UsageError("stdin has the prompt file, so no option can read it: name a file")
     no_stdin = no_stdin or builder.reads_stdin
     required = not (builder.has_conversation or chat)
     if file:
@@ -350,6 +350,8 @@ class _Printer:
                 stdio.end_output()  # the last block is drawn before any note
             if output["reasoning"]:
                 stdio.write_stderr_text(reasoning.close())
+            for line in self._sources.lines():  # beside the answer, before any note
+                stdio.write_stderr_line(line)
 
     def _watch_cost(
         self, first: Generation, events: Generator[list[Event]], meter: CostMeter
@@ -464,12 +466,10 @@ class _Printer:
             raise NotFound("the answer ended before a condition was met")
 
     def _report(self, generation: Generation, target: Target, status: int, reason: str, failed: bool = False) -> None:
-        """Writes sources, notes, the usage line and the statistics. `failed`: another error ends the command."""
+        """Writes notes, the usage line and the statistics. `failed`: another error, the last line, ends the command."""
         exchange, now = generation.exchange, time.monotonic()
         if status:
             stdio.release_notes()
-        for line in self._sources.lines():
-            stdio.write_stderr_line(line)
         for note in generation.notes:
             stdio.note(NAME, note, stays=True)
         if not self._output["usage"] and self._stats is None:
