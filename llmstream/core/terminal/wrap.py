@@ -27,10 +27,13 @@ _tokens = re.compile(r"[ \t]+|[^ \t\n]+|\n").findall
 
 
 def width(character: str) -> int:
-    """Returns the columns of a printable character: 0 for combining and invisible ones, 2 for wide ones, else 1."""
+    """Returns the columns of a printable character: 0 for combining and invisible ones, 2 for wide ones, else 1.
+
+    Drawn Markdown is measured by rich, which breaks its lines, and which this module does not need.
+    """
     if character < "\u0300":
         return 1
-    if category(character) in ("Mn", "Me", "Cf"):
+    if category(character) in ("Mn", "Me", "Cf") or "\u1160" <= character <= "\u11ff":  # a syllable's vowel and end
         return 0
     return 2 if east_asian_width(character) in "WF" else 1
 

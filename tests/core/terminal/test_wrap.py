@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from llmstream.core.terminal.wrap import HOLD, MAX_HELD, WordWrap, width
 
+from ...support import needs
 from ...support.chunks import cut, same
 
 
@@ -148,3 +149,13 @@ def test_flush_writes_the_word_and_begins_a_line():
 
 def test_widths():
     assert [width(character) for character in "aé\u0301世あ한\uff57😀\u200d\ufe0f"] == [1, 1, 0, 2, 2, 2, 2, 2, 0, 0]
+
+
+@needs.package("rich", "pretty")
+@pytest.mark.parametrize(
+    "text", ["Zürich", "e\u0301", "世界", "\u1112\u1161\u11ab", "ไทย", "עִבְרִית", "👩\u200d🚀", "─│→…"]
+)
+def test_text_has_the_width_that_drawn_markdown_has(text):
+    from rich.cells import get_character_cell_size
+
+    assert [width(character) for character in text] == [get_character_cell_size(character) for character in text]
