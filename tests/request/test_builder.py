@@ -71,7 +71,7 @@ REFUSED = [  # options, model, what the line says
     (["--messages", "latin1.json"], "openai/m", "latin1.json:1: invalid UTF-8"),
     (["--messages", "tool-role.json"], "openai/m", "no tool call before it has this tool_call_id"),
     (["--messages", "late-system.json"], "openai/m", "message 2: the role 'system' is not"),
-    (["--messages", "system.json", "-s", "x"], "openai/m", "system.json has a system prompt, and so has --system"),
+    (["--messages", "system.json", "-s", "x"], "openai/m", "system.json and --system both have a system prompt"),
     (["--prefill", "x"], "openai/m", "openai (chat) does not support --prefill"),
     (["--prefill", "x"], "anthropic/claude-sonnet-5-5", "anthropic/claude-sonnet-5-5 does not support --prefill"),
     (["--prefill", "x "], "anthropic/claude-sonnet-4-5", "no --prefill that ends with a blank"),
