@@ -137,7 +137,7 @@ def _as_schema(value: object) -> object:
     try:
         schema = msgspec.json.schema(value)
     except TypeError as error:
-        raise TypeError(f"no JSON schema can be made of {value.__name__}: {error}") from None
+        raise TypeError(f"cannot make a JSON schema of {value.__name__}: {error}") from None
     definitions = schema.get("$defs", {})
     top = definitions.get(schema.get("$ref", "").removeprefix("#/$defs/"))
     if top is None:

@@ -83,6 +83,8 @@ class _Run:
                 if decoder.is_utf16:
                     raise Incomplete(UTF16)
                 missing = [self._paths[number] for number in sorted(self._filter.missing)]
+                if missing == ["*"]:  # as without a PATH
+                    raise NotFound("the input has no fields")
                 raise NotFound(f"not in the input: {', '.join(missing)}{_hint(missing)}")
         return Incomplete.status if self._faulty else 0
 

@@ -100,7 +100,7 @@ def command(
             each["reasoning"] = True
     builder = Choices(NAME, options, os.environ, catalogue)
     if builder.reads_stdin:
-        raise UsageError("stdin has the prompts: let the option read a file")
+        raise UsageError("stdin has the prompts, so no option can read it: name a file")
     if not jsonl:  # no record can have other options: what is wrong with these is an error before any is read
         target, request, *_ = builder.requests("-")[0]
         target.body(request)
@@ -137,8 +137,11 @@ def _note_oddities(undecodable: int, changed: int, journal: str | None) -> None:
         prompts = "1 prompt is" if undecodable == 1 else f"{undecodable:,} prompts are"
         stdio.note(NAME, f"{prompts} not valid UTF-8: invalid bytes are replaced by U+FFFD", stays=True)
     if changed:
-        answers = f"1 answer of {journal} belongs" if changed == 1 else f"{changed:,} answers of {journal} belong"
-        stdio.note(NAME, f"{answers} to another request: sending that again")
+        if changed == 1:
+            answers = f"1 answer of {journal} belongs to another request"
+        else:
+            answers = f"{changed:,} answers of {journal} belong to other requests"
+        stdio.note(NAME, f"{answers}: sending the prompt{'' if changed == 1 else 's'} again")
 
 
 def _run_options(params: dict[str, Any], jobs: int) -> RunOptions:

@@ -204,7 +204,7 @@ class _Reader:
             self._check_header((*at, "key_header"), name, "x")
             row = row._replace(key_header=name)
         if "cert_key" in entry and "cert" not in entry:
-            raise document.error((*at, "cert_key"), "is the key of a cert: add that")
+            raise document.error((*at, "cert_key"), "needs a cert: add it")
         paths: dict[str, Any] = {
             key: self._path(document.string((*at, key), entry[key])) for key in CERTIFICATE if key in entry
         }

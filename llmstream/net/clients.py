@@ -76,7 +76,7 @@ def build(target: Target, on_request: Callable[[Any], None]) -> tuple[Any, Any]:
     cloud = cloud_of(target)
     if target.row.cert:
         raise UsageError(
-            f"the SDK of {target.provider} takes no cert: set the key of {target.provider}, or leave it out"
+            f"the SDK of {target.provider} takes no cert: leave cert out, or set the key of {target.provider}"
         )
     if cloud.needs:
         _require(cloud.needs, target.provider, cloud.extra)

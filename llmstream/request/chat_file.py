@@ -124,7 +124,7 @@ class ChatFile:
             try:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                self._note(f"another process asks in {self.path}: waiting for its end")
+                self._note(f"another process uses {self.path}: waiting for its end")
                 fcntl.flock(self._fd, fcntl.LOCK_EX)
         except OSError as error:
             raise UsageError(f"cannot lock {self.path}: {error.strerror}") from None

@@ -50,7 +50,7 @@ def converse(request: Request, items: list[Any], source: str, target: Target | N
     messages, system = reader.messages, reader.system
     reader.require_results(source)
     if system is not None and request.system is not None:
-        raise UsageError(f"{source} has a system prompt, and so has {option('system')}: leave one out")
+        raise UsageError(f"{source} and {option('system')} both have a system prompt: leave one out")
     if not request.prompt and (not messages or messages[-1].role == "assistant"):
         raise UsageError(f"{source} does not end with a user's message: give a prompt")
     return request._replace(messages=tuple(messages), system=request.system if system is None else system)

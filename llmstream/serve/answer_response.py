@@ -70,7 +70,9 @@ class ServerState:
         now = time.monotonic()
         if now - self._noted_at >= 1.0:
             self._noted_at = now
-            stdio.note(NAME, f"requests are refused: {self.requests} are under way: --jobs and --queue allow more")
+            stdio.note(
+                NAME, f"too many requests: {self.requests} are under way, more are refused: raise --jobs or --queue"
+            )
 
     def cut(self) -> None:
         """Ends all answers with an error."""

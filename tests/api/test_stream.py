@@ -874,7 +874,7 @@ def test_the_reprs_of_events_and_errors_are_their_values():
 
 
 def test_a_class_without_a_schema_is_a_type_error():
-    with pytest.raises(TypeError, match="no JSON schema can be made of object"):
+    with pytest.raises(TypeError, match="cannot make a JSON schema of object"):
         base.prepare("Hi", {"model": "openai/m", "schema": object})
 
 

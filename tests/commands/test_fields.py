@@ -163,3 +163,8 @@ def test_an_invalid_path_gets_its_position(invoke):
     done = invoke("fields", "./other.json", input=b'{"a":1}')
     message = r"llmstream fields: not a JSONPath: \./other\.json: unexpected .*'/', line 1, column 2\n"
     assert (done.returncode, bool(re.fullmatch(message, done.stderr.decode()))) == (2, True), done.stderr
+
+
+def test_an_input_without_fields(invoke):
+    done = invoke("fields", input=b"no JSON here\n")
+    assert (done.stderr, done.returncode) == (b"llmstream fields: the input has no fields\n", 1)

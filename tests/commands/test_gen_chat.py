@@ -138,7 +138,7 @@ def test_a_last_line_without_its_newline_gets_it(invoke, tmp_path):
     [
         (["--messages", "talk", "x"], "--chat and --messages exclude each other"),
         ([], "the prompt is empty"),
-        (["-s", "T", "x"], "talk has a system prompt, and so has --system"),
+        (["-s", "T", "x"], "talk and --system both have a system prompt: leave one out"),
     ],
 )
 def test_what_does_not_fit_together(invoke, tmp_path, args, message):
@@ -163,7 +163,7 @@ def test_a_second_process_waits_says_so_and_knows_the_first_answer(tmp_path):
     ):
         assert provider.first_request.wait(WAIT_S)
         with start(provider, tmp_path, "2") as second:
-            assert second.stderr.readline() == b"llmstream gen: another process asks in talk: waiting for its end\n"
+            assert second.stderr.readline() == b"llmstream gen: another process uses talk: waiting for its end\n"
             gate.set()
             assert second.wait(WAIT_S) == 0
         assert first.wait(WAIT_S) == 0

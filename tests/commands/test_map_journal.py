@@ -99,7 +99,7 @@ def test_a_changed_prompt_of_an_id_is_sent_again_and_noted(world):
     records, sent_prompts, _, stderr = world(rows.replace(b'"a"', b'"new"'), "--jsonl", quiet=False)
     assert sent_prompts == ["new"]
     assert [(record["id"], record["text"]) for record in records] == [(1, "new"), ("1", "b")]
-    note = f"llmstream map: 1 answer of {world.path} belongs to another request: sending that again\n"
+    note = f"llmstream map: 1 answer of {world.path} belongs to another request: sending the prompt again\n"
     assert note.encode() in stderr
     assert world(rows.replace(b'"a"', b'"new"'), "--jsonl")[1] == []
 

@@ -252,7 +252,7 @@ def test_the_embedded_model_answers_many(run):
         (["--window", "x"], "--window must be a whole number of at least 1"),
         (["--journal", "/"], "cannot write /: Is a directory"),
         (["--journal", "/dev/null"], "the journal /dev/null is not a regular file: name a regular file"),
-        (["--messages", "-"], "stdin has the prompts: let the option read a file"),
+        (["--messages", "-"], "stdin has the prompts, so no option can read it: name a file"),
         (["-m", "opnai/m"], "unknown provider 'opnai'"),
         (["-m", "groq/m"], "no key for groq: set GROQ_API_KEY"),
         (["--until-regex", "("], "'(' is not a valid regular expression: missing )"),

@@ -68,7 +68,7 @@ def test_without_a_certificate(run, world):
             {"cert": "cert.pem", "cert_key": "other.pem"},
             "the client certificate cannot be used: cert and cert_key must be",
         ),
-        ({"cert_key": "key.pem"}, "{folder}/config.toml:3: providers.work.cert_key: is the key of a cert: add that"),
+        ({"cert_key": "key.pem"}, "{folder}/config.toml:3: providers.work.cert_key: needs a cert: add it"),
     ],
 )
 def test_a_wrong_certificate_is_an_error_of_the_configuration(run, world, keys, message):

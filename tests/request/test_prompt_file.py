@@ -292,5 +292,5 @@ def test_two_readers_of_stdin_are_an_error(invoke, sent):
     done = invoke("gen", "-m", "lmstudio/m", "--dry-run", "-f", "-", "--messages", "-", input=b"Hi")
     assert (done.returncode, done.stderr) == (
         2,
-        b"llmstream gen: stdin has the prompt file: let the other option read a file\n",
+        b"llmstream gen: stdin has the prompt file, so no option can read it: name a file\n",
     )

@@ -147,7 +147,7 @@ class Extraction(Scanner):
     def _check_size(self, offset: int) -> None:
         """Checks what the open captures hold together at an offset in the document."""
         if len(self._captures) > 1 and len(self._captures) * offset - self._begins > self._limit:
-            self._give_up(f"values in it that are selected within each other have more than {self._limit} characters")
+            self._give_up(f"selected values within each other have more than {self._limit} characters")
 
     def _give_up(self, reason: str) -> None:
         """Selects no more in this document, whose rest is only checked."""
@@ -246,7 +246,7 @@ class Extraction(Scanner):
         if self._size:
             self._walked[0] += len(text)
             if self._walked[0] > MAX_WALKED + WALKS * self._size:
-                self._give_up("filters behind filters select too many values in it that are within each other")
+                self._give_up("filters after filters select too many values within each other")
                 return
         walk = Extraction(self._automaton, self._results, max(len(text) + 1, self._limit), follow=False)
         walk._size, walk._walked = len(text), self._walked
