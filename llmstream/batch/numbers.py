@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ..core.json_codec import loads_strict, reject_constant, to_compact_json
+from ..core.json_codec import check_depth, loads_strict, reject_constant, to_compact_json
 
 
 class Number(str):
@@ -16,6 +16,16 @@ class Number(str):
 
 # Decodes a text; its numbers are Numbers. Raises ValueError also for NaN and Infinity, which json accepts.
 loads = json.JSONDecoder(parse_constant=reject_constant, parse_float=Number, parse_int=Number).decode
+
+
+def loads_or_none(text: str) -> Any:
+    """Decodes a text; returns None where it is not JSON, or is nested too deeply."""
+    try:
+        value = loads(text)
+        check_depth(value)
+    except (ValueError, RecursionError):
+        return None
+    return value
 
 
 def to_values(value: Any) -> Any:

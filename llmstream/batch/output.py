@@ -10,7 +10,7 @@ from ..core.events import Event
 from ..core.render import EventRenderer
 from .order import Order
 from .prompts import Job
-from .record_builder import render
+from .record_builder import render, with_data
 from .totals import Totals
 
 if TYPE_CHECKING:
@@ -70,6 +70,8 @@ class Output:
         self._totals.add_record(record, job.earlier, job.failure)
         line = b""
         if not self._events:
+            if "text" in record:  # else there may have been no request
+                record = with_data(record, job.choices[0].request)
             head = {"index": row.index, "id": row.id, "line": row.line, "input": row.input}
             line = render({name: value for name, value in head.items() if value is not None} | record)
         elif "error" in record:

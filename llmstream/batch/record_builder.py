@@ -6,11 +6,12 @@ from typing import Any
 
 from ..core import report
 from ..core.events import Event, Source, Text, ToolCall
+from ..core.request import Request
 from ..core.text import encode
 from ..errors import Error, NotFound, spell
 from ..net.generation import Generation
 from ..providers.resolve import Target
-from .numbers import to_text
+from .numbers import loads_or_none, to_text
 
 Record = dict[str, Any]
 
@@ -77,8 +78,17 @@ def with_error(record: Record, error: Error) -> Record:
     return {**record, "error": {"status": error.status, "message": spell(one_sentence(error))}}
 
 
+def with_data(record: Record, request: Request) -> Record:
+    """Returns a record whose answer is to be JSON with its value as `data`, None where the text is not JSON."""
+    if "text" not in record or not (request.json or request.schema):
+        return record
+    data = loads_or_none(record["text"])
+    before = {"model": record["model"]} if "model" in record else {}
+    return {**before, "text": record["text"], "data": data, **record}
+
+
 def render(record: Record) -> bytes:
-    """Returns the line of a record. The numbers in what it holds of the input keep their digits."""
+    """Returns the line of a record. Its Numbers, those of the input or of `data`, keep their digits."""
     return encode(f"{to_text(record)}\n")
 
 

@@ -390,7 +390,7 @@ class _Printer:
 
     def _render_record(self, generation: Generation, events: Generator[list[Event]], reasoning: TextRenderer) -> None:
         """Writes the line that map would write for a single prompt."""
-        from ..batch.record_builder import RecordBuilder, with_error
+        from ..batch.record_builder import RecordBuilder, render, with_data, with_error
 
         builder = RecordBuilder(self._choice.request.is_limited, self._choice.target if self._names_model else None)
         try:
@@ -404,7 +404,7 @@ class _Printer:
         record, failure = builder.record(generation)
         if failure is not None:
             record = with_error(record, failure)
-        stdio.write(EventRenderer(None).line({"index": 0, **record}, 0.0))
+        stdio.write(render({"index": 0, **with_data(record, self._choice.request)}))
         if generation.failure is not None:
             raise generation.failure
 

@@ -12,10 +12,51 @@ from llmstream.core.stop import edge
 from ..conftest import at, environment
 from ..support import needs
 from ..support.clouds import TOKEN, entra
-from ..support.loopback import DONE, Provider, chat, chat_end, head, reply
+from ..support.loopback import CLOSE, DONE, Provider, chat, chat_end, chat_text, head, reply
 from ..support.mapping import echo, records_of, run_map, texts_of
 
 # Lines of JSON.
+
+
+@pytest.mark.parametrize(
+    ("option", "answer", "end"),
+    [
+        (
+            ["--json"],
+            ' {"a": [1.50, 1E400, -0], "b": "\\u00e9"}\n',
+            '"data":{"a":[1.50,1E400,-0],"b":"é"},"finish":"stop"',
+        ),
+        (
+            ["--schema", "a int"],
+            '{"a": 12345678901234567890123}',
+            '"data":{"a":12345678901234567890123},"finish":"stop"',
+        ),
+        (["--json"], "Sure: {}", '"data":null,"finish":"stop"'),
+        (["--json"], '{"a": NaN}', '"data":null,"finish":"stop"'),
+        (["--json"], "[" * 100_000, '"data":null,"finish":"stop"'),
+        (["--json"], "[" * 251 + "]" * 251, '"data":null,"finish":"stop"'),
+        (["--json"], "[" * 250 + "]" * 250, '"data":' + "[" * 250 + "]" * 250 + ',"finish":"stop"'),
+        ([], '{"a": 1}', '"finish":"stop"'),
+    ],
+    ids=["json", "schema", "prose", "NaN", "open", "deep", "deepest", "text"],
+)
+def test_data_is_the_value_of_an_answer_in_json(invoke, tmp_path, option, answer, end):
+    with Provider(lambda request: [head(), *chat(answer)]) as provider:
+        for command in (["map", "-q", "--journal", str(tmp_path / "j")],) * 2 + (["gen", "--line", "Hi"],):
+            done = invoke(*command, *option, "-m", "openai/m", input=b"Hi", url=provider.url)
+            assert (done.returncode, done.stderr) == (0, b"")
+            text = json.dumps(answer, ensure_ascii=False)
+            assert done.stdout.decode().partition('"text":')[2].startswith(f"{text},{end},")
+
+
+def test_a_record_that_has_failed_has_no_data_but_of_its_text(invoke):
+    def script(request):
+        return reply("400 No", b"{}") if request.prompt == "no" else [head(), chat_text('{"a": 1'), CLOSE]
+
+    done, _ = run_map(invoke, "-q", "--json", "--retries=0", input=b"no\ncut", script=script)
+    refused, cut = records_of(done.stdout)
+    assert "data" not in refused
+    assert (cut["data"], cut["error"]["status"]) == (None, 5)
 
 
 def test_fields_of_a_record_override_the_options(invoke):
