@@ -31,7 +31,7 @@ def test_examples_run(block, tmp_path):
         pytest.skip(f"{', '.join(sorted(missing))}: not installed")
     if re.search(r"-m local\b", script) and not needs.has("xllamacpp"):
         pytest.skip("xllamacpp is not installed: pip install '.[local]'")
-    if "--max-cost" in script and not needs.has("genai_prices"):
+    if re.search("--max-cost|map --dry-run", script) and not needs.has("genai_prices"):
         pytest.skip("genai_prices is not installed: pip install '.[prices]'")
     assert examples.mismatches(block.text, tmp_path) == []
 

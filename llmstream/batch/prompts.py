@@ -18,6 +18,7 @@ from .source import Source
 
 if TYPE_CHECKING:
     from .journal import Journal
+    from .spending import Spending
 
 FIRST_OUTPUT_TOKENS = 256  # expected of an answer before the first one has ended
 
@@ -29,6 +30,7 @@ class Job:
     entries: list[tuple[str, str]]  # of each choice: its key and digest in the journal
     names_model: bool  # whether the record is to name the model
     tokens: int  # its expected cost, input and output
+    usd = 0.0  # what it may cost, in US dollars, where the run has a limit
     pace: Pace
     builder: RecordBuilder
     generation: Generation
@@ -64,8 +66,14 @@ class Prompts:
     """The jobs of a source. `target` is that of rows without options. Raises UsageError for invalid options."""
 
     def __init__(
-        self, source: Source, builder: Choices, journal: Journal | None, digest: Callable[[Target, Request], str]
+        self,
+        source: Source,
+        builder: Choices,
+        journal: Journal | None,
+        digest: Callable[[Target, Request], str],
+        spending: Spending | None = None,
     ) -> None:
+        self._spending = spending
         self._source, self._builder, self._journal, self._digest = source, builder, journal, digest
         self._choices = builder.requests("-")
         self.target = self._choices[0].target
@@ -103,6 +111,8 @@ class Prompts:
         job.entries = []
         if self._journal:
             self._find(job, self._journal)
+        if self._spending and job.record is None:
+            job.usd = self._spending.expected(job.choices, int(self._output_tokens))
 
     def _find(self, job: Job, journal: Journal) -> None:
         """Looks for the answer of an earlier run, whose digest is that of the request to the model that answered."""

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ..core.stop.stops import Stops
     from ..net.attempts import Resume
     from .journal import Journal
+    from .spending import Spending
 
 MSGSPEC_STREAMS = 16  # at once, for which a quicker decoder is worth its import
 SLOW_WRITE_S = 0.5  # a write that blocks for longer restarts the clocks of the providers' silence
@@ -50,6 +51,7 @@ class RunOptions(NamedTuple):
     events: bool  # print events, not records
     rpm: float | None  # requests a minute, None for no cap
     tpm: float | None  # tokens a minute
+    max_cost: float | None  # US dollars that end the run
     max_failures: int  # failed prompts that end the run, 0 for no limit
     stops: Callable[[], Stops | None]  # makes the stop conditions of one prompt
     resume: Callable[[Target], Resume | None]  # how a target continues a cut answer
@@ -73,7 +75,13 @@ class Run:
     ) -> None:
         self._loop, self._source, self._options, self.totals = loop, source, options, totals
         self._routes = Routes(loop, options.jobs, progress=options.progress, note=options.note)
-        self._prompts = Prompts(source, builder, journal, options.digest)
+        self._spending: Spending | None = None
+        if options.max_cost is not None:
+            from .spending import Spending
+
+            self._spending = Spending(options.max_cost)
+        self._prompts = Prompts(source, builder, journal, options.digest, self._spending)
+        self._has_journal = journal is not None
         if not (options.records_name_models and self._prompts.target.is_fallback):
             self._routes.to(self._prompts.target, 0)  # raises what is wrong with it before any input is read
         self.output = Output(options.events, options.window if options.ordered else None, journal, totals)
@@ -144,6 +152,8 @@ class Run:
             if job is None or not self.output.may_start(job.row.index):
                 return
             if job.record is None:
+                if self._spending and not self._may_spend(job, self._spending):
+                    return
                 if error := self._choose(job):
                     self.totals.unsent += isinstance(error, Refused)
                     job.fail(error)
@@ -166,6 +176,21 @@ class Run:
             self._source.stop()
             self._next = None
         return True
+
+    def _may_spend(self, job: Job, spending: Spending) -> bool:
+        """Returns whether the limit of the cost lets a job start now; ends the run where it never will.
+
+        What is under way may turn out to cost less than it may, so the job waits for it.
+        """
+        if spending.allows(job.usd + sum(running.usd for running in self._jobs)):
+            return True
+        if not self._jobs:
+            error = spending.error(job.usd, self._has_journal)
+            self._options.note(error.message)
+            self.totals.status = max(self.totals.status, error.status)
+            self._source.stop()
+            self._next = None
+        return False
 
     def _start_retries(self) -> None:
         """Sends the retries that are due, as far as the pace of each provider lets them."""
@@ -341,6 +366,8 @@ class Run:
         if note := self._failing.ended(target, generation, is_last=len(job.choices) == 1):
             self._options.note(note)
         self.totals.add_generation(target.provider, target.model, generation.exchange)
+        if self._spending:
+            self._spending.add(target, job.choices[0].request, generation.exchange)
         if (usage := generation.exchange.usage) is not None:
             self._prompts.count_output(usage.output_tokens)
         cause = generation.early_failure

@@ -44,6 +44,7 @@ DRAW_INTERVAL_S = 0.1  # between two updates of the progress
 @in_group(PROMPT, "--jsonl", is_flag=True, help="Read JSON objects, not text: prompt, id, model.")
 @in_group(PROMPT, "-0", "--null", is_flag=True, help="Prompts end with NUL, not with a newline.")
 @options.of_request(PROMPT, MODEL, ANSWER)
+@in_group(ANSWER, "--max-cost", type=Value(Number(above=0)), metavar="USD", help="Cost at most USD, by estimate.")
 @output_file
 @in_group(OUTPUT, "--unordered", is_flag=True, help="Print answers as they end, not in order.")
 @in_group(OUTPUT, "--window", type=COUNT, metavar="N", help="Let N answers wait for an earlier one (1000).")
@@ -53,6 +54,7 @@ DRAW_INTERVAL_S = 0.1  # between two updates of the progress
 @raw_control
 @in_group(OUTPUT, "-u", "--usage", is_flag=True, help="At the end, write costs and times to stderr.")
 @in_group(OUTPUT, "-q", "--quiet", is_flag=True, help="Show no progress; no notes if all goes well.")
+@in_group(OUTPUT, "--dry-run", is_flag=True, help="Print tokens and cost, by estimate; send nothing.")
 @in_group(NETWORK, "-j", "--jobs", type=COUNT, default=8, metavar="N", help="Run N streams at once (8).")
 @in_group(NETWORK, "--rpm", type=RATE, metavar="N", help="Send at most N requests a minute.")
 @in_group(NETWORK, "--tpm", type=RATE, metavar="N", help="Use at most N tokens a minute.")
@@ -69,6 +71,7 @@ def command(
     journal: str | None,
     usage: bool,
     quiet: bool,
+    dry_run: bool,
     **params: Any,
 ) -> int:
     """Answer many prompts, one a line of stdin, many at once; print a line of JSON for each.
@@ -104,6 +107,8 @@ def command(
     if not jsonl:  # no record can have other options: what is wrong with these is an error before any is read
         target, request, *_ = builder.requests("-")[0]
         target.body(request)
+    if params["max_cost"] is not None:
+        _require_prices(builder, jsonl)
     if template is not None and os.path.isfile(template):
         stdio.note(NAME, f"{template} is a file, but its name is the template here: < {template} reads prompts from it")
     rows = Rows(jsonl, Template(join_words(NAME, (template,))) if template is not None else None, has_input)
@@ -113,15 +118,19 @@ def command(
     from ..batch.totals import Totals
 
     totals = Totals()
-    opened = _open(journal)
+    opened = None if dry_run and journal is not None and not os.path.exists(journal) else _open(journal)
     run_options = _run_options(params, _clamped(jobs, builder.targets))
     run_options = run_options._replace(
         progress="" if quiet else NAME, note=partial(stdio.note, NAME), records_name_models=jsonl
     )
+    explain_silence = partial(_explain_silence, loop, source, "a NUL after each" if null else "one a line")
+    if dry_run:
+        explain_silence()
+        return _dry_run(loop, source, builder, run_options, opened)
     from ..batch.run import Run
 
     run = Run(loop, source, builder, run_options, totals, opened)
-    _explain_silence(loop, source, "a NUL after each" if null else "one a line")
+    explain_silence()
     try:
         _run(run, totals, quiet, usage, separator)
     except ReaderGone:
@@ -129,6 +138,27 @@ def command(
     finally:
         _note_oddities(rows.undecodable, opened.changed if opened else 0, journal)
     return totals.status
+
+
+def _require_prices(builder: Choices, jsonl: bool) -> None:
+    """Raises UsageError where prices are missing; what a record names is checked when it is read."""
+    from ..config import max_cost
+
+    max_cost.require_prices()
+    for choice in [] if jsonl else builder.requests("-"):
+        max_cost.estimate(choice.target, max_cost.size(choice.target, choice.request), 0)
+
+
+def _dry_run(loop: Loop, source: Source, builder: Choices, options: RunOptions, journal: Journal | None) -> int:
+    """Prints what the prompts may cost; returns the exit status."""
+    from ..batch.dry_run import DryRun
+    from ..batch.prompts import Prompts
+
+    run = DryRun(loop, source, Prompts(source, builder, journal, options.digest))
+    stdio.write(run.text().encode())
+    if run.failure:
+        stdio.note(NAME, run.failure, stays=True)
+    return run.status
 
 
 def _note_oddities(undecodable: int, changed: int, journal: str | None) -> None:
@@ -164,6 +194,7 @@ def _run_options(params: dict[str, Any], jobs: int) -> RunOptions:
         events=params["events"],
         rpm=params["rpm"],
         tpm=params["tpm"],
+        max_cost=params["max_cost"],
         max_failures=params["max_failures"],
         stops=lambda: stop_options.stops(dict(params), "until-") if has_condition else None,
         resume=_Resuming(),

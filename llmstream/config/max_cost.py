@@ -15,6 +15,7 @@ from . import prices
 
 BYTES_PER_TOKEN = 4  # about, in English; other languages have fewer
 OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")  # fields of the bodies
+HTTP_OK = 200
 SAMPLE_TOKENS = 1000  # whose price gives that of one
 
 
@@ -36,6 +37,16 @@ def size(target: Target, request: Request) -> Size:
     )
 
 
+def require_prices() -> None:
+    """Raises UsageError where the package of the extra is missing."""
+    try:
+        import genai_prices  # noqa: F401
+    except ImportError:
+        raise UsageError(
+            f"{option('max_cost')} needs the extra `prices`: pip install 'llmstream-cli[prices]'"
+        ) from None
+
+
 def cost(target: Target, size: Size, output_tokens: int) -> float | None:
     """Returns the US dollars of a request with so many output tokens, None where the price is unknown."""
     return prices.cost(target.provider, target.model, Usage(size.input_tokens, output_tokens, tier=size.tier))
@@ -45,14 +56,19 @@ def estimate(target: Target, size: Size, output_tokens: int) -> float:
     """Returns the US dollars of a request with so many output tokens. Raises UsageError where the price is unknown."""
     usd = cost(target, size, output_tokens)
     if usd is None:
-        try:
-            import genai_prices  # noqa: F401
-        except ImportError:
-            raise UsageError(
-                f"{option('max_cost')} needs the extra `prices`: pip install 'llmstream-cli[prices]'"
-            ) from None
+        require_prices()
         raise UsageError(f"the price of {target.name} is unknown: leave {option('max_cost')} out, or use another model")
     return usd
+
+
+def of_answer(target: Target, request: Request, exchange: Exchange) -> float:
+    """Returns the US dollars of an answer, complete or not, by estimate where the provider has not counted it."""
+    if exchange.status != HTTP_OK:
+        return 0.0
+    usd = prices.cost(target.provider, target.model, exchange.usage, exchange.model) or 0.0
+    if exchange.usage is not None and exchange.finish is not None:
+        return usd
+    return max(usd, estimate(target, size(target, request), exchange.characters // BYTES_PER_TOKEN))
 
 
 class CostMeter:

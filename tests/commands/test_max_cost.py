@@ -8,7 +8,7 @@ import pytest
 
 from ..conftest import at
 from ..support import needs
-from ..support.loopback import HOLD, Provider, chat, chat_end, chat_text, frame, head
+from ..support.loopback import DONE, HOLD, Provider, chat, chat_end, chat_text, frame, head
 
 pytestmark = needs.package("genai_prices", "prices")
 MODEL = ("-m", "openai/gpt-5.5")  # 5 dollars for a million tokens in, 30 out
@@ -82,3 +82,102 @@ def test_a_turn_that_may_cost_too_much_is_not_sent(run, tmp_path):
         done = run("gen", "-n", *MODEL, *tools, "--max-cost", "0.18", "Hi", url=provider.url, cwd=tmp_path)
         assert (done.returncode, len(provider.requests)) == (5, 1)
     assert b"\nllmstream gen: the next turn is not sent: openai/gpt-5.5 may cost $0.2" in b"\n" + done.stderr
+
+
+# map.
+
+MAP = ("map", *MODEL, "-q", "--max-tokens", "1000")  # 0.03 dollars a prompt at most
+SPENT = frame({"choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 500}})  # 0.01505 dollars
+ANSWER = [head(), chat_text("Hello"), chat_end(usage=False), SPENT + DONE]
+
+
+def test_map_starts_no_prompt_past_the_limit_and_goes_on_with_the_journal(run, tmp_path):
+    args = (*MAP, "--journal", str(tmp_path / "journal"), "--max-cost", "0.05")
+    with Provider(ANSWER) as provider:
+        done = run(*args, input=b"a\nb\nc\nd\n", url=provider.url)
+        assert (done.returncode, len(provider.requests), provider.most_running) == (5, 2, 1)
+        assert [json.loads(line)["index"] for line in done.stdout.splitlines()] == [0, 1]
+        assert done.stderr.decode() == (
+            "llmstream map: the next prompt may cost $0.0300, and $0.0301 of --max-cost 0.05 are spent: "
+            "run the same again for the rest\n"
+        )
+        done = run(*args, input=b"a\nb\nc\nd\n", url=provider.url)
+        assert (done.returncode, len(provider.requests)) == (0, 4)
+    assert [json.loads(line)["index"] for line in done.stdout.splitlines()] == [0, 1, 2, 3]
+
+
+def test_what_is_under_way_counts_as_it_may_cost(run):
+    with Provider(ANSWER) as provider:
+        done = run(*MAP, "-j", "9", "--max-cost", "0.2", input=b"a\n" * 9, url=provider.url)
+    assert done.returncode == 0
+    assert 1 <= provider.most_running <= 6
+
+
+def test_an_answer_without_counts_costs_what_it_is_estimated_at(run):
+    with Provider([head(), chat_text("a" * 4000), chat_end(usage=False), DONE]) as provider:
+        done = run(*MAP, "--max-cost", "0.05", input=b"a\nb\nc\n", url=provider.url)
+        assert (done.returncode, len(provider.requests)) == (5, 1)
+    assert b"and $0.0300 of --max-cost 0.05 are spent: no more are sent\n" in done.stderr
+
+
+def test_map_says_that_a_prompt_alone_may_cost_too_much(invoke):
+    with Provider(ANSWER) as provider:
+        done = invoke(*MAP, "--max-cost", "0.02", input=b"a\nb\n", url=provider.url)
+        assert (done.returncode, done.stdout, provider.requests) == (2, b"", [])
+    assert done.stderr == (
+        b"llmstream map: the next prompt may cost $0.0300, more than --max-cost 0.02: "
+        b"set a lower --max-tokens, or raise the limit\n"
+    )
+
+
+def test_map_refuses_unknown_prices(invoke):
+    with Provider(ANSWER) as provider:
+        done = invoke("map", "-m", "openai/no-such-model", "--max-cost", "1", input=b"a\n", url=provider.url)
+        assert (done.returncode, done.stdout, provider.requests) == (2, b"", [])
+        assert b"map: the price of openai/no-such-model is unknown: " in done.stderr
+        records = b'{"prompt": "a", "model": "openai/no-such-model"}\n{"prompt": "b"}\n'
+        done = invoke(*MAP, "--jsonl", "--max-cost", "1", input=records, url=provider.url)
+        assert (done.returncode, len(provider.requests)) == (2, 1)
+    errors = [json.loads(line).get("error", {}).get("message", "") for line in done.stdout.splitlines()]
+    assert errors[0].startswith("the price of openai/no-such-model is unknown: ") and errors[1] == ""
+
+
+@pytest.mark.parametrize(
+    ("args", "input", "status", "output"),
+    [
+        (
+            (),
+            "abcd\nabcdefgh\n",
+            0,
+            "first: 1 token in, 1,000 out, $0.0300\nall: 2 prompts, 3 tokens in, 2,000 out, $0.0600\n",
+        ),
+        ((), "", 0, "all: 0 prompts, 0 tokens in, 0 out, $0.000000\n"),
+        (
+            ("-m", "ollama/m"),
+            "a\n",
+            0,
+            "first: 1 token in, 1,000 out, price unknown\nall: 1 prompt, 1 token in, 1,000 out, price unknown\n",
+        ),
+        (
+            ("--jsonl",),
+            '{"prompt": "a", "max_tokens": 10}\n{}\n',
+            2,
+            "first: 1 token in, 10 out, $0.000305\nall: 1 prompt, 1 wrong, 1 token in, 10 out, $0.000305\n",
+        ),
+    ],
+)
+def test_a_dry_run_of_map_prints_tokens_and_cost(invoke, args, input, status, output):
+    args = [*(("map", "--max-tokens", "1000") if "-m" in args else MAP), *args]
+    with Provider(ANSWER) as provider:
+        done = invoke(*args, "--dry-run", input=input.encode(), url=provider.url)
+        assert (done.returncode, done.stdout.decode(), provider.requests) == (status, output, [])
+
+
+def test_a_dry_run_counts_what_the_journal_has(run, tmp_path):
+    args = (*MAP, "--journal", str(tmp_path / "journal"))
+    with Provider(ANSWER) as provider:
+        dry = run(*args, "--dry-run", input=b"a\nb\n", url=provider.url)
+        assert b"\nall: 2 prompts, " in dry.stdout and not (tmp_path / "journal").exists()
+        run(*args, input=b"a\n", url=provider.url)
+        dry = run(*args, "--dry-run", input=b"a\nb\n", url=provider.url)
+    assert b"\nall: 1 prompt, 1 done earlier, 1 token in, 1,000 out, " in dry.stdout

@@ -1,0 +1,46 @@
+"""The limit on what a run of map may cost, in US dollars."""
+
+from __future__ import annotations
+
+from ..config import max_cost
+from ..core.exchange import Exchange
+from ..core.report import dollars
+from ..core.request import Request
+from ..errors import Error, Incomplete, UsageError, option
+from ..providers.resolve import Target
+from ..request.choices import Choice
+
+
+class Spending:
+    """What the answers of a run have cost so far, against its limit."""
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self._usd = 0.0
+
+    def expected(self, choices: list[Choice], output_tokens: int) -> float:
+        """Returns what a prompt may cost at the dearest of its models. Raises UsageError where a price is unknown.
+
+        `output_tokens` are those of an answer whose request does not limit them.
+        """
+        sizes = [(choice.target, max_cost.size(choice.target, choice.request)) for choice in choices]
+        return max(max_cost.estimate(target, size, size.max_output or output_tokens) for target, size in sizes)
+
+    def add(self, target: Target, request: Request, exchange: Exchange) -> None:
+        """Adds what an answer has cost, complete or not."""
+        self._usd += max_cost.of_answer(target, request, exchange)
+
+    def allows(self, usd: float) -> bool:
+        """Returns whether so much may be spent beside what the answers have cost."""
+        return self._usd + usd <= self._limit
+
+    def error(self, usd: float, has_journal: bool) -> Error:
+        """Returns why the next prompt, which may cost `usd`, is not sent: Incomplete where a later run may send it."""
+        limit = option("max_cost", f"{self._limit:g}")
+        if usd > self._limit:
+            advice = f"set a lower {option('max_tokens')}, or raise the limit"
+            return UsageError(f"the next prompt may cost {dollars(usd)}, more than {limit}: {advice}")
+        then = "run the same again for the rest" if has_journal else "no more are sent"
+        return Incomplete(
+            f"the next prompt may cost {dollars(usd)}, and {dollars(self._usd)} of {limit} are spent: {then}"
+        )
