@@ -13,7 +13,7 @@ from .json_codec import loads_or_none, to_json
 
 MAX_AMOUNT = 1e18  # of a currency's smallest parts; float cannot hold every integer
 MAX_CHECKED_SIZE = 16 * 1024 * 1024  # characters of a tool call's arguments: longer ones are passed on unchecked
-JSON_STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+("?)', re.S)  # its end is a group; never looks back
+JSON_STRING = r'(?s)"[^"\\]*+(?:\\.[^"\\]*+)*+("?)'  # its end is a group; never looks back
 
 
 class Decoder:
@@ -186,10 +186,10 @@ def _breaks_off(text: str) -> bool:
     """Whether a text is the beginning of a JSON document, and not all of it."""
     if loads_or_none(text.encode("utf-8", "replace")) is not None:
         return False
-    strings = JSON_STRING.finditer(text)
+    strings = re.finditer(JSON_STRING, text)
     if any(not string[1] for string in strings):
         return True
-    rest = JSON_STRING.sub("", text)
+    rest = re.sub(JSON_STRING, "", text)
     return sum(map(rest.count, "{[")) > sum(map(rest.count, "}]"))
 
 

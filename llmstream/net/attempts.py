@@ -23,9 +23,9 @@ from .redirects import Redirects
 from .transfer import HttpRequest, Transfer
 
 # In a server's refusal: fields of ours without which the answer comes, too. The usage may be missing then.
-DISPENSABLE = re.compile(r"\b(stream_options|store)\b")
-ENCRYPTED = re.compile(r"\binclude\b|encrypted.?content", re.IGNORECASE)  # the request for it
-ABOUT_REASONING = re.compile(r"reasoning|thinking|thoughts|summar", re.IGNORECASE)
+DISPENSABLE = r"\b(stream_options|store)\b"
+ENCRYPTED = r"(?i)\binclude\b|encrypted.?content"  # the request for it
+ABOUT_REASONING = r"(?i)reasoning|thinking|thoughts|summar"
 
 
 class NextAttempt(NamedTuple):
@@ -114,14 +114,14 @@ class Attempts:
         if failure is None or exchange.has_output:
             return None
         refused = failure.status == 3
-        if refused and (name := DISPENSABLE.search(failure.message)) and self._body.get(name[0], True) is not True:
+        if refused and (name := re.search(DISPENSABLE, failure.message)) and self._body.get(name[0], True) is not True:
             del self._body[name[0]]
             note = followed(self.reported(failure).message, "retrying without store=false")
             return NextAttempt(self.request(), now, note if name[0] == "store" else "")
-        if refused and "include" in self._body and ENCRYPTED.search(failure.message):
+        if refused and "include" in self._body and re.search(ENCRYPTED, failure.message):
             del self._body["include"]  # a model that does not reason, or a server without it: nothing is lost
             return NextAttempt(self.request(), now)
-        if refused and self._request.reasoning and ABOUT_REASONING.search(failure.message):
+        if refused and self._request.reasoning and re.search(ABOUT_REASONING, failure.message):
             # The model has no reasoning to send, or OpenAI wants to know who the user is: the answer comes without it.
             self._request = self._request._replace(reasoning=False)
             body = self._target.body(self._request, self.resume.prepare)
