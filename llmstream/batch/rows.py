@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from types import NoneType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core.kinds import shorten, shown
 from ..core.request import Request
@@ -19,6 +19,9 @@ from ..providers.resolve import refuse_model_file
 from ..request.options import RECORD, at, parse
 from . import numbers
 from .template import Template
+
+if TYPE_CHECKING:
+    from .file_template import FileTemplate
 
 MAX_DEPTH = 100  # of a record: far more than data has, and far less than Python's recursion allows
 WHOLE_LINE = Template("{}")
@@ -47,7 +50,7 @@ class Rows:
     `keeps_input`: each row has its record. Raises UsageError for a template that has fields when the records are lines.
     """
 
-    def __init__(self, jsonl: bool, template: Template | None, keeps_input: bool = False) -> None:
+    def __init__(self, jsonl: bool, template: Template | FileTemplate | None, keeps_input: bool = False) -> None:
         if template and template.names and not jsonl:
             field, jsonl_option = min(template.names), option("jsonl")
             raise UsageError(f"a line has no field {field}: {jsonl_option} reads objects, and {{}} is the line")

@@ -18,17 +18,20 @@ from ..request.choices import Choices
 from ..request.prompt import SILENCE_S, join_words
 from . import options, stop_options
 from .raw_control import raw_control
-from .request_command import RequestCommand, output_file
+from .request_command import RequestCommand, output_file, prompt_file
 from .types import Value, in_group
 
 if TYPE_CHECKING:
+    from ..batch.file_template import FileTemplate
     from ..batch.journal import Journal
     from ..batch.run import Run, RunOptions
     from ..batch.source import Source
+    from ..batch.template import Template
     from ..batch.totals import Totals
     from ..core.request import Request
     from ..net.attempts import Resume
     from ..net.loop import Loop
+    from ..request.prompt_file import PromptFile
 
 NAME = "map"
 COUNT, LIMIT, RATE = Value(Integer(1)), Value(Integer(0)), Value(Number(above=0))
@@ -41,6 +44,7 @@ DRAW_INTERVAL_S = 0.1  # between two updates of the progress
 @stop_options.options("until-")
 @click.command(NAME, cls=RequestCommand)
 @click.argument("template", required=False)
+@prompt_file
 @in_group(PROMPT, "--jsonl", is_flag=True, help="Read JSON objects, not text: prompt, id, model.")
 @in_group(PROMPT, "-0", "--null", is_flag=True, help="Prompts end with NUL, not with a newline.")
 @options.of_request(PROMPT, MODEL, ANSWER)
@@ -62,6 +66,8 @@ DRAW_INTERVAL_S = 0.1  # between two updates of the progress
 @options.of_request(NETWORK)
 def command(
     template: str | None,
+    file: PromptFile | None,
+    variables: dict[str, str],
     options: list[dict[str, Any]],
     catalogue: Catalogue,
     jobs: int,
@@ -95,7 +101,6 @@ def command(
     from ..batch.record_splitter import RecordSplitter
     from ..batch.rows import Rows
     from ..batch.source import Source
-    from ..batch.template import Template
     from ..net.loop import Loop
 
     if params["events"]:
@@ -109,9 +114,7 @@ def command(
         target.body(request)
     if params["max_cost"] is not None:
         _require_prices(builder, jsonl)
-    if template is not None and os.path.isfile(template):
-        stdio.note(NAME, f"{template} is a file, but its name is the template here: < {template} reads prompts from it")
-    rows = Rows(jsonl, Template(join_words(NAME, (template,))) if template is not None else None, has_input)
+    rows = Rows(jsonl, _template(template, file, variables, jsonl), has_input)
     loop = Loop()
     separator = b"\0" if null else b"\n"
     source = Source(loop, RecordSplitter(separator), rows)
@@ -159,6 +162,27 @@ def _dry_run(loop: Loop, source: Source, builder: Choices, options: RunOptions, 
     if run.failure:
         stdio.note(NAME, run.failure, stays=True)
     return run.status
+
+
+def _template(
+    operand: str | None, file: PromptFile | None, variables: dict[str, str], jsonl: bool
+) -> Template | FileTemplate | None:
+    """Returns the template of all prompts, None where there is none."""
+    if file:
+        if operand is not None:
+            raise UsageError(f"{file.path} is the template: leave {operand} out")
+        if file.from_stdin:
+            raise UsageError("stdin has the prompts, so -f cannot read it: name a file")
+        from ..batch.file_template import FileTemplate
+
+        return FileTemplate(file, variables, jsonl)
+    if operand is None:
+        return None
+    from ..batch.template import Template
+
+    if os.path.isfile(operand):
+        stdio.note(NAME, f"{operand} is a file, but its name is the template here: < {operand} reads prompts from it")
+    return Template(join_words(NAME, (operand,)))
 
 
 def _note_oddities(undecodable: int, changed: int, journal: str | None) -> None:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from .. import stdio
 from ..config.textfile import read_text
@@ -26,7 +25,8 @@ STDIN, OPERANDS = "stdin", "args"  # placeholders that the command line fills
 class PromptFile:
     """A prompt file. Raises UsageError, with file and line, for an invalid header.
 
-    `head` is the document of the header; relative paths in it start at `folder`.
+    `head` is the document of the header; relative paths in it start at `folder`. `places` are the names of the
+    placeholders, and `defaults` the values that the header gives to some.
     """
 
     def __init__(self, path: str, command: str) -> None:
@@ -45,7 +45,8 @@ class PromptFile:
         self.head = Document(head, self.path, begin + 1)
         self._first = end + 1  # line of the file at which the body begins
         self._body = "\n".join(lines[end:])
-        self._defaults = self._variables()
+        self.places = {match[2] for match in PLACEHOLDER.finditer(self._body) if not match[1]}
+        self.defaults = self._variables()
 
     def prompt(
         self, operands: tuple[str, ...], no_stdin: bool, variables: Mapping[str, str], required: bool = True
@@ -55,22 +56,15 @@ class PromptFile:
         Values are not searched for placeholders. Raises UsageError for a placeholder without a value, for a variable
         without a placeholder, and for an empty prompt that is required.
         """
-        for name in {STDIN, OPERANDS} & variables.keys():
-            raise UsageError(f"{option('var')} cannot set {name}: the command line fills {{{{{name}}}}}")
-        placeholders = {match[2] for match in PLACEHOLDER.finditer(self._body) if not match[1]}
-        for name in variables:
-            if name not in placeholders:
-                near = nearest(name, placeholders)
-                raise UsageError(
-                    f"{self.path} has no {{{{{name}}}}}: {f'did you mean {near}?' if near else 'leave it out'}"
-                )
+        self.check(variables)
+        placeholders = self.places
         operands, _ = prompts.split_stdin(operands)  # stdin is read where it has data, or has a placeholder
         prompts.note_files(self._command, operands)
         words = prompts.join_words(self._command, operands)
-        values = {**self._defaults, **variables, OPERANDS: words}
+        values = {**self.defaults, **variables, OPERANDS: words}
         if STDIN in placeholders and not (no_stdin or self.from_stdin):
             values[STDIN] = prompts.read_stdin(self._command)
-        parts = [PLACEHOLDER.sub(lambda match: self._fill(match, values), self._body).strip("\n")]
+        parts = [self.fill(values, _advice)]
         if OPERANDS not in placeholders:
             parts.append(words)
         if not (no_stdin or self.from_stdin or STDIN in placeholders) and prompts.is_data(stdio.STDIN):
@@ -81,6 +75,35 @@ class PromptFile:
                 return ""
             raise UsageError(f"{self.path}: the prompt is empty: write one below the header, or pass operands")
         return text
+
+    def check(self, variables: Mapping[str, str]) -> None:
+        """Raises UsageError for a variable that cannot be set, or has no placeholder."""
+        for name in {STDIN, OPERANDS} & variables.keys():
+            raise UsageError(f"{option('var')} cannot set {name}: the command line fills {{{{{name}}}}}")
+        for name in variables:
+            if name not in self.places:
+                near = nearest(name, self.places)
+                raise UsageError(
+                    f"{self.path} has no {{{{{name}}}}}: {f'did you mean {near}?' if near else 'leave it out'}"
+                )
+
+    def fill(self, values: Mapping[str, str], advice: Callable[[str], str]) -> str:
+        """Returns the body with its placeholders filled, without empty lines around it.
+
+        Values are not searched for placeholders. Raises UsageError for one without a value; `advice` returns what to
+        do about it.
+        """
+
+        def value_of(match: re.Match[str]) -> str:
+            escaped, name = match.groups()
+            if escaped:
+                return match[0][1:]
+            if name not in values:
+                line = self._first + self._body.count("\n", 0, match.start())
+                raise UsageError(f"{self.path}:{line}: {{{{{name}}}}} has no value: {advice(name)}")
+            return values[name]
+
+        return PLACEHOLDER.sub(value_of, self._body).strip("\n")
 
     def _read(self, path: str) -> str:
         if self.from_stdin:
@@ -98,15 +121,8 @@ class PromptFile:
             texts[name] = str(value).lower() if isinstance(value, bool) else str(value)
         return texts
 
-    def _fill(self, match: re.Match[str], values: Mapping[str, Any]) -> str:
-        escaped, name = match.groups()
-        if escaped:
-            return match[0][1:]
-        if name not in values:
-            line = self._first + self._body.count("\n", 0, match.start())
-            if name == STDIN:
-                how = f"leave out {option('no_stdin')}, or the option that reads stdin"
-            else:
-                how = f"pass {option('var', f'{name}=...')}"
-            raise UsageError(f"{self.path}:{line}: {{{{{name}}}}} has no value: {how}")
-        return str(values[name])
+
+def _advice(name: str) -> str:
+    if name == STDIN:
+        return f"leave out {option('no_stdin')}, or the option that reads stdin"
+    return f"pass {option('var', f'{name}=...')}"

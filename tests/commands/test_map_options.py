@@ -15,6 +15,81 @@ from ..support.clouds import TOKEN, entra
 from ..support.loopback import CLOSE, DONE, Provider, chat, chat_end, chat_text, head, reply
 from ..support.mapping import echo, records_of, run_map, texts_of
 
+# Prompt files.
+
+PROMPT_FILE = """\
+#!/usr/bin/env -S llmstream gen -f
++++
+system = "Be brief."
+[options]
+max_tokens = 7
+[vars]
+to = "French"
++++
+Into {{to}}, \\{{to}}, {}:
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "args", "stdin", "prompts"),
+    [
+        ("", [], "a\nb", ["Into French, {{to}}, {}:\n\na", "Into French, {{to}}, {}:\n\nb"]),
+        ("<{{stdin}}>", ["-v", "to=Czech"], "{{to}}", ["Into Czech, {{to}}, {}:\n\n<{{to}}>"]),
+        ("<{{args}}>", [], "a", ["Into French, {{to}}, {}:\n\n<a>"]),
+        (
+            "{{n}} {{prompt}}",
+            ["--jsonl", "-v", "to=Czech"],
+            '{"prompt": "a", "n": [1.50], "to": "German"}\n{"prompt": "b", "n": "2", "to": null}',
+            ["Into German, {{to}}, {}:\n\n[1.50] a", "Into Czech, {{to}}, {}:\n\n2 b"],
+        ),
+        (
+            "{{n}}",
+            ["--jsonl"],
+            '{"n": 1, "prompt": "a"}\n{"n": 2}',
+            ["Into French, {{to}}, {}:\n\n1\n\na", "Into French, {{to}}, {}:\n\n2"],
+        ),
+    ],
+)
+def test_a_prompt_file_is_the_template(invoke, tmp_path, body, args, stdin, prompts):
+    path = tmp_path / "p.md"
+    path.write_text(PROMPT_FILE + body + "\n")
+    done, requests = run_map(invoke, "-q", "-f", str(path), *args, input=stdin.encode())
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert texts_of(done.stdout) == prompts
+    assert requests[0].json["messages"][0]["content"] == "Be brief."
+    assert requests[0].json["max_tokens"] == 7
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["-f", "p"], "p:2: {{town}} has no value: read objects with --jsonl, or set it with -v"),
+        (["-f", "p", "-v", "towm=1"], "p has no {{towm}}: did you mean town?"),
+        (["-f", "p", "{}"], "p is the template: leave {} out"),
+        (["-f", "-"], "stdin has the prompts, so -f cannot read it: name a file"),
+        (["-v", "n=1"], "-v sets the variables of a prompt file: name one with -f"),
+    ],
+)
+def test_a_prompt_file_that_cannot_be_the_template(invoke, tmp_path, args, message):
+    (tmp_path / "p").write_text("\nOf {{town}}:")
+    done = invoke("map", "-m", "openai/m", *args, input=b"a", cwd=tmp_path, url="http://127.0.0.1:9")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.decode().splitlines()[0] == f"llmstream map: {message}"
+
+
+def test_a_record_without_the_field_of_a_prompt_file_fails_alone(invoke, tmp_path):
+    (tmp_path / "p").write_text("{{town}}")
+    records = b'{"towns": 1}\n{"town": "Basel"}'
+    with Provider(echo) as provider:
+        done = invoke(
+            "map", "-q", "-m", "openai/m", "--jsonl", "-f", "p", input=records, url=provider.url, cwd=tmp_path
+        )
+    wrong, right = records_of(done.stdout)
+    message = "line 1: p:1: {{town}} has no value: use its field towns, or set it with var"
+    assert (done.returncode, wrong["error"]["message"], right["text"]) == (2, message, "Basel")
+
+
 # Lines of JSON.
 
 
