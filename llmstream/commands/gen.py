@@ -285,7 +285,7 @@ class _Printer:
                 stops=self._stops,
                 resume=_resume(target, choice),
                 note=partial(stdio.note, NAME),
-                shows_reasoning=request.reasoning,
+                shows_reasoning=request.reasoning or self._meter is not None,  # which counts it as it comes
             )
 
         generation = make(choice.request)

@@ -53,21 +53,38 @@ def test_gen_ends_the_answer_where_the_limit_is_reached(run, form):
         assert json.loads(done.stdout)["error"]["status"] == 5
 
 
+def test_reasoning_that_is_not_printed_counts_as_it_comes(run):
+    thought = frame({"choices": [{"index": 0, "delta": {"reasoning_content": "a" * 240}}]})
+    with Provider([head(), thought, HOLD]) as provider:
+        done = run("gen", "-n", *MODEL, "--max-cost", "0.0015", "Hi", url=provider.url)
+    assert (done.returncode, done.stdout) == (5, b"")
+    assert b": the answer is cut: it has reached --max-cost 0.0015\n" in done.stderr
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "inf", "nan", "a"])
+@pytest.mark.parametrize("command", ["gen", "map"])
+def test_a_limit_is_a_number_above_0(invoke, command, value):
+    done = invoke(command, *MODEL, f"--max-cost={value}", input=b"Hi")
+    assert done.returncode == 2
+    assert b"--max-cost" in done.stderr and b"a number above 0" in done.stderr
+
+
 def test_an_answer_that_is_whole_is_not_cut(run):
     with Provider([b"".join([head(), *chat("a" * 240)])]) as provider:
         done = run("gen", "-n", *MODEL, "--max-cost", "0.0015", "Hi", url=provider.url)
     assert (done.returncode, done.stdout) == (0, b"a" * 240 + b"\n")
 
 
-def test_without_the_extra_the_option_is_an_error(run, tmp_path):
+@pytest.mark.parametrize("command", [("gen",), ("map",), ("map", "--jsonl")])
+def test_without_the_extra_the_option_is_an_error(run, tmp_path, command):
     (tmp_path / "genai_prices.py").write_text("raise ImportError\n")
     with Provider([head(), *chat("Hello")]) as provider:
         env = at(provider.url)
         env["PYTHONPATH"] = f"{tmp_path}:{env['PYTHONPATH']}"
-        done = run("gen", *MODEL, "--max-cost", "1", input=b"Hi\n", env=env)
+        done = run(*command, *MODEL, "--max-cost", "1", input=b"Hi\n", env=env)
         assert (done.returncode, provider.requests) == (2, [])
     assert done.stderr.decode() == (
-        "llmstream gen: --max-cost needs the extra `prices`: pip install 'llmstream-cli[prices]'\n"
+        f"llmstream {command[0]}: --max-cost needs the extra `prices`: pip install 'llmstream-cli[prices]'\n"
     )
 
 
