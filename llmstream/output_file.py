@@ -78,6 +78,14 @@ class OutputFile:
         """Whether the output goes to its place at once."""
         return not self._temporary
 
+    def clear(self) -> None:
+        """Drops the output so far, which another one replaces; not for one that is direct. Raises OutputFailed."""
+        try:
+            os.ftruncate(stdio.STDOUT, 0)
+            os.lseek(stdio.STDOUT, 0, os.SEEK_SET)
+        except OSError as error:
+            raise OutputFailed(f"cannot write {self._shown}: {error.strerror}") from None
+
     def commit(self) -> None:
         """Puts the whole output in its place, and on the disk."""
         self._rename(self._target)

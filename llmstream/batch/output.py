@@ -56,8 +56,8 @@ class Output:
                 self._lines += self._renderer.line({"index": index, **event.as_dict()}, 0.0)
 
     def add_answer(self, job: Job, now: float) -> None:
-        """Adds a record of this run, an answer by way of the journal; a failure is left to the next run."""
-        if self._journal and job.record and "finish" in job.record:
+        """Adds a record of this run, an answer by way of the journal; failures and wrong ones are left to the next."""
+        if self._journal and job.record and "finish" in job.record and not job.is_wrong:
             self._journal.add(*job.entries[0], job.record)
             self._uncommitted.append(job)
             self.commit_at = min(self.commit_at, now + COMMIT_DELAY_S)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..core.request import Request
+from ..core.exchange import Exchange
+from ..core.request import Message, Request
 from ..errors import Error
 from ..net.generation import Generation
 from ..providers.resolve import Target
+from ..request.answer import continued
 from ..request.choices import Choice, Choices
 from .learned_rate import InFlight
 from .pace import Pace
@@ -34,6 +36,9 @@ class Job:
     pace: Pace
     builder: RecordBuilder
     generation: Generation
+    check_retries = 0  # how often a wrong answer may still be asked for again
+    is_wrong = False  # whether the check has found the last answer wrong
+    wrong: tuple[Exchange, ...] = ()  # the exchanges of answers that the check found wrong, and that were asked again
     is_retry = False  # whether the generation's next request is a retry
     in_flight: InFlight | None = None  # the attempt that runs now
     record: Record | None = None
@@ -55,6 +60,24 @@ class Job:
     def fall_back(self) -> None:
         """Moves on to the next model."""
         del self.choices[0], self.entries[:1]
+
+    def problems(self, record: Record) -> list[str]:
+        """Returns what the check finds wrong with the answer of a record that has one, whole and without calls."""
+        check = self.choices[0].check
+        if check is None or "finish" not in record or record.keys() & {"error", "tool_calls"}:
+            return []
+        return check.problems(record["text"])
+
+    def correct(self, text: str, problems: list[str], exchange: Exchange) -> None:
+        """Makes the request what asks again for a wrong answer."""
+        from ..request.answer_check import correction
+
+        answer = [Message("assistant", text)] if text else []
+        choice = self.choices[0]
+        request = continued(choice.request, [*answer, correction(problems)])
+        self.choices[0] = choice._replace(request=request)
+        self.wrong += (exchange,)
+        self.check_retries -= 1
 
     def fail(self, error: Error) -> None:
         """Adds an error to the record, which may have an answer or a part of it."""
@@ -108,6 +131,7 @@ class Prompts:
         request = job.choices[0].request
         job.names_model = len(job.choices) > 1
         job.tokens = request.size() // 4 + (request.max_tokens or int(self._output_tokens))
+        job.check_retries = job.choices[0].check_retries
         job.entries = []
         if self._journal:
             self._find(job, self._journal)
@@ -122,5 +146,9 @@ class Prompts:
             number = self._names[name] = self._names.get(name, 0) + 1  # equal prompts have a record each
             key = name if number == 1 else f"{name} {number}"
             job.entries += [(key, digest) for digest in matching]
-            job.record = job.record or journal.find(key, *matching)
+            job.record = job.record or self._valid(job, journal.find(key, *matching))
         job.earlier = job.record is not None
+
+    def _valid(self, job: Job, record: Record | None) -> Record | None:
+        """Returns a record of an earlier run, None where its answer is wrong, as it may have had no check."""
+        return None if record and job.problems(record) else record

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..core import report
 from ..core.events import Event, Source, Text, ToolCall
+from ..core.exchange import Exchange
 from ..core.request import Request
 from ..core.text import encode
 from ..errors import Error, NotFound, spell
@@ -42,8 +44,11 @@ class RecordBuilder:
             elif isinstance(event, Source):
                 self._sources.append(_fields(event))
 
-    def record(self, generation: Generation) -> tuple[Record, Error | None]:
-        """Returns the record of a generation that has ended, and why it has failed."""
+    def record(self, generation: Generation, earlier: Sequence[Exchange] = ()) -> tuple[Record, Error | None]:
+        """Returns the record of a generation that has ended, and why it has failed.
+
+        `earlier` are the exchanges of wrong answers before, whose tokens count, too.
+        """
         exchange, stops, failure = generation.exchange, generation.stops, generation.failure
         record: Record = {} if self._target is None else {"model": self._target.name}
         if failure is None or self.pieces:
@@ -57,7 +62,7 @@ class RecordBuilder:
         if failure is None:
             stopped = stops is not None and stops.early
             record["finish"] = "until" if stopped or exchange.finish is None else exchange.finish.reason
-            usage = exchange.usage
+            usage = report.total_usage([*earlier, exchange])
             record["usage"] = None if usage is None else _fields(usage)
             if not stopped:
                 failure = report.verdict(exchange.finish, self._limited, report.SET_LIMIT)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..core import json_codec
 from ..core.request import Request
 from ..core.retry import RetryBudget
-from ..errors import Error, Refused, Unavailable, option
+from ..errors import Error, Refused, Unavailable, UsageError, option
 from ..net.generation import Generation
 from ..net.loop import Loop
 from ..net.transports import Routes
@@ -356,6 +356,13 @@ class Run:
         cause = job.generation.early_failure
         return cause is not None and job.falls_back(cause)
 
+    def _may_ask_again(self, job: Job) -> bool:
+        """Returns whether a wrong answer may be asked for again; events are written already."""
+        usd = job.usd + sum(running.usd for running in self._jobs)
+        return bool(
+            job.check_retries and not self._options.events and (not self._spending or self._spending.allows(usd))
+        )
+
     def _complete(self, job: Job) -> None:
         """Makes the record of a generation that has ended, or lets another model answer."""
         self._end_request(job)
@@ -371,12 +378,26 @@ class Run:
         if (usage := generation.exchange.usage) is not None:
             self._prompts.count_output(usage.output_tokens)
         cause = generation.early_failure
-        record, failure = job.builder.record(generation)
+        record, failure = job.builder.record(generation, job.wrong)
         del job.generation, job.builder  # a cycle of references: garbage collection would come too late
-        if cause and self._fall_back(job, cause):
+        problems: list[str] = []
+        if failure is None:
+            try:
+                problems = job.problems(record)
+            except UsageError as error:
+                failure = error
+        job.is_wrong = bool(problems)
+        if problems and self._may_ask_again(job):
+            job.correct(record["text"], problems, generation.exchange)
+            self._ask_next(job)
+        elif cause and self._fall_back(job, cause):
             self._ask_next(job)
         else:
             job.record = record
+            if problems:
+                from ..request.answer_check import wrong
+
+                failure = wrong(problems)
             if failure is not None:
                 job.fail(failure)
         if job.record is not None:

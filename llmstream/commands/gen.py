@@ -36,10 +36,10 @@ from ..errors import (
 from ..providers.registry import REPLAY, Catalogue
 from ..providers.resolve import Target
 from ..request import prompt as prompts
-from ..request.choices import Choice, Choices
+from ..request.choices import Choice, Choices, require_checkable
 from . import options, stop_options
 from .raw_control import raw_control
-from .request_command import RequestCommand, output_file, prompt_file
+from .request_command import RequestCommand, current_output_file, output_file, prompt_file
 from .types import FileName, ToolCommand, Value, in_group
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from ..net.generation import Generation
     from ..net.loop import Loop
     from ..net.transports import Route
+    from ..output_file import OutputFile
     from ..request.chat_file import ChatFile
     from ..request.prompt_file import PromptFile
     from ..request.turns import Turns
@@ -135,7 +136,7 @@ def command(
     def new_stops() -> Stops | None:
         return stop_options.stops(dict(until), "until-")
 
-    new_stops()  # a wrong one is an error at once
+    has_stops = new_stops() is not None  # a wrong one is an error at once
     writes_events = output["events"] or output["timing"]
     if output["line"] and writes_events:
         raise UsageError("--line and --events exclude each other: leave one out")
@@ -143,9 +144,10 @@ def command(
         raise UsageError(f"--keep-cut needs {option('chat', 'FILE')}: name the conversation's file")
     names = set[str]().union(*options)
     if run_tools:
-        _check_run_tools("tools" in names, output["line"], record is not None, new_stops() is not None)
+        _check_run_tools("tools" in names, output["line"], record is not None, has_stops)
     elif "tools" in names and not (writes_events or output["line"] or chat):
         raise UsageError(f"{option('tools')} needs --events, --line, --chat or --run-tools: a call is not text")
+    require_checkable(options, {"stop conditions": has_stops, "--record": record is not None})
     if output["reasoning"] or writes_events:
         for each in options:
             each["reasoning"] = True
@@ -243,7 +245,8 @@ class _Printer:
     ) -> None:
         self._output, self._new_stops, self._names_model = output, new_stops, names_model
         self._chat, self._keeps_cut, self._tools = chat, keep_cut, tools
-        self._turns: Turns | None = None  # with a conversation to keep, or tools to run
+        self._turns: Turns | None = None  # with a conversation to keep, tools to run, or a check
+        self._check_retries = 0  # how often the answer may still be asked for again
         self._sources = SourceList()  # stays empty without --sources
         self._stats = _open_stats(output["stats_file"])
         self._writes_events = output["events"] or output["timing"]
@@ -273,6 +276,9 @@ class _Printer:
         self._choice, self._stops, target = choice, self._new_stops(), route.target
         self._meter = None if self._output["max_cost"] is None else _meter(self._output)
 
+        file = current_output_file() if choice.check else None
+        self._check_retries = choice.check_retries if file or self._output["line"] else 0
+
         def make(request: Request) -> Generation:
             if self._meter:
                 self._meter.begin(choice.target, request, self._turns.earlier if self._turns else ())
@@ -296,11 +302,11 @@ class _Printer:
                 loop.wait()
             if not is_last and (cause := generation.early_failure) and choice.falls_back(cause):
                 return cause
-            if self._chat or self._tools:
+            if self._chat or self._tools or choice.check:
                 source = self._take_turns(generation, make, loop)
-            if self._meter:
-                source = self._watch_cost(generation, source, self._meter)
             self._render(generation, source)
+            if choice.check:
+                self._correct(file)
             generation = self._turns.generation if self._turns else generation
             stopped = self._stops is not None and self._stops.early
             if not stopped:
@@ -325,8 +331,34 @@ class _Printer:
         self._report(generation, target, 0, "until" if stopped else "")
         return None
 
+    def _correct(self, file: OutputFile | None) -> None:
+        """Asks for a wrong answer again, as often as may be, and writes the new one in place of it."""
+        from ..request.answer_check import correction, wrong
+
+        while self._turns and self._check_retries and (problems := self._problems()):
+            self._check_retries -= 1
+            stdio.note(NAME, f"{wrong(problems).message}: asking again")
+            if file:
+                file.clear()
+            self._sources = SourceList()
+            self._turns.ask_again(correction(problems))
+            self._render(self._turns.generation, self._turns.events())
+
+    def _problems(self) -> list[str]:
+        """Returns what the check finds wrong with the last answer, where that is whole and has no calls."""
+        check, turns = self._choice.check, self._turns
+        if check is None or turns is None:
+            return []
+        generation = turns.generation
+        exchange = generation.exchange
+        if generation.failure or exchange.tool_calls or self._verdict(exchange):
+            return []
+        return check.problems(turns.answer.message(exchange).content)
+
     def _render(self, generation: Generation, events: Generator[list[Event]]) -> None:
         output, reasoning = self._output, TextRenderer(kind=Reasoning)
+        if self._meter:
+            events = self._watch_cost(generation, events, self._meter)
         if output["sources"]:
             events = self._collect_sources(events)
         try:
@@ -401,7 +433,12 @@ class _Printer:
         except Error as error:
             if error is not generation.failure:
                 raise
-        record, failure = builder.record(generation)
+        problems = self._problems()
+        if problems and self._check_retries:
+            return
+        record, failure = builder.record(generation, self._turns.earlier if self._turns else ())
+        if problems:
+            failure = _wrong(problems)
         if failure is not None:
             record = with_error(record, failure)
         stdio.write(render({"index": 0, **with_data(record, self._choice.request)}))
@@ -448,9 +485,15 @@ class _Printer:
             error.hint = "\n".join(filter(None, (error.hint, outcome)))
 
     def _require_whole(self, exchange: Exchange) -> None:
-        """Raises the error of an answer that is not whole."""
-        if error := report.verdict(exchange.finish, self._choice.request.is_limited, report.SET_LIMIT):
+        """Raises the error of an answer that is not whole, or wrong."""
+        if error := self._verdict(exchange):
             raise error
+        if problems := self._problems():
+            raise _wrong(problems)
+
+    def _verdict(self, exchange: Exchange) -> Error | None:
+        """Returns the error of an answer that its provider ended before it was whole."""
+        return report.verdict(exchange.finish, self._choice.request.is_limited, report.SET_LIMIT)
 
     def _check(self, exchange: Exchange) -> None:
         """Notes what an answer lacks; raises the error of one that met no condition."""
@@ -516,6 +559,12 @@ def _meter(output: dict[str, Any]) -> CostMeter:
     from ..config.max_cost import CostMeter
 
     return CostMeter(output["max_cost"])
+
+
+def _wrong(problems: list[str]) -> Error:
+    from ..request.answer_check import wrong
+
+    return wrong(problems)
 
 
 def _resume(target: Target, choice: Choice) -> Resume | None:

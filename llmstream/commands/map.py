@@ -14,7 +14,7 @@ from ..core.kinds import ANSWER, MODEL, NETWORK, OUTPUT, PROMPT, Integer, Number
 from ..errors import OutputFailed, ReaderGone, UsageError
 from ..providers.registry import SDK, Catalogue
 from ..providers.resolve import Target
-from ..request.choices import Choices
+from ..request.choices import Choices, require_checkable
 from ..request.prompt import SILENCE_S, join_words
 from . import options, stop_options
 from .raw_control import raw_control
@@ -103,6 +103,8 @@ def command(
     from ..batch.source import Source
     from ..net.loop import Loop
 
+    has_stops = stop_options.stops(dict(params), "until-") is not None  # a wrong one is an error at once
+    require_checkable(options, {"stop conditions": has_stops}, shapes_vary=jsonl)
     if params["events"]:
         for each in options:
             each["reasoning"] = True
@@ -202,7 +204,7 @@ def _run_options(params: dict[str, Any], jobs: int) -> RunOptions:
     from ..batch.run import RunOptions
 
     until = {name: value for name, value in params.items() if name.startswith("until_")}
-    has_condition = stop_options.stops(dict(params), "until-") is not None  # a wrong one is an error at once
+    has_condition = stop_options.stops(dict(params), "until-") is not None
 
     def digest(target: Target, request: Request) -> str:
         from ..batch.journal import digest

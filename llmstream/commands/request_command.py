@@ -78,6 +78,13 @@ def output_file(function: F) -> F:
     return in_group(OUTPUT, "-O", "--output", "output_file", type=FileName(), metavar="FILE", help=help)(function)
 
 
+def current_output_file() -> OutputFile | None:
+    """Returns the file that stdout is by `-O`, where what is written to it can be dropped."""
+    file: OutputFile | None = click.get_current_context().meta.get(OUTPUT_FILE)
+    return None if file is None or file.is_direct else file
+
+
+OUTPUT_FILE = "llmstream.output_file"  # the name of the OutputFile in click's context
 WRITTEN = ("journal", "record", "stats_file")  # parameters that name other files that a command writes
 
 
@@ -100,6 +107,7 @@ class RequestCommand(GroupedCommand):
             if (other := ctx.params.get(name)) and os.path.realpath(other) == os.path.realpath(path):
                 raise UsageError(f"{option('output')} and {option(name)} name the same file: {path}")
         with OutputFile(path) as file:
+            ctx.meta[OUTPUT_FILE] = file
             status = self._invoke(ctx)
             if not status:
                 file.commit()

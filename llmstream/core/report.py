@@ -78,7 +78,7 @@ def record(
 
 
 def total_usage(exchanges: Sequence[Exchange]) -> Usage | None:
-    """Returns the tokens of all turns together; None where the provider has reported none."""
+    """Returns the tokens of several answers together; None where the provider has reported none."""
     usages = [usage for exchange in exchanges if (usage := exchange.usage) is not None]
     if len(usages) < 2:
         return usages[0] if usages else None

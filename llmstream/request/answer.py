@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from ..core.events import Event, Text, ToolCall
 from ..core.exchange import Exchange
@@ -15,6 +16,12 @@ def question(request: Request) -> list[Message]:
     if not (request.prompt or request.attachments):
         return []
     return [Message("user", request.prompt, files=request.attachments)]
+
+
+def continued(request: Request, turns: Iterable[Message]) -> Request:
+    """Returns the request that goes on after more turns of the conversation; its question is the first of them."""
+    messages = (*request.messages, *question(request), *turns)
+    return request._replace(prompt="", attachments=(), prefill=None, tool_choice=None, messages=messages)
 
 
 class AnswerBuilder:

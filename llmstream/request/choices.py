@@ -11,10 +11,12 @@ from ..core.timing import Timeouts
 from ..errors import Error, Incomplete, OutputFailed, Refused, Unavailable, UsageError, option
 from ..providers.registry import BUILT_IN, REPLAY, Catalogue
 from ..providers.resolve import Target, model_names
-from .builder import Cache, RequestBuilder, network
+from .builder import SHAPES, Cache, RequestBuilder, network
+from .options import OPTIONS
 
 if TYPE_CHECKING:
     from ..config.file import Config
+    from .answer_check import AnswerCheck
 
 
 class Choice(NamedTuple):
@@ -26,6 +28,8 @@ class Choice(NamedTuple):
     retries: RetryPolicy
     on_refusal: bool  # whether the next model is asked on a refusal, too
     resumes: bool  # whether a cut answer is resumed
+    check: AnswerCheck | None = None  # of the whole answer
+    check_retries: int = 0  # how often a wrong answer is asked for again
 
     def falls_back(self, error: Error) -> bool:
         """Returns whether the next model is to be asked after an error before any output."""
@@ -47,6 +51,26 @@ def by_model(values: dict[str, Any], config: Config, env: Mapping[str, str]) -> 
         for each in options:
             add_defaults(each, config, env)
     return options
+
+
+def require_checkable(options: list[dict[str, Any]], rivals: dict[str, bool], shapes_vary: bool = False) -> None:
+    """Raises UsageError for a check that lacks something, or that one of the `rivals` that is there excludes.
+
+    `shapes_vary`: a record may say what it wants.
+    """
+    names = set[str]().union(*options)
+    if "check" not in names:
+        if "check_retries" in names:
+            raise UsageError(f"{option('check_retries')} is for the answers of {option('check')}: add it")
+        return
+    from importlib.util import find_spec
+
+    if not find_spec("jsonschema"):
+        raise UsageError(f"{option('check')} needs jsonschema: pip install 'llmstream-cli[check]'")
+    if name := next((name for name, there in rivals.items() if there), ""):
+        raise UsageError(f"{option('check')} and {name} exclude each other: leave one out")
+    if not (shapes_vary or names & SHAPES):
+        raise UsageError(f"{option('check')} needs {option('schema')} or {option('json')}: say what is right")
 
 
 class Choices:
@@ -102,7 +126,13 @@ class Choices:
 def _choice(builder: RequestBuilder, prompt: str) -> Choice:
     options, (target, request) = builder.options, builder.request(prompt)
     on_refusal, resumes = options.get("fallback_on") == "refusal", options.get("resume_cut", False)
-    return Choice(target, request, *network(options), on_refusal, resumes)
+    choice = Choice(target, request, *network(options), on_refusal, resumes)
+    if not (options.get("check") and (request.schema or request.json)):
+        return choice
+    from .answer_check import AnswerCheck
+
+    retries = options.get("check_retries", OPTIONS["check_retries"].default)
+    return choice._replace(check=AnswerCheck(request), check_retries=retries)
 
 
 def _checked(builder: RequestBuilder, prompt: str) -> Choice:

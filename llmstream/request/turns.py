@@ -11,7 +11,7 @@ from ..errors import Incomplete, option
 from ..net.generation import Generation
 from ..net.generation import events as events_of
 from ..net.loop import Loop
-from .answer import AnswerBuilder, question
+from .answer import AnswerBuilder, continued, question
 
 RunTools = Callable[[Sequence[Call]], list[Message]]
 
@@ -42,7 +42,6 @@ class Turns:
 
     def events(self) -> Generator[list[Event]]:
         """Yields the events of all answers; closing this ends the one that comes. Raises what ends an answer."""
-        history = self._request.messages
         while True:
             yield from self._stream()
             message = self.answer.message(self.generation.exchange)
@@ -52,13 +51,21 @@ class Turns:
             if len(self.earlier) + 1 >= self._max_turns:
                 limit = f"{self._max_turns} turn{'' if self._max_turns == 1 else 's'}"
                 raise Incomplete(f"the model still calls tools after {limit}: raise {option('max_turns')}")
-            self.messages += [message, *self._run_tools(message.calls)]
-            self.earlier.append(self.generation.exchange)
-            self._request = self._request._replace(
-                prompt="", attachments=(), prefill=None, tool_choice=None, messages=(*history, *self.messages)
-            )
-            self.answer = AnswerBuilder()
-            self.generation = self._start(self._request)
+            self._continue([message, *self._run_tools(message.calls)])
+
+    def ask_again(self, correction: Message) -> None:
+        """Asks for the last answer again, after a turn that says what is wrong with it; `events` has the next one."""
+        message = self.answer.message(self.generation.exchange)
+        self._continue([message, correction] if message.content else [correction])
+        self._lacks_newline = False  # the output begins anew, too
+
+    def _continue(self, turns: list[Message]) -> None:
+        """Starts the next answer after the last one and what follows it."""
+        self.messages += turns
+        self.earlier.append(self.generation.exchange)
+        self._request = continued(self._request, turns)
+        self.answer = AnswerBuilder()
+        self.generation = self._start(self._request)
 
     def _stream(self) -> Generator[list[Event]]:
         """Yields the events of one answer, set apart from the text of the one before."""

@@ -168,6 +168,8 @@ def _unknown_in_cluster(word: str, by_name: dict[str, click.Option], queue: Iter
 
 # The answer to a prompt that the pattern fits, from the provider of the examples.
 ANSWERS = (
+    ("That answer is wrong", '{"name": "Elbrus", "metres": 5642}'),
+    ("highest mountain of Europe", '{"name": "Elbrus", "metres": "5,642"}'),
     ("How high is the water.*523", "The water is at 523 cm."),
     ("You are a translator", "Nommez trois fleuves."),
     ('"items"', '{"items": [{"name": "Rhine", "km": 1233}, {"name": "Loire", "km": 1006}]}'),

@@ -1,0 +1,84 @@
+"""Checks whole answers that have to be JSON, by the package of the extra `check`, and asks again for wrong ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from itertools import islice
+from typing import Any
+
+from ..core.json_codec import loads_strict, to_json
+from ..core.kinds import shorten
+from ..core.request import Message, Request
+from ..errors import Incomplete, UsageError
+
+ANY_OBJECT = {"type": "object"}
+MAX_PROBLEMS = 10  # that the model gets to know
+HEAD_CHARACTERS, TAIL_CHARACTERS = 150, 100  # of a problem, which may quote a value of any length
+
+
+class AnswerCheck:
+    """The check of the answers to one request, which wants JSON.
+
+    Raises UsageError for a schema that the package does not accept.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self._validator = _validator(to_json(request.schema or ANY_OBJECT))
+
+    def problems(self, text: str) -> list[str]:
+        """Returns what is wrong with an answer, each with its JSONPath; an empty list for a right one.
+
+        Raises UsageError where the schema turns out to refer to nothing, or to itself without end.
+        """
+        from jsonschema.exceptions import best_match
+        from referencing.exceptions import Unresolvable
+
+        try:
+            value = loads_strict(text)
+        except ValueError as error:
+            return [f"$: this is not JSON ({error})"]
+        except RecursionError:
+            return ["$: this is nested too deeply"]
+        try:
+            errors = [best_match([error]) for error in islice(self._validator.iter_errors(value), MAX_PROBLEMS)]
+        except Unresolvable as error:
+            raise UsageError(f"the answer cannot be checked: the schema has no {shorten(repr(error.ref))}") from None
+        except RecursionError:
+            raise UsageError("the answer cannot be checked: the schema refers to itself without end") from None
+        return [_one_line(f"{error.json_path}: {error.message}") for error in errors]
+
+
+def wrong(problems: list[str]) -> Incomplete:
+    """Returns the error of an answer with problems."""
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return Incomplete(f"the answer is wrong at {problems[0]}{more}")
+
+
+def correction(problems: Iterable[str]) -> Message:
+    """Returns the user's turn that says what is wrong with an answer."""
+    lines = "".join(f"- {problem}\n" for problem in problems)
+    return Message("user", f"That answer is wrong:\n{lines}Give it again, whole and corrected: JSON, nothing else.")
+
+
+@lru_cache(maxsize=16)
+def _validator(schema_text: str) -> Any:
+    """Returns the validator of a schema, which loads no other document."""
+    from jsonschema import Draft202012Validator, SchemaError
+    from jsonschema.validators import validator_for
+    from referencing import Registry
+
+    schema = loads_strict(schema_text)
+    kind = validator_for(schema, default=Draft202012Validator)
+    try:
+        kind.check_schema(schema)
+    except SchemaError as error:
+        message = _one_line(f"{error.json_path}: {error.message}")
+        raise UsageError(f"the schema cannot be checked at {message}") from None
+    return kind(schema, registry=Registry())
+
+
+def _one_line(text: str) -> str:
+    if len(text) > HEAD_CHARACTERS + TAIL_CHARACTERS:
+        text = f"{text[:HEAD_CHARACTERS]}...{text[-TAIL_CHARACTERS:]}"
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

@@ -1,0 +1,217 @@
+"""`--check`: a whole answer is validated, and a wrong one asked for again."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from ..support import needs
+from ..support.loopback import DIALECTS, Provider, chat, head, reply
+from ..support.mapping import records_of
+from ..support.sdk_types import unlike
+
+pytestmark = needs.package("jsonschema", "check")
+
+SCHEMA = "name, age int"
+GOOD, BAD = '{"name": "Ann", "age": 7}', '{"name": "Ann", "age": "seven"}'
+WRONG = "the answer is wrong at $.age: 'seven' is not of type 'integer'"
+CHECK = ["-m", "openai/m", "--retries=0", "--schema", SCHEMA, "--check"]
+
+
+def answer(text: str) -> list[bytes]:
+    return [head(), *chat(text)]
+
+
+def gen(invoke, scripts, *args: str, **options):
+    with Provider(*scripts) as provider:
+        done = invoke("gen", *CHECK, *args, "Who?", url=provider.url, **options)
+    return done, [request.json["messages"] for request in provider.requests]
+
+
+def test_a_right_answer_streams(invoke):
+    done, requests = gen(invoke, [answer(GOOD)])
+    assert (done.returncode, done.stdout.decode(), done.stderr) == (0, GOOD + "\n", b"")
+    assert len(requests) == 1
+
+
+def test_a_wrong_answer_that_was_written_is_not_asked_again(invoke):
+    done, requests = gen(invoke, [answer(BAD)])
+    assert (done.returncode, done.stdout.decode()) == (5, BAD + "\n")
+    assert done.stderr.decode() == f"llmstream gen: {WRONG}\n"
+    assert len(requests) == 1
+
+
+def test_a_wrong_answer_for_a_file_is_asked_again_with_what_is_wrong(invoke, tmp_path):
+    stats = tmp_path / "stats"
+    done, requests = gen(
+        invoke, [answer(BAD), answer(GOOD)], "-O", "out", "--stats-file", str(stats), "--sources", cwd=tmp_path
+    )
+    assert (done.returncode, (tmp_path / "out").read_text()) == (0, GOOD + "\n")
+    assert done.stderr.decode() == f"llmstream gen: {WRONG}: asking again\n"
+    first, second = requests
+    assert second[: len(first) + 1] == [*first, {"role": "assistant", "content": BAD}]
+    assert second[-1]["role"] == "user"
+    assert "$.age: 'seven' is not of type 'integer'" in second[-1]["content"]
+    (record,) = records_of(stats.read_bytes())
+    assert (record["input_tokens"], record["output_tokens"], record["status"]) == (6, 4, 0)
+
+
+@pytest.mark.parametrize("retries", [0, 1, 2])
+def test_the_old_file_stays_where_the_answer_stays_wrong(invoke, tmp_path, retries):
+    (tmp_path / "out").write_text("old")
+    done, requests = gen(invoke, [answer(BAD)], "-O", "out", f"--check-retries={retries}", cwd=tmp_path)
+    assert (done.returncode, (tmp_path / "out").read_text(), os.listdir(tmp_path)) == (5, "old", ["out"])
+    assert WRONG in done.stderr.decode()
+    assert len(requests) == 1 + retries
+
+
+def test_a_device_cannot_take_an_answer_back(invoke):
+    done, requests = gen(invoke, [answer(BAD)], "-O", "-")
+    assert (done.returncode, done.stdout.decode(), len(requests)) == (5, BAD + "\n", 1)
+
+
+def test_events_in_a_file_are_those_of_the_last_answer(invoke, tmp_path):
+    done, _ = gen(invoke, [answer(BAD), answer(GOOD)], "-O", "out", "--events", cwd=tmp_path)
+    events = records_of((tmp_path / "out").read_bytes())
+    assert (done.returncode, [event["type"] for event in events].count("start")) == (0, 1)
+    assert "".join(event["text"] for event in events if event["type"] == "text") == GOOD
+
+
+@pytest.mark.parametrize(
+    "scripts, status, text", [([BAD, GOOD], 0, GOOD), ([BAD, BAD], 5, BAD), ([BAD, None], 4, None)]
+)
+def test_a_record_of_gen_is_that_of_map(invoke, scripts, status, text):
+    unavailable = reply("503 Service Unavailable", b"{}")
+    steps = [unavailable if each is None else answer(each) for each in scripts]
+    with Provider(*steps, *steps) as provider:
+        done = invoke("gen", *CHECK, "--line", "Who?", url=provider.url)
+        mapped = invoke("map", "-q", *CHECK, input=b"Who?\n", url=provider.url)
+    assert (done.returncode, mapped.returncode) == (status, status)
+    (record,) = records_of(done.stdout)
+    assert [{**mapped, **record} for mapped in records_of(mapped.stdout)] == records_of(mapped.stdout)
+    assert record.get("text") == text
+    assert record.get("error", {}).get("status", 0) == status
+    if text:
+        assert record["usage"]["output_tokens"] == 4
+
+
+def test_a_conversation_has_the_correction_but_no_wrong_end(invoke, tmp_path):
+    args = ["-O", "out", "--chat", "talk"]
+    done, _ = gen(invoke, [answer(BAD)], *args, cwd=tmp_path)
+    assert (done.returncode, os.listdir(tmp_path)) == (5, [])
+    assert b"talk is left as it was: --keep-cut keeps what came" in done.stderr
+    done, requests = gen(invoke, [answer(BAD), answer(GOOD)], *args, cwd=tmp_path)
+    assert done.returncode == 0
+    turns = records_of((tmp_path / "talk").read_bytes())
+    assert [turn["role"] for turn in turns] == ["user", "assistant", "user", "assistant"]
+    assert turns[:-1] == requests[-1]
+
+
+@pytest.mark.parametrize("api", DIALECTS)
+def test_each_protocol_is_asked_again(invoke, tmp_path, api):
+    model = {"messages": "anthropic/m", "ollama": "ollama/m"}.get(api, "openai/m")
+    protocol = [] if model != "openai/m" else ["--api", api]
+    args = ["gen", "-m", model, *protocol, "--schema", SCHEMA, "--check", "-O", "out", "Who?"]
+    frames = DIALECTS[api]
+    kind = {"content_type": "application/x-ndjson"} if api == "ollama" else {}
+    with Provider([head(**kind), *frames(BAD)], [head(**kind), *frames(GOOD)]) as provider:
+        done = invoke(*args, url=provider.url, cwd=tmp_path)
+    assert (done.returncode, (tmp_path / "out").read_text()) == (0, GOOD + "\n")
+    body = provider.requests[1].json
+    assert [turn["role"] for turn in body.get("messages") or body["input"]] == ["user", "assistant", "user"]
+    if api != "ollama":
+        assert unlike(api, body) == []
+
+
+@pytest.mark.parametrize(
+    "shape, text, problem",
+    [
+        (["--json"], "[1]", "$: [1] is not of type 'object'"),
+        (["--json"], "Sure! {}", "$: this is not JSON (Expecting value: line 1 column 1 (char 0))"),
+        (["--json"], "[" * 5000, "$: this is n"),
+        (["--json"], '{"a": NaN}', "$: this is not JSON (JSON has no NaN)"),
+        (
+            ["--schema-multi", "a int"],
+            '{"items": [{"a": 1}, {"a": "x"}]}',
+            "$.items[1].a: 'x' is not of type 'integer'",
+        ),
+        (["--schema", '{"maxProperties": 1}'], json.dumps({"a": "\x0e\n" * 999, "b": 1}), "$: {'a': "),
+        (["--schema", SCHEMA], "{}", "$: 'name' is a required property (and 1 more)"),
+    ],
+)
+def test_what_is_wrong_and_where_is_one_line(invoke, shape, text, problem):
+    with Provider(answer(text)) as provider:
+        done = invoke("gen", "-m", "openai/m", *shape, "--check", "Who?", url=provider.url)
+    (line,) = done.stderr.decode().splitlines()
+    assert done.returncode == 5
+    assert line.startswith(f"llmstream gen: the answer is wrong at {problem}")
+    assert len(line) < 400
+
+
+@pytest.mark.parametrize(
+    "args, message",
+    [
+        (["--check"], "--check needs --schema or --json: say what is right"),
+        (["--json", "--check-retries=2"], "--check-retries is for the answers of --check: add it"),
+        (["--json", "--check", "--until-lines=1"], "--check and stop conditions exclude each other: leave one out"),
+        (
+            ["--check", "--schema", '{"pattern": "\\\\p{L}"}'],
+            "the schema cannot be checked at $.pattern: '\\\\p{L}' is not a 'regex'",
+        ),
+    ],
+)
+@pytest.mark.parametrize("command", ["gen", "map"])
+def test_wrong_usage_is_an_error_before_anything_is_sent(invoke, command, args, message):
+    done = invoke(command, "-m", "openai/m", *args, "{}", input=b"x\n", url="http://127.0.0.1:9")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.decode() == f"llmstream {command}: {message}\n"
+
+
+@pytest.mark.parametrize("reference, problem", [("http://127.0.0.1:9/x", "has no 'http"), ("#", "refers to itself")])
+def test_a_reference_that_leads_nowhere_is_the_schemas_fault(invoke, reference, problem):
+    schema = json.dumps({"$ref": reference})
+    with Provider(lambda request: answer(GOOD)) as provider:
+        done = invoke("gen", "-m", "openai/m", "--schema", schema, "--check", "Who?", url=provider.url)
+        mapped = invoke("map", "-q", "-m", "openai/m", "--schema", schema, "--check", input=b"a\n", url=provider.url)
+    (record,) = records_of(mapped.stdout)
+    assert (done.returncode, mapped.returncode, len(provider.requests)) == (2, 2, 2)
+    assert problem in done.stderr.decode() and problem in record["error"]["message"]
+
+
+def test_without_the_extra_a_line_says_what_to_install(invoke, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    done = invoke("gen", *CHECK, "Who?")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr == b"llmstream gen: --check needs jsonschema: pip install 'llmstream-cli[check]'\n"
+
+
+def test_a_wrong_answer_is_not_in_the_journal_and_an_unchecked_one_is_checked(invoke, tmp_path):
+    journal = ["--journal", "run", "-q"]
+    plain = [each for each in CHECK if each != "--check"]
+    with Provider(answer(BAD)) as provider:
+        assert invoke("map", *journal, *plain, input=b"Who?\n", url=provider.url, cwd=tmp_path).returncode == 0
+        done = invoke("map", *journal, *CHECK, input=b"Who?\n", url=provider.url, cwd=tmp_path)
+        assert (done.returncode, len(provider.requests)) == (5, 3)
+    with Provider(answer(GOOD)) as provider:
+        for requests in (1, 1):
+            done = invoke("map", *journal, *CHECK, input=b"Who?\n", url=provider.url, cwd=tmp_path)
+            assert (done.returncode, len(provider.requests)) == (0, requests)
+        assert records_of(done.stdout)[0]["text"] == GOOD
+
+
+def test_each_record_has_its_schema(invoke):
+    lines = [{"prompt": "a", "schema": "x int"}, {"prompt": "b"}, {"prompt": "c", "schema": SCHEMA}]
+    input = "".join(json.dumps(line) + "\n" for line in lines).encode()
+    with Provider(lambda request: answer(GOOD)) as provider:
+        done = invoke("map", "-q", "-m", "openai/m", "--jsonl", "--check", input=input, url=provider.url)
+    assert ["error" in record for record in records_of(done.stdout)] == [True, False, False]
+    assert (done.returncode, len(provider.requests)) == (5, 4)
+
+
+def test_events_of_map_are_not_taken_back(invoke):
+    with Provider(answer(BAD)) as provider:
+        done = invoke("map", "-q", *CHECK, "--events", input=b"Who?\n", url=provider.url)
+    assert records_of(done.stdout)[-1] == {"index": 0, "type": "error", "status": 5, "message": WRONG}
+    assert (done.returncode, len(provider.requests)) == (5, 1)
