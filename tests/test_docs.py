@@ -285,7 +285,7 @@ def test_the_prompt_file_in_the_page_is_valid(invoke, tmp_path):
 @pytest.mark.parametrize("number", [0, 1])
 def test_the_objects_of_models_have_these_fields(invoke, number):
     shown = records("llmstream-models", "OBJECTS")[number]
-    with Provider(reply("200 OK", json.dumps({"data": [{"id": "gpt-5.5", "object": "model"}]}).encode())) as provider:
+    with Provider(reply("200 OK", json.dumps({"data": [shown.get("details")]}).encode())) as provider:
         env = at(provider.url) if number else environment()
         done = invoke("models", "--json", *(["openai"] if number else []), env=env)
     assert shown in [json.loads(line) for line in done.stdout.splitlines()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from importlib.util import find_spec
 from typing import Any
 
@@ -21,6 +22,7 @@ from ..providers.registry import BUILT_IN, EMBEDDED, SCHEMES, SDK, Catalogue
 from ..providers.resolve import Target, default_name, env_key, list_url, named, resolve
 
 NOT_INSTALLED = "not installed (pip install 'llmstream-cli[{}]')"
+MAX_SECONDS = 2**33  # since 1970, in the year 2242: more is not a time in seconds
 PAGES = 100  # of a list; a provider that sends more repeats itself
 
 Record = dict[str, Any]
@@ -43,7 +45,7 @@ def command(provider: str | None, as_json: bool) -> None:
     \b
     llmstream models
     llmstream models anthropic | grep haiku
-    llmstream gen -m "$(llmstream models openai | fzf)" 'Name three rivers.'
+    llmstream gen -m "$(llmstream models openai | fzf | cut -f 1)" Hello
     """
     stdio.require_stdout()
     configuration = config.read(os.environ)
@@ -55,7 +57,7 @@ def command(provider: str | None, as_json: bool) -> None:
         lines = _columns(records)
     else:
         records = _models(provider, catalogue)
-        lines = [stdio.one_line(record["name"]) for record in records]
+        lines = ["\t".join(map(stdio.one_line, filter(None, (record["name"], _mark(record))))) for record in records]
     if as_json:
         lines = [to_json(record) for record in records]
     stdio.write(encode("".join(f"{line}\n" for line in lines)))
@@ -178,10 +180,54 @@ def _models(provider: str, catalogue: Catalogue) -> list[Record]:
     for item in items:
         if isinstance(item, dict) and isinstance(name := item.get("id") or item.get("name"), str):
             model = name.removeprefix("models/")  # Gemini's are paths
-            records[model] = {"name": f"{provider}/{model}", "provider": provider, "model": model, "details": item}
+            named_model = {"name": f"{provider}/{model}", "provider": provider, "model": model}
+            records[model] = {**named_model, **_lifecycle(item), "details": item}
     if not records:
         raise NotFound(f"{provider} lists no models")
     return [records[model] for model in sorted(records)]
+
+
+RETIREMENT_DATES = (  # the fields of an item that may say when it retires
+    "retires_at",  # Anthropic
+    "shutdown_date",  # OpenAI
+    "deprecation",  # Mistral; Azure has an object here
+    "expiration_date",  # OpenRouter
+)
+
+
+def _lifecycle(item: Record) -> Record:
+    """Returns what a provider says of a model's retirement: its lifecycle, the date and what to use instead.
+
+    What it does not say is None. Sources: the types of OpenAI's and Anthropic's SDKs; the lists of Mistral, OpenRouter
+    and Azure.
+    """
+    date = next(filter(None, (_date(item.get(name)) for name in RETIREMENT_DATES)), None)
+    lifecycle = item.get("lifecycle")  # Anthropic
+    if lifecycle not in ("active", "deprecated", "retired"):
+        lifecycle = "deprecated" if date else None
+    replacement = item.get("deprecation_replacement_model")  # Mistral
+    is_name = isinstance(replacement, str) and replacement
+    return {"lifecycle": lifecycle, "retires": date, "replacement": replacement if is_name else None}
+
+
+def _date(value: Any) -> str | None:
+    """Returns the day, as 2026-10-23, of a time in ISO 8601 or in seconds since 1970; None for anything else."""
+    if isinstance(value, dict):
+        value = value.get("inference")  # Azure
+    if isinstance(value, str) and (match := re.match(r"\d{4}-\d\d-\d\d(?!\d)", value)):
+        return match[0]
+    if type(value) is int and 0 < value < MAX_SECONDS:
+        return time.strftime("%Y-%m-%d", time.gmtime(value))
+    return None
+
+
+def _mark(record: Record) -> str:
+    """Returns words for a model that retires, "" for any other."""
+    date, replacement = record["retires"], record["replacement"]
+    if record["lifecycle"] not in ("deprecated", "retired"):
+        return ""
+    word = "retired" if record["lifecycle"] == "retired" else "retires" if date else "deprecated"
+    return f"{word}{f' {date}' if date else ''}{f', use {replacement}' if replacement else ''}"
 
 
 def _listed(target: Target) -> list[Any]:

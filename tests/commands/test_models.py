@@ -157,8 +157,45 @@ def test_details_in_json(invoke):
     with Provider(reply("200 OK", b'{"data": [{"id": "a", "context": 5}]}')) as provider:
         done = invoke("models", "--json", "openai", url=provider.url)
     assert json.loads(done.stdout) == {
-        "name": "openai/a", "provider": "openai", "model": "a", "details": {"id": "a", "context": 5},
+        "name": "openai/a", "provider": "openai", "model": "a", "lifecycle": None, "retires": None, "replacement": None,
+        "details": {"id": "a", "context": 5},
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fields", "mark"),
+    [
+        ({"shutdown_date": "2026-10-23"}, "retires 2026-10-23"),  # OpenAI
+        ({"shutdown_date": None}, ""),
+        ({"lifecycle": "active", "deprecated_at": None, "retires_at": None}, ""),  # Anthropic
+        ({"lifecycle": "deprecated", "retires_at": None}, "deprecated"),
+        ({"lifecycle": "deprecated", "retires_at": "2027-02-01T00:00:00Z"}, "retires 2027-02-01"),
+        ({"lifecycle": "retired", "retires_at": "2026-02-01T00:00:00Z"}, "retired 2026-02-01"),
+        ({"lifecycle": "new"}, ""),
+        (
+            {"deprecation": "2026-08-31T12:00:00Z", "deprecation_replacement_model": "medium"},  # Mistral
+            "retires 2026-08-31, use medium",
+        ),
+        ({"deprecation": None, "deprecation_replacement_model": None}, ""),
+        ({"expiration_date": "2026-12-31"}, "retires 2026-12-31"),  # OpenRouter
+        ({"deprecation": {"inference": 1709284527}}, "retires 2024-03-01"),  # Azure
+        ({"deprecation": {}, "shutdown_date": "soon", "expiration_date": 1e300, "retires_at": 10**30}, ""),
+        ({"deprecation": True, "lifecycle": ["x"], "deprecation_replacement_model": {}}, ""),
+    ],
+)
+def test_a_model_that_retires_is_marked(invoke, fields, mark):
+    body = json.dumps({"data": [{"id": "a", **fields}, {"id": "b"}]}).encode()
+    with Provider(reply("200 OK", body)) as provider:
+        done = invoke("models", "openai", url=provider.url)
+    assert done.stdout.decode() == f"openai/a{mark and chr(9)}{mark}\nopenai/b\n"
+
+
+def test_the_fields_of_a_retirement_are_those_of_the_sdks():
+    from anthropic.types import ModelInfo
+    from openai.types import Model
+
+    assert "shutdown_date" in Model.model_fields
+    assert {"lifecycle", "retires_at"} <= ModelInfo.model_fields.keys()
 
 
 def test_pages(invoke):

@@ -219,7 +219,8 @@ MODELS = ("large", "small")  # of every provider of the examples
 def _answer(request: loopback.Request) -> list[loopback.Step]:
     """Makes the response of the examples' provider: its list of models, or the answer to the prompt."""
     if request.line.startswith("GET "):
-        return loopback.reply("200 OK", json.dumps({"data": [{"id": name} for name in MODELS]}).encode())
+        items = [*({"id": name} for name in MODELS), {"id": "old", "shutdown_date": "2026-10-23"}]
+        return loopback.reply("200 OK", json.dumps({"data": items}).encode())
     if "tools" in request.json and request.json["messages"][-1]["role"] != "tool":
         return [loopback.head(), CALL, loopback.chat_end("tool_calls")]
     prompt = json.dumps(request.json, ensure_ascii=False)
