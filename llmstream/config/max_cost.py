@@ -65,10 +65,10 @@ def of_answer(target: Target, request: Request, exchange: Exchange) -> float:
     """Returns the US dollars of an answer, complete or not, by estimate where the provider has not counted it."""
     if exchange.status != HTTP_OK:
         return 0.0
-    usd = prices.cost(target.provider, target.model, exchange.usage, exchange.model) or 0.0
-    if exchange.usage is not None and exchange.finish is not None:
+    usd = prices.cost(target.provider, target.model, exchange.usage, exchange.model)
+    if usd is not None and exchange.finish is not None:
         return usd
-    return max(usd, estimate(target, size(target, request), exchange.characters // BYTES_PER_TOKEN))
+    return max(usd or 0.0, estimate(target, size(target, request), exchange.characters // BYTES_PER_TOKEN))
 
 
 class CostMeter:

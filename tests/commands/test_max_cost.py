@@ -130,8 +130,12 @@ def test_what_is_under_way_counts_as_it_may_cost(run):
     assert 1 <= provider.most_running <= 6
 
 
-def test_an_answer_without_counts_costs_what_it_is_estimated_at(run):
-    with Provider([head(), chat_text("a" * 4000), chat_end(usage=False), DONE]) as provider:
+IMPOSSIBLE = {"prompt_tokens": 3, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 99}}
+
+
+@pytest.mark.parametrize("counts", [DONE, frame({"choices": [], "usage": IMPOSSIBLE}) + DONE])
+def test_an_answer_without_counts_costs_what_it_is_estimated_at(run, counts):
+    with Provider([head(), chat_text("a" * 4000), chat_end(usage=False), counts]) as provider:
         done = run(*MAP, "--max-cost", "0.05", input=b"a\nb\nc\n", url=provider.url)
         assert (done.returncode, len(provider.requests)) == (5, 1)
     assert b"and $0.0300 of --max-cost 0.05 are spent: no more are sent\n" in done.stderr
