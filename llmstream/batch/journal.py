@@ -5,6 +5,13 @@ It is NDJSON, a head and then one line for each finished prompt:
     {"journal": 1}
     {"key": "...", "digest": "...", "record": {...}}
 
+A batch of requests that a provider answers later has lines of its own, which say what has become of it. They name it by
+a random text, which goes into the batch's metadata, too:
+
+    {"batch": "NONCE", "at": 1764400000, "url": "...", ..., "requests": [["0", "KEY", "DIGEST", false], ...]}
+    {"batch": "NONCE", "id": "batch_1"}
+    {"batch": "NONCE", "ended": "completed"}
+
 Lines are only appended; of two lines with one key the later counts. Each commit writes behind the complete lines that
 are on disk. So a write that is interrupted leaves at most an incomplete line at the end: it is cut off at once or by
 the next run, and writing it again is harmless.
@@ -47,6 +54,7 @@ class Journal:
         self.pending: list[bytes] = []  # lines for the next commit
         self.changed = 0  # keys that `find` has found with another digest
         self.torn_bytes = 0  # of an incomplete last line that was cut off
+        self.batches: dict[str, dict[str, Any]] = {}  # that have not ended: the members of their lines, by nonce
         self._index: dict[bytes, int] = {}  # by the hash of a key: the offset of its last line
         self._end = 0  # of the complete lines
         with self._usage_errors("write"):
@@ -79,6 +87,16 @@ class Journal:
     def add(self, key: str, digest: str, record: dict[str, Any]) -> None:
         """Adds a finished prompt, to be written by the next commit."""
         self.pending.append(json.dumps({"key": key, "digest": digest, "record": record}).encode() + b"\n")
+
+    def add_batch(self, nonce: str, **members: Any) -> None:
+        """Adds a line on a batch, to be written by the next commit; `ended` is the last that it gets."""
+        self.pending.append(json.dumps({"batch": nonce, **members}).encode() + b"\n")
+        self._note_batch(nonce, members)
+
+    def _note_batch(self, nonce: str, members: dict[str, Any]) -> None:
+        self.batches.setdefault(nonce, {}).update(members)
+        if "ended" in members:
+            del self.batches[nonce]
 
     def commit(self) -> None:
         """Writes the pending prompts to the disk. Raises OutputFailed if that fails; they stay pending then."""
@@ -125,10 +143,13 @@ class Journal:
                     self.torn_bytes = len(line)
                     os.ftruncate(self._file.fileno(), self._end)
                     break
-                if (entry := _entry(line)) is None:
+                if (entry := _entry(line)) is not None:
+                    self._index[_hash(entry["key"])] = self._end
+                elif (batch := _batch(line)) is not None:
+                    self._note_batch(batch.pop("batch"), batch)
+                else:
                     message = f"{self._path}:{number} is not a line of a journal of map"
                     raise UsageError(f"{message}: name another file, or delete the line")
-                self._index[_hash(entry["key"])] = self._end
                 self._end += len(line)
 
     def _write(self, data: bytes) -> None:
@@ -145,6 +166,17 @@ def _entry(line: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError, LookupError, TypeError):
         return None
     return entry if types == [str, str, dict] else None
+
+
+def _batch(line: bytes) -> dict[str, Any] | None:
+    """Parses a line; returns its members, or None if it is not a line on a batch."""
+    try:
+        members = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(members, dict) or not isinstance(members.get("batch"), str):
+        return None
+    return members if any(isinstance(members.get(name), str) for name in ("url", "id", "ended")) else None
 
 
 def _hash(key: str) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..core import report
 from ..core.events import Event, Source, Text, ToolCall
@@ -11,11 +11,26 @@ from ..core.exchange import Exchange
 from ..core.request import Request
 from ..core.text import encode
 from ..errors import Error, NotFound, spell
-from ..net.generation import Generation
 from ..providers.resolve import Target
 from .numbers import loads_or_none, to_text
 
+if TYPE_CHECKING:
+    from ..core.stop.stops import Stops
+
 Record = dict[str, Any]
+
+
+class Answer(Protocol):
+    """An answer that has ended: a Generation, or a line of a batch's results."""
+
+    @property
+    def exchange(self) -> Exchange: ...
+    @property
+    def stops(self) -> Stops | None: ...
+    @property
+    def failure(self) -> Error | None: ...
+    @property
+    def notes(self) -> list[str]: ...
 
 
 class RecordBuilder:
@@ -44,12 +59,12 @@ class RecordBuilder:
             elif isinstance(event, Source):
                 self._sources.append(_fields(event))
 
-    def record(self, generation: Generation, earlier: Sequence[Exchange] = ()) -> tuple[Record, Error | None]:
-        """Returns the record of a generation that has ended, and why it has failed.
+    def record(self, answer: Answer, earlier: Sequence[Exchange] = ()) -> tuple[Record, Error | None]:
+        """Returns the record of an answer that has ended, and why it has failed.
 
         `earlier` are the exchanges of wrong answers before, whose tokens count, too.
         """
-        exchange, stops, failure = generation.exchange, generation.stops, generation.failure
+        exchange, stops, failure = answer.exchange, answer.stops, answer.failure
         record: Record = {} if self._target is None else {"model": self._target.name}
         if failure is None or self.pieces:
             record["text"] = self._text.decode("utf-8", "surrogatepass")
@@ -68,7 +83,7 @@ class RecordBuilder:
                 failure = report.verdict(exchange.finish, self._limited, report.SET_LIMIT)
             if failure is None and stops is not None and not stops.met:
                 failure = NotFound("the answer ended before a condition was met")
-        if notes := generation.notes:
+        if notes := answer.notes:
             record["note"] = spell("; ".join(notes))
         return record, failure
 

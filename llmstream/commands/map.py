@@ -11,7 +11,7 @@ import click
 
 from .. import stdio
 from ..core.kinds import ANSWER, MODEL, NETWORK, OUTPUT, PROMPT, Integer, Number
-from ..errors import OutputFailed, ReaderGone, UsageError
+from ..errors import OutputFailed, ReaderGone, UsageError, option
 from ..providers.registry import SDK, Catalogue
 from ..providers.resolve import Target
 from ..request.choices import Choices, require_checkable
@@ -55,6 +55,9 @@ DRAW_INTERVAL_S = 0.1  # between two updates of the progress
 @in_group(OUTPUT, "--input", "has_input", is_flag=True, help="Put what was read into the answer's line.")
 @in_group(OUTPUT, "--events", is_flag=True, help="Write all events as they come, each with index.")
 @in_group(OUTPUT, "--journal", type=click.Path(), metavar="FILE", help="Keep answers in FILE; a rerun does the rest.")
+@in_group(OUTPUT, "--batch", is_flag=True, help="Send batches: half the price, within a day.")
+@in_group(OUTPUT, "--no-wait", is_flag=True, help="Leave the batches; a later run collects them.")
+@in_group(OUTPUT, "--cancel-batch", is_flag=True, help="Cancel the batches in the journal.")
 @raw_control
 @in_group(OUTPUT, "-u", "--usage", is_flag=True, help="At the end, write costs and times to stderr.")
 @in_group(OUTPUT, "-q", "--quiet", is_flag=True, help="Show no progress; no notes if all goes well.")
@@ -78,6 +81,9 @@ def command(
     usage: bool,
     quiet: bool,
     dry_run: bool,
+    batch: bool,
+    no_wait: bool,
+    cancel_batch: bool,
     **params: Any,
 ) -> int:
     """Answer many prompts, one a line of stdin, many at once; print a line of JSON for each.
@@ -92,12 +98,12 @@ def command(
     find . -name '*.md' -print0 | llmstream map -0 'What may {} be about?'
     """
     stdio.require_stdout()
-    if journal is not None and params["events"]:
-        raise UsageError("--journal and --events exclude each other: choose one")
-    if has_input and params["events"]:
-        raise UsageError("--input and --events exclude each other: choose one")
-    if jsonl and null:
-        raise UsageError("--jsonl reads an object a line: leave -0 out")
+    batch = batch or no_wait or cancel_batch
+    if batch:
+        from . import map_batch
+
+        map_batch.check_options(click.get_current_context(), journal, no_wait, cancel_batch)
+    _check_options(journal, params["events"], has_input, jsonl and null)
     from ..batch.record_splitter import RecordSplitter
     from ..batch.rows import Rows
     from ..batch.source import Source
@@ -123,7 +129,7 @@ def command(
     from ..batch.totals import Totals
 
     totals = Totals()
-    opened = None if dry_run and journal is not None and not os.path.exists(journal) else _open(journal)
+    opened = None if dry_run and journal is not None and not os.path.exists(journal) else _open(journal, batch)
     run_options = _run_options(params, _clamped(jobs, builder.targets))
     run_options = run_options._replace(
         progress="" if quiet else NAME, note=partial(stdio.note, NAME), records_name_models=jsonl
@@ -132,17 +138,32 @@ def command(
     if dry_run:
         explain_silence()
         return _dry_run(loop, source, builder, run_options, opened)
-    from ..batch.run import Run
-
-    run = Run(loop, source, builder, run_options, totals, opened)
-    explain_silence()
     try:
-        _run(run, totals, quiet, usage, separator)
+        if batch:
+            assert opened
+            waits = map_batch.Waits(quiet, no_wait, cancel_batch, explain_silence)
+            map_batch.run(loop, source, builder, run_options.digest, totals, opened, waits)
+        else:
+            from ..batch.run import Run
+
+            run = Run(loop, source, builder, run_options, totals, opened)
+            explain_silence()
+            _run(run, totals, quiet, usage, separator)
     except ReaderGone:
         return totals.status
     finally:
         _note_oddities(rows.undecodable, opened.changed if opened else 0, journal)
     return totals.status
+
+
+def _check_options(journal: str | None, events: bool, has_input: bool, has_null_objects: bool) -> None:
+    """Raises UsageError for options that exclude each other."""
+    if journal is not None and events:
+        raise UsageError("--journal and --events exclude each other: choose one")
+    if has_input and events:
+        raise UsageError("--input and --events exclude each other: choose one")
+    if has_null_objects:
+        raise UsageError("--jsonl reads an object a line: leave -0 out")
 
 
 def _require_prices(builder: Choices, jsonl: bool) -> None:
@@ -245,8 +266,8 @@ class _Resuming:
             stdio.note(NAME, text)
 
 
-def _open(path: str | None) -> Journal | None:
-    """Opens the journal, if there is one."""
+def _open(path: str | None, batch: bool) -> Journal | None:
+    """Opens the journal, if there is one. Raises UsageError where it has batches, and the run is not one of batches."""
     if path is None:
         return None
     from ..batch.journal import Journal
@@ -254,6 +275,8 @@ def _open(path: str | None) -> Journal | None:
     journal = Journal(path)
     if journal.torn_bytes:
         stdio.note(NAME, f"{path} ends with an incomplete line: its prompt is sent again")
+    if journal.batches and not batch:
+        raise UsageError(f"{path} has batches that are not collected: add {option('batch')} to collect them")
     return journal
 
 

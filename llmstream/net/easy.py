@@ -61,11 +61,12 @@ def prepare(easy: pycurl.Curl, request: HttpRequest, connect_timeout: float | No
     """
     names = {field_name(line) for line in request.headers}
     headers = [*request.headers, *(line for line in DEFAULT_HEADERS if field_name(line) not in names)]
-    if request.body is not None:
-        body = encode(to_json(request.body))
-        easy.setopt(pycurl.POSTFIELDS, body)
+    if request.body is not None or request.data:
+        easy.setopt(pycurl.POSTFIELDS, request.data or encode(to_json(request.body)))
         easy.setopt(pycurl.UPLOAD_BUFFERSIZE, UPLOAD_BUFFER_BYTES)
-        headers += ["Content-Type: application/json", "Expect:"]  # no round trip before a large prompt
+        headers.append("Expect:")  # no round trip before a large prompt
+    if request.body is not None:
+        headers.append("Content-Type: application/json")
     easy.setopt(pycurl.HTTPHEADER, headers)
     easy.setopt(pycurl.CUSTOMREQUEST, request.method)
     try:

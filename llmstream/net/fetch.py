@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from math import inf
 from typing import Any, NamedTuple
 
 from .. import stdio
@@ -43,20 +44,43 @@ class Fetcher:
 
     def json(self, target: Target, url: str) -> Any:
         """Returns the JSON at a URL of the target. Raises Refused, Unavailable and Incomplete, as a generation does."""
-        shown = show_url(url)
+        return self.call(target, HttpRequest("GET", url, target.headers(), cert=target.cert))
+
+    def call(self, target: Target, request: HttpRequest, timeout_s: float = TIMEOUT_S) -> Any:
+        """Returns the JSON of a response of the target, as `json` does."""
+        headers, body = self._answer(target, request, timeout_s=timeout_s)
         try:
-            status, headers, body = self._get(
-                HttpRequest("GET", url, target.headers(), cert=target.cert), MAX_JSON_BYTES
-            )
+            return json.loads(body)
+        except (ValueError, RecursionError):
+            kind, shown = headers.get("content-type", "no content type"), show_url(request.url)
+            raise Incomplete(f"{shown} answered {kind}, not JSON: is the base URL that of an API?") from None
+
+    def content(self, target: Target, url: str, write: Callable[[bytes], object]) -> None:
+        """Writes the document at a URL of the target by `write`, part by part. Raises the errors of `json`."""
+        self._answer(target, HttpRequest("GET", url, target.headers(), cert=target.cert), write)
+
+    def sleep(self, seconds: float) -> None:
+        """Waits. Raises ReaderGone as soon as stdout's reader leaves."""
+        deadline = self._loop.now() + seconds
+        while self._loop.wait(deadline) < deadline:
+            pass
+
+    def _answer(
+        self,
+        target: Target,
+        request: HttpRequest,
+        write: Callable[[bytes], object] | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> tuple[dict[str, str], bytes]:
+        """Returns the headers and the body of a target's response with status 200, or raises its error."""
+        shown = show_url(request.url)
+        try:
+            status, headers, body = self._get(request, inf if write else MAX_JSON_BYTES, write, timeout_s)
             if body is None:
                 raise Incomplete(f"{shown} sends more than {MAX_JSON_BYTES >> 20} MiB: is it the API's address?")
             if status != 200:
                 raise provider_errors.of_response(status, headers, body, shown)
-            try:
-                return json.loads(body)
-            except (ValueError, RecursionError):
-                kind = headers.get("content-type", "no content type")
-                raise Incomplete(f"{shown} answered {kind}, not JSON: is the base URL that of an API?") from None
+            return headers, body
         except Error as error:  # servers quote the key that they refuse
             raise target.secrets.hide_in_error(error, target.naming(error.message)) from None
 
@@ -103,15 +127,19 @@ class Fetcher:
             return Document(status, redirects.url, fields, data)
 
     def _get(
-        self, request: HttpRequest, limit: int, write: Callable[[bytes], object] | None = None
+        self,
+        request: HttpRequest,
+        limit: float,
+        write: Callable[[bytes], object] | None = None,
+        timeout_s: float = TIMEOUT_S,
     ) -> tuple[int, dict[str, str], bytes | None]:
         """Returns status, headers and body, None for one of more than `limit` bytes.
 
-        TIMEOUT_S is for the whole body or, with `write`, for each part. Raises Unavailable, and UsageError for a bad
+        `timeout_s` is for the whole body or, with `write`, for each part. Raises Unavailable, and UsageError for a bad
         URL or variables that cannot be used.
         """
         transfer = self._curl.send(request, CONNECT_TIMEOUT_S, lambda: None)
-        deadline = self._loop.now() + TIMEOUT_S
+        deadline = self._loop.now() + timeout_s
         body = bytearray()
         size, head = 0, None
         try:
@@ -119,12 +147,12 @@ class Fetcher:
                 now = self._loop.wait(deadline)
                 data = transfer.take()
                 if now >= deadline and not transfer.ended and not (write and data):
-                    raise Unavailable(f"{'no data for' if write else 'not complete after'} {TIMEOUT_S:g} s")
+                    raise Unavailable(f"{'no data for' if write else 'not complete after'} {timeout_s:g} s")
                 size += len(data)
                 if size > limit:
                     return 0, {}, None
                 if write and data and (head := head or transfer.head()) and head[0] == 200:
-                    deadline = now + TIMEOUT_S
+                    deadline = now + timeout_s
                     write(data)
                 else:
                     body += data

@@ -14,7 +14,8 @@ Head = tuple[int, dict[str, str]]  # status and headers, whose names are in lowe
 class HttpRequest(NamedTuple):
     """An HTTP request: its header lines, and the JSON body of a POST; None for a GET or DELETE.
 
-    `cert` are the files of a client certificate and of its key, "" for none.
+    `cert` are the files of a client certificate and of its key, "" for none. `data` is a body that is not JSON, whose
+    content type is among the headers.
     """
 
     method: str
@@ -22,6 +23,7 @@ class HttpRequest(NamedTuple):
     headers: list[str]
     body: dict[str, Any] | None = None
     cert: tuple[str, str] = ("", "")
+    data: bytes = b""
 
 
 class Transfer:

@@ -31,7 +31,7 @@ from llmstream.dialects import ollama
 from llmstream.providers.registry import PROVIDERS
 
 from ..conftest import environment
-from . import docs, loopback
+from . import batches, docs, loopback
 from .limits import RUN_S
 
 OWN_SERVER = "http://127.0.0.1:8080"
@@ -216,6 +216,12 @@ CALL = loopback.frame(
 MODELS = ("large", "small")  # of every provider of the examples
 
 
+def _text(body: dict) -> str:
+    """Returns the answer to the prompt in a request's body."""
+    prompt = json.dumps(body, ensure_ascii=False)
+    return next(answer for pattern, answer in ANSWERS if re.search(pattern, prompt))
+
+
 def _answer(request: loopback.Request) -> list[loopback.Step]:
     """Makes the response of the examples' provider: its list of models, or the answer to the prompt."""
     if request.line.startswith("GET "):
@@ -223,9 +229,7 @@ def _answer(request: loopback.Request) -> list[loopback.Step]:
         return loopback.reply("200 OK", json.dumps({"data": items}).encode())
     if "tools" in request.json and request.json["messages"][-1]["role"] != "tool":
         return [loopback.head(), CALL, loopback.chat_end("tool_calls")]
-    prompt = json.dumps(request.json, ensure_ascii=False)
-    answer = next(answer for pattern, answer in ANSWERS if re.search(pattern, prompt))
-    path, pieces = request.line.split()[1], re.findall(r"\s*\S+", answer)
+    path, pieces = request.line.split()[1], re.findall(r"\s*\S+", _text(request.json))
     if path == ollama.PATH:
         return [loopback.head("200 OK", loopback.NDJSON), b"".join(loopback.ollama(*pieces))]
     ending = path.rpartition("/")[2]
@@ -238,7 +242,12 @@ def every_provider() -> Iterator[tuple[str, dict[str, str]]]:
     """Yields the URL of a server that stands for all providers, and the environment of a user who has all keys."""
     rows = PROVIDERS.values()
     keys = {name: "test-key" for row in rows for name in row.key_env}
-    with loopback.Provider(_answer) as provider:
+    account = batches.Batches(lambda line: (200, batches.chat_answer(_text(line["body"]))))
+
+    def script(request: loopback.Request) -> list[loopback.Step]:
+        return (account.script if re.search(r" /(files|batches)\b", request.line) else _answer)(request)
+
+    with loopback.Provider(script) as provider:
         yield provider.url, environment(**{row.url_env: provider.url for row in rows if row.url_env}, **keys)
 
 

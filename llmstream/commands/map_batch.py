@@ -1,0 +1,142 @@
+"""`llmstream map --batch`: the prompts go out as batches, and the answers come back later."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from .. import stdio
+from ..batch.batches import Batches
+from ..batch.openai_batches import OpenAIBatches, check
+from ..batch.output import Output
+from ..batch.prompts import Job, Prompts
+from ..errors import Error, Signalled, UsageError, option
+from ..net.fetch import Fetcher
+
+if TYPE_CHECKING:
+    from ..batch.journal import Journal
+    from ..batch.source import Source
+    from ..batch.totals import Totals
+    from ..core.request import Request
+    from ..net.loop import Loop
+    from ..providers.resolve import Target
+    from ..request.choices import Choices
+
+NAME = "map"
+MEANINGLESS = (
+    *("jobs", "rpm", "tpm", "window", "unordered", "events", "usage", "max_failures", "resume_cut", "fallback_on"),
+    *("max_cost", "dry_run", "check", "check_retries", "first_token_timeout", "stall_timeout", "timeout"),
+)
+HOW_TO_GO_ON = f"run the same command again to collect the answers, or with {option('cancel_batch')} to cancel"
+
+
+class Waits(NamedTuple):
+    """How a run of batches ends; `explain` says that prompts are waited for."""
+
+    quiet: bool
+    no_wait: bool
+    cancel: bool
+    explain: Callable[[], object]
+
+
+def check_options(ctx: click.Context, journal: str | None, no_wait: bool, cancel: bool) -> None:
+    """Raises UsageError for options that have no meaning with a batch."""
+    if journal is None:
+        raise UsageError(f"{option('batch')} keeps its batches in a journal: add {option('journal', 'FILE')}")
+    if no_wait and cancel:
+        raise UsageError(f"{option('no_wait')} and {option('cancel_batch')} exclude each other: choose one")
+    command_line = click.core.ParameterSource.COMMANDLINE
+    for param in ctx.command.params:
+        name = param.name or ""
+        if ctx.get_parameter_source(name) is not command_line:
+            continue
+        if name in MEANINGLESS or name.startswith("until_"):
+            raise UsageError(f"{option(name)} has no meaning with {option('batch')}: leave it out")
+        if name == "output_file" and (no_wait or cancel):
+            other = option("no_wait" if no_wait else "cancel_batch")
+            raise UsageError(f"{other} may print nothing, and {option('output')} would be empty: leave one out")
+
+
+def run(
+    loop: Loop,
+    source: Source,
+    builder: Choices,
+    digest: Callable[[Target, Request], str],
+    totals: Totals,
+    journal: Journal,
+    waits: Waits,
+) -> None:
+    """Sends what no batch has, waits for the answers, and prints all records."""
+    if len(builder.targets) > 1:
+        raise UsageError(f"a batch goes to one model: name one {option('model')}")
+    choice, started = builder.requests("-")[0], time.monotonic()
+    check(choice.target)
+    fetcher = Fetcher()
+    api = OpenAIBatches(fetcher, choice.target, choice.retries)
+    note = (lambda text: None) if waits.quiet else (lambda text: stdio.note(NAME, text))
+    batches = Batches(api, journal, totals, choice.retries, fetcher.sleep, note)
+    try:
+        batches.recover()
+        if waits.cancel:
+            batches.cancel()
+            advice = f"run the command without {option('cancel_batch')} to collect what was answered"
+            _note_left(batches, advice)
+            if not batches.running:
+                stdio.note(NAME, "the journal has no batches to cancel")
+            return
+        batches.collect()
+        waits.explain()
+        jobs = _read(loop, source, Prompts(source, builder, journal, digest))
+        batches.send(jobs)
+        batches.collect()
+        if batches.running and waits.no_wait:
+            _note_left(batches)
+            return
+        batches.wait()
+    except (Error, Signalled):
+        _note_left(batches)
+        raise
+    finally:
+        fetcher.close()
+    _print(jobs, batches, totals)
+    if not waits.quiet:
+        stdio.note(NAME, totals.summary(time.monotonic() - started, 0, priced=False))
+        if totals.failure:
+            stdio.note(NAME, f"{'that' if totals.failed == 1 else 'the first'} failed: {totals.failure}")
+
+
+def _read(loop: Loop, source: Source, prompts: Prompts) -> list[Job]:
+    """Reads all prompts. Raises the error of the input."""
+    jobs = []
+    while not source.exhausted:
+        if job := prompts.next():
+            jobs.append(job)
+        elif not source.exhausted:
+            loop.wait()
+    if source.error:
+        raise source.error
+    return jobs
+
+
+def _note_left(batches: Batches, advice: str = HOW_TO_GO_ON) -> None:
+    """Notes how to go on, where batches are left."""
+    if batches.running:
+        left = "1 batch is" if batches.running == 1 else f"{batches.running:,} batches are"
+        stdio.note(NAME, f"{left} not collected: {advice}", stays=True)
+
+
+def _print(jobs: list[Job], batches: Batches, totals: Totals) -> None:
+    """Writes the records of all prompts, in their order."""
+    output = Output(False, None, None, totals)
+    for job in jobs:
+        if job.record is None:
+            job.record, failure = batches.results[job.entries[0]]
+            if failure:
+                job.fail(failure)
+        output.add_record(job)
+        if output.full:
+            output.flush()
+    output.flush()

@@ -1,0 +1,252 @@
+"""`map --batch`: prompts go out as OpenAI's batches, answers come back into the journal, nothing is asked twice."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import pytest
+
+from llmstream.batch import batches as engine
+
+from ..support.batches import Batches, provider
+from ..support.limits import WAIT_S
+from ..support.loopback import HOLD, RESET, Provider, reply
+from ..support.mapping import echo, records_of, running, wait_until
+
+
+@pytest.fixture
+def world(invoke, tmp_path):
+    """world(stdin, *args) runs `map --batch` with a journal; returns its records, status and stderr."""
+    account = Batches()
+    with provider(account) as server:
+
+        def world(stdin: bytes, *args: str, model: str = "openai/m"):
+            options = ("-m", model, "--batch", "--journal", str(world.path), *args)
+            done = invoke("map", *options, input=stdin, url=server.url)
+            return records_of(done.stdout), done.returncode, done.stderr
+
+        world.path, world.account, world.server = tmp_path / "journal", account, server
+        yield world
+
+
+def journal_lines(path):
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def test_the_records_are_those_of_map_in_its_order(world, invoke, tmp_path):
+    records, status, stderr = world(b"a\nb\nc\n")
+    assert [(record["index"], record["text"]) for record in records] == [(0, "a"), (1, "b"), (2, "c")]
+    assert (status, [line["custom_id"] for line in world.account.sent]) == (0, ["0", "1", "2"])
+    assert b"llmstream map: batch_0: sent 3 prompts\n" in stderr
+    assert b"llmstream map: 3 prompts: 3 done, 0 failed; 9 tokens in, 6 out" in stderr
+    with Provider(echo) as plain:
+        done = invoke("map", "-m", "openai/m", input=b"a\nb\nc\n", url=plain.url)
+    assert records_of(done.stdout) == records
+
+
+def test_an_answer_of_a_batch_is_one_of_the_journal(world, invoke):
+    records, *_ = world(b"a\nb\n")
+    assert world(b"a\nb\n")[0] == records
+    assert len(world.account.batches) == 1
+    done = invoke("map", "-m", "openai/m", "--journal", str(world.path), input=b"a\nb\n", url=world.server.url)
+    assert records_of(done.stdout) == records
+
+
+def test_responses_and_records_with_ids_and_models(world):
+    lines = b'{"prompt": "a", "id": "x", "model": "openai/m"}\n{"prompt": "b", "model": "openai/n"}\n'
+    records, status, _ = world(lines, "--jsonl", "--api", "responses")
+    assert status == 0
+    assert [(record.get("id"), record["text"]) for record in records] == [("x", "a"), (None, "b")]
+    assert [batch["endpoint"] for batch in world.account.batches.values()] == ["/v1/responses"] * 2
+
+
+def test_single_failures_are_records_and_asked_again_next_time(world):
+    records, status, stderr = world(b"a\nbad\n")
+    assert (records[0]["text"], records[1]["error"]["status"], status) == ("a", 3, 3)
+    assert "no such thing" in records[1]["error"]["message"]
+    assert b"that failed: " in stderr
+    world(b"a\nbad\n")
+    assert world.account.prompts == ["a", "bad", "bad"]
+
+
+def test_a_batch_that_is_found_to_be_wrong_fails_all_its_prompts(world):
+    world.account.refuses = True
+    records, status, _ = world(b"a\nb\n")
+    assert status == 3
+    assert all("This line is wrong." in record["error"]["message"] for record in records)
+
+
+def test_no_wait_leaves_and_a_later_run_collects(world):
+    world.account.open = True
+    records, status, stderr = world(b"a\nb\n", "--no-wait")
+    assert (records, status) == ([], 0)
+    assert b"1 batch is not collected: run the same command again" in stderr
+    assert world(b"a\nb\nc\n", "--no-wait")[:2] == ([], 0)
+    assert world.account.prompts == ["a", "b", "c"]
+    world.account.open = False
+    records, *_ = world(b"c\na\nb\n")
+    assert [record["text"] for record in records] == ["c", "a", "b"]
+    assert world.account.prompts == ["a", "b", "c"]
+
+
+def test_limits_split_a_batch(world, monkeypatch):
+    monkeypatch.setattr(engine, "MAX_REQUESTS", 2)
+    records, *_ = world(b"a\nb\nc\nd\ne\n")
+    assert [record["text"] for record in records] == ["a", "b", "c", "d", "e"]
+    assert [len(batch["lines"]) for batch in world.account.batches.values()] == [2, 2, 1]
+    monkeypatch.setattr(engine, "MAX_BYTES", 400)
+    records, *_ = world(b"f\n" + b"g" * 200 + b"\n" + b"h" * 500 + b"\n")
+    assert [len(batch["lines"]) for batch in world.account.batches.values()] == [2, 2, 1, 1, 1]
+    assert "longer than a batch may be" in records[2]["error"]["message"]
+
+
+@pytest.mark.parametrize("fault", [[RESET], reply("500 Oops", b"{}"), reply("200 OK", b"?")])
+def test_a_batch_whose_making_fails_is_looked_for_before_another_is_made(world, fault):
+    world.account.faults = [fault]
+    records, status, _ = world(b"a\n")
+    assert (records[0]["text"], status, len(world.account.batches)) == ("a", 0, 1)
+
+
+def test_after_a_kill_while_a_batch_is_made_it_is_found_by_its_nonce(world):
+    world.account.faults = [[HOLD]]
+    args = ("--batch", "--journal", str(world.path))
+    with running(*args, url=world.server.url) as run:
+        run.write(b"a\nb\n")
+        run.close_stdin()
+        wait_until(lambda: world.account.batches)
+        run.process.kill()
+        run.process.wait(WAIT_S)
+    assert [line for line in journal_lines(world.path) if "id" in line] == []
+    for _ in range(4):  # others push it to a later page
+        world.account._create(
+            {"input_file_id": "file_0", "endpoint": "/v1/chat/completions", "completion_window": "", "metadata": None}
+        )
+    records, *_ = world(b"a\nb\n")
+    assert [record["text"] for record in records] == ["a", "b"]
+    assert len(world.account.batches) == 5
+
+
+@pytest.mark.parametrize("number", range(5))  # upload, batch, its end, its answers, its errors
+def test_a_kill_at_any_request_sends_nothing_twice(world, monkeypatch, number):
+    """The server does nothing at the request during which the process is killed."""
+    world.server.scripts = [[HOLD] if n == number else world.account.script for n in range(number + 1)]
+    with running("--batch", "--journal", str(world.path), url=world.server.url) as run:
+        run.write(b"a\nbad\n")
+        run.close_stdin()
+        wait_until(lambda: len(world.server.requests) > number)
+        run.process.kill()
+        run.process.wait(WAIT_S)
+    world.server.scripts = [world.account.script]
+    monkeypatch.setattr(engine, "SETTLE_S", 0.0)
+    records, status, _ = world(b"a\nbad\n")
+    assert (records[0]["text"], records[1]["error"]["status"], status) == ("a", 3, 3)
+    assert world.account.prompts == ["a", "bad"]
+
+
+def test_a_batch_that_was_never_made_is_forgotten(world):
+    world(b"a\n")
+    requests = [["0", "k", "d", False]]
+    line = {"batch": "n", "at": 1, "url": f"{world.server.url}/v1", "api": "chat", "model": "m", "requests": requests}
+    with world.path.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    assert world(b"b\n")[0][0]["text"] == "b"
+    assert {"batch": "n", "ended": "never made"} in journal_lines(world.path)
+
+
+def test_ctrl_c_leaves_the_batch_and_says_how_to_go_on(world):
+    world.account.open = True
+    with running("--batch", "--journal", str(world.path), url=world.server.url) as run:
+        run.write(b"a\n")
+        run.close_stdin()
+        wait_until(lambda: any("in_progress" in batch["status"] for batch in world.account.batches.values()))
+        wait_until(lambda: run.state == "S")
+        run.process.send_signal(signal.SIGINT)
+        assert run.process.wait(WAIT_S) == -signal.SIGINT
+        stderr = run.stderr()
+    assert b"run the same command again to collect the answers, or with --cancel-batch to cancel" in stderr
+    assert world.account.batches["batch_0"]["status"] == "in_progress"
+
+
+def test_cancel_batch_cancels_and_what_was_answered_is_collected(world):
+    world.account.open = True
+    world(b"a\nb\n", "--no-wait")
+    records, status, stderr = world(b"", "--cancel-batch")
+    assert (records, status) == ([], 0)
+    assert b"batch_0: cancelling" in stderr
+    assert b"run the command without --cancel-batch to collect what was answered" in stderr
+    world.account.open = False
+    records, status, _ = world(b"a\nb\n")
+    assert (records[0]["text"], records[1]["error"]["status"], status) == ("a", 4, 4)
+    assert world(b"a\nb\n")[1] == 0
+    assert world.account.prompts == ["a", "b", "b"]
+    assert b"the journal has no batches to cancel" in world(b"", "--cancel-batch")[2]
+
+
+def test_a_journal_with_a_batch_is_for_batches_at_its_address(world, invoke):
+    world.account.open = True
+    world(b"a\n", "--no-wait")
+    done = invoke("map", "-m", "openai/m", "--journal", str(world.path), input=b"a\n", url=world.server.url)
+    assert (done.returncode, b"add --batch to collect them" in done.stderr) == (2, True)
+    with provider(Batches()) as other:
+        options = ("-m", "openai/m", "--batch", "--journal", str(world.path))
+        done = invoke("map", *options, input=b"a\n", url=other.url)
+    assert done.returncode == 2
+    assert f"the journal has a batch at {world.server.url}/v1, not at {other.url}/v1".encode() in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["-j", "3"], "--jobs has no meaning with --batch: leave it out"),
+        (["--rpm", "3"], "--rpm has no meaning"),
+        (["--tpm", "3"], "--tpm has no meaning"),
+        (["--events"], "--events has no meaning"),
+        (["--until-lines", "1"], "--until-lines has no meaning"),
+        (["--resume-cut"], "--resume-cut has no meaning"),
+        (["--no-wait", "--cancel-batch"], "--no-wait and --cancel-batch exclude each other"),
+        (["--no-wait", "-O", "f"], "--no-wait may print nothing"),
+        (["-m", "openai/n"], "a batch goes to one model"),
+    ],
+)
+def test_options_without_a_meaning_are_refused(world, args, message):
+    records, status, stderr = world(b"a\n", *args)
+    assert (records, status, stderr.count(b"\n")) == ([], 2, 1)
+    assert message.encode() in stderr
+    assert not world.server.requests
+
+
+def test_a_journal_and_a_provider_with_batches_are_needed(invoke, tmp_path):
+    done = invoke("map", "-m", "openai/m", "--batch", input=b"a\n", url="http://127.0.0.1:9")
+    assert (done.returncode, b"add --journal FILE" in done.stderr) == (2, True)
+    options = ("-m", "anthropic/m", "--batch", "--journal", str(tmp_path / "j"))
+    done = invoke("map", *options, input=b"a\n", url="http://127.0.0.1:9")
+    assert (done.returncode, b"anthropic/m has no batches" in done.stderr) == (2, True)
+
+
+def test_openais_client_finds_the_server_to_be_as_its_types_say(world):
+    openai = pytest.importorskip("openai", reason="openai is not installed: pip install '.[dev]'")
+    world.account.open = True
+    client = openai.OpenAI(base_url=f"{world.server.url}/v1", api_key="k", _strict_response_validation=True)
+    text = json.dumps(
+        {
+            "custom_id": "0",
+            "method": "POST",
+            "url": "/v1/chat/completions",
+            "body": {"model": "m", "messages": [{"role": "user", "content": "a"}]},
+        }
+    )
+    file = client.files.create(file=("f.jsonl", text.encode()), purpose="batch")
+    fields = {"input_file_id": file.id, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    batch = client.batches.create(**fields, metadata={"n": "1"})
+    assert client.batches.retrieve(batch.id).status == "in_progress"
+    world(b"b\nbad\nc\n", "--no-wait")
+    assert [batch.id for batch in client.batches.list(limit=1)] == ["batch_1", "batch_0"]
+    assert client.batches.cancel(batch.id).status == "cancelling"
+    world.account.open = False
+    batch = client.batches.retrieve("batch_1")
+    assert batch.status == "completed"
+    results = [json.loads(line) for line in client.files.content(batch.output_file_id).text.splitlines()]
+    assert {result["custom_id"] for result in results} == {"0", "2"}
+    for result in results:
+        openai.types.chat.ChatCompletion.model_validate(result["response"]["body"], strict=True)
