@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from ..errors import nearest, option
 from ..request.prompt_file import OPERANDS, STDIN, PromptFile
@@ -12,20 +12,22 @@ PLACES = (STDIN, OPERANDS)  # of the record itself, which `gen` reads from stdin
 
 
 class FileTemplate:
-    """A prompt file that each record fills. A field counts before a variable, and that before the file's default.
+    """A prompt file that each record fills. A field counts before a variable, and that before the header's default.
 
-    The record follows after an empty line where the file has no place for it. `has_fields`: the records are objects.
+    The record follows after an empty line where the file has no place for it. `fields` are those that all records
+    have, None where each has its own.
     Raises UsageError for a variable without a place, and for a place that no record can fill.
     """
 
-    names: frozenset[str] = frozenset()  # those that no variable fills are checked here
+    names: frozenset[str] = frozenset()  # the places that no field fills are checked here
+    has_prompt = True
 
-    def __init__(self, file: PromptFile, variables: Mapping[str, str], has_fields: bool) -> None:
+    def __init__(self, file: PromptFile, variables: Mapping[str, str], fields: Collection[str] | None) -> None:
         file.check(variables)
-        self._file, self._variables, self._has_fields = file, variables, has_fields
-        self._places = {*PLACES, "prompt"} if has_fields else {*PLACES}
-        if not has_fields:
-            self.fill("", {})
+        self._file, self._variables, self._has_own = file, variables, fields is None
+        self._places = {*PLACES, "prompt"} if fields is None else {*PLACES}
+        if fields is not None:
+            self.fill("", dict.fromkeys(fields, ""))
 
     def fill(self, prompt: str | None, fields: Mapping[str, object]) -> str:
         """Returns the prompt for one record. Raises UsageError for a place that has no value."""
@@ -42,7 +44,7 @@ class FileTemplate:
                 return "add a field prompt"
             near = nearest(name, fields)
             field = f"use its field {near}" if near else f"add a field {name}"
-            how = field if self._has_fields else f"read objects with {option('jsonl')}"
+            how = field if self._has_own else f"read objects with {option('jsonl')}"
             return f"{how}, or set it with {option('var')}"
 
         text = self._file.fill(values, advice)

@@ -60,11 +60,7 @@ class Rows:
     def row(self, record: bytes) -> Row | None:
         """Returns the record's row, or None where it is blank. An error names the line, blank ones counted."""
         self._line += 1
-        try:
-            text = record.decode()
-        except UnicodeDecodeError:
-            text = record.decode("utf-8", "replace")
-            self.undecodable += 1
+        text = self._decode(record)
         if not text.strip():
             return None
         index = self._index
@@ -81,9 +77,20 @@ class Rows:
             id = value
             row = Row(index, id, *self._parse(data))
         except UsageError as error:
-            message = " ".join(f"line {self._line}: {error.message}".split())
-            row = Row(index, id, "", {}, UsageError(message))
+            row = Row(index, id, "", {}, self._at_line(error))
         return row._replace(line=self._line, input=data if self._keeps_input else None)
+
+    def _decode(self, data: bytes) -> str:
+        """Returns a text, its invalid UTF-8 replaced and counted."""
+        try:
+            return data.decode()
+        except UnicodeDecodeError:
+            self.undecodable += 1
+            return data.decode("utf-8", "replace")
+
+    def _at_line(self, error: UsageError) -> UsageError:
+        """Returns the error with the number of the line, on one line."""
+        return UsageError(" ".join(f"line {self._line}: {error.message}".split()))
 
     def _parse(self, data: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """Returns the prompt and the options of a record; null is the same as leaving a field out."""

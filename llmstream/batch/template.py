@@ -21,7 +21,7 @@ ESCAPED_BRACE = "\\{"
 class Template:
     """A prompt's template; `names` are the fields that it uses, as they stand between the braces.
 
-    Without any placeholder in it the record follows after an empty line.
+    `has_prompt`: it has a place for the record itself. Without any placeholder the record follows after an empty line.
     """
 
     def __init__(self, text: str) -> None:
@@ -30,6 +30,7 @@ class Template:
             text = f"{text}\n\n{{}}" if text else "{}"
         self._text = text
         self.names = {name for name in placeholders if name}
+        self.has_prompt = not placeholders or None in placeholders
 
     def fill(self, prompt: str | None, fields: Mapping[str, object]) -> str:
         """Returns the prompt for one record. Values are not searched for placeholders.

@@ -24,6 +24,7 @@ from .types import Value, in_group
 if TYPE_CHECKING:
     from ..batch.file_template import FileTemplate
     from ..batch.journal import Journal
+    from ..batch.rows import Rows
     from ..batch.run import Run, RunOptions
     from ..batch.source import Source
     from ..batch.template import Template
@@ -46,6 +47,7 @@ DRAW_INTERVAL_S = 0.1  # between two updates of the progress
 @click.argument("template", required=False)
 @prompt_file
 @in_group(PROMPT, "--jsonl", is_flag=True, help="Read JSON objects, not text: prompt, id, model.")
+@in_group(PROMPT, "--files", is_flag=True, help="Read names of files; the prompts are in these.")
 @in_group(PROMPT, "-0", "--null", is_flag=True, help="Prompts end with NUL, not with a newline.")
 @options.of_request(PROMPT, MODEL, ANSWER)
 @in_group(ANSWER, "--max-cost", type=Value(Number(above=0)), metavar="USD", help="Cost at most USD, by estimate.")
@@ -75,6 +77,7 @@ def command(
     catalogue: Catalogue,
     jobs: int,
     jsonl: bool,
+    files: bool,
     null: bool,
     has_input: bool,
     journal: str | None,
@@ -103,9 +106,9 @@ def command(
         from . import map_batch
 
         map_batch.check_options(click.get_current_context(), journal, no_wait, cancel_batch)
-    _check_options(journal, params["events"], has_input, jsonl and null)
+    not_objects = "-0" if null else "--files" if files else ""
+    _check_options(journal, params["events"], has_input, not_objects if jsonl else "")
     from ..batch.record_splitter import RecordSplitter
-    from ..batch.rows import Rows
     from ..batch.source import Source
     from ..net.loop import Loop
 
@@ -122,7 +125,8 @@ def command(
         target.body(request)
     if params["max_cost"] is not None:
         _require_prices(builder, jsonl)
-    rows = Rows(jsonl, _template(template, file, variables, jsonl), has_input)
+    form = _template(template, file, variables, None if jsonl else ["name"] if files else [])
+    rows = _rows(jsonl, files, form, has_input)
     loop = Loop()
     separator = b"\0" if null else b"\n"
     source = Source(loop, RecordSplitter(separator), rows)
@@ -156,14 +160,14 @@ def command(
     return totals.status
 
 
-def _check_options(journal: str | None, events: bool, has_input: bool, has_null_objects: bool) -> None:
-    """Raises UsageError for options that exclude each other."""
+def _check_options(journal: str | None, events: bool, has_input: bool, not_objects: str) -> None:
+    """Raises UsageError for options that exclude each other; `not_objects` is one that --jsonl excludes, if any."""
     if journal is not None and events:
         raise UsageError("--journal and --events exclude each other: choose one")
     if has_input and events:
         raise UsageError("--input and --events exclude each other: choose one")
-    if has_null_objects:
-        raise UsageError("--jsonl reads an object a line: leave -0 out")
+    if not_objects:
+        raise UsageError(f"--jsonl reads an object a line: leave {not_objects} out")
 
 
 def _require_prices(builder: Choices, jsonl: bool) -> None:
@@ -188,9 +192,9 @@ def _dry_run(loop: Loop, source: Source, builder: Choices, options: RunOptions, 
 
 
 def _template(
-    operand: str | None, file: PromptFile | None, variables: dict[str, str], jsonl: bool
+    operand: str | None, file: PromptFile | None, variables: dict[str, str], fields: list[str] | None
 ) -> Template | FileTemplate | None:
-    """Returns the template of all prompts, None where there is none."""
+    """Returns the template of all prompts, None where there is none; `fields` are those of FileTemplate."""
     if file:
         if operand is not None:
             raise UsageError(f"{file.path} is the template: leave {operand} out")
@@ -198,7 +202,7 @@ def _template(
             raise UsageError("stdin has the prompts, so -f cannot read it: name a file")
         from ..batch.file_template import FileTemplate
 
-        return FileTemplate(file, variables, jsonl)
+        return FileTemplate(file, variables, fields)
     if operand is None:
         return None
     from ..batch.template import Template
@@ -206,6 +210,16 @@ def _template(
     if os.path.isfile(operand):
         stdio.note(NAME, f"{operand} is a file, but its name is the template here: < {operand} reads prompts from it")
     return Template(join_words(NAME, (operand,)))
+
+
+def _rows(jsonl: bool, files: bool, template: Template | FileTemplate | None, has_input: bool) -> Rows:
+    if files:
+        from ..batch.file_rows import FileRows
+
+        return FileRows(template, has_input)
+    from ..batch.rows import Rows
+
+    return Rows(jsonl, template, has_input)
 
 
 def _note_oddities(undecodable: int, changed: int, journal: str | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 
 import pytest
@@ -88,6 +89,66 @@ def test_a_record_without_the_field_of_a_prompt_file_fails_alone(invoke, tmp_pat
     wrong, right = records_of(done.stdout)
     message = "line 1: p:1: {{town}} has no value: use its field towns, or set it with var"
     assert (done.returncode, wrong["error"]["message"], right["text"]) == (2, message, "Basel")
+
+
+# Files.
+
+
+@pytest.mark.parametrize(
+    ("args", "prompts"),
+    [
+        ([], ["One\r\ntwo\n", "\ufffd"]),
+        (["{name}: <{}>"], ["a: <One\r\ntwo\n>", "b\ufffd\n: <\ufffd>"]),
+        (["Sum up {name}."], ["Sum up a.\n\nOne\r\ntwo\n", "Sum up b\ufffd\n.\n\n\ufffd"]),
+        (["-f", "file"], ["a: One\r\ntwo", "b\ufffd\n: \ufffd"]),
+        (["-f", "short"], ["Sum up.\n\nOne\r\ntwo\n", "Sum up.\n\n\ufffd"]),
+    ],
+)
+def test_files_are_prompts(invoke, tmp_path, args, prompts):
+    (tmp_path / "a").write_bytes(b"\xef\xbb\xbfOne\r\ntwo\n\r\n")
+    (tmp_path / os.fsdecode(b"b\xff\n")).write_bytes(b"\xff")
+    (tmp_path / "file").write_text("{{name}}: {{stdin}}")
+    (tmp_path / "short").write_text("Sum up.")
+    with Provider(echo) as provider:
+        names = b"a\0\0b\xff\n\0"
+        command = ("map", "-q", "-0", "--files", "--input", "-m", "openai/m", *args)
+        done = invoke(*command, input=names, url=provider.url, cwd=tmp_path)
+    assert texts_of(done.stdout) == prompts
+    first, second = records_of(done.stdout)
+    assert (first["id"], first["line"], first["input"]) == ("a", 1, "a")
+    assert (second["id"], second["line"], second["index"]) == ("b\ufffd\n", 3, 1)
+    note = b"llmstream map: 1 prompt is not valid UTF-8: invalid bytes are replaced by U+FFFD\n"
+    assert (done.returncode, done.stderr) == (0, note)
+
+
+def test_a_file_that_cannot_be_read_is_the_error_of_its_record(invoke, tmp_path):
+    (tmp_path / "good").write_text("Good.")
+    (tmp_path / "empty").write_text("\n")
+    names = b"missing\nempty\n.\n/dev/zero\na\0b\ngood"
+    with Provider(echo) as provider:
+        command = ("map", "-q", "--files", "-m", "openai/m")
+        done = invoke(*command, input=names, url=provider.url, cwd=tmp_path)
+    *wrong, right = records_of(done.stdout)
+    assert [record["error"]["message"] for record in wrong] == [
+        "line 1: cannot read missing: No such file or directory",
+        "line 2: empty is empty",
+        "line 3: cannot read .: Is a directory",
+        "line 4: /dev/zero is too large: more than 64 MB",
+        r"line 5: cannot read 'a\x00b': this cannot be a file's name",
+    ]
+    assert (done.returncode, right["id"], right["text"]) == (2, "good", "Good.")
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--jsonl"], "--jsonl reads an object a line: leave --files out"),
+        (["{lang} {}"], "a file has no field lang: {} is its content, and {name} is its name"),
+    ],
+)
+def test_files_go_without_fields_of_objects(invoke, args, message):
+    done, _ = run_map(invoke, "--files", *args, input=b"a")
+    assert (done.returncode, done.stderr.decode().splitlines()[0]) == (2, f"llmstream map: {message}")
 
 
 # Lines of JSON.
