@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ..errors import UsageError, option
+from .json_codec import to_compact_json
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")  # of reasoning; each server has some of them
 
@@ -203,6 +204,24 @@ class Request(NamedTuple):
         if self.prefill:
             turns.append({"role": "assistant", "content": self.prefill.text, **self.prefill.message})
         return turns
+
+    def require_prefix(self) -> None:
+        """Raises UsageError where there is nothing that later requests repeat, for a cache."""
+        if not (self.system or self.tools or self.attachments or (self.messages and self.prompt)):
+            inputs = ", ".join(map(option, ("system", "tools", "messages", "attach")))
+            raise UsageError(f"{option('cache')} has nothing to cache: it is for {inputs}")
+
+    def cache_key(self) -> str:
+        """Returns a hash of the beginning that later requests repeat: 32 hexadecimal digits.
+
+        It is of the tools and the system prompt, else of the first message or the attachments: a conversation that
+        grows keeps its key. Raises UsageError, as `require_prefix`.
+        """
+        from hashlib import sha256
+
+        self.require_prefix()
+        beginning = [self.system, self.tools] if self.system or self.tools else self.messages[:1] or self.attachments
+        return sha256(to_compact_json(beginning).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
     @property
     def is_limited(self) -> bool:

@@ -141,9 +141,7 @@ def _mark_cache(request: Request, fields: dict[str, Any]) -> None:
 
     A mark covers all before it. In the API's order tools come before the system prompt; it allows four marks.
     """
-    if not (request.system or request.tools or request.attachments or (request.messages and request.prompt)):
-        inputs = ", ".join(map(option, ("system", "tools", "messages", "attach")))
-        raise UsageError(f"{option('cache')} has nothing to cache: it is for {inputs}")
+    request.require_prefix()
     if request.system:
         fields["system"] = [text_part(request.system) | {"cache_control": CACHE_CONTROL}]
     elif request.tools:

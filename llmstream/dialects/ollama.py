@@ -19,7 +19,7 @@ PATH, MODELS_PATH, BASE_PATH = "/api/chat", "/api/tags", "/v1"
 ATTACHMENT_KINDS: tuple[str, ...] = ("image", "text")
 MAX_ATTACHMENT_BYTES = 50_000_000  # Ollama has no limit: that of the chat dialect
 UNSUPPORTED = {
-    "cache": "only the Messages API has it; other providers cache by themselves",
+    "cache": "leave it out: Ollama caches by itself",
     "tool_choice": "its models choose a tool by themselves",
 }
 EFFORTS = ("none", "low", "medium", "high", "max")

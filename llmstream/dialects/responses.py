@@ -24,7 +24,7 @@ MAX_ATTACHMENT_BYTES = 50_000_000
 UNSUPPORTED = {
     "seed": f"use {option('api', CHAT)}",
     "stop": f"use {option('api', CHAT)}",
-    "cache": "only the Messages API has it; OpenAI caches by itself",
+    "cache": "of its servers OpenAI and Azure have it, and others cache by themselves",
 }
 headers = chat.headers
 

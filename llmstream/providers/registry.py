@@ -98,6 +98,7 @@ class Provider(NamedTuple):
     tiers: tuple[str, ...] = ()  # the values of `service_tier`, () where they are not known
     model_prefix: str = ""  # what stands before a model's name that has no slash
     prefill_base: str = ""  # the base URL for prefilled requests, where it is not base_url
+    cache_key: bool = False  # whether a request may have `prompt_cache_key`
     schema_api: str = ""  # the only dialect in which the server obeys a schema, "" for all
     model_fields: Mapping[str, Any] = {}  # of the body for `model`, where the request has none
     model_system: str = ""  # the system prompt for `model`, where the request has none
@@ -143,7 +144,7 @@ PROVIDERS: dict[str, Provider] = {
     "openai": Provider(
         "https://api.openai.com/v1", RESPONSES, ("OPENAI_API_KEY",), "OPENAI_BASE_URL", "gpt-6-luna",
         ("gpt-", "chatgpt-", "o1", "o3", "o4", "codex-"), COMPLETION_TOKENS, compatible_api=CHAT, resume=BACKGROUND,
-        reasoning=SUMMARY, limits=model_limits.OPENAI, tiers=OPENAI_TIERS,
+        reasoning=SUMMARY, limits=model_limits.OPENAI, tiers=OPENAI_TIERS, cache_key=True,
         header_env={"OPENAI_ORG_ID": "OpenAI-Organization", "OPENAI_PROJECT_ID": "OpenAI-Project"},
     ),
     "anthropic": Provider(
@@ -154,7 +155,7 @@ PROVIDERS: dict[str, Provider] = {
     "azure": Provider(
         "", RESPONSES, ("AZURE_OPENAI_API_KEY",), "AZURE_OPENAI_ENDPOINT",
         field_names=COMPLETION_TOKENS, key_header="api-key", url_path="/openai/v1", resume=BACKGROUND,
-        reasoning=SUMMARY, transport=SDK_WITHOUT_KEY, token_env="AZURE_OPENAI_AD_TOKEN",
+        reasoning=SUMMARY, cache_key=True, transport=SDK_WITHOUT_KEY, token_env="AZURE_OPENAI_AD_TOKEN",
     ),
     "gemini": Provider(
         "https://generativelanguage.googleapis.com/v1beta/openai", CHAT, ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
@@ -244,4 +245,4 @@ def at_other_address(row: Provider) -> Provider:
     row = row._replace(prefill_base="", headers=(), limits=(), tiers=(), header_env={}, cert="", cert_key="")
     if not row.compatible_api:
         return row
-    return row._replace(api=row.compatible_api, field_names={}, resume="", reasoning=None)
+    return row._replace(api=row.compatible_api, field_names={}, resume="", reasoning=None, cache_key=False)

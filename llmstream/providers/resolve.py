@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ..core.provider_errors import PROVIDER_SAYS
 from ..core.request import Request, merge
 from ..core.secrets import HIDDEN, Secrets, url_secrets
-from ..dialects import dialect
+from ..dialects import CHAT, RESPONSES, dialect
 from ..errors import UsageError, nearest, option
 from .model_limits import check
 from .registry import BUILT_IN, CURL, EMBEDDED, LOCAL, PROVIDERS, SCHEMES, SDK, Catalogue, Provider, at_other_address
@@ -74,6 +74,8 @@ class Target(NamedTuple):
         more: dict[str, Any] = {}
         if row.effort and row.effort.api == self.api and request.effort in row.effort.bodies:
             more, request = row.effort.bodies[request.effort], request._replace(effort=None)
+        if request.cache and row.cache_key and self.api in (CHAT, RESPONSES):
+            more, request = more | {"prompt_cache_key": request.cache_key()}, request._replace(cache=False)
         is_default = model == row.model and self.api == row.api
         if is_default and row.model_system and request.system is None:
             request = request._replace(system=row.model_system)

@@ -167,10 +167,13 @@ ROWS = (
         doors=HERE, openai=("tools",)),
     Option("tool_choice", ToolChoice(), "Whether a tool has to be called: auto, none, required, or a name.",
         doors=(PYTHON,), openai=("tool_choice",)),
-    Option("cache", Flag(), "Cache the system prompt and files at Anthropic.",
+    Option("cache", Flag(), "Have the provider cache what stays the same.",
         "Ask the provider to cache what stays the same, so that it costs less the next time: the tools and the "
         "system prompt, the conversation before the prompt, the attachments.\n"
-        "Only `messages` has this; other providers cache by themselves.", doors=HERE),
+        "At Anthropic these parts are marked.\n"
+        "OpenAI and Azure cache by themselves, and get a key, by which requests that begin alike come to the same "
+        "server: a hash of the tools and the system prompt, or else of the first message or the attachments.\n"
+        "Other providers cache by themselves.", doors=HERE),
     Option("retries", Integer(0, 2**31 - 1), "Retry a failed request at most N times (4).",
         "Send the request again, at most *n* times, when it failed before there was any output, and for a reason "
         "that may pass: a lost connection, a rate limit, an overloaded or broken server.\n"

@@ -86,7 +86,7 @@ REFUSED = [  # options, model, what the line says
     (["--tools", "bad-schema.json", "--events"], "openai/m", "bad-schema.json, tool 1: the schema is wrong at $.type"),
     (["--tools", "twice.json", "--events"], "openai/m", "twice.json has the tool a twice"),
     (["--tools", "twice.json"], "openai/m", "--tools needs --events, --line, --chat or --run-tools"),
-    (["--cache", "-s", "x"], "openai/m", "no --cache: only the Messages API has it"),
+    (["--cache", "-s", "x"], "openai/m", "no --cache: only Anthropic, OpenAI and Azure have it"),
     (["--cache"], "anthropic/m", "--cache has nothing to cache"),
 ]  # fmt: skip
 

@@ -116,6 +116,35 @@ def test_cache_of_tools_alone(tmp_path):
     assert body["tools"][-1]["cache_control"] == {"type": "ephemeral"}
 
 
+def dry_run(tmp_path, *options: str) -> dict:
+    """Returns the body for OpenAI's own address: servers at other addresses get no key."""
+    for name, data in option_bodies.FILES.items():
+        (tmp_path / name).write_bytes(data)
+    args = ["gen", "-n", "--dry-run", "-m", "openai/m", *options]
+    done = option_bodies.invoke(args, environment(OPENAI_API_KEY="sk-test"), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.partition(b"\n\n")[2])
+
+
+@pytest.mark.parametrize("api", ["chat", "responses"])
+def test_the_cache_key_is_that_of_the_beginning(tmp_path, api):
+    def key(*options: str) -> str:
+        body = dry_run(tmp_path, "--api", api, "--cache", *options)
+        assert unlike(api, body) == []
+        return body["prompt_cache_key"]
+
+    brief = key("-s", "Be brief.", "Hi")
+    assert brief == key("-s", "Be brief.", "--messages", "messages.ndjson", "Bye")
+    keys = {
+        brief,
+        key("-s", "Be long.", "Hi"),
+        key("--messages", "messages.ndjson", "Hi"),
+        key("-a", "river.txt", "Hi"),
+    }
+    assert [len(each) for each in keys] == [32] * 4
+    assert "prompt_cache_key" not in dry_run(tmp_path, "--api", api, "-s", "Be brief.", "Hi")
+
+
 @pytest.mark.parametrize("api", APIS)
 def test_each_shape_of_tools_gives_the_same_body(tmp_path, api):
     bare = {"name": "f", "description": "d", "parameters": option_bodies.PARAMETERS}
