@@ -63,7 +63,7 @@ DRAW_INTERVAL_S = 0.1  # between two updates of the progress
 @raw_control
 @in_group(OUTPUT, "-u", "--usage", is_flag=True, help="At the end, write costs and times to stderr.")
 @in_group(OUTPUT, "-q", "--quiet", is_flag=True, help="Show no progress; no notes if all goes well.")
-@in_group(OUTPUT, "--dry-run", is_flag=True, help="Print tokens and cost, by estimate; send nothing.")
+@in_group(OUTPUT, "--dry-run", is_flag=True, help="Print estimated cost, send nothing.")
 @in_group(NETWORK, "-j", "--jobs", type=COUNT, default=8, metavar="N", help="Run N streams at once (8).")
 @in_group(NETWORK, "--rpm", type=RATE, metavar="N", help="Send at most N requests a minute.")
 @in_group(NETWORK, "--tpm", type=RATE, metavar="N", help="Use at most N tokens a minute.")

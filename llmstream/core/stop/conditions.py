@@ -71,7 +71,7 @@ def _json(flag: bool, settings: Settings) -> Condition:
 
 
 CONDITIONS = (
-    ConditionOption("regex", "e", "PATTERN", Texts(), _regex, "Stop at a match of PATTERN; (?m)^ is a line's start.",
+    ConditionOption("regex", "e", "PATTERN", Texts(), _regex, "Stop at a match of regex PATTERN.",
         "A match of *pattern*, a regular expression of Python, as `re.search` finds it in the whole text: the leftmost "
         "one, with Python's greedy and lazy repetitions.\n`^` is the start of the text; after `(?m)`, as in "
         "`(?m)^Fourth`, it is the start of each line.\nA pattern that matches the empty text is refused.\n"
