@@ -32,6 +32,7 @@ from ..errors import UsageError
 
 HEAD = b'{"journal": 1}\n'
 READ_BYTES = 1 << 16  # at once
+BATCH_TYPES = {"at": int, "url": str, "api": str, "model": str, "requests": list}  # members of a batch's first line
 HASH_BYTES = 15  # of a key in the index; from 16 bytes on the object is a quarter larger
 
 
@@ -145,7 +146,7 @@ class Journal:
                     break
                 if (entry := _entry(line)) is not None:
                     self._index[_hash(entry["key"])] = self._end
-                elif (batch := _batch(line)) is not None:
+                elif (batch := _batch(line)) is not None and ("url" in batch or batch["batch"] in self.batches):
                     self._note_batch(batch.pop("batch"), batch)
                 else:
                     message = f"{self._path}:{number} is not a line of a journal of map"
@@ -176,7 +177,8 @@ def _batch(line: bytes) -> dict[str, Any] | None:
         return None
     if not isinstance(members, dict) or not isinstance(members.get("batch"), str):
         return None
-    return members if any(isinstance(members.get(name), str) for name in ("url", "id", "ended")) else None
+    types = BATCH_TYPES if "url" in members else dict.fromkeys(members, str)
+    return members if all(isinstance(members.get(name), types[name]) for name in types) else None
 
 
 def _hash(key: str) -> bytes:

@@ -20,7 +20,7 @@ from ..core.secrets import show_url
 from ..core.text import encode
 from ..dialects import CHAT, RESPONSES, dialect
 from ..errors import Error, Incomplete, UsageError
-from ..net.fetch import TIMEOUT_S, Fetcher
+from ..net.fetch import Fetcher
 from ..net.transfer import HttpRequest
 from ..providers.registry import CURL
 from ..providers.resolve import Target
@@ -140,7 +140,7 @@ class OpenAIBatches:
         request = HttpRequest("POST", self._base + path, self.target.headers(), fields, self.target.cert)
         return self._call(request, BATCH)
 
-    def _call(self, request: HttpRequest, types: dict[str, type], timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
+    def _call(self, request: HttpRequest, types: dict[str, type], timeout_s: float | None = None) -> dict[str, Any]:
         """Returns the object that answers a request; it has members of these types."""
         data = self._fetcher.call(self.target, request, timeout_s)
         if not isinstance(data, dict) or any(not isinstance(data.get(name), types[name]) for name in types):

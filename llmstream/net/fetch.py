@@ -46,7 +46,7 @@ class Fetcher:
         """Returns the JSON at a URL of the target. Raises Refused, Unavailable and Incomplete, as a generation does."""
         return self.call(target, HttpRequest("GET", url, target.headers(), cert=target.cert))
 
-    def call(self, target: Target, request: HttpRequest, timeout_s: float = TIMEOUT_S) -> Any:
+    def call(self, target: Target, request: HttpRequest, timeout_s: float | None = None) -> Any:
         """Returns the JSON of a response of the target, as `json` does."""
         headers, body = self._answer(target, request, timeout_s=timeout_s)
         try:
@@ -70,7 +70,7 @@ class Fetcher:
         target: Target,
         request: HttpRequest,
         write: Callable[[bytes], object] | None = None,
-        timeout_s: float = TIMEOUT_S,
+        timeout_s: float | None = None,
     ) -> tuple[dict[str, str], bytes]:
         """Returns the headers and the body of a target's response with status 200, or raises its error."""
         shown = show_url(request.url)
@@ -131,13 +131,14 @@ class Fetcher:
         request: HttpRequest,
         limit: float,
         write: Callable[[bytes], object] | None = None,
-        timeout_s: float = TIMEOUT_S,
+        timeout_s: float | None = None,
     ) -> tuple[int, dict[str, str], bytes | None]:
         """Returns status, headers and body, None for one of more than `limit` bytes.
 
         `timeout_s` is for the whole body or, with `write`, for each part. Raises Unavailable, and UsageError for a bad
         URL or variables that cannot be used.
         """
+        timeout_s = timeout_s or TIMEOUT_S
         transfer = self._curl.send(request, CONNECT_TIMEOUT_S, lambda: None)
         deadline = self._loop.now() + timeout_s
         body = bytearray()

@@ -9,7 +9,8 @@ import pytest
 
 from llmstream.batch import batches as engine
 
-from ..support.batches import Batches, provider
+from ..support.batches import Batches, chat_answer, provider
+from ..support.batches import echo as answer
 from ..support.limits import WAIT_S
 from ..support.loopback import HOLD, RESET, Provider, reply
 from ..support.mapping import echo, records_of, running, wait_until
@@ -68,6 +69,26 @@ def test_single_failures_are_records_and_asked_again_next_time(world):
     assert b"that failed: " in stderr
     world(b"a\nbad\n")
     assert world.account.prompts == ["a", "bad", "bad"]
+
+
+def test_requests_without_an_answer_or_a_whole_one_have_the_statuses_of_map(world):
+    world.account.answer = lambda line: (200, chat_answer("a", "length"))
+    assert [record["error"]["status"] for record in world(b"cut\n")[0]] == [5]
+    assert "error" not in world(b"cut on purpose\n", "--max-tokens", "5")[0][0]
+    world.account.answer = answer
+    records, status, _ = world(b"late\n")
+    assert (records[0]["error"]["status"], status) == (4, 4)
+    assert "This request could not be executed in time." in records[0]["error"]["message"]
+
+
+@pytest.mark.parametrize("line", ['{"batch": "n", "id": "b"}', '{"batch": "n", "url": "u"}', '{"batch": 1}'])
+def test_a_line_on_a_batch_that_is_wrong_is_an_error_with_its_number(world, line):
+    world(b"a\n")
+    number = len(journal_lines(world.path)) + 1
+    with world.path.open("a") as file:
+        file.write(f"{line}\n")
+    _, status, stderr = world(b"a\n")
+    assert (status, f"{world.path}:{number} is not a line of a journal of map".encode() in stderr) == (2, True)
 
 
 def test_a_batch_that_is_found_to_be_wrong_fails_all_its_prompts(world):

@@ -36,11 +36,13 @@ def responses_answer(text: str) -> dict[str, Any]:
 
 
 def echo(request: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-    """Answers a line of a file of requests with its prompt; "bad" is refused."""
+    """Answers a line of a file of requests with its prompt; "bad" is refused, and "late" has no answer."""
     body = request["body"]
     if "input" in body:
         return 200, responses_answer(body["input"])
     prompt = body["messages"][-1]["content"]
+    if prompt == "late":
+        return 0, {"code": "batch_expired", "message": "This request could not be executed in time."}
     if prompt == "bad":
         return 400, {"error": {"message": "no such thing", "type": "invalid_request_error", "code": "invalid_value"}}
     return 200, chat_answer(prompt)
@@ -134,8 +136,9 @@ class Batches:
         output, errors = [], []
         for number, line in enumerate(batch["lines"][: 1 if cancelled else None]):
             status, body = self.answer(line)
-            response = {"status_code": status, "request_id": f"req_{number}", "body": body}
-            fields = {"id": f"batch_req_{number}", "custom_id": line["custom_id"], "response": response, "error": None}
+            response = {"status_code": status, "request_id": f"req_{number}", "body": body} if status else None
+            fields = {"id": f"batch_req_{number}", "custom_id": line["custom_id"], "response": response}
+            fields["error"] = None if status else body
             (output if status == 200 else errors).insert(0, json.dumps(fields).encode() + b"\n")
         for name, lines in (("output_file_id", output), ("error_file_id", errors)):
             batch[name] = self._file(b"".join(lines), "batch_output")["id"] if lines else None
