@@ -50,6 +50,7 @@ class Options(TypedDict, total=False):
     tools: Sequence[Mapping[str, Any]] | str | None  # Offer the model the tools in FILE; use events.
     tool_choice: str | None  # Whether a tool has to be called: auto, none, required, or a name.
     cache: bool | None  # Have the provider cache what stays the same.
+    cache_ttl: str | None  # As cache; how long Anthropic keeps it (5m).
     retries: int | None  # Retry a failed request at most N times (4).
     fallback_on: str | None  # When to ask the next -m: unavailable, refusal.
     max_retry_wait: float | str | None  # Longest wait before a retry (1m).

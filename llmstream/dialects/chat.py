@@ -22,7 +22,10 @@ PATH, MODELS_PATH, BASE_PATH = "/chat/completions", "/models", ""
 FIELD_OBJECTS: dict[str, str] = {}
 ATTACHMENT_KINDS: tuple[str, ...] = ("image", "pdf", "audio", "text")  # a model may have fewer
 MAX_ATTACHMENT_BYTES = 50_000_000  # OpenAI's limit
-UNSUPPORTED = {"cache": "only Anthropic, OpenAI and Azure have it; other providers cache by themselves"}
+UNSUPPORTED = {
+    "cache": "only Anthropic, OpenAI and Azure have it; other providers cache by themselves",
+    "cache_ttl": "only the Messages API has it",
+}
 WHOLE = ("stop", "tool_calls")  # reasons of a whole answer
 
 

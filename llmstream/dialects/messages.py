@@ -26,7 +26,6 @@ VERSION, SAMPLING_VERSION = "2026-10-21", "2023-06-01"  # the later one has no s
 SAMPLING = ("temperature", "top_p", "top_k")
 MAX_TOKENS = 32000  # the default: the field is required, and every model of the current generations allows this many
 TOOL_CHOICES = {"none": {"type": "none"}, "required": {"type": "any"}}
-CACHE_CONTROL = {"type": "ephemeral"}
 
 BUDGETS = {"low": 2048, "medium": 8192, "high": 16384, "xhigh": 24576, "max": 31999}  # tokens, by effort
 SUMMARIZED = {"display": "summarized"}  # of thinking: what is sent is a summary
@@ -57,7 +56,7 @@ def body(request: Request, field_names: dict[str, str]) -> dict[str, Any]:
     }
     if request.tool_choice:
         fields["tool_choice"] = TOOL_CHOICES.get(request.tool_choice, {"type": "tool", "name": request.tool_choice})
-    if request.cache:
+    if request.cache or request.cache_ttl:
         _mark_cache(request, fields)
     return request.fill(fields, field_names)
 
@@ -142,18 +141,19 @@ def _mark_cache(request: Request, fields: dict[str, Any]) -> None:
     A mark covers all before it. In the API's order tools come before the system prompt; it allows four marks.
     """
     request.require_prefix()
+    control = {"type": "ephemeral"} | ({"ttl": request.cache_ttl} if request.cache_ttl else {})
     if request.system:
-        fields["system"] = [text_part(request.system) | {"cache_control": CACHE_CONTROL}]
+        fields["system"] = [text_part(request.system) | {"cache_control": control}]
     elif request.tools:
-        fields["tools"][-1]["cache_control"] = CACHE_CONTROL
+        fields["tools"][-1]["cache_control"] = control
     if request.messages and request.prompt:
         last = fields["messages"][-3 if request.prefill else -2]  # before the prompt
         blocks = last["content"] if isinstance(last["content"], list) else [text_part(last["content"])]
-        last["content"] = [*blocks[:-1], blocks[-1] | {"cache_control": CACHE_CONTROL}]
+        last["content"] = [*blocks[:-1], blocks[-1] | {"cache_control": control}]
     if request.attachments:
         # The attachments stand before the text of the last turn, which only a prefill follows.
         turn = fields["messages"][-2 if request.prefill else -1]
-        turn["content"][-2]["cache_control"] = CACHE_CONTROL
+        turn["content"][-2]["cache_control"] = control
 
 
 def _part(file: Attachment) -> dict[str, Any]:

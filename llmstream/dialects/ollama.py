@@ -20,6 +20,7 @@ ATTACHMENT_KINDS: tuple[str, ...] = ("image", "text")
 MAX_ATTACHMENT_BYTES = 50_000_000  # Ollama has no limit: that of the chat dialect
 UNSUPPORTED = {
     "cache": "leave it out: Ollama caches by itself",
+    "cache_ttl": "only the Messages API has it",
     "tool_choice": "its models choose a tool by themselves",
 }
 EFFORTS = ("none", "low", "medium", "high", "max")

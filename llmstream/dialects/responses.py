@@ -25,6 +25,7 @@ UNSUPPORTED = {
     "seed": f"use {option('api', CHAT)}",
     "stop": f"use {option('api', CHAT)}",
     "cache": "of its servers OpenAI and Azure have it, and others cache by themselves",
+    "cache_ttl": "only the Messages API has it",
 }
 headers = chat.headers
 

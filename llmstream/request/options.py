@@ -174,6 +174,11 @@ ROWS = (
         "OpenAI and Azure cache by themselves, and get a key, by which requests that begin alike come to the same "
         "server: a hash of the tools and the system prompt, or else of the first message or the attachments.\n"
         "Other providers cache by themselves.", doors=HERE),
+    Option("cache_ttl", Choice("5m", "1h"), "As --cache; how long Anthropic keeps it (5m).",
+        "As ``--cache``, and Anthropic keeps what is cached for `5m`, its default, or for `1h`, which costs more to "
+        "write.\n"
+        "Each use begins the time anew.\n"
+        "Only `messages` has this.", metavar="5m|1h", doors=HERE),
     Option("retries", Integer(0, 2**31 - 1), "Retry a failed request at most N times (4).",
         "Send the request again, at most *n* times, when it failed before there was any output, and for a reason "
         "that may pass: a lost connection, a rate limit, an overloaded or broken server.\n"

@@ -111,6 +111,16 @@ def test_cache_marks_the_ends_of_what_stays_the_same(tmp_path):
     assert unlike("messages", body) == []
 
 
+def test_cache_for_an_hour(tmp_path):
+    body = send("messages", ["--cache-ttl", "1h", "-s", "Be brief."], tmp_path).body
+    assert body["system"] == [
+        {"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    ]
+    assert unlike("messages", body) == []
+    for api in ("chat", "responses", "ollama"):
+        assert "has no --cache-ttl: only the Messages API has it" in send(api, ["--cache-ttl", "1h"], tmp_path).stderr
+
+
 def test_cache_of_tools_alone(tmp_path):
     body = send("messages", ["--cache", "--tools", "tools.json", "--events"], tmp_path).body
     assert body["tools"][-1]["cache_control"] == {"type": "ephemeral"}
