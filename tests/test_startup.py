@@ -56,6 +56,7 @@ def test_help_loads_neither_the_network_nor_another_command(command):
         "request_command",
         "stop_options",
         "raw_control",
+        "stats_file",
         "types",
         "data",
         "drawing",

@@ -86,6 +86,27 @@ class Totals:
             parts.append(dollars(cost))
         return "; ".join([*parts, f"{seconds:,.1f} s"])
 
+    def record(self, seconds: float, unfinished: int, throttled: int) -> dict[str, object]:
+        """Returns all counts, times in seconds and US dollars of a run; None for what no provider has reported."""
+        ttfts, rates = self._ttfts, self._rates
+        return {
+            "done": self.done,
+            "earlier": self.earlier,
+            "failed": self.failed,
+            "unsent": self.unsent,
+            "unfinished": unfinished,
+            "input_tokens": self.input_tokens if self._has_usage else None,
+            "output_tokens": self.output_tokens if self._has_usage else None,
+            "cost_usd": self.cost(),
+            "ttft": round(_quantile(ttfts, 0.5), 4) if ttfts else None,
+            "ttft_p99": round(_quantile(ttfts, 0.99), 4) if ttfts else None,
+            "tokens_per_second": round(_quantile(rates, 0.5), 2) if rates else None,
+            "seconds": round(seconds, 4),
+            "retries": self.retries,
+            "rate_limits": throttled,
+            "status": self.status,
+        }
+
     def times(self, throttled: int) -> str:
         """Returns the line about times to the first text, rates of tokens, retries and 429 responses (`throttled`)."""
         parts = []

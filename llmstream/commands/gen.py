@@ -16,7 +16,6 @@ import click
 from .. import stdio
 from ..core import report
 from ..core.events import Event, Reasoning
-from ..core.json_codec import to_json
 from ..core.kinds import ANSWER, MODEL, NETWORK, OUTPUT, PROMPT, Number, Seconds
 from ..core.render import EventRenderer, SourceList, TextRenderer
 from ..core.secrets import show_url
@@ -40,6 +39,7 @@ from ..request.choices import Choice, Choices, require_checkable
 from . import options, stop_options
 from .raw_control import raw_control
 from .request_command import RequestCommand, current_output_file, output_file, prompt_file
+from .stats_file import StatsFile, stats_file
 from .types import FileName, ToolCommand, Value, in_group
 
 if TYPE_CHECKING:
@@ -85,13 +85,7 @@ JOBS, TURNS = click.IntRange(min=1, max=1000), click.IntRange(min=1)
 @in_group(OUTPUT, "--sources", is_flag=True, help="At the end, write the cited sources to stderr.")
 @in_group(OUTPUT, "-u", "--usage", is_flag=True, help="At the end, write tokens and times to stderr.")
 @in_group(OUTPUT, "-q", "--quiet", is_flag=True, help="Write no notes if all goes well.")
-@in_group(
-    OUTPUT,
-    "--stats-file",
-    type=click.Path(dir_okay=False),
-    metavar="FILE",
-    help="Append tokens, times, cost to FILE as JSON.",
-)
+@stats_file
 @in_group(OUTPUT, "--no-newline", is_flag=True, help="Add no final newline.")
 @in_group(OUTPUT, "--pretty", is_flag=True, help="On a terminal, draw the Markdown.")
 @in_group(OUTPUT, "--no-wrap", is_flag=True, help="On a terminal, do not wrap at words.")
@@ -248,7 +242,7 @@ class _Printer:
         self._turns: Turns | None = None  # with a conversation to keep, tools to run, or a check
         self._check_retries = 0  # how often the answer may still be asked for again
         self._sources = SourceList()  # stays empty without --sources
-        self._stats = _open_stats(output["stats_file"])
+        self._stats = StatsFile(output["stats_file"], NAME) if output["stats_file"] is not None else None
         self._writes_events = output["events"] or output["timing"]
 
     def run(self, choices: list[Choice], connect: Callable[[Choice], Route], loop: Loop) -> None:
@@ -526,14 +520,7 @@ class _Printer:
         if self._output["usage"]:
             stdio.note(NAME, report.line(record), stays=True)
         if self._stats is not None:
-            line = to_json({"time": round(time.time(), 3), **record}) + "\n"
-            try:
-                os.write(self._stats, line.encode("utf-8", "replace"))  # one write to a file for appending is atomic
-            except OSError as error:
-                write_error = OutputFailed(f"cannot write {self._output['stats_file']}: {error.strerror}")
-                if not failed:
-                    raise write_error from None
-                stdio.note(NAME, write_error.message)
+            self._stats.append(record, failed)
 
 
 class _Tools(NamedTuple):
@@ -574,15 +561,6 @@ def _resume(target: Target, choice: Choice) -> Resume | None:
     from ..net import resume
 
     return resume.of(target, partial(stdio.note, NAME))
-
-
-def _open_stats(path: str | None) -> int | None:
-    if path is None:
-        return None
-    try:
-        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from None
 
 
 def _describe(choice: Choice) -> str:

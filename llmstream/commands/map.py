@@ -19,6 +19,7 @@ from ..request.prompt import SILENCE_S, join_words
 from . import options, stop_options
 from .raw_control import raw_control
 from .request_command import RequestCommand, output_file, prompt_file
+from .stats_file import StatsFile, stats_file
 from .types import Value, in_group
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ DRAW_INTERVAL_S = 0.1  # between two updates of the progress
 @in_group(OUTPUT, "--cancel-batch", is_flag=True, help="Cancel the batches in the journal.")
 @raw_control
 @in_group(OUTPUT, "-u", "--usage", is_flag=True, help="At the end, write costs and times to stderr.")
+@stats_file
 @in_group(OUTPUT, "-q", "--quiet", is_flag=True, help="Show no progress; no notes if all goes well.")
 @in_group(OUTPUT, "--dry-run", is_flag=True, help="Print estimated cost, send nothing.")
 @in_group(NETWORK, "-j", "--jobs", type=COUNT, default=8, metavar="N", help="Run N streams at once (8).")
@@ -107,7 +109,7 @@ def command(
 
         map_batch.check_options(click.get_current_context(), journal, no_wait, cancel_batch)
     not_objects = "-0" if null else "--files" if files else ""
-    _check_options(journal, params["events"], has_input, not_objects if jsonl else "")
+    _check_options(journal, params["stats_file"], params["events"], has_input, not_objects if jsonl else "")
     from ..batch.record_splitter import RecordSplitter
     from ..batch.source import Source
     from ..net.loop import Loop
@@ -152,7 +154,7 @@ def command(
 
             run = Run(loop, source, builder, run_options, totals, opened)
             explain_silence()
-            _run(run, totals, quiet, usage, separator)
+            _run(run, totals, quiet, usage, separator, params["stats_file"])
     except ReaderGone:
         return totals.status
     finally:
@@ -160,10 +162,12 @@ def command(
     return totals.status
 
 
-def _check_options(journal: str | None, events: bool, has_input: bool, not_objects: str) -> None:
+def _check_options(journal: str | None, stats: str | None, events: bool, has_input: bool, not_objects: str) -> None:
     """Raises UsageError for options that exclude each other; `not_objects` is one that --jsonl excludes, if any."""
     if journal is not None and events:
         raise UsageError("--journal and --events exclude each other: choose one")
+    if journal is not None and stats is not None and os.path.realpath(journal) == os.path.realpath(stats):
+        raise UsageError(f"--journal and --stats-file name the same file: {journal}")
     if has_input and events:
         raise UsageError("--input and --events exclude each other: choose one")
     if not_objects:
@@ -319,14 +323,15 @@ def _explain_silence(loop: Loop, source: Source, form: str) -> None:
     loop.call_at(loop.now() + SILENCE_S, explain)
 
 
-def _run(run: Run, totals: Totals, quiet: bool, usage: bool, separator: bytes) -> None:
+def _run(run: Run, totals: Totals, quiet: bool, usage: bool, separator: bytes, stats_path: str | None) -> None:
     """Runs the prompts with progress on a terminal, and writes the lines at the end, however the run ends."""
     from ..batch.progress import Progress
 
+    stats = StatsFile(stats_path, NAME) if stats_path is not None else None  # before anything is paid for
     typing = os.isatty(stdio.STDIN)  # on the line where the progress would be
     progress = Progress(_count_records(separator), quiet or typing)
     stdio.clear_progress = progress.give_way
-    started = time.monotonic()
+    started, failed = time.monotonic(), True
 
     def tick() -> float | None:
         now = time.monotonic()
@@ -339,6 +344,7 @@ def _run(run: Run, totals: Totals, quiet: bool, usage: bool, separator: bytes) -
 
     try:
         run.run(tick)
+        failed = False
     except (ReaderGone, OutputFailed):  # some answers are not written: the line would count them as done
         quiet = True
         raise
@@ -350,6 +356,8 @@ def _run(run: Run, totals: Totals, quiet: bool, usage: bool, separator: bytes) -
                 stdio.note(NAME, f"{'that' if totals.failed == 1 else 'the first'} failed: {totals.failure}")
         if usage:
             stdio.note(NAME, totals.times(run.throttled), stays=True)
+        if stats:
+            stats.append(totals.record(time.monotonic() - started, run.running, run.throttled), failed)
 
 
 def _count_records(separator: bytes) -> int | None:

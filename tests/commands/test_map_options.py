@@ -151,6 +151,39 @@ def test_files_go_without_fields_of_objects(invoke, args, message):
     assert (done.returncode, done.stderr.decode().splitlines()[0]) == (2, f"llmstream map: {message}")
 
 
+# Statistics.
+
+
+def test_each_run_appends_its_statistics(invoke, tmp_path):
+    def script(request):
+        return reply("400 No", b"{}") if request.prompt == "no" else echo(request)
+
+    args = ["-q", "--stats-file", str(tmp_path / "stats"), "--journal", str(tmp_path / "journal")]
+    with Provider(script) as provider:
+        for prompts in (b"a\nno", b"a\nb"):
+            invoke("map", "-m", "openai/m", *args, input=prompts, url=provider.url)
+    first, second = records_of((tmp_path / "stats").read_bytes())
+    counts = ("done", "earlier", "failed", "unfinished", "input_tokens", "output_tokens", "retries", "status")
+    assert [first[name] for name in counts] == [1, 0, 1, 0, 3, 2, 0, 3]
+    assert [second[name] for name in counts] == [1, 1, 0, 0, 3, 2, 0, 0]
+    assert 0 <= first["ttft"] <= first["ttft_p99"] <= first["seconds"]
+    assert first["time"] < second["time"]
+
+
+def test_statistics_do_not_go_into_the_journal(invoke, tmp_path):
+    path = str(tmp_path / "file")
+    done, requests = run_map(invoke, "--stats-file", path, "--journal", path, input=b"a")
+    message = f"llmstream map: --journal and --stats-file name the same file: {path}\n"
+    assert (done.returncode, done.stderr.decode(), requests) == (2, message, [])
+
+
+@pytest.mark.parametrize(("path", "status", "prompts"), [("/no/such", 2, 0), ("/dev/full", 5, 1)])
+def test_statistics_that_cannot_be_written(invoke, path, status, prompts):
+    done, requests = run_map(invoke, "-q", "--stats-file", path, input=b"a")
+    assert (done.returncode, len(requests), len(records_of(done.stdout))) == (status, prompts, prompts)
+    assert done.stderr.startswith(b"llmstream map: cannot write " + path.encode())
+
+
 # Lines of JSON.
 
 
