@@ -111,6 +111,50 @@ def test_no_wait_leaves_and_a_later_run_collects(world):
     assert world.account.prompts == ["a", "b", "c"]
 
 
+@pytest.fixture
+def waits(monkeypatch):
+    """Lets the command wait no time; returns the list of its waits in seconds."""
+    waits: list[float] = []
+    monkeypatch.setattr("llmstream.net.fetch.Fetcher.sleep", lambda fetcher, seconds: waits.append(seconds))
+    return waits
+
+
+def test_a_wait_looks_less_and_less_often_and_says_what_is_new(world, waits, monkeypatch):
+    world.account.open = True
+    show = world.account._show
+
+    def count(batch):
+        world.account.open = len(waits) < 9
+        return show(batch)
+
+    monkeypatch.setattr(world.account, "_show", count)
+    records, status, stderr = world(b"a\n")
+    assert (records[0]["text"], status) == ("a", 0)
+    assert (waits[:3], waits[-2:]) == ([5.0, 7.5, 11.25], [60.0, 60.0])
+    assert stderr.count(b"batch_0: in progress, 0 of 1 done\n") == 1
+    assert stderr.count(b"batch_0: completed") == 1
+
+
+def test_a_server_that_fails_is_asked_again_and_left_with_the_batch_in_the_journal(world, waits):
+    world.account.open = True
+    world(b"a\n", "--no-wait")
+    busy = reply("503 Busy", b"{}")
+    world.server.scripts = [lambda request: busy]
+    before = len(world.server.requests)
+    records, status, stderr = world(b"a\n", "--retries", "2")
+    assert (records, status, len(world.server.requests) - before) == ([], 4, 3)
+    assert b"1 batch is not collected: run the same command again" in stderr
+    world.account.open, world.server.scripts = False, [world.account.script]
+    assert world(b"a\n")[0][0]["text"] == "a"
+    assert world.account.prompts == ["a"]
+
+
+def test_records_have_what_map_adds_to_them(world):
+    world.account.answer = lambda line: (200, chat_answer('{"n": 1.0}'))
+    records, *_ = world(b"a\n", "--json", "--input")
+    assert (records[0]["data"], records[0]["input"], records[0]["line"]) == ({"n": 1.0}, "a", 1)
+
+
 def test_limits_split_a_batch(world, monkeypatch):
     monkeypatch.setattr(engine, "MAX_REQUESTS", 2)
     records, *_ = world(b"a\nb\nc\nd\ne\n")
