@@ -48,7 +48,7 @@ DRAW_INTERVAL_S = 0.1  # between two updates of the progress
 @click.argument("template", required=False)
 @prompt_file
 @in_group(PROMPT, "--jsonl", is_flag=True, help="Read JSON objects, not text: prompt, id, model.")
-@in_group(PROMPT, "--files", is_flag=True, help="Read names of files; the prompts are in these.")
+@in_group(PROMPT, "--files", is_flag=True, help="Read names of files that hold the prompts.")
 @in_group(PROMPT, "-0", "--null", is_flag=True, help="Prompts end with NUL, not with a newline.")
 @options.of_request(PROMPT, MODEL, ANSWER)
 @in_group(ANSWER, "--max-cost", type=Value(Number(above=0)), metavar="USD", help="Cost at most USD, by estimate.")

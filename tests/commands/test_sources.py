@@ -120,7 +120,7 @@ def test_records_have_the_sources(invoke):
         {"url": LAKE, "start": 3, "end": 10},
         {"url": ALPS, "title": "The Alps", "start": 12, "end": 20},
     ]
-    assert list(record) == ["index", "text", "sources", "finish", "usage"]
+    assert list(record) == ["index", "line", "text", "sources", "finish", "usage"]
 
 
 def test_the_record_of_a_cut_answer_has_its_sources(invoke):
