@@ -49,7 +49,7 @@ class Options(TypedDict, total=False):
     reasoning: bool | None  # Send the model's reasoning as well, in events of its own.
     tools: Sequence[Mapping[str, Any]] | str | None  # Offer the model the tools in FILE; use events.
     tool_choice: str | None  # Whether a tool has to be called: auto, none, required, or a name.
-    cache: bool | None  # Have the provider cache the beginning of the prompt.
+    cache: bool | None  # Cache the prompt's beginning at the provider.
     cache_ttl: str | None  # As cache; how long Anthropic keeps it (5m).
     retries: int | None  # Retry a failed request at most N times (4).
     fallback_on: str | None  # When to ask the next -m: unavailable, refusal.

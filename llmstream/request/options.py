@@ -167,7 +167,7 @@ ROWS = (
         doors=HERE, openai=("tools",)),
     Option("tool_choice", ToolChoice(), "Whether a tool has to be called: auto, none, required, or a name.",
         doors=(PYTHON,), openai=("tool_choice",)),
-    Option("cache", Flag(), "Have the provider cache the beginning of the prompt.",
+    Option("cache", Flag(), "Cache the prompt's beginning at the provider.",
         "Ask the provider to cache what stays the same, so that it costs less the next time: the tools and the "
         "system prompt, the conversation before the prompt, the attachments.\n"
         "At Anthropic these parts are marked.\n"
