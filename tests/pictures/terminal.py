@@ -22,8 +22,8 @@ from ..conftest import environment
 
 COMMANDS = (
     "llmstream --help",
-    "llmstream gen -m local 'Reply with a JSON object with keys name and age.'",
-    "llmstream gen -m local 'Reply with a JSON object with keys name and age.' | llmstream fields -r -1 name",
+    "llmstream gen -m local --json 'Reply with a JSON object with keys name and age.'",
+    "llmstream gen -m local --json 'Reply with a JSON object with keys name and age.' | llmstream fields -r -1 name",
     "llmstream gen -m local --max-tokens 200 'Why is the sea salty?' | llmstream until -e '[.!?]'",
     "printf 'red\\nblue\\n' | llmstream map -q -m local --max-tokens 12 'What is {}?' | jq -c '[.index, .text]'",
 )
