@@ -40,7 +40,7 @@ MEANINGLESS = (
         "resume_cut",
         "fallback_on",
     ),
-    *("max_cost", "dry_run", "check", "check_retries", "first_token_timeout", "stall_timeout", "timeout"),
+    *("stats_file", "max_cost", "dry_run", "check", "check_retries", "first_token_timeout", "stall_timeout", "timeout"),
 )
 HOW_TO_GO_ON = f"run the same command again to collect the answers, or with {option('cancel_batch')} to cancel"
 

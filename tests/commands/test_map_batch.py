@@ -269,6 +269,8 @@ def test_a_journal_with_a_batch_is_for_batches_at_its_address(world, invoke):
         (["--events"], "--events has no meaning"),
         (["--until-lines", "1"], "--until-lines has no meaning"),
         (["--resume-cut"], "--resume-cut has no meaning"),
+        (["--stats-file", "f"], "--stats-file has no meaning"),
+        (["--max-cost", "1"], "--max-cost has no meaning"),
         (["--no-wait", "--cancel-batch"], "--no-wait and --cancel-batch exclude each other"),
         (["--no-wait", "-O", "f"], "--no-wait may print nothing"),
         (["-m", "openai/n"], "a batch goes to one model"),
