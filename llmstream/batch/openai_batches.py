@@ -119,13 +119,18 @@ class OpenAIBatches:
         return self._post(f"/batches/{id}/cancel", {})
 
     def results(self, batch: dict[str, Any]) -> Iterator[Result]:
-        """Yields the results of a batch that has ended, in any order."""
+        """Yields the results of a batch that has ended, in any order. Raises Incomplete where they are cut."""
+        count, completed = 0, (batch.get("request_counts") or {}).get("completed") or 0
         for name in ("output_file_id", "error_file_id"):
             if id := batch.get(name):
                 with tempfile.TemporaryFile() as file:
                     self._retried(partial(self._download, f"{self._base}/files/{id}/content", file))
                     file.seek(0)
-                    yield from filter(None, map(_result, file))
+                    for number, line in enumerate(file, 1):
+                        yield _result(line, f"line {number} of {id}, results of {batch['id']},")
+                        count += 1
+        if count < completed:
+            raise Incomplete(f"the results of {batch['id']} are cut: {count:,} lines, and {completed:,} are answered")
 
     def _download(self, url: str, file: Any) -> None:
         file.seek(0)
@@ -137,7 +142,7 @@ class OpenAIBatches:
         return self._retried(lambda: self._call(request, types))
 
     def _post(self, path: str, fields: dict[str, Any]) -> dict[str, Any]:
-        request = HttpRequest("POST", self._base + path, self.target.headers(), fields, self.target.cert)
+        request = HttpRequest("POST", self._base + path, self.target.headers(), fields, self.target.cert, once=True)
         return self._call(request, BATCH)
 
     def _call(self, request: HttpRequest, types: dict[str, type], timeout_s: float | None = None) -> dict[str, Any]:
@@ -169,11 +174,11 @@ def _form(boundary: str, requests: bytes) -> bytes:
     return b"".join([head.encode(), requests, f"\r\n--{boundary}--\r\n".encode()])
 
 
-def _result(line: bytes) -> Result | None:
-    """Parses a line of a file of results; returns None for one that is not."""
+def _result(line: bytes, name: str) -> Result:
+    """Parses a line of a file of results. Raises Incomplete, with the line's name, for one that is not."""
     data = loads_or_none(line)
     if not isinstance(data, dict) or not isinstance(data.get("custom_id"), str):
-        return None
+        raise Incomplete(f"{name} is not a result: the file is cut or damaged")
     response = data.get("response") or {}
     body = response.get("body")
     if not isinstance(body, dict):

@@ -69,6 +69,7 @@ def prepare(easy: pycurl.Curl, request: HttpRequest, connect_timeout: float | No
         headers.append("Content-Type: application/json")
     easy.setopt(pycurl.HTTPHEADER, headers)
     easy.setopt(pycurl.CUSTOMREQUEST, request.method)
+    easy.setopt(pycurl.FRESH_CONNECT, int(request.once))
     try:
         easy.setopt(pycurl.URL, request.url)
     except UnicodeEncodeError:

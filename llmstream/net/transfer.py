@@ -15,7 +15,8 @@ class HttpRequest(NamedTuple):
     """An HTTP request: its header lines, and the JSON body of a POST; None for a GET or DELETE.
 
     `cert` are the files of a client certificate and of its key, "" for none. `data` is a body that is not JSON, whose
-    content type is among the headers.
+    content type is among the headers. `once` is for what must not arrive twice: it goes over a new connection, since
+    libcurl sends a request again where the server closes a connection that was used before.
     """
 
     method: str
@@ -24,6 +25,7 @@ class HttpRequest(NamedTuple):
     body: dict[str, Any] | None = None
     cert: tuple[str, str] = ("", "")
     data: bytes = b""
+    once: bool = False
 
 
 class Transfer:

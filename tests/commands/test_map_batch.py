@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -12,7 +14,7 @@ from llmstream.batch import batches as engine
 from ..support.batches import Batches, chat_answer, provider
 from ..support.batches import echo as answer
 from ..support.limits import WAIT_S
-from ..support.loopback import HOLD, RESET, Provider, reply
+from ..support.loopback import HOLD, RESET, Provider, Request, head, reply
 from ..support.mapping import echo, records_of, running, wait_until
 
 
@@ -171,6 +173,54 @@ def test_a_batch_whose_making_fails_is_looked_for_before_another_is_made(world, 
     world.account.faults = [fault]
     records, status, _ = world(b"a\n")
     assert (records[0]["text"], status, len(world.account.batches)) == ("a", 0, 1)
+
+
+def test_a_batch_is_not_made_twice_where_the_server_closes_a_connection_that_it_kept(world):
+    """libcurl sends a request again over a new connection, where one that was used before is closed."""
+    account, kept = world.account, threading.Lock()
+
+    class KeepAlive(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def handle_any(self):
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            with kept:
+                step = b"".join(account.script(Request(self.requestline, headers, body)))
+            if self.requestline.startswith("POST /v1/batches "):
+                self.close_connection = True  # and no answer
+                return
+            self.wfile.write(step.replace(b"Connection: close\r\n", b""))
+
+        do_GET = do_POST = handle_any
+
+        def log_message(self, *args):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), KeepAlive) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        world.server.url = f"http://127.0.0.1:{server.server_port}"
+        records, status, _ = world(b"a\n")
+        server.shutdown()
+    assert (records[0]["text"], status, len(account.batches)) == ("a", 0, 1)
+
+
+@pytest.mark.parametrize("cut", [lambda data: data[:-9], lambda data: data[: data.index(b"\n") + 1]])
+def test_results_that_are_cut_are_an_error_and_not_lost(world, cut):
+    account = world.account
+    world.server.scripts = [
+        lambda request: (
+            [head("200 OK", "application/octet-stream"), cut(account.files["file_1"])]
+            if "/content" in request.line
+            else account.script(request)
+        )
+    ]
+    records, status, stderr = world(b"a\nb\n")
+    assert (records, status) == ([], 5)
+    assert b"cut" in stderr and b"batch_0" in stderr and b"1 batch is not collected: run the same command" in stderr
+    world.server.scripts = [account.script]
+    assert [record["text"] for record in world(b"a\nb\n")[0]] == ["a", "b"]
+    assert account.prompts == ["a", "b"]
 
 
 def test_after_a_kill_while_a_batch_is_made_it_is_found_by_its_nonce(world):

@@ -143,6 +143,7 @@ class Batches:
         for name, lines in (("output_file_id", output), ("error_file_id", errors)):
             batch[name] = self._file(b"".join(lines), "batch_output")["id"] if lines else None
         batch["status"] = "cancelled" if cancelled else "completed"
+        batch["request_counts"] = {"total": len(batch["lines"]), "completed": len(output), "failed": len(errors)}
 
 
 def provider(batches: Batches) -> loopback.Provider:
