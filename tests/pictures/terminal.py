@@ -27,7 +27,7 @@ COMMANDS = (
     "llmstream gen -m local --max-tokens 200 'Why is the sea salty?' | llmstream until -e '[.!?]'",
     "printf 'red\\nblue\\n' | llmstream map -q -m local --max-tokens 12 'What is {}?' | jq -c '[.index, .text]'",
 )
-COLUMNS, WIDTH, HEIGHT, MARGIN = 108, 8.4, 20, 18  # pixels of a character, and around all
+COLUMNS, WIDTH, HEIGHT, MARGIN = 113, 8.4, 20, 18  # pixels of a character, and around all
 KEY, PAUSE, REST = 0.015, 0.7, 4.0  # seconds: a key, before Return, before it begins again
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
