@@ -620,7 +620,7 @@ def test_line_ends_and_blanks_around_variables_do_not_count(invoke):
 @pytest.mark.parametrize(
     ("word", "meant"),
     [
-        ("--max", "--max-turns"),
+        ("--max-tok", "--max-tokens"),
         ("--tok", "--max-tokens"),
         ("--sys", "--system"),
         ("--temp", "--temperature"),

@@ -84,7 +84,7 @@ def test_the_rate_limits_wait_is_ours_and_not_the_sdks(invoke):
         done = invoke("gen", "-m", "azure/m", "Hi", env=entra(provider.url))
     assert (done.stdout, done.returncode) == (b"Hello\n", 0)
     assert b" says: slow down (HTTP 429): trying again " in done.stderr
-    assert b" s (1 of 4)\n" in done.stderr
+    assert b" (1 of 4)\n" in done.stderr
     with Provider(limit) as provider:
         done = invoke("gen", "--retries", "0", "-m", "azure/m", "Hi", env=entra(provider.url))
     assert (len(provider.requests), done.returncode) == (1, 4)
