@@ -100,7 +100,7 @@ class AnswerPrinter:
         from ..net.generation import Generation, events
 
         self._choice, self._stops, target = choice, self._new_stops(), route.target
-        self._meter = None if self._output["max_cost"] is None else new_meter(self._output)
+        self._meter = self._new_meter()
 
         file = current_output_file() if choice.check else None
         self._check_retries = choice.check_retries if file or self._output["line"] else 0
@@ -156,6 +156,13 @@ class AnswerPrinter:
             raise
         self._report(generation, target, 0, "until" if stopped else "")
         return None
+
+    def _new_meter(self) -> CostMeter | None:
+        if self._output["max_cost"] is None:
+            return None
+        from ..config.max_cost import CostMeter
+
+        return CostMeter(self._output["max_cost"])
 
     def _correct(self, file: OutputFile | None) -> None:
         """Asks for a wrong answer again, as often as may be, and writes the new one in place of it."""
@@ -353,13 +360,6 @@ class AnswerPrinter:
             stdio.note(NAME, report.line(record), stays=True)
         if self._stats is not None:
             self._stats.append(record, failed)
-
-
-def new_meter(output: dict[str, Any]) -> CostMeter:
-    """Returns what adds up the cost of an answer under --max-cost."""
-    from ..config.max_cost import CostMeter
-
-    return CostMeter(output["max_cost"])
 
 
 def _wrong(problems: list[str]) -> Error:

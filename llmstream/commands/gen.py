@@ -19,7 +19,6 @@ from ..providers.registry import REPLAY, Catalogue
 from ..request import prompt as prompts
 from ..request.choices import Choice, Choices, require_checkable
 from . import options, stop_options
-from .answer_printer import NAME, AnswerPrinter, Tools, new_meter, resume_of
 from .raw_control import raw_control
 from .request_command import RequestCommand, output_file, prompt_file
 from .stats_file import stats_file
@@ -30,7 +29,9 @@ if TYPE_CHECKING:
     from ..net.transports import Route
     from ..request.chat_file import ChatFile
     from ..request.prompt_file import PromptFile
+    from .answer_printer import Tools
 
+NAME = "gen"
 SPEED = click.FloatRange(min=0)
 JOBS, TURNS = click.IntRange(min=1, max=1000), click.IntRange(min=1)
 
@@ -138,6 +139,7 @@ def command(
     tools = None
     if run_tools:
         from ..providers.child_environment import without_keys
+        from .answer_printer import Tools
 
         env = without_keys(os.environ, catalogue)
         tools = Tools(run_tools, env, jobs, tool_timeout, max_turns)
@@ -173,14 +175,17 @@ def _send(
     if chat or tools:
         choices = [choice._replace(request=choice.request._replace(native=True)) for choice in choices]
     if output["max_cost"] is not None:
+        from ..config.max_cost import CostMeter
+
         for choice in choices:
-            new_meter(output).begin(choice.target, choice.request)
+            CostMeter(output["max_cost"]).begin(choice.target, choice.request)
     if dry_run:
         if choices[0].target.row.transport == REPLAY:
             raise UsageError("a replay has no request: leave --dry-run out")
         stdio.write(encode(_describe(choices[0])))
         return
     from ..net.loop import Loop
+    from .answer_printer import AnswerPrinter
 
     # This opens the stats file before anything is paid for.
     answer = AnswerPrinter(output, new_stops, len(choices) > 1, chat, keep_cut, tools)
@@ -207,6 +212,8 @@ def _check_run_tools(has_tools: bool, line: bool, record: bool, has_stops: bool)
 
 def _describe(choice: Choice) -> str:
     """Returns the request as it would be sent, its key hidden."""
+    from .answer_printer import resume_of
+
     target, strategy = choice.target, resume_of(choice.target, choice)
     body = target.body(choice.request, strategy.prepare if strategy else None)
     headers = target.hidden().headers(body) + list(strategy.headers if strategy else ())

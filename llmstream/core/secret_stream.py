@@ -61,15 +61,15 @@ class SecretStream:
 
     def _spans(self, text: bytes) -> list[tuple[int, int]]:
         """Returns where secrets stand in bytes without escapes, in order, without overlaps; the longer counts."""
-        found: list[tuple[int, int]] = []
+        matches: list[tuple[int, int]] = []
         for forms, data in (self._plain, text), (self._encoded, text.translate(_URLSAFE)):
             for form in forms:
                 at = data.find(form)
                 while at >= 0:
-                    found.append((at, at + len(form)))
+                    matches.append((at, at + len(form)))
                     at = data.find(form, at + len(form))
         spans: list[tuple[int, int]] = []
-        for start, stop in sorted(found):
+        for start, stop in sorted(matches):
             if spans and start < spans[-1][1]:
                 spans[-1] = spans[-1][0], max(stop, spans[-1][1])
             else:

@@ -199,9 +199,9 @@ def agree(api: str, native: list[Fields], text: str, calls: Iterable[Call]) -> b
     if api == MESSAGES:
         whole = {"type": "message", "stop_reason": "end_turn", "content": native}
     events = decoder.feed_answer(whole)
-    own = [(event.id, event.name, _value(event.arguments)) for event in _calls(events)]
-    own_text = "".join(event.text for event in events if isinstance(event, Text))
-    return own_text == text and own == [(id, name, _value(arguments)) for id, name, arguments in calls]
+    item_calls = [(event.id, event.name, _value(event.arguments)) for event in _calls(events)]
+    item_text = "".join(event.text for event in events if isinstance(event, Text))
+    return item_text == text and item_calls == [(id, name, _value(arguments)) for id, name, arguments in calls]
 
 
 def _calls(events: list[Event]) -> list[ToolCall]:
