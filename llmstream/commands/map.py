@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from ..batch.file_template import FileTemplate
     from ..batch.journal import Journal
     from ..batch.rows import Rows
-    from ..batch.run import Run, RunOptions
+    from ..batch.run import Run
+    from ..batch.run_options import RunOptions
     from ..batch.source import Source
     from ..batch.template import Template
     from ..batch.totals import Totals
@@ -240,7 +241,7 @@ def _note_oddities(undecodable: int, changed: int, journal: str | None) -> None:
 
 
 def _run_options(params: dict[str, Any], jobs: int) -> RunOptions:
-    from ..batch.run import RunOptions
+    from ..batch.run_options import RunOptions
 
     until = {name: value for name, value in params.items() if name.startswith("until_")}
     has_condition = stop_options.stops(dict(params), "until-") is not None
