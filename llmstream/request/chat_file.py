@@ -56,7 +56,7 @@ class ChatFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._created and not os.fstat(self._fd).st_size and self._is_in_place():
-            os.unlink(self.path)  # the answer did not come
+            os.unlink(os.path.realpath(self.path))  # the answer did not come
         self._close()
 
     def add(self, messages: list[Message], target: Target, system: str | None, cut: bool = False) -> None:
@@ -112,7 +112,8 @@ class ChatFile:
             if self._reads_only:
                 return -1
             with contextlib.suppress(FileExistsError):
-                fd = os.open(self.path, FLAGS | os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+                path = os.path.realpath(self.path)  # O_EXCL does not follow a symbolic link that leads to no file
+                fd = os.open(path, FLAGS | os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
                 self._created = True
                 return fd
 

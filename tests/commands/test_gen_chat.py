@@ -13,7 +13,7 @@ import pytest
 
 from ..conftest import LLMSTREAM, at
 from ..support.limits import WAIT_S
-from ..support.loopback import HOLD, Provider, chat, chat_end, chat_text, frame, head
+from ..support.loopback import HOLD, Provider, chat, chat_end, chat_text, frame, head, reply
 
 PNG = b"\x89PNG\r\n\x1a\nx"
 
@@ -217,3 +217,14 @@ def test_the_lock_is_that_of_flock(invoke, tmp_path):
         gen(invoke, provider, "Hi", cwd=tmp_path)
     with (tmp_path / "talk").open() as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_symbolic_link_to_a_new_file(invoke, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to("new")
+    with Provider(reply("503 Busy", b"{}"), [head(), *chat("Hello")]) as provider:
+        args = ("gen", "-m", "openai/m", "--retries=0", "--chat", str(link), "Hi")
+        assert invoke(*args, url=provider.url).returncode == 4
+        assert (link.is_symlink(), (tmp_path / "new").exists()) == (True, False)
+        assert invoke(*args, url=provider.url).returncode == 0
+    assert (link.is_symlink(), (tmp_path / "new").read_bytes().count(b"\n")) == (True, 2)
