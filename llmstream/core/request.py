@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ..errors import UsageError, option
@@ -93,6 +93,11 @@ class Message(NamedTuple):
     is_error: bool = False
     native: tuple[dict[str, Any], ...] = ()
 
+    def says_nothing(self, silent: Collection[str]) -> bool:
+        """Whether this is an answer without text and calls, its native items all of the types `silent`."""
+        is_empty = self.role == "assistant" and not (self.calls or self.content.strip())
+        return is_empty and all(item.get("type") in silent for item in self.native)
+
 
 class Tool(NamedTuple):
     """A function that the model may call.
@@ -176,12 +181,14 @@ class Request(NamedTuple):
         part: Callable[[Attachment], dict[str, Any]],
         tool_turns: Callable[[Message], list[dict[str, Any]]],
         text_type: str = "text",
+        silent: Collection[str] | None = None,
     ) -> list[dict[str, Any]]:
         """Returns the conversation as messages with role and content.
 
         The prompt comes last, after the attachments: models read a document better before the question about it.
         `part` writes an attachment in the dialect's format, `tool_turns` a turn with calls, native items or a result;
-        `text_type` is the type of a text beside attachments.
+        `text_type` is the type of a text beside attachments. `silent` are the types of native items that say nothing by
+        themselves, where the API refuses an answer that says nothing: it is left out.
         """
 
         def content(text: str, files: Iterable[Attachment]) -> Any:
@@ -190,6 +197,8 @@ class Request(NamedTuple):
 
         turns: list[dict[str, Any]] = []
         for message in self.messages:
+            if silent is not None and message.says_nothing(silent):
+                continue
             if message.calls or message.result_of or message.native:
                 turns += tool_turns(message)
             else:

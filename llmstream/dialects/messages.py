@@ -28,6 +28,7 @@ MAX_TOKENS = 32000  # the default: the field is required, and every model of the
 TOOL_CHOICES = {"none": {"type": "none"}, "required": {"type": "any"}}
 
 BUDGETS = {"low": 2048, "medium": 8192, "high": 16384, "xhigh": 24576, "max": 31999}  # tokens, by effort
+SILENT = ("text", "thinking", "redacted_thinking")  # blocks; no turn may be empty, and thinking may not end one
 SUMMARIZED = {"display": "summarized"}  # of thinking: what is sent is a summary
 DROPPED = {"container_upload": "a file", "image": "an image"}  # blocks of an answer that are not passed on
 
@@ -46,7 +47,7 @@ def body(request: Request, field_names: dict[str, str]) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "model": request.model,
         "max_tokens": request.max_tokens or MAX_TOKENS + budget,
-        "messages": _join_results(request.turns(_part, _tool_turns)),
+        "messages": _join_results(request.turns(_part, _tool_turns, silent=SILENT)),
         "stream": True,
         "system": request.system,
         "stop_sequences": list(request.stop) or None,
@@ -146,8 +147,9 @@ def _mark_cache(request: Request, fields: dict[str, Any]) -> None:
         fields["system"] = [text_part(request.system) | {"cache_control": control}]
     elif request.tools:
         fields["tools"][-1]["cache_control"] = control
-    if request.messages and request.prompt:
-        last = fields["messages"][-3 if request.prefill else -2]  # before the prompt
+    before = fields["messages"][: -2 if request.prefill else -1]
+    if before and request.prompt:
+        last = before[-1]
         blocks = last["content"] if isinstance(last["content"], list) else [text_part(last["content"])]
         last["content"] = [*blocks[:-1], blocks[-1] | {"cache_control": control}]
     if request.attachments:

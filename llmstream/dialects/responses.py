@@ -30,6 +30,7 @@ UNSUPPORTED = {
 headers = chat.headers
 
 TEXT_PART = "input_text"  # the type of a part
+SILENT = ("message", "reasoning")  # items; reasoning needs another one behind it
 ENDS = {f"response.{status}": status for status in ("completed", "incomplete", "failed", "cancelled")}
 
 
@@ -39,7 +40,7 @@ def body(request: Request, field_names: dict[str, str]) -> dict[str, Any]:
     plain = not (request.messages or request.attachments)
     fields: dict[str, Any] = {
         "model": request.model,
-        "input": request.prompt if plain else request.turns(_part, _tool_turns, TEXT_PART),
+        "input": request.prompt if plain else request.turns(_part, _tool_turns, TEXT_PART, SILENT),
         "stream": True,
         "include": ["reasoning.encrypted_content"] if request.native else None,
         "store": False,  # nothing asks for the answer again, except a background response, which sets it

@@ -9,7 +9,7 @@ import pytest
 from llmstream.core.decoder import Decoder
 from llmstream.core.events import ToolCall
 from llmstream.core.exchange import Exchange
-from llmstream.core.request import Request
+from llmstream.core.request import Message, Request
 from llmstream.core.timing import Timeouts, Timing
 from llmstream.dialects import dialect
 from llmstream.dialects.native import COLLECTORS
@@ -219,3 +219,30 @@ def test_a_call_without_an_id_gets_one():
     builder.feed([ToolCall(0, "", "f", "")])
     call = builder.message(Exchange(dialect("chat").Decoder("p", "m"), Timeouts(), Timing(0.0), 0.0, "")).calls[0]
     assert call.id.startswith("call_") and call.arguments == "{}"
+
+
+@pytest.mark.parametrize(
+    ("api", "silent", "search"),
+    [
+        (
+            "messages",
+            {"type": "thinking", "thinking": "Hm", "signature": "c2ln"},
+            {"type": "server_tool_use", "id": "s"},
+        ),
+        ("responses", THOUGHT, {"type": "web_search_call", "id": "s"}),
+    ],
+)
+def test_an_answer_that_says_nothing_is_left_out_where_the_api_refuses_it(api, silent, search):
+    def sent(content: str, *native: dict) -> list:
+        turn = Message("assistant", content, native=native)
+        body = dialect(api).body(Request("m", "Go on", messages=(Message("user", "Hi"), turn)), {})
+        return [turn.get("content", turn) for turn in body["messages" if api == "messages" else "input"]]
+
+    assert sent("") == sent(" \n") == sent("", silent) == ["Hi", "Go on"]
+    assert len(sent("", silent, search)) >= 3
+
+
+def test_a_cache_mark_needs_a_turn_that_is_sent():
+    request = Request("m", "Go on", system="Be brief.", cache=True, messages=(Message("assistant", ""),))
+    body = dialect("messages").body(request, {})
+    assert body["messages"] == [{"role": "user", "content": "Go on"}]
