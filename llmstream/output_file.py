@@ -90,10 +90,20 @@ class OutputFile:
         """Puts the whole output in its place, and on the disk."""
         self._rename(self._target)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing has been written."""
+        return not os.fstat(stdio.STDOUT).st_size
+
     def keep(self) -> str:
-        """Puts the output beside its place, as FILE.partial; returns that path."""
-        self._rename(self._target + PARTIAL)
-        return self.path + PARTIAL
+        """Puts the output beside its place, as FILE.partial, or leaves it where it is; returns its path."""
+        target, temporary = self._target + PARTIAL, self._temporary
+        try:
+            self._rename(target)
+        except OutputFailed:
+            self._temporary = ""
+            return temporary
+        return target if os.path.islink(self.path) else self.path + PARTIAL
 
     def _rename(self, target: str) -> None:
         if not self._temporary:

@@ -110,7 +110,7 @@ def command(
 
         map_batch.check_options(click.get_current_context(), journal, no_wait, cancel_batch)
     not_objects = "-0" if null else "--files" if files else ""
-    _check_options(journal, params["stats_file"], params["events"], has_input, not_objects if jsonl else "")
+    _check_options(journal, params["events"], has_input, not_objects if jsonl else "")
     from ..batch.record_splitter import RecordSplitter
     from ..batch.source import Source
     from ..net.loop import Loop
@@ -163,12 +163,10 @@ def command(
     return totals.status
 
 
-def _check_options(journal: str | None, stats: str | None, events: bool, has_input: bool, not_objects: str) -> None:
+def _check_options(journal: str | None, events: bool, has_input: bool, not_objects: str) -> None:
     """Raises UsageError for options that exclude each other; `not_objects` is one that --jsonl excludes, if any."""
     if journal is not None and events:
         raise UsageError("--journal and --events exclude each other: choose one")
-    if journal is not None and stats is not None and os.path.realpath(journal) == os.path.realpath(stats):
-        raise UsageError(f"--journal and --stats-file name the same file: {journal}")
     if has_input and events:
         raise UsageError("--input and --events exclude each other: choose one")
     if not_objects:

@@ -6,7 +6,8 @@ Where there is neither prompt file nor configuration, the modules that read them
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from itertools import combinations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -17,6 +18,7 @@ from ..core.kinds import GROUPS, OUTPUT, PROMPT
 from ..core.text import is_utf8
 from ..errors import UsageError, option
 from ..request.choices import by_model
+from ..signals import SignalsDeferred
 from . import options
 from .types import FileName, GroupedCommand, in_group
 
@@ -85,7 +87,19 @@ def current_output_file() -> OutputFile | None:
 
 
 OUTPUT_FILE = "llmstream.output_file"  # the name of the OutputFile in click's context
-WRITTEN = ("journal", "record", "stats_file")  # parameters that name other files that a command writes
+WRITTEN = ("output", "chat", "journal", "record", "stats_file")  # options that name files that a command writes
+
+
+def _require_different_files(paths: Mapping[str, str | None]) -> None:
+    """Raises UsageError where two options name one file to write, or one names no file; devices may be shared."""
+    written = {name: path for name in WRITTEN if (path := paths.get(name)) is not None}
+    for name, path in written.items():
+        if name != "output" and path in ("", "-"):
+            raise UsageError(f"{option(name)} needs the name of a file, not {path!r}")
+    for (name, path), (other, other_path) in combinations(written.items(), 2):
+        is_same = os.path.realpath(path) == os.path.realpath(other_path)
+        if is_same and (os.path.isfile(path) or not os.path.exists(path)):
+            raise UsageError(f"{option(name)} and {option(other)} name the same file: {path}")
 
 
 class RequestCommand(GroupedCommand):
@@ -98,31 +112,40 @@ class RequestCommand(GroupedCommand):
     groups = GROUPS
 
     def invoke(self, ctx: click.Context) -> Any:
-        path = ctx.params.pop("output_file", None)
+        params = ctx.params
+        path = params.pop("output_file", None)
+        _require_different_files({"output": path} | params)
         if path is None:
             return self._invoke(ctx)
         from ..output_file import OutputFile
 
-        for name in WRITTEN:
-            if (other := ctx.params.get(name)) and os.path.realpath(other) == os.path.realpath(path):
-                raise UsageError(f"{option('output')} and {option(name)} name the same file: {path}")
+        keeps_records = "journal" in params and params["journal"] is None
         with OutputFile(path) as file:
             ctx.meta[OUTPUT_FILE] = file
-            status = self._invoke(ctx)
+            try:
+                status = self._invoke(ctx)
+            except BaseException:
+                if keeps_records:
+                    self._keep(file, "the records so far")
+                raise
             if not status:
                 file.commit()
+            elif keeps_records:
+                self._keep(file, "all records")
             elif not file.is_direct:
-                self._keep(file, bool(ctx.params.get("journal")))
+                self._note(f"{file.outcome}: run the same command again for the prompts that failed")
         return status
 
-    def _keep(self, file: OutputFile, has_journal: bool) -> None:
-        """Keeps an output with failures beside the file, unless a journal has the answers; notes where it is."""
-        outcome = file.outcome
-        if has_journal:
-            note = f"{outcome}: run the same command again for the prompts that failed"
-        else:
-            note = f"{outcome}: all records are in {file.keep()}"
-        stdio.note(self.name or "", note, stays=True)
+    def _keep(self, file: OutputFile, content: str) -> None:
+        """Keeps an output that is not whole beside the file, and notes where it is."""
+        if file.is_direct or file.is_empty:
+            return
+        with SignalsDeferred():
+            outcome = file.outcome
+            self._note(f"{outcome}: {content} are in {file.keep()}")
+
+    def _note(self, text: str) -> None:
+        stdio.note(self.name or "", text, stays=True)
 
     def _invoke(self, ctx: click.Context) -> Any:
         params = ctx.params

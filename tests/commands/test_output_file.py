@@ -14,7 +14,7 @@ import pytest
 from ..conftest import LLMSTREAM, at
 from ..support.limits import WAIT_S
 from ..support.loopback import HOLD, Provider, chat, head, reply
-from ..support.mapping import records_of
+from ..support.mapping import records_of, wait_until
 
 ASK = ["gen", "-m", "openai/m", "--retries=0", "Hi", "-O"]
 HELLO = [head(), *chat("Hello")]
@@ -236,15 +236,38 @@ def test_the_output_can_be_the_input(run, provider, tmp_path):
     assert path.read_text() == "Hello\n"
 
 
-@pytest.mark.parametrize("name", ["journal", "stats-file"])
-def test_two_outputs_to_one_file(invoke, provider, tmp_path, name):
+@pytest.mark.parametrize(
+    ("command", "first", "second"),
+    [
+        ("map", "output", "journal"),
+        ("map", "journal", "stats-file"),
+        ("gen", "output", "stats-file"),
+        ("gen", "output", "chat"),
+        ("gen", "chat", "record"),
+        ("gen", "chat", "stats-file"),
+        ("gen", "record", "stats-file"),
+    ],
+)
+def test_two_outputs_to_one_file(invoke, provider, tmp_path, command, first, second):
     (tmp_path / "link").symlink_to("file")
-    command = "map" if name == "journal" else "gen"
-    args = [command, "-m", "openai/m", "-O", "link", f"--{name}=file"]
+    args = [command, "-m", "openai/m", f"--{first}=link", f"--{second}=file"]
     done = invoke(*args, input=b"Hi\n", url=provider.url, cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr.decode() == f"llmstream {command}: --output and --{name} name the same file: link\n"
-    assert provider.requests == []
+    assert done.stderr.decode() == f"llmstream {command}: --{first} and --{second} name the same file: link\n"
+    assert (names(tmp_path), provider.requests) == (["link"], [])
+
+
+def test_outputs_may_share_a_device(invoke, provider):
+    args = ["gen", "-m", "openai/m", "-O", "/dev/null", "--stats-file=/dev/null", "--record=/dev/null", "Hi"]
+    assert invoke(*args, url=provider.url).returncode == 0
+
+
+@pytest.mark.parametrize("args", [["map", "--journal=-"], ["gen", "--chat="], ["gen", "--record=-"]])
+def test_a_hyphen_and_nothing_name_no_file(invoke, provider, tmp_path, args):
+    done = invoke(*args, "-m", "openai/m", input=b"Hi\n", url=provider.url, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
+    assert b" needs the name of a file, not '" in done.stderr
+    assert (names(tmp_path), provider.requests) == ([], [])
 
 
 def test_events_and_a_dry_run(invoke, provider, tmp_path):
@@ -277,6 +300,58 @@ def test_map_keeps_answers_beside_the_file_when_some_failed(invoke, tmp_path):
     assert done.stderr.decode() == f"llmstream map: {path} is left as it was: all records are in {partial}\n"
     assert (names(tmp_path), path.read_text()) == (["answers", "answers.partial"], "old")
     assert [("error" in record) for record in records_of(partial.read_bytes())] == [False, True]
+
+
+@pytest.mark.parametrize("name", ["m" * 250, "taken"])
+def test_records_that_cannot_be_put_beside_the_file_stay_where_they_are(invoke, tmp_path, name):
+    (tmp_path / "taken.partial").mkdir()
+    with Provider(failing_at_b) as provider:
+        args = ["map", "-q", "-m", "openai/m", "--retries=0", "-O", name]
+        done = invoke(*args, input=b"a\nb\n", url=provider.url, cwd=tmp_path)
+    before, _, path = done.stderr.decode().strip().rpartition("all records are in ")
+    assert (done.returncode, before) == (5, f"llmstream map: {name} is not written: ")
+    with open(path, "rb") as file:
+        assert len(records_of(file.read())) == 2
+
+
+def test_a_note_names_the_file_beside_the_target_of_a_link(invoke, tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder/answers")
+    with Provider(failing_at_b) as provider:
+        args = ["map", "-q", "-m", "openai/m", "--retries=0", "-O", "link"]
+        done = invoke(*args, input=b"b\n", url=provider.url, cwd=tmp_path)
+    assert done.stderr.decode().endswith(f"all records are in {tmp_path}/folder/answers.partial\n")
+    assert names(tmp_path / "folder") == ["answers.partial"]
+
+
+def test_map_keeps_the_answers_before_an_error_that_ends_it(invoke, provider, tmp_path):
+    args = ["map", "-q", "-m", "openai/m", "-O", "answers"]
+    too_long = b"x" * ((64 << 20) + 1)
+    done = invoke(*args, input=b"a\n" + too_long, url=provider.url, cwd=tmp_path)
+    note, error = done.stderr.decode().splitlines()
+    assert note == "llmstream map: answers is not written: the records so far are in answers.partial"
+    assert (done.returncode, "longer than" in error) == (5, True)
+    assert [record["text"] for record in records_of((tmp_path / "answers.partial").read_bytes())] == ["Hello"]
+    done = invoke(*args, "--api=wrong", input=b"a\n", url=provider.url, cwd=tmp_path)
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+
+
+def test_map_keeps_the_answers_before_a_signal(tmp_path):
+    def script(request):
+        return HELLO if request.prompt == "a" else [head(), HOLD]
+
+    with Provider(script) as provider:
+        argv = [*LLMSTREAM, "map", "-q", "-m", "openai/m", "-O", "answers"]
+        pipes = dict.fromkeys(("stdin", "stderr"), subprocess.PIPE)
+        with subprocess.Popen(argv, **pipes, env=at(provider.url), cwd=tmp_path) as process:
+            process.stdin.write(b"a\nb\n")
+            process.stdin.flush()
+            wait_until(lambda: any(path.stat().st_size for path in tmp_path.iterdir()))
+            process.send_signal(signal.SIGINT)
+            _, stderr = process.communicate(timeout=WAIT_S)
+        assert process.returncode == -signal.SIGINT
+    assert stderr == b"llmstream map: answers is not written: the records so far are in answers.partial\n"
+    assert len(records_of((tmp_path / "answers.partial").read_bytes())) == 1
 
 
 def test_map_with_a_journal_completes_the_file_in_the_next_run(invoke, tmp_path):
