@@ -26,6 +26,7 @@ from .body_limits import ALL_REGEXES_CPU_S, REGEX_CPU_REFILL, Memory
 from .error_responses import NAME, internal_error, message_with_hint, note_failure, response_to
 from .request import ChatRequest, Generate, Item
 from .settings import Settings
+from .turns import Turns
 
 
 class AnswerEncoder(Protocol):
@@ -54,7 +55,7 @@ class ServerState:
         self.memory = Memory(settings.bodies_bytes, settings.max_body_bytes)
         self.regex_limit = SharedLimit(ALL_REGEXES_CPU_S, REGEX_CPU_REFILL)
         self.large_body = asyncio.Lock()  # one at a time: each holds the interpreter's lock for a while
-        self.turn = asyncio.Lock()  # to check a body: between two of them the loop sees to all others
+        self.turns = Turns()  # to begin a request
         self.requests = 0  # complete ones that are under way
         self.answers: set[AnswerResponse] = set()  # running and queued
         self.closing = False

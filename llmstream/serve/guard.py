@@ -90,6 +90,7 @@ class Guard:
         else:
             state.requests += 1
             try:
+                await state.turns.wait()
                 await self._app(scope, receive, send)
             finally:
                 state.requests -= 1

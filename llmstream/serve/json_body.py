@@ -35,11 +35,7 @@ class JsonRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def handle_json(request: Request) -> Response:
-            json_request = _JsonRequest(request.scope, request.receive)
-            if 0 < request.scope.get("body_size", 0) <= LARGE_BYTES:
-                async with request.app.state.server.turn:
-                    return await handle(json_request)
-            return await handle(json_request)
+            return await handle(_JsonRequest(request.scope, request.receive))
 
         return handle_json
 
