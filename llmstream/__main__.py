@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 
-from . import signals, stdio
+from . import lazy_modules, signals, stdio
 from .errors import Signalled
 
 
@@ -17,7 +17,8 @@ def main() -> None:
     signals.catch_signals()
     stdio.take_stdout()
     try:
-        from .cli import run
+        with lazy_modules.while_click_loads():
+            from .cli import run
 
         status = run(sys.argv[1:])
         stdio.end_output()

@@ -10,6 +10,7 @@ import click
 
 from . import __version__, stdio
 from .errors import Error, Incomplete, ReaderGone, UsageError, command_line, followed, nearest, spell
+from .plain_option import help_option, version_option
 from .terminal import columns
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ class Group(click.Group):
             return None
         command = importlib.import_module(f".commands.{cmd_name.replace('-', '_')}", __package__).command
         assert isinstance(command, click.Command)
+        if command.add_help_option:
+            command.add_help_option = False  # click's own, which is slow to make
+            command.params.append(help_option())
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -64,8 +68,7 @@ class Group(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.command("llmstream", cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.command("llmstream", cls=Group, add_help_option=False, params=[version_option(__version__), help_option()])
 def cli() -> None:
     """Small filters for language models that stream.
 

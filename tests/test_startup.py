@@ -23,12 +23,21 @@ HEAVY = {
 }
 
 
-RUN = "import llmstream.__main__; from llmstream.cli import run; assert run(sys.argv[1:]) == 0"
+# As in __main__.main, which ends the process.
+RUN = """
+from llmstream import __main__, lazy_modules
+with lazy_modules.while_click_loads():
+    from llmstream.cli import run
+assert run(sys.argv[1:]) == 0
+"""
+LOADED = (
+    "print(*(name for name, module in sys.modules.items() if type(module).__name__ != 'LazyModule'), file=sys.stderr)"
+)
 
 
 def imported(code: str, *args: str, env: dict[str, str] | None = None, input: str = "") -> set[str]:
     """Runs code in a new interpreter; returns the modules that are loaded at its end."""
-    command = [sys.executable, "-c", f"import sys; {code}; print(*sys.modules, file=sys.stderr)", *args]
+    command = [sys.executable, "-c", f"import sys\n{code}\n{LOADED}", *args]
     done = subprocess.run(command, input=input, capture_output=True, text=True, env=env or environment())
     assert done.returncode == 0, done.stderr
     return set(done.stderr.split())
@@ -43,6 +52,19 @@ def test_version_loads_no_command():
     modules = llmstream("--version")
     assert not modules & HEAVY
     assert not [name for name in modules if name.startswith("llmstream.commands.")]
+
+
+OF_CLICK = {"inspect", "ast", "dis", "tokenize", "gettext", "locale"}  # modules that `import click` loads, or `--help`
+
+
+@pytest.mark.parametrize(
+    "args", [["until", "--lines", "1"], ["code"], ["json-objects"], ["fields", "a"], ["text"], ["pretty"]]
+)
+def test_filters_load_less_than_click(args):
+    text = '{"a": 1}\n' if args[0] in ("json-objects", "fields") else "```\na\n```\n"
+    if args[0] == "text":
+        text = 'data: {"choices": [{"delta": {"content": "a"}, "finish_reason": "stop"}]}\n\n'
+    assert not imported(RUN, *args, input=text) & OF_CLICK
 
 
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name != "man"])  # which runs another program
@@ -83,7 +105,10 @@ def test_gen_loads_only_the_network_and_its_dialect(api):
     with Provider([head(), *DIALECTS[api]("Hello")]) as provider:
         # By the environment: for a short option, such as -m, click tries the long ones first, with difflib.
         env = at(provider.url, LLMSTREAM_MODEL=f"{provider_name}/m")
-        modules = llmstream("gen", "--api", api, "Hi", env=env)
+        loaded = imported(RUN, "gen", "--api", api, "Hi", env=env)
+    modules = loaded - imported("import click")
+    assert not loaded & {"gettext", "locale"}
+    assert sys.version_info > (3, 12) or "inspect" not in loaded  # later ones' dataclasses use it, for pycurl
     assert not (modules & HEAVY) - imported("import pycurl")
     dialects = {name.rpartition(".")[2] for name in modules if name.startswith("llmstream.dialects.")}
     dialects = {name.removesuffix("_output") for name in dialects}

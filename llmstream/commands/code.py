@@ -7,6 +7,7 @@ import click
 from .. import inputs, stdio
 from ..core.markdown.code import Code
 from ..errors import NotFound, UsageError
+from ..plain_option import plain_option
 from .raw_control import raw_control
 from .types import FileName
 
@@ -15,9 +16,9 @@ NAME = "code"
 
 @click.command(NAME)
 @click.argument("file", nargs=-1, type=FileName())
-@click.option("-l", "--language", metavar="LANG", help="Print only blocks in LANG, such as python or sh.")
-@click.option("-k", "--count", type=click.IntRange(min=1), metavar="N", help="Print the N-th block, not the first.")
-@click.option("--all", "every", is_flag=True, help="Print all blocks, one after the other.")
+@plain_option("-l", "--language", metavar="LANG", help="Print only blocks in LANG, such as python or sh.")
+@plain_option("-k", "--count", type=click.IntRange(min=1), metavar="N", help="Print the N-th block, not the first.")
+@plain_option("--all", "every", is_flag=True, help="Print all blocks, one after the other.")
 @raw_control
 def command(file: tuple[str, ...], language: str | None, count: int | None, every: bool) -> int:
     """Print the code in the first fenced block of FILEs or stdin while it arrives, and exit at the block's end.

@@ -15,6 +15,7 @@ from ..core.json.objects_filter import CLOSED, REPAIRED, ObjectsFilter
 from ..core.kinds import Size
 from ..core.text import UTF16, InputDecoder, encode
 from ..errors import Incomplete, NotFound, ReaderGone
+from ..plain_option import plain_option
 from .raw_control import raw_control
 from .types import FileName, Value
 
@@ -24,12 +25,12 @@ HEAD_CHARACTERS = 65536  # of an input without objects, in which --repair may fi
 
 @click.command(NAME)
 @click.argument("files", nargs=-1, metavar="[FILE]...", type=FileName())
-@click.option("-k", "--count", type=click.IntRange(min=1), metavar="N", help="Exit after N objects.")
-@click.option("--last", is_flag=True, help="Print the last object only, at the end.")
-@click.option("--fenced", is_flag=True, help="Look only inside fenced code blocks.")
-@click.option("--partial", is_flag=True, help="Print an object that the end of input cuts, closed.")
-@click.option("--repair", is_flag=True, help="Repair malformed objects instead of skipping them.")
-@click.option("--max-size", default="64M", metavar="SIZE", type=Value(Size()), help="Bound on one object (64M).")
+@plain_option("-k", "--count", type=click.IntRange(min=1), metavar="N", help="Exit after N objects.")
+@plain_option("--last", is_flag=True, help="Print the last object only, at the end.")
+@plain_option("--fenced", is_flag=True, help="Look only inside fenced code blocks.")
+@plain_option("--partial", is_flag=True, help="Print an object that the end of input cuts, closed.")
+@plain_option("--repair", is_flag=True, help="Repair malformed objects instead of skipping them.")
+@plain_option("--max-size", default="64M", metavar="SIZE", type=Value(Size()), help="Bound on one object (64M).")
 @raw_control
 def command(files: tuple[str, ...], **options: Any) -> int:
     """Print each complete JSON object in FILEs or stdin as one line, the moment its last brace arrives.

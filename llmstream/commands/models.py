@@ -17,6 +17,7 @@ from ..config.file import SHELL
 from ..core.json_codec import to_json
 from ..core.text import encode
 from ..errors import Error, NotFound, UsageError, nearest
+from ..plain_option import plain_option
 from ..providers.child_environment import without_keys
 from ..providers.registry import BUILT_IN, EMBEDDED, SCHEMES, SDK, Catalogue
 from ..providers.resolve import Target, default_name, env_key, list_url, named, resolve
@@ -38,7 +39,7 @@ def _complete_provider(ctx: click.Context, param: click.Parameter, incomplete: s
 
 @click.command("models")
 @click.argument("provider", required=False, shell_complete=_complete_provider)
-@click.option("--json", "as_json", is_flag=True, help="Write NDJSON, an object a line.")
+@plain_option("--json", "as_json", is_flag=True, help="Write NDJSON, an object a line.")
 def command(provider: str | None, as_json: bool) -> None:
     """List the names that -m takes: aliases and providers, or the models that PROVIDER lists.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from .. import inputs, stdio
+from ..plain_option import plain_option
 from .drawing import document, draw_stdout
 from .types import FileName
 
@@ -13,7 +14,7 @@ NAME = "pretty"
 
 @click.command(NAME)
 @click.argument("file", nargs=-1, type=FileName())
-@click.option(
+@plain_option(
     "--color",
     type=click.Choice(["auto", "always", "never"]),
     default="auto",

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from .. import stdio
+from ..plain_option import plain_option
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -19,7 +20,7 @@ def _show_raw(ctx: click.Context, param: click.Parameter, is_raw: bool) -> None:
 
 def raw_control(function: F) -> F:
     """Decorates a command's function with `--raw-control`, which is not passed to it."""
-    return click.option(
+    return plain_option(
         "--raw-control",
         is_flag=True,
         expose_value=False,

@@ -12,6 +12,7 @@ from .. import stdio
 from ..config import file as config_file
 from ..core.kinds import NETWORK, Integer, Seconds, Size
 from ..errors import UsageError
+from ..plain_option import plain_option
 from ..providers.registry import LOCAL
 from ..providers.resolve import default_name, model_names, named, resolve
 from ..request.options import OPTIONS
@@ -20,39 +21,39 @@ from .types import GroupedCommand, Value
 
 
 @click.command("serve", cls=GroupedCommand, ungrouped="Server")
-@click.option("--host", default="127.0.0.1", metavar="ADDRESS", help="Listen on ADDRESS (127.0.0.1).")
-@click.option("--port", type=Value(Integer(0, 65535)), default=8000, metavar="N", help="Listen on port N (8000).")
+@plain_option("--host", default="127.0.0.1", metavar="ADDRESS", help="Listen on ADDRESS (127.0.0.1).")
+@plain_option("--port", type=Value(Integer(0, 65535)), default=8000, metavar="N", help="Listen on port N (8000).")
 @option(OPTIONS["model"])
-@click.option(
+@plain_option(
     "--jobs", type=Value(Integer(1)), default=100, metavar="N", help="Limit on answers that stream at once (100)."
 )
-@click.option(
+@plain_option(
     "--queue", type=Value(Integer(0)), default=100, metavar="N", help="Limit on requests that wait for a turn (100)."
 )
-@click.option(
+@plain_option(
     "--max-body", default="16M", metavar="SIZE", type=Value(Size()), help="Limit on the size of a request (16M)."
 )
-@click.option(
+@plain_option(
     "--max-bodies", default="32M", metavar="SIZE", type=Value(Size()), help="Limit on the size of all requests (32M)."
 )
-@click.option(
+@plain_option(
     "--grace",
     type=Value(Seconds()),
     default=10.0,
     metavar="TIME",
     help="After a signal, wait TIME for answers (10s).",
 )
-@click.option(
+@plain_option(
     "--allow-origin",
     multiple=True,
     metavar="ORIGIN",
     help="Accept the pages of ORIGIN (repeatable).",
 )
-@click.option("--allow-host", multiple=True, metavar="NAME", help="Accept NAME as the Host header (repeatable).")
-@click.option("--allow-model", multiple=True, metavar="PATTERN", help="Serve models such as 'openai/*' (repeatable).")
-@click.option("--allow-field", multiple=True, metavar="NAME", help="Pass on a field of /v1's bodies (repeatable).")
-@click.option("--allow-regex", is_flag=True, help="Accept until.regex from clients with the token.")
-@click.option("-v", "--verbose", is_flag=True, help="Log requests in the Common Log Format.")
+@plain_option("--allow-host", multiple=True, metavar="NAME", help="Accept NAME as the Host header (repeatable).")
+@plain_option("--allow-model", multiple=True, metavar="PATTERN", help="Serve models such as 'openai/*' (repeatable).")
+@plain_option("--allow-field", multiple=True, metavar="NAME", help="Pass on a field of /v1's bodies (repeatable).")
+@plain_option("--allow-regex", is_flag=True, help="Accept until.regex from clients with the token.")
+@plain_option("-v", "--verbose", is_flag=True, help="Log requests in the Common Log Format.")
 @of_request(NETWORK)
 @click.pass_obj
 def command(

@@ -13,6 +13,7 @@ from ..core.events import Event
 from ..core.render import EventRenderer, TextRenderer
 from ..dialects.reader import Batch, StreamReader
 from ..errors import Error
+from ..plain_option import plain_option
 from .raw_control import raw_control
 from .types import FileName
 
@@ -23,8 +24,8 @@ GRACE_S = 2.0  # for what may follow the end mark: a usage record, or another an
 
 @click.command(NAME)
 @click.argument("file", nargs=-1, type=FileName())
-@click.option("--events", is_flag=True, help="Write NDJSON events, as gen has them, instead of text.")
-@click.option("--no-newline", is_flag=True, help="Add no final newline.")
+@plain_option("--events", is_flag=True, help="Write NDJSON events, as gen has them, instead of text.")
+@plain_option("--no-newline", is_flag=True, help="Add no final newline.")
 @raw_control
 def command(file: tuple[str, ...], events: bool, no_newline: bool) -> int:
     """Print the text in a raw stream while it arrives: what curl gets from a provider, or what an agent prints.

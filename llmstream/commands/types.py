@@ -10,6 +10,7 @@ import click
 
 from ..core.kinds import OUTPUT, Kind
 from ..errors import UsageError, option
+from ..plain_option import PlainOption
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -90,7 +91,7 @@ def _models() -> list[str]:
     return [*catalogue.aliases, *(f"{name}/{row.model}" for name, row in catalogue.providers.items() if row.model)]
 
 
-class GroupedOption(click.Option):
+class GroupedOption(PlainOption):
     """An option and the heading under which `--help` lists it."""
 
     def __init__(self, *args: Any, group: str, **settings: Any) -> None:

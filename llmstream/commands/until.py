@@ -12,6 +12,7 @@ from ..core.stop.condition import INCLUSIVE, QUIET
 from ..core.stop.until import Until
 from ..core.text import UTF16
 from ..errors import Incomplete, NotFound, UsageError
+from ..plain_option import plain_option
 from . import stop_options as stopping
 from .raw_control import raw_control
 from .types import FileName, GroupedCommand
@@ -22,8 +23,8 @@ NAME = "until"
 @stopping.options()
 @click.command(NAME, cls=GroupedCommand)
 @click.argument("file", nargs=-1, type=FileName())
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing; only set the exit status.")
-@click.option("--drain", is_flag=True, help="After the match, read on and discard.")
+@plain_option("-q", "--quiet", is_flag=True, help="Print nothing; only set the exit status.")
+@plain_option("--drain", is_flag=True, help="After the match, read on and discard.")
 @raw_control
 def command(file: tuple[str, ...], quiet: bool, drain: bool, **params: Any) -> int:
     """Copy FILEs or stdin up to and including the first match, and exit at once.

@@ -200,7 +200,7 @@ def test_imports_only_what_it_uses(args, allowed):
     core = {f"core.{name}" for name in {"text", "stop", *stop} | allowed}
     commands = {f"commands.{name}" for name in ("until", "stop_options", "raw_control", "types")} | {"core.kinds"}
     assert ours == existing(
-        "cli", "errors", "inputs", "signals", "stdio", "terminal", "core", "commands", *core, *commands
+        "cli", "errors", "inputs", "plain_option", "signals", "stdio", "terminal", "core", "commands", *core, *commands
     )
 
 
