@@ -19,11 +19,15 @@ class Spending:
         self._usd = 0.0
 
     def expected(self, choices: list[Choice], output_tokens: int) -> float:
-        """Returns what a prompt may cost at the dearest of its models. Raises UsageError where a price is unknown.
+        """Returns what a prompt may cost at the dearest of its models.
 
-        `output_tokens` are those of an answer whose request does not limit them.
+        `output_tokens` are those of an answer whose request does not limit them. Raises UsageError where a price is
+        unknown, or the prompt alone costs more than the limit even without them.
         """
         sizes = [(choice.target, max_cost.size(choice.target, choice.request)) for choice in choices]
+        least = max(max_cost.estimate(target, size, size.max_output or 0) for target, size in sizes)
+        if least > self._limit:
+            raise self._too_dear("the prompt", least)
         return max(max_cost.estimate(target, size, size.max_output or output_tokens) for target, size in sizes)
 
     def add(self, target: Target, request: Request, exchange: Exchange) -> None:
@@ -36,11 +40,17 @@ class Spending:
 
     def error(self, usd: float, has_journal: bool) -> Error:
         """Returns why the next prompt, which may cost `usd`, is not sent: Incomplete where a later run may send it."""
-        limit = option("max_cost", f"{self._limit:g}")
         if usd > self._limit:
-            advice = f"set a lower {option('max_tokens')}, or raise the limit"
-            return UsageError(f"the next prompt may cost {dollars(usd)}, more than {limit}: {advice}")
+            return self._too_dear("the next prompt", usd)
+        limit = option("max_cost", f"{self._limit:g}")
         then = "run the same again for the rest" if has_journal else "no more are sent"
         return Incomplete(
             f"the next prompt may cost {dollars(usd)}, and {dollars(self._usd)} of {limit} are spent: {then}"
         )
+
+    def _too_dear(self, prompt: str, usd: float) -> UsageError:
+        limit, advice = (
+            option("max_cost", f"{self._limit:g}"),
+            f"set a lower {option('max_tokens')}, or raise the limit",
+        )
+        return UsageError(f"{prompt} may cost {dollars(usd)}, more than {limit}: {advice}")

@@ -127,7 +127,7 @@ def command(
         target, request, *_ = builder.requests("-")[0]
         target.body(request)
     if params["max_cost"] is not None:
-        _require_prices(builder, jsonl)
+        _require_prices(builder, params["max_cost"], jsonl)
     form = _template(template, file, variables, None if jsonl else ["name"] if files else [])
     rows = _rows(jsonl, files, form, has_input)
     loop = Loop()
@@ -173,13 +173,14 @@ def _check_options(journal: str | None, events: bool, has_input: bool, not_objec
         raise UsageError(f"--jsonl reads an object a line: leave {not_objects} out")
 
 
-def _require_prices(builder: Choices, jsonl: bool) -> None:
-    """Raises UsageError where prices are missing; what a record names is checked when it is read."""
-    from ..config import max_cost
+def _require_prices(builder: Choices, limit: float, jsonl: bool) -> None:
+    """Raises UsageError where prices are missing, or the shortest prompt may cost too much; of records, when read."""
+    from ..batch.spending import Spending
+    from ..config.max_cost import require_prices
 
-    max_cost.require_prices()
-    for choice in [] if jsonl else builder.requests("-"):
-        max_cost.estimate(choice.target, max_cost.size(choice.target, choice.request), 0)
+    require_prices()
+    if not jsonl:
+        Spending(limit).expected(builder.requests("-"), 0)
 
 
 def _dry_run(loop: Loop, source: Source, builder: Choices, options: RunOptions, journal: Journal | None) -> int:

@@ -146,9 +146,24 @@ def test_map_says_that_a_prompt_alone_may_cost_too_much(invoke):
         done = invoke(*MAP, "--max-cost", "0.02", input=b"a\nb\n", url=provider.url)
         assert (done.returncode, done.stdout, provider.requests) == (2, b"", [])
     assert done.stderr == (
-        b"llmstream map: the next prompt may cost $0.0300, more than --max-cost 0.02: "
+        b"llmstream map: the prompt may cost $0.0300, more than --max-cost 0.02: "
         b"set a lower --max-tokens, or raise the limit\n"
     )
+
+
+def test_a_prompt_that_alone_may_cost_too_much_does_not_stop_the_others(invoke, tmp_path):
+    (tmp_path / "long").write_text("x" * 40_000)
+    (tmp_path / "short").write_text("Hi")
+    record, dear = b'{"prompt": "a", "max_tokens": 9}\n', b'{"prompt": "b", "max_tokens": 9000}\n'
+    with Provider(ANSWER) as provider:
+        records = (*MAP, "--max-cost", "0.06", "--jsonl"), record + dear + record
+        files = (*MAP, "--max-cost", "0.06", "--files"), b"short\nlong\nshort\n"
+        for args, input in (records, files):
+            done = invoke(*args, input=input, url=provider.url, cwd=tmp_path)
+            lines = [json.loads(line) for line in done.stdout.splitlines()]
+            assert (done.returncode, ["error" in line for line in lines]) == (2, [False, True, False]), done.stderr
+            assert lines[1]["error"]["message"].startswith("the prompt may cost $0.")
+        assert len(provider.requests) == 4
 
 
 def test_map_refuses_unknown_prices(invoke):
