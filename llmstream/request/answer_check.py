@@ -14,6 +14,7 @@ from ..errors import Incomplete, UsageError
 
 ANY_OBJECT = {"type": "object"}
 MAX_PROBLEMS = 10  # that the model gets to know
+CRASHES = (AttributeError, LookupError, TypeError, ValueError)  # of the package, for a schema of another shape
 HEAD_CHARACTERS, TAIL_CHARACTERS = 150, 100  # of a problem, which may quote a value of any length
 
 
@@ -31,7 +32,7 @@ class AnswerCheck:
 
         Raises UsageError where the schema turns out to refer to nothing, or to itself without end.
         """
-        from jsonschema.exceptions import best_match
+        from jsonschema.exceptions import UndefinedTypeCheck, UnknownType, best_match
         from referencing.exceptions import Unresolvable
 
         try:
@@ -46,6 +47,8 @@ class AnswerCheck:
             raise UsageError(f"the answer cannot be checked: the schema has no {shorten(repr(error.ref))}") from None
         except RecursionError:
             raise UsageError("the answer cannot be checked: the schema refers to itself without end") from None
+        except (*CRASHES, UndefinedTypeCheck, UnknownType):
+            raise UsageError("the answer cannot be checked: the schema is invalid by its own $schema") from None
         return [_one_line(f"{error.json_path}: {error.message}") for error in errors]
 
 
@@ -69,12 +72,14 @@ def _validator(schema_text: str) -> Any:
     from referencing import Registry
 
     schema = loads_strict(schema_text)
-    kind = validator_for(schema, default=Draft202012Validator)
     try:
+        kind = validator_for(schema, default=Draft202012Validator)
         kind.check_schema(schema)
     except SchemaError as error:
         message = _one_line(f"{error.json_path}: {error.message}")
         raise UsageError(f"the schema cannot be checked at {message}") from None
+    except CRASHES:
+        raise UsageError("the schema cannot be checked at $: its $schema names no version") from None
     return kind(schema, registry=Registry())
 
 

@@ -160,6 +160,13 @@ def test_what_is_wrong_and_where_is_one_line(invoke, shape, text, problem):
             ["--check", "--schema", '{"pattern": "\\\\p{L}"}'],
             "the schema cannot be checked at $.pattern: '\\\\p{L}' is not a 'regex'",
         ),
+        *(
+            (
+                ["--check", "--schema", f'{{"$schema": {version}}}'],
+                "the schema cannot be checked at $: its $schema names no version",
+            )
+            for version in ("5", "{}", '"http://["')
+        ),
     ],
 )
 @pytest.mark.parametrize("command", ["gen", "map"])
@@ -169,9 +176,23 @@ def test_wrong_usage_is_an_error_before_anything_is_sent(invoke, command, args, 
     assert done.stderr.decode() == f"llmstream {command}: {message}\n"
 
 
-@pytest.mark.parametrize("reference, problem", [("http://127.0.0.1:9/x", "has no 'http"), ("#", "refers to itself")])
-def test_a_reference_that_leads_nowhere_is_the_schemas_fault(invoke, reference, problem):
-    schema = json.dumps({"$ref": reference})
+DRAFT = "http://json-schema.org/draft-0{}/schema#"
+
+
+@pytest.mark.parametrize(
+    "schema, problem",
+    [
+        ({"$ref": "http://127.0.0.1:9/x"}, "has no 'http"),
+        ({"$ref": "#"}, "refers to itself"),
+        ({"$schema": DRAFT.format(4), "$ref": []}, "is invalid by its own $schema"),
+        (
+            {"$schema": DRAFT.format(3), "type": "object", "properties": {"age": {"type": "int"}}},
+            "is invalid by its own",
+        ),
+    ],
+)
+def test_what_turns_out_to_be_wrong_in_a_schema_is_an_error(invoke, schema, problem):
+    schema = json.dumps(schema)
     with Provider(lambda request: answer(GOOD)) as provider:
         done = invoke("gen", "-m", "openai/m", "--schema", schema, "--check", "Who?", url=provider.url)
         mapped = invoke("map", "-q", "-m", "openai/m", "--schema", schema, "--check", input=b"a\n", url=provider.url)
