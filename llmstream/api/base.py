@@ -212,6 +212,10 @@ class BaseStream:
         """Sends the request. The loop holds a weak reference only, so that a dropped stream is closed."""
         prepared, ref, notes = self._prepared, weakref.ref(self), self._notes
         self._process = os.getpid()
+        if prepared.request.within:
+            from ..net.polling import Polling
+
+            transport = Polling(transport, target)
 
         def wake() -> None:
             if (stream := ref()) is not None:

@@ -51,6 +51,7 @@ class Options(TypedDict, total=False):
     tool_choice: str | None  # Whether a tool has to be called: auto, none, required, or a name.
     cache: bool | None  # Cache the prompt's beginning at the provider.
     cache_ttl: str | None  # As cache; how long Anthropic keeps it (5m).
+    within: str | None  # Have OpenAI answer within TIME, at a discount.
     retries: int | None  # Retry a failed request at most N times (4).
     fallback_on: str | None  # When to ask the next -m: unavailable, refusal.
     max_retry_wait: float | str | None  # Longest wait before a retry (1m).

@@ -196,6 +196,11 @@ def _send(
 
         routes = Routes(loop, speed=speed, progress="" if quiet else NAME, note=partial(stdio.note, NAME))
         route = routes.to(choice.target, choice.request.size())
+        if choice.request.within:
+            from ..net.polling import Polling
+
+            polling = Polling(route.transport, route.target, note=partial(stdio.note, NAME))
+            route = route._replace(transport=polling)
         return route if record is None else recorded(route, record)
 
     answer.run(choices, connect, loop)

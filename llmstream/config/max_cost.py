@@ -32,9 +32,8 @@ def size(target: Target, request: Request) -> Size:
     body = target.body(request)
     limit = next((value for name in OUTPUT_LIMITS if type(value := body.get(name)) is int), request.max_tokens)
     system = len((request.system or "").encode("utf-8", "replace"))
-    return Size(
-        -(-(request.size() + system) // BYTES_PER_TOKEN), limit, str(body.get("speed") or body.get("service_tier", ""))
-    )
+    tier = request.within or body.get("speed") or body.get("service_tier", "")
+    return Size(-(-(request.size() + system) // BYTES_PER_TOKEN), limit, str(tier))
 
 
 def require_prices() -> None:

@@ -20,6 +20,7 @@ LISTED_AS = {
     "vertex": "google",
     "xai": "x-ai",
 }
+DISCOUNTS = {"2h": 0.3, "8h": 0.4}  # of the prices of tokens, by tier. OpenAI documentation, "Background mode"
 PRECISION = 1_000_000  # fractions of a token, for the average of many answers
 
 
@@ -52,7 +53,8 @@ def cost(provider: str, requested: str, usage: Usage | None, answering: str = ""
         "web_searches": usage.searches,
     }
     averages = {name: Decimal(count * PRECISION // answers) / PRECISION for name, count in counts.items()}
-    tier = usage.tier.lower()
+    discount = DISCOUNTS.get(usage.tier, 0.0)
+    tier = "" if discount else usage.tier.lower()
     context = {"service_tier": tier, "speed": tier}  # the list's names of one thing: OpenAI's and Anthropic's
     for model in _names(requested, answering):
         try:
@@ -61,7 +63,8 @@ def cost(provider: str, requested: str, usage: Usage | None, answering: str = ""
             )
         except (LookupError, ValueError):  # not on the list; counts that contradict one another
             continue
-        return round(float(price.total_price) * answers, 8)
+        tokens = price.input_price + price.output_price
+        return round((float(price.total_price) - float(tokens) * discount) * answers, 8)
     return None
 
 

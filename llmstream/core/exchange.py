@@ -32,7 +32,8 @@ class Exchange:
     stream, by default as the dialect says.
 
     `shows_reasoning` says that the reasoning is output, too. Without it, a failure before the first text is one before
-    any output: the request may be sent again. `collector` collects the native items.
+    any output: the request may be sent again. `collector` collects the native items. `tier` is that of the usage, where
+    the request, not the provider, says it.
 
     Nothing is raised, so that no events before an error are lost: once `over` is true, `failure` is why the answer
     is not complete, or None.
@@ -49,7 +50,9 @@ class Exchange:
         *,
         shows_reasoning: bool = True,
         collector: Collector | None = None,
+        tier: str = "",
     ) -> None:
+        self._tier = tier
         self._decoder, self._collector = decoder, collector
         self._shows_reasoning = shows_reasoning
         self.has_output = False  # whether there was any
@@ -70,6 +73,8 @@ class Exchange:
     def usage(self) -> Usage | None:
         """The last usage record so far."""
         usage = self._decoder.usage
+        if usage and self._tier:
+            usage.tier = self._tier
         return usage.drop_impossible() if usage else None
 
     @property

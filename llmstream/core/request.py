@@ -155,6 +155,7 @@ class Request(NamedTuple):
     reasoning: bool = False  # the reasoning is wanted, from models that send it on request only
     cache: bool = False  # marks the parts that later requests repeat, for the provider's cache
     cache_ttl: str | None = None  # how long that cache keeps them, which marks them, too
+    within: str | None = None  # the window in which a background response is answered, at a discount
     native: bool = False  # the native items of the answer are wanted, for the next request
 
     def refuse(self, api_name: str, unsupported: Mapping[str, str]) -> None:

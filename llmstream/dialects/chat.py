@@ -25,6 +25,7 @@ MAX_ATTACHMENT_BYTES = 50_000_000  # OpenAI's limit
 UNSUPPORTED = {
     "cache": "only Anthropic, OpenAI and Azure have it; other providers cache by themselves",
     "cache_ttl": "only the Messages API has it",
+    "within": "only OpenAI's Responses API has it",
 }
 WHOLE = ("stop", "tool_calls")  # reasons of a whole answer
 

@@ -21,7 +21,11 @@ PATH, MODELS_PATH, BASE_PATH = "/v1/messages", "/v1/models", "/v1"
 FIELD_OBJECTS: dict[str, str] = {}
 ATTACHMENT_KINDS: tuple[str, ...] = ("image", "pdf", "text")
 MAX_ATTACHMENT_BYTES = 32_000_000  # the limit of a whole request
-UNSUPPORTED = {"seed": f"leave {option('seed')} out", "json": f"describe the answer with {option('schema')}"}
+UNSUPPORTED = {
+    "seed": f"leave {option('seed')} out",
+    "json": f"describe the answer with {option('schema')}",
+    "within": "only OpenAI's Responses API has it",
+}
 VERSION, SAMPLING_VERSION = "2026-10-21", "2023-06-01"  # the later one has no sampling parameters
 SAMPLING = ("temperature", "top_p", "top_k")
 MAX_TOKENS = 32000  # the default: the field is required, and every model of the current generations allows this many

@@ -21,6 +21,7 @@ MAX_ATTACHMENT_BYTES = 50_000_000  # Ollama has no limit: that of the chat diale
 UNSUPPORTED = {
     "cache": "leave it out: Ollama caches by itself",
     "cache_ttl": "only the Messages API has it",
+    "within": "only OpenAI's Responses API has it",
     "tool_choice": "its models choose a tool by themselves",
 }
 EFFORTS = ("none", "low", "medium", "high", "max")

@@ -26,6 +26,7 @@ UNSUPPORTED = {
     "stop": f"use {option('api', CHAT)}",
     "cache": "of its servers OpenAI and Azure have it, and others cache by themselves",
     "cache_ttl": "only the Messages API has it",
+    "within": "of its servers only OpenAI has it",
 }
 headers = chat.headers
 

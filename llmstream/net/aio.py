@@ -22,6 +22,7 @@ from .transports import Routes
 T = TypeVar("T")
 LATE_S = 0.05  # an alarm that rings so late may have missed data
 LOOK_S = 0.002  # in which a loop looks at its descriptors
+SETTLE_S = 0.01  # between two looks at what is still to be sent, when the loop ends
 
 
 class _Alarm:
@@ -116,16 +117,18 @@ async def routes(loop: asyncio.AbstractEventLoop) -> Routes:
         close = weakref.finalize(loop, shared.close)
         close.atexit = False
         if hasattr(loop, "__dict__"):
-            loop.__dict__["_llmstream"] = end = _at_shutdown(close)  # no other reference: it holds the loop
+            loop.__dict__["_llmstream"] = end = _at_shutdown(shared, close)  # no other reference: it holds the loop
             await anext(end)
     return shared
 
 
-async def _at_shutdown(close: Callable[[], object]) -> AsyncGenerator[None]:
+async def _at_shutdown(shared: Routes, close: Callable[[], object]) -> AsyncGenerator[None]:
     """Closes the routes when asyncio.run ends its loop, since it ends the loop's generators first."""
     try:
         yield
     finally:
+        while not shared.is_settled:  # each request has its own time limit
+            await asyncio.sleep(SETTLE_S)
         _shared.pop(asyncio.get_running_loop(), None)
         close()
 

@@ -95,6 +95,7 @@ class Attempts:
             url,
             shows_reasoning=self._shows_reasoning,
             collector=self._collector(),
+            tier=self._request.within or "",
         )
 
     def _collector(self) -> Collector | None:

@@ -125,6 +125,11 @@ class Curl(Transport):
         else:
             self._end(transfer)
 
+    def finish(self, transfer: Transfer) -> None:
+        assert isinstance(transfer, CurlTransfer)
+        self._forgotten.add(transfer)
+        self.loop.call_at(self.loop.now() + FORGOTTEN_S, partial(self._end, transfer))
+
     def _drain(self, transfer: CurlTransfer, limit_s: float) -> None:
         """Drops the rest of a response, and ends the transfer after it, or after `limit_s`."""
         alarm = self.loop.call_at(self.loop.now() + limit_s, partial(self._end, transfer))
@@ -148,24 +153,32 @@ class Curl(Transport):
 
     def settle(self) -> None:
         assert isinstance(self.loop, Loop)
+        self._wait_for_forgotten()
         deadline = self.loop.now() + IDLE_LINGER_S
         while self._lingering and self.loop.wait(deadline) < deadline:
             pass
         for transfer in list(self._lingering):
             self._end(transfer)
 
+    @property
+    def is_settled(self) -> bool:
+        return not self._forgotten
+
     def close(self) -> None:
         for transfer in list(self._transfers.values()):
             if transfer not in self._forgotten:
                 self._end(transfer)
-        if self._forgotten:
-            assert isinstance(self.loop, Loop)
+        if self._forgotten and isinstance(self.loop, Loop):
             self.loop.unwatch_stdout()
-            while self._forgotten:  # each has its own time limit
-                self.loop.wait()
+            self._wait_for_forgotten()
         if self._alarm:
             self._alarm.cancel()
         self._multi.close()
+
+    def _wait_for_forgotten(self) -> None:
+        assert isinstance(self.loop, Loop)
+        while self._forgotten:  # each has its own time limit
+            self.loop.wait()
 
     def abandon(self) -> None:
         import ctypes

@@ -74,10 +74,19 @@ class Transport:
         raise NotImplementedError
 
     def send_and_forget(self, request: HttpRequest) -> None:
-        """Sends a request whose response does not matter. `close` waits a second or two until it has arrived."""
+        """Sends a request whose response does not matter. `close` and `settle` wait a second or two for it."""
 
     def end(self, transfer: Transfer) -> None:
         """Ends a transfer. Closes its connection at once, unless the transfer is complete."""
+
+    def finish(self, transfer: Transfer) -> None:
+        """Lets a transfer end by itself, within some seconds, for which `close` waits; its owner is still called."""
+        self.end(transfer)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether all requests whose responses do not matter have been sent."""
+        return True
 
     def settle(self) -> None:
         """Prepares for an idle loop: responses that lack only their end get some milliseconds for it."""

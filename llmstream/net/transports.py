@@ -58,6 +58,11 @@ class Routes:
             self._shared[key] = opener()
         return self._shared[key]
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is to be sent any more."""
+        return all(transport.is_settled for transport in self._shared.values())
+
     def settle(self) -> None:
         """Ends what lingers, before the loop goes idle."""
         for transport in self._shared.values():

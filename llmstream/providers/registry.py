@@ -95,6 +95,7 @@ class Provider(NamedTuple):
     reasoning: ReasoningStyle | None = None  # None where it comes unasked, or the dialect asks
     effort: EffortStyle | None = None
     limits: tuple[ModelLimits, ...] = ()  # what its models take
+    windows: tuple[str, ...] = ()  # of time, in which background responses are answered at a discount
     tiers: tuple[str, ...] = ()  # the values of `service_tier`, () where they are not known
     model_prefix: str = ""  # what stands before a model's name that has no slash
     prefill_base: str = ""  # the base URL for prefilled requests, where it is not base_url
@@ -144,7 +145,7 @@ PROVIDERS: dict[str, Provider] = {
     "openai": Provider(
         "https://api.openai.com/v1", RESPONSES, ("OPENAI_API_KEY",), "OPENAI_BASE_URL", "gpt-6-luna",
         ("gpt-", "chatgpt-", "o1", "o3", "o4", "codex-"), COMPLETION_TOKENS, compatible_api=CHAT, resume=BACKGROUND,
-        reasoning=SUMMARY, limits=model_limits.OPENAI, tiers=OPENAI_TIERS, cache_key=True,
+        reasoning=SUMMARY, limits=model_limits.OPENAI, tiers=OPENAI_TIERS, windows=("2h", "8h"), cache_key=True,
         header_env={"OPENAI_ORG_ID": "OpenAI-Organization", "OPENAI_PROJECT_ID": "OpenAI-Project"},
     ),
     "anthropic": Provider(

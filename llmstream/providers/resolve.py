@@ -76,6 +76,8 @@ class Target(NamedTuple):
             more, request = row.effort.bodies[request.effort], request._replace(effort=None)
         if request.cache and row.cache_key and self.api in (CHAT, RESPONSES):
             more, request = more | {"prompt_cache_key": request.cache_key()}, request._replace(cache=False)
+        if request.within in row.windows and self.api == RESPONSES:
+            more, request = more | _background(request.within), request._replace(within=None)
         is_default = model == row.model and self.api == row.api
         if is_default and row.model_system and request.system is None:
             request = request._replace(system=row.model_system)
@@ -122,6 +124,11 @@ class Target(NamedTuple):
         """Returns the target as it may be shown: no key, and no values of headers, which may be secrets too."""
         headers = tuple(f"{line.partition(':')[0]}: [hidden]" for line in self.row.headers)
         return self._replace(key=self.key and HIDDEN, row=self.row._replace(headers=headers))
+
+
+def _background(window: str | None) -> dict[str, Any]:
+    """Returns the fields of a background response. It is stored, or else it would be gone minutes after its end."""
+    return {"stream": False, "background": True, "background_options": {"completion_window": window}, "store": True}
 
 
 def resolve(

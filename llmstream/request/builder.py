@@ -178,9 +178,10 @@ def network(options: Mapping[str, Any]) -> tuple[Timeouts, RetryPolicy]:
     def value(name: str) -> Any:
         return options.get(name, OPTIONS[name].default)
 
+    waits = bool(options.get("within"))  # for an answer that comes whole, hours later
     timeouts = Timeouts(
-        first_token=value("first_token_timeout") or None,
-        stall=value("stall_timeout") or None,
+        first_token=None if waits else value("first_token_timeout") or None,
+        stall=None if waits else value("stall_timeout") or None,
         total=value("timeout") or None,
         connect=value("connect_timeout") or None,
     )

@@ -126,6 +126,7 @@ class Choices:
 def _choice(builder: RequestBuilder, prompt: str) -> Choice:
     options, (target, request) = builder.options, builder.request(prompt)
     on_refusal, resumes = options.get("fallback_on") == "refusal", options.get("resume_cut", False)
+    resumes = resumes and not request.within  # which outlives its connections anyway
     choice = Choice(target, request, *network(options), on_refusal, resumes)
     if not (options.get("check") and (request.schema or request.json)):
         return choice

@@ -179,6 +179,9 @@ ROWS = (
         "write.\n"
         "Each use begins the time anew.\n"
         "Only `messages` has this.", metavar="5m|1h", doors=HERE),
+    Option("within", Choice("2h", "8h"), "Have OpenAI answer within TIME, at a discount.",
+        "Have OpenAI answer within `2h`, for 30 % less, or within `8h`, for 40 % less; see LATE ANSWERS.\n"
+        "Only OpenAI's Responses API has this.", metavar="2h|8h", doors=HERE),
     Option("retries", Integer(0, 2**31 - 1), "Retry a failed request at most N times (4).",
         "Send the request again, at most *n* times, when it failed before there was any output, and for a reason "
         "that may pass: a lost connection, a rate limit, an overloaded or broken server.\n"
