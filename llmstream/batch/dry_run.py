@@ -37,7 +37,7 @@ class DryRun:
     def __init__(self, loop: Loop, source: Source, prompts: Prompts) -> None:
         self._amounts = Amount(0, 0, 0.0)
         self._first: Amount | None = None
-        self._count = self._earlier = self._wrong = self.status = 0
+        self._count = self._earlier = self._queued = self._wrong = self.status = 0
         self.failure = ""
         while True:
             if job := prompts.next():
@@ -51,7 +51,7 @@ class DryRun:
 
     def _add(self, job: Job) -> None:
         try:
-            amount = None if job.record else _amount(job)
+            amount = None if job.record or job.queued else _amount(job)
         except Error as error:
             job.fail(error)
             amount = None
@@ -61,6 +61,8 @@ class DryRun:
             self._amounts = self._amounts.plus(amount)
         elif job.earlier:
             self._earlier += 1
+        elif job.queued:
+            self._queued += 1
         elif job.record:
             self._wrong += 1
             self.status = max(self.status, job.record["error"]["status"])
@@ -69,9 +71,8 @@ class DryRun:
     def text(self) -> str:
         """Returns a line for the first prompt that would be sent, and one for all."""
         prompts = f"{self._count:,} prompt{'' if self._count == 1 else 's'}"
-        others = [
-            f"{count:,} {words}" for count, words in ((self._earlier, "done earlier"), (self._wrong, "wrong")) if count
-        ]
+        counts = ((self._earlier, "done earlier"), (self._queued, "queued earlier"), (self._wrong, "wrong"))
+        others = [f"{count:,} {words}" for count, words in counts if count]
         lines = [f"first: {self._first}"] if self._first else []
         return "\n".join([*lines, f"all: {', '.join([prompts, *others])}, {self._amounts}", ""])
 

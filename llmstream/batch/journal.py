@@ -5,6 +5,10 @@ It is NDJSON, a head and then one line for each finished prompt:
     {"journal": 1}
     {"key": "...", "digest": "...", "record": {...}}
 
+A background response that is queued has a line, too, and another one without an id if it ends without an answer:
+
+    {"key": "...", "digest": "...", "response": "resp_1", "within": "8h"}
+
 A batch of requests that a provider answers later has lines of its own, which say what has become of it. They name it by
 a random text, which goes into the batch's metadata, too:
 
@@ -25,7 +29,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from .. import locked_file
 from ..errors import UsageError
@@ -42,6 +46,14 @@ def digest(parts: object) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
+class Queued(NamedTuple):
+    """A background response: the digest of its request, its id, and the window in which it is answered."""
+
+    digest: str
+    id: str
+    window: str
+
+
 class Journal:
     """The journal at `path`, created if missing, and locked for this process alone.
 
@@ -55,6 +67,7 @@ class Journal:
         self.pending: list[bytes] = []  # lines for the next commit
         self.changed = 0  # keys that `find` has found with another digest
         self.torn_bytes = 0  # of an incomplete last line that was cut off
+        self.queued: dict[str, Queued] = {}  # responses of prompts that are not finished, by key
         self.batches: dict[str, dict[str, Any]] = {}  # that have not ended: the members of their lines, by nonce
         self._index: dict[bytes, int] = {}  # by the hash of a key: the offset of its last line
         self._end = 0  # of the complete lines
@@ -88,6 +101,19 @@ class Journal:
     def add(self, key: str, digest: str, record: dict[str, Any]) -> None:
         """Adds a finished prompt, to be written by the next commit."""
         self.pending.append(json.dumps({"key": key, "digest": digest, "record": record}).encode() + b"\n")
+        self.queued.pop(key, None)
+
+    def add_queued(self, key: str, digest: str, id: str, window: str) -> None:
+        """Adds the response that answers a prompt later, "" for none any more, to be written by the next commit."""
+        members = {"key": key, "digest": digest, "response": id, "within": window}
+        self.pending.append(json.dumps(members).encode() + b"\n")
+        self._note_queued(key, Queued(digest, id, window))
+
+    def _note_queued(self, key: str, queued: Queued) -> None:
+        if queued.id:
+            self.queued[key] = queued
+        else:
+            self.queued.pop(key, None)
 
     def add_batch(self, nonce: str, **members: Any) -> None:
         """Adds a line on a batch, to be written by the next commit; `ended` is the last that it gets."""
@@ -146,6 +172,9 @@ class Journal:
                     break
                 if (entry := _entry(line)) is not None:
                     self._index[_hash(entry["key"])] = self._end
+                    self.queued.pop(entry["key"], None)
+                elif (queued := _queued(line)) is not None:
+                    self._note_queued(*queued)
                 elif (batch := _batch(line)) is not None and ("url" in batch or batch["batch"] in self.batches):
                     self._note_batch(batch.pop("batch"), batch)
                 else:
@@ -167,6 +196,16 @@ def _entry(line: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError, LookupError, TypeError):
         return None
     return entry if types == [str, str, dict] else None
+
+
+def _queued(line: bytes) -> tuple[str, Queued] | None:
+    """Parses a line; returns its key and response, or None if it is not a line on one."""
+    try:
+        members = json.loads(line)
+        key, *fields = (members[name] for name in ("key", "digest", "response", "within"))
+    except (ValueError, RecursionError, LookupError, TypeError):
+        return None
+    return (key, Queued(*fields)) if all(isinstance(field, str) for field in (key, *fields)) else None
 
 
 def _batch(line: bytes) -> dict[str, Any] | None:

@@ -62,7 +62,15 @@ class Output:
             self._uncommitted.append(job)
             self.commit_at = min(self.commit_at, now + COMMIT_DELAY_S)
         else:
+            if job.is_wrong and job.choices[0].request.within:
+                self.add_queued(job, "")  # the next run is to get another answer
             self.add_record(job)
+
+    def add_queued(self, job: Job, id: str) -> None:
+        """Adds the id of a job's background response, or "", to the journal; the next commit is due at once."""
+        if self._journal:
+            self._journal.add_queued(*job.entries[0], id, job.choices[0].request.within or "")
+            self.commit_at = 0.0
 
     def add_record(self, job: Job) -> None:
         """Counts and adds a record that is in the journal, or that does not belong there."""

@@ -42,6 +42,7 @@ class Job:
     is_retry = False  # whether the generation's next request is a retry
     in_flight: InFlight | None = None  # the attempt that runs now
     record: Record | None = None
+    queued = ""  # the id of a background response that an earlier run has queued for it
     earlier = False  # the record is from the journal
     failure = ""  # the message of its error, with options marked
 
@@ -148,6 +149,18 @@ class Prompts:
             job.entries += [(key, digest) for digest in matching]
             job.record = job.record or self._valid(job, journal.find(key, *matching))
         job.earlier = job.record is not None
+        if journal.queued and not job.earlier:
+            self._find_queued(job, journal)
+
+    def _find_queued(self, job: Job, journal: Journal) -> None:
+        """Looks for the background response that an earlier run has queued for one of the job's models."""
+        for at, (key, digest) in enumerate(job.entries):
+            queued = journal.queued.get(key)
+            if queued and queued.digest == digest:
+                job.queued = queued.id
+                del job.choices[:at], job.entries[:at]
+                job.choices[0] = job.choices[0].waiting(queued.window)
+                return
 
     def _valid(self, job: Job, record: Record | None) -> Record | None:
         """Returns a record of an earlier run, None where its answer is wrong, as it may have had no check."""

@@ -41,7 +41,8 @@ class Run:
         journal: Journal | None = None,
     ) -> None:
         self._loop, self._source, self._options, self.totals = loop, source, options, totals
-        self._sender = Sender(loop, options, totals)
+        self.output = Output(options.events, options.window if options.ordered else None, journal, totals)
+        self._sender = Sender(loop, options, totals, None if journal is None else self.output.add_queued)
         self._spending: Spending | None = None
         if options.max_cost is not None:
             from .spending import Spending
@@ -51,7 +52,6 @@ class Run:
         self._has_journal = journal is not None
         if not (options.records_name_models and self._prompts.target.is_fallback):
             self._sender.require(self._prompts.target)  # before any input is read
-        self.output = Output(options.events, options.window if options.ordered else None, journal, totals)
         self._next: Job | None = None  # read, but not yet allowed to start
 
     @property

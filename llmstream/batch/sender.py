@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import defaultdict, deque
+from collections.abc import Callable
 from functools import partial
 from math import inf
 
@@ -13,6 +14,7 @@ from ..core.retry import RetryBudget
 from ..errors import Error, Refused, Unavailable
 from ..net.generation import Generation
 from ..net.loop import Loop
+from ..net.transfer import Transport
 from ..net.transports import Routes
 from ..providers.resolve import Target
 from .failing_models import FailingModels
@@ -29,10 +31,14 @@ class Sender:
     """Sends requests as the pace of each provider lets it. A job that cannot be sent gets a record.
 
     `jobs` have a request that runs, or that waits for a retry. `awake` are those whose generation has news, in order.
-    `start_at` is when the next request may start, infinite where that is not known yet.
+    `start_at` is when the next request may start, infinite where that is not known yet. `on_queued`, where given, is
+    called with a job and the id of its background response, which then outlives the run.
     """
 
-    def __init__(self, loop: Loop, options: RunOptions, totals: Totals) -> None:
+    def __init__(
+        self, loop: Loop, options: RunOptions, totals: Totals, on_queued: Callable[[Job, str], object] | None
+    ) -> None:
+        self._on_queued = on_queued
         self._loop, self._options, self._totals = loop, options, totals
         self._routes = Routes(loop, options.jobs, progress=options.progress, note=options.note)
         self._paces: dict[str, Pace] = {}  # by the provider's URL
@@ -153,6 +159,8 @@ class Sender:
         budget = self._budgets[choice.target.url]
         try:
             target, transport = self._routes.to(choice.target, choice.request.size())
+            if choice.request.within:
+                transport = self._polling(job, transport, target)
             job.generation = Generation(
                 target,
                 choice.request,
@@ -172,6 +180,15 @@ class Sender:
         job.is_retry = False
         self.jobs.add(job)
         return True
+
+    def _polling(self, job: Job, transport: Transport, target: Target) -> Transport:
+        """Returns the transport of a background response, at first of the one that an earlier run has queued."""
+        from ..net.polling import Polling
+
+        id, job.queued = job.queued, ""
+        if self._on_queued is None:
+            return Polling(transport, target)
+        return Polling(transport, target, on_queued=partial(self._on_queued, job), id=id, keeps=True)
 
     def _send(self, job: Job) -> None:
         """Sends the next request of a job, which gets a record where that fails."""

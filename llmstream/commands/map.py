@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from .. import stdio
 from ..core.kinds import ANSWER, MODEL, NETWORK, OUTPUT, PROMPT, Integer, Number
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 NAME = "map"
 COUNT, LIMIT, RATE = Value(Integer(1)), Value(Integer(0)), Value(Number(above=0))
+WAITING_JOBS = 500  # the default of --jobs for answers that come hours later
 WINDOW = 1000  # answers that may wait for an earlier one, unless there are more streams
 SDK_FILES = 3  # descriptors of a stream through an SDK: a pipe and a connection; one without an SDK has one
 SPARE_FILES = 32  # descriptors beside those of streams
@@ -67,7 +69,9 @@ DRAW_INTERVAL_S = 0.1  # between two updates of the progress
 @stats_file
 @in_group(OUTPUT, "-q", "--quiet", is_flag=True, help="Show no progress; no notes if all goes well.")
 @in_group(OUTPUT, "--dry-run", is_flag=True, help="Print estimated cost, send nothing.")
-@in_group(NETWORK, "-j", "--jobs", type=COUNT, default=8, metavar="N", help="Run N streams at once (8).")
+@in_group(
+    NETWORK, "-j", "--jobs", type=COUNT, default=8, metavar="N", help="Run N streams at once (8), with --within 500."
+)
 @in_group(NETWORK, "--rpm", type=RATE, metavar="N", help="Send at most N requests a minute.")
 @in_group(NETWORK, "--tpm", type=RATE, metavar="N", help="Use at most N tokens a minute.")
 @in_group(NETWORK, "--max-failures", type=LIMIT, default=0, metavar="N", help="Stop after N failed prompts (none).")
@@ -106,9 +110,7 @@ def command(
     stdio.require_stdout()
     batch = batch or no_wait or cancel_batch
     if batch:
-        from . import map_batch
-
-        map_batch.check_options(click.get_current_context(), journal, no_wait, cancel_batch)
+        _check_batch(options, journal, no_wait, cancel_batch)
     not_objects = "-0" if null else "--files" if files else ""
     _check_options(journal, params["events"], has_input, not_objects if jsonl else "")
     from ..batch.record_splitter import RecordSplitter
@@ -137,7 +139,7 @@ def command(
 
     totals = Totals()
     opened = None if dry_run and journal is not None and not os.path.exists(journal) else _open(journal, batch)
-    run_options = _run_options(params, _clamped(jobs, builder.targets))
+    run_options = _run_options(params, _clamped(_jobs(options, jobs), builder.targets))
     run_options = run_options._replace(
         progress="" if quiet else NAME, note=partial(stdio.note, NAME), records_name_models=jsonl
     )
@@ -147,6 +149,8 @@ def command(
         return _dry_run(loop, source, builder, run_options, opened)
     try:
         if batch:
+            from . import map_batch
+
             assert opened
             waits = map_batch.Waits(quiet, no_wait, cancel_batch, explain_silence)
             map_batch.run(loop, source, builder, run_options.digest, totals, opened, waits)
@@ -159,8 +163,23 @@ def command(
     except ReaderGone:
         return totals.status
     finally:
-        _note_oddities(rows.undecodable, opened.changed if opened else 0, journal)
+        _note_oddities(rows.undecodable, opened, journal)
     return totals.status
+
+
+def _check_batch(options: list[dict[str, Any]], journal: str | None, no_wait: bool, cancel: bool) -> None:
+    """Raises UsageError for what has no meaning with a batch; of a configuration's, it is left out."""
+    from . import map_batch
+
+    map_batch.check_options(click.get_current_context(), journal, no_wait, cancel)
+    for each in options:
+        each.pop("within", None)
+
+
+def _jobs(options: list[dict[str, Any]], jobs: int) -> int:
+    """Returns how many streams may run at once: more by default where their answers come hours later."""
+    is_default = click.get_current_context().get_parameter_source("jobs") is ParameterSource.DEFAULT
+    return WAITING_JOBS if is_default and any("within" in each for each in options) else jobs
 
 
 def _check_options(journal: str | None, events: bool, has_input: bool, not_objects: str) -> None:
@@ -226,11 +245,15 @@ def _rows(jsonl: bool, files: bool, template: Template | FileTemplate | None, ha
     return Rows(jsonl, template, has_input)
 
 
-def _note_oddities(undecodable: int, changed: int, journal: str | None) -> None:
-    """Notes prompts with invalid UTF-8, and answers in the journal that belong to other requests."""
+def _note_oddities(undecodable: int, opened: Journal | None, journal: str | None) -> None:
+    """Notes prompts with invalid UTF-8, answers in the journal of other requests, and responses that are left."""
+    changed = opened.changed if opened else 0
     if undecodable:
         prompts = "1 prompt is" if undecodable == 1 else f"{undecodable:,} prompts are"
         stdio.note(NAME, f"{prompts} not valid UTF-8: invalid bytes are replaced by U+FFFD", stays=True)
+    if count := len(opened.queued) if opened else 0:
+        responses = "1 response is" if count == 1 else f"{count:,} responses are"
+        stdio.note(NAME, f"{responses} queued: run the same command again to collect the answers", stays=True)
     if changed:
         if changed == 1:
             answers = f"1 answer of {journal} belongs to another request"
@@ -248,7 +271,7 @@ def _run_options(params: dict[str, Any], jobs: int) -> RunOptions:
     def digest(target: Target, request: Request) -> str:
         from ..batch.journal import digest
 
-        body = target.body(request)
+        body = target.body(request._replace(within=None))  # which is about the way, not about the answer
         prefill = request.prefill.text if request.prefill else ""
         return digest([target.provider, target.api, target.url, body, prefill, until])
 
@@ -293,6 +316,8 @@ def _open(path: str | None, batch: bool) -> Journal | None:
     journal = Journal(path)
     if journal.torn_bytes:
         stdio.note(NAME, f"{path} ends with an incomplete line: its prompt is sent again")
+    if journal.queued and batch:
+        raise UsageError(f"{path} has responses that are not collected: leave {option('batch')} out to collect them")
     if journal.batches and not batch:
         raise UsageError(f"{path} has batches that are not collected: add {option('batch')} to collect them")
     return journal

@@ -28,7 +28,17 @@ if TYPE_CHECKING:
 NAME = "map"
 MEANINGLESS = (
     *("jobs", "rpm", "tpm", "window", "unordered", "events", "usage", "max_failures", "resume_cut", "fallback_on"),
-    *("stats_file", "max_cost", "dry_run", "check", "check_retries", "first_token_timeout", "stall_timeout", "timeout"),
+    *(
+        "stats_file",
+        "max_cost",
+        "dry_run",
+        "within",
+        "check",
+        "check_retries",
+        "first_token_timeout",
+        "stall_timeout",
+        "timeout",
+    ),
 )
 HOW_TO_GO_ON = f"run the same command again to collect the answers, or with {option('cancel_batch')} to cancel"
 

@@ -24,6 +24,7 @@ FIRST_WAIT_S, LONGEST_WAIT_S, GROWTH = 2.0, 60.0, 1.5  # between two looks at a 
 REQUEST_TIMEOUT_S = 60.0  # of a single request, which is answered at once
 GIVE_UP_S = 600.0  # for which looks may fail one after the other
 PENDING = ("queued", "in_progress")  # statuses that do not stay
+GONE = 404  # the HTTP status of a response that the provider no longer has
 WITHOUT_ANSWER = ("failed", "cancelled")
 
 
@@ -35,9 +36,9 @@ class Polling(Transport):
     """A Transport that queues background responses over another one, and fetches their answers.
 
     A transfer ends with the whole response; its head is there as soon as the response is queued. `on_queued` is called
-    with the id of each response, `note` with a sentence for the user. `id` is a response that an earlier run has
-    queued: the first request is not sent if that has an answer, or will. A transfer that is ended before cancels its
-    response, unless `keeps`, because a later run collects it.
+    with the id of each response, and with "" where it ends without an answer; `note` with a sentence for the user. `id`
+    is a response that an earlier run has queued: the first request is sent only if that has no answer. A transfer that
+    is ended before cancels its response, unless `keeps`, because a later run collects it.
     """
 
     def __init__(
@@ -165,7 +166,7 @@ class PolledTransfer(Transfer):
             self._posted(reason, max_retries, head)
 
     def _end(self, error: Error | None = None) -> None:
-        self.ended, self.error = True, error
+        self.ended, self.error, self._alarm = True, error, None
         if not self._left:
             self._wake()
 
@@ -207,7 +208,7 @@ class PolledTransfer(Transfer):
         status = head[0] if head and not reason else 0
         data: Any = loads_or_none(bytes(self._body)) if status == 200 else None
         state = data.get("status") if isinstance(data, dict) else None
-        if self._adopted and (status == 404 or state in WITHOUT_ANSWER):
+        if self._adopted and (status == GONE or state in WITHOUT_ANSWER):
             self._polling.note(f"{self._id} has no answer: sending the request again")
             self.post()
         elif state in PENDING and head:
@@ -215,8 +216,12 @@ class PolledTransfer(Transfer):
             self.response_head = self.response_head or head
             self._wait(head)
         elif isinstance(state, str):
+            if state in WITHOUT_ANSWER:
+                self._polling.on_queued("")
             self._pass_on(head)
         elif head and 400 <= status < 500 and status not in RETRIABLE_STATUSES:
+            if status == GONE:
+                self._polling.on_queued("")
             self._end(provider_errors.of_response(*head, bytes(self._body), show_url(self._url())))
         else:
             self._look_again(reason or self._wrong_look(status), head)
@@ -237,8 +242,7 @@ class PolledTransfer(Transfer):
 
     def _wait(self, head: Head | None) -> float:
         """Looks again later; returns in how many seconds."""
-        wanted = retry_after(head[1], 0.0) if head else None
-        wait = self._wait_s if wanted is None else min(wanted, LONGEST_WAIT_S)
+        wait = min((head and retry_after(head[1], 0.0)) or self._wait_s, LONGEST_WAIT_S)
         self._wait_s = min(self._wait_s * GROWTH, LONGEST_WAIT_S)
         self._alarm = self._loop.call_at(self._loop.now() + wait, self._look)
         return wait

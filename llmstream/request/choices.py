@@ -37,6 +37,11 @@ class Choice(NamedTuple):
             return not isinstance(error, OutputFailed)
         return self.on_refusal and isinstance(error, Refused)
 
+    def waiting(self, window: str) -> Choice:
+        """Returns the choice of a background response, which is answered within a window of time."""
+        timeouts = self.timeouts._replace(first_token=None, stall=None)
+        return self._replace(request=self.request._replace(within=window), timeouts=timeouts, resumes=False)
+
 
 def by_model(values: dict[str, Any], config: Config, env: Mapping[str, str]) -> list[dict[str, Any]]:
     """Returns the options for each model that `values` names, with the configuration's defaults for it.

@@ -51,10 +51,11 @@ class Background:
         return [request["input"] for request in self.requests.values()]
 
     def script(self, request: Request) -> list[Step]:
-        method, path, _ = request.line.split()
-        if (method, path) == ("POST", "/v1/responses"):
+        method, address, _ = request.line.split()
+        path = address.removeprefix("/v1")
+        if (method, path) == ("POST", "/responses"):
             return self._create(request.json)
-        if match := re.fullmatch(r"/v1/responses/(\w+)(/cancel)?", path):
+        if match := re.fullmatch(r"/responses/(\w+)(/cancel)?", path):
             id = match[1]
             if id not in self.responses:
                 error = {"message": f"Response with id '{id}' not found.", "type": "invalid_request_error"}

@@ -31,7 +31,7 @@ from llmstream.dialects import ollama
 from llmstream.providers.registry import PROVIDERS
 
 from ..conftest import environment
-from . import batches, docs, loopback
+from . import background, batches, docs, loopback
 from .limits import RUN_S
 
 OWN_SERVER = "http://127.0.0.1:8080"
@@ -243,8 +243,11 @@ def every_provider() -> Iterator[tuple[str, dict[str, str]]]:
     rows = PROVIDERS.values()
     keys = {name: "test-key" for row in rows for name in row.key_env}
     account = batches.Batches(lambda line: (200, batches.chat_answer(_text(line["body"]))))
+    queue = background.Background(lambda body: batches.responses_answer(_text(body)))
 
     def script(request: loopback.Request) -> list[loopback.Step]:
+        if b'"background"' in request.body or re.search(r" /responses/", request.line):
+            return queue.script(request)
         return (account.script if re.search(r" /(files|batches)\b", request.line) else _answer)(request)
 
     with loopback.Provider(script) as provider:

@@ -49,6 +49,7 @@ OPTIONS: dict[str, list[str]] = {  # the row's name: options
     "-a audio": ["-a", "river.mp3"],
     "-a text": ["-a", "river.txt"],
     "--cache": ["--cache", "-s", "Be brief."],
+    "--within": ["--within", "8h"],
 }
 # Where an option is not for every model of a dialect.
 MODELS = {

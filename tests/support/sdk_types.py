@@ -10,11 +10,17 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NotRequired, Required, Union, get_args, get_origin
 
-from anthropic.types.message_create_params import MessageCreateParamsStreaming
+from anthropic.types.message_create_params import MessageCreateParamsNonStreaming, MessageCreateParamsStreaming
 from ollama import Image
 from ollama._types import ChatRequest
-from openai.types.chat.completion_create_params import CompletionCreateParamsStreaming
-from openai.types.responses.response_create_params import ResponseCreateParamsStreaming
+from openai.types.chat.completion_create_params import (
+    CompletionCreateParamsNonStreaming,
+    CompletionCreateParamsStreaming,
+)
+from openai.types.responses.response_create_params import (
+    ResponseCreateParamsNonStreaming,
+    ResponseCreateParamsStreaming,
+)
 from pydantic import BaseModel
 from typing_extensions import get_type_hints, is_typeddict
 
@@ -28,9 +34,19 @@ REQUESTS = {
 NOT_IN_CLIENT = {"truncate": bool, "shift": bool}  # fields of Ollama's api/types.go
 
 
-def unlike(api: str, body: dict[str, Any]) -> list[str]:
-    """Returns the fields of a body that do not fit the SDK's type; "" stands for missing fields."""
-    hints, required = fields(REQUESTS[api])
+WHOLE_REQUESTS = {
+    "chat": CompletionCreateParamsNonStreaming,
+    "responses": ResponseCreateParamsNonStreaming,
+    "messages": MessageCreateParamsNonStreaming,
+}
+
+
+def unlike(api: str, body: dict[str, Any], *, streams: bool = True) -> list[str]:
+    """Returns the fields of a body that do not fit the SDK's type; "" stands for missing fields.
+
+    A request whose answer is not streamed, of a batch or in the background, has a type of its own.
+    """
+    hints, required = fields((REQUESTS if streams else WHOLE_REQUESTS)[api])
     mismatches = [key for key, value in body.items() if key not in hints or not fits(value, hints[key])]
     return mismatches + [""] * bool(required - body.keys())
 
