@@ -14,8 +14,8 @@ from types import FrameType
 
 from .errors import Signalled
 
-_deferring = False
-_pending = 0
+deferring = False  # within SignalsDeferred, or what sets it as that does
+pending = 0  # the signal that arrived there
 
 
 def catch_signals() -> None:
@@ -26,9 +26,9 @@ def catch_signals() -> None:
 
 
 def _on_signal(signum: int, frame: FrameType | None) -> None:
-    global _pending
-    if _deferring:
-        _pending = signum
+    global pending
+    if deferring:
+        pending = signum
         return
     signal.signal(signum, signal.SIG_DFL)  # a second signal, during the clean-up, kills
     raise Signalled(signum)
@@ -38,15 +38,21 @@ class SignalsDeferred:
     """A context at whose end a signal that arrived within it is raised."""
 
     def __enter__(self) -> None:
-        global _deferring
-        _deferring = True
+        global deferring
+        deferring = True
 
     def __exit__(self, *exc: object) -> None:
-        global _deferring, _pending
-        _deferring = False
-        if _pending:
-            signum, _pending = _pending, 0
-            _on_signal(signum, None)
+        global deferring
+        deferring = False
+        if pending:
+            raise_pending()
+
+
+def raise_pending() -> None:
+    """Raises the signal that was deferred."""
+    global pending
+    signum, pending = pending, 0
+    _on_signal(signum, None)
 
 
 CPU_INTERVAL_S = 0.02
@@ -65,7 +71,7 @@ def call_after_cpu_time(callback: Callable[[FrameType | None, float], object]) -
         nonlocal last
         now = time.thread_time()
         seconds, last = now - last, now
-        if not _deferring:
+        if not deferring:
             callback(frame, seconds)
 
     signal.signal(signal.SIGVTALRM, on_signal)

@@ -129,7 +129,7 @@ _has_written = False  # whether stdout had any output since the last note
 
 def write(data: bytes) -> None:
     """Writes all of data to stdout. Raises ReaderGone, and OutputFailed for other failures."""
-    display = _display(STDOUT)
+    display = _displays[STDOUT] if STDOUT in _displays else _display(STDOUT)
     _write(display.feed(data) if display else data)
 
 
@@ -164,10 +164,11 @@ def _write(data: bytes) -> None:
         clear_progress()
     is_at_start = data[-1] == 0x0A or (data[-1] == 0x0D and _displays.get(STDOUT) is not None)
     _line_open, _has_written = not is_at_start, True
-    view = memoryview(data)
-    while view:
+    rest: bytes | memoryview = data
+    while rest:
         try:
-            view = view[os.write(STDOUT, view) :]
+            written = os.write(STDOUT, rest)
+            rest = memoryview(rest)[written:] if written < len(rest) else b""
         except (BrokenPipeError, ConnectionResetError):
             raise ReaderGone from None
         except BlockingIOError:  # another process made the descriptor non-blocking

@@ -21,6 +21,7 @@ from .timing import Timeouts, Timing
 
 MAX_ERROR_BYTES = 64 * 1024  # of a body that is not a stream
 DONE_STARTS = (b"[", b" ", b"\t")  # first bytes of `[DONE]`, which a server may put blanks around
+NOT_JSON = object()
 MAX_ANSWER_BYTES = sse.MAX_EVENT_BYTES  # of an answer that is not streamed
 
 
@@ -66,6 +67,7 @@ class Exchange:
         self._last_life = self._last_frame = now  # when the last bytes, and the last frame but pings, arrived
         self.timing = timing
         self.over = self._suspended = False
+        self.flows = False  # whether output has come, and nothing of the end
         self.failure: Error | None = None
         self.warning = self.model = ""  # `model`: the provider's name of the model that answers, "" before it is known
 
@@ -277,12 +279,15 @@ class Exchange:
                 events += decoder.feed_done()
             else:
                 try:
-                    value = self._decode_json(data) if data else None
+                    value = json_codec.decode(data) if data else None
                 except (ValueError, RecursionError):
-                    if at_end:  # the stream was cut within an event
+                    value = self._decode_invalid(data)
+                    if value is NOT_JSON and at_end:  # the stream was cut within an event
                         break
-                    return self._record(events, now) + self._fail(self._not_json_error(name, data))
-                error = provider_errors.in_event(value, name) if decoder.reports_errors else None
+                    if value is NOT_JSON:
+                        return self._record(events, now) + self._fail(self._not_json_error(name, data))
+                has_error = decoder.reports_errors and (b"error" in data or name == "error")
+                error = provider_errors.in_event(value, name) if has_error else None
                 if error is None and isinstance(value, dict):
                     if name != "ping" and value.get("type") != "ping":
                         self._last_frame = now
@@ -295,15 +300,17 @@ class Exchange:
             if decoder.over:
                 break
         self._record(events, now)
+        self.flows = self.has_output and decoder.finish is None
         return events + self._end() if decoder.over else events
 
-    def _decode_json(self, data: bytes) -> Any:
+    def _decode_invalid(self, data: bytes) -> Any:
+        """Decodes JSON with invalid UTF-8; returns NOT_JSON where that is not all that is wrong."""
         try:
-            return json_codec.decode(data)
-        except UnicodeDecodeError:
             value = json.loads(data.decode("utf-8", "replace"))
-            self.warning = "the provider sent invalid UTF-8: replaced by U+FFFD"
-            return value
+        except (ValueError, RecursionError):
+            return NOT_JSON
+        self.warning = "the provider sent invalid UTF-8: replaced by U+FFFD"
+        return value
 
     def _not_json_error(self, name: str, data: bytes) -> Error:
         """Returns the error of a frame whose data is not JSON: the provider's, in a frame named `error`, or ours."""
@@ -313,14 +320,16 @@ class Exchange:
 
     def _record(self, events: list[Event], now: float) -> list[Event]:
         """Records times and counts, and joins the halves of characters that were split."""
+        joiner = self._joiner
         for event in events:
             if isinstance(event, Text):
-                event.text = self._joiner.feed(Text, event.text)
+                if joiner.halves or not event.text.isascii():
+                    event.text = joiner.feed(Text, event.text)
                 self.characters += len(event.text)
             elif isinstance(event, Reasoning):
-                event.text = self._joiner.feed(Reasoning, event.text)
+                event.text = joiner.feed(Reasoning, event.text)
             elif isinstance(event, ToolCall):
-                event.arguments = self._joiner.feed(event.index, event.arguments)
+                event.arguments = joiner.feed(event.index, event.arguments)
                 event.id, event.name = scrub(event.id), scrub(event.name)
             elif isinstance(event, Start):
                 event.provider, event.model, event.id = scrub(event.provider), scrub(event.model), scrub(event.id)

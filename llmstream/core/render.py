@@ -19,10 +19,13 @@ class TextRenderer:
     def feed(self, events: list[Event]) -> bytes:
         """Renders events."""
         kind = self._kind
-        text = "".join([event.text for event in events if isinstance(event, kind)])
+        if len(events) == 1 and isinstance(event := events[0], kind):  # nearly always
+            text = event.text
+        else:
+            text = "".join([event.text for event in events if isinstance(event, kind)])
         if text:
             self._lacks_newline = text[-1] != "\n"
-        return encode(text)
+        return text.encode() if text.isascii() else encode(text)
 
     def close(self) -> bytes:
         """Returns the newline that a complete answer lacks, if any."""

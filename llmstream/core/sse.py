@@ -6,6 +6,7 @@ are ignored, since an answer is one stream. A field `error`, which the standard 
 
 from __future__ import annotations
 
+import re
 from typing import Protocol
 
 from ..errors import Incomplete
@@ -13,6 +14,7 @@ from ..errors import Incomplete
 MAX_EVENT_BYTES = 16 * 1024 * 1024  # all lines of one event
 FIELDS = (b"data", b"error")  # fields with data: llama.cpp before 2025-09 wrote `error: {...}`
 BOM = b"\xef\xbb\xbf"
+WHOLE_EVENT = re.compile(rb"(?:event: ([^\r\n]*+)\n)?data: ([^\r\n]*+)\n\n")  # as nearly all servers write one
 
 Frame = tuple[str, bytes]  # (event type, "" if unnamed; data)
 
@@ -39,12 +41,16 @@ class Parser:
         self._too_large = False
         self._event = ""
         self._data: list[bytes] = []
+        self._is_between_events = False
 
     def feed(self, chunk: bytes) -> list[Frame]:
         """Returns the frames that chunk completes. Raises Incomplete if one event is larger than the limit.
 
         If frames precede that event in the chunk they are returned, and the next call raises.
         """
+        if self._is_between_events and len(chunk) <= self._limit and (event := WHOLE_EVENT.fullmatch(chunk)):
+            name, data = event.groups()
+            return [(name.decode("utf-8", "replace") if name else "", data)]
         if self._too_large:
             raise self._error()
         if self._after_cr and chunk[:1] == b"\n":  # the second half of a CRLF
@@ -69,6 +75,7 @@ class Parser:
             self.held += len(rest)
         if self.held > self._limit:
             self._too_large = True
+        self._is_between_events = not (self.held or self._event or self._at_start or self._after_cr or self._too_large)
         if self._too_large and not frames:
             raise self._error()
         return frames

@@ -17,22 +17,22 @@ class Joiner:
     """Joins the halves within each of several texts that grow at the same time; a key identifies a text."""
 
     def __init__(self) -> None:
-        self._halves: dict[Hashable, str] = {}
+        self.halves: dict[Hashable, str] = {}
 
     def feed(self, key: Hashable, text: str) -> str:
         """Returns the text, without a first half at its end, which is held for the next piece."""
-        if text.isascii() and not self._halves:  # a fast path for nearly all pieces
+        if text.isascii() and not self.halves:  # a fast path for nearly all pieces
             return text
-        text = self._halves.pop(key, "") + text
+        text = self.halves.pop(key, "") + text
         if text and "\ud800" <= text[-1] <= "\udbff":
-            self._halves[key] = text[-1]
+            self.halves[key] = text[-1]
             text = text[:-1]
         return scrub(text)
 
     def close(self) -> list[Hashable]:
         """Returns the keys of the texts that end in a half; append REPLACEMENT to each."""
-        keys = list(self._halves)
-        self._halves.clear()
+        keys = list(self.halves)
+        self.halves.clear()
         return keys
 
 

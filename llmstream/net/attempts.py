@@ -73,7 +73,7 @@ class Attempts:
         self._backoff = Backoff(policy)
         self._dialect = dialect(target.api)
         self.resume = resume or Resume()
-        self._can_resume = resume is not None
+        self.can_resume = resume is not None
         self.resumed = False  # whether the response is the rest of an answer
         self._body = target.body(request, self.resume.prepare)
         self._redirects = Redirects(target.url, same_origin=True)
@@ -139,7 +139,7 @@ class Attempts:
 
     def rest(self, exchange: Exchange, transfer: Transfer, now: float) -> NextAttempt | None:
         """Returns an attempt at the rest of an answer that was cut, the exchange prepared for it; None to give up."""
-        if not self._can_resume:
+        if not self.can_resume:
             return None
         reason = transfer.reason or ("the stream ended" if transfer.ended else "no data")
         so_far = f"{reason} after {exchange.characters} characters"

@@ -86,6 +86,7 @@ class Curl(Transport):
     def __init__(self, loop: EventLoop) -> None:
         self.loop = loop
         self._multi = pycurl.CurlMulti()
+        self._socket_action = self._multi.socket_action
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
         self._alarm: Alarm | None = None
@@ -212,11 +213,17 @@ class Curl(Transport):
         events = (pycurl.CSELECT_IN if mask & READ else 0) | (pycurl.CSELECT_OUT if mask & WRITE else 0)
         if not events and fd != pycurl.SOCKET_TIMEOUT:
             events = pycurl.CSELECT_ERR
-        with signals.SignalsDeferred():
-            _, running = self._multi.socket_action(fd, events)
+        signals.deferring = True  # SignalsDeferred without its two calls, for each chunk
+        try:
+            _, running = self._socket_action(fd, events)
             if running < len(self._transfers):
                 self._reap()
-        self.wake_owners()
+        finally:
+            signals.deferring = False
+            if signals.pending:
+                signals.raise_pending()
+        if self.to_wake:
+            self.wake_owners()
 
     def wake_owners(self) -> None:
         """Calls the owners of transfers that got data; outside libcurl, since they may end a transfer."""

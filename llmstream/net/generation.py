@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import suppress
+from math import inf
 from typing import TYPE_CHECKING
 
 from ..core.events import Event, Finish, Text
@@ -24,6 +25,8 @@ from .transfer import Transfer, Transport
 
 if TYPE_CHECKING:
     from ..core.stop.stops import Stops
+
+SLOW_WRITE_S = 0.1  # a write that blocks for longer restarts the clock of the provider's silence
 
 
 def _ignore(*args: object) -> None:
@@ -70,7 +73,8 @@ class Generation:
         self._events: list[Event] = []  # not yet taken
         self._paused = False
         self._alarm: Alarm | None = None
-        self._alarm_at = 0.0
+        self._alarm_at = 0.0  # inf where there is no deadline
+        self._flows = False  # whether only the next part of the answer is awaited, and the alarm is set for that
         self.stops = stops
         self.over = False
         self.failure: Error | None = None
@@ -155,31 +159,41 @@ class Generation:
                 self.send()
         elif transfer.error is not None:
             self._end(self._attempts.reported(transfer.error))
-        else:
-            self._receive(transfer, now)
+        elif self._receive(transfer, now):
+            if self._events:
+                self._wake()
+            return
         if not self.over:
             self._arm()
+            self._flows = (
+                self.exchange.flows and self._transfer is not None and not self._prefill and self.stops is None
+            )
         if self._events or self.over or self._has_head is not has_head:
             self._wake()
 
-    def _receive(self, transfer: Transfer, now: float) -> None:
-        """Feeds what the transfer has received into the exchange."""
+    def _receive(self, transfer: Transfer, now: float) -> bool:
+        """Feeds what the transfer has received into the exchange. Returns whether that was all there is to do."""
         exchange = self.exchange
         if not self._has_head and (head := transfer.head()) is not None:
             if self._attempts.redirect(*head):
                 self._schedule(NextAttempt(self._attempts.request(), now))
-                return
+                return False
             exchange.head(*head)
             self._has_head = True
         events: list[Event] = []
         if transfer.chunks:
             chunk = transfer.take()
             events = exchange.feed(chunk, now)
-            self._attempts.resume.received(chunk, events)
+            if self._attempts.can_resume:
+                self._attempts.resume.received(chunk, events)
+            if self._flows and exchange.flows and now < self._alarm_at and not (exchange.over or transfer.ended):
+                self._events += events
+                return True
         events += self._settle(transfer, now)
         if exchange.over:  # first, so that the provider stops working
             self._hang_up()
         self._advance(events, now)
+        return False
 
     def _advance(self, events: list[Event], now: float) -> None:
         """Delivers events; where the exchange is over, ends the generation or retries."""
@@ -234,14 +248,17 @@ class Generation:
             due = self._send_at if due is None else min(due, self._send_at)
         if self.stops and (until := self.stops.deadline()) is not None:
             due = until if due is None else min(due, until)
-        if due is None or (self._alarm and self._alarm_at <= due):
+        if due is None:
+            self._alarm_at = self._alarm_at if self._alarm else inf
+            return
+        if self._alarm and self._alarm_at <= due:
             return
         if self._alarm:
             self._alarm.cancel()
         self._alarm, self._alarm_at = self._loop.call_at(due, self._on_alarm), due
 
     def _on_alarm(self) -> None:
-        self._alarm = None
+        self._alarm, self._alarm_at = None, 0.0
         self._step()
 
     # Retries and the end.
@@ -283,6 +300,7 @@ class Generation:
             self._transport.send_and_forget(request)
 
     def _hang_up(self) -> None:
+        self._flows = False
         if self._transfer is not None:
             self._transfer.complete = self._is_complete()
             self._transport.end(self._transfer)
@@ -300,8 +318,10 @@ def events(generation: Generation, loop: Loop) -> Generator[list[Event]]:
     try:
         while True:
             if batch := generation.take():
+                came = loop.now()
                 yield batch
-                generation.restart_stall_clock()
+                if loop.now() - came > SLOW_WRITE_S:
+                    generation.restart_stall_clock()
             elif generation.over:
                 break
             else:

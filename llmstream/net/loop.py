@@ -72,8 +72,7 @@ class Loop:
             with contextlib.suppress(PermissionError):  # of epoll, for a regular file, which has no reader
                 self._poll.register(stdio.STDOUT, 0)
 
-    def now(self) -> float:
-        return time.monotonic()
+    now = staticmethod(time.monotonic)
 
     def watch(self, fd: int, mask: int, ready: Callable[[int], object]) -> None:
         registered = fd in self._ready
@@ -113,13 +112,17 @@ class Loop:
         if self._alarms and (deadline is None or self._alarms[0][0] < deadline):
             deadline = self._alarms[0][0]
         looked_at = self.now()
-        timeout = None if deadline is None else min(max(0.0, deadline - looked_at), stdio.DAY_S)
+        timeout = None if deadline is None else deadline - looked_at
+        if timeout is not None and not 0.0 <= timeout <= stdio.DAY_S:
+            timeout = 0.0 if timeout < 0.0 else stdio.DAY_S
         ready = self._poll.poll(timeout if self._epoll or timeout is None else timeout * 1000)
         if not ready:  # the process may have been stopped for longer: data comes before the alarms that it would cancel
             looked_at = self.now()
             ready = self._poll.poll(0)
         watches = self._ready
-        calls = [(fd, mask, watches.get(fd)) for fd, mask in ready]
+        calls = []
+        for fd, mask in ready:  # not a comprehension, which is a call of its own in Python 3.11
+            calls.append((fd, mask, watches.get(fd)))
         for fd, mask, call in calls:
             if call is not None:
                 if watches.get(fd) is call:  # else an earlier call changed the watch; the next wait reports fd
