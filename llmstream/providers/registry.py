@@ -56,6 +56,10 @@ THOUGHTS = ReasoningStyle(
 PARSED = ReasoningStyle({"reasoning_format": "parsed"}, r"qwen3|qwq|deepseek-r1", CHAT)
 
 
+# OpenAI documentation, "Prompt caching": GPT-5.6 and later families.
+MATCHES_AT_MARKS = r"gpt-(5\.([6-9]|\d\d)|[6-9]|\d\d)"
+
+
 class EffortStyle(NamedTuple):
     """How a server is asked for an effort, where it has no field for it."""
 
@@ -100,6 +104,7 @@ class Provider(NamedTuple):
     model_prefix: str = ""  # what stands before a model's name that has no slash
     prefill_base: str = ""  # the base URL for prefilled requests, where it is not base_url
     cache_key: bool = False  # whether a request may have `prompt_cache_key`
+    cache_marks: str = ""  # a regular expression for the models whose cache matches at marks only
     schema_api: str = ""  # the only dialect in which the server obeys a schema, "" for all
     model_fields: Mapping[str, Any] = {}  # of the body for `model`, where the request has none
     model_system: str = ""  # the system prompt for `model`, where the request has none
@@ -146,6 +151,7 @@ PROVIDERS: dict[str, Provider] = {
         "https://api.openai.com/v1", RESPONSES, ("OPENAI_API_KEY",), "OPENAI_BASE_URL", "gpt-6-luna",
         ("gpt-", "chatgpt-", "o1", "o3", "o4", "codex-"), COMPLETION_TOKENS, compatible_api=CHAT, resume=BACKGROUND,
         reasoning=SUMMARY, limits=model_limits.OPENAI, tiers=OPENAI_TIERS, windows=("2h", "8h"), cache_key=True,
+        cache_marks=MATCHES_AT_MARKS,
         header_env={"OPENAI_ORG_ID": "OpenAI-Organization", "OPENAI_PROJECT_ID": "OpenAI-Project"},
     ),
     "anthropic": Provider(
@@ -246,4 +252,6 @@ def at_other_address(row: Provider) -> Provider:
     row = row._replace(prefill_base="", headers=(), limits=(), tiers=(), header_env={}, cert="", cert_key="")
     if not row.compatible_api:
         return row
-    return row._replace(api=row.compatible_api, field_names={}, resume="", reasoning=None, cache_key=False)
+    return row._replace(
+        api=row.compatible_api, field_names={}, resume="", reasoning=None, cache_key=False, cache_marks=""
+    )

@@ -72,6 +72,7 @@ class Target(NamedTuple):
         row, model = self.row, self.model
         check(row.limits, request)
         more: dict[str, Any] = {}
+        marks = request.cache and row.cache_marks and re.match(row.cache_marks, model)
         if row.effort and row.effort.api == self.api and request.effort in row.effort.bodies:
             more, request = row.effort.bodies[request.effort], request._replace(effort=None)
         if request.cache and row.cache_key and self.api in (CHAT, RESPONSES):
@@ -82,6 +83,10 @@ class Target(NamedTuple):
         if is_default and row.model_system and request.system is None:
             request = request._replace(system=row.model_system)
         body = merge(dialect(self.api).body(request, row.field_names), more)
+        if marks and self.api in (CHAT, RESPONSES):
+            from ..dialects.cache_marks import mark
+
+            mark(self.api, body, request)
         if request.reasoning and (style := row.reasoning) and style.api == self.api and re.search(style.models, model):
             body = merge(body, style.body)
         if is_default:

@@ -173,6 +173,7 @@ ROWS = (
         "At Anthropic these parts are marked.\n"
         "OpenAI and Azure cache by themselves, and get a key, by which requests that begin alike come to the same "
         "server: a hash of the tools and the system prompt, or else of the first message or the attachments.\n"
+        "OpenAI's models from GPT-5.6 on cache what ends at a mark, and get marks, too.\n"
         "Other providers cache by themselves.", doors=HERE),
     Option("cache_ttl", Choice("5m", "1h"), "As --cache; how long Anthropic keeps it (5m).",
         "As ``--cache``, and Anthropic keeps what is cached for `5m`, its default, or for `1h`, which costs more to "

@@ -126,11 +126,11 @@ def test_cache_of_tools_alone(tmp_path):
     assert body["tools"][-1]["cache_control"] == {"type": "ephemeral"}
 
 
-def dry_run(tmp_path, *options: str) -> dict:
+def dry_run(tmp_path, *options: str, model: str = "m") -> dict:
     """Returns the body for OpenAI's own address: servers at other addresses get no key."""
     for name, data in option_bodies.FILES.items():
         (tmp_path / name).write_bytes(data)
-    args = ["gen", "-n", "--dry-run", "-m", "openai/m", *options]
+    args = ["gen", "-n", "--dry-run", "-m", f"openai/{model}", *options]
     done = option_bodies.invoke(args, environment(OPENAI_API_KEY="sk-test"), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.partition(b"\n\n")[2])
@@ -153,6 +153,50 @@ def test_the_cache_key_is_that_of_the_beginning(tmp_path, api):
     }
     assert [len(each) for each in keys] == [32] * 4
     assert "prompt_cache_key" not in dry_run(tmp_path, "--api", api, "-s", "Be brief.", "Hi")
+
+
+MARK = {"prompt_cache_breakpoint": {"mode": "explicit"}}
+SESSION = """[
+    {"role": "user", "content": "What is the weather in Basel?"},
+    {"role": "assistant", "content": null, "tool_calls": [
+        {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}]},
+    {"role": "tool", "tool_call_id": "c1", "content": "Rain."},
+    {"role": "assistant", "content": "It rains."}
+]"""
+
+
+@pytest.mark.parametrize(("api", "turns", "type"), [("chat", "messages", "text"), ("responses", "input", "input_text")])
+def test_the_cache_of_newer_models_is_marked_where_the_prompt_begins_to_change(tmp_path, api, turns, type):
+    (tmp_path / "session.json").write_text(SESSION)
+    options = ("--api", api, "--cache", "-s", "Be brief.", "--tools", "tools.json", "--events")
+    files = ("--messages", "session.json", "-a", "river.pdf", "-a", "river.txt")
+    body = dry_run(tmp_path, *options, *files, "Hi", model="gpt-6-luna")
+    assert unlike(api, body) == []
+    assert json.dumps(body).count("prompt_cache_breakpoint") == 3
+    system, *_, result, _, prompt = body[turns]
+    assert system == {"role": "system", "content": [{"type": type, "text": "Be brief.", **MARK}]}
+    assert result["content" if api == "chat" else "output"] == [{"type": type, "text": "Rain.", **MARK}]
+    assert ["prompt_cache_breakpoint" in part for part in prompt["content"]] == [False, True, False]
+    assert "instructions" not in body and len(body["prompt_cache_key"]) == 32
+
+
+@pytest.mark.parametrize("api", ["chat", "responses"])
+@pytest.mark.parametrize(
+    ("model", "marks"),
+    [("gpt-5.5", 0), ("gpt-5.6-sol", 1), ("gpt-5.10", 1), ("gpt-6-astra", 1), ("gpt-10", 1), ("gpt-4.1", 0), ("o3", 0)],
+)
+def test_only_newer_models_have_marks(tmp_path, api, model, marks):
+    body = dry_run(tmp_path, "--api", api, "--cache", "-s", "Be brief.", "Hi", model=model)
+    assert json.dumps(body).count("prompt_cache_breakpoint") == marks
+    assert unlike(api, body) == []
+
+
+@pytest.mark.parametrize("api", ["chat", "responses"])
+@pytest.mark.parametrize("options", [["--tools", "tools.json", "--events"], ["--messages", "messages.ndjson"]])
+def test_marks_are_only_where_there_is_something_to_mark(tmp_path, api, options):
+    body = dry_run(tmp_path, "--api", api, "--cache", *options, "Hi", model="gpt-6-luna")
+    assert json.dumps(body).count("prompt_cache_breakpoint") == ("--messages" in options)
+    assert unlike(api, body) == []
 
 
 @pytest.mark.parametrize("api", APIS)
