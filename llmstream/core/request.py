@@ -1,7 +1,5 @@
 """A request to a model, in no API's format: the dialects write it in theirs."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 

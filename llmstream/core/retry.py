@@ -5,8 +5,6 @@ exponentially growing bound ("full jitter": clients that failed together do not 
 Retry-After where that is longer.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress

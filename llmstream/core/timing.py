@@ -1,7 +1,5 @@
 """Times and time-outs of one generation, in seconds. The clock is monotonic, and the caller reads it."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 

@@ -1,7 +1,5 @@
 """The requests of one generation: the first, redirects, retries, and requests for the rest of an answer."""
 
-from __future__ import annotations
-
 import os
 import re
 import time

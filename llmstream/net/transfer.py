@@ -1,7 +1,5 @@
 """Requests, responses and what carries them, independent of the kind of transport."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, NamedTuple
 

@@ -3,8 +3,6 @@
 TRANSPORTS has a function for each transport that a provider's row can name.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from functools import partial

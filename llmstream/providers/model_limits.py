@@ -3,8 +3,6 @@
 Sources: the providers' pages on reasoning, and the errors of their servers. A row of the registry names its table.
 """
 
-from __future__ import annotations
-
 import re
 from typing import NamedTuple
 

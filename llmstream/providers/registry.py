@@ -3,8 +3,6 @@
 A compatible server is one row. A configuration adds and changes rows, and hands them on as a Catalogue.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 

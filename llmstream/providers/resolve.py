@@ -3,8 +3,6 @@
 Keys and addresses are looked up in the environment that the caller passes.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -125,7 +123,7 @@ class Target(NamedTuple):
         headers = [value.split()[-1] for name, _, value in lines if re.search(CREDENTIAL, name, re.I) and value.strip()]
         return Secrets([self.key, *url_secrets(self.url), *headers])
 
-    def hidden(self) -> Target:
+    def hidden(self) -> "Target":
         """Returns the target as it may be shown: no key, and no values of headers, which may be secrets too."""
         headers = tuple(f"{line.partition(':')[0]}: [hidden]" for line in self.row.headers)
         return self._replace(key=self.key and HIDDEN, row=self.row._replace(headers=headers))

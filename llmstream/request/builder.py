@@ -1,7 +1,5 @@
 """Builds requests, and resolves their target, from options by name. `gen`, `map` and the library share it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -81,7 +79,7 @@ class RequestBuilder:
         request = Request(self.target.model, prompt, extra=extra, same_names=same_names, **fields)
         return self._compose(request) if options.keys() & COMPOSED else (self.target, request)
 
-    def with_overrides(self, options: Mapping[str, Any]) -> RequestBuilder:
+    def with_overrides(self, options: Mapping[str, Any]) -> "RequestBuilder":
         """Returns a builder with other values of a record's options; body fields are added to those there are."""
         merged = dict(options)
         add_layer(merged, self.options, lambda name, value: value)

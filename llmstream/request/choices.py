@@ -1,7 +1,5 @@
 """The models that a prompt may go to, in the order in which they are asked, and its request to each."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,7 +26,7 @@ class Choice(NamedTuple):
     retries: RetryPolicy
     on_refusal: bool  # whether the next model is asked on a refusal, too
     resumes: bool  # whether a cut answer is resumed
-    check: AnswerCheck | None = None  # of the whole answer
+    check: "AnswerCheck | None" = None  # of the whole answer
     check_retries: int = 0  # how often a wrong answer is asked for again
 
     def falls_back(self, error: Error) -> bool:
@@ -37,13 +35,13 @@ class Choice(NamedTuple):
             return not isinstance(error, OutputFailed)
         return self.on_refusal and isinstance(error, Refused)
 
-    def waiting(self, window: str) -> Choice:
+    def waiting(self, window: str) -> "Choice":
         """Returns the choice of a background response, which is answered within a window of time."""
         timeouts = self.timeouts._replace(first_token=None, stall=None)
         return self._replace(request=self.request._replace(within=window), timeouts=timeouts, resumes=False)
 
 
-def by_model(values: dict[str, Any], config: Config, env: Mapping[str, str]) -> list[dict[str, Any]]:
+def by_model(values: dict[str, Any], config: "Config", env: Mapping[str, str]) -> list[dict[str, Any]]:
     """Returns the options for each model that `values` names, with the configuration's defaults for it.
 
     Raises UsageError, with file and line for a wrong default.

@@ -5,8 +5,6 @@ requests all read this table. To add an option, add a row; a dialect needs a lin
 differently (`core/request.py`). `python -m tests.support.generate` then writes the manual pages and `api/options.py`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 

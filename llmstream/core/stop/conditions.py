@@ -4,8 +4,6 @@ A condition has one class and one row. `until` and, under longer names, every co
 from these rows; `from_mapping` takes them by name, from Python or JSON.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypedDict
