@@ -45,6 +45,8 @@ class Result(NamedTuple):
 
 def check(target: Target) -> None:
     """Raises UsageError for a target without this API."""
+    if not target.row.batches:
+        raise UsageError(f"{target.provider} does not have OpenAI's batches: name a model of openai, azure or groq")
     if target.row.transport != CURL or target.api not in (CHAT, RESPONSES):
         raise UsageError(f"{target.name} has no batches: name a model of OpenAI, or of a server of its protocol")
 

@@ -98,6 +98,7 @@ class Provider(NamedTuple):
     effort: EffortStyle | None = None
     limits: tuple[ModelLimits, ...] = ()  # what its models take
     windows: tuple[str, ...] = ()  # of time, in which background responses are answered at a discount
+    batches: bool = True  # whether its servers may have the batches of its dialect's maker; some have others, or none
     tiers: tuple[str, ...] = ()  # the values of `service_tier`, () where they are not known
     model_prefix: str = ""  # what stands before a model's name that has no slash
     prefill_base: str = ""  # the base URL for prefilled requests, where it is not base_url
@@ -144,6 +145,9 @@ SMALL_MODEL_SYSTEM = "You are a helpful assistant."
 
 LOCAL = "local"  # the embedded model: what .gguf files mean, and the default where no key is set
 
+# Batches that are not OpenAI's, by the providers' documentation: Gemini's compatible API takes no files of requests,
+# Mistral has /batch/jobs, OpenRouter requests within the batch, xAI requests beside it, Together another purpose of
+# files and other statuses, Fireworks jobs of an account; DeepSeek and Perplexity have none.
 PROVIDERS: dict[str, Provider] = {
     "openai": Provider(
         "https://api.openai.com/v1", RESPONSES, ("OPENAI_API_KEY",), "OPENAI_BASE_URL", "gpt-6-luna",
@@ -165,35 +169,40 @@ PROVIDERS: dict[str, Provider] = {
     "gemini": Provider(
         "https://generativelanguage.googleapis.com/v1beta/openai", CHAT, ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
         "GEMINI_BASE_URL", "gemini-flash-latest", ("gemini-",), reasoning=THOUGHTS, limits=model_limits.GEMINI,
+        batches=False,
     ),
     "mistral": Provider(
         "https://api.mistral.ai/v1", CHAT, ("MISTRAL_API_KEY",), "MISTRAL_BASE_URL", "mistral-small-latest",
         ("mistral-", "magistral-", "ministral-", "codestral-", "devstral-", "pixtral-"),
         {"seed": "random_seed", "stream_options": ""}, prefill=REPEATED_PREFIX,
-        limits=model_limits.MISTRAL,
+        limits=model_limits.MISTRAL, batches=False,
     ),
     "groq": Provider(
         "https://api.groq.com/openai/v1", CHAT, ("GROQ_API_KEY",), "GROQ_BASE_URL", prefill=ASSISTANT,
         reasoning=PARSED, limits=model_limits.GROQ, tiers=GROQ_TIERS,
     ),
     "openrouter": Provider(
-        "https://openrouter.ai/api/v1", CHAT, ("OPENROUTER_API_KEY",), "OPENROUTER_BASE_URL", "openrouter/auto"
+        "https://openrouter.ai/api/v1", CHAT, ("OPENROUTER_API_KEY",), "OPENROUTER_BASE_URL", "openrouter/auto",
+        batches=False,
     ),
     "deepseek": Provider(
         "https://api.deepseek.com", CHAT, ("DEEPSEEK_API_KEY",), "DEEPSEEK_BASE_URL", "deepseek-flash", ("deepseek-",),
-        prefill=PREFIX, effort=NO_THINKING, prefill_base="https://api.deepseek.com/beta",
+        prefill=PREFIX, effort=NO_THINKING, prefill_base="https://api.deepseek.com/beta", batches=False,
     ),
     "xai": Provider(
-        "https://api.x.ai/v1", RESPONSES, ("XAI_API_KEY",), "XAI_BASE_URL", "", ("grok-",), limits=model_limits.XAI
+        "https://api.x.ai/v1", RESPONSES, ("XAI_API_KEY",), "XAI_BASE_URL", "", ("grok-",), limits=model_limits.XAI,
+        batches=False,
     ),
-    "together": Provider("https://api.together.xyz/v1", CHAT, ("TOGETHER_API_KEY",), "TOGETHER_BASE_URL"),
+    "together": Provider(
+        "https://api.together.xyz/v1", CHAT, ("TOGETHER_API_KEY",), "TOGETHER_BASE_URL", batches=False
+    ),
     "fireworks": Provider(
-        "https://api.fireworks.ai/inference/v1", CHAT, ("FIREWORKS_API_KEY",), "FIREWORKS_BASE_URL"
+        "https://api.fireworks.ai/inference/v1", CHAT, ("FIREWORKS_API_KEY",), "FIREWORKS_BASE_URL", batches=False
     ),
     "cerebras": Provider("https://api.cerebras.ai/v1", CHAT, ("CEREBRAS_API_KEY",), "CEREBRAS_BASE_URL"),
     "perplexity": Provider(
         "https://api.perplexity.ai/v1", RESPONSES, ("PERPLEXITY_API_KEY",), "PERPLEXITY_BASE_URL", "perplexity/sonar",
-        ("sonar",), {"store": ""}, model_prefix="perplexity/",  # it refuses fields that it does not know
+        ("sonar",), {"store": ""}, model_prefix="perplexity/", batches=False,  # it refuses fields that it does not know
     ),
     "bedrock": Provider(f"{SDK_FINDS_IT}bedrock", MESSAGES, (), "ANTHROPIC_BEDROCK_BASE_URL", transport=SDK),
     "bedrock-mantle": Provider(

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from llmstream.core.stop import edge
+from llmstream.providers.registry import PROVIDERS
 
 from ..conftest import at, environment
 from ..support import needs
@@ -479,3 +480,18 @@ def test_bad_usage_is_one_clear_line_and_status_2(invoke, tmp_path, args, messag
     assert (done.returncode, done.stdout) == (2, b"")
     assert message in done.stderr.decode()
     assert done.stderr.count(b"\n") == 1
+
+
+OTHER_BATCHES = [name for name, row in PROVIDERS.items() if not row.batches]
+
+
+@pytest.mark.parametrize("provider", OTHER_BATCHES)
+def test_a_provider_whose_batches_are_not_openai_s_is_refused_before_anything_is_sent(invoke, tmp_path, provider):
+    key = {PROVIDERS[provider].key_env[0]: "k"}
+    args = ("map", "-m", f"{provider}/m", "--batch", "--journal", str(tmp_path / "journal"))
+    with Provider([CLOSE]) as server:
+        env = environment(**key, **{PROVIDERS[provider].url_env: server.url})
+        done = invoke(*args, input=b"Hi\n", env=env)
+        assert (done.returncode, done.stdout, server.requests) == (2, b"", [])
+    message = f"llmstream map: {provider} does not have OpenAI's batches: name a model of openai, azure or groq\n"
+    assert done.stderr.decode() == message
