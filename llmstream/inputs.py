@@ -152,18 +152,28 @@ def check_file(path: str) -> None:
 MAX_FILE_BYTES = 16_000_000  # of a file that is read whole
 
 
-def read_file(path: str, what: str = "", limit: int = MAX_FILE_BYTES) -> bytes:
+def read_file(path: str, what: str = "", limit: int = MAX_FILE_BYTES, only_regular: bool = False) -> bytes:
     """Returns the content of a file; `what` names it in messages. Raises UsageError, for more than `limit` bytes, too.
 
-    The limit is what ends a device such as /dev/zero. A FIFO is read to its end: a shell's <(...) is one.
+    The limit is what ends a device such as /dev/zero. A FIFO is read to its end: a shell's <(...) is one. With
+    `only_regular` both are errors, so that nothing is waited for.
     """
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=_open_regular if only_regular else None) as file:
             return bounded(file.read(limit + 1), f"{what}{path}", limit)
     except OSError as error:
         raise _unreadable(f"{what}{path}", error) from None
     except ValueError:  # a NUL, or half a surrogate pair
         raise UsageError(f"cannot read {what}{path!r}: this cannot be a file's name") from None
+
+
+def _open_regular(path: str, flags: int) -> int:
+    fd = os.open(path, flags | os.O_NONBLOCK)  # which a FIFO does not hold up
+    mode = os.fstat(fd).st_mode
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):  # which `open` reports
+        return fd
+    os.close(fd)
+    raise UsageError(f"{path} is not a regular file")
 
 
 def bounded(data: bytes, name: str, limit: int = MAX_FILE_BYTES) -> bytes:

@@ -37,12 +37,12 @@ class FileRows(Rows):
         name = record.decode("utf-8", "replace")
         row = Row(index, name, "", {}, line=self._line, input=name if self._keeps_input else None)
         try:
-            data = inputs.read_file(os.fsdecode(record), limit=MAX_PROMPT_BYTES)
+            data = inputs.read_file(os.fsdecode(record), limit=MAX_PROMPT_BYTES, only_regular=True)
             text = self._decode(data.removeprefix(b"\xef\xbb\xbf"))
             text = text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
-            prompt = self._of_file.fill(text, {NAME: name})
-            if not prompt.strip():
+            if not text.strip():
                 raise UsageError(f"{name} is empty")
+            prompt = self._of_file.fill(text, {NAME: name})
         except UsageError as error:
             return row._replace(error=self._at_line(error))
         return row._replace(prompt=prompt if self._of_file.has_prompt else f"{prompt}\n\n{text}")

@@ -125,17 +125,21 @@ def test_files_are_prompts(invoke, tmp_path, args, prompts):
 def test_a_file_that_cannot_be_read_is_the_error_of_its_record(invoke, tmp_path):
     (tmp_path / "good").write_text("Good.")
     (tmp_path / "empty").write_text("\n")
-    names = b"missing\nempty\n.\n/dev/zero\na\0b\ngood"
+    os.mkfifo(tmp_path / "fifo")  # which would hold up all prompts
+    names = b"missing\nempty\n.\n/dev/zero\na\0b\nfifo\ngood"
     with Provider(echo) as provider:
         command = ("map", "-q", "--files", "-m", "openai/m")
         done = invoke(*command, input=names, url=provider.url, cwd=tmp_path)
+        named = invoke(*command, "What is in {name}?", input=b"empty\n", url=provider.url, cwd=tmp_path)
+    assert records_of(named.stdout)[0]["error"]["message"] == "line 1: empty is empty"
     *wrong, right = records_of(done.stdout)
     assert [record["error"]["message"] for record in wrong] == [
         "line 1: cannot read missing: No such file or directory",
         "line 2: empty is empty",
         "line 3: cannot read .: Is a directory",
-        "line 4: /dev/zero is too large: more than 64 MB",
+        "line 4: /dev/zero is not a regular file",
         r"line 5: cannot read 'a\x00b': this cannot be a file's name",
+        "line 6: fifo is not a regular file",
     ]
     assert (done.returncode, right["id"], right["text"]) == (2, "good", "Good.")
 
