@@ -17,7 +17,7 @@ from ..config import file as config_file
 from ..core.kinds import GROUPS, OUTPUT, PROMPT
 from ..core.text import is_utf8
 from ..errors import UsageError, option
-from ..request.choices import by_model
+from ..request.choices import by_model, require_cacheable
 from ..signals import SignalsDeferred
 from . import options
 from .types import FileName, GroupedCommand, in_group
@@ -162,7 +162,10 @@ class RequestCommand(GroupedCommand):
             from ..request.layers import add_prompt_file
 
             add_prompt_file(values, file)
+        caches = values.get("cache") or values.get("cache_ttl")
         params |= {"options": by_model(values, config, os.environ), "catalogue": config.catalogue}
+        if caches and not (params.get("jsonl") or params.get("chat")):  # which may bring what is cached
+            require_cacheable(params["options"])
         if "file" in params:
             params["file"] = file
         return super().invoke(ctx)

@@ -214,22 +214,17 @@ class Request(NamedTuple):
             turns.append({"role": "assistant", "content": self.prefill.text, **self.prefill.message})
         return turns
 
-    def require_prefix(self) -> None:
-        """Raises UsageError where there is nothing that later requests repeat, for a cache."""
-        if not (self.system or self.tools or self.attachments or (self.messages and self.prompt)):
-            inputs = ", ".join(map(option, ("system", "tools", "messages", "attach")))
-            raise UsageError(f"{option('cache')} has nothing to cache: it is for {inputs}")
-
     def cache_key(self) -> str:
-        """Returns a hash of the beginning that later requests repeat: 32 hexadecimal digits.
+        """Returns a hash of the beginning that later requests repeat: 32 hexadecimal digits; "" where there is none.
 
         It is of the tools and the system prompt, else of the first message or the attachments: a conversation that
-        grows keeps its key. Raises UsageError, as `require_prefix`.
+        grows keeps its key.
         """
         from hashlib import sha256
 
-        self.require_prefix()
         beginning = [self.system, self.tools] if self.system or self.tools else self.messages[:1] or self.attachments
+        if not beginning:
+            return ""
         return sha256(to_compact_json(beginning).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
     @property

@@ -145,21 +145,19 @@ def _mark_cache(request: Request, fields: dict[str, Any]) -> None:
 
     A mark covers all before it. In the API's order tools come before the system prompt; it allows four marks.
     """
-    request.require_prefix()
     control = {"type": "ephemeral"} | ({"ttl": request.cache_ttl} if request.cache_ttl else {})
     if request.system:
         fields["system"] = [text_part(request.system) | {"cache_control": control}]
     elif request.tools:
         fields["tools"][-1]["cache_control"] = control
-    before = fields["messages"][: -2 if request.prefill else -1]
-    if before and request.prompt:
+    if before := fields["messages"][: -2 if request.prefill else -1]:
         last = before[-1]
         blocks = last["content"] if isinstance(last["content"], list) else [text_part(last["content"])]
         last["content"] = [*blocks[:-1], blocks[-1] | {"cache_control": control}]
     if request.attachments:
-        # The attachments stand before the text of the last turn, which only a prefill follows.
+        # The attachments begin the last turn, which only a prefill follows.
         turn = fields["messages"][-2 if request.prefill else -1]
-        turn["content"][-2]["cache_control"] = control
+        turn["content"][len(request.attachments) - 1]["cache_control"] = control
 
 
 def _part(file: Attachment) -> dict[str, Any]:

@@ -74,7 +74,8 @@ class Target(NamedTuple):
         if row.effort and row.effort.api == self.api and request.effort in row.effort.bodies:
             more, request = row.effort.bodies[request.effort], request._replace(effort=None)
         if request.cache and row.cache_key and self.api in (CHAT, RESPONSES):
-            more, request = more | {"prompt_cache_key": request.cache_key()}, request._replace(cache=False)
+            key, request = request.cache_key(), request._replace(cache=False)
+            more = more | ({"prompt_cache_key": key} if key else {})
         if request.within in row.windows and self.api == RESPONSES:
             more, request = more | _background(request.within), request._replace(within=None)
         is_default = model == row.model and self.api == row.api

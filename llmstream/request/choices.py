@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from .answer_check import AnswerCheck
 
 
+CACHED_NAMES = {"system", "tools", "messages", "attach"}  # options whose part of a request later ones repeat
+
+
 class Choice(NamedTuple):
     """The request to one model, and how it is sent."""
 
@@ -74,6 +77,13 @@ def require_checkable(options: list[dict[str, Any]], rivals: dict[str, bool], sh
         raise UsageError(f"{option('check')} and {name} exclude each other: leave one out")
     if not (shapes_vary or names & SHAPES):
         raise UsageError(f"{option('check')} needs {option('schema')} or {option('json')}: say what is right")
+
+
+def require_cacheable(options: list[dict[str, Any]]) -> None:
+    """Raises UsageError where an option asks for a cache, and none of the options to each model has a part for it."""
+    if not any(CACHED_NAMES & each.keys() for each in options):
+        names = ", ".join(option(name) for name in ("system", "tools", "messages", "attach"))
+        raise UsageError(f"{option('cache')} has nothing to cache: it is for {names}")
 
 
 class Choices:

@@ -118,7 +118,8 @@ def test_cache_for_an_hour(tmp_path):
     ]
     assert unlike("messages", body) == []
     for api in ("chat", "responses", "ollama"):
-        assert "has no --cache-ttl: only the Messages API has it" in send(api, ["--cache-ttl", "1h"], tmp_path).stderr
+        refused = send(api, ["--cache-ttl", "1h", "-s", "Be brief."], tmp_path)
+        assert "has no --cache-ttl: only the Messages API has it" in refused.stderr
 
 
 def test_cache_of_tools_alone(tmp_path):
@@ -126,12 +127,13 @@ def test_cache_of_tools_alone(tmp_path):
     assert body["tools"][-1]["cache_control"] == {"type": "ephemeral"}
 
 
-def dry_run(tmp_path, *options: str, model: str = "m") -> dict:
-    """Returns the body for OpenAI's own address: servers at other addresses get no key."""
+def dry_run(tmp_path, *options: str, model: str = "m", **env: str) -> dict:
+    """Returns the body for the provider's own address: servers at other addresses get no key."""
     for name, data in option_bodies.FILES.items():
         (tmp_path / name).write_bytes(data)
-    args = ["gen", "-n", "--dry-run", "-m", f"openai/{model}", *options]
-    done = option_bodies.invoke(args, environment(OPENAI_API_KEY="sk-test"), cwd=tmp_path)
+    args = ["gen", "-n", "--dry-run", "-m", model if "/" in model else f"openai/{model}", *options]
+    env = environment(OPENAI_API_KEY="sk-test", ANTHROPIC_API_KEY="sk-ant-test", **env)
+    done = option_bodies.invoke(args, env, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.partition(b"\n\n")[2])
 
@@ -197,6 +199,29 @@ def test_marks_are_only_where_there_is_something_to_mark(tmp_path, api, options)
     body = dry_run(tmp_path, "--api", api, "--cache", *options, "Hi", model="gpt-6-luna")
     assert json.dumps(body).count("prompt_cache_breakpoint") == ("--messages" in options)
     assert unlike(api, body) == []
+
+
+@pytest.mark.parametrize(("model", "mark"), [("anthropic/m", "cache_control"), ("openai/m", "prompt_cache_key")])
+def test_a_cache_by_default_or_of_a_conversation_is_for_what_there_is(tmp_path, model, mark):
+    config = tmp_path / "config"
+    config.write_text("[providers.anthropic.defaults]\ncache = true\n[providers.openai.defaults]\ncache = true\n")
+    env = {"model": model, "LLMSTREAM_CONFIG": str(config)}
+    assert mark not in json.dumps(dry_run(tmp_path, "Hi", **env))
+    assert mark in json.dumps(dry_run(tmp_path, "-s", "Be brief.", "Hi", **env))
+    assert mark not in json.dumps(dry_run(tmp_path, "--cache", "--chat", "new", "Hi", model=model))
+
+
+def test_cache_marks_an_attachment_without_a_prompt(tmp_path):
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    turns = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "7"},
+    ]
+    (tmp_path / "turns").write_text(json.dumps(turns))
+    options = ["--cache", "--messages", "turns", "-a", "river.txt"]
+    *_, result, attachment = dry_run(tmp_path, *options, model="anthropic/m")["messages"]
+    assert ["cache_control" in turn["content"][-1] for turn in (result, attachment)] == [True, True]
 
 
 @pytest.mark.parametrize("api", APIS)
