@@ -56,11 +56,13 @@ class Error(Exception):
     `message` has its options marked (see `option`); `str(error)` spells them plainly. `hint` is further lines that
     follow the message, "" for none. `status` is the exit status of the command line, and `description` what the man
     pages say of it. `max_retries` is how often the same request may be retried: 0 where a retry cannot help.
+    `http_status` is that of the response which is the error, 0 where there was none or it does not matter.
     """
 
     status = 1
     description = ""
     max_retries = 0
+    http_status = 0
 
     def __init__(self, message: str, *, max_retries: int | None = None, hint: str = "") -> None:
         super().__init__(spell(message))

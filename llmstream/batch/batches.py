@@ -2,18 +2,17 @@
 
 The journal makes a request that was sent once never be sent twice. Before a batch is made, its nonce and its requests
 are in the journal; after it, its id. A nonce without an id is that of a run that was killed between: the provider's
-list of batches says whether there is such a batch. The results of a batch and its end go into the journal together.
+list of batches says whether there is such a batch, at once or when the batches that may be it have ended. The results
+of a batch and its end go into the journal together.
 """
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from ..core import provider_errors
 from ..core.exchange import Exchange
 from ..core.json_codec import to_json
 from ..core.retry import Backoff, RetryPolicy
@@ -21,15 +20,18 @@ from ..core.secrets import show_url
 from ..core.text import encode
 from ..core.timing import Timeouts, Timing
 from ..dialects import dialect
-from ..errors import Error, Refused, Unavailable, UsageError, option
+from ..errors import Error, Refused, UsageError, option
+from .batch_api import HTTP_NOT_FOUND, Batch, BatchApi, Parcel, Result, gone, unanswered
+from .batch_apis import api_of
 from .journal import Journal
-from .openai_batches import ENDED, MAX_BYTES, MAX_REQUESTS, OpenAIBatches, Result, base_url, check, line
 from .prompts import Job
 from .record_builder import Record, RecordBuilder, with_error
 from .totals import Totals
 
 FIRST_WAIT_S, LONGEST_WAIT_S, GROWTH = 5.0, 60.0, 1.5  # between two looks at a batch
 SETTLE_S = 10.0  # after which a batch that was asked for is in the list, or is never made
+RETENTION_S = 30 * 86400  # after which no provider has a batch's results
+TOO_MANY_REQUESTS = 429  # the HTTP status of a request that may come later, and has done nothing
 Entry = tuple[str, str]  # the key and the digest of a prompt in the journal
 
 
@@ -51,7 +53,7 @@ class Batches:
 
     def __init__(
         self,
-        api: OpenAIBatches,
+        api: BatchApi,
         journal: Journal,
         totals: Totals,
         policy: RetryPolicy,
@@ -60,36 +62,41 @@ class Batches:
     ) -> None:
         self._api, self._journal, self._totals, self._policy = api, journal, totals, policy
         self._sleep, self._note = sleep, note
-        self._shown: dict[str, str] = {}  # what was last noted of a batch, by its id
+        self._shown: dict[str, str] = {}  # what was last noted of a batch, by its id or nonce
+        self._unknown: set[str] = set()  # the nonces of batches that the provider does not know
         self.results: dict[Entry, tuple[Record, Error | None]] = {}
-        url = self._url = show_url(base_url(api.target))
+        url = self._url = show_url(api.batches_url(api.target))
         for batch in journal.batches.values():
-            if batch.get("url") != url:
-                raise UsageError(f"the journal has a batch at {batch.get('url')}, not at {url}: name a model there")
+            if batch["url"] != url:
+                raise UsageError(f"the journal has a batch at {batch['url']}, not at {url}: name a model there")
 
     @property
     def running(self) -> int:
         """How many batches are not collected."""
-        return len(self._journal.batches)
+        return len(self._journal.batches.keys() - self._unknown)
 
     def recover(self) -> None:
         """Finds the batches of a run that ended before it could write their ids; forgets those that were never made."""
         for nonce in [nonce for nonce, batch in self._journal.batches.items() if "id" not in batch]:
-            if not self._adopt(nonce):
-                self._journal.add_batch(nonce, ended="never made")
-        self._journal.commit()
+            if not self._look_for(nonce):
+                self._end(nonce, "never made")
 
-    def _adopt(self, nonce: str) -> bool:
-        """Returns whether there is a batch with the nonce; its id is in the journal then."""
-        at = self._journal.batches[nonce]["at"]
-        batch = self._api.find(nonce, at)
-        if batch is None and 0 < (wait := at + SETTLE_S - time.time()) <= SETTLE_S:
+    def _look_for(self, nonce: str) -> bool:
+        """Returns whether there is or may be a batch with the nonce; its id is in the journal where it is certain."""
+        entry = self._journal.batches[nonce]
+        others = frozenset(batch["id"] for batch in self._journal.batches.values() if "id" in batch)
+        at, count = entry["at"], len(entry["requests"])
+        search = self._api.find(nonce, at, count, others)
+        if search == (None, ()) and 0 < (wait := at + SETTLE_S - time.time()) <= SETTLE_S:
             self._sleep(wait)
-            batch = self._api.find(nonce, at)
-        if batch is not None:
-            self._journal.add_batch(nonce, id=batch["id"])
+            search = self._api.find(nonce, at, count, others)
+        if search.batch:
+            self._journal.add_batch(nonce, id=search.batch.id)
             self._journal.commit()
-        return batch is not None
+        elif search.candidates:
+            names = " or ".join(search.candidates)
+            self._show(nonce, f"{names} may be a batch of a run that was stopped: this is certain when it has ended")
+        return bool(search.batch or search.candidates)
 
     def send(self, jobs: Iterable[Job]) -> None:
         """Sends the jobs that no batch has, in as many batches as the limits demand; each has one model.
@@ -98,124 +105,195 @@ class Batches:
         """
         waiting = {(key, digest) for batch in self._journal.batches.values() for _, key, digest, _ in batch["requests"]}
         waiting |= self.results.keys()
-        chunks: dict[tuple[str, str], _Chunk] = {}
-        for job in jobs:
-            if job.record is None and job.entries[0] not in waiting:
-                try:
-                    text = self._line(job)
-                except Error as error:
-                    job.fail(error)
-                    continue
-                target = job.target
-                chunk = chunks.setdefault((target.api, target.model), _Chunk(target.api, target.model))
-                if not chunk.has_room(text):
-                    self._send(chunk)
-                    chunk = chunks[target.api, target.model] = _Chunk(target.api, target.model)
-                limited = job.choices[0].request.is_limited
-                chunk.add(text, [str(job.row.index), *job.entries[0], limited])
-        for chunk in chunks.values():
-            self._send(chunk)
+        parcels: dict[tuple[str, ...], Parcel] = {}
+        try:
+            for job in jobs:
+                if job.record is None and job.entries[0] not in waiting:
+                    self._add(job, parcels)
+            for parcel in parcels.values():
+                self._send(parcel)
+        finally:
+            for parcel in parcels.values():
+                parcel.close()
 
-    def _line(self, job: Job) -> bytes:
+    def _add(self, job: Job, parcels: dict[tuple[str, ...], Parcel]) -> None:
+        """Adds a job to the parcel of those like it, and sends that where it is full. A wrong job has failed then."""
+        try:
+            body = self._body(job)
+        except UsageError as error:
+            job.fail(error)
+            return
+        target, headers = job.target, job.target.headers(body)
+        request = [str(job.row.index), *job.entries[0], job.choices[0].request.is_limited]
+        kind = target.api, target.model, *headers
+        if (full := parcels.get(kind)) and full.add(body, request):
+            return
+        if full:
+            self._send(full)
+            full.close()
+        parcel = parcels[kind] = Parcel(self._api, target, headers)
+        if not parcel.add(body, request):
+            longest = f"{self._api.MAX_BYTES / 1e6:g} MB"
+            job.fail(UsageError(f"the request is longer than a batch may be ({longest})"))
+
+    def _body(self, job: Job) -> dict[str, Any]:
+        """Returns the body of a job's request. Raises UsageError for what a batch does not have."""
         target, request = job.target, job.choices[0].request
-        check(target)
         if len(job.choices) > 1:
             raise UsageError(f"a batch goes to one model: {target.name} has others after it")
-        if show_url(base_url(target)) != self._url:
+        if api_of(target) is not type(self._api) or show_url(self._api.batches_url(target)) != self._url:
             raise UsageError(f"{target.name} is at another address: the batches of a run go to {self._url}")
         if job.choices[0].check:
             raise UsageError(f"an answer of a batch is not asked again: leave {option('check')} out")
         if request.prefill:
             raise UsageError(f"a batch continues no answer: leave {option('prefill')} out")
-        text = line(str(job.row.index), target, request)
-        if len(text) > MAX_BYTES:
-            raise UsageError(f"the request is longer than a batch may be ({MAX_BYTES / 1e6:g} MB)")
-        return text
+        body = target.body(request)
+        return {name: value for name, value in body.items() if name not in ("stream", "stream_options")}
 
-    def _send(self, chunk: _Chunk) -> None:
+    def _send(self, parcel: Parcel) -> None:
         """Makes a batch. After an error that leaves it open whether the batch is there, the list of batches says it."""
-        file_id, nonce = self._api.upload(b"".join(chunk.lines)), os.urandom(16).hex()
+        count = len(parcel.requests)
+        if not count:
+            return
+        request = self._api.prepare(parcel.complete())
         backoff = Backoff(self._policy)
-        journal = self._journal
+        nonce, journal, target = parcel.nonce, self._journal, parcel.target
         while True:
             journal.add_batch(
-                nonce, at=int(time.time()), url=self._url, api=chunk.api, model=chunk.model, requests=chunk.requests
+                nonce, at=int(time.time()), url=self._url, api=target.api, model=target.model, requests=parcel.requests
             )
             journal.commit()
             try:
-                batch = self._api.create(file_id, chunk.api, nonce)
-            except Refused:
-                journal.add_batch(nonce, ended="refused")
-                journal.commit()
-                raise
+                batch = self._api.create(request)
             except Error as error:
-                if self._adopt(nonce):
+                refused = isinstance(error, Refused) or error.http_status == TOO_MANY_REQUESTS
+                if not refused and self._look_for(nonce):
                     return
                 wait = backoff.wait(error, {}, time.time(), random.random())
                 if wait is None:
+                    self._end(nonce, "refused" if refused else "never made")
                     raise
                 self._sleep(wait)
             else:
-                journal.add_batch(nonce, id=batch["id"])
+                journal.add_batch(nonce, id=batch.id)
                 journal.commit()
-                count = len(chunk.requests)
-                self._note(f"{batch['id']}: sent {count:,} {'prompt' if count == 1 else 'prompts'}")
+                self._note(f"{batch.id}: sent {count:,} {'prompt' if count == 1 else 'prompts'}")
                 return
 
-    def wait(self) -> None:
-        """Waits until all batches are collected."""
+    def _end(self, nonce: str, word: str) -> None:
+        """Writes the end of a batch into the journal."""
+        self._journal.add_batch(nonce, ended=word)
+        self._journal.commit()
+
+    def wait(self, jobs: Iterable[Job]) -> None:
+        """Waits until all batches are collected, and sends those of the jobs again that turn out not to be in one."""
         wait = FIRST_WAIT_S
         while self.running:
             self._sleep(wait)
             wait = min(wait * GROWTH, LONGEST_WAIT_S)
-            self.collect()
+            if self.collect():
+                self.send(jobs)
 
-    def collect(self) -> None:
-        """Looks at each batch once, and collects those that have ended."""
+    def collect(self) -> bool:
+        """Looks at each batch once, and collects those that have ended.
+
+        Returns whether one that might have been made is not there, so that its prompts are to be sent again.
+        """
+        lost = False
         for nonce, entry in [*self._journal.batches.items()]:
-            if "id" in entry:
-                batch = self._api.get(entry["id"])
-                if batch["status"] in ENDED:
+            if "id" not in entry and not self._look_for(nonce):
+                self._end(nonce, "never made")
+                lost = True
+            elif "id" in entry and nonce not in self._unknown:
+                if (batch := self._get(entry["id"])) is None:
+                    self._miss(nonce, entry)
+                elif batch.ended:
                     self._collect(nonce, entry, batch)
                 else:
-                    self._show(batch)
+                    self._show_batch(batch)
+        return lost
 
     def cancel(self) -> None:
-        """Cancels all batches that have not ended."""
-        for entry in self._journal.batches.values():
+        """Cancels all batches that have not ended, and forgets those that the provider does not know."""
+        for nonce, entry in [*self._journal.batches.items()]:
             if "id" in entry:
-                batch = self._api.get(entry["id"])
-                if batch["status"] not in (*ENDED, "cancelling"):
-                    batch = self._api.cancel(entry["id"])
-                self._show(batch)
+                batch = self._get(entry["id"])
+                if batch is None:
+                    self._end(nonce, "forgotten")
+                    self._show(entry["id"], f"{entry['id']}: forgotten, the provider does not know it")
+                    continue
+                if not (batch.ended or batch.is_cancelled):
+                    batch = self._api.cancel(batch.id)
+                self._show_batch(batch)
 
-    def _show(self, batch: dict[str, Any]) -> None:
+    def _get(self, id: str) -> Batch | None:
+        """Returns a batch, None where the provider does not know it."""
+        try:
+            return self._api.get(id)
+        except Refused as error:
+            if error.http_status != HTTP_NOT_FOUND:
+                raise
+            return None
+
+    def _miss(self, nonce: str, entry: dict[str, Any]) -> None:
+        """Fails the prompts of a batch that the provider does not know: old, deleted, or of another account.
+
+        Only one that is too old to have results is forgotten: with another key the others may be there.
+        """
+        self._unknown.add(nonce)
+        id, then = entry["id"], "the next run sends its prompts again"
+        if entry["at"] + RETENTION_S < time.time():
+            self._end(nonce, "forgotten")
+        else:
+            then = f"use the key of its account, or {option('cancel_batch')} to forget it and send its prompts again"
+        message = f"{self._api.target.shown_name} does not know the batch {id} (HTTP {HTTP_NOT_FOUND}): {then}"
+        self._show(id, message)
+        self._fail(entry["requests"], Refused(message))
+
+    def _fail(self, requests: Iterable[list[Any]], error: Error) -> None:
+        """Fails the prompts of requests."""
+        error = self._hidden(error)
+        self.results |= {(key, digest): ({}, error) for _, key, digest, _ in requests}
+
+    def _show_batch(self, batch: Batch) -> None:
         """Notes what has become of a batch, if that is new."""
-        counts = batch.get("request_counts") or {}
-        done, failed = counts.get("completed") or 0, counts.get("failed") or 0
-        text = batch["status"].replace("_", " ")
-        if total := counts.get("total"):
-            text += f", {done:,} of {total:,} done" + (f", {failed:,} failed" if failed else "")
-        if self._shown.get(batch["id"]) != text:
-            self._shown[batch["id"]] = text
-            self._note(f"{batch['id']}: {text}")
+        text = batch.status.replace("_", " ")
+        if batch.total:
+            text += f", {batch.done:,} of {batch.total:,} done" + (f", {batch.failed:,} failed" if batch.failed else "")
+        self._show(batch.id, f"{batch.id}: {text}")
 
-    def _collect(self, nonce: str, entry: dict[str, Any], batch: dict[str, Any]) -> None:
+    def _show(self, name: str, text: str) -> None:
+        """Notes a sentence about a batch, if it is new."""
+        if self._shown.get(name) != text:
+            self._shown[name] = text
+            self._note(text)
+
+    def _collect(self, nonce: str, entry: dict[str, Any], batch: Batch) -> None:
         """Takes the results of a batch that has ended; those without one have failed."""
-        requests = {id: ((key, digest), limited) for id, key, digest, limited in entry["requests"]}
-        for result in self._api.results(batch):
-            if result.id in requests:
-                name, limited = requests.pop(result.id)
-                record, failure = self._record(result, entry, limited)
-                self.results[name] = record, failure
-                if "finish" in record:
-                    self._journal.add(*name, with_error(record, failure) if failure else record)
-        if requests:
-            error = self._hidden(_whole_error(batch))
-            self.results |= {name: ({}, error) for name, _ in requests.values()}
-        self._journal.add_batch(nonce, ended=batch["status"])
-        self._journal.commit()
-        self._show(batch)
+        requests = {request[0]: request for request in entry["requests"]}
+        error = batch.error or unanswered(batch.id, batch.status)
+        try:
+            for result in self._api.results(batch):
+                if request := requests.pop(result.id.removeprefix(f"{nonce}-"), None):
+                    self._add_result(result, request, entry)
+        except Refused as refused:
+            if refused.http_status != HTTP_NOT_FOUND:
+                raise
+            error = gone(batch.id)
+        self._fail(requests.values(), error)
+        self._end(nonce, batch.status)
+        self._show_batch(batch)
+
+    def _add_result(self, result: Result, request: list[Any], entry: dict[str, Any]) -> None:
+        """Adds the record of a result, an answer to the journal, too."""
+        _, key, digest, limited = request
+        if result.error:
+            self._fail([request], result.error)
+            return
+        record, failure = self._record(result, entry, limited)
+        self.results[key, digest] = record, failure
+        if "finish" in record:
+            self._journal.add(key, digest, with_error(record, failure) if failure else record)
 
     def _record(self, result: Result, entry: dict[str, Any], limited: bool) -> tuple[Record, Error | None]:
         """Reads a result as an answer that is not streamed."""
@@ -233,29 +311,3 @@ class Batches:
         """Returns an error with the provider's name, and without the key."""
         target = self._api.target
         return target.secrets.hide_in_error(error, target.naming(error.message))
-
-
-class _Chunk:
-    """The requests of a batch that is to be made."""
-
-    def __init__(self, api: str, model: str) -> None:
-        self.api, self.model = api, model
-        self.lines: list[bytes] = []
-        self.requests: list[list[Any]] = []  # custom_id, key, digest, and whether the length is limited on purpose
-        self._bytes = 0
-
-    def has_room(self, text: bytes) -> bool:
-        return len(self.lines) < MAX_REQUESTS and self._bytes + len(text) <= MAX_BYTES
-
-    def add(self, text: bytes, request: list[Any]) -> None:
-        self.lines.append(text)
-        self.requests.append(request)
-        self._bytes += len(text)
-
-
-def _whole_error(batch: dict[str, Any]) -> Error:
-    """Returns why a batch that has ended has no answer to some of its requests."""
-    errors = (batch.get("errors") or {}).get("data") or [{}]
-    if errors[0].get("message") and (error := provider_errors.in_event({"error": errors[0]}, "")):
-        return error
-    return Unavailable(f"the batch {batch['id']} ended ({batch['status']}) before it answered this prompt")

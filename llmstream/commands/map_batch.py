@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from .. import stdio
+from ..batch.batch_apis import api_of
 from ..batch.batches import Batches
-from ..batch.openai_batches import OpenAIBatches, check
 from ..batch.output import Output
 from ..batch.prompts import Job, Prompts
 from ..errors import Error, Signalled, UsageError, option
@@ -83,29 +83,29 @@ def run(
     if len(builder.targets) > 1:
         raise UsageError(f"a batch goes to one model: name one {option('model')}")
     choice, started = builder.requests("-")[0], time.monotonic()
-    check(choice.target)
+    api_class = api_of(choice.target)
     fetcher = Fetcher()
-    api = OpenAIBatches(fetcher, choice.target, choice.retries)
+    api = api_class(fetcher, choice.target, choice.retries)
     note = (lambda text: None) if waits.quiet else (lambda text: stdio.note(NAME, text))
     batches = Batches(api, journal, totals, choice.retries, fetcher.sleep, note)
     try:
         batches.recover()
         if waits.cancel:
-            batches.cancel()
-            advice = f"run the command without {option('cancel_batch')} to collect what was answered"
-            _note_left(batches, advice)
             if not batches.running:
                 stdio.note(NAME, "the journal has no batches to cancel")
+            batches.cancel()
+            _note_left(batches, f"run the command without {option('cancel_batch')} to collect what was answered")
             return
         batches.collect()
         waits.explain()
         jobs = _read(loop, source, Prompts(source, builder, journal, digest))
         batches.send(jobs)
-        batches.collect()
+        if batches.collect():
+            batches.send(jobs)
         if batches.running and waits.no_wait:
             _note_left(batches)
             return
-        batches.wait()
+        batches.wait(jobs)
     except (Error, Signalled):
         _note_left(batches)
         raise

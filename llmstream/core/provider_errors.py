@@ -88,6 +88,12 @@ def in_event(data: Any, event: str) -> Error | None:
 
 def of_response(status: int, headers: Mapping[str, str], body: bytes, url: str) -> Error:
     """Returns the error of a response that has no stream of events. `url` must be fit to be shown."""
+    error = _of_response(status, headers, body, url)
+    error.http_status = status
+    return error
+
+
+def _of_response(status: int, headers: Mapping[str, str], body: bytes, url: str) -> Error:
     data = loads_or_none(body)
     if isinstance(data, list) and data:  # Gemini answers HTTP errors with an array
         data = data[0]

@@ -55,7 +55,9 @@ class Secrets:
         message = self.hide(message or error.message)
         if message == error.message:
             return error
-        return type(error)(message, max_retries=error.max_retries, hint=error.hint)
+        hidden = type(error)(message, max_retries=error.max_retries, hint=error.hint)
+        hidden.http_status = error.http_status
+        return hidden
 
     def stream(self) -> SecretStream:
         """Returns what hides the secrets in bytes that arrive in chunks."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import BinaryIO
 
 import pycurl
 
@@ -61,12 +62,14 @@ def prepare(easy: pycurl.Curl, request: HttpRequest, connect_timeout: float | No
     """
     names = {field_name(line) for line in request.headers}
     headers = [*request.headers, *(line for line in DEFAULT_HEADERS if field_name(line) not in names)]
-    if request.body is not None or request.data:
-        easy.setopt(pycurl.POSTFIELDS, request.data or encode(to_json(request.body)))
+    if request.upload:
+        _upload(easy, request.upload)
+    elif request.body is not None:
+        easy.setopt(pycurl.POSTFIELDS, encode(to_json(request.body)))
+        headers.append("Content-Type: application/json")
+    if request.upload or request.body is not None:
         easy.setopt(pycurl.UPLOAD_BUFFERSIZE, UPLOAD_BUFFER_BYTES)
         headers.append("Expect:")  # no round trip before a large prompt
-    if request.body is not None:
-        headers.append("Content-Type: application/json")
     easy.setopt(pycurl.HTTPHEADER, headers)
     easy.setopt(pycurl.CUSTOMREQUEST, request.method)
     easy.setopt(pycurl.FRESH_CONNECT, int(request.once))
@@ -83,6 +86,20 @@ def prepare(easy: pycurl.Curl, request: HttpRequest, connect_timeout: float | No
         _trust(easy)
         if request.cert[0]:
             _identify(easy, *request.cert)
+
+
+def _upload(easy: pycurl.Curl, file: BinaryIO) -> None:
+    """Makes a file the body of a POST. libcurl goes back to its beginning where it sends the request again."""
+
+    def seek(offset: int, origin: int) -> int:
+        file.seek(offset, origin)
+        return int(pycurl.SEEKFUNC_OK)
+
+    easy.setopt(pycurl.POST, 1)
+    easy.setopt(pycurl.POSTFIELDSIZE_LARGE, file.seek(0, os.SEEK_END))
+    file.seek(0)
+    easy.setopt(pycurl.READFUNCTION, file.read)
+    easy.setopt(pycurl.SEEKFUNCTION, seek)
 
 
 def _is_https(url: str) -> bool:

@@ -1,7 +1,7 @@
 """Requests, responses and what carries them, independent of the kind of transport."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from ..errors import UNLIMITED, Error
 from .loop import EventLoop
@@ -12,9 +12,9 @@ Head = tuple[int, dict[str, str]]  # status and headers, whose names are in lowe
 class HttpRequest(NamedTuple):
     """An HTTP request: its header lines, and the JSON body of a POST; None for a GET or DELETE.
 
-    `cert` are the files of a client certificate and of its key, "" for none. `data` is a body that is not JSON, whose
-    content type is among the headers. `once` is for what must not arrive twice: it goes over a new connection, since
-    libcurl sends a request again where the server closes a connection that was used before.
+    `cert` are the files of a client certificate and of its key, "" for none. `upload` is a file that is the body, from
+    its beginning; its content type is among the headers. `once` is for what must not arrive twice: it goes over a new
+    connection, since libcurl sends a request again where the server closes a connection that was used before.
     """
 
     method: str
@@ -22,7 +22,7 @@ class HttpRequest(NamedTuple):
     headers: list[str]
     body: dict[str, Any] | None = None
     cert: tuple[str, str] = ("", "")
-    data: bytes = b""
+    upload: BinaryIO | None = None
     once: bool = False
 
 

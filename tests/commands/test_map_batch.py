@@ -10,37 +10,27 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from llmstream.batch import batches as engine
+from llmstream.batch.openai_batches import OpenAIBatches
 
+from ..support.batch_world import World
 from ..support.batches import Batches, chat_answer, provider
 from ..support.batches import echo as answer
 from ..support.limits import WAIT_S
 from ..support.loopback import HOLD, RESET, Provider, Request, head, reply
-from ..support.mapping import echo, records_of, running, wait_until
+from ..support.mapping import echo, records_of, wait_until
 
 
 @pytest.fixture
 def world(invoke, tmp_path):
-    """world(stdin, *args) runs `map --batch` with a journal; returns its records, status and stderr."""
     account = Batches()
     with provider(account) as server:
-
-        def world(stdin: bytes, *args: str, model: str = "openai/m"):
-            options = ("-m", model, "--batch", "--journal", str(world.path), *args)
-            done = invoke("map", *options, input=stdin, url=server.url)
-            return records_of(done.stdout), done.returncode, done.stderr
-
-        world.path, world.account, world.server = tmp_path / "journal", account, server
-        yield world
-
-
-def journal_lines(path):
-    return [json.loads(line) for line in path.read_bytes().splitlines()]
+        yield World(invoke, tmp_path / "journal", account, server, "openai/m")
 
 
 def test_the_records_are_those_of_map_in_its_order(world, invoke, tmp_path):
     records, status, stderr = world(b"a\nb\nc\n")
     assert [(record["index"], record["text"]) for record in records] == [(0, "a"), (1, "b"), (2, "c")]
-    assert (status, [line["custom_id"] for line in world.account.sent]) == (0, ["0", "1", "2"])
+    assert (status, [line["custom_id"][-2:] for line in world.account.sent]) == (0, ["-0", "-1", "-2"])
     assert b"llmstream map: batch_0: sent 3 prompts\n" in stderr
     assert b"llmstream map: 3 prompts: 3 done, 0 failed; 9 tokens in, 6 out" in stderr
     with Provider(echo) as plain:
@@ -86,7 +76,7 @@ def test_requests_without_an_answer_or_a_whole_one_have_the_statuses_of_map(worl
 @pytest.mark.parametrize("line", ['{"batch": "n", "id": "b"}', '{"batch": "n", "url": "u"}', '{"batch": 1}'])
 def test_a_line_on_a_batch_that_is_wrong_is_an_error_with_its_number(world, line):
     world(b"a\n")
-    number = len(journal_lines(world.path)) + 1
+    number = len(world.journal()) + 1
     with world.path.open("a") as file:
         file.write(f"{line}\n")
     _, status, stderr = world(b"a\n")
@@ -158,11 +148,11 @@ def test_records_have_what_map_adds_to_them(world):
 
 
 def test_limits_split_a_batch(world, monkeypatch):
-    monkeypatch.setattr(engine, "MAX_REQUESTS", 2)
+    monkeypatch.setattr(OpenAIBatches, "MAX_REQUESTS", 2)
     records, *_ = world(b"a\nb\nc\nd\ne\n")
     assert [record["text"] for record in records] == ["a", "b", "c", "d", "e"]
     assert [len(batch["lines"]) for batch in world.account.batches.values()] == [2, 2, 1]
-    monkeypatch.setattr(engine, "MAX_BYTES", 400)
+    monkeypatch.setattr(OpenAIBatches, "MAX_BYTES", 400)
     records, *_ = world(b"f\n" + b"g" * 200 + b"\n" + b"h" * 500 + b"\n")
     assert [len(batch["lines"]) for batch in world.account.batches.values()] == [2, 2, 1, 1, 1]
     assert "longer than a batch may be" in records[2]["error"]["message"]
@@ -224,15 +214,8 @@ def test_results_that_are_cut_are_an_error_and_not_lost(world, cut):
 
 
 def test_after_a_kill_while_a_batch_is_made_it_is_found_by_its_nonce(world):
-    world.account.faults = [[HOLD]]
-    args = ("--batch", "--journal", str(world.path))
-    with running(*args, url=world.server.url) as run:
-        run.write(b"a\nb\n")
-        run.close_stdin()
-        wait_until(lambda: world.account.batches)
-        run.process.kill()
-        run.process.wait(WAIT_S)
-    assert [line for line in journal_lines(world.path) if "id" in line] == []
+    world.kill_while_a_batch_is_made(b"a\nb\n")
+    assert [line for line in world.journal() if "id" in line] == []
     for _ in range(4):  # others push it to a later page
         world.account._create(
             {"input_file_id": "file_0", "endpoint": "/v1/chat/completions", "completion_window": "", "metadata": None}
@@ -246,7 +229,7 @@ def test_after_a_kill_while_a_batch_is_made_it_is_found_by_its_nonce(world):
 def test_a_kill_at_any_request_sends_nothing_twice(world, monkeypatch, number):
     """The server does nothing at the request during which the process is killed."""
     world.server.scripts = [[HOLD] if n == number else world.account.script for n in range(number + 1)]
-    with running("--batch", "--journal", str(world.path), url=world.server.url) as run:
+    with world.running() as run:
         run.write(b"a\nbad\n")
         run.close_stdin()
         wait_until(lambda: len(world.server.requests) > number)
@@ -261,17 +244,17 @@ def test_a_kill_at_any_request_sends_nothing_twice(world, monkeypatch, number):
 
 def test_a_batch_that_was_never_made_is_forgotten(world):
     world(b"a\n")
-    requests = [["0", "k", "d", False]]
-    line = {"batch": "n", "at": 1, "url": f"{world.server.url}/v1", "api": "chat", "model": "m", "requests": requests}
+    url, requests = f"{world.server.url}/v1/batches", [["0", "k", "d", False]]
+    line = {"batch": "n", "at": 1, "url": url, "api": "chat", "model": "m", "requests": requests}
     with world.path.open("a") as file:
         file.write(json.dumps(line) + "\n")
     assert world(b"b\n")[0][0]["text"] == "b"
-    assert {"batch": "n", "ended": "never made"} in journal_lines(world.path)
+    assert {"batch": "n", "ended": "never made"} in world.journal()
 
 
 def test_ctrl_c_leaves_the_batch_and_says_how_to_go_on(world):
     world.account.open = True
-    with running("--batch", "--journal", str(world.path), url=world.server.url) as run:
+    with world.running() as run:
         run.write(b"a\n")
         run.close_stdin()
         wait_until(lambda: any("in_progress" in batch["status"] for batch in world.account.batches.values()))
@@ -307,7 +290,8 @@ def test_a_journal_with_a_batch_is_for_batches_at_its_address(world, invoke):
         options = ("-m", "openai/m", "--batch", "--journal", str(world.path))
         done = invoke("map", *options, input=b"a\n", url=other.url)
     assert done.returncode == 2
-    assert f"the journal has a batch at {world.server.url}/v1, not at {other.url}/v1".encode() in done.stderr
+    there, here = f"{world.server.url}/v1/batches", f"{other.url}/v1/batches"
+    assert f"the journal has a batch at {there}, not at {here}: name a model there".encode() in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -336,9 +320,67 @@ def test_options_without_a_meaning_are_refused(world, args, message):
 def test_a_journal_and_a_provider_with_batches_are_needed(invoke, tmp_path):
     done = invoke("map", "-m", "openai/m", "--batch", input=b"a\n", url="http://127.0.0.1:9")
     assert (done.returncode, b"add --journal FILE" in done.stderr) == (2, True)
-    options = ("-m", "anthropic/m", "--batch", "--journal", str(tmp_path / "j"))
+    options = ("-m", "ollama/m", "--batch", "--journal", str(tmp_path / "j"))
     done = invoke("map", *options, input=b"a\n", url="http://127.0.0.1:9")
-    assert (done.returncode, b"anthropic/m has no batches" in done.stderr) == (2, True)
+    assert (done.returncode, b"ollama/m has no batches" in done.stderr) == (2, True)
+
+
+def test_a_batch_that_the_provider_does_not_know_fails_its_prompts_until_it_is_forgotten(world):
+    world.account.open = True
+    world(b"a\nb\n", "--no-wait")
+    world.account.batches["other"] = world.account.batches.pop("batch_0")
+    world.account.open = False
+    for _ in range(2):
+        records, status, stderr = world(b"a\nc\nb\n")
+        assert [record.get("text") for record in records] == [None, "c", None]
+        assert ([record["error"]["status"] for record in records[::2]], status) == ([3, 3], 3)
+        line = b"does not know the batch batch_0 (HTTP 404): use the key of its account, or --cancel-batch to forget it"
+        assert line in stderr
+    world.account.batches["batch_0"] = world.account.batches.pop("other")  # the right key again
+    assert [record["text"] for record in world(b"a\nb\n")[0]] == ["a", "b"]
+    assert world.account.prompts == ["a", "b", "c"]
+
+
+def test_cancel_batch_forgets_a_batch_that_the_provider_does_not_know(world):
+    world.account.open = True
+    world(b"a\n", "--no-wait")
+    world.account.batches["other"] = world.account.batches.pop("batch_0")
+    _, status, stderr = world(b"", "--cancel-batch")
+    assert (status, b"batch_0: forgotten" in stderr) == (0, True)
+    world(b"a\n", "--no-wait")
+    assert world.account.prompts == ["a", "a"]
+
+
+def test_a_batch_that_is_too_old_to_have_results_is_forgotten_after_one_run(world, monkeypatch):
+    world.account.open = True
+    world(b"a\n", "--no-wait")
+    world.account.batches["other"] = world.account.batches.pop("batch_0")
+    monkeypatch.setattr(engine, "RETENTION_S", -1.0)
+    world.account.open = False
+    records, status, stderr = world(b"a\n")
+    assert (records[0]["error"]["status"], status) == (3, 3)
+    assert b"does not know the batch batch_0 (HTTP 404): the next run sends its prompts again" in stderr
+    assert world(b"a\n")[0][0]["text"] == "a"
+
+
+def test_results_that_are_gone_fail_the_prompts_once(world):
+    world.account.open = True
+    world(b"a\n", "--no-wait")
+    world.account.open = False
+
+    def ended(request):
+        world.account.script(request)
+        world.account.files = {}
+        return world.account.script(request)
+
+    world.server.scripts = [ended]
+    records, status, _ = world(b"a\n")
+    assert (records[0]["error"]["status"], status) == (4, 4)
+    message = records[0]["error"]["message"]
+    assert message == "the results of batch_0 are no longer there: the next run sends its prompts again"
+    world.server.scripts = [world.account.script]
+    assert world(b"a\n")[0][0]["text"] == "a"
+    assert world.account.prompts == ["a", "a"]
 
 
 def test_openais_client_finds_the_server_to_be_as_its_types_say(world):
@@ -364,6 +406,6 @@ def test_openais_client_finds_the_server_to_be_as_its_types_say(world):
     batch = client.batches.retrieve("batch_1")
     assert batch.status == "completed"
     results = [json.loads(line) for line in client.files.content(batch.output_file_id).text.splitlines()]
-    assert {result["custom_id"] for result in results} == {"0", "2"}
+    assert {result["custom_id"][-2:] for result in results} == {"-0", "-2"}
     for result in results:
         openai.types.chat.ChatCompletion.model_validate(result["response"]["body"], strict=True)

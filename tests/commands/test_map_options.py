@@ -497,5 +497,6 @@ def test_a_provider_whose_batches_are_not_openai_s_is_refused_before_anything_is
         env = environment(**key, **{PROVIDERS[provider].url_env: server.url})
         done = invoke(*args, input=b"Hi\n", env=env)
         assert (done.returncode, done.stdout, server.requests) == (2, b"", [])
-    message = f"llmstream map: {provider} does not have OpenAI's batches: name a model of openai, azure or groq\n"
+    others = "openai, anthropic, azure or groq"
+    message = f"llmstream map: {provider} does not have the batches of OpenAI: name a model of {others}\n"
     assert done.stderr.decode() == message

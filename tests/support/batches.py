@@ -17,6 +17,8 @@ from . import loopback
 from .loopback import Request, Step, reply
 
 CREATED_AT = 1_800_000_000
+NO_BATCH = b'{"error": {"message": "No batch found", "type": "invalid_request_error"}}'
+NO_FILE = b'{"error": {"message": "No such file", "type": "invalid_request_error"}}'
 
 
 def chat_answer(text: str, reason: str = "stop") -> dict[str, Any]:
@@ -76,11 +78,19 @@ class Batches:
         if (method, path) == ("GET", "/batches"):
             return _json(self._list(parse_qs(urlsplit(address).query)))
         if match := re.fullmatch(r"/batches/(\w+)(/cancel)?", path):
+            if match[1] not in self.batches:
+                return reply(
+                    "404 Not Found", b'{"error": {"message": "No batch found", "type": "invalid_request_error"}}'
+                )
             batch = self.batches[match[1]]
             if match[2]:
                 batch["status"] = "cancelling"
             return _json(self._show(batch))
         if match := re.fullmatch(r"/files/(\w+)/content", path):
+            if match[1] not in self.files:
+                return reply(
+                    "404 Not Found", b'{"error": {"message": "No such file", "type": "invalid_request_error"}}'
+                )
             return reply("200 OK", self.files[match[1]], "application/octet-stream")
         return reply("404 Not Found", b'{"error": {"message": "unknown path"}}')
 

@@ -101,11 +101,11 @@ class Running:
 
 
 @contextmanager
-def running(*args: str, url: str, **more: object) -> Iterator[Running]:
+def running(*args: str, url: str, model: str = "openai/m", **more: object) -> Iterator[Running]:
     """Runs `llmstream map ARGS` on pipes; kills it at the end of the block."""
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE) | more
     env = at(url) if url else environment()
-    with subprocess.Popen([*MAP, *args], env=env, bufsize=0, **pipes) as process:
+    with subprocess.Popen([*LLMSTREAM, "map", "-m", model, *args], env=env, bufsize=0, **pipes) as process:
         try:
             yield Running(process)
         finally:

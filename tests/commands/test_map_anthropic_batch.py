@@ -1,0 +1,304 @@
+"""`map --batch` with Anthropic's Message Batches, which have neither metadata nor keys of idempotency."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmstream.batch import batches as engine
+from llmstream.batch.anthropic_batches import AnthropicBatches as Api
+
+from ..support.anthropic_batches import ENDED_AT, AnthropicBatches, answer, provider
+from ..support.batch_world import World
+from ..support.limits import WAIT_S
+from ..support.loopback import HOLD, RESET, head, reply
+from ..support.mapping import records_of, wait_until
+
+
+@pytest.fixture
+def world(invoke, tmp_path):
+    account = AnthropicBatches()
+    with provider(account) as server:
+        yield World(invoke, tmp_path / "journal", account, server, "anthropic/m")
+
+
+@pytest.fixture
+def waits(monkeypatch):
+    """Lets the command wait no time; returns the list of its waits in seconds."""
+    waits: list[float] = []
+    monkeypatch.setattr("llmstream.net.fetch.Fetcher.sleep", lambda fetcher, seconds: waits.append(seconds))
+    return waits
+
+
+def test_the_records_are_those_of_map_in_its_order(world, invoke):
+    records, status, stderr = world(b"a\nb\nc\n")
+    assert [(record["index"], record["text"], record["finish"]) for record in records] == [
+        (0, "a", "stop"),
+        (1, "b", "stop"),
+        (2, "c", "stop"),
+    ]
+    assert status == 0
+    assert b"llmstream map: msgbatch_0: sent 3 prompts\n" in stderr
+    assert b"llmstream map: 3 prompts: 3 done, 0 failed; 9 tokens in, 6 out" in stderr
+    options = ("-m", "anthropic/m", "--journal", str(world.path))
+    assert records_of(invoke("map", *options, input=b"a\nb\nc\n", url=world.server.url).stdout) == records
+
+
+def test_single_failures_are_records_and_asked_again_next_time(world):
+    records, status, _ = world(b"a\nbad\nlate\n")
+    assert (records[0]["text"], [record["error"]["status"] for record in records[1:]], status) == ("a", [3, 4], 4)
+    assert "no such thing" in records[1]["error"]["message"]
+    assert records[2]["error"]["message"] == "the batch msgbatch_0 ended (expired) before it answered this prompt"
+    world(b"a\nbad\nlate\n")
+    assert world.account.prompts == ["a", "bad", "late", "bad", "late"]
+
+
+def test_a_whole_answer_has_the_status_of_map(world):
+    world.account.answer = lambda request: {"type": "succeeded", "message": answer("a", "max_tokens")}
+    assert [record["error"]["status"] for record in world(b"cut\n")[0]] == [5]
+    assert "error" not in world(b"cut on purpose\n", "--max-tokens", "5")[0][0]
+
+
+def test_requests_of_different_versions_of_the_protocol_are_in_different_batches(world):
+    lines = b'{"prompt": "a", "temperature": 0.5}\n{"prompt": "b"}\n{"prompt": "c", "temperature": 0.6}\n'
+    records, status, _ = world(lines, "--jsonl", model="anthropic/claude-haiku-4-5")
+    assert ([record["text"] for record in records], status) == (["a", "b", "c"], 0)
+    assert world.account.prompts == ["a", "c", "b"]
+    assert sorted(world.account.versions) == ["2023-06-01", "2026-10-21"]
+
+
+def test_limits_split_a_batch(world, monkeypatch):
+    monkeypatch.setattr(Api, "MAX_REQUESTS", 2)
+    records, *_ = world(b"a\nb\nc\nd\ne\n")
+    assert [record["text"] for record in records] == ["a", "b", "c", "d", "e"]
+    assert [len(batch["requests"]) for batch in world.account.batches.values()] == [2, 2, 1]
+    monkeypatch.setattr(Api, "MAX_BYTES", 450)
+    records, *_ = world(b"f\n" + b"g" * 200 + b"\n" + b"h" * 500 + b"\ni\n")
+    assert [len(batch["requests"]) for batch in world.account.batches.values()] == [2, 2, 1, 1, 1, 1]
+    assert "longer than a batch may be" in records[2]["error"]["message"]
+
+
+def test_no_wait_leaves_and_a_later_run_collects(world):
+    world.account.open = True
+    assert world(b"a\nb\n", "--no-wait")[:2] == ([], 0)
+    assert world(b"a\nb\nc\n", "--no-wait")[:2] == ([], 0)
+    world.account.open = False
+    assert [record["text"] for record in world(b"c\na\nb\n")[0]] == ["c", "a", "b"]
+    assert world.account.prompts == ["a", "b", "c"]
+
+
+def test_cancel_batch_cancels_and_what_was_answered_is_collected(world):
+    world.account.open = True
+    world(b"a\nb\n", "--no-wait")
+    _, status, stderr = world(b"", "--cancel-batch")
+    assert (status, b"msgbatch_0: canceling, 0 of 2 done\n" in stderr) == (0, True)
+    world.account.open = False
+    records, status, _ = world(b"a\nb\n")
+    assert (records[0]["text"], status) == ("a", 4)
+    assert records[1]["error"]["message"] == "the batch msgbatch_0 ended (canceled) before it answered this prompt"
+    assert world(b"a\nb\n")[1] == 0
+    assert world.account.prompts == ["a", "b", "b"]
+
+
+@pytest.mark.parametrize("cut", [lambda data: data[:-9], lambda data: data[: data.index(b"\n") + 1]])
+def test_results_that_are_cut_are_an_error_and_not_lost(world, cut):
+    account = world.account
+    world.server.scripts = [
+        lambda request: (
+            [head("200 OK", "application/x-jsonl"), cut(account.results["msgbatch_0"])]
+            if "/results" in request.line
+            else account.script(request)
+        )
+    ]
+    records, status, stderr = world(b"a\nb\n")
+    assert (records, status, b"cut" in stderr) == ([], 5, True)
+    world.server.scripts = [account.script]
+    assert [record["text"] for record in world(b"a\nb\n")[0]] == ["a", "b"]
+    assert account.prompts == ["a", "b"]
+
+
+# A batch whose id is lost.
+
+
+def test_after_a_kill_a_batch_that_has_ended_is_found_by_its_custom_ids(world):
+    world.account.add("x", "y")
+    world.kill_while_a_batch_is_made(b"a\nb\n")
+    for _ in range(3):  # others push it to a later page
+        world.account.add("x", "y")
+    world.account.add("x")
+    records, status, _ = world(b"a\nb\n")
+    assert ([record["text"] for record in records], status) == (["a", "b"], 0)
+    assert world.account.prompts == ["a", "b"]
+    looked = [request.line.split()[1] for request in world.server.requests if "/results" in request.line]
+    assert looked[-1].endswith("msgbatch_1/results")
+    assert not any("msgbatch_5" in line for line in looked)  # with another number of requests
+
+
+def test_after_a_kill_nothing_is_sent_while_a_batch_at_work_may_be_the_lost_one(world):
+    world.account.open = True
+    world.kill_while_a_batch_is_made(b"a\nb\n")
+    records, status, stderr = world(b"a\nb\nc\n", "--no-wait")
+    assert (records, status) == ([], 0)
+    assert b"msgbatch_0 may be a batch of a run that was stopped: this is certain when it has ended\n" in stderr
+    assert b"2 batches are not collected" in stderr
+    world.account.open = False
+    assert [record["text"] for record in world(b"a\nb\nc\n")[0]] == ["a", "b", "c"]
+    assert world.account.prompts == ["a", "b", "c"]
+
+
+def test_prompts_are_sent_when_the_batches_that_might_be_the_lost_one_turn_out_to_be_others(world, waits, monkeypatch):
+    """The server refuses to answer the request that makes the batch, and makes none; another program's is like it."""
+    world.server.scripts = [[RESET], world.account.script]
+    world.account.open = True
+    world.account.add("x", "y")
+
+    def look(seconds):
+        waits.append(seconds)
+        world.account.open = len(waits) < 3
+
+    monkeypatch.setattr("llmstream.net.fetch.Fetcher.sleep", lambda fetcher, seconds: look(seconds))
+    records, status, stderr = world(b"a\nb\n")
+    assert ([record["text"] for record in records], status) == (["a", "b"], 0)
+    assert world.account.prompts == ["a", "b"]
+    assert b"msgbatch_0 may be" in stderr and b"msgbatch_1: sent 2 prompts" in stderr
+
+
+def test_two_lost_batches_with_one_size_are_told_apart(world):
+    world.account.open = True
+    world.kill_while_a_batch_is_made(b"a\nb\n")
+    world.kill_while_a_batch_is_made(b"c\nd\n")
+    world.account.open = False
+    records, *_ = world(b"d\nc\nb\na\n")
+    assert [record["text"] for record in records] == ["d", "c", "b", "a"]
+    assert sorted(world.account.prompts) == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("fault", [[RESET], reply("500 Oops", b"{}"), reply("200 OK", b"?")])
+def test_a_batch_whose_making_fails_is_looked_for_before_another_is_made(world, fault):
+    world.account.faults = [fault]
+    records, status, _ = world(b"a\n")
+    assert (records[0]["text"], status, len(world.account.batches)) == ("a", 0, 1)
+
+
+def test_a_rate_limit_has_made_no_batch_and_others_are_not_waited_for(world, waits):
+    world.account.open = True
+    world.account.add("x")
+    busy = reply("429 Too Many", b'{"type": "error", "error": {"type": "rate_limit_error", "message": "slowly"}}')
+    world.server.scripts = [busy, world.account.script]
+    assert world(b"a\n", "--no-wait")[:2] == ([], 0)
+    assert world.account.prompts == ["a"]
+    assert max(waits) < 1
+
+
+@pytest.mark.parametrize("number", range(3))  # the batch, its end, its results
+def test_a_kill_at_any_request_sends_nothing_twice(world, monkeypatch, number):
+    """The server does nothing at the request during which the process is killed."""
+    world.server.scripts = [[HOLD] if n == number else world.account.script for n in range(number + 1)]
+    with world.running() as run:
+        run.write(b"a\nbad\n")
+        run.close_stdin()
+        wait_until(lambda: len(world.server.requests) > number)
+        run.process.kill()
+        run.process.wait(WAIT_S)
+    world.server.scripts = [world.account.script]
+    monkeypatch.setattr(engine, "SETTLE_S", 0.0)
+    records, status, _ = world(b"a\nbad\n")
+    assert (records[0]["text"], records[1]["error"]["status"], status) == ("a", 3, 3)
+    assert world.account.prompts == ["a", "bad"]
+
+
+def test_a_batch_that_the_provider_does_not_know_fails_its_prompts_until_it_is_forgotten(world):
+    world.account.open = True
+    world(b"a\nb\n", "--no-wait")
+    world.account.batches["other"] = world.account.batches.pop("msgbatch_0")
+    world.account.open = False
+    for _ in range(2):
+        records, status, stderr = world(b"a\nc\nb\n")
+        assert [record.get("text") for record in records] == [None, "c", None]
+        assert ([record["error"]["status"] for record in records[::2]], status) == ([3, 3], 3)
+        line = (
+            b"does not know the batch msgbatch_0 (HTTP 404): use the key of its account, or --cancel-batch to forget it"
+        )
+        assert line in stderr
+    world.account.batches["msgbatch_0"] = world.account.batches.pop("other")  # the right key again
+    assert [record["text"] for record in world(b"a\nb\n")[0]] == ["a", "b"]
+    assert world.account.prompts == ["a", "b", "c"]
+
+
+def test_cancel_batch_forgets_a_batch_that_the_provider_does_not_know(world):
+    world.account.open = True
+    world(b"a\n", "--no-wait")
+    world.account.batches["other"] = world.account.batches.pop("msgbatch_0")
+    _, status, stderr = world(b"", "--cancel-batch")
+    assert (status, b"msgbatch_0: forgotten" in stderr) == (0, True)
+    world(b"a\n", "--no-wait")
+    assert world.account.prompts == ["a", "a"]
+
+
+def test_a_batch_that_is_too_old_to_have_results_is_forgotten_after_one_run(world, monkeypatch):
+    world.account.open = True
+    world(b"a\n", "--no-wait")
+    world.account.batches["other"] = world.account.batches.pop("msgbatch_0")
+    monkeypatch.setattr(engine, "RETENTION_S", -1.0)
+    world.account.open = False
+    records, status, stderr = world(b"a\n")
+    assert (records[0]["error"]["status"], status) == (3, 3)
+    assert b"does not know the batch msgbatch_0 (HTTP 404): the next run sends its prompts again" in stderr
+    assert world(b"a\n")[0][0]["text"] == "a"
+
+
+def test_results_that_are_gone_fail_the_prompts_once(world):
+    world.account.open = True
+    world(b"a\n", "--no-wait")
+    world.account.open = False
+
+    def ended(request):
+        world.account.script(request)
+        world.account.batches["msgbatch_0"] |= {"results_url": None, "archived_at": ENDED_AT}
+        return world.account.script(request)
+
+    world.server.scripts = [ended]
+    records, status, _ = world(b"a\n")
+    assert (records[0]["error"]["status"], status) == (4, 4)
+    message = records[0]["error"]["message"]
+    assert message == "the results of msgbatch_0 are no longer there: the next run sends its prompts again"
+    world.server.scripts = [world.account.script]
+    assert world(b"a\n")[0][0]["text"] == "a"
+    assert world.account.prompts == ["a", "a"]
+
+
+def test_the_key_goes_to_the_target_s_address_only(world):
+    """Results that are at another address, as behind a gateway, are read from the documented path instead."""
+    script = world.account.script
+
+    def elsewhere(request):
+        steps = script(request)
+        for batch in world.account.batches.values():
+            if batch["results_url"]:
+                batch["results_url"] = f"http://127.0.0.1:9/v1/messages/batches/{batch['id']}/results"
+        return steps if "/results" in request.line or b"results_url" not in steps[-1] else script(request)
+
+    world.server.scripts = [elsewhere]
+    assert world(b"a\n")[0][0]["text"] == "a"
+
+
+def test_anthropics_client_finds_the_server_to_be_as_its_types_say(world):
+    anthropic = pytest.importorskip("anthropic", reason="anthropic is not installed: pip install '.[dev]'")
+    world.account.open = True
+    client = anthropic.Anthropic(base_url=world.server.url, api_key="k", _strict_response_validation=True)
+    params = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "a"}]}
+    batch = client.messages.batches.create(requests=[{"custom_id": "x-0", "params": params}])
+    assert (batch.processing_status, batch.request_counts.processing) == ("in_progress", 1)
+    world(b"b\nbad\nlate\nc\n", "--no-wait")
+    assert [batch.id for batch in client.messages.batches.list(limit=1)] == ["msgbatch_1", "msgbatch_0"]
+    assert client.messages.batches.cancel(batch.id).processing_status == "canceling"
+    world.account.open = False
+    assert client.messages.batches.retrieve("msgbatch_1").request_counts.succeeded == 2
+    results = [*client.messages.batches.results("msgbatch_1")]
+    assert {(each.custom_id[-2:], each.result.type) for each in results} == {
+        ("-0", "succeeded"),
+        ("-1", "errored"),
+        ("-2", "expired"),
+        ("-3", "succeeded"),
+    }
+    with pytest.raises(anthropic.NotFoundError):
+        client.messages.batches.retrieve("msgbatch_9")
