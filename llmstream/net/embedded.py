@@ -81,6 +81,16 @@ def serve(
     return url, secret
 
 
+def require(model: str) -> None:
+    """Raises UsageError where the extra is not installed, or the model file is missing; nothing is loaded."""
+    from importlib.util import find_spec
+
+    if find_spec("xllamacpp") is None:
+        raise UsageError(NOT_INSTALLED, hint=HINT)
+    if model.endswith(".gguf") and not os.path.isfile(model):
+        raise UsageError(f"no such model file: {model}")
+
+
 def _key(model: str, prompt_size: int) -> tuple[int, str, bool]:
     return os.getpid(), model if model.endswith(".gguf") else "", prompt_size <= SHORT_PROMPT_BYTES
 
@@ -97,10 +107,8 @@ def _start_apart(model: str, short: bool, jobs: int, env: Mapping[str, str]) -> 
     """
     import json
     import subprocess
-    from importlib.util import find_spec
 
-    if find_spec("xllamacpp") is None:
-        raise UsageError(NOT_INSTALLED, hint=HINT)
+    require(model)
     if not model.endswith(".gguf"):
         fetch()
     call = f"from {__name__} import run_apart; run_apart()"

@@ -7,7 +7,8 @@ from ..core.request import Request
 from ..core.retry import RetryPolicy
 from ..core.timing import Timeouts
 from ..errors import Error, Incomplete, OutputFailed, Refused, Unavailable, UsageError, option
-from ..providers.registry import BUILT_IN, REPLAY, Catalogue
+from ..inputs import check_file
+from ..providers.registry import BUILT_IN, EMBEDDED, REPLAY, Catalogue
 from ..providers.resolve import Target, model_names
 from .builder import SHAPES, Cache, RequestBuilder, network
 from .options import OPTIONS
@@ -50,7 +51,7 @@ def by_model(values: dict[str, Any], config: "Config", env: Mapping[str, str]) -
     Raises UsageError, with file and line for a wrong default.
     """
     names = model_names(values.get("model"), env, config.catalogue)
-    options = [{**values, "model": name} for name in names] if len(names) > 1 else [values]
+    options = [{**values, "model": name} if name else dict(values) for name in names]
     if config.defaults or config.by_model:
         from .layers import add_defaults
 
@@ -154,8 +155,14 @@ def _checked(builder: RequestBuilder, prompt: str) -> Choice:
     target = builder.target
     try:
         choice = _choice(builder, prompt)
-        if target.row.transport != REPLAY:  # whose dialect the recording has
+        if target.row.transport == EMBEDDED:
+            from ..net.embedded import require
+
+            require(target.model)
+        if target.row.transport == REPLAY:
+            check_file(target.url.removeprefix(f"{REPLAY}:"))
+        else:  # the dialect of a replay is that of the recording
             choice.target.body(choice.request._replace(attachments=()))
         return choice
     except UsageError as error:
-        raise UsageError(f"{target.name}: {error.message}") from None
+        raise UsageError(f"{target.name}: {error.message}", hint=error.hint) from None

@@ -97,6 +97,25 @@ def test_what_one_model_does_not_have_is_an_error_before_anything_is_sent(invoke
     assert done.stderr.startswith(b"llmstream gen: openai/a: openai (chat) does not support --prefill: ")
 
 
+@pytest.mark.parametrize(
+    ("missing", "name"), [("replay:missing", "replay/missing"), ("missing.gguf", "local/missing.gguf")]
+)
+def test_a_model_that_cannot_be_asked_is_an_error_before_anything_is_sent(invoke, missing, name):
+    with scripted(BUSY) as provider:
+        done = invoke("gen", "-m", "openai/a", "-m", missing, "--retries", "0", "Hi", url=provider.url)
+        assert (done.returncode, done.stdout, provider.requests) == (2, b"", [])
+    assert done.stderr.decode().startswith(f"llmstream gen: {name}: ")
+
+
+@pytest.mark.parametrize("args", [("gen", "Hi"), ("gen", "Hi", "--line"), ("map",)])
+def test_a_model_that_is_named_twice_is_asked_once(invoke, args):
+    with scripted(BUSY) as provider:
+        options = ("-m", "openai/a", "-m", "openai/a", "--retries", "0")
+        done = invoke(*args, *options, input=b"Hi" if args == ("map",) else None, url=provider.url)
+        assert (done.returncode, len(provider.requests)) == (4, 1)
+    assert b"instead of" not in done.stderr
+
+
 def test_one_key_does_not_go_to_two_providers(invoke):
     env = at("http://127.0.0.1:9", K="k")
     done = invoke("gen", *TWO, "--key-env", "K", "Hi", env=env)
