@@ -79,6 +79,7 @@ def test_help_loads_neither_the_network_nor_another_command(command):
         "stop_options",
         "raw_control",
         "stats_file",
+        "tool_options",
         "types",
         "data",
         "drawing",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..core import report
-from ..core.events import Event, Source, Text, ToolCall
+from ..core.events import Event, Finish, Source, Text, ToolCall
 from ..core.exchange import Exchange
 from ..core.request import Request
 from ..core.text import encode
@@ -34,17 +34,19 @@ class Answer(Protocol):
 
 
 class RecordBuilder:
-    """Collects the events of one prompt. `limited`: its length is limited on purpose, so a cut at the limit is fine.
+    """Collects the events of the answers to one prompt.
 
-    `target` is where the request goes, if the record is to name the model. `pieces` counts the texts so far, about one
-    for each token.
+    `limited`: their length is limited on purpose, so a cut at the limit is fine. `target` is where the request goes, if
+    the record is to name the model. `pieces` counts the texts so far, about one for each token.
     """
 
     def __init__(self, limited: bool, target: Target | None = None) -> None:
         self._limited, self._target = limited, target
         self._text = bytearray()  # a list would take many times the memory: the pieces are short
         self._calls: dict[int, list[str]] = {}  # by index: id, name, pieces of the arguments
+        self._earlier_calls: list[dict[str, str]] = []  # of answers before the last one
         self._sources: list[dict[str, object]] = []
+        self._is_paused = False
         self.pieces = 0
 
     def feed(self, events: list[Event]) -> None:
@@ -58,22 +60,40 @@ class RecordBuilder:
                 call.append(event.arguments)
             elif isinstance(event, Source):
                 self._sources.append(_fields(event))
+            elif isinstance(event, Finish):
+                self._is_paused = event.reason == "paused"
+
+    def begin_answer(self) -> None:
+        """Begins another answer to the same prompt: the calls of all count, and the text of the last one.
+
+        After a pause of the provider the text goes on.
+        """
+        self._earlier_calls += self._answer_calls()
+        self._calls = {}
+        if not self._is_paused:
+            self._text, self._sources, self.pieces = bytearray(), [], 0
+
+    def partial(self, has_text: bool = False) -> Record:
+        """Returns the record of what has come so far; `has_text`: its text may be empty."""
+        record: Record = {} if self._target is None else {"model": self._target.name}
+        if has_text or self.pieces:
+            record["text"] = self._text.decode("utf-8", "surrogatepass")
+        if calls := [*self._earlier_calls, *self._answer_calls()]:
+            record["tool_calls"] = calls
+        if self._sources:
+            record["sources"] = self._sources
+        return record
+
+    def _answer_calls(self) -> list[dict[str, str]]:
+        return [{"id": id, "name": name, "arguments": "".join(pieces)} for id, name, *pieces in self._calls.values()]
 
     def record(self, answer: Answer, earlier: Sequence[Exchange] = ()) -> tuple[Record, Error | None]:
         """Returns the record of an answer that has ended, and why it has failed.
 
-        `earlier` are the exchanges of wrong answers before, whose tokens count, too.
+        `earlier` are the exchanges of the answers before, whose tokens count, too.
         """
         exchange, stops, failure = answer.exchange, answer.stops, answer.failure
-        record: Record = {} if self._target is None else {"model": self._target.name}
-        if failure is None or self.pieces:
-            record["text"] = self._text.decode("utf-8", "surrogatepass")
-        if self._calls:
-            record["tool_calls"] = [
-                {"id": id, "name": name, "arguments": "".join(pieces)} for id, name, *pieces in self._calls.values()
-            ]
-        if self._sources:
-            record["sources"] = self._sources
+        record = self.partial(has_text=failure is None)
         if failure is None:
             stopped = stops is not None and stops.early
             record["finish"] = "until" if stopped or exchange.finish is None else exchange.finish.reason

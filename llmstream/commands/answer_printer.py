@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from .. import stdio
 from ..core import report
@@ -29,6 +29,7 @@ from .request_command import current_output_file
 from .stats_file import StatsFile
 
 if TYPE_CHECKING:
+    from ..batch.record_builder import RecordBuilder
     from ..config.max_cost import CostMeter
     from ..core.exchange import Exchange
     from ..core.request import Request
@@ -36,28 +37,20 @@ if TYPE_CHECKING:
     from ..net.attempts import Resume
     from ..net.generation import Generation
     from ..net.loop import Loop
+    from ..net.programs import ProgramOptions
     from ..net.transports import Route
     from ..output_file import OutputFile
     from ..request.chat_file import ChatFile
-    from ..request.turns import Turns
+    from ..request.turns import RunTools, Turns
 
 NAME = "gen"
-
-
-class Tools(NamedTuple):
-    """The program that runs tools: its command and environment, how many run at once, seconds and turns at most."""
-
-    command: tuple[str, ...]
-    env: Mapping[str, str]
-    jobs: int
-    timeout: float
-    max_turns: int
 
 
 class AnswerPrinter:
     """Runs requests, prints the events of the answer, and reports its tokens and times at the end, however it ends.
 
     `new_stops` makes the stop conditions of one answer. `names_model`: a record says which model has answered.
+    `max_turns` is how many answers there may be, where `tools` are run or the provider pauses.
     """
 
     def __init__(
@@ -67,11 +60,14 @@ class AnswerPrinter:
         names_model: bool,
         chat: ChatFile | None,
         keep_cut: bool,
-        tools: Tools | None,
+        tools: ProgramOptions | None,
+        max_turns: int,
     ) -> None:
         self._output, self._new_stops, self._names_model = output, new_stops, names_model
-        self._chat, self._keeps_cut, self._tools = chat, keep_cut, tools
-        self._turns: Turns | None = None  # with a conversation to keep, tools to run, or a check
+        self._chat, self._keeps_cut = chat, keep_cut
+        self._tools, self._max_turns = tools, max_turns
+        self._turns: Turns | None = None  # with a conversation to keep, a check, or answers that may be followed
+        self._record: RecordBuilder | None = None  # with --line
         self._check_retries = 0  # how often the answer may still be asked for again
         self._sources = SourceList()  # stays empty without --sources
         self._stats = StatsFile(output["stats_file"], NAME) if output["stats_file"] is not None else None
@@ -99,15 +95,16 @@ class AnswerPrinter:
         """Streams a model's answer. Returns why the next model is to be asked, which the last one never is."""
         from ..net.generation import Generation, events
 
-        self._choice, self._stops, target = choice, self._new_stops(), route.target
+        self._choice, target = choice, route.target
         self._meter = self._new_meter()
 
         file = current_output_file() if choice.check else None
         self._check_retries = choice.check_retries if file or self._output["line"] else 0
 
-        def make(request: Request) -> Generation:
+        def make(request: Request, earlier: Sequence[Exchange] = ()) -> Generation:
             if self._meter:
-                self._meter.begin(choice.target, request, self._turns.earlier if self._turns else ())
+                self._meter.begin(choice.target, request, earlier)
+            self._stops = self._new_stops()  # each answer is matched by itself
             return Generation(
                 target,
                 request,
@@ -128,7 +125,7 @@ class AnswerPrinter:
                 loop.wait()
             if not is_last and (cause := generation.early_failure) and choice.falls_back(cause):
                 return cause
-            if self._chat or self._tools or choice.check:
+            if choice.request.native or choice.check:
                 source = self._take_turns(generation, make, loop)
             self._render(generation, source)
             if choice.check:
@@ -144,9 +141,10 @@ class AnswerPrinter:
                 self._check(generation.exchange)
         except Error as error:
             generation = self._turns.generation if self._turns else generation
-            self._keep_cut(target, error)
-            self._report(generation, target, error.status, "error" if generation.failure else "", failed=True)
-            raise
+            failure = self._after_text(error)
+            self._keep_cut(target, failure)
+            self._report(generation, target, failure.status, "error" if generation.failure else "", failed=True)
+            raise failure from None
         except (ReaderGone, Signalled) as cause:
             generation = self._turns.generation if self._turns else generation
             generation.close()  # before the report, and while no event had come
@@ -156,6 +154,13 @@ class AnswerPrinter:
             raise
         self._report(generation, target, 0, "until" if stopped else "")
         return None
+
+    def _after_text(self, error: Error) -> Error:
+        """Returns the error of a later answer that is unavailable: Incomplete, where text was written before."""
+        has_text = self._turns is not None and self._turns.has_text and not self._output["line"]
+        if isinstance(error, Unavailable) and has_text:
+            return Incomplete(error.message, hint=error.hint)
+        return error
 
     def _new_meter(self) -> CostMeter | None:
         if self._output["max_cost"] is None:
@@ -257,47 +262,56 @@ class AnswerPrinter:
         """Writes the line that map would write for a single prompt."""
         from ..batch.record_builder import RecordBuilder, render, with_data, with_error
 
-        builder = RecordBuilder(self._choice.request.is_limited, self._choice.target if self._names_model else None)
+        if self._record is None:
+            named = self._choice.target if self._names_model else None
+            self._record = RecordBuilder(self._choice.request.is_limited, named)
+        fault: Error | None = None
         try:
             for batch in events:
-                builder.feed(batch)
+                self._record.feed(batch)
                 if self._output["reasoning"]:
                     stdio.write_stderr_text(reasoning.feed(batch))
         except Error as error:
-            if error is not generation.failure:
-                raise
+            fault = error
         problems = self._problems()
         if problems and self._check_retries:
             return
-        record, failure = builder.record(generation, self._turns.earlier if self._turns else ())
+        generation = self._turns.generation if self._turns else generation
+        record, failure = self._record.record(generation, self._turns.earlier if self._turns else ())
         if problems:
             failure = _wrong(problems)
+        failure = fault or failure
         if failure is not None:
             record = with_error(record, failure)
         stdio.write(render({"index": 0, **with_data(record, self._choice.request)}))
-        if generation.failure is not None:
-            raise generation.failure
+        if fault is not None:
+            raise fault
 
     def _take_turns(
-        self, generation: Generation, make: Callable[[Request], Generation], loop: Loop
+        self, generation: Generation, make: Callable[[Request, Sequence[Exchange]], Generation], loop: Loop
     ) -> Generator[list[Event]]:
         """Returns the events of all turns, of which `generation` is the first."""
         from ..request.turns import Turns
 
-        def start(request: Request) -> Generation:
-            generation = make(request)
+        def start(request: Request, earlier: Sequence[Exchange]) -> Generation:
+            generation = make(request, earlier)
             generation.start()
             return generation
 
-        tools, run, max_turns = self._tools, None, 1
-        if tools:
+        run: RunTools | None = None
+        if self._tools:
             from ..net.programs import Programs
 
-            names, note = frozenset(tool.name for tool in self._choice.request.tools), partial(stdio.note, NAME)
-            run = Programs(tools.command, names, tools.env, loop, timeout=tools.timeout, jobs=tools.jobs, note=note).run
-            max_turns = tools.max_turns
-        self._turns = Turns(self._choice.request, generation, loop, start, run, max_turns)
+            programs = Programs(self._tools, loop, partial(stdio.note, NAME))
+            run = partial(programs.run, names=frozenset(tool.name for tool in self._choice.request.tools))
+        request = self._choice.request
+        separates = not self._output["line"]
+        self._turns = Turns(request, generation, loop, start, self._begin_answer, run, self._max_turns, separates)
         return self._turns.events()
+
+    def _begin_answer(self) -> None:
+        if self._record:
+            self._record.begin_answer()
 
     def _keep_cut(self, target: Target, error: Error | None) -> None:
         """Keeps an answer that is not whole in its conversation, where the user wants that."""

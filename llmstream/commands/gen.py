@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import stdio
-from ..core.kinds import ANSWER, MODEL, NETWORK, OUTPUT, PROMPT, Number, Seconds
+from ..core.kinds import ANSWER, MODEL, NETWORK, OUTPUT, PROMPT, Number
 from ..core.secrets import show_url
 from ..core.text import encode
 from ..errors import UsageError, option
@@ -22,18 +22,19 @@ from . import options, stop_options
 from .raw_control import raw_control
 from .request_command import RequestCommand, output_file, prompt_file
 from .stats_file import stats_file
-from .types import FileName, ToolCommand, Value, in_group
+from .tool_options import program_options, tool_options
+from .types import FileName, Value, in_group
 
 if TYPE_CHECKING:
     from ..core.stop.stops import Stops
+    from ..net.programs import ProgramOptions
     from ..net.transports import Route
     from ..request.chat_file import ChatFile
     from ..request.prompt_file import PromptFile
-    from .answer_printer import Tools
 
 NAME = "gen"
 SPEED = click.FloatRange(min=0)
-JOBS, TURNS = click.IntRange(min=1, max=1000), click.IntRange(min=1)
+JOBS = click.IntRange(min=1, max=1000)
 
 
 @stop_options.options("until-")
@@ -45,12 +46,8 @@ JOBS, TURNS = click.IntRange(min=1, max=1000), click.IntRange(min=1)
 @in_group(PROMPT, "--keep-cut", is_flag=True, help="Add an answer that is cut to FILE, too.")
 @in_group(PROMPT, "-n", "--no-stdin", is_flag=True, help="Do not read stdin.")
 @options.of_request(MODEL, ANSWER)
-@in_group(ANSWER, "--run-tools", type=ToolCommand(), metavar="CMD", help="Run the tools: CMD NAME, arguments on stdin.")
+@tool_options
 @in_group(ANSWER, "-j", "--jobs", type=JOBS, default=8, metavar="N", help="Run at most N tools at once (8).")
-@in_group(
-    ANSWER, "--tool-timeout", type=Value(Seconds()), default=60.0, metavar="TIME", help="Kill a tool after TIME (1m)."
-)
-@in_group(ANSWER, "--max-turns", type=TURNS, default=10, metavar="N", help="End after N answers with calls (10).")
 @in_group(ANSWER, "--max-cost", type=Value(Number(above=0)), metavar="USD", help="Cost at most USD, by estimate.")
 @output_file
 @in_group(OUTPUT, "--events", is_flag=True, help="Write NDJSON events instead of text.")
@@ -78,7 +75,7 @@ def command(
     chat: str | None,
     keep_cut: bool,
     no_stdin: bool,
-    run_tools: tuple[str, ...],
+    run_tools: tuple[str, ...] | None,
     jobs: int,
     tool_timeout: float,
     max_turns: int,
@@ -112,9 +109,10 @@ def command(
     if keep_cut and chat is None:
         raise UsageError(f"--keep-cut needs {option('chat', 'FILE')}: name the conversation's file")
     names = set[str]().union(*options)
-    if run_tools:
-        _check_run_tools("tools" in names, output["line"], record is not None, has_stops)
-    elif "tools" in names and not (writes_events or output["line"] or chat):
+    tools = program_options(run_tools, "tools" in names, catalogue, jobs, tool_timeout)
+    if tools and record is not None:
+        raise UsageError("--record keeps one answer, and --run-tools asks for several: leave one out")
+    if not tools and "tools" in names and not (writes_events or output["line"] or chat):
         raise UsageError(f"{option('tools')} needs --events, --line, --chat or --run-tools: a call is not text")
     require_checkable(options, {"stop conditions": has_stops, "--record": record is not None})
     if output["reasoning"] or writes_events:
@@ -136,14 +134,7 @@ def command(
         text = file.prompt(prompt, no_stdin, variables, required)
     else:
         text = prompts.read(NAME, prompt, no_stdin, required)
-    tools = None
-    if run_tools:
-        from ..providers.child_environment import without_keys
-        from .answer_printer import Tools
-
-        env = without_keys(os.environ, catalogue)
-        tools = Tools(run_tools, env, jobs, tool_timeout, max_turns)
-    send = partial(_send, builder, text, output, new_stops, dry_run, record, speed, quiet, keep_cut, tools)
+    send = partial(_send, builder, text, output, new_stops, dry_run, record, speed, quiet, keep_cut, tools, max_turns)
     if chat is None:
         send(None)
         return
@@ -163,7 +154,8 @@ def _send(
     speed: float,
     quiet: bool,
     keep_cut: bool,
-    tools: Tools | None,
+    tools: ProgramOptions | None,
+    max_turns: int,
     chat: ChatFile | None,
 ) -> None:
     """Sends the prompt after the conversation, if any, or prints the request."""
@@ -172,8 +164,10 @@ def _send(
         if not (text or chat.messages):
             raise UsageError("the prompt is empty: give one as an operand or on stdin")
     choices = builder.requests(text)
-    if chat or tools:
-        choices = [choice._replace(request=choice.request._replace(native=True)) for choice in choices]
+    is_one = record is not None  # a recording holds one answer
+    choices = [
+        choice.with_native() if chat or tools or (choice.may_pause and not is_one) else choice for choice in choices
+    ]
     if output["max_cost"] is not None:
         from ..config.max_cost import CostMeter
 
@@ -188,7 +182,7 @@ def _send(
     from .answer_printer import AnswerPrinter
 
     # This opens the stats file before anything is paid for.
-    answer = AnswerPrinter(output, new_stops, len(choices) > 1, chat, keep_cut, tools)
+    answer = AnswerPrinter(output, new_stops, len(choices) > 1, chat, keep_cut, tools, 1 if is_one else max_turns)
     loop = Loop()
 
     def connect(choice: Choice) -> Route:
@@ -204,15 +198,6 @@ def _send(
         return route if record is None else recorded(route, record)
 
     answer.run(choices, connect, loop)
-
-
-def _check_run_tools(has_tools: bool, line: bool, record: bool, has_stops: bool) -> None:
-    """Raises UsageError for what --run-tools needs, or what goes with one answer only."""
-    if not has_tools:
-        raise UsageError(f"--run-tools needs {option('tools')}: name the file that describes the tools")
-    others = {"--line": line, "--record": record, "the conditions of --until": has_stops}
-    if name := next((name for name, there in others.items() if there), ""):
-        raise UsageError(f"--run-tools and {name} exclude each other: leave one out")
 
 
 def _describe(choice: Choice) -> str:

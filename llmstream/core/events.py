@@ -116,6 +116,17 @@ class ToolCall(Event):
         self.index, self.id, self.name, self.arguments = index, id, name, arguments
 
 
+class ToolResult(Event):
+    """The result of a call whose tool llmstream has run, as the model gets it; `id` and `name` are the call's."""
+
+    __slots__ = ("id", "name", "content", "is_error")
+    type = "tool_result"
+    optional = frozenset(("is_error",))
+
+    def __init__(self, id: str, name: str, content: str, is_error: bool = False) -> None:
+        self.id, self.name, self.content, self.is_error = id, name, content, is_error
+
+
 class Usage(Event):
     """The provider's token counts of the whole answer, and what else decides its price.
 

@@ -93,6 +93,10 @@ class Exchange:
         """Returns what the provider wants back with the next request, of a complete answer that came in one piece."""
         return self._collector.items() if self._collector else []
 
+    def native_container(self) -> str:
+        """Returns the id of the container that the provider's tools have used, and go on with; "" without one."""
+        return self._collector.container() if self._collector else ""
+
     def head(self, status: int, headers: Mapping[str, str]) -> None:
         """Begins the response. The names of the headers are in lower case."""
         self.status, self.headers = status, headers

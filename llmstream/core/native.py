@@ -17,3 +17,7 @@ class Collector:
     def items(self) -> list[dict[str, Any]]:
         """Returns the items of a complete answer; none where its text and its calls say all."""
         return []
+
+    def container(self) -> str:
+        """Returns the id of the container in which the provider's tools have worked, "" without one."""
+        return ""

@@ -16,7 +16,7 @@ VERDICTS: dict[str, tuple[type[Error], str, str]] = {  # by finish reason: the e
     "paused": (
         Incomplete,
         "the provider paused the answer",
-        "it waits for the conversation to be sent back, which llmstream does not do",
+        "it waits for the conversation to be sent back",
     ),
     "incomplete": (Incomplete, "the answer is incomplete", ""),
     "unknown": (Incomplete, "the answer may be incomplete", "llmstream does not know this finish reason"),

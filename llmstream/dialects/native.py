@@ -35,10 +35,14 @@ class Blocks(Collector):
         self._blocks: list[tuple[Fields, dict[str, list[str]]]] = []  # with the pieces of their texts, by field
         self._open: dict[int, dict[str, list[str]]] = {}  # the pieces of the last block with this index
         self._citations: dict[int, list[Any]] = {}  # of that block
+        self._container = ""
 
     def feed(self, event: str, data: Fields) -> None:
         kind, index = data.get("type") or event, number(data, "index")
         block, delta = data.get("content_block"), data.get("delta")
+        self._container = (
+            string(data, "delta", "container", "id") or string(data, "message", "container", "id") or self._container
+        )
         if kind == "content_block_start" and isinstance(block, dict):
             self._begin(index, block)
         elif kind == "content_block_delta" and isinstance(delta, dict) and index in self._open:
@@ -49,8 +53,12 @@ class Blocks(Collector):
                 self._citations[index].append(delta["citation"])
 
     def feed_answer(self, data: Fields) -> None:
+        self._container = string(data, "container", "id")
         for block in items(data, "content"):
             self._begin(0, block)
+
+    def container(self) -> str:
+        return self._container
 
     def _begin(self, index: int, block: Fields) -> None:
         cited = block.get("citations")

@@ -18,9 +18,17 @@ def question(request: Request) -> list[Message]:
     return [Message("user", request.prompt, files=request.attachments)]
 
 
-def continued(request: Request, turns: Iterable[Message]) -> Request:
-    """Returns the request that goes on after more turns of the conversation; its question is the first of them."""
+def continued(request: Request, turns: Iterable[Message], container: str = "") -> Request:
+    """Returns the request that goes on after more turns of the conversation; its question is the first of them.
+
+    `container` is the id of that in which Anthropic's tools have worked, where there is one.
+    """
     messages = (*request.messages, *question(request), *turns)
+    if container:
+        extra = dict(request.extra)
+        before = extra.get("container")
+        extra["container"] = {**before, "id": container} if isinstance(before, dict) else container
+        request = request._replace(extra=tuple(extra.items()))
     return request._replace(prompt="", attachments=(), prefill=None, tool_choice=None, messages=messages)
 
 

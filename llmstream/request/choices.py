@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..core.request import Request
 from ..core.retry import RetryPolicy
 from ..core.timing import Timeouts
+from ..dialects import MESSAGES
 from ..errors import Error, Incomplete, OutputFailed, Refused, Unavailable, UsageError, option
 from ..inputs import check_file
 from ..providers.registry import BUILT_IN, EMBEDDED, REPLAY, Catalogue
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 
 CACHED_NAMES = {"system", "tools", "messages", "attach"}  # options whose part of a request later ones repeat
+SERVER_TOOLS = ("tools", "mcp_servers")  # fields of the body that name tools of the provider's
 
 
 class Choice(NamedTuple):
@@ -43,6 +45,15 @@ class Choice(NamedTuple):
         """Returns the choice of a background response, which is answered within a window of time."""
         timeouts = self.timeouts._replace(first_token=None, stall=None)
         return self._replace(request=self.request._replace(within=window), timeouts=timeouts, resumes=False)
+
+    @property
+    def may_pause(self) -> bool:
+        """Whether the provider may pause the answer, as Anthropic does where its own tools take long."""
+        return self.target.api == MESSAGES and any(name in SERVER_TOOLS for name, _ in self.request.extra)
+
+    def with_native(self) -> "Choice":
+        """Returns the choice with a request whose answer can be sent back whole."""
+        return self._replace(request=self.request._replace(native=True))
 
 
 def by_model(values: dict[str, Any], config: "Config", env: Mapping[str, str]) -> list[dict[str, Any]]:

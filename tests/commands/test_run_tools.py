@@ -14,7 +14,8 @@ import pytest
 
 from ..conftest import LLMSTREAM, at
 from ..support.limits import WAIT_S
-from ..support.loopback import Provider, chat, chat_end, chat_text, frame, head
+from ..support.loopback import Provider, chat, chat_end, chat_text, frame, head, reply
+from ..support.mapping import records_of
 from ..support.sdk_types import unlike
 
 TOOL = r"""#!/bin/sh
@@ -25,10 +26,13 @@ keys) env ;;
 large) head -c 20000000 /dev/zero ;;
 deaf) exec < /dev/null; echo ok ;;
 hangs) sleep 1000 & echo $! > "$PIDS"; wait ;;
+stays) trap '' TERM HUP INT; echo $$ > "$PIDS"; while :; do sleep 1; done ;;
+leaves) sleep 1000 2> /dev/null & echo $! > "$PIDS"; echo started ;;
+endless) exec cat /dev/zero ;;
 meet) read -r a; case $a in *1*) echo a > "$PIDS" ;; *) cat "$PIDS" ;; esac ;;
 esac
 """
-NAMES = ("weather", "fails", "keys", "large", "deaf", "hangs", "meet")
+NAMES = ("weather", "fails", "keys", "large", "deaf", "hangs", "stays", "leaves", "endless", "meet")
 
 
 def calls(*pairs: tuple[str, str], text: str = "") -> list[bytes]:
@@ -184,10 +188,91 @@ def test_turns_that_were_whole_are_kept_where_the_user_wants_that(folder):
 
 
 def test_events_of_all_turns(folder):
-    with Provider(calls(("weather", "{}")), END) as provider:
+    with Provider(calls(("weather", "{}"), ("fails", "{}")), END) as provider:
         done = gen(folder, provider, "--events")
     kinds = [json.loads(line)["type"] for line in done.stdout.splitlines()]
-    assert kinds == ["start", "tool_call", "usage", "finish", "start", "text", "usage", "finish"]
+    first, last = ["start", "tool_call", "tool_call", "usage", "finish"], ["start", "text", "usage", "finish"]
+    assert kinds == [*first, "tool_result", "tool_result", *last]
+    ok, failed = (json.loads(line) for line in done.stdout.splitlines()[5:7])
+    assert ok == {"type": "tool_result", "id": "c0", "name": "weather", "content": "{}\ncold\n"}
+    content = "no such city\nerror: status 3"
+    assert failed == {"type": "tool_result", "id": "c1", "name": "fails", "content": content, "is_error": True}
+
+
+def test_a_line_has_the_last_text_and_the_calls_and_tokens_of_all_answers(folder):
+    with Provider(calls(("weather", "{}"), text="I look."), calls(("fails", "{}")), END) as provider:
+        done = gen(folder, provider, "--line")
+    assert done.returncode == 0
+    (record,) = records_of(done.stdout)
+    assert (record["text"], record["finish"]) == ("Done.", "stop")
+    assert [call["name"] for call in record["tool_calls"]] == ["weather", "fails"]
+    assert (record["usage"]["input_tokens"], record["usage"]["output_tokens"]) == (9, 6)
+
+
+def test_a_line_says_that_turns_have_reached_their_limit(folder):
+    with Provider(calls(("weather", "{}"), text="Hm.")) as provider:
+        done = gen(folder, provider, "--max-turns", "2", "--line")
+    (record,) = records_of(done.stdout)
+    assert (done.returncode, record["error"]["status"], record["text"]) == (5, 5, "Hm.")
+    assert "after 2 turns" in record["error"]["message"]
+    assert len(record["tool_calls"]) == 2
+    assert record["usage"]["output_tokens"] == 4
+
+
+def test_a_condition_ends_the_exchange_where_any_answer_meets_it(folder):
+    met = calls(("weather", "{}"), text="one two three")
+    with Provider(met, END) as provider:
+        done = gen(folder, provider, "--until-words", "2")
+    assert (done.returncode, done.stdout, len(provider.requests)) == (0, b"one two", 1)
+    with Provider(calls(("weather", "{}"), text="one"), [head(), *chat("two three four")]) as provider:
+        done = gen(folder, provider, "--until-words", "2")
+    assert (done.returncode, done.stdout, len(provider.requests)) == (0, b"one\ntwo three", 2)
+    with Provider(calls(("weather", "{}"), text="one"), END) as provider:
+        done = gen(folder, provider, "--until-words", "2")
+    assert (done.returncode, done.stdout) == (1, b"one\nDone.\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "args", "status"),
+    [("I look.", [], 5), ("", [], 4), ("I look.", ["--line"], 4), ("I look.", ["--events"], 5)],
+)
+def test_a_later_answer_that_is_unavailable_is_asked_of_no_other_model(folder, text, args, status):
+    busy = reply("503 Service Unavailable", b"{}")
+    with Provider(calls(("weather", "{}"), text=text), busy) as provider:
+        done = gen(folder, provider, "-m", "openai/other", "--retries", "1", *args)
+    assert done.returncode == status
+    assert [request.json["model"] for request in provider.requests] == ["m", "m", "m"]
+    assert b"503" in done.stderr
+
+
+def test_a_tool_that_ignores_signals_is_killed(folder):
+    with Provider(calls(("stays", "{}")), END) as provider:
+        done = gen(folder, provider, "--tool-timeout", "2")
+    assert (done.returncode, results(provider)) == (0, ["error: it took longer than 2 s"])
+    wait_until(lambda: not is_running(int((folder / "pids").read_text())))
+
+
+def test_a_program_that_is_left_running_holds_no_result_up(folder):
+    """The tool's own program has ended, though another one holds its stdout."""
+    with Provider(calls(("leaves", "{}")), END) as provider:
+        done = gen(folder, provider, "--tool-timeout", "0")
+    pid = int((folder / "pids").read_text())
+    assert is_running(pid)
+    os.kill(pid, signal.SIGKILL)
+    assert (done.returncode, results(provider)) == (0, ["started\n"])
+
+
+def test_an_endless_output_takes_bounded_memory(folder):
+    """The peak of all processes that this one has waited for says nothing about one: another process asks."""
+    code = (
+        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True);"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    with Provider(calls(("endless", "{}")), END) as provider:
+        args = [sys.executable, "-c", code, *LLMSTREAM, *command("-q", "-O", "answer")]
+        kib = int(subprocess.check_output(args, env=at(provider.url), cwd=folder, timeout=WAIT_S))
+    assert results(provider) == ["error: its output is larger than 16 MiB"]
+    assert kib < 200 * 1024
 
 
 @pytest.mark.parametrize(
@@ -197,8 +282,7 @@ def test_events_of_all_turns(folder):
         (["--tools", "tools", "--run-tools", "./no"], "there is no program './no'"),
         (["--tools", "tools", "--run-tools", ""], "there is no program ''"),
         (["--tools", "tools", "--run-tools", "'a"], "has no closing quotation"),
-        (["--tools", "tools", "--run-tools", "./tool", "--line"], "--run-tools and --line exclude"),
-        (["--tools", "tools", "--run-tools", "./tool", "--until-words", "1"], "--until exclude"),
+        (["--tools", "tools", "--run-tools", "./tool", "--record", "r"], "--record keeps one answer, and --run-tools"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_is_sent(invoke, folder, args, message):

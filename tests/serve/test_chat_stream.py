@@ -100,7 +100,7 @@ def test_a_stop_condition_gives_the_reason_until():
 
 PAUSED = (
     "the provider paused the answer (finish reason pause_turn): Send it back.: "
-    "it waits for the conversation to be sent back, which llmstream does not do"
+    "it waits for the conversation to be sent back"
 )
 
 
