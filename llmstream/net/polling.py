@@ -6,6 +6,7 @@ Source: OpenAI documentation, "Background mode", and the types of OpenAI's SDK.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -21,7 +22,7 @@ from .loop import Alarm
 from .transfer import Head, HttpRequest, Transfer, Transport
 
 FIRST_WAIT_S, LONGEST_WAIT_S, GROWTH = 2.0, 60.0, 1.5  # between two looks at a response
-REQUEST_TIMEOUT_S = 60.0  # of a single request, which is answered at once
+QUEUE_TIMEOUT_S, LOOK_TIMEOUT_S = 600.0, 60.0  # of single requests: the first one may have large attachments
 GIVE_UP_S = 600.0  # for which looks may fail one after the other
 PENDING = ("queued", "in_progress")  # statuses that do not stay
 GONE = 404  # the HTTP status of a response that the provider no longer has
@@ -136,10 +137,11 @@ class PolledTransfer(Transfer):
     def _send(self, request: HttpRequest) -> None:
         self._body.clear()
         self._transfer = self._polling.inner.send(request, self._connect_timeout, self._step)
-        self._alarm = self._loop.call_at(self._loop.now() + REQUEST_TIMEOUT_S, self._time_out)
+        limit = LOOK_TIMEOUT_S if self._id else QUEUE_TIMEOUT_S
+        self._alarm = self._loop.call_at(self._loop.now() + limit, partial(self._time_out, limit))
 
-    def _time_out(self) -> None:
-        self._settle(f"no answer within {REQUEST_TIMEOUT_S:g} s", UNLIMITED, None)
+    def _time_out(self, limit: float) -> None:
+        self._settle(f"no answer within {limit:g} s", UNLIMITED, None)
 
     def _step(self) -> None:
         """Reads what has arrived of the response to the request that is under way."""

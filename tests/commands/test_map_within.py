@@ -12,7 +12,7 @@ from llmstream.net import polling
 
 from ..support.background import Background, provider
 from ..support.limits import WAIT_S
-from ..support.loopback import Provider, reply
+from ..support.loopback import HOLD, Provider, reply
 from ..support.mapping import echo, records_of, running, texts_of, wait_until
 
 API = ("--api", "responses")
@@ -73,6 +73,21 @@ def test_a_run_that_was_killed_leaves_its_responses_to_the_next(collect, account
     assert (texts_of(done.stdout), done.returncode) == (PROMPTS, 0)
     assert all(record["usage"]["tier"] == "8h" for record in records_of(done.stdout))
     assert sorted(account.prompts) == sorted(PROMPTS)
+
+
+@pytest.mark.parametrize("number", range(6))  # two prompts, each queued and looked at twice
+def test_a_kill_at_any_request_sends_nothing_twice(collect, account, number):
+    """The server does nothing at the request during which the process is killed."""
+    account.server.scripts = [[HOLD] if n == number else account.script for n in range(number + 1)]
+    with running("-j", "1", "--journal", collect.journal, *WITHIN, url=account.server.url) as run:
+        run.write(b"a\nb\n")
+        run.close_stdin()
+        wait_until(lambda: len(account.server.requests) > number)
+        run.process.kill()
+        run.process.wait(WAIT_S)
+    account.server.scripts = [account.script]
+    assert texts_of(collect(input=b"a\nb\n").stdout) == ["a", "b"]
+    assert sorted(account.prompts) == ["a", "b"]
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])

@@ -21,7 +21,7 @@ from ..conftest import LLMSTREAM, at, environment
 from ..support import needs
 from ..support.background import SOON, Background, echo, provider
 from ..support.limits import WAIT_S
-from ..support.loopback import RESET, Provider, head, reply
+from ..support.loopback import HOLD, RESET, Provider, head, reply
 from ..support.mapping import wait_until
 from ..support.option_bodies import APIS, MODELS
 
@@ -117,6 +117,15 @@ def test_a_look_that_fails_is_repeated(invoke, account, monkeypatch, fault, reas
     assert (done.stdout, done.returncode) == (b"Hello\n", 0), done.stderr
     assert done.stderr.count(reason) == done.stderr.count(b": looking again in ") == 2
     assert len(account.responses) == 1
+
+
+def test_a_look_without_an_answer_is_repeated(invoke, account, monkeypatch):
+    monkeypatch.setattr(polling, "LOOK_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(polling, "FIRST_WAIT_S", 0.01)
+    account.faults = [[HOLD]]
+    done = invoke(*GEN, "2h", "Hello", url=account.server.url)
+    assert (done.stdout, done.returncode) == (b"Hello\n", 0)
+    assert b": no answer within 0.05 s: looking again in 0.0 s\n" in done.stderr
 
 
 def test_a_provider_that_cannot_be_looked_at_for_long_is_given_up(invoke, account, monkeypatch):
