@@ -12,8 +12,9 @@ import click
 
 from .. import inputs, signals, stdio
 from ..core.cpu_limit import charge
+from ..core.json.automaton import Match
 from ..core.json.documents import Fault
-from ..core.json.extract import Match, Piece, normalized_path
+from ..core.json.extract import Piece, normalized_path
 from ..core.json.fields import Fields, FieldsFilter, plain_text
 from ..core.json.path import compile_path
 from ..core.kinds import Size

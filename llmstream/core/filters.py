@@ -10,8 +10,9 @@ from contextlib import suppress
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from ..errors import Incomplete, NotFound
+from .json.automaton import Match
 from .json.documents import UNFINISHED, Fault
-from .json.extract import Match, Piece, normalized_path, parse_json
+from .json.extract import Piece, normalized_path, parse_json
 from .json.fields import Fields, FieldsFilter, plain_text
 from .json.objects_filter import REPAIRED, SKIPPED, ObjectsFilter
 from .markdown.code import Code, language

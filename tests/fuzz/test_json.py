@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from . import braces, repair
+from . import braces, bulk, repair
 
 
 @pytest.mark.parametrize("check", [braces.check_prose, braces.check_objects, braces.check_line_ends])
@@ -14,6 +14,12 @@ def test_braces_and_line_ends(check):
     rng = random.Random(7)
     for _ in range(60):
         check(rng)
+
+
+def test_bulk():
+    rng = random.Random(7)
+    for _ in range(200):
+        bulk.check(rng)
 
 
 def test_repair():

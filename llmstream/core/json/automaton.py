@@ -10,14 +10,18 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-from .bulk import BulkValues
 from .grammar import Matcher, elements_run, end, members_run
 from .segments import Filter, Path, Segment
 
 Item = tuple[int, int]  # (number of the path, segments done)
 Bag = dict[Item, int]  # item: how often
+# Keys and indices on the way down. The first may be the location of the container of the rest: locations share their
+# beginnings, so that each costs what is new in it and not its depth, as long as it is not written out.
+Location = tuple["Location | str | int", ...]
+Match = tuple[int, Location | str, str]  # (number of the path, location or path, the value's text)
 Tests = dict[tuple[Item, Filter], int]  # (item that a filter of its segment leads to, the filter): how often
 
+MAX_TIMES = 10_000  # that one value may be selected, as by `$..*..*..*`
 COMPILE_AFTER = 8  # calls of `skip_members` after which compiling a pattern for the node's members pays
 
 
@@ -27,6 +31,7 @@ class Node:
     `accepts` lists (path, how often) for the paths that select the value itself. `tests` are the filters to apply to
     it. `selects`: either is there. `moves`: a path goes on below. `from_end`: an array's length decides what a path
     selects in it. `rooted` is the bag of paths that wait for the whole document, because a filter looks at its root.
+    `names` are the keys that selectors name. `by_index`: an element's index decides what is selected.
     """
 
     def __init__(self, automaton: Automaton, bag: Bag, tests: Tests) -> None:
@@ -44,8 +49,8 @@ class Node:
         self.selects = bool(self.accepts or tests)
         self.rooted: Bag = {}
         self.from_end = any(segment.from_end for segment in segments)
-        self._names = {name for segment in segments for name in segment.names}
-        self._by_index = any(segment.indices or segment.slices for segment in segments)
+        self.names = {name for segment in segments for name in segment.names}
+        self.by_index = any(segment.indices or segment.slices for segment in segments)
         self._members: dict[str, Node | None] = {}
         self._calls = 0  # of skip_members
         self._run: Matcher | None = None
@@ -66,22 +71,22 @@ class Node:
 
     def member(self, name: str) -> Node | None:
         """Returns the node at the member of that name, or None if no path can select anything there or below."""
-        if name not in self._names:
-            return self._others
+        if name not in self.names:
+            return self.others
         if name not in self._members:
             self._members[name] = self._child(name)
         return self._members[name]
 
     def element(self, index: int) -> Node | None:
         """Returns the node at the element of that index, or None if no path can select anything there or below."""
-        return self._child(index) if self._by_index else self._others
+        return self._child(index) if self.by_index else self.others
 
     def elements(self) -> Node | None:
         """Returns the node at each element if it is the same for all, else None."""
-        return None if self._by_index else self._others
+        return None if self.by_index else self.others
 
     @cached_property
-    def _others(self) -> Node | None:
+    def others(self) -> Node | None:
         """The node at all keys that no selector names."""
         return self._child(-1)  # no name, and no index that is selected
 
@@ -100,10 +105,10 @@ class Node:
         """Skips members that no path can select; returns the index behind them."""
         if self._run is None:
             self._calls += 1
-            others = self._others
+            others = self.others
             if self._calls < COMPILE_AFTER or (others is not None and others.selects):
                 return i
-            self._run = members_run(tuple(self._names), others is None)
+            self._run = members_run(tuple(self.names), others is None)
         return end(self._run(text, i, n))
 
     def skip_scalars(self, text: str, i: int, n: int) -> int:
@@ -113,14 +118,6 @@ class Node:
             return i
         stop = end(elements_run(False)(text, i, n))
         return stop if stop > i and text[stop - 1] != "," else i
-
-    @cached_property
-    def bulk_values(self) -> BulkValues | None:
-        """Takes all that is selected below an object here; None if not all paths are plain names from here on."""
-        if self.selects or self.rooted or any(count > 1 or segment.descends for _, count, segment in self._active):
-            return None
-        rests = [self._automaton.paths[path].names(done) for (path, done), _, _ in self._active]
-        return BulkValues.of(rests, [path for (path, _), _, _ in self._active])
 
 
 class Elements(Node):

@@ -14,13 +14,13 @@ import re
 from collections import deque
 from typing import Generic, TypeVar
 
+from .bulk import BULK
 from .grammar import Step, end, space
 from .recovery import HEAD, Recovery
 from .scanner import Scanner
 
 MAX_SIZE = 64 * 1024 * 1024  # characters
 STRUCTURE = "{}[],"  # what an object may follow; nothing, too: it may begin a line
-BULK = 512  # characters that must be left of a chunk before `take_whole` is tried
 T = TypeVar("T")
 
 MALFORMED, UNFINISHED, UNEVALUATED = "malformed", "unfinished", "unevaluated"
@@ -203,7 +203,7 @@ class Documents(Generic[T]):
         if bracket is None:
             return n
         i = bracket.start()
-        if n - i > BULK and text[i] == "{" and (stop := self.take_whole(text, i, n)) > i:
+        if n - i > BULK and (stop := self.take_whole(text, i, n)) > i:
             return stop
         self._start, self._start_line = self._base + i, self._line_of(text, i)
         self._head = self._head_of(text, i)

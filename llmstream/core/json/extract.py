@@ -8,20 +8,16 @@ value that must be looked into is then walked a second time, by an Extraction of
 
 from __future__ import annotations
 
-from .automaton import Automaton, Bag, Node
+from .automaton import MAX_TIMES, Automaton, Bag, Location, Match, Node
+from .bulk import BULK, Runs
 from .documents import UNEVALUATED, Fault
 from .grammar import end, minify, space
-from .scanner import RUN, Scanner
+from .levels import Levels
+from .scanner import Scanner
 from .strings import unescape
 
 MAX_WALKED = 500_000  # characters that filters behind filters walk, beside WALKS times the value's
 WALKS = 10
-MAX_TIMES = 10_000  # that one value may be selected, as by `$..*..*..*`
-
-# Keys and indices on the way down. The first may be the location of the container of the rest: locations share their
-# beginnings, so that each costs what is new in it and not its depth, as long as it is not written out.
-Location = tuple["Location | str | int", ...]
-Match = tuple[int, Location | str, str]  # (number of the path, location or path, the value's text)
 
 
 class Piece:
@@ -68,6 +64,7 @@ class Extraction(Scanner):
     def __init__(self, automaton: Automaton, results: Results, limit: int, *, follow: bool = False) -> None:
         self._automaton, self._results, self._limit, self._follow = automaton, results, limit, follow
         self._root, self._root_location = automaton.root, Location()
+        self._levels, self.runs = Levels(automaton), Runs()
         self._document: object = None  # parsed, for filters
         self._size = 0  # of the value that a walk is for, in characters; 0 for documents
         self.line = 0  # where the document begins
@@ -182,7 +179,7 @@ class Extraction(Scanner):
             self._complete(capture.node, capture.location, value)
 
     def skip_watched(self, text: str, i: int, n: int) -> int:
-        """Takes objects that stand whole in the text, if all that is selected in them has plain names.
+        """Takes elements that stand whole in the text, and all that is selected in them.
 
         An array of scalars only is skipped if no scalar can be selected, and so are members that no path selects.
         """
@@ -191,24 +188,24 @@ class Extraction(Scanner):
             return frame.node.skip_members(text, i, n)
         if frame.index < 0 and (stop := frame.node.skip_scalars(text, i, n)) > i:
             return stop
-        node = frame.node.elements()
-        bulk = None if node is None or self._follow else node.bulk_values
-        if bulk is None:
+        if self._follow or self._captures or not self.has_members:
             return i
-        while (start := end(space(text, i, n))) < n and text[start] == "{" and n - start > RUN:
-            stop, selections = bulk.decode(text, start, n)
-            if stop == start or stop - start > self._limit:
+        while (start := end(space(text, i, n))) + BULK < n and text[start] in "{[":
+            stop, taken = self.runs.take(text, start, n, self._take_elements, self._limit // self._levels.nesting)
+            if taken is None:
                 break
-            frame.index += 1
-            self.has_members = self.has_members or text[end(space(text, start + 1, n))] == '"'
-            self._results += [
-                (number, (frame.location, frame.index, *names), value) for number, names, value in selections
-            ]
             i = end(space(text, stop, n))
             if i == n or text[i] != ",":
                 return stop
             i += 1
         return i
+
+    def _take_elements(self, run: str) -> bool:
+        frame = self._frames[-1]
+        matches, count = self._levels.elements(frame.node, frame.location, frame.index + 1, run)
+        self._results += matches
+        frame.index += count
+        return True
 
     # Complete values.
 

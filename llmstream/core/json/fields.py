@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from .automaton import Automaton
+from .automaton import Automaton, Match
 from .documents import MAX_SIZE, Documents, Fault
-from .extract import Extraction, Match, Piece, Results
+from .extract import Extraction, Piece, Results
 from .grammar import SCALAR
+from .levels import Levels
 from .segments import Path
 from .strings import Unescaper, unescape
 
@@ -32,7 +33,8 @@ class Fields(Documents[Match | Piece]):
         self._extraction = Extraction(automaton, results, limit, follow=follow)
         super().__init__(self._extraction, results, 1 << 62, arrays=True)
         self._key_limit = limit + 2
-        self._bulk = None if follow else automaton.root.bulk_values
+        levels = Levels(automaton)
+        self._levels = levels if levels.takes_documents and not follow else None
         self._selects_scalars = bool(automaton.root.accepts)
         self._value_limit = limit
         self._line_parts: list[str] | None = []  # the parts of the line so far while it may be a scalar
@@ -48,19 +50,13 @@ class Fields(Documents[Match | Piece]):
         self._line_parts = None
 
     def take_whole(self, text: str, i: int, n: int) -> int:
-        bulk, taken_to = self._bulk, i
-        while bulk is not None and i >= 0:
-            stop, selections = bulk.decode_lines(text, i, n) if n - i <= self._value_limit else (i, [])
-            if stop == i:
-                stop, selections = bulk.decode(text, i, n)
-            if stop == i or stop - i > self._value_limit:  # a value may be too long, which the extraction reports
-                break
-            self._results += selections
-            taken_to = stop
-            i = text.find("{", stop, n)
-            if text.find("[", stop, i if i >= 0 else n) >= 0:
-                break
-        return taken_to
+        levels = self._levels
+        if levels is None:
+            return i
+        # A longer value may be too long, which the extraction reports.
+        stop, matches = self._extraction.runs.take(text, i, n, levels.documents, self._value_limit // levels.nesting)
+        self._results += matches or ()
+        return stop
 
     # Scalars as documents.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from ..pieces import ARRAY, DOCUMENT, ELEMENT, EXCERPT_BYTES, TEXT
 from ..sse import MAX_EVENT_BYTES, Frame
 from ..text import Utf8Decoder, original
+from .bulk import minified_objects
 from .documents import MALFORMED, Fault
 from .objects import Objects
 
@@ -94,12 +95,12 @@ class _Objects(Objects):
     def take_whole(self, text: str, i: int, n: int) -> int:
         taken_to = i
         while True:
-            stop, minified = self._bulk.decode(text, i, n)
-            if stop == i or stop - i > self._limit:
+            stop, objects = self._runs.take(text, i, n, minified_objects, self._limit, one=True)
+            if objects is None:
                 return taken_to
             if taken_to == i:
                 self._name_object()
-            self._results.append(minified)
+            self._results += objects
             self._names.append(self._name)
             taken_to = stop
             if not text.startswith("\n{", stop):

@@ -6,7 +6,7 @@ as they came in. Whole objects in large chunks go through `bulk`, all others cha
 
 from __future__ import annotations
 
-from .bulk import BulkObjects
+from .bulk import Runs, minified_objects
 from .documents import MAX_SIZE, Documents
 from .grammar import minify
 from .loose import loose_start, may_start
@@ -24,7 +24,7 @@ class Objects(Documents[str]):
 
     def __init__(self, limit: int = MAX_SIZE, *, loose: bool = False, line: int = 1) -> None:
         super().__init__(Scanner(), [], limit, loose=loose, line=line)
-        self._bulk = BulkObjects()
+        self._runs = Runs()
         self._capturing = False
         self._pieces: list[str] = []  # the text of the object so far, up to this chunk
         self._size = 0  # characters in the pieces
@@ -80,12 +80,6 @@ class Objects(Documents[str]):
         return self._no_object(text, i)
 
     def take_whole(self, text: str, i: int, n: int) -> int:
-        taken_to = i
-        while i >= 0:
-            stop, minified = self._bulk.decode(text, i, n)
-            if stop == i or stop - i > self._limit:
-                break
-            self._results.append(minified)
-            taken_to = stop
-            i = text.find("{", stop, n)
-        return taken_to
+        stop, objects = self._runs.take(text, i, n, minified_objects, self._limit)
+        self._results += objects or ()
+        return stop

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,6 @@ from ..kinds import shorten
 
 MAX_DEPTH = 300  # levels below a value to which a filter's `..` goes
 
-_is_name = re.compile(r"[A-Za-z_][A-Za-z0-9_]*").fullmatch
 Test = Callable[[Any, Any], bool]  # of a value and its document; raises RecursionError if that is nested too deeply
 
 
@@ -62,11 +60,6 @@ class Segment:
     def add_index(self, index: int) -> None:
         (self.indices if index >= 0 else self.from_end).append(index)
 
-    def name(self) -> str:
-        """Returns the name that the segment selects, or "" if it selects anything else."""
-        others = self.descends or self.wilds or self.indices or self.slices or self.from_end or self.filters
-        return "" if others or len(self.names) != 1 else self.names[0]
-
     def count(self, key: str | int) -> int:
         """Counts how often the child at key is selected, by anything but filters and `from_end`."""
         if isinstance(key, str):
@@ -91,8 +84,3 @@ class Path:
 
     def __init__(self, segments: list[Segment], rooted: bool = False) -> None:
         self.segments, self.rooted = segments, rooted
-
-    def names(self, done: int) -> tuple[str, ...]:
-        """Returns the names of the segments after the first `done`, or () if one of them is not a plain name."""
-        names = [segment.name() for segment in self.segments[done:]]
-        return tuple(names) if all(map(_is_name, names)) else ()

@@ -1,97 +1,148 @@
-"""The fast path takes valid JSON only, and leaves all else to the scanner."""
+"""The fast paths take valid JSON only, and leave all else to the scanner."""
 
 from __future__ import annotations
 
 import msgspec
 import pytest
 
-from llmstream.core.json.bulk import BulkObjects, BulkValues
+from llmstream.core.json.automaton import Automaton
+from llmstream.core.json.bulk import Runs, Unproven, minified, minified_objects
 from llmstream.core.json.extract import normalized_path
-from llmstream.core.json.fields import Fields
+from llmstream.core.json.levels import Levels
 from llmstream.core.json.path import compile_path
 
 from .test_scanner import BROKEN, VALID
 
+REFUSED = (msgspec.MsgspecError, ValueError, RecursionError, Unproven)
 
-def is_decoded(bulk: BulkObjects, text: str) -> bool:
-    return bulk.decode(text + "\n", 0, len(text) + 1)[0] > 0
+
+def levels(*paths: str) -> Levels:
+    return Levels(Automaton([compile_path(path) for path in paths]))
+
+
+def selected(run: str, *paths: str) -> list[tuple[int, str, str]]:
+    return [(number, normalized_path(location), text) for number, location, text in levels(*paths).documents(run)]
 
 
 @pytest.mark.parametrize("text", [text for text in BROKEN if text[0] == "{"])
 def test_invalid_json_is_refused(text):
-    wrapped = '{"z":' + text + "}"
-    for candidate in (text, wrapped):
-        assert not is_decoded(BulkObjects(), candidate)
-        assert not is_decoded(BulkValues.of([("q",)], [0]), candidate)
-        assert not is_decoded(BulkValues.of([("z",)], [0]), candidate)
-        assert not is_decoded(BulkValues.of([("z", "q")], [0]), candidate)
+    for candidate in (text, '{"z":' + text + "}"):
+        with pytest.raises(REFUSED):
+            minified_objects(candidate)
+        for path in ("q", "z", "z.q", "*", "z.*", "$..q", "*[?@.a]"):
+            with pytest.raises(REFUSED):
+                levels(path).documents(candidate)
 
 
 @pytest.mark.parametrize("text", [text for text in VALID if text[0] == "{"])
 def test_an_object_is_decoded_whole_or_not_at_all(text):
-    bulk = BulkObjects()
-    end, minified = bulk.decode(text + "\n", 0, len(text) + 1)
-    assert (end, minified) in ((len(text), msgspec.json.format(text, indent=-1)), (0, None))
+    stop, objects = Runs().take(text + "\n", 0, len(text) + 1, minified_objects, 10**6)
+    assert (stop, objects) in ((len(text), [msgspec.json.format(text, indent=-1)]), (0, None))
+
+
+class Attempts:
+    """Decodes runs, and keeps them."""
+
+    def __init__(self) -> None:
+        self.runs: list[str] = []
+
+    def __call__(self, run: str) -> list[str]:
+        self.runs.append(run)
+        return minified_objects(run)
 
 
 def test_a_failed_guess_is_not_made_twice():
-    text = '{"a" 1} {"b":2}\n'
-    attempts = []
-
-    class Counting(BulkObjects):
-        def _decode_object(self, text: str) -> object:
-            attempts.append(text)
-            return super()._decode_object(text)
-
-    bulk = Counting()
-    assert bulk.decode(text, 0, len(text)) == (0, None)
-    assert bulk.decode(text, 8, len(text)) == (8, None)
-    assert attempts == [text[:-1]]
+    text, attempts = '{"a" 1} {"b":2}\n', Attempts()
+    runs = Runs()
+    assert runs.take(text, 0, len(text), attempts, 99) == (0, None)
+    assert runs.take(text, 8, len(text), attempts, 99) == (8, None)
+    assert attempts.runs == [text[:-1]]
 
 
-@pytest.mark.parametrize("paths", [[()], [("a",), ("a", "b")], [("a", "b"), ("a",)], [("a",), ("a",)]])
-def test_paths_through_another_path_have_no_fast_path(paths):
-    assert BulkValues.of(paths, [0, 1]) is None
+def test_behind_a_failed_run_runs_grow_again():
+    good, bad = '{"a":1}\n', '{"a":}\n'
+    text, attempts = bad + good * 7 + bad, Attempts()
+    runs, i, taken = Runs(), 0, 0
+    while (i := text.find("{", i)) >= 0:
+        i, objects = runs.take(text, i, len(text), attempts, 99)
+        taken += len(objects or ())
+        i += objects is None
+    assert taken == 7
+    assert [run.count("\n") + 1 for run in attempts.runs[:4]] == [9, 1, 1, 3]
 
 
 @pytest.mark.parametrize(
-    ("text", "selections"),
+    ("text", "taken"),
     [
-        ('{"b":{"c":[1, 2]},"a":"x"}', [(1, ("b", "c"), "[1,2]"), (0, ("a",), '"x"')]),
-        ('{"a":null}', [(0, ("a",), "null")]),
-        ('{"x":1}', []),
-        ('{"b":1,"a":2}', None),  # not an object where the path goes on
-        ('{"a":1,"a":2}', None),
-        ('{"x":{"a":1},"a":2}', None),
-        ('{"\\u0061":1,"a":2}', None),
-        ('{"a":"\\u00e9"}', [(0, ("a",), '"\\u00e9"')]),
+        ('{"a":1}\n{"a":2}\n{"a"', ["{1}", "{2}"]),
+        ('{"a":1},\n{"a":2}\n{"a"', ["{1}", "{2}"]),
+        ('{"a":1}, {"a":2}, {"a":3', ["{1}", "{2}"]),
+        ('{\n "a": 1\n}\n{\n "a": 2\n}\n{\n "a"', ["{1}", "{2}"]),
+        ('{\n "a": 1\n},\n{\n "a": 2\n},\n{\n "a"', ["{1}", "{2}"]),
+        ('{"a":1} {"b"', None),
     ],
 )
-def test_values_at_names(text, selections):
-    assert BulkValues.of([("a",), ("b", "c")], [0, 1]).decode(text + "\n", 0, len(text) + 1)[1] == selections
+def test_runs_of_objects(text, taken):
+    expected = None if taken is None else [each.replace("{", '{"a":') for each in taken]
+    assert Runs().take(text, 0, len(text), minified_objects, 99)[1] == expected
 
 
-LINES = '{"a":{"b":1},"c":[1, 2]}\n{"x":0}\n{"c":"\\u00e9"}\n'
-UNUSUAL = ['{"a":2,"a":3}', '{"x":{"c":1}}', '{"\\u0061":1}', '{"c":"c"}', "prose", "[1]", "", '{"a":1,}']
-UNUSUAL += ['{"c":1}{"c":2}', '{"c":1}, {"c":2}', '12 {"a":1}', '{"a":[{"b":1}]}']
+def test_a_run_has_no_more_than_the_limit():
+    text = '{"a":1}\n' * 9
+    assert Runs().take(text, 0, len(text), minified_objects, 20) == (15, ['{"a":1}'] * 2)
+    assert Runs().take(text, 0, len(text), minified_objects, 6) == (0, None)
+    assert Runs().take(text, 0, len(text), minified_objects, 99, one=True) == (7, ['{"a":1}'])
 
 
-def test_lines_are_decoded_at_once():
-    bulk = BulkValues.of([("c",)], [7])
-    end, selections = bulk.decode_lines(LINES + '{"c":', 0, len(LINES) + 5)
-    assert (end, selections) == (len(LINES) - 1, [(7, ("c",), "[1,2]"), (7, ("c",), '"\\u00e9"')])
+@pytest.mark.parametrize("text", ['"x {}"\n{"a":1}', '{"a":1} 2', '{"a":1}, [{"a":2}]', '{"a":[1\n2]}\n{"b":1}'])
+def test_other_values_are_no_objects(text):
+    with pytest.raises(REFUSED):
+        minified_objects(text)
 
 
-@pytest.mark.parametrize("line", UNUSUAL)
-@pytest.mark.parametrize("path", ["a", "c", "a.b", "x.c"])
-def test_lines_agree_with_single_steps(line, path):
-    text = LINES * 30 + line + "\n" + LINES * 30
+def test_the_divider_in_a_value():
+    texts = [b'{"a": "\x7f"}', b'["\x7f", "\x7f"]', b'{"\x7f": 1}']
+    assert minified(texts) == [msgspec.json.format(text.decode(), indent=-1) for text in texts]
 
-    def selections(chunks: list[str]) -> list[object]:
-        core = Fields([compile_path(path)])
-        items = [item for chunk in chunks for item in core.feed(chunk)] + core.close()
-        return [
-            (item[0], normalized_path(item[1]), item[2]) if isinstance(item, tuple) else item.line for item in items
-        ]
 
-    assert selections([text]) == selections(list(text))
+@pytest.mark.parametrize(
+    ("text", "matches"),
+    [
+        ('{"b":{"c":[1, 2]},"a":"x"}', [(1, "$['b']['c']", "[1,2]"), (0, "$['a']", '"x"')]),
+        ('{"a":null}', [(0, "$['a']", "null")]),
+        ('{"x":1}', []),
+        ('{"b":1,"a":2}', [(0, "$['a']", "2")]),  # not an object where the path goes on
+        ('{"x":{"a":1},"a":2}', [(0, "$['a']", "2")]),  # the name elsewhere
+        ('{"x":"a","a":1.10}', [(0, "$['a']", "1.10")]),
+        ('{"a":"\\u00e9"}', [(0, "$['a']", '"\\u00e9"')]),
+        ('[1]\n{"a":1}', [(0, "$['a']", "1")]),
+    ],
+)
+def test_values_at_names(text, matches):
+    assert selected(text, "a", "b.c") == matches
+
+
+@pytest.mark.parametrize("text", ['{"a":1,"a":2}', '{"\\u0061":1,"a":2}', '{"\\u0061":1}', '{"b":{"c":1,"c":2}}', "1"])
+def test_what_cannot_be_proven(text):
+    with pytest.raises(REFUSED):
+        selected(text, "a", "b.c")
+
+
+def test_inner_values_come_first():
+    text = '{"a":{"a":{"b":[1,{"a":2}]}}}'
+    at = ["$['a']['a']['b'][1]['a']", "$['a']['a']", "$['a']"]
+    assert [match[1] for match in selected(text, "$..a")] == at
+
+
+def test_deep_documents_are_left_to_the_automaton():
+    with pytest.raises(Unproven):
+        selected('{"a":' * 70 + "1" + "}" * 70, "$..a")
+    with pytest.raises(Unproven):
+        selected("[" * 70 + "]" * 70, "$..a")
+
+
+def test_elements_go_on_from_an_index():
+    automaton = Automaton([compile_path("[2:4].a"), compile_path("[*].b")])
+    matches, count = Levels(automaton).elements(automaton.root, (), 3, '{"a":1,"b":[ ]},{"a":2},{"b":3}')
+    at = [(number, normalized_path(location), text) for number, location, text in matches]
+    assert (at, count) == ([(0, "$[3]['a']", "1"), (1, "$[3]['b']", "[]"), (1, "$[5]['b']", "3")], 3)

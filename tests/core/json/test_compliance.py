@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from llmstream.core.json.bulk import BULK
 from llmstream.core.json.path import compile_path
 from llmstream.errors import UsageError
 
@@ -41,6 +42,8 @@ def test_valid_selectors(case):
     expected = [bag(zip(paths, values, strict=True)) for paths, values in zip(*_results(case), strict=True)]
     for size in (1, 3, 1 << 20):
         chunks = [text[i : i + size] for i in range(0, len(text), size)]
+        if size > len(text):
+            chunks = [f"{text}\n{' ' * BULK}"]  # long enough for the fast paths
         matches = fields(chunks, case["selector"])
         assert bag([(path, json.loads(value)) for path, value in matches]) in expected
 
