@@ -32,6 +32,16 @@ CALLBACKS = ("on_text", "on_finish", "note")
 SCHEMAS = ("schema", "schema_multi")
 FILES = ("messages", "tools")  # options whose text is the name of a file
 
+_forks = 0  # that led to this process
+
+
+def _count_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+os.register_at_fork(after_in_child=_count_fork)
+
 
 class PreparedRequest:
     """A request and how to send it. Once it `is_built` there are `choice`, the model to ask, and those `following`.
@@ -157,7 +167,7 @@ class BaseStream:
         self._notes: list[str] = []
         self._sources: list[Source] = []
         self._closing = self._ended = self._failed = False
-        self._process = 0  # which has sent the request
+        self._forks = 0  # that led to the process which has sent the request
         self.finish: Finish | None = None  # once the reader has the event, or closed the stream
 
     def __repr__(self) -> str:
@@ -203,7 +213,7 @@ class BaseStream:
     @property
     def _is_inherited(self) -> bool:
         """Whether this process was forked while the stream was open in its parent, whose connection it is."""
-        return self._generation is not None and self._process != os.getpid()
+        return self._generation is not None and self._forks != _forks
 
     def _wake(self) -> None:
         """Called when there may be new events."""
@@ -211,7 +221,7 @@ class BaseStream:
     def _begin(self, target: Target, transport: Transport) -> None:
         """Sends the request. The loop holds a weak reference only, so that a dropped stream is closed."""
         prepared, ref, notes = self._prepared, weakref.ref(self), self._notes
-        self._process = os.getpid()
+        self._forks = _forks
         if prepared.request.within:
             from ..net.polling import Polling
 
