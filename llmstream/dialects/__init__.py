@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Dialect(Protocol):
         """Returns a new decoder of one answer; the names go into its Start event."""
 
 
+@cache
 def dialect(api: str) -> Dialect:
     """Imports the module of a dialect; `api` is one of APIS."""
     return cast(Dialect, importlib.import_module(f".{api}", __name__))

@@ -253,10 +253,9 @@ def parse(values: Mapping[str, Any], door: str, error: Callable[[str, str], Exce
 
 def unknown(name: str, door: str) -> str:
     """Returns a message about a name that a door does not have, or "" where it has it."""
-    names = [row.name for row in at(door)]
-    if name in names:
+    if name in OPTIONS and door in OPTIONS[name].doors:
         return ""
-    near = nearest(name, names)
+    near = nearest(name, [row.name for row in at(door)])
     return f"there is no option {name!r}" + (f": did you mean {near!r}?" if near else "")
 
 

@@ -67,6 +67,7 @@ Until: Any = create_model(
     **fields_of(ROWS.items(), UNTIL_BOUNDS),
 )
 PROMPT_OPTIONS = [row for row in at(HTTP) if row.name != "until"]
+PROMPT_ATTRIBUTES = [(row.name, _attribute(row.name)) for row in PROMPT_OPTIONS]
 CHAT_OPTIONS = [(name, row) for row in OPTIONS.values() for name in row.openai]
 
 
@@ -92,7 +93,7 @@ class _PromptBase(BaseModel):
 
     def request(self, settings: Settings) -> ChatRequest:
         """Returns the request of a body. Raises UsageError."""
-        options = {row.name: getattr(self, _attribute(row.name)) for row in PROMPT_OPTIONS}
+        options = {name: getattr(self, attribute) for name, attribute in PROMPT_ATTRIBUTES}
         options |= {"model": model_of(options["model"], settings), "until": _until(self.until, settings)}
         options["messages"] = [message.model_dump() for message in self.messages] if self.messages else None
         return ChatRequest(self.prompt, drop_unset(options))
