@@ -36,9 +36,10 @@ ACCEPTS = 512  # connections at once, before the others go on
 ACCEPT_PAUSE_S = 1.0  # while no descriptor is free
 CUT_GRACE_S = 2  # for the errors of answers that are cut to reach their clients
 
-# All answers wait while the garbage collector runs, and each client has 250 objects that it would visit. So it visits
-# a few often (1 ms, where a command's rare collections take 25), and all those of a thousand clients (100 ms) rarely.
-GC_THRESHOLDS = (1000, 5, 100)
+# All answers wait while the garbage collector runs, and each client has 250 objects that it would visit. So it visits a
+# few at a time, each twice (1 ms, where a command's rare collections take 25), and then all those of a thousand clients
+# (100 ms) only after a million new ones.
+GC_THRESHOLDS = (500, 0, 1000)
 
 
 def run(app: FastAPI, host: str, port: int) -> None:
