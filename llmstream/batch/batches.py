@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+from ..config.prices import BATCH
 from ..core.exchange import Exchange
 from ..core.json_codec import to_json
 from ..core.retry import Backoff, RetryPolicy
@@ -23,7 +24,7 @@ from ..dialects import dialect
 from ..errors import Error, Refused, UsageError, option
 from .batch_api import HTTP_NOT_FOUND, Batch, BatchApi, Parcel, Result, gone, unanswered
 from .batch_apis import api_of
-from .journal import Journal
+from .journal import Entry, Journal
 from .prompts import Job
 from .record_builder import Record, RecordBuilder, with_error
 from .totals import Totals
@@ -32,7 +33,6 @@ FIRST_WAIT_S, LONGEST_WAIT_S, GROWTH = 5.0, 60.0, 1.5  # between two looks at a 
 SETTLE_S = 10.0  # after which a batch that was asked for is in the list, or is never made
 RETENTION_S = 30 * 86400  # after which no provider has a batch's results
 TOO_MANY_REQUESTS = 429  # the HTTP status of a request that may come later, and has done nothing
-Entry = tuple[str, str]  # the key and the digest of a prompt in the journal
 
 
 class Answer(NamedTuple):
@@ -98,18 +98,20 @@ class Batches:
             self._show(nonce, f"{names} may be a batch of a run that was stopped: this is certain when it has ended")
         return bool(search.batch or search.candidates)
 
+    def unsent(self, jobs: Iterable[Job]) -> list[Job]:
+        """Returns the jobs that are to be sent: those without a record that are in no batch."""
+        elsewhere = self._journal.in_batches() | self.results.keys()
+        return [job for job in jobs if job.record is None and job.entries[0] not in elsewhere]
+
     def send(self, jobs: Iterable[Job]) -> None:
         """Sends the jobs that no batch has, in as many batches as the limits demand; each has one model.
 
         A job that cannot be in a batch has failed then.
         """
-        waiting = {(key, digest) for batch in self._journal.batches.values() for _, key, digest, _ in batch["requests"]}
-        waiting |= self.results.keys()
         parcels: dict[tuple[str, ...], Parcel] = {}
         try:
-            for job in jobs:
-                if job.record is None and job.entries[0] not in waiting:
-                    self._add(job, parcels)
+            for job in self.unsent(jobs):
+                self._add(job, parcels)
             for parcel in parcels.values():
                 self._send(parcel)
         finally:
@@ -304,7 +306,7 @@ class Batches:
         builder = RecordBuilder(limited)
         builder.feed(exchange.feed(encode(to_json(result.body)), 0.0) + exchange.close(0.0))
         failure = self._hidden(exchange.failure) if exchange.failure else None
-        self._totals.add_generation(target.provider, entry["model"], exchange)
+        self._totals.add_generation(target.provider, entry["model"], exchange, BATCH)
         return builder.record(Answer(exchange, failure, [exchange.warning] if exchange.warning else []))
 
     def _hidden(self, error: Error) -> Error:

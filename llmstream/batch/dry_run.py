@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from math import inf
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ from ..config import max_cost
 from ..core.report import dollars
 from ..errors import Error
 from ..net.loop import Loop
+from .journal import Entry
 from .prompts import FIRST_OUTPUT_TOKENS, Job, Prompts
 from .source import Source
 
@@ -32,9 +34,15 @@ class Amount(NamedTuple):
 
 
 class DryRun:
-    """Reads all prompts and sends none. `failure` is the first one's that is wrong, `status` the worst of them."""
+    """Reads all prompts and sends none. `waiting` are those that a batch has; `tier` is that of the service.
 
-    def __init__(self, loop: Loop, source: Source, prompts: Prompts) -> None:
+    `failure` is the first one's that is wrong, `status` the worst of them.
+    """
+
+    def __init__(
+        self, loop: Loop, source: Source, prompts: Prompts, tier: str = "", waiting: Set[Entry] = frozenset()
+    ) -> None:
+        self._tier, self._waiting = tier, waiting
         self._amounts = Amount(0, 0, 0.0)
         self._first: Amount | None = None
         self._count = self._earlier = self._queued = self._wrong = self.status = 0
@@ -51,7 +59,8 @@ class DryRun:
 
     def _add(self, job: Job) -> None:
         try:
-            amount = None if job.record or job.queued else _amount(job)
+            is_done = job.record or job.queued or not self._waiting.isdisjoint(job.entries)
+            amount = None if is_done else _amount(job, self._tier)
         except Error as error:
             job.fail(error)
             amount = None
@@ -61,9 +70,9 @@ class DryRun:
             self._amounts = self._amounts.plus(amount)
         elif job.earlier:
             self._earlier += 1
-        elif job.queued:
+        elif not job.record:
             self._queued += 1
-        elif job.record:
+        else:
             self._wrong += 1
             self.status = max(self.status, job.record["error"]["status"])
             self.failure = self.failure or job.failure
@@ -77,9 +86,9 @@ class DryRun:
         return "\n".join([*lines, f"all: {', '.join([prompts, *others])}, {self._amounts}", ""])
 
 
-def _amount(job: Job) -> Amount:
+def _amount(job: Job, tier: str) -> Amount:
     """Estimates a prompt at the first of its models."""
     target, request = job.choices[0][:2]
-    size = max_cost.size(target, request)
+    size = max_cost.size(target, request, tier)
     output_tokens = size.max_output or FIRST_OUTPUT_TOKENS
     return Amount(size.input_tokens, output_tokens, max_cost.cost(target, size, output_tokens))

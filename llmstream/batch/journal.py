@@ -40,6 +40,9 @@ BATCH_TYPES = {"at": int, "url": str, "api": str, "model": str, "requests": list
 HASH_BYTES = 15  # of a key in the index; from 16 bytes on the object is a quarter larger
 
 
+Entry = tuple[str, str]  # the key and the digest of a prompt
+
+
 def digest(parts: object) -> str:
     """Returns a hash of a JSON value: 32 hexadecimal digits that do not depend on the order of members."""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
@@ -119,6 +122,10 @@ class Journal:
         """Adds a line on a batch, to be written by the next commit; `ended` is the last that it gets."""
         self.pending.append(json.dumps({"batch": nonce, **members}).encode() + b"\n")
         self._note_batch(nonce, members)
+
+    def in_batches(self) -> set[Entry]:
+        """Returns the prompts of the batches that have not ended."""
+        return {(key, digest) for batch in self.batches.values() for _, key, digest, _ in batch["requests"]}
 
     def _note_batch(self, nonce: str, members: dict[str, Any]) -> None:
         self.batches.setdefault(nonce, {}).update(members)

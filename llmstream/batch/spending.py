@@ -12,10 +12,10 @@ from ..request.choices import Choice
 
 
 class Spending:
-    """What the answers of a run have cost so far, against its limit."""
+    """What the answers of a run have cost so far, against its limit; `tier` is that of the service."""
 
-    def __init__(self, limit: float) -> None:
-        self._limit = limit
+    def __init__(self, limit: float, tier: str = "") -> None:
+        self._limit, self._tier = limit, tier
         self._usd = 0.0
 
     def expected(self, choices: list[Choice], output_tokens: int) -> float:
@@ -24,7 +24,7 @@ class Spending:
         `output_tokens` are those of an answer whose request does not limit them. Raises UsageError where a price is
         unknown, or the prompt alone costs more than the limit even without them.
         """
-        sizes = [(choice.target, max_cost.size(choice.target, choice.request)) for choice in choices]
+        sizes = [(choice.target, max_cost.size(choice.target, choice.request, self._tier)) for choice in choices]
         least = max(max_cost.estimate(target, size, size.max_output or 0) for target, size in sizes)
         if least > self._limit:
             raise self._too_dear("the prompt", least)

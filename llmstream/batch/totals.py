@@ -40,8 +40,11 @@ class Totals:
         else:
             self.done += 1
 
-    def add_generation(self, provider: str, model: str, exchange: Exchange) -> None:
-        """Counts the tokens and times of a generation that has ended, complete or not; `model` is the requested one."""
+    def add_generation(self, provider: str, model: str, exchange: Exchange, tier: str = "") -> None:
+        """Counts the tokens and times of a generation that has ended, complete or not.
+
+        `model` is the requested one, `tier` that of the service, where the answer does not say it.
+        """
         usage, timing = exchange.usage, exchange.timing
         if timing.ttft is not None:
             self._ttfts.append(timing.ttft)
@@ -51,7 +54,7 @@ class Totals:
         if usage.cost_usd is not None:
             self._stated_usd = (self._stated_usd or 0.0) + usage.cost_usd
         else:
-            key = provider, model, exchange.model, usage.tier
+            key = provider, model, exchange.model, tier or usage.tier
             sums = self._sums.setdefault(key, [0] * (1 + len(Usage.counts)))
             for at, count in enumerate([1, *(getattr(usage, name) for name in Usage.counts)]):
                 sums[at] += count

@@ -129,7 +129,7 @@ def command(
         target, request, *_ = builder.requests("-")[0]
         target.body(request)
     if params["max_cost"] is not None:
-        _require_prices(builder, params["max_cost"], jsonl)
+        _require_prices(builder, params["max_cost"], jsonl, batch)
     form = _template(template, file, variables, None if jsonl else ["name"] if files else [])
     rows = _rows(jsonl, files, form, has_input)
     loop = Loop()
@@ -146,14 +146,16 @@ def command(
     explain_silence = partial(_explain_silence, loop, source, "a NUL after each" if null else "one a line")
     if dry_run:
         explain_silence()
-        return _dry_run(loop, source, builder, run_options, opened)
+        return _dry_run(loop, source, builder, run_options, opened, batch)
     try:
         if batch:
             from . import map_batch
 
             assert opened
-            waits = map_batch.Waits(quiet, no_wait, cancel_batch, explain_silence)
-            map_batch.run(loop, source, builder, run_options.digest, totals, opened, waits)
+            batch_options = map_batch.BatchOptions(
+                quiet, usage, no_wait, cancel_batch, params["max_cost"], explain_silence
+            )
+            map_batch.run(loop, source, builder, run_options.digest, totals, opened, batch_options)
         else:
             from ..batch.run import Run
 
@@ -192,22 +194,27 @@ def _check_options(journal: str | None, events: bool, has_input: bool, not_objec
         raise UsageError(f"--jsonl reads an object a line: leave {not_objects} out")
 
 
-def _require_prices(builder: Choices, limit: float, jsonl: bool) -> None:
+def _require_prices(builder: Choices, limit: float, jsonl: bool, batch: bool) -> None:
     """Raises UsageError where prices are missing, or the shortest prompt may cost too much; of records, when read."""
     from ..batch.spending import Spending
     from ..config.max_cost import require_prices
+    from ..config.prices import BATCH
 
     require_prices()
     if not jsonl:
-        Spending(limit).expected(builder.requests("-"), 0)
+        Spending(limit, BATCH if batch else "").expected(builder.requests("-"), 0)
 
 
-def _dry_run(loop: Loop, source: Source, builder: Choices, options: RunOptions, journal: Journal | None) -> int:
-    """Prints what the prompts may cost; returns the exit status."""
+def _dry_run(
+    loop: Loop, source: Source, builder: Choices, options: RunOptions, journal: Journal | None, batch: bool
+) -> int:
+    """Prints what the prompts may cost, as requests or in a batch; returns the exit status."""
     from ..batch.dry_run import DryRun
     from ..batch.prompts import Prompts
+    from ..config.prices import BATCH
 
-    run = DryRun(loop, source, Prompts(source, builder, journal, options.digest))
+    prompts = Prompts(source, builder, journal, options.digest)
+    run = DryRun(loop, source, prompts, BATCH if batch else "", journal.in_batches() if journal else frozenset())
     stdio.write(run.text().encode())
     if run.failure:
         stdio.note(NAME, run.failure, stays=True)

@@ -13,6 +13,10 @@ from ..batch.batch_apis import api_of
 from ..batch.batches import Batches
 from ..batch.output import Output
 from ..batch.prompts import Job, Prompts
+from ..batch.spending import Spending
+from ..config import max_cost
+from ..config.prices import BATCH
+from ..core.report import dollars
 from ..errors import Error, Signalled, UsageError, option
 from ..net.fetch import Fetcher
 
@@ -27,28 +31,20 @@ if TYPE_CHECKING:
 
 NAME = "map"
 MEANINGLESS = (
-    *("jobs", "rpm", "tpm", "window", "unordered", "events", "usage", "max_failures", "resume_cut", "fallback_on"),
-    *(
-        "stats_file",
-        "max_cost",
-        "dry_run",
-        "within",
-        "check",
-        "check_retries",
-        "first_token_timeout",
-        "stall_timeout",
-        "timeout",
-    ),
+    *("jobs", "rpm", "tpm", "window", "unordered", "events", "max_failures", "resume_cut", "fallback_on"),
+    *("stats_file", "within", "check", "check_retries", "first_token_timeout", "stall_timeout", "timeout"),
 )
 HOW_TO_GO_ON = f"run the same command again to collect the answers, or with {option('cancel_batch')} to cancel"
 
 
-class Waits(NamedTuple):
-    """How a run of batches ends; `explain` says that prompts are waited for."""
+class BatchOptions(NamedTuple):
+    """How a run of batches goes; `max_cost` is in US dollars, and `explain` says that prompts are waited for."""
 
     quiet: bool
+    usage: bool
     no_wait: bool
     cancel: bool
+    max_cost: float | None
     explain: Callable[[], object]
 
 
@@ -65,6 +61,8 @@ def check_options(ctx: click.Context, journal: str | None, no_wait: bool, cancel
             continue
         if name in MEANINGLESS or name.startswith("until_"):
             raise UsageError(f"{option(name)} has no meaning with {option('batch')}: leave it out")
+        if name == "dry_run" and cancel:
+            raise UsageError(f"{option('dry_run')} sends nothing: leave {option('cancel_batch')} out")
         if name == "output_file" and (no_wait or cancel):
             other = option("no_wait" if no_wait else "cancel_batch")
             raise UsageError(f"{other} may print nothing, and {option('output')} would be empty: leave one out")
@@ -77,7 +75,7 @@ def run(
     digest: Callable[[Target, Request], str],
     totals: Totals,
     journal: Journal,
-    waits: Waits,
+    options: BatchOptions,
 ) -> None:
     """Sends what no batch has, waits for the answers, and prints all records."""
     if len(builder.targets) > 1:
@@ -86,23 +84,25 @@ def run(
     api_class = api_of(choice.target)
     fetcher = Fetcher()
     api = api_class(fetcher, choice.target, choice.retries)
-    note = (lambda text: None) if waits.quiet else (lambda text: stdio.note(NAME, text))
+    note = (lambda text: None) if options.quiet else (lambda text: stdio.note(NAME, text))
     batches = Batches(api, journal, totals, choice.retries, fetcher.sleep, note)
     try:
         batches.recover()
-        if waits.cancel:
+        if options.cancel:
             if not batches.running:
                 stdio.note(NAME, "the journal has no batches to cancel")
             batches.cancel()
             _note_left(batches, f"run the command without {option('cancel_batch')} to collect what was answered")
             return
         batches.collect()
-        waits.explain()
+        options.explain()
         jobs = _read(loop, source, Prompts(source, builder, journal, digest))
+        if options.max_cost is not None:
+            _check_cost(batches.unsent(jobs), options.max_cost)
         batches.send(jobs)
         if batches.collect():
             batches.send(jobs)
-        if batches.running and waits.no_wait:
+        if batches.running and options.no_wait:
             _note_left(batches)
             return
         batches.wait(jobs)
@@ -112,8 +112,8 @@ def run(
     finally:
         fetcher.close()
     _print(jobs, batches, totals)
-    if not waits.quiet:
-        stdio.note(NAME, totals.summary(time.monotonic() - started, 0, priced=False))
+    if options.usage or not options.quiet:
+        stdio.note(NAME, totals.summary(time.monotonic() - started, 0, priced=options.usage))
         if totals.failure:
             stdio.note(NAME, f"{'that' if totals.failed == 1 else 'the first'} failed: {totals.failure}")
 
@@ -129,6 +129,22 @@ def _read(loop: Loop, source: Source, prompts: Prompts) -> list[Job]:
     if source.error:
         raise source.error
     return jobs
+
+
+def _check_cost(jobs: list[Job], limit: float) -> None:
+    """Raises UsageError where jobs may cost more than the limit, in US dollars: what a batch does cannot be stopped."""
+    spending, usd = Spending(limit, BATCH), 0.0
+    for job in jobs:
+        target, request = job.choices[0][:2]
+        if max_cost.size(target, request).max_output is None:
+            raise UsageError(
+                f"{option('max_cost')} of a batch needs {option('max_tokens')}: nothing else limits answers"
+            )
+        usd += spending.expected(job.choices, 0)
+    if usd > limit:
+        advice = f"set a lower {option('max_tokens')}, or raise the limit"
+        cost = f"the prompts may cost {dollars(usd)}, more than {option('max_cost', f'{limit:g}')}"
+        raise UsageError(f"{cost}: {advice}; none is sent")
 
 
 def _note_left(batches: Batches, advice: str = HOW_TO_GO_ON) -> None:

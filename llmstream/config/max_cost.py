@@ -27,12 +27,15 @@ class Size(NamedTuple):
     tier: str  # of the service, "" for the usual one
 
 
-def size(target: Target, request: Request) -> Size:
-    """Estimates the tokens of a request. Raises UsageError for what the API or the model does not have."""
+def size(target: Target, request: Request, tier: str = "") -> Size:
+    """Estimates the tokens of a request; `tier` is that of the service, where the request does not say it.
+
+    Raises UsageError for what the API or the model does not have.
+    """
     body = target.body(request)
     limit = next((value for name in OUTPUT_LIMITS if type(value := body.get(name)) is int), request.max_tokens)
     system = len((request.system or "").encode("utf-8", "replace"))
-    tier = request.within or body.get("speed") or body.get("service_tier", "")
+    tier = tier or request.within or body.get("speed") or body.get("service_tier", "")
     return Size(-(-(request.size() + system) // BYTES_PER_TOKEN), limit, str(tier))
 
 

@@ -21,6 +21,7 @@ LISTED_AS = {
     "xai": "x-ai",
 }
 DISCOUNTS = {"2h": 0.3, "8h": 0.4}  # of the prices of tokens, by tier. OpenAI documentation, "Background mode"
+BATCH = "batch"  # the tier of requests in batches, whose prices the list has
 PRECISION = 1_000_000  # fractions of a token, for the average of many answers
 
 
@@ -55,7 +56,8 @@ def cost(provider: str, requested: str, usage: Usage | None, answering: str = ""
     averages = {name: Decimal(count * PRECISION // answers) / PRECISION for name, count in counts.items()}
     discount = DISCOUNTS.get(usage.tier, 0.0)
     tier = "" if discount else usage.tier.lower()
-    context = {"service_tier": tier, "speed": tier}  # the list's names of one thing: OpenAI's and Anthropic's
+    # The list's names of one thing: OpenAI's, Anthropic's, and that of batches.
+    context = {"service_tier": tier, "speed": tier, "processing": tier}
     for model in _names(requested, answering):
         try:
             price = calc_price(

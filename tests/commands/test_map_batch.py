@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +13,7 @@ import pytest
 from llmstream.batch import batches as engine
 from llmstream.batch.openai_batches import OpenAIBatches
 
+from ..support import needs
 from ..support.batch_world import World
 from ..support.batches import Batches, chat_answer, provider
 from ..support.batches import echo as answer
@@ -304,7 +306,6 @@ def test_a_journal_with_a_batch_is_for_batches_at_its_address(world, invoke):
         (["--until-lines", "1"], "--until-lines has no meaning"),
         (["--resume-cut"], "--resume-cut has no meaning"),
         (["--stats-file", "f"], "--stats-file has no meaning"),
-        (["--max-cost", "1"], "--max-cost has no meaning"),
         (["--no-wait", "--cancel-batch"], "--no-wait and --cancel-batch exclude each other"),
         (["--no-wait", "-O", "f"], "--no-wait may print nothing"),
         (["-m", "openai/n"], "a batch goes to one model"),
@@ -409,3 +410,49 @@ def test_openais_client_finds_the_server_to_be_as_its_types_say(world):
     assert {result["custom_id"][-2:] for result in results} == {"-0", "-2"}
     for result in results:
         openai.types.chat.ChatCompletion.model_validate(result["response"]["body"], strict=True)
+
+
+# Prices.
+
+PRICES = needs.package("genai_prices", "prices")
+
+
+def half(text: bytes) -> tuple[float, ...]:
+    """Returns the dollars in a text, halved."""
+    return tuple(float(usd) / 2 for usd in re.findall(rb"\$([\d.]+)", text))
+
+
+@PRICES
+@pytest.mark.parametrize("model", ["openai/gpt-4o", "anthropic/claude-haiku-4-5"])
+def test_dry_run_reckons_half_the_price_and_leaves_out_what_a_batch_has(world, invoke, model):
+    lines, options = b"a\n" * 3, ("-m", model, "--dry-run", "--max-tokens", "100000")
+    whole = invoke("map", *options, input=lines, url=world.server.url)
+    done = invoke("map", *options, "--batch", "--journal", str(world.path), input=lines, url=world.server.url)
+    usd = tuple(2 * each for each in half(done.stdout))
+    assert (done.returncode, len(usd), usd) == (0, 2, half(whole.stdout))
+    assert not world.path.exists() and not world.server.requests
+    world.account.open = True
+    world(b"a\nb\n", "--no-wait")
+    options = ("-m", "openai/m", "--dry-run", "--batch", "--journal", str(world.path))
+    done = invoke("map", *options, input=b"a\nb\nc\n", url=world.server.url)
+    assert b"all: 1 prompt, 2 queued earlier, " in done.stdout
+
+
+@PRICES
+def test_usage_has_half_the_price(world):
+    usage = {"prompt_tokens": 1_000_000, "completion_tokens": 0, "total_tokens": 1_000_000}
+    world.account.answer = lambda line: (200, chat_answer("a") | {"model": "gpt-4o", "usage": usage})
+    assert b"; $1.2500; " in world(b"a\n", "-u", model="openai/gpt-4o")[2]
+
+
+@PRICES
+def test_max_cost_is_for_all_prompts_before_any_is_sent(world):
+    options = ("--max-tokens", "1000000", "--max-cost")
+    _, status, stderr = world(b"a\nb\n", *options, "8", model="openai/gpt-4o")
+    assert (status, stderr.count(b"\n")) == (2, 1)
+    assert b"the prompts may cost $10.0000, more than --max-cost 8: set a lower --max-tokens" in stderr
+    assert not world.account.batches
+    assert world(b"a\n", *options, "8", model="openai/gpt-4o")[1] == 0
+    assert world(b"a\nb\n", *options, "8", model="openai/gpt-4o")[1] == 0  # one of them is there
+    _, status, stderr = world(b"c\n", "--max-cost", "8", model="openai/gpt-4o")
+    assert (status, b"--max-cost of a batch needs --max-tokens" in stderr) == (2, True)
