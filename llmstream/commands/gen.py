@@ -27,8 +27,10 @@ from .types import FileName, Value, in_group
 
 if TYPE_CHECKING:
     from ..core.stop.stops import Stops
+    from ..net.early_connection import ConnectingInput
+    from ..net.loop import Loop
     from ..net.programs import ProgramOptions
-    from ..net.transports import Route
+    from ..net.transports import Route, Routes
     from ..request.chat_file import ChatFile
     from ..request.prompt_file import PromptFile
 
@@ -130,11 +132,15 @@ def command(
         raise UsageError("stdin has the prompt file, so no option can read it: name a file")
     no_stdin = no_stdin or builder.reads_stdin
     required = not (builder.has_conversation or chat)
+    make_routes = partial(_routes, speed, quiet)
+    source = None if dry_run or no_stdin else _connecting_input(builder, make_routes)
     if file:
-        text = file.prompt(prompt, no_stdin, variables, required)
+        text = file.prompt(prompt, no_stdin, variables, required, source)
     else:
-        text = prompts.read(NAME, prompt, no_stdin, required)
-    send = partial(_send, builder, text, output, new_stops, dry_run, record, speed, quiet, keep_cut, tools, max_turns)
+        text = prompts.read(NAME, prompt, no_stdin, required, source)
+    send = partial(
+        _send, builder, text, output, new_stops, dry_run, record, make_routes, source, keep_cut, tools, max_turns
+    )
     if chat is None:
         send(None)
         return
@@ -151,14 +157,17 @@ def _send(
     new_stops: Callable[[], Stops | None],
     dry_run: bool,
     record: str | None,
-    speed: float,
-    quiet: bool,
+    make_routes: Callable[[Loop], Routes],
+    source: ConnectingInput | None,
     keep_cut: bool,
     tools: ProgramOptions | None,
     max_turns: int,
     chat: ChatFile | None,
 ) -> None:
-    """Sends the prompt after the conversation, if any, or prints the request."""
+    """Sends the prompt after the conversation, if any, or prints the request.
+
+    `source` is where the prompt came from, if the connection of the first choice may be open already.
+    """
     if chat:
         builder.add_conversation(chat.path, chat.messages)
         if not (text or chat.messages):
@@ -183,12 +192,12 @@ def _send(
 
     # This opens the stats file before anything is paid for.
     answer = AnswerPrinter(output, new_stops, len(choices) > 1, chat, keep_cut, tools, 1 if is_one else max_turns)
-    loop = Loop()
+    loop = (source and source.loop) or Loop()
 
     def connect(choice: Choice) -> Route:
-        from ..net.transports import Routes, recorded
+        from ..net.transports import recorded
 
-        routes = Routes(loop, speed=speed, progress="" if quiet else NAME, note=partial(stdio.note, NAME))
+        routes = (source and source.take_routes()) or make_routes(loop)
         route = routes.to(choice.target, choice.request.size())
         if choice.request.within:
             from ..net.polling import Polling
@@ -198,6 +207,27 @@ def _send(
         return route if record is None else recorded(route, record)
 
     answer.run(choices, connect, loop)
+
+
+def _routes(speed: float, quiet: bool, loop: Loop) -> Routes:
+    """Returns the routes of one choice."""
+    from ..net.transports import Routes
+
+    return Routes(loop, speed=speed, progress="" if quiet else NAME, note=partial(stdio.note, NAME))
+
+
+def _connecting_input(builder: Choices, make_routes: Callable[[Loop], Routes]) -> ConnectingInput | None:
+    """Returns stdin that connects to the first target while it is read; None where it is read as any other.
+
+    Without retries there is no early connection: libcurl sends a request again where a connection that was open before
+    breaks.
+    """
+    from ..net.early_connection import ConnectingInput, can_connect
+
+    target, (timeouts, retries) = builder.targets[0], builder.first_network
+    if not can_connect(target) or retries.limit == 0:
+        return None
+    return ConnectingInput(target, timeouts.connect, make_routes)
 
 
 def _describe(choice: Choice) -> str:

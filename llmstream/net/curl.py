@@ -80,6 +80,11 @@ class CurlTransfer(Transfer):
             self._curl.loop.call_at(0.0, self._curl.wake_owners)  # of the part that libcurl held
 
 
+def _end_before_request(*addresses: object) -> int:
+    """libcurl's callback between the connection and the request."""
+    return int(pycurl.PREREQFUNC_ABORT)
+
+
 class Curl(Transport):
     """A Transport over the network, by libcurl."""
 
@@ -94,6 +99,7 @@ class Curl(Transport):
         self.to_wake: dict[CurlTransfer, None] = {}  # transfers whose owners are to be called, in order
         self._forgotten: set[CurlTransfer] = set()
         self._lingering: set[CurlTransfer] = set()
+        self._preconnecting: set[CurlTransfer] = set()
 
     def send(self, request: HttpRequest, connect_timeout: float | None, wake: Callable[[], object]) -> CurlTransfer:
         transfer = CurlTransfer(self, request.url, wake)
@@ -106,10 +112,31 @@ class Curl(Transport):
             return transfer
         easy.setopt(pycurl.WRITEFUNCTION, transfer.on_body)
         easy.setopt(pycurl.HEADERFUNCTION, transfer.on_head_line)
-        self._transfers[easy] = transfer
-        with signals.SignalsDeferred():
-            self._multi.add_handle(easy)
+        if self._preconnecting:
+            easy.setopt(pycurl.PIPEWAIT, 1)  # wait for the connection that is being opened, rather than open another
+        self._add(transfer)
         return transfer
+
+    def _add(self, transfer: CurlTransfer) -> None:
+        self._transfers[transfer.easy] = transfer
+        with signals.SignalsDeferred():
+            self._multi.add_handle(transfer.easy)
+
+    def preconnect(self, request: HttpRequest, connect_timeout: float | None) -> None:
+        """Opens a connection, as Transport says, where the server speaks HTTP/2.
+
+        A callback of libcurl's ends the transfer before its request is sent. libcurl then keeps a connection of HTTP/2,
+        for two minutes without use, and closes one of HTTP/1.
+        """
+        transfer = CurlTransfer(self, request.url, lambda: None)
+        try:
+            prepare(transfer.easy, request, connect_timeout)
+            transfer.easy.setopt(pycurl.PREREQFUNCTION, _end_before_request)
+        except (Error, AttributeError):  # the request has the same error; a libcurl before 7.80
+            return
+        transfer.wake = partial(self._end, transfer)
+        self._preconnecting.add(transfer)
+        self._add(transfer)
 
     def send_and_forget(self, request: HttpRequest) -> None:
         transfer = self.send(request, FORGOTTEN_S, lambda: None)
@@ -147,6 +174,7 @@ class Curl(Transport):
         if self._transfers.pop(transfer.easy, None):
             self._lingering.discard(transfer)
             self._forgotten.discard(transfer)
+            self._preconnecting.discard(transfer)
             self.to_wake.pop(transfer, None)
             with signals.SignalsDeferred():
                 self._multi.remove_handle(transfer.easy)
@@ -188,7 +216,7 @@ class Curl(Transport):
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._multi))
         for transfer in self._transfers.values():
             transfer.ended = True
-        for transfers in (self._transfers, self.to_wake, self._forgotten, self._lingering):
+        for transfers in (self._transfers, self.to_wake, self._forgotten, self._lingering, self._preconnecting):
             transfers.clear()
 
     # libcurl's callbacks say which sockets to watch and when to call it.

@@ -71,6 +71,9 @@ class Transport:
         """
         raise NotImplementedError
 
+    def preconnect(self, request: HttpRequest, connect_timeout: float | None) -> None:
+        """Opens a connection to the request's server, which the next request uses; sends nothing. Does nothing here."""
+
     def send_and_forget(self, request: HttpRequest) -> None:
         """Sends a request whose response does not matter. `close` and `settle` wait a second or two for it."""
 

@@ -12,7 +12,7 @@ from ..errors import UsageError, option
 from ..providers.registry import CURL, EMBEDDED, REPLAY, SDK
 from ..providers.resolve import Target, endpoint
 from .loop import EventLoop
-from .transfer import Transport
+from .transfer import HttpRequest, Transport
 
 
 class Route(NamedTuple):
@@ -49,6 +49,11 @@ class Routes:
         Raises what Player and embedded.serve raise. Where it starts the embedded model, it blocks for a second or more.
         """
         return TRANSPORTS[target.row.transport](self, target, prompt_size)
+
+    def preconnect(self, target: Target, connect_timeout: float | None) -> None:
+        """Opens a connection to a target that libcurl reaches; the next request of its route uses it."""
+        request = HttpRequest("GET", target.url, [], cert=target.cert)
+        _curl(self, target, 0).transport.preconnect(request, connect_timeout)
 
     def shared(self, key: tuple[str, ...], opener: Callable[[], Transport]) -> Transport:
         """Returns the transport that has this key, opened at the first use."""

@@ -118,6 +118,11 @@ class Choices:
             raise UsageError(f"{key} is the key of one provider: name the models of one, or leave it out")
 
     @property
+    def first_network(self) -> tuple[Timeouts, RetryPolicy]:
+        """The time-outs and the retry policy for the first target."""
+        return network(self._builders[0].options)
+
+    @property
     def has_conversation(self) -> bool:
         """Whether there are messages, which can do without a prompt."""
         return all(builder.has_conversation for builder in self._builders)

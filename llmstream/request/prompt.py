@@ -14,10 +14,13 @@ MAX_PROMPT_BYTES = 64_000_000  # on stdin: more than any model takes
 SILENCE_S = 2.0  # until a note explains a silent stdin
 
 
-def read(command: str, operands: tuple[str, ...], no_stdin: bool, required: bool = True) -> str:
+def read(
+    command: str, operands: tuple[str, ...], no_stdin: bool, required: bool = True, source: inputs.Input | None = None
+) -> str:
     """Returns the operands, then stdin if it is a pipe or a file; without operands, or with a last one `-`, stdin too.
 
-    Raises UsageError for an empty prompt that is required. Notes carry the command's name.
+    `source` is stdin, if it is read in another way than as an Input. Raises UsageError for an empty prompt that is
+    required. Notes carry the command's name.
     """
     operands, reads_stdin = split_stdin(operands)
     if reads_stdin and no_stdin:
@@ -31,7 +34,7 @@ def read(command: str, operands: tuple[str, ...], no_stdin: bool, required: bool
     else:
         if words:
             _note_position(command)
-        piped = read_stdin(command, MORE if words else PROMPT)
+        piped = read_stdin(command, MORE if words else PROMPT, source)
         text = f"{words}\n\n{piped}" if words and piped else words or piped
     if not text.strip():
         if not required:
@@ -88,14 +91,17 @@ def is_data(fd: int) -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
 
 
-def read_bytes(command: str, what: str, limit: int = inputs.MAX_FILE_BYTES) -> bytes:
+def read_bytes(
+    command: str, what: str, limit: int = inputs.MAX_FILE_BYTES, source: inputs.Input | None = None
+) -> bytes:
     """Returns all of stdin. `what` names in messages what is expected there.
 
     Raises UsageError for more than `limit` bytes.
     """
     if os.isatty(stdio.STDIN) and os.isatty(stdio.STDERR):
         stdio.note(command, f"type {what}, then Ctrl-D")
-    source, chunks, timeout = inputs.Input(), [], None if os.isatty(stdio.STDIN) else SILENCE_S
+    source = source or inputs.Input()
+    chunks, timeout = [], None if os.isatty(stdio.STDIN) else SILENCE_S
     size = 0
     while size <= limit and (chunk := source.read(timeout)) != b"":
         if chunk is None:
@@ -111,9 +117,9 @@ def read_bytes(command: str, what: str, limit: int = inputs.MAX_FILE_BYTES) -> b
     return inputs.bounded(b"".join(chunks), PROMPT if what == MORE else what, limit)
 
 
-def read_stdin(command: str, what: str = PROMPT) -> str:
+def read_stdin(command: str, what: str = PROMPT, source: inputs.Input | None = None) -> str:
     """Returns all of stdin without one final newline. Invalid UTF-8 becomes U+FFFD, with a note."""
-    data = read_bytes(command, what, MAX_PROMPT_BYTES).removeprefix(b"\xef\xbb\xbf")
+    data = read_bytes(command, what, MAX_PROMPT_BYTES, source).removeprefix(b"\xef\xbb\xbf")
     try:
         text = data.decode()
     except UnicodeDecodeError as error:

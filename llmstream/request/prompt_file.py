@@ -13,6 +13,7 @@ from .. import stdio
 from ..config.textfile import read_text
 from ..config.toml import Document, kind
 from ..errors import UsageError, nearest, option
+from ..inputs import Input
 from . import prompt as prompts
 
 FENCE = "+++"
@@ -49,12 +50,17 @@ class PromptFile:
         self.defaults = self._variables()
 
     def prompt(
-        self, operands: tuple[str, ...], no_stdin: bool, variables: Mapping[str, str], required: bool = True
+        self,
+        operands: tuple[str, ...],
+        no_stdin: bool,
+        variables: Mapping[str, str],
+        required: bool = True,
+        source: Input | None = None,
     ) -> str:
         """Returns the body with its placeholders filled; operands and stdin without a placeholder follow it.
 
-        Values are not searched for placeholders. Raises UsageError for a placeholder without a value, for a variable
-        without a placeholder, and for an empty prompt that is required.
+        Values are not searched for placeholders. `source` is stdin, as for `prompt.read`. Raises UsageError for a
+        placeholder without a value, for a variable without a placeholder, and for an empty prompt that is required.
         """
         self.check(variables)
         placeholders = self.places
@@ -63,12 +69,12 @@ class PromptFile:
         words = prompts.join_words(self._command, operands)
         values = {**self.defaults, **variables, OPERANDS: words}
         if STDIN in placeholders and not (no_stdin or self.from_stdin):
-            values[STDIN] = prompts.read_stdin(self._command)
+            values[STDIN] = prompts.read_stdin(self._command, source=source)
         parts = [self.fill(values, _advice)]
         if OPERANDS not in placeholders:
             parts.append(words)
         if not (no_stdin or self.from_stdin or STDIN in placeholders) and prompts.is_data(stdio.STDIN):
-            parts.append(prompts.read_stdin(self._command))
+            parts.append(prompts.read_stdin(self._command, source=source))
         text = "\n\n".join(part for part in parts if part)
         if not text.strip():
             if not required:

@@ -26,6 +26,10 @@ class Http2:
         self.streams: list[int] = []
         self.reset: list[int] = []
         self.connections = 0
+        self.closed = 0  # connections that the client closed, or `drop`
+        self.waiting = 0  # connections that have come, with or without a TLS handshake
+        self.may_accept = threading.Event()  # a TLS handshake begins when this is set
+        self.may_accept.set()
         self._sockets: list[socket.socket] = []
         self._lock = threading.Lock()  # of the protocol's state, which the test and the reader share
         self._headed: set[int] = set()
@@ -35,6 +39,7 @@ class Http2:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self.may_accept.set()
         for each in (self._listener, *self._sockets):
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
@@ -55,6 +60,10 @@ class Http2:
             self._protocol.reset_stream(stream, h2.errors.ErrorCodes.INTERNAL_ERROR)
             self._flush()
 
+    def drop(self) -> None:
+        """Closes the newest connection."""
+        self._sockets[-1].shutdown(socket.SHUT_RDWR)
+
     def _flush(self) -> None:
         self._sockets[-1].sendall(self._protocol.data_to_send())
 
@@ -62,6 +71,8 @@ class Http2:
         with contextlib.suppress(OSError):
             while True:
                 plain, _ = self._listener.accept()
+                self.waiting += 1
+                self.may_accept.wait()
                 self._sockets.append(self._tls.wrap_socket(plain, server_side=True))
                 self.connections += 1
                 threading.Thread(target=self._read, args=(self._sockets[-1],), daemon=True).start()
@@ -80,3 +91,4 @@ class Http2:
                         elif isinstance(event, h2.events.StreamReset):
                             self.reset.append(event.stream_id)
                     self._flush()
+        self.closed += 1
