@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -39,9 +40,10 @@ class StatsFile:
         """Appends a line with the time and the record. Raises OutputFailed; where another error ends the command
         (`failed`), a note says so instead.
         """
-        line = to_json({"time": round(time.time(), 3), **record}) + "\n"
+        line = (to_json({"time": round(time.time(), 3), **record}) + "\n").encode("utf-8", "replace")
         try:
-            os.write(self._fd, line.encode("utf-8", "replace"))  # one write to a file for appending is atomic
+            if os.write(self._fd, line) < len(line):  # one write to a file for appending is atomic
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             message = f"cannot write {self._path}: {error.strerror}"
             if not failed:

@@ -526,6 +526,17 @@ def test_a_failure_is_reported_though_the_statistics_file_is_full(invoke):
     assert b"cannot write /dev/full" in done.stderr
 
 
+def test_a_line_that_does_not_fit_into_the_statistics_file_is_an_error(run, tmp_path):
+    import resource
+
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))  # noqa: E731 # less than a line
+    with Provider([head(), *chat("a")]) as provider:
+        args = ("gen", "--stats-file", "stats", "-m", "openai/m", "Hi")
+        done = run(*args, url=provider.url, cwd=tmp_path, preexec_fn=limit)
+    assert (done.returncode, done.stdout) == (5, b"a\n")
+    assert done.stderr == b"llmstream gen: cannot write stats: No space left on device\n"
+
+
 def test_resume_cut_warns_where_the_provider_cannot_resume(invoke):
     with Provider([head(), *chat("a")]) as provider:
         done = invoke("gen", "--resume-cut", "-m", "openai/m", "Hi", url=provider.url)
