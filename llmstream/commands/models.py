@@ -20,7 +20,7 @@ from ..errors import Error, NotFound, UsageError, nearest
 from ..plain_option import plain_option
 from ..providers.child_environment import without_keys
 from ..providers.registry import BUILT_IN, EMBEDDED, SCHEMES, SDK, Catalogue
-from ..providers.resolve import Target, default_name, env_key, list_url, named, resolve
+from ..providers.resolve import Target, default_name, env_key, list_url, model_names, named, resolve
 
 NOT_INSTALLED = "not installed (pip install 'llmstream-cli[{}]')"
 MAX_SECONDS = 2**33  # since 1970, in the year 2242: more is not a time in seconds
@@ -82,10 +82,18 @@ def _overview(catalogue: Catalogue) -> list[Record]:
         name, kind, provider, model = row
         is_set, words = _key(provider, catalogue)
         records.append({
-            "name": name, "kind": kind, "model": _full(provider, model), "key_found": is_set, "key": words,
-            "default": row == default,
+            "name": name, "kind": kind, "model": _full(provider, model), "fallbacks": _fallbacks(name, catalogue),
+            "key_found": is_set, "key": words, "default": row == default,
         })  # fmt: skip
     return records
+
+
+def _fallbacks(name: str, catalogue: Catalogue) -> list[str]:
+    """Returns the full names of the models that are asked after the first one that an alias stands for."""
+    if name not in catalogue.aliases:
+        return []
+    names = (named(each, {}, catalogue) for each in model_names(name, {}, catalogue)[1:])
+    return [_full(provider, model) or provider for provider, model in names]
 
 
 def _full(provider: str, model: str) -> str | None:
@@ -149,7 +157,11 @@ def _missing_command(command: tuple[str, ...]) -> str:
 def _columns(records: list[Record]) -> list[str]:
     """Returns a line for each record: its name, its model, and the state of its key."""
     cells = [
-        (record["name"], record["model"] or "-", ("default, " if record["default"] else "") + record["key"])
+        (
+            record["name"],
+            ",".join([record["model"] or "-", *record["fallbacks"]]),
+            ("default, " if record["default"] else "") + record["key"],
+        )
         for record in records
     ]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from math import inf
+from math import inf, isfinite
 from typing import Any, NamedTuple
 
 from .. import stdio
@@ -50,7 +50,7 @@ class Fetcher:
         """Returns the JSON of a response of the target, as `json` does."""
         headers, body = self._answer(target, request, timeout_s=timeout_s)
         try:
-            return json.loads(body)
+            return json.loads(body, parse_float=_finite, parse_constant=_finite)
         except (ValueError, RecursionError):
             kind, shown = headers.get("content-type", "no content type"), show_url(request.url)
             raise Incomplete(f"{shown} answered {kind}, not JSON: is the base URL that of an API?") from None
@@ -165,3 +165,9 @@ class Fetcher:
         if transfer.reason or head is None:
             raise Unavailable(transfer.reason or "the connection ended without an answer")
         return *head, bytes(body)
+
+
+def _finite(text: str) -> float | None:
+    """Returns a number of JSON, None for what is no number there: NaN, Infinity, and one beyond the largest."""
+    value = float(text)
+    return value if isfinite(value) else None

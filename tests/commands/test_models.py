@@ -109,10 +109,26 @@ def test_an_alias_is_no_provider(invoke, tmp_path):
 def test_json(invoke):
     found = rows(invoke("models", "--json", env=environment(ANTHROPIC_API_KEY="k")).stdout)
     assert found["anthropic"] == {
-        "name": "anthropic", "kind": "provider", "model": "anthropic/claude-sonnet-5-5",
+        "name": "anthropic", "kind": "provider", "model": "anthropic/claude-sonnet-5-5", "fallbacks": [],
         "key_found": True, "key": "key found (ANTHROPIC_API_KEY)", "default": True,
     }  # fmt: skip
     assert (found["groq"]["model"], found["groq"]["key_found"], found["local"]["key_found"]) == (None, False, None)
+
+
+def test_an_alias_for_several_models_shows_them_all(invoke, tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text("[aliases]\nboth = ['first', 'claude-x', 'm.gguf']\nfirst = 'openai/a'\n")
+    env = environment(LLMSTREAM_CONFIG=str(path))
+    both = rows(invoke("models", "--json", env=env).stdout)["both"]
+    assert (both["model"], both["fallbacks"]) == ("openai/a", ["anthropic/claude-x", f"{tmp_path}/m.gguf"])
+    line = next(line for line in invoke("models", env=env).stdout.decode().splitlines() if line.startswith("both "))
+    assert line.split()[1] == f"openai/a,anthropic/claude-x,{tmp_path}/m.gguf"
+
+
+def test_what_a_provider_writes_as_a_number_is_json(invoke):
+    with Provider(reply("200 OK", b'{"data": [{"id": "a", "x": [NaN, -Infinity, 1e999, 1.5]}]}')) as provider:
+        done = invoke("models", "--json", "openai", url=provider.url)
+    assert done.stdout.endswith(b'"details": {"id": "a", "x": [null, null, null, 1.5]}}\n')
 
 
 @pytest.mark.parametrize(
