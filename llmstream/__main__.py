@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import gc
-import os
-import sys
 
-from . import lazy_modules, signals, stdio
-from .errors import Signalled
+gc.set_threshold(50_000)  # the imports alone would set it off twenty times, and free nothing
+
+import os  # noqa: E402
+import sys  # noqa: E402
+
+from . import lazy_modules, signals, stdio  # noqa: E402
+from .errors import Signalled  # noqa: E402
 
 
 def main() -> None:
     """The `llmstream` command."""
-    gc.set_threshold(50_000)  # the imports alone would set it off twenty times, and free nothing
     stdio.open_missing()
     signals.catch_signals()
     stdio.take_stdout()

@@ -5,6 +5,7 @@ Only the command line does this: a program that imports the library gets every m
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,12 +40,15 @@ def _defer(name: str) -> LazyModule:
 
 @contextmanager
 def while_click_loads() -> Iterator[None]:
-    """A context in which click can be imported without `inspect` and `gettext`, which take a third of its time.
+    """A context in which click can be imported without modules that take a third of its time.
 
-    `inspect` stays deferred, for `dataclasses`, which pycurl imports. click's own messages are not translated.
+    `inspect` stays deferred, for `dataclasses`, which pycurl imports. click's own messages are not translated. `uuid`
+    asks `platform` for the name of the system.
     """
     _defer("inspect")
-    gettext = _defer("gettext")
+    gettext, platform = _defer("gettext"), _defer("platform")
     vars(gettext).update(gettext=lambda message: message, ngettext=lambda one, more, n: one if n == 1 else more)
+    vars(platform).update(system=lambda: os.uname().sysname)
     yield
     gettext.leave()
+    platform.leave()

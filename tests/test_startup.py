@@ -54,7 +54,15 @@ def test_version_loads_no_command():
     assert not [name for name in modules if name.startswith("llmstream.commands.")]
 
 
-OF_CLICK = {"inspect", "ast", "dis", "tokenize", "gettext", "locale"}  # modules that `import click` loads, or `--help`
+OF_CLICK = {
+    "inspect",
+    "ast",
+    "dis",
+    "tokenize",
+    "gettext",
+    "locale",
+    "platform",
+}  # modules that `import click` loads, or `--help`
 
 
 @pytest.mark.parametrize(

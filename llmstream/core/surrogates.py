@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable
 
-SURROGATES = re.compile("[\ud800-\udfff]")
+SURROGATES = "[\ud800-\udfff]"  # compiled where it is used, which is seldom
 REPLACEMENT = "\ufffd"
 
 
@@ -38,6 +38,6 @@ class Joiner:
 
 def scrub(text: str) -> str:
     """Joins the halves in a text, and replaces those that are alone."""
-    if text.isascii() or not SURROGATES.search(text):
+    if text.isascii() or not re.search(SURROGATES, text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from codecs import utf_8_decode
 
-LONE = re.compile("[\ud800-\udfff]")
+LONE = "[\ud800-\udfff]"  # compiled where it is used, which is seldom
 
 BOM = "\ufeff"
 HEAD = 5  # bytes: more than the mark has, so that the text has begun with them
@@ -74,12 +74,12 @@ def encode(text: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError:
-        return LONE.sub("\ufffd", text).encode()
+        return re.sub(LONE, "\ufffd", text).encode()
 
 
 def is_utf8(text: str) -> bool:
     """Whether a text can be encoded: it has no lone surrogates, as which bytes stand that are not UTF-8."""
-    return text.isascii() or not LONE.search(text)
+    return text.isascii() or not re.search(LONE, text)
 
 
 UTF16 = "the input looks like UTF-16: iconv -f UTF-16 -t UTF-8 converts it"
