@@ -43,10 +43,10 @@ class RequestBuilder:
         self.options = {name: value for name, value in options.items() if _is_set(value)}
         self._cache = cache or Cache({}, {}, {})
         model, api, url = (options.get(name) for name in ("model", "api", "base_url"))
-        targets, key_env = self._cache.targets, options.get("key_env", "")
+        targets, key_env = self._cache.targets, options.get("key_env")
         if model not in targets:
-            key = _key(key_env, env) if key_env else options.get("api_key")
-            targets[model] = resolve(model, api, env, catalogue, key=key, key_env=key_env, url=url)
+            key = options.get("api_key") if key_env is None else _key(key_env, env)
+            targets[model] = resolve(model, api, env, catalogue, key=key, key_env=key_env or "", url=url)
         self.target = targets[model]
 
     @property
@@ -161,6 +161,8 @@ def _placed(fields: Mapping[str, Any], objects: Mapping[str, str]) -> dict[str, 
 
 def _key(name: str, env: Mapping[str, str]) -> str:
     """Returns the key in an environment variable. Raises UsageError where there is none."""
+    if not name:
+        raise UsageError(f"{option('key_env')} is empty: name a variable")
     if not (key := env.get(name, "").strip()):
         raise UsageError(f"no key in {name}, which {option('key_env')} names: set that variable")
     return key

@@ -1,6 +1,6 @@
 """The models that a prompt may go to, in the order in which they are asked, and its request to each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core.request import Request
@@ -112,10 +112,15 @@ class Choices:
         self._builders = [RequestBuilder(command, each, env, catalogue, cache) for each in options]
         self.targets = [builder.target for builder in self._builders]
         first = options[0]
-        has_key = first.get("key_env") or first.get("api_key")
-        if has_key and not first.get("base_url") and len({target.provider for target in self.targets}) > 1:
-            key = option("key_env") if first.get("key_env") else "api_key"
-            raise UsageError(f"{key} is the key of one provider: name the models of one, or leave it out")
+        key = option("key_env") if first.get("key_env") else "api_key" if first.get("api_key") else ""
+        self._key = "" if first.get("base_url") else key  # the option whose key is one provider's
+        self._require_one_provider()
+
+    def _require_one_provider(self, builders: Sequence[RequestBuilder] = ()) -> None:
+        """Raises UsageError where an option's key would go to two providers, that of the models of `builders`, too."""
+        targets = [*self.targets, *(builder.target for builder in builders)]
+        if self._key and len({target.provider for target in targets}) > 1:
+            raise UsageError(f"{self._key} is the key of one provider: name the models of one, or leave it out")
 
     @property
     def first_network(self) -> tuple[Timeouts, RetryPolicy]:
@@ -146,6 +151,7 @@ class Choices:
         if "model" in overrides:
             names = model_names(overrides["model"], self._env, self._catalogue)
             builders = [builders[0].with_overrides({**overrides, "model": name}) for name in names]
+            self._require_one_provider(builders)
         elif overrides:
             builders = [builder.with_overrides(overrides) for builder in builders]
         if len(builders) == 1:

@@ -123,6 +123,21 @@ def test_one_key_does_not_go_to_two_providers(invoke):
     assert b"--key-env is the key of one provider" in done.stderr
 
 
+def test_a_record_does_not_send_one_key_to_another_provider(invoke):
+    with scripted(echo) as provider:
+        env = at(provider.url, K="k")
+        records = b"".join(b'{"prompt": "Hi", "model": "%s"}\n' % model for model in (b"openai/c", b"anthropic/b"))
+        args = ("map", "-q", "--jsonl", "-m", "openai/a", "--key-env")
+        done = invoke(*args, "K", input=records, env=env)
+        assert [request.headers["authorization"] for request in provider.requests] == ["Bearer k"]
+        answer, refusal = records_of(done.stdout)
+        assert (done.returncode, answer["text"]) == (2, "Hi")
+        assert refusal["error"]["message"].startswith("key_env is the key of one provider: ")
+        done = invoke(*args, "", input=records, env=env)
+        assert (done.returncode, len(provider.requests)) == (2, 1)
+    assert done.stderr == b"llmstream map: --key-env is empty: name a variable\n"
+
+
 def test_an_alias_may_be_a_list_and_each_model_has_its_defaults(invoke, tmp_path):
     (tmp_path / "c").write_text(
         'model = "both"\n[aliases]\nboth = ["first", "anthropic/b"]\nfirst = "openai/a"\n'
