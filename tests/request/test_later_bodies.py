@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ..conftest import at, environment
-from ..support import background, batches, needs, option_bodies
+from ..support import anthropic_batches, background, batches, needs, option_bodies
 from ..support.invoking import invoke
 from ..support.loopback import NDJSON, Provider, Request, Step, reply
 from ..support.option_bodies import APIS, MODELS
@@ -89,19 +89,22 @@ def test_the_question_after_a_wrong_answer(tmp_path, api):
     assert b"'name' is a required property" in second.body and b"required property" not in first.body
 
 
-@pytest.mark.parametrize("api", ["chat", "responses"])
-def test_a_line_of_a_batch(tmp_path, api):
+@pytest.mark.parametrize(
+    ("api", "options"), [("chat", []), ("responses", []), ("messages", []), ("messages", ["--cache-ttl", "1h"])]
+)
+def test_a_request_of_a_batch(tmp_path, api, options):
     for name, data in option_bodies.FILES.items():
         (tmp_path / name).write_bytes(data)
-    answer = batches.chat_answer if api == "chat" else batches.responses_answer
-    account = batches.Batches(lambda line: (200, answer("Hello")))
-    options = ["-s", "Be brief.", "--tools", "tools.json", "--messages", "messages.ndjson", "-a", "river.pdf"]
-    with batches.provider(account) as server:
-        command = ["map", "--batch", "--journal", "journal", "--api", api, "-m", "openai/gpt-6-luna", *options]
-        assert invoke(command, at(server.url), b"Hi\n", cwd=tmp_path).returncode == 0
+    account: Any = anthropic_batches.AnthropicBatches() if api == "messages" else batches.Batches()
+    prompt = ["-s", "Be brief.", "--tools", "tools.json", "--messages", "messages.ndjson", "-a", "river.pdf"]
+    model = MODELS["messages"] if api == "messages" else "openai/gpt-6-luna"
+    with Provider(account.script) as server:
+        command = ["map", "--batch", "--journal", "journal", "--api", api, "-m", model, *prompt, *options]
+        invoke(command, at(server.url), b"Hi\n", cwd=tmp_path)
     (line,) = account.sent
-    assert unlike(api, line["body"], streams=False) == []
-    assert "stream" not in line["body"]
+    body = line["params" if api == "messages" else "body"]
+    assert unlike(api, body, streams=False) == []
+    assert "stream" not in body and "Hi" in json.dumps(body)
 
 
 def test_background_responses_of_map_and_of_several_turns(tmp_path):
