@@ -63,7 +63,7 @@ DRAW_INTERVAL_S = 0.1  # between two updates of the progress
 @in_group(OUTPUT, "--journal", type=click.Path(), metavar="FILE", help="Keep answers in FILE; a rerun does the rest.")
 @in_group(OUTPUT, "--batch", is_flag=True, help="Send batches: half the price, within a day.")
 @in_group(OUTPUT, "--no-wait", is_flag=True, help="Leave the batches; a later run collects them.")
-@in_group(OUTPUT, "--cancel-batch", is_flag=True, help="Cancel the batches in the journal.")
+@in_group(OUTPUT, "--cancel-batch", is_flag=True, help="Cancel what the journal has: batches, responses.")
 @raw_control
 @in_group(OUTPUT, "-u", "--usage", is_flag=True, help="At the end, write costs and times to stderr.")
 @stats_file
@@ -138,7 +138,9 @@ def command(
     from ..batch.totals import Totals
 
     totals = Totals()
-    opened = None if dry_run and journal is not None and not os.path.exists(journal) else _open(journal, batch)
+    opened = (
+        None if dry_run and journal is not None and not os.path.exists(journal) else _open(journal, batch, cancel_batch)
+    )
     run_options = _run_options(params, _clamped(_jobs(options, jobs), builder.targets))
     run_options = run_options._replace(
         progress="" if quiet else NAME, note=partial(stdio.note, NAME), records_name_models=jsonl
@@ -260,7 +262,7 @@ def _note_oddities(undecodable: int, opened: Journal | None, journal: str | None
         stdio.note(NAME, f"{prompts} not valid UTF-8: invalid bytes are replaced by U+FFFD", stays=True)
     if count := len(opened.queued) if opened else 0:
         responses = "1 response is" if count == 1 else f"{count:,} responses are"
-        stdio.note(NAME, f"{responses} queued: run the same command again to collect the answers", stays=True)
+        stdio.note(NAME, f"{responses} queued: map with the same prompts and journal collects the answers", stays=True)
     if changed:
         if changed == 1:
             answers = f"1 answer of {journal} belongs to another request"
@@ -314,7 +316,7 @@ class _Resuming:
             stdio.note(NAME, text)
 
 
-def _open(path: str | None, batch: bool) -> Journal | None:
+def _open(path: str | None, batch: bool, cancel: bool) -> Journal | None:
     """Opens the journal, if there is one. Raises UsageError where it has batches, and the run is not one of batches."""
     if path is None:
         return None
@@ -323,7 +325,7 @@ def _open(path: str | None, batch: bool) -> Journal | None:
     journal = Journal(path)
     if journal.torn_bytes:
         stdio.note(NAME, f"{path} ends with an incomplete line: its prompt is sent again")
-    if journal.queued and batch:
+    if journal.queued and batch and not cancel:
         raise UsageError(f"{path} has responses that are not collected: leave {option('batch')} out to collect them")
     if journal.batches and not batch:
         raise UsageError(f"{path} has batches that are not collected: add {option('batch')} to collect them")

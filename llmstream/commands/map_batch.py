@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote
 
 import click
 
@@ -17,8 +19,11 @@ from ..batch.spending import Spending
 from ..config import max_cost
 from ..config.prices import BATCH
 from ..core.report import dollars
-from ..errors import Error, Signalled, UsageError, option
+from ..dialects import RESPONSES
+from ..errors import Error, Refused, Signalled, UsageError, option
 from ..net.fetch import Fetcher
+from ..net.polling import GONE, WITHOUT_ANSWER
+from ..net.transfer import HttpRequest
 
 if TYPE_CHECKING:
     from ..batch.journal import Journal
@@ -34,6 +39,7 @@ MEANINGLESS = (
     *("jobs", "rpm", "tpm", "window", "unordered", "events", "max_failures", "resume_cut", "fallback_on"),
     *("stats_file", "within", "check", "check_retries", "first_token_timeout", "stall_timeout", "timeout"),
 )
+HTTP_BAD_REQUEST = 400
 HOW_TO_GO_ON = f"run the same command again to collect the answers, or with {option('cancel_batch')} to cancel"
 
 
@@ -83,6 +89,10 @@ def run(
     choice, started = builder.requests("-")[0], time.monotonic()
     api_class = api_of(choice.target)
     fetcher = Fetcher()
+    if options.cancel and journal.queued:
+        with closing(fetcher):
+            _cancel_queued(fetcher, choice.target, journal)
+        return
     api = api_class(fetcher, choice.target, choice.retries)
     note = (lambda text: None) if options.quiet else (lambda text: stdio.note(NAME, text))
     batches = Batches(api, journal, totals, choice.retries, fetcher.sleep, note)
@@ -116,6 +126,30 @@ def run(
         stdio.note(NAME, totals.summary(time.monotonic() - started, 0, priced=options.usage))
         if totals.failure:
             stdio.note(NAME, f"{'that' if totals.failed == 1 else 'the first'} failed: {totals.failure}")
+
+
+def _cancel_queued(fetcher: Fetcher, target: Target, journal: Journal) -> None:
+    """Cancels the background responses of `map --within`; forgets those that will have no answer."""
+    if target.api != RESPONSES or not target.row.windows:
+        raise UsageError(
+            f"the journal has responses of OpenAI: name the model and the {option('api')} that they are of"
+        )
+    cancelled = 0
+    for key, queued in [*journal.queued.items()]:
+        url = f"{target.url}/{quote(queued.id, safe='')}/cancel"
+        try:
+            response = fetcher.call(target, HttpRequest("POST", url, target.headers(), {}, target.cert))
+            ended = isinstance(response, dict) and response.get("status") in WITHOUT_ANSWER
+        except Refused as error:
+            if error.http_status not in (GONE, HTTP_BAD_REQUEST):
+                raise
+            ended = error.http_status == GONE  # else it has its answer, and cannot be cancelled any more
+        if ended:
+            cancelled += 1
+            journal.add_queued(key, queued.digest, "", queued.window)
+            journal.commit()
+    responses = "1 response is" if cancelled == 1 else f"{cancelled:,} responses are"
+    stdio.note(NAME, f"{responses} cancelled")
 
 
 def _read(loop: Loop, source: Source, prompts: Prompts) -> list[Job]:

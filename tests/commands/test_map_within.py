@@ -99,13 +99,32 @@ def test_a_signal_leaves_what_the_journal_has_and_says_so(collect, account, sign
         wait_until(lambda: len(set(account.looks)) == 2)
         run.process.send_signal(signum)
         assert run.process.wait(WAIT_S) == -signum
-        assert b"2 responses are queued: run the same command again to collect the answers\n" in run.stderr()
+        assert b"2 responses are queued: map with the same prompts and journal collects the answers\n" in run.stderr()
     assert account.cancelled == []
     shown = collect(*WITHIN, "--dry-run", input=b"a\nb\nc\n").stdout
     assert b"all: 1 prompt, 2 queued earlier, " in shown
     account.open = False
     assert texts_of(collect(*API, input=b"a\nb\n").stdout) == ["a", "b"]  # without the option, too
     assert sorted(account.prompts) == ["a", "b"]
+
+
+def test_cancel_batch_cancels_the_responses_of_the_journal(collect, account):
+    account.open = True
+    assert collect(*WITHIN, "--timeout", "0.2", input=b"a\nb\nc\n").returncode == 4
+    gone, answered = (next(id for id, body in account.requests.items() if body["input"] == text) for text in "ab")
+    del account.responses[gone]
+    account.open = False
+    account._show(answered)
+    refused = collect("--cancel-batch", input=b"")
+    assert (refused.returncode, b"name the model and the --api that they are of\n" in refused.stderr) == (2, True)
+    done = collect(*API, "--cancel-batch", input=b"")
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert done.stderr.decode().splitlines() == [
+        "llmstream map: 2 responses are cancelled",
+        "llmstream map: 1 response is queued: map with the same prompts and journal collects the answers",
+    ]
+    assert texts_of(collect(input=b"a\nb\nc\n").stdout) == ["a", "b", "c"]
+    assert sorted(account.prompts) == ["a", "a", "b", "c", "c"]
 
 
 def test_without_a_journal_a_signal_cancels_all_responses(account):
@@ -140,7 +159,6 @@ def test_a_prompt_whose_response_has_no_answer_is_sent_again(collect, account, m
     give_up(collect, account, monkeypatch)
     if end == "gone":
         del account.responses["resp_0"]
-        account.responses["resp_x"] = {}  # so that the next one has another id
     else:
         account.responses["resp_0"] |= {"status": end, "error": {"code": "server_error", "message": "oops"}}
     assert texts_of(collect(input=b"a\n").stdout) == ["a"]
@@ -160,7 +178,7 @@ def give_up(collect, account, monkeypatch):
         patch.setattr(polling, "GIVE_UP_S", 0.0)
         done = collect(input=b"a\n")
     assert (records_of(done.stdout)[0]["error"]["status"], done.returncode) == (4, 4)
-    assert b"1 response is queued: run the same command again to collect the answers\n" in done.stderr
+    assert b"1 response is queued: map with the same prompts and journal collects the answers\n" in done.stderr
 
 
 def test_the_limit_of_an_answer_leaves_it_to_a_later_run(collect, account):

@@ -73,7 +73,7 @@ class Background:
         window = body.get("background_options", {}).get("completion_window", "soonest")
         if window in TIERS and (not body.get("background") or body.get("stream")):
             return _json({"error": {"message": "the window needs background=true, stream=false"}}, "400 Bad Request")
-        id = f"resp_{len(self.responses)}"
+        id = f"resp_{len(self.requests)}"
         self.requests[id] = body
         fields = {"id": id, "object": "response", "created_at": 1_800_000_000, "background": True, "error": None}
         fields |= {"incomplete_details": None, "instructions": body.get("instructions"), "metadata": {}, "output": []}
