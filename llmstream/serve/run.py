@@ -26,14 +26,13 @@ from .. import signals, stdio
 from ..core import json_codec
 from ..errors import Signalled, UsageError, option
 from .answer_response import ServerState
+from .arrivals import Arrivals
 from .body_limits import REGEX_CPU_S
 from .connection import Connection, set_options
 from .error_responses import NAME
 
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # malloc.h
 BACKLOG = 2048
-ACCEPTS = 512  # connections at once, before the others go on
-ACCEPT_PAUSE_S = 1.0  # while no descriptor is free
 CUT_GRACE_S = 2  # for the errors of answers that are cut to reach their clients
 
 # All answers wait while the garbage collector runs, and each client has 250 objects that it would visit. So it visits a
@@ -78,10 +77,7 @@ def return_large_blocks() -> None:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server without its signal handlers, which accepts all connections that wait at once.
-
-    uvloop accepts one, and then runs all else that is ready: the last of a crowd would wait for the answers of all.
-    """
+    """uvicorn's server without its signal handlers, and with Arrivals."""
 
     def __init__(self, app: FastAPI) -> None:
         grace = app.state.server.settings.grace_s
@@ -105,37 +101,22 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self.servers = []
         self._connecting = set[asyncio.Task[object]]()
-        self._connect = partial(
+        self._protocol = partial(
             Connection, config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
-        for listener in sockets or ():
-            listener.setblocking(False)
-            self._listen(listener)
+        self._arrivals = [Arrivals(one, self._connect) for one in sockets or ()]
         self.started = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        for listener in sockets or ():
-            asyncio.get_running_loop().remove_reader(listener)
+        for arrivals in self._arrivals:
+            arrivals.close()
         await super().shutdown(sockets)
 
-    def _listen(self, listener: socket.socket) -> None:
-        if listener.fileno() >= 0:  # not closed meanwhile
-            asyncio.get_running_loop().add_reader(listener, self._accept, listener)
-
-    def _accept(self, listener: socket.socket) -> None:
+    def _connect(self, client: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        try:
-            for _ in range(ACCEPTS):
-                connection, _ = listener.accept()
-                connection.setblocking(False)
-                task = loop.create_task(loop.connect_accepted_socket(self._connect, connection))
-                self._connecting.add(task)
-                task.add_done_callback(self._connecting.discard)
-        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            pass
-        except OSError:  # no descriptor or memory is free
-            loop.remove_reader(listener)
-            loop.call_later(ACCEPT_PAUSE_S, self._listen, listener)
+        task = loop.create_task(loop.connect_accepted_socket(self._protocol, client))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
 
 
 async def _serve(server: Server, state: ServerState, listener: socket.socket) -> int:
