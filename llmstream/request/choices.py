@@ -62,7 +62,7 @@ def by_model(values: dict[str, Any], config: "Config", env: Mapping[str, str]) -
     Raises UsageError, with file and line for a wrong default.
     """
     names = model_names(values.get("model"), env, config.catalogue)
-    options = [{**values, "model": name} if name else dict(values) for name in names]
+    options = [dict(values) if name is None else {**values, "model": name} for name in names]
     if config.defaults or config.by_model:
         from .layers import add_defaults
 

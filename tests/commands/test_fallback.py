@@ -116,6 +116,13 @@ def test_a_model_that_is_named_twice_is_asked_once(invoke, args):
     assert b"instead of" not in done.stderr
 
 
+@pytest.mark.parametrize("models", [["openai/a", ""], [""]])
+def test_an_empty_name_is_an_error_in_python_too(monkeypatch, models):
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    with pytest.raises(llmstream.UsageError, match="the model's name is empty"):
+        llmstream.stream("Hi", model=models)
+
+
 def test_one_key_does_not_go_to_two_providers(invoke):
     env = at("http://127.0.0.1:9", K="k")
     done = invoke("gen", *TWO, "--key-env", "K", "Hi", env=env)
