@@ -5,7 +5,6 @@ Only the command line does this: a program that imports the library gets every m
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,13 +41,14 @@ def _defer(name: str) -> LazyModule:
 def while_click_loads() -> Iterator[None]:
     """A context in which click can be imported without modules that take a third of its time.
 
-    `inspect` stays deferred, for `dataclasses`, which pycurl imports. click's own messages are not translated. `uuid`
-    asks `platform` for the name of the system.
+    `inspect` stays deferred, for `dataclasses`, which pycurl imports. click's own messages are not translated. `UUID`
+    stands for itself where click names it as the parameter of a generic class.
     """
     _defer("inspect")
-    gettext, platform = _defer("gettext"), _defer("platform")
+    gettext, uuid = _defer("gettext"), _defer("uuid")
     vars(gettext).update(gettext=lambda message: message, ngettext=lambda one, more, n: one if n == 1 else more)
-    vars(platform).update(system=lambda: os.uname().sysname)
+    vars(uuid).update(UUID=object)
     yield
     gettext.leave()
-    platform.leave()
+    uuid.leave()
+    del vars(uuid)["UUID"]

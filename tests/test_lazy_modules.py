@@ -22,8 +22,6 @@ USES = {
     "for thread in threads: thread.join()\n"
     "assert len(seen) == 20 and len(set(seen)) == 1",
     "gettext again": "import gettext; assert gettext.pgettext('a', 'b') == 'b'; assert gettext.__file__",
-    "platform again": "import platform; assert platform.python_version(); assert platform.__file__",
-    "the name of the system": "import os, platform; assert platform.system() == os.uname().sysname",
     "uuid": "import uuid; assert uuid.getnode() > 0; assert uuid.uuid1() != uuid.uuid1()",
     "click's decorators": "import click\n"
     "command = click.command()(click.option('--x', help='''One\n    two''')(lambda x: None))\n"

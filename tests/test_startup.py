@@ -62,6 +62,7 @@ OF_CLICK = {
     "gettext",
     "locale",
     "platform",
+    "uuid",
 }  # modules that `import click` loads, or `--help`
 
 
