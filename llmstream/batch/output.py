@@ -6,7 +6,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from .. import stdio
-from ..core.events import Event
+from ..core.events import Event, ToolCall
 from ..core.render import EventRenderer
 from .order import Order
 from .prompts import Job
@@ -53,7 +53,10 @@ class Output:
         """Adds the events of a running prompt."""
         if self._events:
             for event in events:
-                self._lines += self._renderer.line({"index": index, **event.as_dict()}, 0.0)
+                fields = event.as_dict()
+                if isinstance(event, ToolCall):  # whose own index is that of the call
+                    fields = {"type": event.type, "call": fields.pop("index"), **fields}
+                self._lines += self._renderer.line({"index": index, **fields}, 0.0)
 
     def add_answer(self, job: Job, now: float) -> None:
         """Adds a record of this run, an answer by way of the journal; failures and wrong ones are left to the next."""

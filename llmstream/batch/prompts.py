@@ -10,7 +10,7 @@ from ..core.request import Message, Request
 from ..errors import Error
 from ..net.generation import Generation
 from ..providers.resolve import Target
-from ..request.answer import continued
+from ..request.answer import AnswerBuilder, continued
 from ..request.choices import Choice, Choices
 from .learned_rate import InFlight
 from .pace import Pace
@@ -35,10 +35,13 @@ class Job:
     usd = 0.0  # what it may cost, in US dollars, where the run has a limit
     pace: Pace
     builder: RecordBuilder
+    answer: AnswerBuilder  # of an answer that may be sent back
     generation: Generation
     check_retries = 0  # how often a wrong answer may still be asked for again
-    is_wrong = False  # whether the check has found the last answer wrong
-    wrong: tuple[Exchange, ...] = ()  # the exchanges of answers that the check found wrong, and that were asked again
+    is_wrong = False  # whether the last answer is not to be kept: the check found it wrong, or it still calls tools
+    exchanges: tuple[Exchange, ...] = ()  # of the answers before the last one: wrong ones, and those with calls
+    goes_on = False  # whether the request follows an answer of the same model
+    may_fall_back = True
     is_retry = False  # whether the generation's next request is a retry
     in_flight: InFlight | None = None  # the attempt that runs now
     record: Record | None = None
@@ -56,16 +59,19 @@ class Job:
 
     def falls_back(self, error: Error) -> bool:
         """Returns whether the next model is to be asked after an error before any output."""
-        return len(self.choices) > 1 and self.choices[0].falls_back(error)
+        return self.may_fall_back and len(self.choices) > 1 and self.choices[0].falls_back(error)
 
     def fall_back(self) -> None:
         """Moves on to the next model."""
         del self.choices[0], self.entries[:1]
+        self.goes_on = False
 
     def problems(self, record: Record) -> list[str]:
         """Returns what the check finds wrong with the answer of a record that has one, whole and without calls."""
         check = self.choices[0].check
-        if check is None or "finish" not in record or record.keys() & {"error", "tool_calls"}:
+        if check is None or "finish" not in record or "error" in record:
+            return []
+        if record["finish"] == "tool_calls" or ("tool_calls" in record and not record["text"]):
             return []
         return check.problems(record["text"])
 
@@ -74,16 +80,23 @@ class Job:
         from ..request.answer_check import correction
 
         answer = [Message("assistant", text)] if text else []
-        choice = self.choices[0]
-        request = continued(choice.request, [*answer, correction(problems)])
-        self.choices[0] = choice._replace(request=request)
-        self.wrong += (exchange,)
+        self.go_on([*answer, correction(problems)], exchange)
         self.check_retries -= 1
+
+    def go_on(self, turns: list[Message], exchange: Exchange) -> None:
+        """Makes the request what follows an answer, that of `exchange`; `turns` are the answer and what follows it."""
+        choice = self.choices[0]
+        request = continued(choice.request, turns, exchange.native_container())
+        self.choices[0] = choice._replace(request=request)
+        self.exchanges += (exchange,)
+        self.tokens += sum(len(turn.content) for turn in turns) // 4
+        self.builder.begin_answer()
+        self.goes_on = True
 
     def fail(self, error: Error) -> None:
         """Adds an error to the record, which may have an answer or a part of it."""
         self.failure = one_sentence(error)
-        self.record = with_error(self.record or {}, error)
+        self.record = with_error(self.record or (self.builder.partial() if self.goes_on else {}), error)
 
 
 class Prompts:
@@ -117,6 +130,11 @@ class Prompts:
         except Error as error:
             job.fail(error)
         return job
+
+    @property
+    def output_tokens(self) -> int:
+        """The output tokens that are expected of an answer."""
+        return int(self._output_tokens)
 
     def count_output(self, tokens: int) -> None:
         """Updates the estimate of output tokens per answer by an answer that has ended."""

@@ -11,11 +11,14 @@ from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING
 
-from ..errors import UsageError, option
+from ..errors import Error, Incomplete, UsageError, option
+from ..net.generation import Generation
 from ..net.loop import Loop
 from ..request.choices import Choices
+from .job_turns import JobTurns
 from .output import Output
 from .prompts import Job, Prompts
+from .record_builder import Record
 from .run_options import RunOptions
 from .sender import Sender
 from .source import Source
@@ -52,12 +55,13 @@ class Run:
         self._has_journal = journal is not None
         if not (options.records_name_models and self._prompts.target.is_fallback):
             self._sender.require(self._prompts.target)  # before any input is read
+        self._turns = JobTurns(loop, options, self.output)
         self._next: Job | None = None  # read, but not yet allowed to start
 
     @property
     def running(self) -> int:
-        """How many prompts are running, or waiting for a retry."""
-        return len(self._sender.jobs)
+        """How many prompts are running, waiting for a retry or for their tools."""
+        return len(self._sender.jobs) + len(self._turns.jobs)
 
     @property
     def tokens(self) -> int:
@@ -82,11 +86,12 @@ class Run:
                 self._start_jobs()
                 full = output.full  # jobs wait for the flush: the next round starts them at once
                 self._flush()
-                if self._source.exhausted and output.empty and not (self._next or self._sender.jobs):
+                if self._source.exhausted and output.empty and not (self._next or self.running):
                     break
                 self._loop.wait(0.0 if full else min(self._sender.start_at, output.commit_at, tick() or inf))
                 self._collect_events()
         finally:
+            self._turns.close()
             self._sender.close()
             output.commit()
         if self._source.error:
@@ -104,13 +109,14 @@ class Run:
         """Starts all requests that may start now: the retries of a provider before its new prompts."""
         for failed in self._sender.send_due():
             self.output.add_answer(failed, self._loop.now())
-        while len(self._sender.jobs) < self._options.jobs and not self.output.full and not self._reached_max_failures():
+        while self.running < self._options.jobs and not self.output.full and not self._reached_max_failures():
             job = self._next = self._next or self._prompts.next()
             if job is None or not self.output.may_start(job.row.index):
                 return
             if job.record is None:
                 if self._spending and not self._may_spend(job, self._spending):
                     return
+                self._turns.prepare(job)
                 if not self._sender.start(job):
                     return
             if job.record is not None:
@@ -134,15 +140,36 @@ class Run:
 
         What is under way may turn out to cost less than it may, so the job waits for it.
         """
-        if spending.allows(job.usd + sum(running.usd for running in self._sender.jobs)):
+        if spending.allows(job.usd + self._running_usd()):
             return True
-        if not self._sender.jobs:
+        if not self.running:
             error = spending.error(job.usd, self._has_journal)
             self._options.note(error.message)
             self.totals.status = max(self.totals.status, error.status)
             self._source.stop()
             self._next = None
         return False
+
+    def _running_usd(self) -> float:
+        """Returns what the prompts that are running may cost, in US dollars."""
+        return sum(job.usd for jobs in (self._sender.jobs, self._turns.jobs) for job in jobs)
+
+    def _ask_next(self, job: Job) -> None:
+        """Sends the request that follows an answer, if the limit of the cost lets it; else the job gets a record."""
+        error: Error | None = None
+        if spending := self._spending:
+            try:
+                job.usd = spending.expected(job.choices[:1], self._prompts.output_tokens)
+            except UsageError as too_dear:
+                error = Incomplete(f"the next turn is not sent: {too_dear.message}")
+            if not error and not spending.allows(job.usd + self._running_usd()):
+                error = spending.error(job.usd, self._has_journal)
+        if error:
+            job.fail(error)
+        else:
+            self._sender.ask_next(job)
+        if job.record is not None:
+            self.output.add_answer(job, self._loop.now())
 
     # Collecting answers.
 
@@ -155,6 +182,8 @@ class Run:
             if not self._fails_early(job):
                 events = generation.take()
                 job.builder.feed(events)
+                if job.choices[0].request.native:
+                    job.answer.feed(events)
                 self.output.add_events(job.row.index, events)
             if generation.over:
                 self._complete(job)
@@ -166,30 +195,47 @@ class Run:
 
     def _may_ask_again(self, job: Job) -> bool:
         """Returns whether a wrong answer may be asked for again; events are written already."""
-        usd = job.usd + sum(running.usd for running in self._sender.jobs)
+        usd = job.usd + self._running_usd()
         return bool(
             job.check_retries and not self._options.events and (not self._spending or self._spending.allows(usd))
         )
 
     def _complete(self, job: Job) -> None:
-        """Makes the record of a generation that has ended, or lets another model answer."""
-        generation, target = job.generation, job.target
+        """Makes the record of a generation that has ended, or lets what follows it begin."""
+        generation = job.generation
         self._sender.end(job)
+        del job.generation  # a cycle of references: garbage collection would come too late
+        self._count(job, generation)
+        limit: Error | None = None
+        try:
+            if self._turns.follow(job, generation, self._ask_next):
+                return
+        except Incomplete as error:
+            limit = error
+        record, failure = job.builder.record(generation, job.exchanges)
+        self._conclude(job, generation, record, limit or failure, is_last=limit is not None)
+
+    def _count(self, job: Job, generation: Generation) -> None:
+        """Counts what an answer has cost."""
+        target = job.target
         self.totals.add_generation(target.provider, target.model, generation.exchange)
         if self._spending:
             self._spending.add(target, job.choices[0].request, generation.exchange)
         if (usage := generation.exchange.usage) is not None:
             self._prompts.count_output(usage.output_tokens)
+
+    def _conclude(
+        self, job: Job, generation: Generation, record: Record, failure: Error | None, *, is_last: bool
+    ) -> None:
+        """Keeps the record of an answer, or has the prompt answered again; `is_last`: its turns are used up."""
         cause = generation.early_failure
-        record, failure = job.builder.record(generation, job.wrong)
-        del job.generation, job.builder  # a cycle of references: garbage collection would come too late
         problems: list[str] = []
         if failure is None:
             try:
                 problems = job.problems(record)
             except UsageError as error:
                 failure = error
-        job.is_wrong = bool(problems)
+        job.is_wrong = is_last or bool(problems)
         if problems and self._may_ask_again(job):
             job.correct(record["text"], problems, generation.exchange)
             self._sender.ask_next(job)
@@ -203,5 +249,6 @@ class Run:
                 failure = wrong(problems)
             if failure is not None:
                 job.fail(failure)
+            del job.builder  # its text is in the record
         if job.record is not None:
             self.output.add_answer(job, self._loop.now())

@@ -11,6 +11,7 @@ from ..providers.resolve import Target
 if TYPE_CHECKING:
     from ..core.stop.stops import Stops
     from ..net.attempts import Resume
+    from ..net.programs import ProgramOptions
 
 
 class RunOptions(NamedTuple):
@@ -27,6 +28,8 @@ class RunOptions(NamedTuple):
     stops: Callable[[], Stops | None]  # makes the stop conditions of one prompt
     resume: Callable[[Target], Resume | None]  # how a target continues a cut answer
     digest: Callable[[Target, Request], str]  # hashes all that an answer depends on
+    tools: ProgramOptions | None = None  # how tools are run, None where they are not
+    max_turns: int = 1  # answers to a prompt, where tools are run or the provider pauses
     progress: str = ""  # the command that shows the download of the embedded model, "" for none
     note: Callable[[str], object] = lambda text: None  # called with a sentence for the user
     records_name_models: bool = False  # so that a default model may not be needed

@@ -17,6 +17,7 @@ from ..net.loop import Loop
 from ..net.transfer import Transport
 from ..net.transports import Routes
 from ..providers.resolve import Target
+from ..request.answer import AnswerBuilder
 from .failing_models import FailingModels
 from .pace import Pace
 from .prompts import Job
@@ -176,7 +177,9 @@ class Sender:
         except Error as error:
             self._unsent(job, error)
             return False
-        job.builder = RecordBuilder(choice.request.is_limited, choice.target if job.names_model else None)
+        if not job.goes_on:
+            job.builder = RecordBuilder(choice.request.is_limited, choice.target if job.names_model else None)
+        job.answer = AnswerBuilder()
         job.is_retry = False
         self.jobs.add(job)
         return True

@@ -21,6 +21,7 @@ from . import options, stop_options
 from .raw_control import raw_control
 from .request_command import RequestCommand, output_file, prompt_file
 from .stats_file import StatsFile, stats_file
+from .tool_options import program_options, tool_options
 from .types import Value, in_group
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from ..core.request import Request
     from ..net.attempts import Resume
     from ..net.loop import Loop
+    from ..net.programs import ProgramOptions
     from ..request.prompt_file import PromptFile
 
 NAME = "map"
@@ -42,6 +44,7 @@ COUNT, LIMIT, RATE = Value(Integer(1)), Value(Integer(0)), Value(Number(above=0)
 WAITING_JOBS = 500  # the default of --jobs for answers that come hours later
 WINDOW = 1000  # answers that may wait for an earlier one, unless there are more streams
 SDK_FILES = 3  # descriptors of a stream through an SDK: a pipe and a connection; one without an SDK has one
+TOOL_FILES = 2  # of a program: its stdin and its stdout
 SPARE_FILES = 32  # descriptors beside those of streams
 DRAW_INTERVAL_S = 0.1  # between two updates of the progress
 
@@ -54,6 +57,8 @@ DRAW_INTERVAL_S = 0.1  # between two updates of the progress
 @in_group(PROMPT, "--files", is_flag=True, help="Read names of files that hold the prompts.")
 @in_group(PROMPT, "-0", "--null", is_flag=True, help="Prompts end with NUL, not with a newline.")
 @options.of_request(PROMPT, MODEL, ANSWER)
+@tool_options
+@in_group(ANSWER, "--tool-jobs", type=COUNT, default=8, metavar="N", help="Run at most N tools at once (8).")
 @in_group(ANSWER, "--max-cost", type=Value(Number(above=0)), metavar="USD", help="Cost at most USD, by estimate.")
 @output_file
 @in_group(OUTPUT, "--unordered", is_flag=True, help="Print answers as they end, not in order.")
@@ -141,9 +146,14 @@ def command(
     opened = (
         None if dry_run and journal is not None and not os.path.exists(journal) else _open(journal, batch, cancel_batch)
     )
-    run_options = _run_options(params, _clamped(_jobs(options, jobs), builder.targets))
+    run_options = _run_options(
+        params, _clamped(_jobs(options, jobs), builder.targets, params["tool_jobs"] if params["run_tools"] else 0)
+    )
     run_options = run_options._replace(
-        progress="" if quiet else NAME, note=partial(stdio.note, NAME), records_name_models=jsonl
+        tools=_program_options(params, options, catalogue),
+        progress="" if quiet else NAME,
+        note=partial(stdio.note, NAME),
+        records_name_models=jsonl,
     )
     explain_silence = partial(_explain_silence, loop, source, "a NUL after each" if null else "one a line")
     if dry_run:
@@ -184,6 +194,17 @@ def _jobs(options: list[dict[str, Any]], jobs: int) -> int:
     """Returns how many streams may run at once: more by default where their answers come hours later."""
     is_default = click.get_current_context().get_parameter_source("jobs") is ParameterSource.DEFAULT
     return WAITING_JOBS if is_default and any("within" in each for each in options) else jobs
+
+
+def _program_options(
+    params: dict[str, Any], options: list[dict[str, Any]], catalogue: Catalogue
+) -> ProgramOptions | None:
+    names = set[str]().union(*options)
+    if params["run_tools"] and "within" in names:
+        raise UsageError(f"{option('run_tools')} and {option('within')} exclude each other: leave one out")
+    return program_options(
+        params["run_tools"], "tools" in names, catalogue, params["tool_jobs"], params["tool_timeout"]
+    )
 
 
 def _check_options(journal: str | None, events: bool, has_input: bool, not_objects: str) -> None:
@@ -282,7 +303,8 @@ def _run_options(params: dict[str, Any], jobs: int) -> RunOptions:
 
         body = target.body(request._replace(within=None))  # which is about the way, not about the answer
         prefill = request.prefill.text if request.prefill else ""
-        return digest([target.provider, target.api, target.url, body, prefill, until])
+        runs = [params["run_tools"]] if params["run_tools"] else []  # whose results are in the answer
+        return digest([target.provider, target.api, target.url, body, prefill, until, *runs])
 
     return RunOptions(
         jobs=jobs,
@@ -293,6 +315,7 @@ def _run_options(params: dict[str, Any], jobs: int) -> RunOptions:
         tpm=params["tpm"],
         max_cost=params["max_cost"],
         max_failures=params["max_failures"],
+        max_turns=params["max_turns"],
         stops=lambda: stop_options.stops(dict(params), "until-") if has_condition else None,
         resume=_Resuming(),
         digest=digest,
@@ -332,11 +355,15 @@ def _open(path: str | None, batch: bool, cancel: bool) -> Journal | None:
     return journal
 
 
-def _clamped(jobs: int, targets: list[Target]) -> int:
-    """Returns the number of streams that the limit of open files allows, at most `jobs`; the limit is raised."""
+def _clamped(jobs: int, targets: list[Target], tool_jobs: int) -> int:
+    """Returns the number of streams that the limit of open files allows, at most `jobs`; the limit is raised.
+
+    `tool_jobs` is how many programs may run beside them.
+    """
+    spare = SPARE_FILES + TOOL_FILES * tool_jobs
     files = SDK_FILES if any(target.row.transport == SDK for target in targets) else 1  # of a stream
-    limit = stdio.raise_open_files(max(stdio.OPEN_FILES, jobs * files + SPARE_FILES))
-    most = max(1, (limit - SPARE_FILES) // files)
+    limit = stdio.raise_open_files(max(stdio.OPEN_FILES, jobs * files + spare))
+    most = max(1, (limit - spare) // files)
     if jobs <= most:
         return jobs
     stdio.note(NAME, f"limited to {most} streams: the limit of open files is {limit} (raise it with ulimit -n)")

@@ -38,6 +38,7 @@ NAME = "map"
 MEANINGLESS = (
     *("jobs", "rpm", "tpm", "window", "unordered", "events", "max_failures", "resume_cut", "fallback_on"),
     *("stats_file", "within", "check", "check_retries", "first_token_timeout", "stall_timeout", "timeout"),
+    *("run_tools", "tool_jobs", "tool_timeout", "max_turns"),
 )
 HTTP_BAD_REQUEST = 400
 HOW_TO_GO_ON = f"run the same command again to collect the answers, or with {option('cancel_batch')} to cancel"

@@ -1,0 +1,78 @@
+"""What follows an answer of map that is not the last one to its prompt: its tools are run, or a pause ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ..core.exchange import Exchange
+from ..core.request import Message
+from ..net.generation import Generation
+from ..net.loop import Loop
+from .output import Output
+from .prompts import Job
+from .run_options import RunOptions
+
+if TYPE_CHECKING:
+    from ..net.programs import Programs
+
+
+class JobTurns:
+    """Lets conversations go on. `jobs` are those whose tools run."""
+
+    def __init__(self, loop: Loop, options: RunOptions, output: Output) -> None:
+        self.jobs: set[Job] = set()
+        self._max_turns, self._output = options.max_turns, output
+        self._programs: Programs | None = None
+        if options.tools:
+            from ..net.programs import Programs
+
+            self._programs = Programs(options.tools, loop, options.note)
+
+    def prepare(self, job: Job) -> None:
+        """Lets the answers of a new job be sent back, where that may be wanted."""
+        job.choices = [choice.with_native() if self._programs or choice.may_pause else choice for choice in job.choices]
+
+    def follow(self, job: Job, generation: Generation, ask_next: Callable[[Job], object]) -> bool:
+        """Begins what follows the answer of a generation that is over; returns whether anything does.
+
+        `ask_next` is called with the job when its next request is to be sent. Raises Incomplete where the turns have
+        reached their limit.
+        """
+        if not job.choices[0].request.native:
+            return False
+        from ..request.turns import goes_on
+
+        message, count = job.answer.message(generation.exchange), len(job.exchanges) + 1
+        if not goes_on(message, generation, self._programs is not None, count, self._max_turns):
+            return False
+        go_on = partial(self._go_on, job, message, generation.exchange, ask_next)
+        if message.calls and self._programs:
+            self.jobs.add(job)
+            names = frozenset(tool.name for tool in job.choices[0].request.tools)
+            self._programs.start(message.calls, names, go_on, f"line {job.row.line}: ")
+        else:
+            go_on([])
+        return True
+
+    def close(self) -> None:
+        """Kills the programs."""
+        if self._programs:
+            self._programs.close()
+
+    def _go_on(
+        self,
+        job: Job,
+        message: Message,
+        exchange: Exchange,
+        ask_next: Callable[[Job], object],
+        results: Sequence[Message],
+    ) -> None:
+        from ..request.turns import tool_results
+
+        self.jobs.discard(job)
+        self._output.add_events(job.row.index, tool_results(results))
+        job.go_on([message, *results], exchange)
+        job.may_fall_back = False  # the model's calls, and maybe its events, are there
+        ask_next(job)
