@@ -15,6 +15,7 @@ from ..errors import UsageError
 from ..plain_option import plain_option
 from ..providers.registry import LOCAL
 from ..providers.resolve import default_name, model_names, named, resolve
+from ..request.choices import require_files
 from ..request.options import OPTIONS
 from .options import of_request, option, take
 from .types import GroupedCommand, Value
@@ -92,7 +93,9 @@ def command(
     options = take(network)
     names = model_names(options.pop("model", None), os.environ, catalogue)
     for name in [name for name in names if name is not None]:
-        resolve(name, None, os.environ, catalogue)  # a wrong name is an error before the server starts
+        target = resolve(name, None, os.environ, catalogue)  # a wrong name is an error before the server starts
+        if len(names) > 1:
+            require_files(target)
     model, rest = names[0] or default_name(os.environ, catalogue), tuple(filter(None, names[1:]))
     model_note = "".join(f", then {name}" for name in rest)
     if rest:

@@ -177,14 +177,19 @@ def _checked(builder: RequestBuilder, prompt: str) -> Choice:
     target = builder.target
     try:
         choice = _choice(builder, prompt)
-        if target.row.transport == EMBEDDED:
-            from ..net.embedded import require
-
-            require(target.model)
-        if target.row.transport == REPLAY:
-            check_file(target.url.removeprefix(f"{REPLAY}:"))
-        else:  # the dialect of a replay is that of the recording
+        require_files(target)
+        if target.row.transport != REPLAY:  # whose dialect the recording has
             choice.target.body(choice.request._replace(attachments=()))
         return choice
     except UsageError as error:
         raise UsageError(f"{target.name}: {error.message}", hint=error.hint) from None
+
+
+def require_files(target: Target) -> None:
+    """Raises UsageError where the package or the file of a model is missing; nothing is loaded."""
+    if target.row.transport == REPLAY:
+        check_file(target.url.removeprefix(f"{REPLAY}:"))
+    elif target.row.transport == EMBEDDED:
+        from ..net.embedded import require
+
+        require(target.model)

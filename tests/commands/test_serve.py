@@ -178,6 +178,7 @@ def test_with_a_token_regular_expressions_need_allow_regex(token, args, status):
 def test_wrong_options_are_reported_before_the_server_listens(run):
     for args, message in [
         (["-m", "nix/m"], "unknown provider 'nix'"),
+        (["-m", "openai/m", "-m", "replay:none"], "cannot read none: No such file"),
         (["--host", "0.0.0.0"], "LLMSTREAM_SERVE_TOKEN"),
         (["--host", "nowhere.invalid"], "nowhere.invalid"),
     ]:
