@@ -347,7 +347,7 @@ def _open(path: str | None, batch: bool, cancel: bool) -> Journal | None:
 
     journal = Journal(path)
     if journal.torn_bytes:
-        stdio.note(NAME, f"{path} ends with an incomplete line: its prompt is sent again")
+        stdio.note(NAME, f"{path} ends with an incomplete line, which is left out")
     if journal.queued and batch and not cancel:
         raise UsageError(f"{path} has responses that are not collected: leave {option('batch')} out to collect them")
     if journal.batches and not batch:

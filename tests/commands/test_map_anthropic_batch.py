@@ -302,3 +302,50 @@ def test_anthropics_client_finds_the_server_to_be_as_its_types_say(world):
     }
     with pytest.raises(anthropic.NotFoundError):
         client.messages.batches.retrieve("msgbatch_9")
+
+
+# A journal that is damaged, or of another provider.
+
+
+def test_a_journal_that_is_cut_anywhere_sends_nothing_twice(world):
+    world.account.open = True
+    world(b"a\nb\n", "--no-wait")
+    whole = world.path.read_bytes()
+    made = whole.index(b"\n", whole.index(b"\n") + 1) + 1  # the end of the line that is on disk before the request
+    for end in range(made, len(whole)):
+        world.path.write_bytes(whole[:end])
+        _, status, stderr = world(b"a\nb\n", "--no-wait")
+        assert (status, b"1 batch is not collected" in stderr) == (0, True)
+        assert (b"ends with an incomplete line, which is left out" in stderr) == (end > made)
+    for end in range(made):  # as if the process had ended before the request
+        world.path.write_bytes(whole[:end])
+        assert world(b"", "--no-wait")[:2] == ([], 0)
+    assert world.account.prompts == ["a", "b"]
+
+
+def test_a_journal_whose_beginning_is_cut_is_one_clear_error(world):
+    world.account.open = True
+    world(b"a\n", "--no-wait")
+    head, batch, id = world.path.read_bytes().splitlines(keepends=True)
+    for lines, number in ((batch + id, 1), (head + id, 2), (head + batch[9:] + id, 2)):
+        world.path.write_bytes(lines)
+        _, status, stderr = world(b"a\n")
+        assert (status, stderr.count(b"\n")) == (2, 1)
+        assert f"{world.path}:{number} is not a ".encode() in stderr
+
+
+def test_a_batch_of_another_provider_is_one_clear_error(world):
+    world.account.open = True
+    world(b"a\n", "--no-wait")
+    records, status, stderr = world(b"a\n", model="openai/m")
+    assert (records, status, stderr.count(b"\n")) == ([], 2, 1)
+    there, here = f"{world.server.url}/v1/messages/batches", f"{world.server.url}/v1/batches"
+    assert f"the journal has a batch at {there}, not at {here}: name a model there\n".encode() in stderr
+
+
+def test_a_record_with_a_model_of_another_provider_is_its_error(world):
+    lines = b'{"prompt": "a"}\n{"prompt": "b", "model": "openai/m"}\n{"prompt": "c", "model": "ollama/m"}\n'
+    records, status, _ = world(lines, "--jsonl")
+    assert (records[0]["text"], status) == ("a", 2)
+    assert records[1]["error"]["message"].startswith("openai/m is at another address: the batches of a run go to ")
+    assert records[2]["error"]["message"].startswith("ollama/m has no batches")

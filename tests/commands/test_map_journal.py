@@ -146,7 +146,7 @@ def test_the_prompt_of_an_incomplete_line_is_sent_again(world):
     world.path.write_bytes(whole[:-5])
     records, sent_prompts, status, stderr = world(b"a\nb\n", quiet=False)
     assert ([record["text"] for record in records], sent_prompts, status) == (["a", "b"], ["b"], 0)
-    note = f"llmstream map: {world.path} ends with an incomplete line: its prompt is sent again\n"
+    note = f"llmstream map: {world.path} ends with an incomplete line, which is left out\n"
     assert stderr.startswith(note.encode())
     assert world(b"a\nb\n")[1] == []
 

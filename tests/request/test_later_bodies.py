@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from anthropic.types.messages.batch_create_params import BatchCreateParams
 
 from ..conftest import at, environment
 from ..support import anthropic_batches, background, batches, needs, option_bodies
 from ..support.invoking import invoke
 from ..support.loopback import NDJSON, Provider, Request, Step, reply
 from ..support.option_bodies import APIS, MODELS
-from ..support.sdk_types import unlike
+from ..support.sdk_types import fits, unlike
 
 CALL = {"name": "weather", "arguments": '{"city":"Basel"}'}
 TEXTS = {
@@ -105,6 +106,22 @@ def test_a_request_of_a_batch(tmp_path, api, options):
     body = line["params" if api == "messages" else "body"]
     assert unlike(api, body, streams=False) == []
     assert "stream" not in body and "Hi" in json.dumps(body)
+
+
+def test_a_request_of_anthropics_batches(tmp_path):
+    for name, data in option_bodies.FILES.items():
+        (tmp_path / name).write_bytes(data)
+    account = anthropic_batches.AnthropicBatches(
+        lambda request: {"type": "succeeded", "message": anthropic_batches.answer("Hello")}
+    )
+    options = ["-s", "Be brief.", "--tools", "tools.json", "--messages", "messages.ndjson", "-a", "river.pdf"]
+    with anthropic_batches.provider(account) as server:
+        command = ["map", "--batch", "--journal", "journal", "-m", "anthropic/claude-sonnet-5-5", *options, "--cache"]
+        assert invoke(command, at(server.url), b"Hi\n", cwd=tmp_path).returncode == 0
+    (request,) = account.sent
+    assert fits({"requests": [request]}, BatchCreateParams)
+    assert unlike("messages", request["params"], streams=False) == []
+    assert not fits({"requests": [request | {"metadata": {}}]}, BatchCreateParams)
 
 
 def test_background_responses_of_map_and_of_several_turns(tmp_path):
