@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from ..conftest import ROOT, at, environment
-from ..support import docs, examples, needs
+from ..support import batches, docs, examples, needs
 from ..support.limits import RUN_S
 from ..support.loopback import Provider, reply
 from ..support.mapping import echo, records_of
@@ -45,7 +45,7 @@ class Flaky:
 def test_gnu_parallel_runs_blocks_of_lines_and_retries_failed_ones(tmp_path):
     """Runs the man page's command on this machine, with 4 lines a run."""
     (tmp_path / "prompts.jsonl").write_text(prompts(12))
-    command = block("parallel --pipe").replace("host1,host2", ":").replace("-N200", "-N4")
+    command = block("--sshlogin").replace("host1,host2", ":").replace("-N200", "-N4")
     with Provider(Flaky()) as provider:
         env = at(provider.url, LLMSTREAM_MODEL="openai/m", HOME=str(tmp_path))
         env = examples.on_path(tmp_path / "bin", env)
@@ -68,6 +68,25 @@ def test_gnu_parallel_runs_blocks_of_lines_and_retries_failed_ones(tmp_path):
         status, answers, sent_prompts = run(command.replace("run.log", "new.log"))
         assert [answer["text"] for answer in answers] == [f"p{number}" for number in range(12)]
         assert (status, sent_prompts) == (0, [])
+
+
+@needs.program("parallel")
+def test_gnu_parallel_sends_batches_and_collects_them_later(tmp_path):
+    """Runs the man page's commands on this machine, with 4 lines a run."""
+    (tmp_path / "prompts.jsonl").write_text(prompts(12))
+    send, collect = block("--batch").replace("-N20000", "-N4").split("\n", 1)
+    account = batches.Batches()
+    account.open = True
+    with batches.provider(account) as server:
+        env = at(server.url, LLMSTREAM_MODEL="openai/m", HOME=str(tmp_path))
+        env = examples.on_path(tmp_path / "bin", env)
+        for command in (send, collect):
+            subprocess.run(["bash", "-c", command], cwd=tmp_path, env=env, check=True, timeout=RUN_S)
+            account.open = False
+    answers = records_of((tmp_path / "answers.ndjson").read_bytes())
+    assert [answer["text"] for answer in answers] == [f"p{number}" for number in range(12)]
+    assert sorted(account.prompts) == sorted(f"p{number}" for number in range(12))
+    assert len(account.batches) == 3
 
 
 def statuses_of(path) -> dict[int, int]:
