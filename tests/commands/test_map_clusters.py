@@ -74,7 +74,7 @@ def test_gnu_parallel_runs_blocks_of_lines_and_retries_failed_ones(tmp_path):
 def test_gnu_parallel_sends_batches_and_collects_them_later(tmp_path):
     """Runs the man page's commands on this machine, with 4 lines a run."""
     (tmp_path / "prompts.jsonl").write_text(prompts(12))
-    send, collect = block("--batch").replace("-N20000", "-N4").split("\n", 1)
+    send, collect = block("--batch").replace("-N20000", "-N4").replace("-j100", "-j3").split("\n", 1)
     account = batches.Batches()
     account.open = True
     with batches.provider(account) as server:
