@@ -9,7 +9,6 @@ from __future__ import annotations
 from .bulk import Runs, minified_objects
 from .documents import MAX_SIZE, Documents
 from .grammar import minify
-from .loose import loose_start, may_start
 from .scanner import Scanner
 
 MAX_LEAD = 1024  # characters from a `{` on within which a loose key and its colon must come
@@ -69,6 +68,8 @@ class Objects(Documents[str]):
 
     def _loosely_opening(self, text: str, i: int, n: int) -> int:
         """Behind a `{` that does not begin JSON: an object to be repaired, or prose."""
+        from .loose import loose_start, may_start
+
         tried = "".join(self._tried)
         lead = (tried + text[self._tried_from :])[:MAX_LEAD]
         if match := loose_start(lead):

@@ -10,8 +10,9 @@ stands in the broken object's column or further left, or behind a mark that does
 from __future__ import annotations
 
 import re
+from functools import cache
 
-from .grammar import end
+from .grammar import Matcher, end
 
 HEAD = 256  # characters of a line's beginning that are looked at
 
@@ -19,24 +20,29 @@ PREFIX = "-+*>.)[0123456789 \t"
 _prefix_run = re.compile(rf"[{re.escape(PREFIX)}]*+").match
 _prefix = re.compile(r"[ \t>]*+((?:(?:[-+*]|[0-9]{1,9}[.)])[ \t]++)*+[\[ \t]*+)").fullmatch
 _outside = re.compile(r'[{}"\n]').search
-_inside = re.compile(r'["\\\n]').search
 
 DOUBLE, SINGLE = "\u201c\u201d\u201e\u201f", "\u2018\u2019\u201a\u201b"
 _MARKS = rf"""{{}}\[,:"'{DOUBLE}{SINGLE}/*#\\\n"""
 # Loose text: words stand between what matters, and a quote opens a string only where a value or key may begin.
-_loose_outside = re.compile(rf"[{_MARKS}]|[ \t\r]++|[^\s{_MARKS}]++|\s").match
+_LOOSE_OUTSIDE = rf"[{_MARKS}]|[ \t\r]++|[^\s{_MARKS}]++|\s"
 QUOTES = {'"': '"', "'": "'"} | dict.fromkeys(DOUBLE, DOUBLE) | dict.fromkeys(SINGLE, SINGLE)
 LINE_COMMENT, COMMENT, ESCAPED = "//", "/*", '\\"'  # what text stands in, beside the strings of QUOTES
 TWICE, THRICE = "\\" * 2, "\\" * 3  # what stands behind: backslashes within an escaped string
-_ends = {
-    '"': _inside,
-    "'": re.compile(r"['\\\n]").search,
-    DOUBLE: re.compile(r"[\u201c\u201d\\\n]").search,
-    SINGLE: re.compile(r"[\u2018\u2019\\\n]").search,
-    LINE_COMMENT: re.compile(r"\n").search,
-    COMMENT: re.compile(r"[*\n]").search,
-    ESCAPED: re.compile(r"[\\\n]").search,
+_ENDS = {
+    '"': r'["\\\n]',
+    "'": r"['\\\n]",
+    DOUBLE: r"[\u201c\u201d\\\n]",
+    SINGLE: r"[\u2018\u2019\\\n]",
+    LINE_COMMENT: r"\n",
+    COMMENT: r"[*\n]",
+    ESCAPED: r"[\\\n]",
 }
+
+
+@cache
+def _end_of(quote: str) -> Matcher:
+    """Returns the search for what may end the text that a quote opened, or means something in it."""
+    return re.compile(_ENDS[quote]).search
 
 
 class Recovery:
@@ -44,6 +50,7 @@ class Recovery:
 
     def __init__(self, *, loose: bool) -> None:
         self._is_loose = loose
+        self._outside: Matcher = re.compile(_LOOSE_OUTSIDE).match if loose else _outside
         self.start(0, "", "", "")
 
     def start(self, depth: int, quote: str, object_head: str, head: str, escaped: bool = False) -> None:
@@ -73,10 +80,7 @@ class Recovery:
             if self._behind:
                 i += self._take_behind(text[i])
                 continue
-            if self._quote:
-                match = _ends[self._quote](text, i, n)
-            else:
-                match = _loose_outside(text, i, n) if self._is_loose else _outside(text, i, n)
+            match = _end_of(self._quote)(text, i, n) if self._quote else self._outside(text, i, n)
             if match is None:
                 return n
             i = match.end()

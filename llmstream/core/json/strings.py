@@ -6,7 +6,7 @@ import re
 
 _escape = re.compile(r'\\(?:u([0-9A-Fa-f]{4})|(["\\/bfnrt]))')
 _CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
-_pair = re.compile("[\ud800-\udbff][\udc00-\udfff]").sub
+_PAIR = "[\ud800-\udbff][\udc00-\udfff]"  # compiled where it is used
 _unfinished = re.compile(r"(?:\\u[dD][89abAB][0-9A-Fa-f]{2})?+(?:\\(?:u[0-9A-Fa-f]{0,3}+)?+)?+\Z").match
 
 
@@ -14,7 +14,7 @@ def unescape(body: str) -> str:
     """Returns the text of a valid body. Lone surrogates stay as they are."""
     if "\\" not in body:
         return body
-    return _pair(_join, _escape.sub(_decode, body))
+    return re.sub(_PAIR, _join, _escape.sub(_decode, body))
 
 
 def _decode(match: re.Match[str]) -> str:
