@@ -188,7 +188,7 @@ def _checked(builder: RequestBuilder, prompt: str) -> Choice:
 def require_files(target: Target) -> None:
     """Raises UsageError where the package or the file of a model is missing; nothing is loaded."""
     if target.row.transport == REPLAY:
-        check_file(target.url.removeprefix(f"{REPLAY}:"))
+        check_file(target.model)
     elif target.row.transport == EMBEDDED:
         from ..net.embedded import require
 

@@ -107,6 +107,14 @@ def test_a_model_that_cannot_be_asked_is_an_error_before_anything_is_sent(invoke
     assert done.stderr.decode().startswith(f"llmstream gen: {name}: ")
 
 
+def test_a_recording_may_be_the_second_model(invoke, tmp_path):
+    with scripted(BUSY) as provider:
+        options = {"url": provider.url, "cwd": tmp_path}
+        assert invoke("gen", "-m", "anthropic/b", "--record", "recording", "Hi", **options).returncode == 0
+        done = invoke("gen", "-m", "openai/a", "-m", "replay:recording", "--retries", "0", "Hi", **options)
+    assert (done.returncode, done.stdout) == (0, b"Hi\n")
+
+
 @pytest.mark.parametrize("args", [("gen", "Hi"), ("gen", "Hi", "--line"), ("map",)])
 def test_a_model_that_is_named_twice_is_asked_once(invoke, args):
     with scripted(BUSY) as provider:
