@@ -178,8 +178,7 @@ class AsyncStream(BaseStream):
         """Buffers new events, and wakes the reader."""
         generation = self._generation
         if generation and not self._ended and self._fallback_cause() is None:
-            batch = generation.take()
-            self._queue += batch
+            batch = self._buffer(generation)
             self._buffered += sum(
                 EVENT_BYTES + len(getattr(event, "text", getattr(event, "arguments", ""))) for event in batch
             )

@@ -14,6 +14,7 @@ from ..config import file as config_file
 from ..config import keys
 from ..config.file import Config
 from ..core.events import Event, Finish, Source, Text, Usage
+from ..core.report import verdict
 from ..core.request import Request
 from ..core.stop.conditions import from_mapping
 from ..core.stop.stops import Stops
@@ -25,7 +26,7 @@ from ..net.transfer import Transport
 from ..providers.registry import REPLAY
 from ..providers.resolve import Target
 from ..request.attachments import is_url
-from ..request.choices import Choice, Choices, by_model
+from ..request.choices import Choice, Choices, by_model, require_checkable
 from ..request.options import PYTHON, parse, unknown
 
 CALLBACKS = ("on_text", "on_finish", "note")
@@ -72,6 +73,11 @@ class PreparedRequest:
 
             warnings.warn(config.warning, stacklevel=4)
         self._options = by_model(values, config, os.environ)
+        if not values.get("check"):  # a default of the configuration is for commands, which may ask again
+            for each in self._options:
+                each.pop("check", None)
+                each.pop("check_retries", None)
+        require_checkable(self._options, {"until": bool(self._until)})
         if "-" in self._sources():
             raise UsageError("options cannot read stdin here: read it in the program, and pass the text")
         self._prompt, self.catalogue = prompt, config.catalogue
@@ -166,6 +172,7 @@ class BaseStream:
         self._queue: deque[Event] = deque()
         self._notes: list[str] = []
         self._sources: list[Source] = []
+        self._checked: list[str] = []  # the text of an answer that is to be checked
         self._closing = self._ended = self._failed = False
         self._forks = 0  # that led to the process which has sent the request
         self.finish: Finish | None = None  # once the reader has the event, or closed the stream
@@ -290,16 +297,34 @@ class BaseStream:
             return False
         while self._notes:
             self._call("note", spell(self._notes.pop(0)))
-        self._queue += self._generation.take()
+        self._buffer(self._generation)
         if self._queue or not self._generation.over:
             return True if self._queue else None
         self._end()
         for text in self._generation.notes:
             self._call("note", spell(text))
-        if failure := self._generation.failure:
+        if failure := self._generation.failure or self._wrong(self._generation):
             self._failed = True
             raise failure
         return False
+
+    def _buffer(self, generation: Generation) -> list[Event]:
+        """Puts new events into the queue; returns them."""
+        events = generation.take()
+        self._queue += events
+        if self._prepared.choice.check:
+            self._checked += [event.text for event in events if isinstance(event, Text)]
+        return events
+
+    def _wrong(self, generation: Generation) -> Error | None:
+        """Returns the error of a whole answer that the check finds wrong."""
+        check, exchange = self._prepared.choice.check, generation.exchange
+        if check is None or exchange.tool_calls or verdict(exchange.finish, self._prepared.request.is_limited):
+            return None
+        from ..request.answer_check import wrong
+
+        problems = check.problems("".join(self._checked))
+        return wrong(problems) if problems else None
 
     def _pop(self, most: int | None) -> list[Event]:
         """Removes events from the queue: `most` at most, or all."""

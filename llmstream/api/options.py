@@ -42,6 +42,7 @@ class Options(TypedDict, total=False):
     json: bool | None  # Require a JSON object as the answer.
     schema: Mapping[str, Any] | str | type[Any] | None  # Require JSON matching SCHEMA: 'name, age int'.
     schema_multi: Mapping[str, Any] | str | type[Any] | None  # Require {"items": [...]}, each matching SCHEMA.
+    check: bool | None  # Validate the JSON; ask again if it is wrong.
     attach: str | Sequence[str] | None  # Attach image, PDF, text or sound.
     messages: Sequence[Mapping[str, Any]] | str | None  # Put a conversation in JSON before the prompt.
     prefill: str | None  # Make the answer begin with TEXT.

@@ -187,7 +187,8 @@ def _check_batch(options: list[dict[str, Any]], journal: str | None, no_wait: bo
 
     map_batch.check_options(click.get_current_context(), journal, no_wait, cancel)
     for each in options:
-        each.pop("within", None)
+        for name in ("within", "check", "check_retries"):
+            each.pop(name, None)
 
 
 def _jobs(options: list[dict[str, Any]], jobs: int) -> int:

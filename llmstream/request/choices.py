@@ -77,8 +77,8 @@ def require_checkable(options: list[dict[str, Any]], rivals: dict[str, bool], sh
     `shapes_vary`: a record may say what it wants.
     """
     names = set[str]().union(*options)
-    if "check" not in names:
-        if "check_retries" in names:
+    if not any(each.get("check") for each in options):
+        if "check_retries" in names and "check" not in names:
             raise UsageError(f"{option('check_retries')} is for the answers of {option('check')}: add it")
         return
     from importlib.util import find_spec

@@ -13,6 +13,7 @@ from ..config.file import Config
 from ..config.toml import Document, Keys, unknown
 from ..errors import UsageError
 from ..providers.resolve import named
+from .builder import SHAPES
 from .options import FILE, OPTIONS, Option, add_layer, at
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def add_defaults(values: dict[str, Any], config: Config, env: Mapping[str, str])
         **{("providers", name, "defaults"): table for name, table in config.defaults.items()},
     }
     names = {keys: _by_name(document, keys, table, NOT_BY_MODEL) for keys, table in tables.items()}
+    chosen = set(values)
     provider, model = named(values.get("model"), env, config.catalogue)
     reader = _Reader(document, config.folder)
     rows = config.catalogue.providers
@@ -54,6 +56,9 @@ def add_defaults(values: dict[str, Any], config: Config, env: Mapping[str, str])
     for keys in (*(("providers", provider, "models", key[1]) for key in models), ("providers", provider, "defaults")):
         layer = {name: ((*keys, key), tables[keys][key]) for name, key in names.get(keys, {}).items()}
         add_layer(values, layer, lambda name, item: reader.parse(item[0], OPTIONS[name], item[1]))
+    if not (values.keys() & SHAPES and values.get("check")):
+        for name in {"check", "check_retries"} - chosen:  # a default for answers in JSON alone
+            values.pop(name, None)
 
 
 def _by_name(document: Document, keys: Keys, table: Mapping[str, Any], but: tuple[str, ...] = ()) -> dict[str, str]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
+from ..conftest import at
 from ..support import needs
+from ..support.limits import WAIT_S
 from ..support.loopback import DIALECTS, Provider, chat, head, reply
 from ..support.mapping import records_of
 from ..support.sdk_types import unlike
@@ -233,3 +237,71 @@ def test_events_of_map_are_not_taken_back(invoke):
         done = invoke("map", "-q", *CHECK, "--events", input=b"Who?\n", url=provider.url)
     assert records_of(done.stdout)[-1] == {"index": 0, "type": "error", "status": 5, "message": WRONG}
     assert (done.returncode, len(provider.requests)) == (5, 1)
+
+
+PROMPT_FILE = """+++
+schema = "name, age int"
+options.check = true
+options.check_retries = 2
++++
+Who is {{stdin}}?
+"""
+
+
+def test_a_prompt_file_may_ask_for_a_check(invoke, tmp_path):
+    (tmp_path / "who").write_text(PROMPT_FILE)
+    args = ["-m", "openai/m", "-f", "who"]
+    with Provider(answer(BAD), answer(BAD), answer(GOOD), answer(BAD)) as provider:
+        mapped = invoke("map", "-q", *args, input=b"Ann\n", url=provider.url, cwd=tmp_path)
+        assert (mapped.returncode, records_of(mapped.stdout)[0]["text"], len(provider.requests)) == (0, GOOD, 3)
+        done = invoke("gen", *args, input=b"Ann", url=provider.url, cwd=tmp_path)
+    assert (done.returncode, done.stderr.decode()) == (5, f"llmstream gen: {WRONG}\n")
+
+
+def test_the_check_of_a_configuration_is_for_answers_in_json(invoke, tmp_path):
+    (tmp_path / "c").write_text("[providers.openai]\ndefaults = { check = true, check_retries = 0 }\n")
+    with Provider(answer(BAD)) as provider:
+        env = at(provider.url, LLMSTREAM_CONFIG=str(tmp_path / "c"))
+        plain = invoke("gen", "-n", "-m", "openai/m", "Who?", env=env)
+        wrong = invoke("gen", "-n", "-m", "openai/m", "--line", "--schema", SCHEMA, "Who?", env=env)
+        more = invoke("gen", "-n", "-m", "openai/m", "--line", "--schema", SCHEMA, "--check-retries=1", "Who?", env=env)
+    assert (plain.returncode, wrong.returncode, more.returncode) == (0, 5, 5)
+    assert len(provider.requests) == 4
+
+
+STREAM = """
+import asyncio, sys, llmstream
+from llmstream import Incomplete, UsageError
+
+options = {"model": "openai/m", "schema": {"properties": {"age": {"type": "integer"}}}, "check": True}
+
+async def read():
+    async with llmstream.astream("Who?", **options) as answer:
+        return await answer.read()
+
+print(llmstream.stream("Who?", **options).read())
+for read_wrong in (lambda: print("".join(llmstream.stream("Who?", **options).text)), lambda: asyncio.run(read())):
+    try:
+        read_wrong()
+    except Incomplete as error:
+        print(error)
+for more in ({"schema": None}, {"until": {"words": 1}}):
+    try:
+        llmstream.stream("Who?", **options | more)
+    except UsageError as error:
+        print(error)
+"""
+
+
+def test_python_raises_at_the_end_of_a_wrong_answer():
+    with Provider(answer(GOOD), answer(BAD)) as provider:
+        done = subprocess.run([sys.executable, "-c", STREAM], capture_output=True, env=at(provider.url), timeout=WAIT_S)
+    assert done.stderr == b""
+    assert done.stdout.decode().splitlines() == [
+        GOOD,
+        WRONG,
+        WRONG,
+        "check needs schema or json: say what is right",
+        "check and until exclude each other: leave one out",
+    ]
+    assert len(provider.requests) == 3
