@@ -229,10 +229,6 @@ class BaseStream:
         """Sends the request. The loop holds a weak reference only, so that a dropped stream is closed."""
         prepared, ref, notes = self._prepared, weakref.ref(self), self._notes
         self._forks = _forks
-        if prepared.request.within:
-            from ..net.polling import Polling
-
-            transport = Polling(transport, target)
 
         def wake() -> None:
             if (stream := ref()) is not None:
@@ -242,6 +238,10 @@ class BaseStream:
             notes.append(text)
             wake()
 
+        if prepared.request.within:
+            from ..net.polling import Polling
+
+            transport = Polling(transport, target, note=note)
         try:
             self._generation = Generation(
                 target,

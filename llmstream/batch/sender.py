@@ -25,6 +25,7 @@ from .record_builder import RecordBuilder
 from .run_options import RunOptions
 from .totals import Totals
 
+NOTE_INTERVAL_S = 60.0  # between two notes on trouble that all responses may have
 MSGSPEC_STREAMS = 16  # at once, for which a quicker decoder is worth its import
 
 
@@ -48,6 +49,7 @@ class Sender:
         self.jobs: set[Job] = set()
         self.awake: dict[Job, None] = {}
         self.start_at = inf
+        self._next_note_at = -inf  # when trouble with a background response is to be noted again
         self._retry_heap: list[tuple[float, int, Job]] = []  # jobs that wait for a retry, by its time
         self._due = defaultdict[Pace, deque[Job]](deque)  # jobs whose request waits only for the pace
 
@@ -190,8 +192,15 @@ class Sender:
 
         id, job.queued = job.queued, ""
         if self._on_queued is None:
-            return Polling(transport, target)
-        return Polling(transport, target, on_queued=partial(self._on_queued, job), id=id, keeps=True)
+            return Polling(transport, target, note=self._note_trouble)
+        on_queued = partial(self._on_queued, job)
+        return Polling(transport, target, on_queued=on_queued, note=self._note_trouble, id=id, keeps=True)
+
+    def _note_trouble(self, text: str) -> None:
+        """Notes what goes wrong with one of many responses, for all that it may be so with."""
+        if (now := self._loop.now()) >= self._next_note_at:
+            self._next_note_at = now + NOTE_INTERVAL_S
+            self._options.note(text)
 
     def _send(self, job: Job) -> None:
         """Sends the next request of a job, which gets a record where that fails."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ..net.early_connection import ConnectingInput
     from ..net.loop import Loop
     from ..net.programs import ProgramOptions
+    from ..net.transfer import Transport
     from ..net.transports import Route, Routes
     from ..request.chat_file import ChatFile
     from ..request.prompt_file import PromptFile
@@ -200,10 +201,7 @@ def _send(
         routes = (source and source.take_routes()) or make_routes(loop)
         route = routes.to(choice.target, choice.request.size())
         if choice.request.within:
-            from ..net.polling import Polling
-
-            polling = Polling(route.transport, route.target, note=partial(stdio.note, NAME))
-            route = route._replace(transport=polling)
+            route = route._replace(transport=_polling(route, choice.request.within))
         return route if record is None else recorded(route, record)
 
     answer.run(choices, connect, loop)
@@ -228,6 +226,17 @@ def _connecting_input(builder: Choices, make_routes: Callable[[Loop], Routes]) -
     if not can_connect(target) or retries.limit == 0:
         return None
     return ConnectingInput(target, timeouts.connect, make_routes)
+
+
+def _polling(route: Route, window: str) -> Transport:
+    """Returns the transport of background responses, each of which is noted."""
+    from ..net.polling import Polling
+
+    def note_queued(id: str) -> None:
+        if id:
+            stdio.note(NAME, f"{id} is queued: its answer comes within {window}")
+
+    return Polling(route.transport, route.target, on_queued=note_queued, note=partial(stdio.note, NAME))
 
 
 def _describe(choice: Choice) -> str:

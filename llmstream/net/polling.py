@@ -37,9 +37,9 @@ class Polling(Transport):
     """A Transport that queues background responses over another one, and fetches their answers.
 
     A transfer ends with the whole response; its head is there as soon as the response is queued. `on_queued` is called
-    with the id of each response, and with "" where it ends without an answer; `note` with a sentence for the user. `id`
-    is a response that an earlier run has queued: the first request is sent only if that has no answer. A transfer that
-    is ended before cancels its response, unless `keeps`, because a later run collects it.
+    with the id of each response, and with "" where it ends without an answer; `note` with a sentence for the user where
+    something goes wrong. `id` is a response that an earlier run has queued: the first request is sent only if that has
+    no answer. A transfer that is ended before cancels its response, unless `keeps`, because a later run collects it.
     """
 
     def __init__(
@@ -193,8 +193,6 @@ class PolledTransfer(Transfer):
         if not self._left or self._polling.keeps:
             self._polling.on_queued(id)
         if not self._left:
-            window = ((self._request.body or {}).get("background_options") or {}).get("completion_window", "")
-            self._polling.note(f"{id} is queued: its answer comes within {window}")
             self.response_head = head
             self._wait(head)
             self._wake()

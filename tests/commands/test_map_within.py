@@ -171,6 +171,14 @@ def test_what_could_not_be_looked_at_is_collected_later(collect, account, monkey
     assert (account.prompts, account.cancelled) == (["a"], [])
 
 
+def test_looks_that_fail_are_noted_once_a_minute(collect, account, monkeypatch):
+    monkeypatch.setattr(polling, "FIRST_WAIT_S", 0.01)
+    account.faults = [reply("503 Service Unavailable", b"{}") for _ in range(9)]
+    done = collect(input=b"a\nb\nc\n")
+    assert texts_of(done.stdout) == ["a", "b", "c"]
+    assert done.stderr.count(b"answered HTTP 503: looking again in ") == 1
+
+
 def give_up(collect, account, monkeypatch):
     """Runs map until it gives up looking at the only response."""
     account.faults = [reply("503 Service Unavailable", b"{}")]
