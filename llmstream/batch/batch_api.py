@@ -24,7 +24,7 @@ T = TypeVar("T")
 SEND_TIMEOUT_S = 3600.0  # for all requests of a batch to arrive
 HTTP_NOT_FOUND = 404
 PAGE = 100  # batches in a page of their list
-CLOCK_SKEW_S = 3600  # by which the provider's clock may be behind
+CLOCK_SKEW_S = 86400  # by which the provider's clock may be behind ours, as where our time zone is wrong
 
 
 class Batch(NamedTuple):

@@ -326,64 +326,6 @@ def test_a_journal_and_a_provider_with_batches_are_needed(invoke, tmp_path):
     assert (done.returncode, b"ollama/m has no batches" in done.stderr) == (2, True)
 
 
-def test_a_batch_that_the_provider_does_not_know_fails_its_prompts_until_it_is_forgotten(world):
-    world.account.open = True
-    world(b"a\nb\n", "--no-wait")
-    world.account.batches["other"] = world.account.batches.pop("batch_0")
-    world.account.open = False
-    for _ in range(2):
-        records, status, stderr = world(b"a\nc\nb\n")
-        assert [record.get("text") for record in records] == [None, "c", None]
-        assert ([record["error"]["status"] for record in records[::2]], status) == ([3, 3], 3)
-        line = b"does not know the batch batch_0 (HTTP 404): use the key of its account, or --cancel-batch to forget it"
-        assert line in stderr
-    world.account.batches["batch_0"] = world.account.batches.pop("other")  # the right key again
-    assert [record["text"] for record in world(b"a\nb\n")[0]] == ["a", "b"]
-    assert world.account.prompts == ["a", "b", "c"]
-
-
-def test_cancel_batch_forgets_a_batch_that_the_provider_does_not_know(world):
-    world.account.open = True
-    world(b"a\n", "--no-wait")
-    world.account.batches["other"] = world.account.batches.pop("batch_0")
-    _, status, stderr = world(b"", "--cancel-batch")
-    assert (status, b"batch_0: forgotten" in stderr) == (0, True)
-    world(b"a\n", "--no-wait")
-    assert world.account.prompts == ["a", "a"]
-
-
-def test_a_batch_that_is_too_old_to_have_results_is_forgotten_after_one_run(world, monkeypatch):
-    world.account.open = True
-    world(b"a\n", "--no-wait")
-    world.account.batches["other"] = world.account.batches.pop("batch_0")
-    monkeypatch.setattr(engine, "RETENTION_S", -1.0)
-    world.account.open = False
-    records, status, stderr = world(b"a\n")
-    assert (records[0]["error"]["status"], status) == (3, 3)
-    assert b"does not know the batch batch_0 (HTTP 404): the next run sends its prompts again" in stderr
-    assert world(b"a\n")[0][0]["text"] == "a"
-
-
-def test_results_that_are_gone_fail_the_prompts_once(world):
-    world.account.open = True
-    world(b"a\n", "--no-wait")
-    world.account.open = False
-
-    def ended(request):
-        world.account.script(request)
-        world.account.files = {}
-        return world.account.script(request)
-
-    world.server.scripts = [ended]
-    records, status, _ = world(b"a\n")
-    assert (records[0]["error"]["status"], status) == (4, 4)
-    message = records[0]["error"]["message"]
-    assert message == "the results of batch_0 are no longer there: the next run sends its prompts again"
-    world.server.scripts = [world.account.script]
-    assert world(b"a\n")[0][0]["text"] == "a"
-    assert world.account.prompts == ["a", "a"]
-
-
 def test_openais_client_finds_the_server_to_be_as_its_types_say(world):
     openai = pytest.importorskip("openai", reason="openai is not installed: pip install '.[dev]'")
     world.account.open = True

@@ -83,6 +83,12 @@ class AnthropicBatches:
             batch |= {"processing_status": "canceling", "cancel_initiated_at": CREATED_AT}
         return _json(self._show(batch))
 
+    def forget_results(self) -> None:
+        """Archives the batches that have ended."""
+        for batch in self.batches.values():
+            if batch["results_url"]:
+                batch |= {"results_url": None, "archived_at": ENDED_AT}
+
     def add(self, *prompts: str, prefix: str = "other") -> dict[str, Any]:
         """Adds a batch of another program."""
         params = [{"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": each}]} for each in prompts]

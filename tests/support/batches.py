@@ -67,6 +67,10 @@ class Batches:
         """The prompts that batches were made of."""
         return [line["body"]["messages"][-1]["content"] for line in self.sent]
 
+    def forget_results(self) -> None:
+        """Deletes all files."""
+        self.files = {}
+
     def script(self, request: Request) -> list[Step]:
         method, address, _ = request.line.split()
         path = urlsplit(address).path.removeprefix("/v1")

@@ -1,0 +1,78 @@
+"""`map --batch` where the provider does not know a batch, or no longer has its results; with both APIs."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmstream.batch import batches as engine
+
+from ..support import anthropic_batches, batches
+from ..support.batch_world import World
+
+ACCOUNTS = {"openai": batches, "anthropic": anthropic_batches}
+
+
+@pytest.fixture(params=ACCOUNTS)
+def world(request, invoke, tmp_path):
+    """A world whose first batch, of the prompts a and b, is at work."""
+    module = ACCOUNTS[request.param]
+    account = batches.Batches() if module is batches else anthropic_batches.AnthropicBatches()
+    with module.provider(account) as server:
+        world = World(invoke, tmp_path / "journal", account, server, f"{request.param}/m")
+        account.open = True
+        world(b"a\nb\n", "--no-wait")
+        yield world
+
+
+@pytest.fixture
+def id(world):
+    return next(iter(world.account.batches))
+
+
+def test_a_batch_that_the_provider_does_not_know_fails_its_prompts_until_it_is_forgotten(world, id):
+    world.account.batches["other"] = world.account.batches.pop(id)
+    world.account.open = False
+    for _ in range(2):
+        records, status, stderr = world(b"a\nc\nb\n")
+        assert [record.get("text") for record in records] == [None, "c", None]
+        assert ([record["error"]["status"] for record in records[::2]], status) == ([3, 3], 3)
+        line = f"does not know the batch {id} (HTTP 404): use the key of its account, or --cancel-batch to forget it"
+        assert line.encode() in stderr
+    world.account.batches[id] = world.account.batches.pop("other")  # the right key again
+    assert [record["text"] for record in world(b"a\nb\n")[0]] == ["a", "b"]
+    assert world.account.prompts == ["a", "b", "c"]
+
+
+def test_cancel_batch_forgets_a_batch_that_the_provider_does_not_know(world, id):
+    world.account.batches["other"] = world.account.batches.pop(id)
+    _, status, stderr = world(b"", "--cancel-batch")
+    assert (status, f"{id}: forgotten".encode() in stderr) == (0, True)
+    world(b"a\n", "--no-wait")
+    assert world.account.prompts == ["a", "b", "a"]
+
+
+def test_a_batch_that_is_too_old_to_have_results_is_forgotten_after_one_run(world, id, monkeypatch):
+    world.account.batches["other"] = world.account.batches.pop(id)
+    monkeypatch.setattr(engine, "RETENTION_S", -1.0)
+    world.account.open = False
+    records, status, stderr = world(b"a\n")
+    assert (records[0]["error"]["status"], status) == (3, 3)
+    assert f"does not know the batch {id} (HTTP 404): the next run sends its prompts again".encode() in stderr
+    assert world(b"a\n")[0][0]["text"] == "a"
+
+
+def test_results_that_are_gone_fail_the_prompts_once(world, id):
+    def forgetful(request):
+        world.account.script(request)
+        world.account.forget_results()
+        return world.account.script(request)
+
+    world.account.open = False
+    world.server.scripts = [forgetful]
+    records, status, _ = world(b"a\n")
+    assert (records[0]["error"]["status"], status) == (4, 4)
+    message = records[0]["error"]["message"]
+    assert message == f"the results of {id} are no longer there: the next run sends its prompts again"
+    world.server.scripts = [world.account.script]
+    assert world(b"a\n")[0][0]["text"] == "a"
+    assert world.account.prompts == ["a", "b", "a"]
