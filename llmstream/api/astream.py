@@ -46,8 +46,8 @@ class _Each(AsyncIterator[T], Generic[T]):
     def __init__(self, step: Callable[[], Awaitable[T]], aclose: Callable[[], Awaitable[None]]) -> None:
         self._step, self.aclose = step, aclose
 
-    async def __anext__(self) -> T:
-        return await self._step()
+    def __anext__(self) -> Awaitable[T]:
+        return self._step()
 
 
 def _running() -> asyncio.AbstractEventLoop | None:

@@ -270,7 +270,9 @@ class BaseStream:
     def _fallback_cause(self) -> Error | None:
         """Returns why the next model is to be asked, None where there is none or this one's answer counts."""
         prepared, generation = self._prepared, self._generation
-        if generation is None or self._ended or self._closing or self._is_inherited or not prepared.following:
+        if not prepared.is_built or not prepared.following or generation is None:
+            return None
+        if self._ended or self._closing or self._is_inherited:
             return None
         cause = generation.early_failure
         return cause if cause is not None and prepared.choice.falls_back(cause) else None
