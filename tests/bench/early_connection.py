@@ -32,7 +32,7 @@ from ..support.loopback import chat
 from . import measure
 from .gen import ROOT, llmstream
 
-STDIN_MS = (0, 100, 150, 200, 250, 300, 500)
+STDIN_MS = (0, 100, 200, 300, 500, 1000)
 PROMPT = "Tell me of a river."
 ANSWER = b"".join(chat("A", " river"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import pty
 import socket
 import ssl
 import subprocess
@@ -82,6 +83,20 @@ def test_the_request_goes_over_the_connection_that_was_opened_while_stdin_was_si
             status, output, _ = finish(process)
         assert status == 0
         assert b"Hello" in output
+        assert (server.connections, len(server.streams)) == (1, 1)
+
+
+def test_a_prompt_that_is_typed_goes_over_the_connection(tls, tmp_path):
+    env = {"CURL_CA_BUNDLE": str(tmp_path / "ca.pem"), "LLMSTREAM_MODEL": "openai/m"}
+    ours, theirs = pty.openpty()
+    with Http2(tls) as server, open(theirs, "rb") as terminal, open(ours, "wb", buffering=0) as keyboard:
+        command = [*LLMSTREAM, "gen"]
+        process = subprocess.Popen(command, stdin=terminal, stdout=subprocess.PIPE, env=at(server.url, **env))
+        wait_until(lambda: server.connections)
+        keyboard.write(b"Hi\n")
+        keyboard.write(b"\x04")
+        with answering(server):
+            assert process.communicate(timeout=WAIT_S)[0] == b"Hello\n"
         assert (server.connections, len(server.streams)) == (1, 1)
 
 
