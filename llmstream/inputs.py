@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from . import stdio
 from .errors import ReaderGone, UsageError
 
+MOST_BYTES = 1 << 20  # of a read from a file
 GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL
 
 
@@ -25,14 +26,15 @@ class Input:
 
     def __init__(self, fd: int = stdio.STDIN, name: str = "the input") -> None:
         self._fd, self._name = fd, name
+        self._size = stdio.CHUNK_BYTES  # of the next read
         self._poll = select.poll()
         self._poll.register(stdio.STDOUT, 0)
         self._poll.register(fd, select.POLLIN)
 
     def read(self, timeout: float | None = None) -> bytes | None:
-        """Returns what has arrived, at most CHUNK_BYTES bytes; b"" at the end, None after `timeout` seconds, or a day.
+        """Returns what has arrived; b"" at the end, None after `timeout` seconds, or a day.
 
-        Raises ReaderGone and UsageError.
+        That is at most CHUNK_BYTES bytes, and behind as many MOST_BYTES. Raises ReaderGone and UsageError.
         """
         deadline = None if timeout is None else time.monotonic() + min(timeout, stdio.DAY_S)
         while True:
@@ -49,11 +51,13 @@ class Input:
 
     def _read(self) -> bytes:
         try:
-            return os.read(self._fd, stdio.CHUNK_BYTES)
+            data = os.read(self._fd, self._size)
         except BlockingIOError:
             raise
         except OSError as error:
             raise _unreadable(self._name, error) from None
+        self._size = MOST_BYTES if len(data) == self._size else stdio.CHUNK_BYTES
+        return data
 
     def close(self) -> None:
         """Closes the descriptor early, so that the producer gets EPIPE while this process finishes."""

@@ -27,6 +27,7 @@ from .types import Value
 NAME = "fields"
 FILTER_CPU_S = 5.0  # CPU time of a filter, for one value
 PIECE = 1_000_000  # characters that are written at once
+MAX_HEADS = 1000  # that are kept, and characters in each
 TSV = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
@@ -72,6 +73,7 @@ class _Run:
         self._notes: list[str] = []
         self._filter = FieldsFilter(_core(paths, options), len(paths), options["first"], self._report)
         self._end = "\0" if options["null"] else "\n"
+        self._heads: dict[Any, str] = {}  # what stands before the value, by location
         self._render = self._renderer(options)
 
     def over(self, source: inputs.Input) -> int:
@@ -91,10 +93,15 @@ class _Run:
         return Incomplete.status if self._faulty else 0
 
     def _print(self, items: list[Match | Piece]) -> None:
+        if self._end == "\n" and self._render == self._plain and set(map(type, items)) == {tuple}:
+            matches: list[Any] = items
+            stdio.write(encode("".join([plain_text(text) + "\n" for _, _, text in matches])))
+            items = []
         texts, size = [], 0
         for item in items:
-            texts.append(self._render(item))
-            size += len(texts[-1])
+            text = self._render(item)
+            texts.append(text)
+            size += len(text)
             if size > PIECE:  # the paths and values of a deep document can be much longer than its text
                 stdio.write(encode("".join(texts)))
                 texts, size = [], 0
@@ -112,7 +119,17 @@ class _Run:
             return lambda match: f"{normalized_path(match[1])}\t{plain_text(match[2]).translate(TSV)}\n"
         if options["follow"] or options["raw"] or options["null"]:
             return self._plain
-        return lambda match: f'{{"path":"{_escaped(normalized_path(match[1]))}","value":{match[2]}}}\n'
+        return self._located
+
+    def _located(self, match: Match) -> str:
+        head = self._heads.get(match[1])
+        if head is None:
+            if len(self._heads) > MAX_HEADS:
+                self._heads.clear()
+            head = f'{{"path":"{_escaped(normalized_path(match[1]))}","value":'
+            if len(head) < MAX_HEADS:
+                self._heads[match[1]] = head
+        return f"{head}{match[2]}}}\n"
 
     def _plain(self, item: Match | Piece) -> str:
         if isinstance(item, Piece):

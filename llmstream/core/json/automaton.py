@@ -22,7 +22,7 @@ Match = tuple[int, Location | str, str]  # (number of the path, location or path
 Tests = dict[tuple[Item, Filter], int]  # (item that a filter of its segment leads to, the filter): how often
 
 MAX_TIMES = 10_000  # that one value may be selected, as by `$..*..*..*`
-COMPILE_AFTER = 8  # calls of `skip_members` after which compiling a pattern for the node's members pays
+COMPILE_AFTER = 200  # calls of `skip_members` after which compiling a pattern for the node's members pays
 
 
 class Node:
@@ -52,6 +52,7 @@ class Node:
         self.names = {name for segment in segments for name in segment.names}
         self.by_index = any(segment.indices or segment.slices for segment in segments)
         self._members: dict[str, Node | None] = {}
+        self._behind: dict[tuple[bool, ...], Node | None] = {}
         self._calls = 0  # of skip_members
         self._run: Matcher | None = None
 
@@ -98,6 +99,16 @@ class Node:
                 bag = elements.setdefault(index, {})
                 bag[path, done + 1] = bag.get((path, done + 1), 0) + count
         return Elements(self._automaton, elements)
+
+    def behind(self, holds: tuple[bool, ...]) -> Node | None:
+        """Returns the node at the value for those tests that hold, in their order; None if none does."""
+        if holds not in self._behind:
+            bag: Bag = {}
+            for ((item, _), count), is_held in zip(self.tests.items(), holds, strict=True):
+                if is_held:
+                    bag[item] = bag.get(item, 0) + count
+            self._behind[holds] = self._automaton.node(bag, {})
+        return self._behind[holds]
 
     # Fast paths: see the package's docstring.
 

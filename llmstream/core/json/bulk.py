@@ -9,7 +9,7 @@ invalid text that is valid text with lone surrogates, numbers out of range, or a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
@@ -115,6 +115,20 @@ def _line_end(text: str, i: int, newline: int) -> int:
     while end > i and text[end - 1] in ", \r\t" and newline - end < 4:
         end -= 1
     return end if text[end - 1] in "}]" else 0
+
+
+def is_literal(name: str) -> bool:
+    """Whether a name stands in JSON as it is, unless it has escapes that it does not need."""
+    return not set(name) & {'"', "\\"} and name.isprintable()
+
+
+def escape_of(names: Iterable[str]) -> Callable[[str], re.Match[str] | None]:
+    """Returns a search for escapes that may stand for a character of literal names."""
+    units = {unit for name in names for unit in re.findall("....", name.encode("utf-16-be", "surrogatepass").hex())}
+    if not units:
+        return re.compile("(?!)").search
+    escapes = ["u(?i:" + "|".join(sorted(units)) + ")"] + ["/"] * ("002f" in units)
+    return re.compile(rf"\\(?:{'|'.join(escapes)})").search
 
 
 def minified_objects(run: str) -> list[str]:

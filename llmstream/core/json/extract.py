@@ -8,7 +8,7 @@ value that must be looked into is then walked a second time, by an Extraction of
 
 from __future__ import annotations
 
-from .automaton import MAX_TIMES, Automaton, Bag, Location, Match, Node
+from .automaton import MAX_TIMES, Automaton, Location, Match, Node
 from .bulk import BULK, Runs
 from .documents import UNEVALUATED, Fault
 from .grammar import end, minify, space
@@ -64,7 +64,7 @@ class Extraction(Scanner):
     def __init__(self, automaton: Automaton, results: Results, limit: int, *, follow: bool = False) -> None:
         self._automaton, self._results, self._limit, self._follow = automaton, results, limit, follow
         self._root, self._root_location = automaton.root, Location()
-        self._levels, self.runs = Levels(automaton), Runs()
+        self._levels, self._runs = Levels(automaton), Runs()
         self._document: object = None  # parsed, for filters
         self._size = 0  # of the value that a walk is for, in characters; 0 for documents
         self.line = 0  # where the document begins
@@ -191,7 +191,7 @@ class Extraction(Scanner):
         if self._follow or self._captures or not self.has_members:
             return i
         while (start := end(space(text, i, n))) + BULK < n and text[start] in "{[":
-            stop, taken = self.runs.take(text, start, n, self._take_elements, self._limit // self._levels.nesting)
+            stop, taken = self._runs.take(text, start, n, self._take_elements, self._limit // self._levels.nesting)
             if taken is None:
                 break
             i = end(space(text, stop, n))
@@ -223,16 +223,12 @@ class Extraction(Scanner):
         """Applies the filters that test this value; at the root, walks the paths whose filters need the document."""
         try:
             value = parse_json(text)
-            bag: Bag = {}
-            for (item, filter), count in node.tests.items():
-                if filter.holds(value, self._document):
-                    bag[item] = bag.get(item, 0) + count
+            behind = node.behind(tuple(filter.holds(value, self._document) for _, filter in node.tests))
         except (RecursionError, ValueError) as error:
             reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
             self._results.append(Fault(self.line, f"a filter cannot evaluate a value: {reason}", UNEVALUATED))
             return
-        if bag:
-            self._walk(self._automaton.node(bag, {}), location, text, self._document)
+        self._walk(behind, location, text, self._document)
         if node.rooted:
             self._walk(self._automaton.node(node.rooted, {}), location, text, value)
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 from .automaton import Automaton, Match
+from .bulk import Runs
 from .documents import MAX_SIZE, Documents, Fault
 from .extract import Extraction, Piece, Results
 from .grammar import SCALAR
@@ -36,6 +38,7 @@ class Fields(Documents[Match | Piece]):
         levels = Levels(automaton)
         self._levels = levels if levels.takes_documents and not follow else None
         self._selects_scalars = bool(automaton.root.accepts)
+        self._runs = Runs()
         self._value_limit = limit
         self._line_parts: list[str] | None = []  # the parts of the line so far while it may be a scalar
         self._line_size = 0  # characters in them
@@ -54,7 +57,7 @@ class Fields(Documents[Match | Piece]):
         if levels is None:
             return i
         # A longer value may be too long, which the extraction reports.
-        stop, matches = self._extraction.runs.take(text, i, n, levels.documents, self._value_limit // levels.nesting)
+        stop, matches = self._runs.take(text, i, n, levels.documents, self._value_limit // levels.nesting)
         self._results += matches or ()
         return stop
 
@@ -109,6 +112,11 @@ class FieldsFilter:
         return self._select(self._core.close())
 
     def _select(self, results: Results) -> list[Match | Piece]:
+        if not self._first and set(map(type, results)) == {tuple}:
+            matches: list[Any] = results
+            if self.missing:
+                self.missing.difference_update(match[0] for match in matches)
+            return matches
         selected: list[Match | Piece] = []
         for item in results:
             if self.done:
@@ -130,4 +138,6 @@ class FieldsFilter:
 
 def plain_text(value: str) -> str:
     """Returns the text of a JSON string, and any other JSON value as it is."""
-    return unescape(value[1:-1]) if value[0] == '"' else value
+    if value[0] != '"':
+        return value
+    return unescape(value[1:-1]) if "\\" in value else value[1:-1]

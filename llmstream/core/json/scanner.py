@@ -16,6 +16,7 @@ from __future__ import annotations
 from .grammar import Step, elements_run, end, members_run, number, number_run, space, string_body, whole_key
 
 RUN = 128  # characters that must be left of a chunk before a run is tried
+COMPILE_AFTER = 200  # such chances, from which on compiling the patterns of runs pays
 MAX_DEPTH = 200_000  # open brackets: they are what stays in memory of a document whose text is not kept
 ESCAPES = '"\\/bfnrt'
 HEX = "0123456789ABCDEFabcdef"
@@ -34,6 +35,7 @@ class Scanner:
         self._starts |= dict.fromkeys(LITERALS, self._open_literal)
         self.stack: list[str] = []  # the closing brackets that are still to come
         self.watched_depth = -1
+        self._chances = 0  # to skip a run
         self.start()
 
     def start(self) -> None:
@@ -96,6 +98,9 @@ class Scanner:
     def _skip_children(self, text: str, i: int, n: int) -> int:
         if len(self.stack) == self.watched_depth:
             return self.skip_watched(text, i, n)
+        self._chances += 1
+        if self._chances < COMPILE_AFTER:
+            return i
         if self.stack[-1] == "}":
             return end(members_run()(text, i, n))
         # A run does not report that it met a key, so the states take the first object.

@@ -1,0 +1,136 @@
+"""The values that paths select in decoded values: the automaton walks those as `extract` lets it walk text.
+
+What msgspec decodes is encoded again, and has to come out as the text that went in: then each part of it is encoded to
+its own text, too, and there are no duplicate names. Floats are kept as text; for the escapes in strings other
+characters stand in meanwhile.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from .automaton import Automaton, Location, Match, Node
+from .bulk import Unproven, escape_of, is_literal, msgspec
+from .strings import unescape
+
+MAX_LEVELS = 64  # deeper documents are left to the automaton
+MAX_WALKED = 500_000  # characters of values behind filters: `extract` allows no less
+
+Entry = tuple["Node | int", Location, str]  # (where the paths go on in the value, or the number of its path, ...)
+
+MARK = "\x7f"
+ESCAPES = {"\\\\": MARK + "0", '\\"': MARK + "1", "\\": MARK + "2"}  # in this order; no text with a MARK is taken
+
+
+class Tree:
+    """Walks values. `is_limited`: filters behind filters may do more work than is allowed."""
+
+    def __init__(self, automaton: Automaton) -> None:
+        walks = [sum(bool(s.filters or s.from_end) for s in path.segments) for path in automaton.paths]
+        self.is_limited = max(walks) > 1
+        names = {name for path in automaton.paths for segment in path.segments for name in segment.names}
+        self._hidden = escape_of(names) if all(map(is_literal, names)) else None
+        self._matches: list[Match] = []
+        self._walked = 0
+        self._is_marked = False  # there are escapes in the text
+
+    def matches(self, entries: list[Any]) -> list[Match]:
+        """Returns the matches in the values of entries, and the entries that are matches, in their order."""
+        values = iter(self._decode([text for tag, _, text in entries if not isinstance(tag, int)]))
+        self._matches, self._walked = [], 0
+        for entry in entries:
+            if isinstance(entry[0], int):
+                self._matches.append(entry)
+            else:
+                self._walk(entry[0], entry[1], next(values))
+        return self._matches
+
+    def _decode(self, texts: list[str]) -> list[Any]:
+        text = f"[{','.join(texts)}]"
+        self._is_marked = "\\" in text
+        if self._is_marked:
+            if MARK in text or self._hidden is None or self._hidden(text):
+                raise Unproven
+            for escape, mark in ESCAPES.items():
+                text = text.replace(escape, mark)
+        text = msgspec().json.format(text, indent=-1)
+        values = _decoder().decode(text)
+        if msgspec().json.encode(values) != text.encode():
+            raise Unproven
+        return values  # type: ignore[no-any-return]
+
+    def _text(self, value: Any) -> str:
+        text: str = msgspec().json.encode(value).decode()
+        return _with_escapes(text) if self._is_marked else text
+
+    def _walk(self, node: Node, location: Location, value: Any, depth: int = 0) -> None:
+        """Takes a value and all below it, in the order in which they end."""
+        if depth > MAX_LEVELS:
+            raise Unproven
+        kind = type(value)
+        if node.moves and kind is dict:
+            self._members(node, location, value, depth + 1)
+        elif node.moves and kind is list:
+            self._elements(node, location, value, depth + 1)
+        if node.selects:
+            self._complete(node, location, value)
+        if node.from_end and kind is list:
+            self._charge(value)
+            self._elements(node.at_length(len(value)), location, value, depth + 1)
+
+    def _members(self, node: Node, location: Location, members: dict[str, Any], depth: int) -> None:
+        names, others = node.names, node.others
+        selects = others is not None and others.selects
+        for name, value in members.items():
+            if name in names:
+                child = node.member(name)
+            elif selects or type(value) is dict or type(value) is list:
+                child = others
+            else:
+                continue
+            if child is not None:
+                key = unescape(_with_escapes(name)) if self._is_marked and MARK in name else name
+                self._walk(child, (location, key), value, depth)
+
+    def _elements(self, node: Node, location: Location, elements: list[Any], depth: int) -> None:
+        others = node.elements()
+        if others is not None and not others.selects:
+            for index, value in enumerate(elements):
+                if type(value) is dict or type(value) is list:
+                    self._walk(others, (location, index), value, depth)
+            return
+        for index, value in enumerate(elements):
+            if (child := node.element(index)) is not None:
+                self._walk(child, (location, index), value, depth)
+
+    def _complete(self, node: Node, location: Location, value: Any) -> None:
+        text = self._text(value)
+        for number, count in node.accepts:
+            self._matches += [(number, location, text)] * count
+        if not node.tests:
+            return
+        plain = msgspec().json.decode(text)
+        behind = node.behind(tuple(filter.holds(plain, None) for _, filter in node.tests))
+        if behind is not None:
+            self._charge(value)
+            self._walk(behind, location, value)
+
+    def _charge(self, value: Any) -> None:
+        """Charges a walk within the walk."""
+        if self.is_limited:
+            self._walked += len(self._text(value))
+            if self._walked > MAX_WALKED:
+                raise Unproven
+
+
+@cache
+def _decoder() -> Any:
+    return msgspec().json.Decoder(float_hook=msgspec().Raw)
+
+
+def _with_escapes(text: str) -> str:
+    if MARK in text:
+        for escape, mark in reversed(ESCAPES.items()):
+            text = text.replace(mark, escape)
+    return text
