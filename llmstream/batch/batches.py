@@ -11,37 +11,23 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
-from ..config.prices import BATCH
-from ..core.exchange import Exchange
-from ..core.json_codec import to_json
 from ..core.retry import Backoff, RetryPolicy
 from ..core.secrets import show_url
-from ..core.text import encode
-from ..core.timing import Timeouts, Timing
-from ..dialects import dialect
 from ..errors import Error, Refused, UsageError, option
+from .batch_answer import read
 from .batch_api import HTTP_NOT_FOUND, Batch, BatchApi, Parcel, Result, gone, unanswered
 from .batch_apis import api_of
 from .journal import Entry, Journal
 from .prompts import Job
-from .record_builder import Record, RecordBuilder, with_error
+from .record_builder import Record, with_error
 from .totals import Totals
 
 FIRST_WAIT_S, LONGEST_WAIT_S, GROWTH = 5.0, 60.0, 1.5  # between two looks at a batch
 SETTLE_S = 10.0  # after which a batch that was asked for is in the list, or is never made
 RETENTION_S = 30 * 86400  # after which no provider has a batch's results
 TOO_MANY_REQUESTS = 429  # the HTTP status of a request that may come later, and has done nothing
-
-
-class Answer(NamedTuple):
-    """An answer of a batch, as RecordBuilder wants it."""
-
-    exchange: Exchange
-    failure: Error | None
-    notes: list[str]
-    stops: None = None
 
 
 class Batches:
@@ -292,22 +278,10 @@ class Batches:
         if result.error:
             self._fail([request], result.error)
             return
-        record, failure = self._record(result, entry, limited)
+        record, failure = read(result, self._api.target, entry, limited, self._totals)
         self.results[key, digest] = record, failure
         if "finish" in record:
             self._journal.add(key, digest, with_error(record, failure) if failure else record)
-
-    def _record(self, result: Result, entry: dict[str, Any], limited: bool) -> tuple[Record, Error | None]:
-        """Reads a result as an answer that is not streamed."""
-        target = self._api.target
-        decoder = dialect(entry["api"]).Decoder(target.provider, entry["model"])
-        exchange = Exchange(decoder, Timeouts(), Timing(0.0), 0.0, f"batch request {result.id}")
-        exchange.head(result.status, {"content-type": "application/json"})
-        builder = RecordBuilder(limited)
-        builder.feed(exchange.feed(encode(to_json(result.body)), 0.0) + exchange.close(0.0))
-        failure = self._hidden(exchange.failure) if exchange.failure else None
-        self._totals.add_generation(target.provider, entry["model"], exchange, BATCH)
-        return builder.record(Answer(exchange, failure, [exchange.warning] if exchange.warning else []))
 
     def _hidden(self, error: Error) -> Error:
         """Returns an error with the provider's name, and without the key."""
