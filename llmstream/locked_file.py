@@ -34,10 +34,19 @@ def sync_directory(path: str) -> None:
             os.close(directory)
 
 
-def write_through(fd: int, data: bytes, start: int, path: str, advice: str) -> int:
-    """Writes data at the offset `start`, which is the file's end, and through to the disk; returns the new end.
+def append_whole(fd: int, data: bytes, start: int, path: str, advice: str) -> None:
+    """As `write_through`, and a process that is killed within it leaves a NUL at `start`, or nothing.
 
-    Raises OutputFailed, whose message ends with the advice; the file then ends at `start`.
+    The kernel writes much data in parts, and a kill ends it between two. So the first byte comes last.
+    """
+    write_through(fd, data[1:], start + 1, path, advice, failed_end=start)
+    write_through(fd, data[:1], start, path, advice)
+
+
+def write_through(fd: int, data: bytes, start: int, path: str, advice: str, failed_end: int | None = None) -> int:
+    """Writes data at the offset `start`, and through to the disk; returns the new end.
+
+    Raises OutputFailed, whose message ends with the advice; the file then ends at `failed_end`, or else at `start`.
     """
     view, end = memoryview(data), start
     try:
@@ -47,7 +56,7 @@ def write_through(fd: int, data: bytes, start: int, path: str, advice: str) -> i
         fdatasync(fd)
     except OSError as error:
         with contextlib.suppress(OSError):
-            os.ftruncate(fd, start)
+            os.ftruncate(fd, start if failed_end is None else failed_end)
         reason = os.strerror(error.errno or errno.EIO)
         raise OutputFailed(f"cannot write {path}: {reason}: {advice}") from None
     return end

@@ -1,7 +1,8 @@
 """The file of `gen --chat`: a conversation, a message a line, in the form that the option `messages` reads.
 
-Lines are only appended: those of a question and its answer in one write, once the answer is whole. The file is locked
-from the time that it is read until then, so that a second process asks after the first one, and knows its answer.
+Lines are only appended: those of a question and its answer together, once the answer is whole. A process that is killed
+within that leaves a NUL in place of the first byte, and the next one removes what follows it. The file is locked from
+the time that it is read until then, so that a second process asks after the first one, and knows its answer.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from ..providers.resolve import Target
 from .conversation import as_item
 
 MAX_CHAT_BYTES = 200_000_000  # images and files included: more than any model takes
+BEGIN = b'"role":'  # of each message, after its brace
 FLAGS = os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY  # so that opening a FIFO does not wait
 
 
@@ -73,14 +75,14 @@ class ChatFile:
         self._append(items)
 
     def _append(self, messages: list[dict[str, Any]]) -> None:
-        """Appends messages in one write, and puts them on the disk. Raises OutputFailed; the file is then as before."""
+        """Appends messages, all or none, and puts them on the disk. Raises OutputFailed; the file is then as before."""
         if not self._is_in_place():
             raise OutputFailed(f"cannot write {self.path}: another program has replaced it: the exchange is not in it")
         data = b"".join(encode(f"{to_compact_json(message)}\n") for message in messages)
         end = os.fstat(self._fd).st_size  # another program may have appended a line, without the lock
         with signals.SignalsDeferred():
             data = data if self._begins_line else b"\n" + data
-            locked_file.write_through(self._fd, data, end, self.path, "the exchange is not in it")
+            locked_file.append_whole(self._fd, data, end, self.path, "the exchange is not in it")
             self._begins_line = True
             if self._created:
                 locked_file.sync_directory(self.path)
@@ -150,10 +152,22 @@ class ChatFile:
                 data = inputs.bounded(file.read(MAX_CHAT_BYTES + 1), self.path, MAX_CHAT_BYTES)
         except OSError as error:
             raise UsageError(f"cannot read {self.path}: {error.strerror}") from None
+        data = self._without_cut_end(data)
         self._begins_line = not data or data.endswith(b"\n")
         lines = decode(data, self.path).split("\n")
         numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
         return [self._message(line, number, number == len(lines)) for number, line in numbered]
+
+    def _without_cut_end(self, data: bytes) -> bytes:
+        """Returns the data without an exchange in whose write a process was killed, and removes that from the file."""
+        whole, _, rest = data.partition(b"\0")
+        begin = rest.removeprefix(b"{")[: len(BEGIN)]
+        if not rest or b"\0" in rest or not BEGIN.startswith(begin):  # the last two: another kind of file
+            return data
+        if not self._reads_only:
+            os.ftruncate(self._fd, len(whole))
+            self._note(f"{self.path}: an exchange that was cut while it was written is left out")
+        return whole
 
     def _message(self, line: str, number: int, is_open: bool) -> dict[str, Any]:
         """Reads a line; `is_open` says that its newline is missing."""

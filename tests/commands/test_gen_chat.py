@@ -228,3 +228,31 @@ def test_a_symbolic_link_to_a_new_file(invoke, tmp_path):
         assert (link.is_symlink(), (tmp_path / "new").exists()) == (True, False)
         assert invoke(*args, url=provider.url).returncode == 0
     assert (link.is_symlink(), (tmp_path / "new").read_bytes().count(b"\n")) == (True, 2)
+
+
+WHOLE = b'{"role":"user","content":"a"}\n{"role":"assistant","content":"b"}\n'
+
+
+@pytest.mark.parametrize("cut", [b'\0"role":"user","content":"c"}\n{"role":"assis', b'\0"ro', b'\0{"role":"user"'])
+def test_an_exchange_that_was_cut_while_it_was_written_is_left_out(invoke, tmp_path, cut):
+    before = WHOLE.removesuffix(b"\n") if cut.startswith(b"\0{") else WHOLE
+    (tmp_path / "talk").write_bytes(before + cut)
+    with Provider([head(), *chat("e")]) as provider:
+        args = ("gen", "-n", "-m", "openai/m", "--chat", "talk")
+        shown = invoke(*args, "--dry-run", "d", url=provider.url, cwd=tmp_path)
+        assert (shown.returncode, (tmp_path / "talk").read_bytes()) == (0, before + cut)
+        done = invoke(*args, "d", url=provider.url, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, b"e\n")
+    assert b"talk: an exchange that was cut while it was written is left out" in done.stderr
+    assert [turn["content"] for turn in provider.requests[0].json["messages"]] == ["a", "b", "d"]
+    added = b'{"role":"user","content":"d"}\n{"role":"assistant","content":"e"}\n'
+    assert (tmp_path / "talk").read_bytes() == WHOLE + added
+
+
+@pytest.mark.parametrize(
+    "content", [b"\0" * 512, b'\0"role":\0', b"\x7fELF\0\0\1", b"\0", WHOLE + b"\0\0\0", b'\0"name": 1']
+)
+def test_another_kind_of_file_is_left_as_it_is(invoke, tmp_path, content):
+    (tmp_path / "talk").write_bytes(content)
+    done = invoke("gen", "-n", "-m", "openai/m", "--chat", "talk", "d", url="http://127.0.0.1:9", cwd=tmp_path)
+    assert (done.returncode, (tmp_path / "talk").read_bytes()) == (2, content)

@@ -3,7 +3,8 @@
     python -m tests.fuzz.kill_chat [TIMES]
 
 `gen` is killed TIMES (20) times, at moments spread over a run, each time with another question, and then asks once
-more. Prints the counts; exits with status 1 where a rule is broken.
+more. Then it is killed TIMES times while the file grows by a large question, which the kernel writes in parts. Prints
+the counts; exits with status 1 where a rule is broken.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import json
 import os
 import random
+import subprocess
 import sys
 import tempfile
 import time
@@ -19,8 +21,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..bench import crowd
-from ..conftest import at
+from ..conftest import LLMSTREAM, at
 from .kill_output import ANSWER, MODEL, run_once
+
+LARGE_BYTES = 24 << 20
 
 
 class Outcome(NamedTuple):
@@ -73,6 +77,36 @@ def run_killed(url: str, folder: Path, times: int, rng: random.Random) -> Outcom
     return Outcome(killed, kept, torn, status)
 
 
+def kill_in_write(url: str, folder: Path, times: int) -> Outcome:
+    """Asks large questions, and kills `gen` each time that the file has begun to grow; asks small ones in between.
+
+    Of the outcome `killed` counts the kills within the write, and `kept` those after it.
+    """
+    path, env = folder / "large", at(url)
+    args = [*LLMSTREAM, "gen", "-m", MODEL, "--chat", str(path), "-O", os.devnull]
+    within, kept, torn, status = 0, 0, [], 0
+    for run in range(times):
+        path.unlink(missing_ok=True)
+        status = run_once([*args[len(LLMSTREAM) :], "before"], b"", env) or status
+        before = path.stat().st_size
+        question = f"{run} " + "x" * LARGE_BYTES
+        with subprocess.Popen(args, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, env=env) as process:
+            process.stdin.write(question.encode())
+            process.stdin.close()
+            while process.poll() is None and path.stat().st_size == before:
+                pass
+            process.kill()
+        with path.open("rb") as file:
+            file.seek(before)
+            is_cut = file.read(1) == b"\0"
+        within += is_cut
+        kept += not is_cut
+        status = run_once([*args[len(LLMSTREAM) :], "after"], b"", env) or status
+        if questions(path.read_text()) != ["before", *([] if is_cut else [question]), "after"]:
+            torn.append(f"run {run}")
+    return Outcome(within, kept, torn, status)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz.kill_chat", description=__doc__.splitlines()[0])
     parser.add_argument("times", type=int, nargs="?", default=20, metavar="TIMES")
@@ -80,9 +114,12 @@ def main() -> None:
     args = parser.parse_args()
     with crowd.running() as url, tempfile.TemporaryDirectory() as folder:
         outcome = run_killed(url, Path(folder), args.times, random.Random(args.seed))
+        large = kill_in_write(url, Path(folder), args.times)
     print(f"{outcome.killed} runs killed, {outcome.kept} of them after their exchange was in the file")
     print(f"not whole, or lost: {len(outcome.torn)}; the last run: status {outcome.status}")
-    sys.exit(not outcome.good)
+    print(f"large questions: {large.killed} runs killed within the write, {large.kept} after it")
+    print(f"not whole, or lost: {len(large.torn)}; the worst of the runs between: status {large.status}")
+    sys.exit(not (outcome.good and large.good))
 
 
 if __name__ == "__main__":
