@@ -127,42 +127,20 @@ _line_open = _stderr_line_open = False  # whether stdout, or text on stderr, end
 _has_written = False  # whether stdout had any output since the last note
 
 
-def write(data: bytes) -> None:
-    """Writes all of data to stdout. Raises ReaderGone, and OutputFailed for other failures."""
-    display = _displays[STDOUT] if STDOUT in _displays else _display(STDOUT)
-    _write(display.feed(data) if display else data)
+def write(data: bytes, *, is_drawn: bool = False) -> None:
+    """Writes all of data to stdout; `is_drawn` says that it is for the terminal as it is.
 
-
-def end_output() -> None:
-    """Ends the output: on a terminal the line, too. Ignores that it cannot be written."""
-    with contextlib.suppress(ReaderGone, OutputFailed):
-        if display := _displays.get(STDOUT):
-            _write(display.close())
-        if _line_open and ends_lines and os.isatty(STDOUT):
-            _write(b"\n")
-
-
-def suspend_output() -> None:
-    """Brings the terminal to the start of a line, for other processes to write there; the output goes on later."""
-    with contextlib.suppress(ReaderGone, OutputFailed):
-        if display := _displays.get(STDOUT):
-            _write(display.flush())
-
-
-def _display(fd: int) -> terminal.Display | None:
-    """Returns what turns bytes from elsewhere into those that are shown, None where the descriptor is no terminal."""
-    if fd not in _displays:
-        _displays[fd] = make_display(fd, wraps_words) if make_display and os.isatty(fd) else None
-    return _displays[fd]
-
-
-def _write(data: bytes) -> None:
+    Raises ReaderGone, and OutputFailed for other failures.
+    """
     global _line_open, _has_written
+    display = _displays[STDOUT] if STDOUT in _displays else _display(STDOUT)
+    if display and not is_drawn:
+        data = display.feed(data)
     if not data:
         return
     if clear_progress and terminal.may_show_stdout():
         clear_progress()
-    is_at_start = data[-1] == 0x0A or (data[-1] == 0x0D and _displays.get(STDOUT) is not None)
+    is_at_start = data[-1] == 0x0A or (data[-1] == 0x0D and display is not None)
     _line_open, _has_written = not is_at_start, True
     rest: bytes | memoryview = data
     while rest:
@@ -176,6 +154,29 @@ def _write(data: bytes) -> None:
         except OSError as error:
             reason = os.strerror(error.errno or errno.EIO)
             raise OutputFailed(f"cannot write to {_stdout_name}: {reason}") from None
+
+
+def end_output() -> None:
+    """Ends the output: on a terminal the line, too. Ignores that it cannot be written."""
+    with contextlib.suppress(ReaderGone, OutputFailed):
+        if display := _displays.get(STDOUT):
+            write(display.close(), is_drawn=True)
+        if _line_open and ends_lines and os.isatty(STDOUT):
+            write(b"\n", is_drawn=True)
+
+
+def suspend_output() -> None:
+    """Brings the terminal to the start of a line, for other processes to write there; the output goes on later."""
+    with contextlib.suppress(ReaderGone, OutputFailed):
+        if display := _displays.get(STDOUT):
+            write(display.flush(), is_drawn=True)
+
+
+def _display(fd: int) -> terminal.Display | None:
+    """Returns what turns bytes from elsewhere into those that are shown, None where the descriptor is no terminal."""
+    if fd not in _displays:
+        _displays[fd] = make_display(fd, wraps_words) if make_display and os.isatty(fd) else None
+    return _displays[fd]
 
 
 def wait(fd: int, event: int) -> None:
@@ -240,7 +241,7 @@ def _begin_line() -> bytes:
         clear_progress()
     if display := _displays.get(STDOUT):
         with contextlib.suppress(ReaderGone, OutputFailed):
-            _write(display.flush())
+            write(display.flush(), is_drawn=True)
     if _stderr_line_open or (_line_open and terminal.have_common_lines()):
         display = _displays.get(STDERR)
         _line_open = _stderr_line_open = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from ..errors import UNLIMITED, Error, Incomplete, Unavailable
@@ -29,6 +29,8 @@ class Decoder:
     - `calls`: the tool calls so far.
     - `dropped`: what the answer has beside text and calls that is not passed on: "an image", for example.
     - `fallback`: the model that answered after the first one declined, "" for none.
+    - `repeats`: whether another frame like the last one, but for its text, would give that text alone. Where such a
+      frame changes what a later one means, `on_repeat` is called with its text, as `feed` is not.
     - `premature`: text followed a finish, so this server's finish reasons do not announce the end.
 
     `reports_errors` is False in a dialect whose frames may look like an error without being one. `api` is the dialect
@@ -47,7 +49,8 @@ class Decoder:
         self.fallback = ""
         self.over = False
         self.position = -1
-        self.premature = False
+        self.premature = self.repeats = False
+        self.on_repeat: Callable[[str], object] | None = None
         self._id = ""  # of the answer, in dialects that begin it once
         self.finish: Finish | None = None
         self.usage: Usage | None = None

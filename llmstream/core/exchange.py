@@ -16,6 +16,7 @@ from . import json_codec, provider_errors, sse
 from .decoder import Decoder
 from .events import Event, Finish, Reasoning, Source, Start, Text, ToolCall, Usage
 from .native import Collector
+from .repeats import Repeats
 from .surrogates import REPLACEMENT, Joiner, scrub
 from .timing import Timeouts, Timing
 
@@ -59,6 +60,7 @@ class Exchange:
         self.has_output = False  # whether there was any
         self._timeouts, self._url = timeouts, url
         self._parser: sse.Frames = frames or decoder.parser()
+        self._repeats = None if collector else Repeats()
         self.headers: Mapping[str, str] = {}
         self._body: list[bytes] | None = None  # chunks of a response that is not an event stream
         self.status = self._body_bytes = self.characters = 0
@@ -109,13 +111,35 @@ class Exchange:
             return []
         if chunk:
             self._last_life = now
+        repeats, parser = self._repeats, self._parser
+        if repeats and (text := repeats.text(chunk)):
+            self.frame_count += 1
+            self.characters += len(text)
+            self._last_frame = self.timing.last = now
+            if self._decoder.on_repeat:
+                self._decoder.on_repeat(text)
+            return [Text(text)]
         if self._body is not None:
             return self._feed_body(chunk, now)
+        begins_event = isinstance(parser, sse.Parser) and parser.is_between_events
         try:
-            frames = self._parser.feed(chunk)
+            frames = parser.feed(chunk)
         except Incomplete as error:
             return self._fail(error)
-        return self._feed_frames(frames, now) if frames else []
+        events = self._feed_frames(frames, now) if frames else []
+        if repeats:
+            event = events[0] if begins_event and len(frames) == len(events) == 1 else None
+            if self._may_repeat and type(event) is Text:
+                repeats.learn(chunk, event.text)
+            else:
+                repeats.forget()
+        return events
+
+    @property
+    def _may_repeat(self) -> bool:
+        """Whether the next chunk may be like the last one, which is one event with a text, but for the text."""
+        ends_event = isinstance(self._parser, sse.Parser) and self._parser.is_between_events
+        return ends_event and self.flows and self._decoder.repeats and not (self.over or self._joiner.halves)
 
     def feed_frames(self, frames: list[sse.Frame], now: float, at_end: bool = False) -> list[Event]:
         """Returns the events of frames that the caller has split; `at_end`: the input ends, maybe within the last."""
@@ -159,6 +183,8 @@ class Exchange:
         self.over, self.failure, self._body, self._body_bytes = False, None, None, 0
         self.status, self.headers = 0, {}
         self._last_life = self._last_frame = now
+        if self._repeats:
+            self._repeats.forget()
         if not same_bytes:
             self._parser = type(self._parser)()
         if decoder is not None:

@@ -41,14 +41,14 @@ class Parser:
         self._too_large = False
         self._event = ""
         self._data: list[bytes] = []
-        self._is_between_events = False
+        self.is_between_events = False  # and the next byte begins one
 
     def feed(self, chunk: bytes) -> list[Frame]:
         """Returns the frames that chunk completes. Raises Incomplete if one event is larger than the limit.
 
         If frames precede that event in the chunk they are returned, and the next call raises.
         """
-        if self._is_between_events and len(chunk) <= self._limit and (event := WHOLE_EVENT.fullmatch(chunk)):
+        if self.is_between_events and len(chunk) <= self._limit and (event := WHOLE_EVENT.fullmatch(chunk)):
             name, data = event.groups()
             return [(name.decode("utf-8", "replace") if name else "", data)]
         if self._too_large:
@@ -75,7 +75,7 @@ class Parser:
             self.held += len(rest)
         if self.held > self._limit:
             self._too_large = True
-        self._is_between_events = not (self.held or self._event or self._at_start or self._after_cr or self._too_large)
+        self.is_between_events = not (self.held or self._event or self._at_start or self._after_cr or self._too_large)
         if self._too_large and not frames:
             raise self._error()
         return frames

@@ -122,6 +122,7 @@ class Decoder(decoder.Decoder):
 
     def feed(self, event: str, data: dict[str, Any]) -> list[Event]:
         events: list[Event] = []
+        self.repeats = False
         # Azure's first chunk has neither, but the results of its prompt filter.
         if not self.started and (data.get("id") or data.get("choices")):
             events.append(self.start(data))
@@ -176,6 +177,7 @@ class Decoder(decoder.Decoder):
         content = delta.get("content")
         if self._plain and len(delta) == 1 and content and isinstance(content, str):  # nearly all deltas
             events.append(Text(content))
+            self.repeats = True
             return
         if reasoning := self._reasoning(delta):
             self._end_tags(events)

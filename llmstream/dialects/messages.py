@@ -184,6 +184,7 @@ class Decoder(decoder.Decoder):
         super().__init__(provider, model)
         self._counts: dict[str, Any] = {}  # the usage so far
         self._text, self._thinking = Blocks(), Blocks()
+        self.on_repeat = self._text.add
         self._open: dict[int, tuple[int, str]] = {}  # the key of each block's call: gateways may number all blocks 0
         self._inputs: dict[tuple[int, str], str] = {}  # by call: its whole input, unless it comes in pieces too
         self._cited: set[tuple[int, str, str]] = set()  # block, URL and title
@@ -191,6 +192,7 @@ class Decoder(decoder.Decoder):
 
     def feed(self, event: str, data: dict[str, Any]) -> list[Event]:
         kind = data.get("type") or event
+        self.repeats = kind == "content_block_delta"
         if kind == "content_block_delta":
             return self._read_delta(data)
         if kind == "content_block_start":

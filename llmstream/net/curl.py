@@ -250,7 +250,9 @@ class Curl(Transport):
             signals.deferring = False
             if signals.pending:
                 signals.raise_pending()
-        if self.to_wake:
+        if len(self.to_wake) == 1:
+            self.to_wake.popitem()[0].wake()
+        elif self.to_wake:
             self.wake_owners()
 
     def wake_owners(self) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SLOW_WRITE_S = 0.1  # a write that blocks for longer restarts the clock of the provider's silence
 
 
-def _ignore(*args: object) -> None:
+def _ignore(note: str) -> None:
     pass
 
 
@@ -56,7 +56,7 @@ class Generation:
         stops: Stops | None = None,
         resume: Resume | None = None,
         note: Callable[[str], object] = _ignore,
-        wake: Callable[[], object] = _ignore,
+        wake: Callable[[], object] | None = None,
         on_retry: Callable[[float], object] | None = None,
         shows_reasoning: bool = True,
     ) -> None:
@@ -153,47 +153,49 @@ class Generation:
         if self.over:
             return
         now, transfer, has_head = self._loop.now(), self._transfer, self._has_head
+        events: list[Event] = []
+        if self._flows and transfer is not None and transfer.chunks and not transfer.ended and now < self._alarm_at:
+            exchange, chunks = self.exchange, transfer.chunks
+            events = exchange.feed(chunks.pop() if len(chunks) == 1 else transfer.take(), now)
+            if exchange.flows and not exchange.over:  # nearly always: no time has come, and the alarm is early enough
+                self._events += events
+                if events and self._wake:
+                    self._wake()
+                return
         if transfer is None:
             self._advance(self.exchange.expire(now), now)  # a condition's time may have come, too
             if not self.over and self._send_at is not None and now >= self._send_at:
                 self.send()
         elif transfer.error is not None:
             self._end(self._attempts.reported(transfer.error))
-        elif self._receive(transfer, now):
-            if self._events:
-                self._wake()
-            return
+        else:
+            self._receive(transfer, now, events)
         if not self.over:
             self._arm()
-            self._flows = (
-                self.exchange.flows and self._transfer is not None and not self._prefill and self.stops is None
-            )
-        if self._events or self.over or self._has_head is not has_head:
+            self._flows = self._transfer is not None and self.exchange.flows and self._takes_events_as_they_are()
+        if self._wake and (self._events or self.over or self._has_head is not has_head):
             self._wake()
 
-    def _receive(self, transfer: Transfer, now: float) -> bool:
-        """Feeds what the transfer has received into the exchange. Returns whether that was all there is to do."""
+    def _takes_events_as_they_are(self) -> bool:
+        return not self._prefill and self.stops is None and not self._attempts.can_resume
+
+    def _receive(self, transfer: Transfer, now: float, events: list[Event]) -> None:
+        """Feeds what the transfer has received into the exchange, after `events` of an earlier part."""
         exchange = self.exchange
         if not self._has_head and (head := transfer.head()) is not None:
             if self._attempts.redirect(*head):
                 self._schedule(NextAttempt(self._attempts.request(), now))
-                return False
+                return
             exchange.head(*head)
             self._has_head = True
-        events: list[Event] = []
         if transfer.chunks:
             chunk = transfer.take()
-            events = exchange.feed(chunk, now)
-            if self._attempts.can_resume:
-                self._attempts.resume.received(chunk, events)
-            if self._flows and exchange.flows and now < self._alarm_at and not (exchange.over or transfer.ended):
-                self._events += events
-                return True
+            events += (new := exchange.feed(chunk, now))
+            self._attempts.resume.received(chunk, new)
         events += self._settle(transfer, now)
         if exchange.over:  # first, so that the provider stops working
             self._hang_up()
         self._advance(events, now)
-        return False
 
     def _advance(self, events: list[Event], now: float) -> None:
         """Delivers events; where the exchange is over, ends the generation or retries."""
@@ -316,16 +318,17 @@ def events(generation: Generation, loop: Loop) -> Generator[list[Event]]:
     After the events, raises the error that ended the answer before its end mark, if any.
     """
     try:
+        came = loop.now()
         while True:
-            if batch := generation.take():
-                came = loop.now()
+            if batch := generation._events:  # `take`, without a call for each chunk
+                generation._events = []
                 yield batch
                 if loop.now() - came > SLOW_WRITE_S:
                     generation.restart_stall_clock()
             elif generation.over:
                 break
             else:
-                loop.wait()
+                came = loop.wait()
         if generation.failure:
             raise generation.failure
     finally:
