@@ -8,6 +8,8 @@ Several rules may delay a request, and the latest of their times decides:
 - Quota: the remainders in the provider's rate-limit headers.
 - RequestCap, TokenCap: the user's caps per minute.
 
+Nothing starts slowly where the headers, or the user's cap of requests, say what the provider bears.
+
 All requests that were sent before a refusal arrived count as one signal with it, as lost segments of one window do in
 TCP: the rules react once a round trip.
 """
@@ -36,8 +38,11 @@ class Pace:
     def __init__(self, jobs: int, rpm: float | None = None, tpm: float | None = None, max_wait: float = 60.0) -> None:
         self._history, self.rate, self.pause = History(), LearnedRate(), Pause(max_wait)
         self.concurrency = Concurrency(jobs, self.rate, self._history)
-        self._spacing = Spacing(self.rate, self._history, max_wait)
         self._quota = Quota(self._history, max_wait)
+        self._spacing = Spacing(self.rate, self._history, max_wait)
+        if rpm:
+            self.concurrency.allow(jobs)
+            self._spacing.is_slow = False
         self._token_cap = TokenCap(tpm, self._history) if tpm else None
         self._rules: list[Rule] = [self.pause, self._spacing, self._quota]
         self._rules += [RequestCap(rpm, self._history)] if rpm else []
@@ -63,7 +68,7 @@ class Pace:
         last = self._history.last
         request = InFlight(now, tokens, last.number + 1, last.total_tokens + tokens, self.pause.halted_s)
         self.concurrency.running += 1
-        self._spacing.sent(request, self.concurrency.limit)
+        self._spacing.sent(request, self.concurrency.limit, self._quota.room(tokens))
         if self._token_cap:
             self._token_cap.sent(request)
         self._history.last = request
@@ -77,6 +82,8 @@ class Pace:
         if status < 400:
             self._history.head_s = _average(self._history.head_s, now - request.sent_at)
             self.concurrency.grow(now)
+            if self._quota.is_known:
+                self.concurrency.allow(self.concurrency.running + self._quota.room(request.tokens))
             if is_news:
                 self.pause.consecutive = 0
         elif status in REFUSALS:

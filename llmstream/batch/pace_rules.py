@@ -16,7 +16,9 @@ from .learned_rate import InFlight, LearnedRate
 from .rate_limits import Limit
 
 INITIAL_STREAMS = 8  # at once, and without any gap between their starts
+KNOWN_INCREASE = 0.7  # by each answer, beyond what the provider says that it bears: a small bucket may be refilled fast
 INITIAL_STARTS_PER_S = 64.0  # the most while nothing has been learned; doubled every half second
+MAX_STARTS_PER_S = 2000.0  # the most where the provider bears more: the answers that run have to be read, too
 LATE_S = 0.02  # a caller that is later than this loses its place in the schedule: event loops are never punctual
 FIRST_PAUSE_S = 0.05  # after a second refusal in a row, doubled by each further one
 EAGERNESS = 4.0  # how much faster than evenly the remainder of a quota is used
@@ -41,7 +43,8 @@ class History:
 class Concurrency:
     """At most `limit` requests run at once, up to `jobs`: TCP's slow start, then AIMD (RFC 5681, section 3.1).
 
-    Slow start: each answer's head adds two, so the limit doubles within the time to the first byte. After a refusal:
+    Slow start: each answer's head adds two, so the limit doubles within the time to the first byte; where headers say
+    what the provider bears, the limit is that, and grows by less. After a refusal:
     plus one for `limit` answers, half at each further refusal. But 429 speaks of a rate, which LearnedRate estimates:
     the limit falls no further than what that rate needs, and grows fast up to there.
     """
@@ -50,12 +53,20 @@ class Concurrency:
         self._jobs, self._rate, self._history = jobs, rate, history
         self.running = 0
         self.limit = float(min(jobs, INITIAL_STREAMS))
-        self._refused = self._overload = False  # ever; the last time
+        self._refused = self._overload = self._is_known = False  # ever; the last time; by `allow`
 
     def grow(self, now: float) -> None:
         """Raises the limit after the head of an answer."""
-        increase = 2 if self.limit < self._threshold(now) else 1 / self.limit
-        self.limit = min(float(self._jobs), self.limit + increase)
+        fast = KNOWN_INCREASE if self._is_known else 2.0
+        self.limit = min(
+            float(self._jobs), self.limit + (fast if self.limit < self._threshold(now) else 1 / self.limit)
+        )
+
+    def allow(self, count: float) -> None:
+        """Raises the limit to what the provider bears, as it says itself; not after a refusal, which says otherwise."""
+        self._is_known = not self._refused
+        if self._is_known:
+            self.limit = max(self.limit, min(float(self._jobs), count))
 
     def shrink(self, now: float, overload: bool) -> None:
         """Lowers the limit after a refusal: by 429, or by `overload`, which is about concurrency alone."""
@@ -119,18 +130,23 @@ class Pause:
 class Spacing:
     """Starts are spread in time: at the learned rate, or, before any is learned, over a quarter of the time to a head.
 
-    Without the latter the bursts of slow start would run into small buckets.
+    Without the latter the bursts of slow start would run into small buckets. `is_slow` is False where another rule
+    knows what the provider bears.
     """
 
     def __init__(self, rate: LearnedRate, history: History, max_wait: float) -> None:
         self._rate, self._history, self._max_wait = rate, history, max_wait
         self._due, self._first_at = -inf, 0.0
+        self.is_slow = True
 
     def earliest(self, now: float, tokens: int) -> tuple[float, str]:
         return self._due, "learning the rate limit" if self._rate.at(now) else "starting slowly"
 
-    def sent(self, request: InFlight, concurrency: float) -> None:
-        """Sets the time of the next start; `concurrency` is how many may run at once."""
+    def sent(self, request: InFlight, concurrency: float, room: float) -> None:
+        """Sets the time of the next start.
+
+        `concurrency` is how many may run at once, `room` for how many more the provider says that it has room.
+        """
         now = request.sent_at
         if request.number == 1:
             self._first_at = now
@@ -141,6 +157,8 @@ class Spacing:
             gap = min(1 / rate, self._max_wait)
         elif request.number < INITIAL_STREAMS:
             gap = 0.0
+        elif room >= 1 or not self.is_slow:
+            gap = 1 / MAX_STARTS_PER_S
         else:
             starts_per_s = INITIAL_STARTS_PER_S * 2 ** min(2 * (now - self._first_at), 30)
             gap = max(min(self._history.head_s, 1.0) / concurrency / 4, 1 / starts_per_s)
@@ -176,6 +194,7 @@ class Quota:
     def __init__(self, history: History, max_wait: float) -> None:
         self._history, self._max_wait = history, max_wait
         self._remainders: dict[str, Remainder] = {}  # by unit
+        self._rooms: dict[str, tuple[float, InFlight]] = {}  # by unit: what there was for requests after one
 
     def earliest(self, now: float, tokens: int) -> tuple[float, str]:
         latest, last = (-inf, ""), self._history.last
@@ -206,6 +225,22 @@ class Quota:
             reset_at = request.sent_at + min(reset, self._max_wait)
             if reset_at > now:
                 self._remainders[unit] = Remainder(left, reset_at, request, limit)
+            self._rooms[unit] = (left if reset_at > now else limit or left), request
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there were any such headers."""
+        return bool(self._rooms)
+
+    def room(self, tokens: int) -> float:
+        """Returns how many more requests of about `tokens` tokens the last headers have room for, 0 without headers."""
+        last, rooms = self._history.last, []
+        for unit, (left, request) in self._rooms.items():
+            if unit == "tokens":
+                rooms.append((left - (last.total_tokens - request.total_tokens)) / max(tokens, 1))
+            else:
+                rooms.append(left - (last.number - request.number))
+        return max(0.0, min(rooms, default=0.0))
 
 
 class RequestCap:

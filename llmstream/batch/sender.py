@@ -26,6 +26,7 @@ from .run_options import RunOptions
 from .totals import Totals
 
 NOTE_INTERVAL_S = 60.0  # between two notes on trouble that all responses may have
+STARTS_S = 0.005  # for which requests are started before the answers that run are looked at
 MSGSPEC_STREAMS = 16  # at once, for which a quicker decoder is worth its import
 
 
@@ -50,6 +51,7 @@ class Sender:
         self.awake: dict[Job, None] = {}
         self.start_at = inf
         self._next_note_at = -inf  # when trouble with a background response is to be noted again
+        self._starts_until = 0.0
         self._retry_heap: list[tuple[float, int, Job]] = []  # jobs that wait for a retry, by its time
         self._due = defaultdict[Pace, deque[Job]](deque)  # jobs whose request waits only for the pace
 
@@ -101,6 +103,7 @@ class Sender:
         """Sends the requests that are due, as the pace of each provider lets them; returns the jobs that failed."""
         failed: list[Job] = []
         now = self._loop.now()
+        self._starts_until = now + STARTS_S
         while self._retry_heap and self._retry_heap[0][0] <= now:
             job = heapq.heappop(self._retry_heap)[2]
             self._due[job.pace].append(job)
@@ -152,6 +155,9 @@ class Sender:
         """Returns whether the job's request may start now; if not, lets the loop wake up in time for it."""
         now = self._loop.now()
         start, _ = job.pace.earliest(now, job.tokens)
+        if start <= now > self._starts_until:
+            self.start_at = now
+            return False
         if start > now:
             self.start_at = min(self.start_at, start)
         return start <= now

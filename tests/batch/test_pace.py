@@ -105,6 +105,54 @@ def test_slow_start_does_not_wait_for_streams_to_end():
     assert now < 8 * 0.5
 
 
+def starts_until(pace: Pace, now: float, until: float) -> int:
+    """Starts all that may start in that time, without any answer; returns their number."""
+    count = 0
+    while (now := start(pace, now)) <= until:
+        pace.sent(now, 0)
+        count += 1
+    return count
+
+
+@pytest.mark.parametrize("reset", ["48ms", "60s"])
+def test_headers_that_say_what_the_provider_bears_end_the_slow_start(reset):
+    """The reset of a bucket that is full again has passed when the head is there; that of a window has not."""
+    pace = Pace(1000)
+    first = pace.sent(0.0, 0)
+    starts_until(pace, 0.0, 0.29)
+    assert pace.concurrency.running == 8
+    headers = {f"x-ratelimit-{name}-requests": value for name, value in (("limit", "9999"), ("remaining", "9991"))}
+    pace.answered(first, 0.3, 200, headers | {"x-ratelimit-reset-requests": reset}, WALL)
+    seconds = 0.6 if reset == "48ms" else 2.0  # a window's remainder is spread as before
+    starts_until(pace, 0.3, 0.3 + seconds)
+    assert pace.concurrency.running == 1000
+
+
+def test_headers_end_the_slow_start_only_as_far_as_they_say():
+    pace = Pace(1000)
+    first = pace.sent(0.0, 0)
+    starts_until(pace, 0.0, 0.29)
+    headers = {"x-ratelimit-limit-requests": "50", "x-ratelimit-remaining-requests": "49"}
+    pace.answered(first, 0.3, 200, headers | {"x-ratelimit-reset-requests": "10ms"}, WALL)
+    starts_until(pace, 0.3, 0.6)
+    assert pace.concurrency.running == 50 + 1  # 50 after the first one
+
+
+def test_a_cap_of_requests_ends_the_slow_start():
+    assert starts_until(Pace(1000, rpm=60_000), 0.0, 0.9) == pytest.approx(900, abs=2)
+
+
+def test_after_a_refusal_headers_raise_no_limit():
+    pace = grown_pace()
+    sent = pace.sent(10.0, 0)
+    pace.answered(sent, 10.1, 503, {}, WALL)
+    limit = pace.concurrency.limit
+    later = pace.sent(10.2, 0)
+    headers = {"x-ratelimit-limit-requests": "9999", "x-ratelimit-remaining-requests": "9998"}
+    pace.answered(later, 10.3, 200, headers | {"x-ratelimit-reset-requests": "1s"}, WALL)
+    assert pace.concurrency.limit <= limit + 2
+
+
 def grown_pace(jobs: int = 64) -> Pace:
     pace = Pace(jobs)
     drive(pace, 3.0, success)

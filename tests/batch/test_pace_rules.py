@@ -11,6 +11,7 @@ from llmstream.batch.pace_rules import (
     FIRST_PAUSE_S,
     INITIAL_STREAMS,
     LATE_S,
+    MAX_STARTS_PER_S,
     Concurrency,
     History,
     Pause,
@@ -108,8 +109,8 @@ def test_pause_closes_where_retry_after_is_longer_than_max_wait():
     assert spell(rule.closed(1.0)) == "the provider asks to wait 61 s: more than max_retry_wait allows"
 
 
-def send(rule: Spacing, history: History, sent: InFlight, concurrency: float = 8.0) -> None:
-    rule.sent(sent, concurrency)
+def send(rule: Spacing, history: History, sent: InFlight, concurrency: float = 8.0, room: float = 0.0) -> None:
+    rule.sent(sent, concurrency, room)
     history.last = sent
 
 
@@ -184,6 +185,36 @@ def test_quota_of_tokens_counts_the_expected_cost(tokens, reason):
     rule, _ = quota(request(0.0, total=50), request(0.0, number=2, total=100))
     rule.update(request(0.0, total=50), 0.1, [Limit("tokens", 100, 100, 10.0)])
     assert rule.earliest(0.1, tokens)[1] == reason
+
+
+def test_the_room_is_what_the_headers_leave_less_what_was_sent_since():
+    rule, history = quota(request(0.0))
+    assert rule.room(10) == 0
+    rule.update(request(0.0), 0.1, [Limit("requests", 100, 40, 20.0)])
+    assert rule.room(10) == 40
+    history.last = request(0.1, number=6, total=500)
+    assert rule.room(10) == 35
+    rule.update(request(0.0, number=2), 0.3, [Limit("requests", 100, 40, 0.2)])
+    assert rule.room(10) == 96  # the quota is full again
+    rule.update(request(0.0, number=3, total=300), 0.3, [Limit("tokens", 1000, 600, 20.0)])
+    assert rule.room(10) == 40  # 400 tokens
+    history.last = request(0.5, number=9999, total=500)
+    assert rule.room(10) == 0
+
+
+def test_spacing_is_narrow_where_the_provider_has_room():
+    for room, is_slow, gap in (
+        (1.0, True, 1 / MAX_STARTS_PER_S),
+        (0.5, True, 1 / 64),
+        (0.0, False, 1 / MAX_STARTS_PER_S),
+    ):
+        rule, _, history = spacing()
+        rule.is_slow = is_slow
+        for number in range(1, 50):
+            send(rule, history, request(5.0, number=number), room=room)
+        at, _ = rule.earliest(5.0, 0)
+        send(rule, history, request(5.0, number=50), room=room)
+        assert rule.earliest(5.0, 0)[0] - at == pytest.approx(gap)
 
 
 def test_request_cap():

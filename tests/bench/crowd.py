@@ -1,6 +1,6 @@
 """A provider for thousands of streams at once: one process, one epoll, keep-alive connections.
 
-    python -m tests.bench.crowd [--port N] [--first S] [--limit R] [--burst B] [--no-hint]
+    python -m tests.bench.crowd [--port N] [--first S] [--limit R] [--burst B] [--no-hint] [--quota N]
 
 Prints its URL (http://127.0.0.1:PORT) and serves until it is killed. The path selects the dialect
 (.../chat/completions, .../responses, .../messages), the model's name the answer:
@@ -12,7 +12,7 @@ Prints its URL (http://127.0.0.1:PORT) and serves until it is killed. The path s
 
 --first S waits S seconds before the first chunk. --limit R and --burst B make a token bucket of B requests that is
 refilled by R a second; a request that finds it empty gets a 429 with a Retry-After in whole seconds, or with --no-hint
-without one.
+without one. --quota N says in the headers of each answer that N requests a minute are allowed, and none is used up.
 
 GET /stats counts since the start or since the last DELETE /stats:
 
@@ -48,6 +48,10 @@ from typing import Any
 from .provider import DIALECTS, words
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+QUOTA = (
+    b"\r\nX-RateLimit-Limit-Requests: %d\r\nX-RateLimit-Remaining-Requests: %d\r\n"
+    b"X-RateLimit-Reset-Requests: 0s\r\n\r\n"
+)
 LAST = b"0\r\n\r\n"
 STAMP = "\ue000"  # placeholder of the time
 ENDLESS_BYTES = 1 << 18  # of an endless answer
@@ -114,8 +118,11 @@ class Peer:
 class CrowdProvider:
     """Serves all connections in one loop; a `limit` of 0 switches the rate limit off."""
 
-    def __init__(self, listener: socket.socket, first: float, limit: float, burst: float, hint: bool) -> None:
+    def __init__(
+        self, listener: socket.socket, first: float, limit: float, burst: float, hint: bool, quota: int
+    ) -> None:
         self._listener, self._first, self._hint = listener, first, hint
+        self._head = HEAD.replace(b"\r\n\r\n", QUOTA % (quota, quota)) if quota else HEAD
         self._limit, self._burst = limit, burst
         self._epoll = select.epoll()
         self._connections: dict[int, Peer] = {}
@@ -224,7 +231,7 @@ class CrowdProvider:
         if model == "endless":
             frames = self._frames(path, "1000")
             connection.endless = b"".join(frames[1:-2])
-            self._send(connection, HEAD + frames[0] + connection.endless)
+            self._send(connection, self._head + frames[0] + connection.endless)
             return
         _, _, rate = model.rstrip("!").partition("@")
         gap = 1 / float(rate) if rate else 0.0
@@ -232,7 +239,7 @@ class CrowdProvider:
         connection.answer = answer
         self._peak = max(self._peak, self._counts["started"] - self._counts["completed"] - len(self._disconnected) + 1)
         self._counts["started"] += 1
-        self._send(connection, HEAD)
+        self._send(connection, self._head)
         if self._first:
             self._plan(answer)
         else:
@@ -334,12 +341,13 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=0.0, metavar="R")
     parser.add_argument("--burst", type=float, default=1.0, metavar="B")
     parser.add_argument("--no-hint", action="store_true")
+    parser.add_argument("--quota", type=int, default=0, metavar="N")
     args = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with socket.create_server(("127.0.0.1", args.port), backlog=4096) as listener:
         print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
-        CrowdProvider(listener, args.first, args.limit, args.burst, not args.no_hint).serve()
+        CrowdProvider(listener, args.first, args.limit, args.burst, not args.no_hint, args.quota).serve()
 
 
 if __name__ == "__main__":
