@@ -35,8 +35,13 @@ class Progress:
         self._started = self._due = -inf
         self._first_tokens = 0  # at the first draw
 
-    def update(self, done: int, failed: int, running: int, tokens: int, cost: float | None, now: float) -> None:
-        """Draws, at most once in REDRAW_S. `cost` is in US dollars, `now` in seconds of any clock."""
+    def update(
+        self, done: int, failed: int, running: int, tokens: int, cost: float | None, now: float, waits_for: str = ""
+    ) -> None:
+        """Draws, at most once in REDRAW_S. `cost` is in US dollars, `now` in seconds of any clock.
+
+        `waits_for` is why no more prompts are sent, "" where they are.
+        """
         if not self.due(now):
             return
         self._due = now + REDRAW_S
@@ -48,6 +53,7 @@ class Progress:
         if seconds := now - self._started:
             parts.append(f"{_short((tokens - self._first_tokens) / seconds)}/s")
         parts += [] if cost is None else [dollars(cost)]
+        parts += [f"waits: {waits_for}"] if waits_for else []
         text = ", ".join(parts)
         if self._gives_way and terminal.may_have_other_text():
             stdio.write_stderr(terminal.line_start())

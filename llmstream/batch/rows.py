@@ -47,7 +47,8 @@ class Row(NamedTuple):
 class Rows:
     """Makes rows of records: lines, which are prompts, or JSON objects. `undecodable` counts those with invalid UTF-8.
 
-    `keeps_input`: each row has its record. Raises UsageError for a template that has fields when the records are lines.
+    `keeps_input`: each row has its record. `names_models` says whether a row may have a model of its own. Raises
+    UsageError for a template that has fields when the records are lines.
     """
 
     def __init__(self, jsonl: bool, template: Template | FileTemplate | None, keeps_input: bool = False) -> None:
@@ -55,6 +56,7 @@ class Rows:
             field, jsonl_option = min(template.names), option("jsonl")
             raise UsageError(f"a line has no field {field}: {jsonl_option} reads objects, and {{}} is the line")
         self._jsonl, self._template, self._keeps_input = jsonl, template, keeps_input
+        self.names_models = jsonl
         self._index = self._line = self.undecodable = 0
 
     def row(self, record: bytes) -> Row | None:

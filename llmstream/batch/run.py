@@ -17,6 +17,7 @@ from ..net.loop import Loop
 from ..request.choices import Choices
 from .job_turns import JobTurns
 from .output import Output
+from .pending import Pending
 from .prompts import Job, Prompts
 from .record_builder import Record
 from .run_options import RunOptions
@@ -56,7 +57,7 @@ class Run:
         if not (options.records_name_models and self._prompts.target.is_fallback):
             self._sender.require(self._prompts.target)  # before any input is read
         self._turns = JobTurns(loop, options, self.output)
-        self._next: Job | None = None  # read, but not yet allowed to start
+        self._pending = Pending(self._prompts, self.output.may_start)
 
     @property
     def running(self) -> int:
@@ -73,6 +74,11 @@ class Run:
         """How many responses were 429."""
         return self._sender.throttled
 
+    @property
+    def waits_for(self) -> str:
+        """Why the next prompt is not sent yet, "" where nothing but the streams that run is in its way."""
+        return self._sender.waits_for
+
     def run(self, tick: Callable[[], float | None] = lambda: None) -> None:
         """Sends all prompts and writes their records.
 
@@ -86,7 +92,7 @@ class Run:
                 self._start_jobs()
                 full = output.full  # jobs wait for the flush: the next round starts them at once
                 self._flush()
-                if self._source.exhausted and output.empty and not (self._next or self.running):
+                if self._source.exhausted and output.empty and not (self._pending or self.running):
                     break
                 self._loop.wait(0.0 if full else min(self._sender.start_at, output.commit_at, tick() or inf))
                 self._collect_events()
@@ -109,30 +115,40 @@ class Run:
         """Starts all requests that may start now: the retries of a provider before its new prompts."""
         for failed in self._sender.send_due():
             self.output.add_answer(failed, self._loop.now())
-        while self.running < self._options.jobs and not self.output.full and not self._reached_max_failures():
-            job = self._next = self._next or self._prompts.next()
-            if job is None or not self.output.may_start(job.row.index):
+        pending = self._pending
+        pending.begin_round()
+        while self._has_stream and not self.output.full and not self._reached_max_failures():
+            if (job := pending.take()) is None:
                 return
             if job.record is None:
                 if self._spending and not self._may_spend(job, self._spending):
                     return
                 self._turns.prepare(job)
                 if not self._sender.start(job):
-                    return
+                    if self._sender.is_late or not self._source.names_models:
+                        pending.put_back(job)
+                        return
+                    pending.wait(job)
+                    continue
             if job.record is not None:
                 self.output.add_record(job)
-            self._next = None
+
+    @property
+    def _has_stream(self) -> bool:
+        """Whether a stream is free; a prompt that waits for its provider takes none from those of other providers."""
+        waiting = min(self._sender.waiting, self._options.jobs) if self._source.names_models else 0
+        return self.running - waiting < self._options.jobs
 
     def _reached_max_failures(self) -> bool:
         """Returns whether too many prompts have failed; then the run ends with those that are running."""
         limit = self._options.max_failures
         if not limit or self.totals.new_failures < limit:
             return False
-        if self._next or not self._source.exhausted:
+        if self._pending or not self._source.exhausted:
             prompts = "1 prompt has" if limit == 1 else f"{limit:,} prompts have"
             self._options.note(f"{prompts} failed ({option('max_failures')}): no more are sent")
             self._source.stop()
-            self._next = None
+            self._pending.clear()
         return True
 
     def _may_spend(self, job: Job, spending: Spending) -> bool:
@@ -147,7 +163,9 @@ class Run:
             self._options.note(error.message)
             self.totals.status = max(self.totals.status, error.status)
             self._source.stop()
-            self._next = None
+            self._pending.clear()
+        else:
+            self._pending.put_back(job)
         return False
 
     def _running_usd(self) -> float:

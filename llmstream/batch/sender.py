@@ -34,8 +34,9 @@ class Sender:
     """Sends requests as the pace of each provider lets it. A job that cannot be sent gets a record.
 
     `jobs` have a request that runs, or that waits for a retry. `awake` are those whose generation has news, in order.
-    `start_at` is when the next request may start, infinite where that is not known yet. `on_queued`, where given, is
-    called with a job and the id of its background response, which then outlives the run.
+    `start_at` is when the next request may start, infinite where that is not known yet. `waits_for` is why not at once,
+    "" where only the streams that run are in its way. `on_queued`, where given, is called with a job and the id of its
+    background response, which then outlives the run.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Sender:
         self._failing = FailingModels()
         self.jobs: set[Job] = set()
         self.awake: dict[Job, None] = {}
-        self.start_at = inf
+        self.start_at, self.waits_for = inf, ""
         self._next_note_at = -inf  # when trouble with a background response is to be noted again
         self._starts_until = 0.0
         self._retry_heap: list[tuple[float, int, Job]] = []  # jobs that wait for a retry, by its time
@@ -59,6 +60,16 @@ class Sender:
     def throttled(self) -> int:
         """How many responses were 429."""
         return sum(pace.rate.throttled for pace in self._paces.values())
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the starts of this round have taken long enough: the answers that run are to be looked at."""
+        return self._loop.now() > self._starts_until
+
+    @property
+    def waiting(self) -> int:
+        """How many of the jobs wait for a retry, or for the pace of their provider."""
+        return len(self._retry_heap) + sum(map(len, self._due.values()))
 
     def require(self, target: Target) -> None:
         """Raises what is wrong with a target before any request."""
@@ -103,7 +114,7 @@ class Sender:
         """Sends the requests that are due, as the pace of each provider lets them; returns the jobs that failed."""
         failed: list[Job] = []
         now = self._loop.now()
-        self._starts_until = now + STARTS_S
+        self._starts_until, self.waits_for = now + STARTS_S, ""
         while self._retry_heap and self._retry_heap[0][0] <= now:
             job = heapq.heappop(self._retry_heap)[2]
             self._due[job.pace].append(job)
@@ -154,12 +165,13 @@ class Sender:
     def _may_start(self, job: Job) -> bool:
         """Returns whether the job's request may start now; if not, lets the loop wake up in time for it."""
         now = self._loop.now()
-        start, _ = job.pace.earliest(now, job.tokens)
+        start, reason = job.pace.earliest(now, job.tokens)
         if start <= now > self._starts_until:
             self.start_at = now
             return False
         if start > now:
             self.start_at = min(self.start_at, start)
+            self.waits_for = self.waits_for or (reason if start < inf else "")
         return start <= now
 
     def _connect(self, job: Job) -> bool:

@@ -37,6 +37,11 @@ class Source:
             self._read(READ)
 
     @property
+    def names_models(self) -> bool:
+        """Whether rows may name models of their own."""
+        return self._rows.names_models
+
+    @property
     def exhausted(self) -> bool:
         """Whether all rows have been returned."""
         return self._ended and not self._records

@@ -401,7 +401,7 @@ def _run(run: Run, totals: Totals, quiet: bool, usage: bool, separator: bytes, s
             return None
         if progress.due(now):
             done = totals.done + totals.earlier
-            progress.update(done, totals.failed, run.running, run.tokens, totals.cost(), now)
+            progress.update(done, totals.failed, run.running, run.tokens, totals.cost(), now, run.waits_for)
         return now + DRAW_INTERVAL_S
 
     try:

@@ -15,7 +15,7 @@ import pytest
 
 from ..conftest import at
 from ..support.limits import RUN_S, WAIT_S
-from ..support.loopback import Provider, chat, head
+from ..support.loopback import Provider, chat, head, reply
 from ..support.mapping import MAP, echo, records_of, running, texts_of, wait_until
 
 
@@ -28,6 +28,53 @@ class Gate:
     def __call__(self, request):
         word = self.opened.get(request.prompt)
         return [head(), *([word] if word else []), *chat(request.prompt)]
+
+
+def of_two_providers(*words: str) -> bytes:
+    """Returns records of prompts, each for the provider that its word begins with."""
+    models = {"o": "openai/m", "a": "anthropic/m"}
+    return "".join(f'{{"prompt": "{word}", "model": "{models[word[0]]}"}}\n' for word in words).encode()
+
+
+# Two providers.
+
+
+def test_a_prompt_that_waits_for_its_provider_holds_up_no_other():
+    with Provider(echo) as provider, running("--jsonl", "--unordered", "--rpm", "0.1", url=provider.url) as process:
+        process.write(of_two_providers("o1", "o2", "o3", "a1"))
+        assert {process.read_record()["text"] for _ in range(2)} == {"o1", "a1"}
+        process.write(of_two_providers("a2"))
+        process.process.kill()
+    assert len(provider.requests) == 2
+
+
+def test_retries_that_wait_take_no_stream_from_another_provider():
+    def script(request):
+        if request.prompt.startswith("o"):
+            return reply("429 Too Many Requests", b"{}", "application/json", "Retry-After: 50")
+        return echo(request)
+
+    with Provider(script) as provider, running("--jsonl", "--unordered", "-j", "2", url=provider.url) as process:
+        process.write(of_two_providers("o1", "o2", "o3", "o4"))
+        wait_until(lambda: len(provider.requests) == 2)
+        process.write(of_two_providers("a1", "a2", "a3"))
+        assert sorted(process.read_record()["text"] for _ in range(3)) == ["a1", "a2", "a3"]
+        process.process.kill()
+    assert len(provider.requests) == 5
+
+
+def test_the_prompts_of_a_provider_keep_their_order():
+    words = [f"{'oa'[n % 2]}{n:02}" for n in range(20)]
+    with (
+        Provider(echo) as provider,
+        running("--jsonl", "--unordered", "--rpm", "2400", "-j", "1", url=provider.url) as process,
+    ):
+        process.write(of_two_providers(*words))
+        process.close_stdin()
+        assert sorted(record["text"] for record in records_of(process.read_rest())) == sorted(words)
+    sent = [request.prompt for request in provider.requests]
+    for letter in "oa":
+        assert [word for word in sent if word[0] == letter] == [word for word in words if word[0] == letter]
 
 
 # How many at once.

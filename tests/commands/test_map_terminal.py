@@ -43,11 +43,11 @@ class Terminal:
 
 
 @contextmanager
-def mapping(url: str, *, stdin: int | None = None) -> Iterator[tuple[subprocess.Popen[bytes], Terminal]]:
+def mapping(url: str, *args: str, stdin: int | None = None) -> Iterator[tuple[subprocess.Popen[bytes], Terminal]]:
     """Runs map with a terminal as stderr, and as stdin unless one is passed."""
     terminal = Terminal()
     process = subprocess.Popen(
-        MAP,
+        [*MAP, *args],
         stdin=terminal.inner if stdin is None else stdin,
         stdout=subprocess.PIPE,
         stderr=terminal.inner,
@@ -89,3 +89,15 @@ def test_progress_is_drawn_on_a_terminal_and_cleared_at_the_end():
         assert process.wait(WAIT_S) == 0
         last = terminal.expect(b"").strip().rpartition(b"\r")[2]
     assert last.startswith(b"llmstream map: 3 prompts: 3 done, 0 failed; ")
+
+
+def test_progress_says_why_the_next_prompt_waits():
+    with (
+        Provider(echo) as provider,
+        mapping(provider.url, "--rpm", "0.1", stdin=subprocess.PIPE) as (process, terminal),
+    ):
+        process.stdin.write(b"a\nb\n")
+        process.stdin.close()
+        terminal.expect(b"1 done, 0 running")
+        terminal.expect(b"waits: at most 0.1 requests a minute")
+        process.kill()
