@@ -305,7 +305,7 @@ class AnswerPrinter:
             programs = Programs(self._tools, loop, partial(stdio.note, NAME))
             run = partial(programs.run, names=frozenset(tool.name for tool in self._choice.request.tools))
         request = self._choice.request
-        separates = not self._output["line"]
+        separates = not (self._output["line"] or self._writes_events)
         self._turns = Turns(request, generation, loop, start, self._begin_answer, run, self._max_turns, separates)
         return self._turns.events()
 

@@ -100,6 +100,7 @@ SIGNS = (  # the first that matches
     _MESSAGES._replace(prefixes=("content_block_",), needs=("index",)),
     _EVENTS._replace(types=("start",), needs=("provider", "model")),
     _EVENTS._replace(types=("error",), needs=("status", "message")),
+    _EVENTS._replace(types=("tool_result",), needs=("id", "name", "content")),
     Sign("events.Decoder", only="content"),
     Sign("events.Decoder", types=("reasoning",), only="reasoning"),
     Sign("events.Decoder", types=("note",), only="note"),

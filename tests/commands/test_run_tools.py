@@ -199,6 +199,14 @@ def test_events_of_all_turns(folder):
     assert failed == {"type": "tool_result", "id": "c1", "name": "fails", "content": content, "is_error": True}
 
 
+def test_text_reads_the_events_of_all_turns(folder, invoke):
+    with Provider(calls(("weather", "{}"), text="I look."), END) as provider:
+        events = gen(folder, provider, "--events").stdout
+    done = invoke("text", input=events)
+    assert (done.returncode, done.stdout) == (0, b"I look.\nDone.\n")
+    assert b"unrecognised" not in done.stderr
+
+
 def test_a_line_has_the_last_text_and_the_calls_and_tokens_of_all_answers(folder):
     with Provider(calls(("weather", "{}"), text="I look."), calls(("fails", "{}")), END) as provider:
         done = gen(folder, provider, "--line")
