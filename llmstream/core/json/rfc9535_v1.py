@@ -8,7 +8,7 @@ from typing import Any
 import jsonpath_rfc9535 as rfc
 from jsonpath_rfc9535 import filter_expressions
 
-from .segments import MAX_DEPTH, Filter, Path, Segment, Test
+from .segments import MAX_DEPTH, Filter, Path, Segment, Test, comparison
 
 OPERANDS = ("expression", "left", "right")
 
@@ -47,6 +47,14 @@ def _segment(parsed: Any, environment: Any) -> Segment:
 
 
 def _test(expression: Any, environment: Any) -> Test:
+    compared = expression.expression
+    if type(compared).__name__ == "ComparisonExpression" and isinstance(
+        compared.right, filter_expressions.FilterExpressionLiteral
+    ):
+        names = _names(compared.left)
+        if names is not None:  # the library takes ten times as long
+            return comparison(names, compared.operator, compared.right.value)
+
     def test(value: Any, root: Any) -> bool:
         try:
             context = filter_expressions.FilterContext(env=environment, current=value, root=root)
@@ -55,6 +63,16 @@ def _test(expression: Any, environment: Any) -> Test:
             raise RecursionError from error
 
     return test
+
+
+def _names(operand: Any) -> list[str] | None:
+    """Returns the names of a query such as `@.a.b`, or None for any other operand."""
+    if type(operand).__name__ != "RelativeFilterQuery":
+        return None
+    selectors = [selector for segment in operand.query.segments for selector in segment.selectors]
+    is_plain = all(type(segment).__name__ == "JSONPathChildSegment" for segment in operand.query.segments)
+    is_plain = is_plain and all(type(selector).__name__ == "NameSelector" for selector in selectors)
+    return [selector.name for selector in selectors] if is_plain else None
 
 
 def _filters(query: Any) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,35 @@ from ..kinds import shorten
 MAX_DEPTH = 300  # levels below a value to which a filter's `..` goes
 
 Test = Callable[[Any, Any], bool]  # of a value and its document; raises RecursionError if that is nested too deeply
+
+
+NOTHING = object()
+_COMPARES: dict[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+def comparison(names: list[str], sign: str, literal: str | float | bool | None) -> Test:
+    """Returns the test that compares the member at `names`, or the value itself, with a literal (RFC 9535, 2.3.5.2.2).
+
+    Values are equal, or in an order, within their type only; nothing is equal to a value that is not there.
+    """
+    kinds = {int, float} if type(literal) in (int, float) else {type(literal)}
+    if sign in _COMPARES and not kinds & {int, float, str}:  # those without an order may still be equal
+        compare: Callable[[Any, Any], bool] = operator.eq if "=" in sign else lambda left, right: False
+    else:
+        compare = _COMPARES.get(sign, operator.eq)
+    is_inverse = sign == "!="
+
+    def test(value: Any, root: Any) -> bool:
+        for name in names:
+            value = value.get(name, NOTHING) if type(value) is dict else NOTHING
+        return (type(value) in kinds and compare(value, literal)) is not is_inverse
+
+    return test
 
 
 class Filter(Limited):

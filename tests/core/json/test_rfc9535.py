@@ -525,3 +525,38 @@ INVALID = [
 def test_invalid_queries_are_refused(query):
     with pytest.raises(UsageError):
         compile_path(query)
+
+
+LITERALS = ["1", "1.0", "0", "true", "false", "null", "'a'", "''", "1e2"]
+
+
+@pytest.mark.parametrize("sign", ["==", "!=", "<", "<=", ">", ">="])
+@pytest.mark.parametrize("literal", LITERALS)
+def test_comparisons_as_the_library_makes_them(sign, literal):
+    """A query that is compared with a literal has a short way; the same in brackets and twice has not."""
+    values = [
+        1,
+        1.0,
+        0,
+        True,
+        False,
+        None,
+        "a",
+        "",
+        "b",
+        100,
+        -1,
+        2**70,
+        [],
+        [1],
+        {},
+        {"a": 1},
+        {"a": "a"},
+        {"a": None},
+    ]
+    for query in ("@", "@.a", "@['a']", "@.a.b"):
+        fast, slow = (
+            [match[1] for match in Fields([compile_path(path)]).feed(json.dumps(values))]
+            for path in (f"[?{query} {sign} {literal}]", f"[?{query} {sign} {literal} || {query} {sign} {literal}]")
+        )
+        assert fast == slow, query
