@@ -137,15 +137,14 @@ class Bench:
             return
         count, model = self.size.streams, f"{self.size.seconds * map_streams.RATE}@{map_streams.RATE}"
         with tempfile.TemporaryDirectory() as folder, own_cores(0), crowd.running() as url, own_cores(1):
-            rows = list(map_streams.rows(url, count, model, Path(folder)))
+            one = map_streams.map_row("", url, count, model, Path(folder))
+            rows = [one, *map_streams.client_rows(url, count, model)]
         chunks = self.size.seconds * map_streams.RATE
         cells = {}
         for one in rows:
             name = one.name if one.streams == count else f"{one.name} with {one.streams}"
             cells[name] = figure(one.cost.cpu * 1e6 / chunks / one.streams)
-        ours = cells["llmstream map"]
-        others = {name: cell for name, cell in cells.items() if not name.startswith("llmstream")}
-        yield row(f"`map`: {count:,} streams of 50 chunks a second, us CPU a chunk", ours, others)
+        yield row(f"`map`: {count:,} streams of 50 chunks a second, us CPU a chunk", cells.pop(""), cells)
 
     def serve(self) -> Iterator[str]:
         """Many clients of `serve`, beside the server of a tutorial."""

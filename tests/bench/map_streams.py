@@ -109,18 +109,32 @@ class Row(NamedTuple):
 
 def rows(url: str, telling: str, streams: int, model: str, folder: Path) -> Iterator[Row]:
     """Runs the clients; the provider at the URL `telling` says what it bears."""
-    text = "".join(provider.words(int(model.partition("@")[0])))
     few = max(1, streams // max(DIVISORS.values()))
-    unknown = [("llmstream map", count, url, ()) for count in (1, few, streams)]
-    for name, count, at, options in (*unknown, (TOLD, streams, telling, ()), (CAPPED, streams, url, ("--rpm", QUOTA))):
-        prompts = folder / "prompts"
-        prompts.write_text("".join(f"{PROMPT}{n}\n" for n in range(count)))
-        argv = ["-c", MAP, "map", "-m", f"openai/{model}", "-j", str(count), *options]
-        yield _row(name, count, argv, at, str(prompts), len(text.encode()) * count)
+    for count in (1, few, streams):
+        yield map_row("llmstream map", url, count, model, folder)
+    yield map_row(TOLD, telling, streams, model, folder)
+    yield map_row(CAPPED, url, streams, model, folder, "--rpm", QUOTA)
+    yield from client_rows(url, streams, model)
+
+
+def map_row(name: str, url: str, streams: int, model: str, folder: Path, *options: str) -> Row:
+    """Runs `map` with a prompt for each stream."""
+    prompts = folder / "prompts"
+    prompts.write_text("".join(f"{PROMPT}{n}\n" for n in range(streams)))
+    argv = ["-c", MAP, "map", "-m", f"openai/{model}", "-j", str(streams), *options]
+    return _row(name, streams, argv, url, str(prompts), len(_text(model).encode()) * streams)
+
+
+def client_rows(url: str, streams: int, model: str) -> Iterator[Row]:
+    """Runs the other clients."""
     for name, code in CLIENTS.items():
         count = max(1, streams // DIVISORS.get(name, 1))
-        argv = ["-c", BEGIN % PROMPT + code, url, model, str(count), str(len(text))]
+        argv = ["-c", BEGIN % PROMPT + code, url, model, str(count), str(len(_text(model)))]
         yield _row(name, count, argv, url, os.devnull, 0)
+
+
+def _text(model: str) -> str:
+    return "".join(provider.words(int(model.partition("@")[0])))
 
 
 def _row(name: str, count: int, argv: list[str], url: str, stdin: str, size: int) -> Row:
