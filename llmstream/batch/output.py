@@ -41,6 +41,11 @@ class Output:
         return not (self._uncommitted or self._lines)
 
     @property
+    def has_lines(self) -> bool:
+        """Whether there is something to write."""
+        return bool(self._lines)
+
+    @property
     def full(self) -> bool:
         """Whether enough is collected for a write."""
         return len(self._lines) >= FLUSH_BYTES

@@ -88,10 +88,12 @@ class Run:
         output = self.output
         try:
             while True:
-                output.commit_due(self._loop.now())  # first, because it makes room in the window
+                if output.commit_at < inf:
+                    output.commit_due(self._loop.now())  # first, because it makes room in the window
                 self._start_jobs()
                 full = output.full  # jobs wait for the flush: the next round starts them at once
-                self._flush()
+                if output.has_lines:
+                    self._flush()
                 if self._source.exhausted and output.empty and not (self._pending or self.running):
                     break
                 self._loop.wait(0.0 if full else min(self._sender.start_at, output.commit_at, tick() or inf))
@@ -195,14 +197,16 @@ class Run:
         while self._sender.awake:
             job = next(iter(self._sender.awake))
             del self._sender.awake[job]
-            generation = job.generation
-            self._sender.tell_pace(job)
-            if not self._fails_early(job):
+            generation, request = job.generation, job.in_flight
+            if request and not request.answered:
+                self._sender.tell_pace(job)
+            if not (generation.over and self._fails_early(job)):
                 events = generation.take()
                 job.builder.feed(events)
                 if job.choices[0].request.native:
                     job.answer.feed(events)
-                self.output.add_events(job.row.index, events)
+                if self._options.events:
+                    self.output.add_events(job.row.index, events)
             if generation.over:
                 self._complete(job)
 

@@ -107,10 +107,11 @@ class Loop:
 
         Raises ReaderGone as soon as stdout's reader leaves.
         """
-        while self._alarms and self._alarms[0][2].callback is None:
-            heapq.heappop(self._alarms)
-        if self._alarms and (deadline is None or self._alarms[0][0] < deadline):
-            deadline = self._alarms[0][0]
+        alarms = self._alarms
+        while alarms and alarms[0][2].callback is None:
+            heapq.heappop(alarms)
+        if alarms and (deadline is None or alarms[0][0] < deadline):
+            deadline = alarms[0][0]
         looked_at = self.now()
         timeout = None if deadline is None else deadline - looked_at
         if timeout is not None and not 0.0 <= timeout <= stdio.DAY_S:
@@ -120,11 +121,9 @@ class Loop:
             looked_at = self.now()
             ready = self._poll.poll(0)
         watches = self._ready
-        calls = []
-        for fd, mask in ready:  # not a comprehension, which is a call of its own in Python 3.11
-            calls.append((fd, mask, watches.get(fd)))
-        for fd, mask, call in calls:
-            if call is not None:
+        before = watches if len(ready) == 1 else {fd: watches.get(fd) for fd, _ in ready}
+        for fd, mask in ready:
+            if (call := before.get(fd)) is not None:
                 if watches.get(fd) is call:  # else an earlier call changed the watch; the next wait reports fd
                     call(mask)
             elif fd == stdio.STDOUT:
