@@ -37,6 +37,7 @@ class CurlTransfer(Transfer):
         self.easy = pycurl.Curl()
         self.head_lines: list[bytes] = []
         self.wake = wake
+        self.alarm: Alarm | None = None  # that ends it
         self._curl, self._to_wake = curl, curl.to_wake
         self._paused = self._stopped = False  # stopped: libcurl holds a part of the body, and does not read on
 
@@ -156,7 +157,7 @@ class Curl(Transport):
     def finish(self, transfer: Transfer) -> None:
         assert isinstance(transfer, CurlTransfer)
         self._forgotten.add(transfer)
-        self.loop.call_at(self.loop.now() + FORGOTTEN_S, partial(self._end, transfer))
+        transfer.alarm = self.loop.call_at(self.loop.now() + FORGOTTEN_S, partial(self._end, transfer))
 
     def _drain(self, transfer: CurlTransfer, limit_s: float) -> None:
         """Drops the rest of a response, and ends the transfer after it, or after `limit_s`."""
@@ -176,6 +177,8 @@ class Curl(Transport):
             self._forgotten.discard(transfer)
             self._preconnecting.discard(transfer)
             self.to_wake.pop(transfer, None)
+            if transfer.alarm:
+                transfer.alarm.cancel()
             with signals.SignalsDeferred():
                 self._multi.remove_handle(transfer.easy)
             transfer.easy.close()

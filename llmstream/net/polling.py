@@ -110,8 +110,7 @@ class PolledTransfer(Transfer):
     def leave(self) -> None:
         """Ends the transfer before the response has ended."""
         self.ended = self._left = True
-        if self._alarm:
-            self._alarm.cancel()
+        self._cancel_alarm()
         if self._transfer and not self._id:  # it may be queued already, and only its answer says as what
             self._polling.inner.finish(self._transfer)
             return
@@ -120,7 +119,13 @@ class PolledTransfer(Transfer):
             self._transfer = None
         self._cancel()
 
+    def _cancel_alarm(self) -> None:
+        if self._alarm:
+            self._alarm.cancel()
+            self._alarm = None  # a cycle of references: garbage collection would come too late
+
     def _cancel(self) -> None:
+        """Cancels the response at the provider, unless a later run collects it."""
         if self._id and not self._polling.keeps:
             target = self._polling.target
             self._polling.send_and_forget(
@@ -158,8 +163,7 @@ class PolledTransfer(Transfer):
         assert transfer
         head = transfer.head()
         self._polling.inner.end(transfer)
-        if self._alarm:
-            self._alarm.cancel()
+        self._cancel_alarm()
         if error:
             self._end(error)
         elif self._id:
@@ -168,7 +172,7 @@ class PolledTransfer(Transfer):
             self._posted(reason, max_retries, head)
 
     def _end(self, error: Error | None = None) -> None:
-        self.ended, self.error, self._alarm = True, error, None
+        self.ended, self.error = True, error
         if not self._left:
             self._wake()
 

@@ -114,6 +114,7 @@ def test_cancel_batch_cancels_the_responses_of_the_journal(collect, account):
     gone, answered = (next(id for id, body in account.requests.items() if body["input"] == text) for text in "ab")
     del account.responses[gone]
     account.open = False
+    account.responses[answered]["status"] = "in_progress"
     account._show(answered)
     refused = collect("--cancel-batch", input=b"")
     assert (refused.returncode, b"name the model and the --api that they are of\n" in refused.stderr) == (2, True)
