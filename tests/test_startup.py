@@ -25,10 +25,12 @@ HEAVY = {
 
 # As in __main__.main, which ends the process.
 RUN = """
+import signal
 from llmstream import __main__, lazy_modules
 with lazy_modules.while_click_loads():
     from llmstream.cli import run
 assert run(sys.argv[1:]) == 0
+signal.setitimer(signal.ITIMER_VIRTUAL, 0)  # the clock of a command with a user's pattern
 """
 LOADED = (
     "print(*(name for name, module in sys.modules.items() if type(module).__name__ != 'LazyModule'), file=sys.stderr)"

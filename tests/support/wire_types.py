@@ -167,7 +167,7 @@ MESSAGES = Wire(
     message message.id message.model message.content message.usage message.stop_reason* message.stop_details
     Delta.stop_reason* Delta.stop_details advisor_message fallback_message
     refusal refusal.explanation refusal.category
-    text text.text text.citations thinking thinking.thinking
+    text text.text text.citations thinking thinking.thinking redacted_thinking
     tool_use tool_use.id tool_use.name tool_use.input
     text_delta text_delta.text thinking_delta thinking_delta.thinking
     input_json_delta input_json_delta.partial_json citations_delta citations_delta.citation
@@ -189,7 +189,7 @@ MESSAGES = Wire(
     {
         "*_location.cited_text *_location.document_index *_location.search_result_index *_location.file_id": INDEX,
         "*_location.start_* *_location.end_*": "counted in the document, not in the answer",
-        "web_search_result_location.encrypted_index *.signature signature_delta redacted_thinking": OPAQUE,
+        "web_search_result_location.encrypted_index *.signature signature_delta redacted_thinking.data": OPAQUE,
         "compaction compaction_delta *.caller *.container *.file_id": OPAQUE,
         "fallback.from fallback.trigger": "the user has no use for it",
         "web_search_tool_result_error web_search_tool_result.tool_use_id web_search_result.*": SERVER_TOOL,
