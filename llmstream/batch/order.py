@@ -24,3 +24,9 @@ class Order:
             ready.append(following)
             self.next += 1
         return b"".join(ready)
+
+    def rest(self) -> bytes:
+        """Returns the lines that are held, in order, where the missing ones never come."""
+        lines = [self.pending[index] for index in sorted(self.pending)]
+        self.pending.clear()
+        return b"".join(lines)

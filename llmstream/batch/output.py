@@ -94,6 +94,11 @@ class Output:
             line = self._renderer.line({"index": row.index, "type": "error", **record["error"]}, 0.0)
         self._lines += self._order.put(row.index, line) if self._order else line
 
+    def add_rest(self) -> None:
+        """Adds the lines behind prompts that were dropped."""
+        if self._order:
+            self._lines += self._order.rest()
+
     def commit_due(self, now: float) -> None:
         """Commits and adds the records that have waited long enough. Raises OutputFailed."""
         if now >= self.commit_at:

@@ -98,6 +98,8 @@ class Run:
                     break
                 self._loop.wait(0.0 if full else min(self._sender.start_at, output.commit_at, tick() or inf))
                 self._collect_events()
+            output.add_rest()
+            output.flush()
         finally:
             self._turns.close()
             self._sender.close()

@@ -54,6 +54,13 @@ def test_an_empty_line_counts_as_a_line():
     assert [order.put(1, b""), order.put(2, b"c"), order.put(0, b"a"), order.next] == [b"", b"", b"ac", 3]
 
 
+def test_the_rest_comes_where_lines_are_missing():
+    order = Order(9)
+    for index in (5, 0, 3):
+        order.put(index, line(index))
+    assert [order.rest(), order.rest()] == [line(3) + line(5), b""]
+
+
 @pytest.mark.parametrize("index", [0, 2])
 def test_a_line_that_is_put_twice_is_an_error(index):
     order = Order(3)

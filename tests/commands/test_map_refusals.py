@@ -118,6 +118,18 @@ def test_max_failures_ends_the_run(run, limit, sent):
     assert (f"llmstream map: {note} (--max-failures): no more are sent\n" in done.stderr.decode()) == (sent < 6)
 
 
+def test_records_behind_a_prompt_that_is_dropped_are_printed(run):
+    """The second prompt waits for the pace of its provider when the last one fails at another."""
+    models = {"a": "openai/m", "b": "openai/m", "prompt": "anthropic/m"}  # --rpm lets one request of each go
+    lines = [{"prompt": prompt, "model": model} for prompt, model in models.items()]
+    args = ("--jsonl", "--retries", "0", "--rpm", "0.1", "--max-failures", "1")
+    with Provider(by_prompt) as provider:
+        done = run("map", *args, input="\n".join(map(json.dumps, lines)).encode(), url=provider.url)
+        assert len(provider.requests) == 2
+    assert [record["index"] for record in records_of(done.stdout)] == [0, 2]
+    assert done.returncode == 3
+
+
 def test_max_failures_ends_an_endless_input(run):
     """The prompts that run are waited for; those that are only read are not sent."""
     with Provider(lambda request: BAD_KEY) as provider, subprocess.Popen(["yes"], stdout=subprocess.PIPE) as yes:
