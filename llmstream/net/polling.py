@@ -95,11 +95,11 @@ class PolledTransfer(Transfer):
         self._body = bytearray()
         self._alarm: Alarm | None = None
         self._wait_s = FIRST_WAIT_S
-        self._seen_at = self._loop.now()  # when the response was last seen
+        self._failing_since: float | None = None  # the time of the first of the looks that failed in a row
 
     def post(self) -> None:
         """Sends the request that queues the response."""
-        self._id, self._adopted = "", False
+        self._id, self._adopted, self._failing_since = "", False, None
         self._send(self._request)
 
     def adopt(self, id: str) -> None:
@@ -216,7 +216,7 @@ class PolledTransfer(Transfer):
             self._polling.note(f"{self._id} has no answer: sending the request again")
             self.post()
         elif state in PENDING and head:
-            self._seen_at = self._loop.now()
+            self._failing_since = None
             self.response_head = self.response_head or head
             self._wait(head)
         elif isinstance(state, str):
@@ -236,7 +236,9 @@ class PolledTransfer(Transfer):
     def _look_again(self, reason: str, head: Head | None) -> None:
         """Looks again after a look that failed, or gives up."""
         message = f"{self._polling.target.shown_name}: {reason}"
-        lost_s = self._loop.now() - self._seen_at
+        now = self._loop.now()
+        self._failing_since = now if self._failing_since is None else self._failing_since
+        lost_s = now - self._failing_since
         if lost_s >= GIVE_UP_S:
             self._cancel()
             self._end(Unavailable(f"{message}: {self._id} could not be looked at for {format_wait(lost_s)}"))

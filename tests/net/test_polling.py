@@ -9,6 +9,7 @@ import signal
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import openai
 import pytest
@@ -16,6 +17,7 @@ from openai.types.responses import Response
 
 import llmstream
 from llmstream.net import polling
+from llmstream.net.transfer import HttpRequest, Transfer, Transport
 
 from ..conftest import LLMSTREAM, at, environment
 from ..support import needs
@@ -135,6 +137,43 @@ def test_a_provider_that_cannot_be_looked_at_for_long_is_given_up(invoke, accoun
     assert (done.stdout, done.returncode) == (b"", 4)
     assert b"answered HTTP 503: resp_0 could not be looked at for 0 s\n" in done.stderr
     assert (len(account.responses), account.cancelled) == (1, ["resp_0"])
+
+
+def test_only_looks_that_fail_count_towards_giving_up():
+    """Not the time that the first request took, or for which the process was stopped."""
+    times, requests, notes = [0.0], [], []
+    loop = SimpleNamespace(now=lambda: times[0], call_at=lambda when, call: SimpleNamespace(cancel=lambda: None))
+    target = SimpleNamespace(headers=list, cert=("", ""), shown_name="a provider")
+
+    class Scripted(Transport):
+        def send(self, request, connect_timeout, wake):
+            requests.append((Transfer(), wake))
+            return requests[-1][0]
+
+        def send_and_forget(self, request):
+            pass
+
+    Scripted.loop = loop
+    outer = polling.Polling(Scripted(), target, note=notes.append).send(
+        HttpRequest("POST", "http://localhost/v1/responses", [], {}), None, lambda: None
+    )
+
+    def answer(status: int, body: bytes, after_s: float) -> None:
+        times[0] += after_s
+        transfer, wake = requests[-1]
+        transfer.response_head, transfer.ended = (status, {}), True
+        transfer.chunks.append(body)
+        wake()
+
+    answer(200, b'{"id": "resp_0", "status": "queued"}', 599.0)
+    for after_s in (polling.GIVE_UP_S, polling.GIVE_UP_S - 1):
+        outer._look()
+        answer(503, b"", after_s)
+        assert not outer.ended
+    outer._look()
+    answer(503, b"", 1.0)
+    assert outer.error.message.endswith("resp_0 could not be looked at for 10 minutes")
+    assert len(notes) == 2
 
 
 def test_a_look_that_is_refused_ends_it(invoke, account):
