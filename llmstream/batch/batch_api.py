@@ -179,7 +179,7 @@ class BatchApi:
 
     def _unlike(self, url: str) -> Incomplete:
         """Returns the error of an answer that is not the API's."""
-        return Incomplete(f"{show_url(url)} answered another object: does the server have batches?")
+        return Incomplete(f"{show_url(url)} sent an unexpected response: does the server have batches?")
 
     def _retried(self, call: Callable[[], T]) -> T:
         backoff = Backoff(self._policy)

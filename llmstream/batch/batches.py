@@ -81,7 +81,7 @@ class Batches:
             self._journal.commit()
         elif search.candidates:
             names = " or ".join(search.candidates)
-            self._show(nonce, f"{names} may be a batch of a run that was stopped: this is certain when it has ended")
+            self._show(nonce, f"{names} may be the batch that a stopped run made: its results will tell")
         return bool(search.batch or search.candidates)
 
     def unsent(self, jobs: Iterable[Job]) -> list[Job]:
@@ -208,7 +208,7 @@ class Batches:
                 batch = self._get(entry["id"])
                 if batch is None:
                     self._end(nonce, "forgotten")
-                    self._show(entry["id"], f"{entry['id']}: forgotten, the provider does not know it")
+                    self._show(entry["id"], f"{entry['id']}: removed from the journal, the provider does not know it")
                     continue
                 if not (batch.ended or batch.is_cancelled):
                     batch = self._api.cancel(batch.id)

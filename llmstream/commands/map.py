@@ -68,12 +68,12 @@ DRAW_INTERVAL_S = 0.1  # between two updates of the progress
 @in_group(OUTPUT, "--journal", type=click.Path(), metavar="FILE", help="Keep answers in FILE; a rerun does the rest.")
 @in_group(OUTPUT, "--batch", is_flag=True, help="Send batches: half the price, within a day.")
 @in_group(OUTPUT, "--no-wait", is_flag=True, help="Leave the batches; a later run collects them.")
-@in_group(OUTPUT, "--cancel-batch", is_flag=True, help="Cancel what the journal has: batches, responses.")
+@in_group(OUTPUT, "--cancel-batch", is_flag=True, help="Cancel the batches or responses in the journal.")
 @raw_control
 @in_group(OUTPUT, "-u", "--usage", is_flag=True, help="At the end, write costs and times to stderr.")
 @stats_file
 @in_group(OUTPUT, "-q", "--quiet", is_flag=True, help="Show no progress; no notes if all goes well.")
-@in_group(OUTPUT, "--dry-run", is_flag=True, help="Print estimated cost, send nothing.")
+@in_group(OUTPUT, "--dry-run", is_flag=True, help="Print the estimated cost; send nothing.")
 @in_group(
     NETWORK, "-j", "--jobs", type=COUNT, default=8, metavar="N", help="Run N streams at once (8), with --within 500."
 )
@@ -284,7 +284,7 @@ def _note_oddities(undecodable: int, opened: Journal | None, journal: str | None
         stdio.note(NAME, f"{prompts} not valid UTF-8: invalid bytes are replaced by U+FFFD", stays=True)
     if count := len(opened.queued) if opened else 0:
         responses = "1 response is" if count == 1 else f"{count:,} responses are"
-        stdio.note(NAME, f"{responses} queued: map with the same prompts and journal collects the answers", stays=True)
+        stdio.note(NAME, f"{responses} queued: run map with the same prompts and journal for the answers", stays=True)
     if changed:
         if changed == 1:
             answers = f"1 answer of {journal} belongs to another request"

@@ -133,7 +133,7 @@ def _cancel_queued(fetcher: Fetcher, target: Target, journal: Journal) -> None:
     """Cancels the background responses of `map --within`; forgets those that will have no answer."""
     if target.api != RESPONSES or not target.row.windows:
         raise UsageError(
-            f"the journal has responses of OpenAI: name the model and the {option('api')} that they are of"
+            f"the journal has responses of OpenAI: give the {option('model')} and {option('api')} of its run"
         )
     cancelled = 0
     for key, queued in [*journal.queued.items()]:

@@ -20,11 +20,11 @@ TIMEOUT, TURNS = Value(Seconds()), Value(Integer(1))
 
 def tool_options(function: F) -> F:
     """Decorates a command's function with the options."""
-    help = "Run the tools: CMD NAME, arguments on stdin."
+    help = "Run tools as CMD NAME, arguments on stdin."
     run = in_group(ANSWER, "--run-tools", type=ToolCommand(), metavar="CMD", help=help)
     help = "Kill a tool after TIME (1m)."
     timeout = in_group(ANSWER, "--tool-timeout", type=TIMEOUT, default=60.0, metavar="TIME", help=help)
-    turns = in_group(ANSWER, "--max-turns", type=TURNS, default=10, metavar="N", help="End after N answers (10).")
+    turns = in_group(ANSWER, "--max-turns", type=TURNS, default=10, metavar="N", help="Ask at most N times (10).")
     return run(timeout(turns(function)))
 
 

@@ -1,4 +1,4 @@
-"""OpenAI's background responses that are not streamed: queued by one request, looked at until the answer is there.
+"""OpenAI's background responses that are not streamed: queued by one request, polled until the answer is there.
 
 Source: OpenAI documentation, "Background mode", and the types of OpenAI's SDK.
 """
@@ -21,9 +21,9 @@ from ..providers.resolve import Target
 from .loop import Alarm
 from .transfer import Head, HttpRequest, Transfer, Transport
 
-FIRST_WAIT_S, LONGEST_WAIT_S, GROWTH = 2.0, 60.0, 1.5  # between two looks at a response
+FIRST_WAIT_S, LONGEST_WAIT_S, GROWTH = 2.0, 60.0, 1.5  # between two polls of a response
 QUEUE_TIMEOUT_S, LOOK_TIMEOUT_S = 600.0, 60.0  # of single requests: the first one may have large attachments
-GIVE_UP_S = 600.0  # for which looks may fail one after the other
+GIVE_UP_S = 600.0  # for which polls may fail one after the other
 PENDING = ("queued", "in_progress")  # statuses that do not stay
 GONE = 404  # the HTTP status of a response that the provider no longer has
 WITHOUT_ANSWER = ("failed", "cancelled")
@@ -103,9 +103,9 @@ class PolledTransfer(Transfer):
         self._send(self._request)
 
     def adopt(self, id: str) -> None:
-        """Looks at a response that was queued before."""
+        """Polls a response that was queued before."""
         self._id, self._adopted = id, True
-        self._look()
+        self._poll()
 
     def leave(self) -> None:
         """Ends the transfer before the response has ended."""
@@ -135,7 +135,7 @@ class PolledTransfer(Transfer):
     def _url(self) -> str:
         return f"{self._request.url}/{quote(self._id, safe='')}"
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         target = self._polling.target
         self._send(HttpRequest("GET", self._url(), target.headers(), cert=target.cert))
 
@@ -167,7 +167,7 @@ class PolledTransfer(Transfer):
         if error:
             self._end(error)
         elif self._id:
-            self._looked(reason, head)
+            self._polled(reason, head)
         else:
             self._posted(reason, max_retries, head)
 
@@ -207,8 +207,8 @@ class PolledTransfer(Transfer):
         self.chunks.append(bytes(self._body))
         self._end()
 
-    def _looked(self, reason: str, head: Head | None) -> None:
-        """Handles the response to a look."""
+    def _polled(self, reason: str, head: Head | None) -> None:
+        """Handles the response to a poll."""
         status = head[0] if head and not reason else 0
         data: Any = loads_or_none(bytes(self._body)) if status == 200 else None
         state = data.get("status") if isinstance(data, dict) else None
@@ -228,27 +228,27 @@ class PolledTransfer(Transfer):
                 self._polling.on_queued("")
             self._end(provider_errors.of_response(*head, bytes(self._body), show_url(self._url())))
         else:
-            self._look_again(reason or self._wrong_look(status), head)
+            self._poll_again(reason or self._unexpected(status), head)
 
-    def _wrong_look(self, status: int) -> str:
+    def _unexpected(self, status: int) -> str:
         return f"{show_url(self._url())} answered HTTP {status}" + ("" if status != 200 else ", but not a response")
 
-    def _look_again(self, reason: str, head: Head | None) -> None:
-        """Looks again after a look that failed, or gives up."""
+    def _poll_again(self, reason: str, head: Head | None) -> None:
+        """Polls again after a poll that failed, or gives up."""
         message = f"{self._polling.target.shown_name}: {reason}"
         now = self._loop.now()
         self._failing_since = now if self._failing_since is None else self._failing_since
         lost_s = now - self._failing_since
         if lost_s >= GIVE_UP_S:
             self._cancel()
-            self._end(Unavailable(f"{message}: {self._id} could not be looked at for {format_wait(lost_s)}"))
+            self._end(Unavailable(f"{message}: {self._id} could not be polled for {format_wait(lost_s)}"))
             return
         wait = self._wait(head)
-        self._polling.note(followed(message, f"looking again in {wait:.1f} s"))
+        self._polling.note(followed(message, f"polling again in {wait:.1f} s"))
 
     def _wait(self, head: Head | None) -> float:
-        """Looks again later; returns in how many seconds."""
+        """Schedules the next poll; returns in how many seconds."""
         wait = min((head and retry_after(head[1], 0.0)) or self._wait_s, LONGEST_WAIT_S)
         self._wait_s = min(self._wait_s * GROWTH, LONGEST_WAIT_S)
-        self._alarm = self._loop.call_at(self._loop.now() + wait, self._look)
+        self._alarm = self._loop.call_at(self._loop.now() + wait, self._poll)
         return wait

@@ -166,20 +166,21 @@ ROWS = (
     Option("tool_choice", ToolChoice(), "Whether a tool has to be called: auto, none, required, or a name.",
         doors=(PYTHON,), openai=("tool_choice",)),
     Option("cache", Flag(), "Cache the prompt's beginning at the provider.",
-        "Ask the provider to cache what stays the same, so that it costs less the next time: the tools and the "
+        "Have the provider cache the parts that stay the same, so that they cost less the next time: the tools and the "
         "system prompt, the conversation before the prompt, the attachments.\n"
-        "At Anthropic these parts are marked.\n"
-        "OpenAI and Azure cache by themselves, and get a key, by which requests that begin alike come to the same "
-        "server: a hash of the tools and the system prompt, or else of the first message or the attachments.\n"
-        "OpenAI's models from GPT-5.6 on cache what ends at a mark, and get marks, too.\n"
+        "For Anthropic, the end of each part is marked.\n"
+        "OpenAI and Azure cache by themselves; the request has a `prompt_cache_key`, which sends requests with the "
+        "same beginning to the same server: a hash of the tools and the system prompt, or else of the first message "
+        "or the attachments.\n"
+        "OpenAI's models from GPT-5.6 on cache only up to marks, and get them.\n"
         "Other providers cache by themselves.", doors=HERE),
     Option("cache_ttl", Choice("5m", "1h"), "As --cache; how long Anthropic keeps it (5m).",
-        "As ``--cache``, and Anthropic keeps what is cached for `5m`, its default, or for `1h`, which costs more to "
+        "As ``--cache``; Anthropic keeps the cached parts for `5m`, its default, or for `1h`, which costs more to "
         "write.\n"
-        "Each use begins the time anew.\n"
+        "Each use starts the time again.\n"
         "Only `messages` has this.", metavar="5m|1h", doors=HERE),
     Option("within", Choice("2h", "8h"), "Have OpenAI answer within TIME, at a discount.",
-        "Have OpenAI answer within `2h`, for 30 % less, or within `8h`, for 40 % less; see LATE ANSWERS.\n"
+        "Have OpenAI answer within `2h`, for 30 % less, or within `8h`, for 40 % less; see BACKGROUND RESPONSES.\n"
         "Only OpenAI's Responses API has this.", metavar="2h|8h", doors=HERE),
     Option("retries", Integer(0, 2**31 - 1), "Retry a failed request at most N times (4).",
         "Send the request again, at most *n* times, when it failed before there was any output, and for a reason "

@@ -46,7 +46,7 @@ def test_a_batch_that_the_provider_does_not_know_fails_its_prompts_until_it_is_f
 def test_cancel_batch_forgets_a_batch_that_the_provider_does_not_know(world, id):
     world.account.batches["other"] = world.account.batches.pop(id)
     _, status, stderr = world(b"", "--cancel-batch")
-    assert (status, f"{id}: forgotten".encode() in stderr) == (0, True)
+    assert (status, f"{id}: removed from the journal".encode() in stderr) == (0, True)
     world(b"a\n", "--no-wait")
     assert world.account.prompts == ["a", "b", "a"]
 

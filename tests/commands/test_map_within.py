@@ -99,7 +99,7 @@ def test_a_signal_leaves_what_the_journal_has_and_says_so(collect, account, sign
         wait_until(lambda: len(set(account.looks)) == 2)
         run.process.send_signal(signum)
         assert run.process.wait(WAIT_S) == -signum
-        assert b"2 responses are queued: map with the same prompts and journal collects the answers\n" in run.stderr()
+        assert b"2 responses are queued: run map with the same prompts and journal for the answers\n" in run.stderr()
     assert account.cancelled == []
     shown = collect(*WITHIN, "--dry-run", input=b"a\nb\nc\n").stdout
     assert b"all: 1 prompt, 2 queued earlier, " in shown
@@ -117,12 +117,12 @@ def test_cancel_batch_cancels_the_responses_of_the_journal(collect, account):
     account.responses[answered]["status"] = "in_progress"
     account._show(answered)
     refused = collect("--cancel-batch", input=b"")
-    assert (refused.returncode, b"name the model and the --api that they are of\n" in refused.stderr) == (2, True)
+    assert (refused.returncode, b"give the -m and --api of its run\n" in refused.stderr) == (2, True)
     done = collect(*API, "--cancel-batch", input=b"")
     assert (done.returncode, done.stdout) == (0, b"")
     assert done.stderr.decode().splitlines() == [
         "llmstream map: 2 responses are cancelled",
-        "llmstream map: 1 response is queued: map with the same prompts and journal collects the answers",
+        "llmstream map: 1 response is queued: run map with the same prompts and journal for the answers",
     ]
     assert texts_of(collect(input=b"a\nb\nc\n").stdout) == ["a", "b", "c"]
     assert sorted(account.prompts) == ["a", "a", "b", "c", "c"]
@@ -177,7 +177,7 @@ def test_looks_that_fail_are_noted_once_a_minute(collect, account, monkeypatch):
     account.faults = [reply("503 Service Unavailable", b"{}") for _ in range(9)]
     done = collect(input=b"a\nb\nc\n")
     assert texts_of(done.stdout) == ["a", "b", "c"]
-    assert done.stderr.count(b"answered HTTP 503: looking again in ") == 1
+    assert done.stderr.count(b"answered HTTP 503: polling again in ") == 1
 
 
 def give_up(collect, account, monkeypatch):
@@ -187,7 +187,7 @@ def give_up(collect, account, monkeypatch):
         patch.setattr(polling, "GIVE_UP_S", 0.0)
         done = collect(input=b"a\n")
     assert (records_of(done.stdout)[0]["error"]["status"], done.returncode) == (4, 4)
-    assert b"1 response is queued: map with the same prompts and journal collects the answers\n" in done.stderr
+    assert b"1 response is queued: run map with the same prompts and journal for the answers\n" in done.stderr
 
 
 def test_the_limit_of_an_answer_leaves_it_to_a_later_run(collect, account):

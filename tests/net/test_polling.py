@@ -1,4 +1,4 @@
-"""`--within`: a background response is queued, looked at until it has its answer, and cancelled when we leave."""
+"""`--within`: a background response is queued, polled until it has its answer, and cancelled when we leave."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def lines(account: Background) -> list[str]:
     return [request.line.removesuffix(" HTTP/1.1") for request in account.server.requests]
 
 
-def test_a_response_is_queued_and_looked_at_until_it_has_its_answer(invoke, account):
+def test_a_response_is_queued_and_polled_until_it_has_its_answer(invoke, account):
     done = invoke(*GEN, "8h", *PATIENT, "Hello", url=account.server.url)
     assert (done.stdout, done.returncode) == (b"Hello\n", 0)
     assert done.stderr == b"llmstream gen: resp_0 is queued: its answer comes within 8h\n"
@@ -117,7 +117,7 @@ def test_a_look_that_fails_is_repeated(invoke, account, monkeypatch, fault, reas
     account.faults = [fault, fault]
     done = invoke(*GEN, "2h", "--retries", "0", "Hello", url=account.server.url)
     assert (done.stdout, done.returncode) == (b"Hello\n", 0), done.stderr
-    assert done.stderr.count(reason) == done.stderr.count(b": looking again in ") == 2
+    assert done.stderr.count(reason) == done.stderr.count(b": polling again in ") == 2
     assert len(account.responses) == 1
 
 
@@ -127,15 +127,15 @@ def test_a_look_without_an_answer_is_repeated(invoke, account, monkeypatch):
     account.faults = [[HOLD]]
     done = invoke(*GEN, "2h", "Hello", url=account.server.url)
     assert (done.stdout, done.returncode) == (b"Hello\n", 0)
-    assert b": no answer within 0.05 s: looking again in 0.0 s\n" in done.stderr
+    assert b": no answer within 0.05 s: polling again in 0.0 s\n" in done.stderr
 
 
-def test_a_provider_that_cannot_be_looked_at_for_long_is_given_up(invoke, account, monkeypatch):
+def test_a_provider_that_cannot_be_polled_for_long_is_given_up(invoke, account, monkeypatch):
     monkeypatch.setattr(polling, "GIVE_UP_S", 0.0)
     account.faults = [BUSY]
     done = invoke(*GEN, "2h", "Hello", url=account.server.url)
     assert (done.stdout, done.returncode) == (b"", 4)
-    assert b"answered HTTP 503: resp_0 could not be looked at for 0 s\n" in done.stderr
+    assert b"answered HTTP 503: resp_0 could not be polled for 0 s\n" in done.stderr
     assert (len(account.responses), account.cancelled) == (1, ["resp_0"])
 
 
