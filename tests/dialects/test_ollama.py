@@ -75,7 +75,7 @@ def test_reasoning_comes_from_models_that_think(gen):
         (["--effort", "minimal"], 2, "Ollama has no --effort minimal: use one of none, low, medium, high, max"),
         (["--effort", "xhigh"], 2, "Ollama has no --effort xhigh: use one of none, low, medium, high, max"),
         (["-o", 'think="much"'], 3, 'ollama at 127.0.0.1:* says: invalid think value: "much" (must be "high", '),
-        (["--cache"], 2, "Ollama has no --cache: "),
+        (["--cache", "-s", "Be brief."], 2, "Ollama has no --cache: "),
         (["-o", "num_ctx=2"], 3, "ollama at 127.0.0.1:* says: the input length exceeds the context length (HTTP 400)"),
         (["-a", "a.pdf"], 2, "the attachment a.pdf is application/pdf: ollama (ollama) takes images (PNG, JPEG, GIF, "),
     ],

@@ -86,7 +86,7 @@ class ScriptedTransport:
         self._transfer.head = lambda: (200, {"content-type": "text/event-stream"})
         return self._transfer
 
-    def wait(self) -> None:
+    def wait(self) -> float:
         transfer = self._transfer
         if transfer.ended or (not self._arrivals and self._script.ending == "stall"):
             alarm = min(self._alarms, key=lambda alarm: alarm.when)
@@ -94,13 +94,14 @@ class ScriptedTransport:
             if alarm.due:
                 self._now = max(self._now, alarm.when)
                 alarm.due()
-            return
+            return self._now
         if self._arrivals:
             transfer.chunks.append(self._arrivals.pop(0))
         else:
             transfer.ended = True
             transfer.reason = "reset" if self._script.ending == "reset" else ""
         self._wake()
+        return self._now
 
     def send_and_forget(self, request: HttpRequest) -> None: ...
 
