@@ -59,7 +59,7 @@ class Result(NamedTuple):
 
 
 class Search(NamedTuple):
-    """What a list says of a batch whose id is lost: the batch, or the ids of those that may turn out to be it."""
+    """The search for a batch whose id is lost: the batch, or the ids of the candidates."""
 
     batch: Batch | None = None
     candidates: tuple[str, ...] = ()
@@ -178,7 +178,7 @@ class BatchApi:
         return data
 
     def _unlike(self, url: str) -> Incomplete:
-        """Returns the error of an answer that is not the API's."""
+        """Returns the error of a response that is not the API's."""
         return Incomplete(f"{show_url(url)} sent an unexpected response: does the server have batches?")
 
     def _retried(self, call: Callable[[], T]) -> T:

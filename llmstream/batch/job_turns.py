@@ -1,4 +1,4 @@
-"""What follows an answer of map that is not the last one to its prompt: its tools are run, or a pause ends."""
+"""Continues the prompts of map after an answer with tool calls, or one that the provider paused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class JobTurns:
-    """Lets conversations go on. `jobs` are those whose tools run."""
+    """Runs the tools of jobs, and prepares their next requests. `jobs` are those whose tools run."""
 
     def __init__(self, loop: Loop, options: RunOptions, output: Output) -> None:
         self.jobs: set[Job] = set()
@@ -31,11 +31,11 @@ class JobTurns:
             self._programs = Programs(options.tools, loop, options.note)
 
     def prepare(self, job: Job) -> None:
-        """Lets the answers of a new job be sent back, where that may be wanted."""
+        """Makes the requests of a new job keep what sending an answer back needs, where it may have several turns."""
         job.choices = [choice.with_native() if self._programs or choice.may_pause else choice for choice in job.choices]
 
     def follow(self, job: Job, generation: Generation, ask_next: Callable[[Job], object]) -> bool:
-        """Begins what follows the answer of a generation that is over; returns whether anything does.
+        """Begins the next turn after a generation that has ended; returns whether there is one.
 
         `ask_next` is called with the job when its next request is to be sent. Raises Incomplete where the turns have
         reached their limit.

@@ -1,4 +1,4 @@
-"""The prompts that are read and not sent yet. One that waits for its provider's pace holds up no other provider's."""
+"""The prompts that are read and not sent yet. A prompt that waits for its provider does not delay those of others."""
 
 from __future__ import annotations
 

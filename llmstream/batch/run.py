@@ -76,7 +76,7 @@ class Run:
 
     @property
     def waits_for(self) -> str:
-        """Why the next prompt is not sent yet, "" where nothing but the streams that run is in its way."""
+        """Why the next prompt is not sent yet, "" where it only waits for a free stream."""
         return self._sender.waits_for
 
     def run(self, tick: Callable[[], float | None] = lambda: None) -> None:

@@ -63,7 +63,7 @@ class Sender:
 
     @property
     def is_late(self) -> bool:
-        """Whether the starts of this round have taken long enough: the answers that run are to be looked at."""
+        """Whether this round has used its time for starts, and the running answers need attention."""
         return self._loop.now() > self._starts_until
 
     @property
@@ -72,7 +72,7 @@ class Sender:
         return len(self._retry_heap) + sum(map(len, self._due.values()))
 
     def require(self, target: Target) -> None:
-        """Raises what is wrong with a target before any request."""
+        """Checks a target before any request. Raises the errors of `Routes.to`."""
         self._routes.to(target, 0)
 
     def close(self) -> None:
@@ -82,7 +82,7 @@ class Sender:
         self._routes.close()
 
     def restart_stall_clocks(self) -> None:
-        """Restarts the clocks of the providers' silence, after the process was blocked."""
+        """Restarts the stall clocks of all generations after the process was blocked."""
         for job in self.jobs:
             job.generation.restart_stall_clock()
 
@@ -215,7 +215,7 @@ class Sender:
         return Polling(transport, target, on_queued=on_queued, note=self._note_trouble, id=id, keeps=True)
 
     def _note_trouble(self, text: str) -> None:
-        """Notes what goes wrong with one of many responses, for all that it may be so with."""
+        """Notes a problem with a response, at most once in NOTE_INTERVAL_S for all responses."""
         if (now := self._loop.now()) >= self._next_note_at:
             self._next_note_at = now + NOTE_INTERVAL_S
             self._options.note(text)

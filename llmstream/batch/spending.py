@@ -12,7 +12,7 @@ from ..request.choices import Choice
 
 
 class Spending:
-    """What the answers of a run have cost so far, against its limit; `tier` is that of the service."""
+    """The cost of a run so far, and its limit in US dollars; `tier` is the service tier."""
 
     def __init__(self, limit: float, tier: str = "") -> None:
         self._limit, self._tier = limit, tier

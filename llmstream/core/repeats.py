@@ -1,4 +1,4 @@
-"""Reads the chunks of an answer that differ in their text alone, without their frames and their JSON.
+"""Reads chunks that differ only in their text, without parsing their frames and their JSON.
 
 Nearly all servers send each token as one event in a chunk of its own, whose JSON is the same but for the token. OpenAI
 adds a string of random length, `obfuscation`, which hides the token's length from who watches the network.
@@ -14,7 +14,7 @@ MAX_USELESS = 8  # chunks in a row that were learned in vain: this server's have
 
 
 class Repeats:
-    """What the last chunk had before and after its text; nothing where that says nothing of the next one."""
+    """The bytes before and after the text of the last chunk; empty where the next chunk may differ there."""
 
     def __init__(self) -> None:
         self._before = b""  # with the quotation mark at the text's start, b"" where no chunk is known

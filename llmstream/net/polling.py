@@ -22,7 +22,7 @@ from .loop import Alarm
 from .transfer import Head, HttpRequest, Transfer, Transport
 
 FIRST_WAIT_S, LONGEST_WAIT_S, GROWTH = 2.0, 60.0, 1.5  # between two polls of a response
-QUEUE_TIMEOUT_S, LOOK_TIMEOUT_S = 600.0, 60.0  # of single requests: the first one may have large attachments
+QUEUE_TIMEOUT_S, POLL_TIMEOUT_S = 600.0, 60.0  # of single requests: the first one may have large attachments
 GIVE_UP_S = 600.0  # for which polls may fail one after the other
 PENDING = ("queued", "in_progress")  # statuses that do not stay
 GONE = 404  # the HTTP status of a response that the provider no longer has
@@ -95,7 +95,7 @@ class PolledTransfer(Transfer):
         self._body = bytearray()
         self._alarm: Alarm | None = None
         self._wait_s = FIRST_WAIT_S
-        self._failing_since: float | None = None  # the time of the first of the looks that failed in a row
+        self._failing_since: float | None = None  # the time of the first of the polls that failed in a row
 
     def post(self) -> None:
         """Sends the request that queues the response."""
@@ -142,7 +142,7 @@ class PolledTransfer(Transfer):
     def _send(self, request: HttpRequest) -> None:
         self._body.clear()
         self._transfer = self._polling.inner.send(request, self._connect_timeout, self._step)
-        limit = LOOK_TIMEOUT_S if self._id else QUEUE_TIMEOUT_S
+        limit = POLL_TIMEOUT_S if self._id else QUEUE_TIMEOUT_S
         self._alarm = self._loop.call_at(self._loop.now() + limit, partial(self._time_out, limit))
 
     def _time_out(self, limit: float) -> None:

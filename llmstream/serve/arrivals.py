@@ -30,7 +30,7 @@ class Arrivals:
         self._listen()
 
     def close(self) -> None:
-        """Stops accepting, and closes what has no protocol."""
+        """Stops accepting, and closes the connections without a protocol."""
         self._loop.remove_reader(self._listener)
         for client in list(self._silent):
             self._forget(client)
@@ -43,7 +43,7 @@ class Arrivals:
             self._loop.add_reader(self._listener, self._accept)
 
     def _accept(self) -> None:
-        """Accepts all that wait: uvloop accepts one, and then the last of a crowd would wait for the answers of all."""
+        """Accepts all waiting connections. uvloop accepts one a turn, so the last of many would wait for all others."""
         try:
             for _ in range(ACCEPTS):
                 client, _ = self._listener.accept()
@@ -57,7 +57,7 @@ class Arrivals:
             self._loop.call_later(ACCEPT_PAUSE_S, self._listen)
 
     def _look(self, client: socket.socket) -> None:
-        """Looks at the first bytes of a connection."""
+        """Passes a connection on by its first bytes, or lets it wait."""
         self._forget(client)
         try:
             start = client.recv(4, socket.MSG_PEEK)
@@ -73,7 +73,7 @@ class Arrivals:
             self._waiting.append(client)
 
     def _pass_on(self) -> None:
-        """Passes some of those on that wait."""
+        """Passes on some of the waiting connections."""
         for _ in range(min(CONNECTS, len(self._waiting))):
             self._connect(self._waiting.popleft())
         if self._waiting:

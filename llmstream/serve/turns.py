@@ -11,7 +11,7 @@ LONG_S = 0.005  # a turn of a busy loop
 
 
 class Turns:
-    """Lets a few tasks pass in each turn of the loop; in between, the loop sees to all others.
+    """Lets a few tasks run in each turn of the loop, so that the loop has time for all others.
 
     While some wait and the loop is busy, one passes in every second turn: they wait longer, and tokens are on time.
     """

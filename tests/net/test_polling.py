@@ -112,7 +112,7 @@ BUSY = reply("503 Service Unavailable", b"{}", "application/json", SOON)
         ([head("200 OK", "application/json", "Content-Length: 9", SOON), RESET], b"Connection reset"),
     ],
 )
-def test_a_look_that_fails_is_repeated(invoke, account, monkeypatch, fault, reason):
+def test_a_poll_that_fails_is_repeated(invoke, account, monkeypatch, fault, reason):
     monkeypatch.setattr(polling, "FIRST_WAIT_S", 0.01)
     account.faults = [fault, fault]
     done = invoke(*GEN, "2h", "--retries", "0", "Hello", url=account.server.url)
@@ -121,8 +121,8 @@ def test_a_look_that_fails_is_repeated(invoke, account, monkeypatch, fault, reas
     assert len(account.responses) == 1
 
 
-def test_a_look_without_an_answer_is_repeated(invoke, account, monkeypatch):
-    monkeypatch.setattr(polling, "LOOK_TIMEOUT_S", 0.05)
+def test_a_poll_without_an_answer_is_repeated(invoke, account, monkeypatch):
+    monkeypatch.setattr(polling, "POLL_TIMEOUT_S", 0.05)
     monkeypatch.setattr(polling, "FIRST_WAIT_S", 0.01)
     account.faults = [[HOLD]]
     done = invoke(*GEN, "2h", "Hello", url=account.server.url)
@@ -139,7 +139,7 @@ def test_a_provider_that_cannot_be_polled_for_long_is_given_up(invoke, account, 
     assert (len(account.responses), account.cancelled) == (1, ["resp_0"])
 
 
-def test_only_looks_that_fail_count_towards_giving_up():
+def test_only_polls_that_fail_count_towards_giving_up():
     """Not the time that the first request took, or for which the process was stopped."""
     times, requests, notes = [0.0], [], []
     loop = SimpleNamespace(now=lambda: times[0], call_at=lambda when, call: SimpleNamespace(cancel=lambda: None))
@@ -167,16 +167,16 @@ def test_only_looks_that_fail_count_towards_giving_up():
 
     answer(200, b'{"id": "resp_0", "status": "queued"}', 599.0)
     for after_s in (polling.GIVE_UP_S, polling.GIVE_UP_S - 1):
-        outer._look()
+        outer._poll()
         answer(503, b"", after_s)
         assert not outer.ended
-    outer._look()
+    outer._poll()
     answer(503, b"", 1.0)
-    assert outer.error.message.endswith("resp_0 could not be looked at for 10 minutes")
+    assert outer.error.message.endswith("resp_0 could not be polled for 10 minutes")
     assert len(notes) == 2
 
 
-def test_a_look_that_is_refused_ends_it(invoke, account):
+def test_a_poll_that_is_refused_ends_it(invoke, account):
     error = b'{"error": {"message": "Response not found.", "type": "invalid_request_error"}}'
     account.faults = [reply("404 Not Found", error)]
     done = invoke(*GEN, "2h", "Hello", url=account.server.url)

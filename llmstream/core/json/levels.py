@@ -24,7 +24,7 @@ _first = itemgetter(0)
 
 
 class _Level:
-    """What is to be taken of values at one node.
+    """How the values at one node are read.
 
     `opening` are the brackets of the containers that a path goes into. `is_plain`: nothing is to be done with the value
     itself. `tag` is what an Entry for a value has if its text matters no more than by its first character, which has to
@@ -164,7 +164,7 @@ class Levels:
         raise Unproven
 
     def _next(self, node: Node, parents: list[Any]) -> list[Any] | None:
-        """Returns what comes of entries at one node; None if paths part there."""
+        """Returns the entries below those at one node; None if paths part there."""
         level = self._level(node)
         if level.is_plain:
             below = self._below(node)
