@@ -28,6 +28,7 @@ NAME = "fields"
 FILTER_CPU_S = 5.0  # CPU time of a filter, for one value
 PIECE = 1_000_000  # characters that are written at once
 MAX_HEADS = 1000  # that are kept, and characters in each
+MAX_NESTED = 100  # tuples in a location that is hashed: that recurses on the stack of C, without a limit of its own
 TSV = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
@@ -122,14 +123,16 @@ class _Run:
         return self._located
 
     def _located(self, match: Match) -> str:
-        head = self._heads.get(match[1])
+        _, location, value = match
+        is_shallow = _is_shallow(location)
+        head = self._heads.get(location) if is_shallow else None
         if head is None:
             if len(self._heads) > MAX_HEADS:
                 self._heads.clear()
-            head = f'{{"path":"{_escaped(normalized_path(match[1]))}","value":'
-            if len(head) < MAX_HEADS:
-                self._heads[match[1]] = head
-        return f"{head}{match[2]}}}\n"
+            head = f'{{"path":"{_escaped(normalized_path(location))}","value":'
+            if is_shallow and len(head) < MAX_HEADS:
+                self._heads[location] = head
+        return f"{head}{value}}}\n"
 
     def _plain(self, item: Match | Piece) -> str:
         if isinstance(item, Piece):
@@ -140,6 +143,14 @@ class _Run:
             self._notes.append(f"the value at {normalized_path(item[1])} has a NUL: left out, --raw prints it")
             return ""
         return text + self._end
+
+
+def _is_shallow(location: Any) -> bool:
+    for _ in range(MAX_NESTED):
+        if not isinstance(location, tuple) or not location:
+            return True
+        location = location[0]
+    return False
 
 
 def _hint(missing: list[str]) -> str:

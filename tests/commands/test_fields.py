@@ -7,6 +7,8 @@ import subprocess
 
 import pytest
 
+from llmstream.core.json.scanner import MAX_DEPTH
+
 from ..conftest import LLMSTREAM, at, environment
 from ..support.limits import WAIT_S
 from ..support.loopback import DIALECTS, HOLD, Provider, chat_text, head
@@ -38,6 +40,13 @@ def test_output(invoke, args, out):
 def test_a_path_in_json_is_quoted(invoke):
     done = invoke("fields", input=b'{"a\\"b\\\\\'\\n":1}')
     assert done.stdout == b'{"path":"$[\'a\\"b\\\\\\\\\\\\\'\\\\n\']","value":1}\n'
+
+
+def test_the_deepest_value_has_its_path(run):
+    depth = MAX_DEPTH - 1
+    done = run("fields", "$..a", input=b"[" * depth + b'{"a":1}' + b"]" * depth)
+    assert (done.stderr, done.returncode) == (b"", 0)
+    assert done.stdout == b'{"path":"$' + b"[0]" * depth + b'[\'a\']","value":1}\n'
 
 
 @pytest.mark.parametrize("path", ["title", "$.list[?@.n==1].t"])
