@@ -100,8 +100,8 @@ class AnthropicBatches(BatchApi):
     def _results_url(self, batch: Batch) -> str:
         """Returns the URL of the results: the batch's own where it is at the target's address, which gets the key."""
         url = str(batch.fields["results_url"])
-        own = urlsplit(url)[:2] == urlsplit(self._batches)[:2]
-        return url if own else f"{self._batches}/{batch.id}/results"
+        is_at_target = urlsplit(url)[:2] == urlsplit(self._batches)[:2]
+        return url if is_at_target else f"{self._batches}/{batch.id}/results"
 
     def _batch(self, fields: dict[str, Any]) -> Batch:
         id, status = fields.get("id"), fields.get("processing_status")

@@ -191,8 +191,8 @@ class Extraction(Scanner):
         if self._follow or self._captures or not self.has_members:
             return i
         while (start := end(space(text, i, n))) + BULK < n and text[start] in "{[":
-            stop, taken = self._runs.take(text, start, n, self._take_elements, self._limit // self._levels.nesting)
-            if taken is None:
+            stop, decoded = self._runs.take(text, start, n, self._take_elements, self._limit // self._levels.nesting)
+            if decoded is None:
                 break
             i = end(space(text, stop, n))
             if i == n or text[i] != ",":

@@ -199,10 +199,10 @@ def _children(below: dict[str, _Level], parents: list[Any], containers: list[Any
     if more:
         return _members(below, together)
     if name:
-        found = [container[name] for container in containers if name in container]
+        children = [container[name] for container in containers if name in container]
         locations: list[Location] = [(parent[1], name) for parent, container in together if name in container]
     else:
-        found = [
+        children = [
             raw for container in containers for raw in (container.values() if type(container) is dict else container)
         ]
         locations = [
@@ -211,15 +211,15 @@ def _children(below: dict[str, _Level], parents: list[Any], containers: list[Any
             for key in (container if type(container) is dict else range(len(container)))
         ]
     tag, enters = below[name].tag, below[name].enters
-    values = zip(locations, texts(found), strict=True)
+    values = zip(locations, texts(children), strict=True)
     return [(tag, location, text) for location, text in values if enters is None or text[0] in enters]
 
 
 def _members(below: dict[str, _Level], together: list[tuple[Any, Any]]) -> list[Any]:
     tags = {name: (level.tag, level.enters) for name, level in below.items()}
-    found = [(parent[1], name, raw) for parent, members in together for name, raw in members.items() if name in tags]
-    values = texts([raw for _, _, raw in found])
-    entries = [(*tags[name], (at, name), text) for (at, name, _), text in zip(found, values, strict=True)]
+    children = [(parent[1], name, raw) for parent, members in together for name, raw in members.items() if name in tags]
+    values = texts([raw for _, _, raw in children])
+    entries = [(*tags[name], (at, name), text) for (at, name, _), text in zip(children, values, strict=True)]
     return [(tag, location, text) for tag, enters, location, text in entries if enters is None or text[0] in enters]
 
 
