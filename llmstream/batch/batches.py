@@ -17,7 +17,7 @@ from ..core.retry import Backoff, RetryPolicy
 from ..core.secrets import show_url
 from ..errors import Error, Refused, UsageError, option
 from .batch_answer import read
-from .batch_api import HTTP_NOT_FOUND, Batch, BatchApi, Parcel, Result, gone, unanswered
+from .batch_api import HTTP_NOT_FOUND, SEND_TIMEOUT_S, Batch, BatchApi, Parcel, Result, gone, unanswered
 from .batch_apis import api_of
 from .journal import Entry, Journal
 from .prompts import Job
@@ -25,7 +25,7 @@ from .record_builder import Record, with_error
 from .totals import Totals
 
 FIRST_WAIT_S, LONGEST_WAIT_S, GROWTH = 5.0, 60.0, 1.5  # between two looks at a batch
-SETTLE_S = 10.0  # after which a batch that was asked for is in the list, or is never made
+SETTLE_S = 10.0  # after its request has ended, for a batch to be in the list; one that is not there was never made
 RETENTION_S = 30 * 86400  # after which no provider has a batch's results
 TOO_MANY_REQUESTS = 429  # the HTTP status of a request that may come later, and has done nothing
 
@@ -73,7 +73,9 @@ class Batches:
         others = frozenset(batch["id"] for batch in self._journal.batches.values() if "id" in batch)
         at, count = entry["at"], len(entry["requests"])
         search = self._api.find(nonce, at, count, others)
-        if search == (None, ()) and 0 < (wait := at + SETTLE_S - time.time()) <= SETTLE_S:
+        now = time.time()
+        wait = min(now, at + SEND_TIMEOUT_S) + SETTLE_S - now  # its request may have ended only now
+        if search == (None, ()) and wait > 0:
             self._sleep(wait)
             search = self._api.find(nonce, at, count, others)
         if search.batch:

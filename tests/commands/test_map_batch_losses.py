@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from llmstream.batch import batches as engine
+from llmstream.batch.batch_api import Batch, BatchApi, Search
+from llmstream.batch.journal import Journal
+from llmstream.batch.totals import Totals
+from llmstream.core.retry import RetryPolicy
+from llmstream.errors import Unavailable
 
 from ..support import anthropic_batches, batches
 from ..support.batch_world import World
@@ -76,3 +83,39 @@ def test_results_that_are_gone_fail_the_prompts_once(world, id):
     world.server.scripts = [world.account.script]
     assert world(b"a\n")[0][0]["text"] == "a"
     assert world.account.prompts == ["a", "b", "a"]
+
+
+def test_a_batch_is_looked_for_until_it_must_be_in_the_list_however_long_its_request_took(tmp_path, monkeypatch):
+    times, waits = [1000.0], []
+    target = SimpleNamespace(api="messages", model="m")
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        times[0] += seconds
+
+    class SlowApi(BatchApi):
+        @staticmethod
+        def batches_url(target):
+            return "http://localhost/batches"
+
+        def prepare(self, parcel):
+            return None
+
+        def create(self, request):
+            times[0] += 60.0
+            raise Unavailable("the connection broke")
+
+        def find(self, nonce, since, count, others):
+            batch = Batch("batch_0", "in_progress", False, False, count, 0, 0, {})
+            return Search(batch if times[0] > 1065 else None)
+
+    monkeypatch.setattr(engine, "time", SimpleNamespace(time=lambda: times[0]))
+    parcel = SimpleNamespace(nonce="n", requests=[["0", "k", "d", False]], target=target)
+    parcel.complete = lambda: parcel
+    journal = Journal(str(tmp_path / "slow.journal"))
+    policy = RetryPolicy()
+    running = engine.Batches(SlowApi(None, target, policy), journal, Totals(), policy, sleep, lambda note: None)
+    running._send(parcel)
+    journal.close()
+    assert waits == [engine.SETTLE_S]
+    assert journal.batches["n"]["id"] == "batch_0"
