@@ -38,7 +38,7 @@ class Job:
     answer: AnswerBuilder  # of an answer that may be sent back
     generation: Generation
     check_retries = 0  # how often a wrong answer may still be asked for again
-    is_wrong = False  # whether the last answer is not to be kept: the check found it wrong, or it still calls tools
+    is_wrong = False  # whether the journal leaves the last answer out: it fails its check, or still calls tools
     exchanges: tuple[Exchange, ...] = ()  # of the answers before the last one: wrong ones, and those with calls
     goes_on = False  # whether the request follows an answer of the same model
     may_fall_back = True

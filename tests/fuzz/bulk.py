@@ -15,12 +15,12 @@ import sys
 import time
 
 from llmstream.core.json.bulk import BULK
-from llmstream.core.json.documents import Fault
-from llmstream.core.json.extract import normalized_path
 from llmstream.core.json.fields import Fields
 from llmstream.core.json.objects import Objects
 from llmstream.core.json.path import compile_path
 from llmstream.core.json.segments import Path
+
+from ..support.json_results import readable
 
 PAD = "\n" + " " * (BULK + 1)  # keeps what stands before it away from the end of the chunk
 NAMES = ("a", "b", "c", "a", "b", "c", "id", "title", "a b", "é", "\x7f", '"', "", "class", "0")
@@ -109,17 +109,6 @@ def selected(paths: list[Path], limit: int, chunks: list[str]) -> list[object]:
 def objects(limit: int, chunks: list[str]) -> list[object]:
     core = Objects(limit)
     return readable([item for chunk in chunks for item in core.feed(chunk)] + core.close())
-
-
-def readable(items: list[object]) -> list[object]:
-    return [
-        (item.line, item.kind, item.reason)
-        if isinstance(item, Fault)
-        else (item[0], normalized_path(item[1]), item[2])
-        if isinstance(item, tuple)
-        else item
-        for item in items
-    ]
 
 
 def cut(rng: random.Random, text: str, most: int) -> list[str]:

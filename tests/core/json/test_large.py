@@ -9,25 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmstream.core.json.documents import Fault
-from llmstream.core.json.extract import normalized_path
 from llmstream.core.json.fields import Fields
 from llmstream.core.json.objects import Objects
 from llmstream.core.json.path import compile_path
 
+from ...support.json_results import readable
+
 PATHS = ["[*].a", "a", "..a", "[*][*].a", "[0].a", "[-1].a", "[*].b.a", "b[*].a", "[?@.a==1].pad", "*", "$"]
-
-
-def readable(results: list[object]) -> list[object]:
-    """Results that can be compared: matches with their paths, objects as they are, faults as the user reads them."""
-    return [
-        (item.line, item.kind, item.reason)
-        if isinstance(item, Fault)
-        else (item[0], normalized_path(item[1]), item[2])
-        if isinstance(item, tuple)
-        else item
-        for item in results
-    ]
 
 
 def fields(chunks: list[str], *paths: str, **options: object) -> list[object]:
