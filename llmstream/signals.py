@@ -35,16 +35,17 @@ def _on_signal(signum: int, frame: FrameType | None) -> None:
 
 
 class SignalsDeferred:
-    """A context at whose end a signal that arrived within it is raised."""
+    """A context at whose end a signal that arrived within it is raised; of nested ones, at the end of the outermost."""
 
     def __enter__(self) -> None:
         global deferring
+        self._is_inner = deferring
         deferring = True
 
     def __exit__(self, *exc: object) -> None:
         global deferring
-        deferring = False
-        if pending:
+        deferring = self._is_inner
+        if pending and not deferring:
             raise_pending()
 
 

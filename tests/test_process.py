@@ -12,6 +12,7 @@ import shlex
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -48,6 +49,27 @@ def fifo(tmp_path):
 def socketpair(tmp_path):
     reader, writer = socket.socketpair()
     return reader.detach(), writer.detach()
+
+
+def test_a_signal_within_nested_deferrals_is_raised_at_the_end_of_the_outermost():
+    code = """
+import os, signal
+from llmstream import signals
+from llmstream.errors import Signalled
+
+signals.catch_signals()
+try:
+    with signals.SignalsDeferred():
+        with signals.SignalsDeferred():
+            os.kill(os.getpid(), signal.SIGTERM)
+            print("inner")
+        print("outer")
+    print("behind")
+except Signalled as error:
+    print(error.signum, signals.deferring)
+"""
+    output = subprocess.check_output([sys.executable, "-c", code], timeout=WAIT_S)
+    assert output.split() == [b"inner", b"outer", b"%d" % signal.SIGTERM, b"False"]
 
 
 @pytest.mark.parametrize("channel", [pipe, fifo, socketpair])

@@ -244,14 +244,14 @@ class Curl(Transport):
         events = (pycurl.CSELECT_IN if mask & READ else 0) | (pycurl.CSELECT_OUT if mask & WRITE else 0)
         if not events and fd != pycurl.SOCKET_TIMEOUT:
             events = pycurl.CSELECT_ERR
-        signals.deferring = True  # SignalsDeferred without its two calls, for each chunk
+        is_inner, signals.deferring = signals.deferring, True  # SignalsDeferred without its two calls, for each chunk
         try:
             _, running = self._socket_action(fd, events)
             if running < len(self._transfers):
                 self._reap()
         finally:
-            signals.deferring = False
-            if signals.pending:
+            signals.deferring = is_inner
+            if signals.pending and not is_inner:
                 signals.raise_pending()
         if len(self.to_wake) == 1:
             self.to_wake.popitem()[0].wake()
