@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -23,6 +24,7 @@ from .loop import READ, WRITE, Alarm, Loop
 MAX_RESULT_BYTES = 16 * 1024 * 1024
 MAX_NOTE_CHARACTERS = 1000  # of the arguments of a call
 EXIT_POLL_S = 0.02  # after stdout has ended, until the program has
+KILL_WAIT_S = 1.0  # for killed programs to end
 HELD_POLL_S = 0.25  # while stdout is open: a program may leave it to another one
 
 
@@ -91,6 +93,9 @@ class Programs:
         self._waiting.clear()
         for process in self._running:
             process.kill()
+        deadline = time.monotonic() + KILL_WAIT_S
+        for process in self._running:
+            process.reap(deadline)
         self._running.clear()
 
     def _start_waiting(self) -> None:
@@ -216,14 +221,22 @@ class _Process:
         if not self._is_over:
             self.failure, self.advice = failure, advice
             self.kill()
+            self.reap(time.monotonic() + KILL_WAIT_S)
             self._programs.ended(self)
 
     def kill(self) -> None:
         """Kills the program and all of its process group."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
         self._close()
+
+    def reap(self, deadline: float) -> None:
+        """Waits for the end of a program that was killed. One that does not end by `deadline` is left.
+
+        The kernel may hold it, at a disk for example, or it may run as another user. The times are of time.monotonic.
+        """
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(max(0.0, deadline - time.monotonic()))
 
     def _end(self) -> None:
         self._close()

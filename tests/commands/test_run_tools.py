@@ -12,6 +12,10 @@ from collections.abc import Callable
 
 import pytest
 
+from llmstream.core.request import Call
+from llmstream.net import programs
+from llmstream.net.loop import Loop
+
 from ..conftest import LLMSTREAM, at
 from ..support.limits import WAIT_S
 from ..support.loopback import Provider, chat, chat_end, chat_text, frame, head, reply
@@ -258,6 +262,24 @@ def test_a_tool_that_ignores_signals_is_killed(folder):
         done = gen(folder, provider, "--tool-timeout", "2")
     assert (done.returncode, results(provider)) == (0, ["error: it took longer than 2 s"])
     wait_until(lambda: not is_running(int((folder / "pids").read_text())))
+
+
+@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+def test_a_tool_that_cannot_be_killed_is_left(tmp_path, monkeypatch):
+    """As the kernel holds a program in uninterruptible sleep, or as one that runs as another user."""
+    monkeypatch.setattr(programs, "KILL_WAIT_S", 0.05)
+    monkeypatch.setattr(programs.os, "killpg", lambda group, signum: kills.append(group))
+    kills: list[int] = []
+    notes: list[str] = []
+    options = programs.ProgramOptions(("sleep",), os.environ, 1, 0.05)
+    try:
+        (result,) = programs.Programs(options, Loop(), notes.append).run([Call("c", "1000", "{}")], frozenset({"1000"}))
+        assert result.content == "error: it took longer than 0.05 s"
+        assert len(kills) == 1
+        assert is_running(kills[0])
+    finally:
+        for group in kills:
+            os.kill(group, signal.SIGKILL)
 
 
 def test_a_program_that_is_left_running_holds_no_result_up(folder):
