@@ -101,6 +101,8 @@ class AnswerPrinter:
         file = current_output_file() if choice.check else None
         self._check_retries = choice.check_retries if file or self._output["line"] else 0
 
+        notes: list[str] = []
+
         def make(request: Request, earlier: Sequence[Exchange] = ()) -> Generation:
             if self._meter:
                 self._meter.begin(choice.target, request, earlier)
@@ -112,12 +114,14 @@ class AnswerPrinter:
                 choice.retries,
                 route.transport,
                 stops=self._stops,
-                resume=resume_of(target, choice),
+                resume=resume_of(target, choice, notes.append),
                 note=partial(stdio.note, NAME),
                 shows_reasoning=request.reasoning or self._meter is not None,  # which counts it as it comes
             )
 
         generation = make(choice.request)
+        for note in notes:  # of a request that can be sent, and of the first answer
+            stdio.note(NAME, note)
         source = events(generation, loop)
         try:
             generation.start()
@@ -382,10 +386,13 @@ def _wrong(problems: list[str]) -> Error:
     return wrong(problems)
 
 
-def resume_of(target: Target, choice: Choice) -> Resume | None:
-    """Returns the strategy of --resume-cut for a target; None without the option, or where the target has none."""
+def resume_of(target: Target, choice: Choice, note: Callable[[str], object]) -> Resume | None:
+    """Returns the strategy of --resume-cut for a target; None without the option, or where the target has none.
+
+    In the latter case `note` is called with a sentence that says so.
+    """
     if not choice.resumes:
         return None
     from ..net import resume
 
-    return resume.of(target, partial(stdio.note, NAME))
+    return resume.of(target, note)

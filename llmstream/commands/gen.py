@@ -218,12 +218,12 @@ def _connecting_input(builder: Choices, make_routes: Callable[[Loop], Routes]) -
     """Returns stdin that connects to the first target while it is read; None where it is read as any other.
 
     Without retries there is no early connection: libcurl sends a request again where a connection that was open before
-    breaks.
+    breaks. A background response, whose answer comes hours later, needs none.
     """
     from ..net.early_connection import ConnectingInput, can_connect
 
     target, (timeouts, retries) = builder.targets[0], builder.first_network
-    if not can_connect(target) or retries.limit == 0:
+    if not can_connect(target) or retries.limit == 0 or builder.is_background:
         return None
     return ConnectingInput(target, timeouts.connect, make_routes)
 
@@ -243,8 +243,11 @@ def _describe(choice: Choice) -> str:
     """Returns the request as it would be sent, its key hidden."""
     from .answer_printer import resume_of
 
-    target, strategy = choice.target, resume_of(choice.target, choice)
+    notes: list[str] = []
+    target, strategy = choice.target, resume_of(choice.target, choice, notes.append)
     body = target.body(choice.request, strategy.prepare if strategy else None)
+    for note in notes:
+        stdio.note(NAME, note)
     headers = target.hidden().headers(body) + list(strategy.headers if strategy else ())
     url = show_url(target.url) if target.url else "the embedded model"
     return "\n".join([f"POST {url}", *headers, "", json.dumps(body, ensure_ascii=False, indent=2), ""])

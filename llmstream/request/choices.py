@@ -128,6 +128,11 @@ class Choices:
         return network(self._builders[0].options)
 
     @property
+    def is_background(self) -> bool:
+        """Whether the first target is asked for a background response."""
+        return "within" in self._builders[0].options
+
+    @property
     def has_conversation(self) -> bool:
         """Whether there are messages, which can do without a prompt."""
         return all(builder.has_conversation for builder in self._builders)

@@ -544,6 +544,15 @@ def test_resume_cut_warns_where_the_provider_cannot_resume(invoke):
     assert b"openai/m cannot resume a cut answer: --resume-cut is ignored" in done.stderr
 
 
+@pytest.mark.parametrize("args", [[], ["--dry-run"]])
+def test_a_request_that_is_refused_says_nothing_of_resuming(invoke, args):
+    with Provider() as provider:
+        options = ["--cache", "--resume-cut", "-s", "Be brief.", *args]
+        done = invoke("gen", *options, "-m", "openai/m", "Hi", url=provider.url)
+    assert (done.returncode, done.stderr.count(b"\n"), provider.requests) == (2, 1, [])
+    assert b"has no --cache" in done.stderr
+
+
 @pytest.mark.parametrize("command", ["gen", "map"])
 def test_continue_names_the_options_that_do_what_it_may_mean(invoke, command):
     done = invoke(command, "--continue", "Hi", env=environment(LLMSTREAM_MODEL="ollama/m"))

@@ -162,6 +162,13 @@ def test_without_retries_there_is_no_early_connection(tls, gen):
         assert (server.connections, len(server.streams)) == (1, 1)
 
 
+def test_a_background_response_needs_no_early_connection(tls, gen):
+    with Http2(tls) as server:
+        process = gen(server.url, "--api", "responses", "--within", "2h")
+        assert awaits_prompt(process)
+        assert server.waiting == 0
+
+
 def test_a_dry_run_and_a_replay_connect_to_nothing(tls, gen, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with Http2(tls) as server:
