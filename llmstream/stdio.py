@@ -127,9 +127,10 @@ _line_open = _stderr_line_open = False  # whether stdout, or text on stderr, end
 _has_written = False  # whether stdout had any output since the last note
 
 
-def write(data: bytes, *, is_drawn: bool = False) -> None:
+def write(data: bytes, *, is_drawn: bool = False, counts: list[int] | None = None) -> None:
     """Writes all of data to stdout; `is_drawn` says that it is for the terminal as it is.
 
+    `counts` gets how many bytes were written each time: so a caller knows what is left after a signal.
     Raises ReaderGone, and OutputFailed for other failures.
     """
     global _line_open, _has_written
@@ -145,7 +146,11 @@ def write(data: bytes, *, is_drawn: bool = False) -> None:
     rest: bytes | memoryview = data
     while rest:
         try:
-            written = os.write(STDOUT, rest)
+            if counts is None:
+                written = os.write(STDOUT, rest)
+            else:
+                counts += map(os.write, (STDOUT,), (rest,))  # C code, which a signal's exception does not interrupt
+                written = counts[-1]
             rest = memoryview(rest)[written:] if written < len(rest) else b""
         except (BrokenPipeError, ConnectionResetError):
             raise ReaderGone from None
@@ -154,6 +159,19 @@ def write(data: bytes, *, is_drawn: bool = False) -> None:
         except OSError as error:
             reason = os.strerror(error.errno or errno.EIO)
             raise OutputFailed(f"cannot write to {_stdout_name}: {reason}") from None
+
+
+def write_while_read(data: bytes, patience_s: float) -> bytes:
+    """Writes data as long as the reader takes some of it every `patience_s`; returns the rest.
+
+    Raises ReaderGone and OutputFailed.
+    """
+    poll, rest = select.poll(), memoryview(data)
+    poll.register(STDOUT, select.POLLOUT)
+    while rest and poll.poll(patience_s * 1000):
+        write(bytes(rest[: select.PIPE_BUF]))  # for which a pipe that is ready has room
+        rest = rest[select.PIPE_BUF :]
+    return bytes(rest)
 
 
 def end_output() -> None:

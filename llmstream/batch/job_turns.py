@@ -25,6 +25,7 @@ class JobTurns:
         self.jobs: set[Job] = set()
         self._max_turns, self._output = options.max_turns, output
         self._programs: Programs | None = None
+        self._is_closed = False
         if options.tools:
             from ..net.programs import Programs
 
@@ -50,6 +51,8 @@ class JobTurns:
         go_on = partial(self._go_on, job, message, generation.exchange, ask_next)
         if message.calls and self._programs:
             self.jobs.add(job)
+            if self._is_closed:
+                return True
             names = frozenset(tool.name for tool in job.choices[0].request.tools)
             self._programs.start(message.calls, names, go_on, f"line {job.row.line}: ")
         else:
@@ -57,7 +60,8 @@ class JobTurns:
         return True
 
     def close(self) -> None:
-        """Kills the programs."""
+        """Kills the programs, and starts no more."""
+        self._is_closed = True
         if self._programs:
             self._programs.close()
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from .. import stdio
 from ..core.events import Event, ToolCall
 from ..core.render import EventRenderer
+from ..errors import OutputFailed, ReaderGone
+from ..signals import SignalsDeferred
 from .order import Order
 from .prompts import Job
 from .record_builder import render, with_data
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from .journal import Journal
 
 FLUSH_BYTES = 1 << 16  # output that is worth a write of its own
+PATIENCE_S = 1.0  # with a reader that takes nothing, when the run ends early
 COMMIT_DELAY_S = 0.05  # for which finished prompts wait to be written to the journal together
 
 
@@ -33,6 +36,8 @@ class Output:
         self._renderer = EventRenderer(None)
         self._uncommitted: list[Job] = []
         self._lines = bytearray()
+        self._written, self._counts = b"", list[int]()  # what is being written, and how many bytes of it each time
+        self._is_broken = False  # whether stdout cannot be written
         self.commit_at = inf
 
     @property
@@ -82,17 +87,22 @@ class Output:
 
     def add_record(self, job: Job) -> None:
         """Counts and adds a record that is in the journal, or that does not belong there."""
+        with SignalsDeferred():
+            self._totals.add_record(job.record or {}, job.earlier, job.failure)
+            line = self._line(job)
+            self._lines += self._order.put(job.row.index, line) if self._order else line
+
+    def _line(self, job: Job) -> bytes:
+        """Returns the line of a record, b"" where its events are it."""
         row, record = job.row, job.record or {}
-        self._totals.add_record(record, job.earlier, job.failure)
-        line = b""
         if not self._events:
             if "text" in record:  # else there may have been no request
                 record = with_data(record, job.choices[0].request)
             head = {"index": row.index, "id": row.id, "line": row.line, "input": row.input}
-            line = render({name: value for name, value in head.items() if value is not None} | record)
-        elif "error" in record:
-            line = self._renderer.line({"index": row.index, "type": "error", **record["error"]}, 0.0)
-        self._lines += self._order.put(row.index, line) if self._order else line
+            return render({name: value for name, value in head.items() if value is not None} | record)
+        if "error" in record:
+            return self._renderer.line({"index": row.index, "type": "error", **record["error"]}, 0.0)
+        return b""
 
     def add_rest(self) -> None:
         """Adds the lines behind prompts that were dropped."""
@@ -103,6 +113,11 @@ class Output:
         """Commits and adds the records that have waited long enough. Raises OutputFailed."""
         if now >= self.commit_at:
             self.commit()
+            self.add_committed()
+
+    def add_committed(self) -> None:
+        """Adds the records that the last commit has put into the journal."""
+        with SignalsDeferred():
             jobs, self._uncommitted = self._uncommitted, []
             for job in jobs:
                 self.add_record(job)
@@ -116,5 +131,22 @@ class Output:
     def flush(self) -> None:
         """Writes the lines; returns when the reader has taken them. Raises ReaderGone, OutputFailed."""
         if self._lines:
-            data, self._lines = bytes(self._lines), bytearray()
-            stdio.write(data)
+            with SignalsDeferred():
+                self._written, self._counts, self._lines = bytes(self._lines), [], bytearray()
+            try:
+                stdio.write(self._written, counts=self._counts)
+            except (ReaderGone, OutputFailed):
+                self._is_broken = True
+                raise
+            self._written = b""
+
+    def flush_rest(self) -> int:
+        """Writes what a signal or an error has left of the lines; returns how many the reader has not taken.
+
+        Does nothing where a write has failed. Raises ReaderGone, OutputFailed.
+        """
+        if self._is_broken:
+            return 0
+        data = self._written[sum(self._counts) :] + self._lines
+        self._written, self._lines = b"", bytearray()
+        return stdio.write_while_read(data, PATIENCE_S).count(b"\n")

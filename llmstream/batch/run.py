@@ -11,10 +11,11 @@ from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING
 
-from ..errors import Error, Incomplete, UsageError, option
+from ..errors import Error, Incomplete, OutputFailed, ReaderGone, Signalled, UsageError, option
 from ..net.generation import Generation
 from ..net.loop import Loop
 from ..request.choices import Choices
+from ..signals import SignalsDeferred
 from .job_turns import JobTurns
 from .output import Output
 from .pending import Pending
@@ -58,11 +59,12 @@ class Run:
             self._sender.require(self._prompts.target)  # before any input is read
         self._turns = JobTurns(loop, options, self.output)
         self._pending = Pending(self._prompts, self.output.may_start)
+        self._following: dict[Job, Callable[[Job], object]] = {}  # jobs that go on, and what sends their next request
 
     @property
     def running(self) -> int:
         """How many prompts are running, waiting for a retry or for their tools."""
-        return len(self._sender.jobs) + len(self._turns.jobs)
+        return len(self._sender.jobs) + len(self._turns.jobs) + len(self._following)
 
     @property
     def tokens(self) -> int:
@@ -83,29 +85,70 @@ class Run:
         """Sends all prompts and writes their records.
 
         `tick` is called once a round, and returns when it is to be called again. However the run ends, the answers
-        that are complete are in the journal. Raises ReaderGone, OutputFailed, and the errors of the input.
+        that are complete are in the journal, and are written, if there is a reader. Raises ReaderGone, OutputFailed,
+        and the errors of the input.
         """
         output = self.output
         try:
-            while True:
-                if output.commit_at < inf:
-                    output.commit_due(self._loop.now())  # first, because it makes room in the window
-                self._start_jobs()
-                full = output.full  # jobs wait for the flush: the next round starts them at once
-                if output.has_lines:
-                    self._flush()
-                if self._source.exhausted and output.empty and not (self._pending or self.running):
-                    break
-                self._loop.wait(0.0 if full else min(self._sender.start_at, output.commit_at, tick() or inf))
-                self._collect_events()
+            self._run_rounds(tick)
             output.add_rest()
             output.flush()
-        finally:
+        except ReaderGone:
+            self._close()
+            raise
+        except BaseException as error:
             self._turns.close()
-            self._sender.close()
-            output.commit()
+            if isinstance(error, OutputFailed | Signalled):  # not where an answer may lack a part
+                self._collect_rest()
+            self._end_early()
+            raise
+        self._close()
         if self._source.error:
             raise self._source.error
+
+    def _run_rounds(self, tick: Callable[[], float | None]) -> None:
+        output = self.output
+        while True:
+            if output.commit_at < inf:
+                output.commit_due(self._loop.now())  # first, because it makes room in the window
+            self._start_jobs()
+            full = output.full  # jobs wait for the flush: the next round starts them at once
+            if output.has_lines:
+                self._flush()
+            if self._source.exhausted and output.empty and not (self._pending or self.running):
+                return
+            self._loop.wait(0.0 if full else min(self._sender.start_at, output.commit_at, tick() or inf))
+            self._collect_events()
+
+    def _close(self) -> None:
+        """Ends all requests and programs, and commits what is finished."""
+        self._turns.close()
+        self._sender.close()
+        self.output.commit()
+
+    def _end_early(self) -> None:
+        """Closes everything, and writes the lines of finished answers, those behind unfinished ones too."""
+        try:
+            self.output.commit()  # first: the next signal kills
+            self.output.add_committed()
+        finally:
+            try:
+                self._close()
+            finally:
+                self._write_rest()
+
+    def _write_rest(self) -> None:
+        self.output.add_rest()
+        try:
+            count = self.output.flush_rest()
+        except ReaderGone:
+            return
+        except OutputFailed as error:
+            self._options.note(error.message)
+            return
+        if count:
+            lines = "1 line is" if count == 1 else f"{count:,} lines are"
+            self._options.note(f"{lines} not written: the reader of stdout takes nothing")
 
     def _flush(self) -> None:
         before = self._loop.now()
@@ -190,27 +233,45 @@ class Run:
             job.fail(error)
         else:
             self._sender.ask_next(job)
-        if job.record is not None:
-            self.output.add_answer(job, self._loop.now())
+
+    def _follow(self, job: Job) -> None:
+        """Lets a job go on after an answer."""
+        self._following[job] = self._ask_next
 
     # Collecting answers.
 
     def _collect_events(self) -> None:
-        while self._sender.awake:
-            job = next(iter(self._sender.awake))
-            del self._sender.awake[job]
-            generation, request = job.generation, job.in_flight
-            if request and not request.answered:
-                self._sender.tell_pace(job)
-            if not (generation.over and self._fails_early(job)):
-                events = generation.take()
-                job.builder.feed(events)
-                if job.choices[0].request.native:
-                    job.answer.feed(events)
-                if self._options.events:
-                    self.output.add_events(job.row.index, events)
-            if generation.over:
-                self._complete(job)
+        awake = self._sender.awake
+        with SignalsDeferred():  # which would lose an answer between two steps
+            while awake:
+                job = next(iter(awake))
+                del awake[job]
+                self._collect(job)
+        while self._following:
+            job = next(iter(self._following))
+            self._following.pop(job)(job)
+            if job.record is not None:
+                self.output.add_answer(job, self._loop.now())
+
+    def _collect_rest(self) -> None:
+        """Collects what has arrived when the run ends early; no request follows."""
+        for job in [*self._sender.jobs]:
+            self._collect(job)
+
+    def _collect(self, job: Job) -> None:
+        """Takes the events of a job, and completes it where they are the last."""
+        generation, request = job.generation, job.in_flight
+        if request and not request.answered:
+            self._sender.tell_pace(job)
+        if not (generation.over and self._fails_early(job)):
+            events = generation.take()
+            job.builder.feed(events)
+            if job.choices[0].request.native:
+                job.answer.feed(events)
+            if self._options.events:
+                self.output.add_events(job.row.index, events)
+        if generation.over:
+            self._complete(job)
 
     def _fails_early(self, job: Job) -> bool:
         """Returns whether a generation has ended so that another model is to be asked."""
@@ -232,7 +293,7 @@ class Run:
         self._count(job, generation)
         limit: Error | None = None
         try:
-            if self._turns.follow(job, generation, self._ask_next):
+            if self._turns.follow(job, generation, self._follow):
                 return
         except Incomplete as error:
             limit = error
@@ -262,9 +323,9 @@ class Run:
         job.is_wrong = is_last or bool(problems)
         if problems and self._may_ask_again(job):
             job.correct(record["text"], problems, generation.exchange)
-            self._sender.ask_next(job)
+            self._following[job] = self._sender.ask_next
         elif cause and self._sender.fall_back(job, cause):
-            self._sender.ask_next(job)
+            self._following[job] = self._sender.ask_next
         else:
             job.record = record
             if problems:
@@ -274,5 +335,4 @@ class Run:
             if failure is not None:
                 job.fail(failure)
             del job.builder  # its text is in the record
-        if job.record is not None:
             self.output.add_answer(job, self._loop.now())

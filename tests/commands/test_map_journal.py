@@ -172,7 +172,7 @@ def test_a_full_disk_ends_the_run_and_printed_answers_are_saved(world):
     assert done.stderr.decode().startswith(full)
     assert done.stderr.count(b"\n") == 1
     printed = texts_of(done.stdout)
-    assert printed == prompts[: len(printed)]
+    assert printed == [prompt for prompt in prompts if prompt in printed]
     assert 0 < len(world.path.read_bytes()) <= 8192
     saved_texts = [json.loads(line)["record"]["text"] for line in world.path.read_text().splitlines()[1:]]
     assert set(printed) <= set(saved_texts)
