@@ -141,7 +141,7 @@ class AsyncStream(BaseStream):
             if self._loop is None and not self._closing:
                 await self._start()
             while True:
-                if self._falls_back():
+                if self._falls_back() or self._goes_on():
                     await self._start()
                 if self._advance() is not None:
                     break

@@ -7,14 +7,14 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import inputs
 from ..config import file as config_file
 from ..config import keys
 from ..config.file import Config
 from ..core.events import Event, Finish, Source, Text, Usage
-from ..core.report import verdict
+from ..core.report import total_usage, verdict
 from ..core.request import Request
 from ..core.stop.conditions import from_mapping
 from ..core.stop.stops import Stops
@@ -28,6 +28,9 @@ from ..providers.resolve import Target
 from ..request.attachments import is_url
 from ..request.choices import Choice, Choices, by_model, require_checkable
 from ..request.options import PYTHON, parse, unknown
+
+if TYPE_CHECKING:
+    from ..request.turns import PausingAnswer
 
 CALLBACKS = ("on_text", "on_finish", "note")
 SCHEMAS = ("schema", "schema_multi")
@@ -126,7 +129,10 @@ class PreparedRequest:
 
     def _with_headers(self, choice: Choice) -> Choice:
         row = choice.target.row
-        return choice._replace(target=choice.target._replace(row=row._replace(headers=(*row.headers, *self._headers))))
+        choice = choice._replace(
+            target=choice.target._replace(row=row._replace(headers=(*row.headers, *self._headers)))
+        )
+        return choice.with_native() if choice.may_pause else choice
 
     def _sources(self) -> list[object]:
         """Returns the values of the options that may name files."""
@@ -169,6 +175,7 @@ class BaseStream:
     def __init__(self, prepared: PreparedRequest) -> None:
         self._prepared = prepared
         self._generation: Generation | None = None
+        self._pausing: PausingAnswer | None = None  # of a provider that may pause the answer
         self._queue: deque[Event] = deque()
         self._notes: list[str] = []
         self._sources: list[Source] = []
@@ -185,7 +192,10 @@ class BaseStream:
     @property
     def usage(self) -> Usage | None:
         """The tokens, as far as the provider has reported them; None before."""
-        return self._generation.exchange.usage if self._generation else None
+        if self._generation is None:
+            return None
+        earlier = self._pausing.earlier if self._pausing else []
+        return total_usage([*earlier, self._generation.exchange])
 
     @property
     def cost(self) -> float | None:
@@ -205,7 +215,10 @@ class BaseStream:
     @property
     def timing(self) -> Timing | None:
         """When the request was sent and the answer came, in seconds of the monotonic clock; None before it is sent."""
-        return self._generation.timing if self._generation else None
+        if self._generation is None:
+            return None
+        timing = self._generation.timing
+        return self._pausing.timing(timing) if self._pausing else timing
 
     @property
     def met(self) -> bool:
@@ -229,6 +242,10 @@ class BaseStream:
         """Sends the request. The loop holds a weak reference only, so that a dropped stream is closed."""
         prepared, ref, notes = self._prepared, weakref.ref(self), self._notes
         self._forks = _forks
+        if prepared.choice.may_pause and self._pausing is None:
+            from ..request.turns import PausingAnswer
+
+            self._pausing = PausingAnswer(prepared.request, prepared.choice.max_turns)
 
         def wake() -> None:
             if (stream := ref()) is not None:
@@ -272,7 +289,7 @@ class BaseStream:
         prepared, generation = self._prepared, self._generation
         if not prepared.is_built or not prepared.following or generation is None:
             return None
-        if self._ended or self._closing or self._is_inherited:
+        if self._ended or self._closing or self._is_inherited or (self._pausing and self._pausing.earlier):
             return None
         cause = generation.early_failure
         return cause if cause is not None and prepared.choice.falls_back(cause) else None
@@ -282,9 +299,31 @@ class BaseStream:
         cause, prepared = self._fallback_cause(), self._prepared
         if cause is None:
             return False
-        before, prepared.choice = prepared.choice, prepared.following.pop(0)
+        before, prepared.choice, self._pausing = prepared.choice, prepared.following.pop(0), None
         text = f"asking {prepared.target.name} instead of {before.target.name}"
         self._notes.append(followed(cause.message, text))
+        return True
+
+    def _goes_on(self) -> bool:
+        """Returns whether the provider has paused the answer; the request then is for what follows."""
+        pausing, generation = self._pausing, self._generation
+        if pausing is None or generation is None or not generation.over:
+            return False
+        if self._ended or self._closing or self._is_inherited:
+            return False
+        self._buffer(generation)
+        if self._queue:  # which the reader gets first
+            return False
+        try:
+            request = pausing.go_on(generation)
+        except Error:
+            self._failed = True
+            self._end()
+            raise
+        if request is None:
+            self._queue += pausing.end()
+            return False
+        self._prepared.choice = self._prepared.choice._replace(request=request)
         return True
 
     def _advance(self) -> bool | None:
@@ -307,12 +346,14 @@ class BaseStream:
             self._call("note", spell(text))
         if failure := self._generation.failure or self._wrong(self._generation):
             self._failed = True
-            raise failure
+            raise self._pausing.failure(failure) if self._pausing else failure
         return False
 
     def _buffer(self, generation: Generation) -> list[Event]:
         """Puts new events into the queue; returns them."""
         events = generation.take()
+        if self._pausing:
+            events = self._pausing.feed(generation.exchange, events)
         self._queue += events
         if self._prepared.choice.check:
             self._checked += [event.text for event in events if isinstance(event, Text)]

@@ -49,6 +49,7 @@ class Options(TypedDict, total=False):
     effort: str | None  # Reasoning effort: none, minimal, low, medium, high, xhigh or max.
     reasoning: bool | None  # Send the model's reasoning as well, in events of its own.
     tools: Sequence[Mapping[str, Any]] | str | None  # Offer the model the tools in FILE; use events.
+    max_turns: int | None  # Ask at most N times (10).
     tool_choice: str | None  # Whether a tool has to be called: auto, none, required, or a name.
     cache: bool | None  # Cache the prompt's beginning at the provider.
     cache_ttl: str | None  # As cache; how long Anthropic keeps it (5m).

@@ -116,7 +116,7 @@ class Stream(BaseStream):
             self._generation.restart_stall_clock()
         try:
             while True:
-                if self._falls_back():
+                if self._falls_back() or self._goes_on():
                     self._connect()
                 if self._advance() is not None:
                     break

@@ -23,7 +23,7 @@ class JobTurns:
 
     def __init__(self, loop: Loop, options: RunOptions, output: Output) -> None:
         self.jobs: set[Job] = set()
-        self._max_turns, self._output = options.max_turns, output
+        self._output = output
         self._programs: Programs | None = None
         self._is_closed = False
         if options.tools:
@@ -46,7 +46,7 @@ class JobTurns:
         from ..request.turns import goes_on
 
         message, count = job.answer.message(generation.exchange), len(job.exchanges) + 1
-        if not goes_on(message, generation, self._programs is not None, count, self._max_turns):
+        if not goes_on(message, generation, self._programs is not None, count, job.choices[0].max_turns):
             return False
         go_on = partial(self._go_on, job, message, generation.exchange, ask_next)
         if message.calls and self._programs:

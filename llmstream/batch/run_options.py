@@ -29,7 +29,6 @@ class RunOptions(NamedTuple):
     resume: Callable[[Target], Resume | None]  # how a target continues a cut answer
     digest: Callable[[Target, Request], str]  # hashes all that an answer depends on
     tools: ProgramOptions | None = None  # how tools are run, None where they are not
-    max_turns: int = 1  # answers to a prompt, where tools are run or the provider pauses
     progress: str = ""  # the command that shows the download of the embedded model, "" for none
     note: Callable[[str], object] = lambda text: None  # called with a sentence for the user
     records_name_models: bool = False  # so that a default model may not be needed

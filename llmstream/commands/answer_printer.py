@@ -49,8 +49,8 @@ NAME = "gen"
 class AnswerPrinter:
     """Runs requests, prints the events of the answer, and reports its tokens and times at the end, however it ends.
 
-    `new_stops` makes the stop conditions of one answer. `names_model`: a record says which model has answered.
-    `max_turns` is how many answers there may be, where `tools` are run or the provider pauses.
+    `new_stops` makes the stop conditions of one answer. `names_model`: a record says which model has answered. `tools`
+    says how tools are run, if they are.
     """
 
     def __init__(
@@ -61,11 +61,10 @@ class AnswerPrinter:
         chat: ChatFile | None,
         keep_cut: bool,
         tools: ProgramOptions | None,
-        max_turns: int,
     ) -> None:
         self._output, self._new_stops, self._names_model = output, new_stops, names_model
         self._chat, self._keeps_cut = chat, keep_cut
-        self._tools, self._max_turns = tools, max_turns
+        self._tools = tools
         self._turns: Turns | None = None  # with a conversation to keep, a check, or answers that may be followed
         self._record: RecordBuilder | None = None  # with --line
         self._check_retries = 0  # how often the answer may still be asked for again
@@ -160,11 +159,12 @@ class AnswerPrinter:
         return None
 
     def _after_text(self, error: Error) -> Error:
-        """Returns the error of a later answer that is unavailable: Incomplete, where text was written before."""
-        has_text = self._turns is not None and self._turns.has_text and not self._output["line"]
-        if isinstance(error, Unavailable) and has_text:
-            return Incomplete(error.message, hint=error.hint)
-        return error
+        """Returns the error that ends the answers; text of those before the last one may be written."""
+        if self._turns is None or self._output["line"]:
+            return error
+        from ..request.turns import after_text
+
+        return after_text(error, self._turns.has_text)
 
     def _new_meter(self) -> CostMeter | None:
         if self._output["max_cost"] is None:
@@ -195,7 +195,7 @@ class AnswerPrinter:
         exchange = generation.exchange
         if generation.failure or exchange.tool_calls or self._verdict(exchange):
             return []
-        return check.problems(turns.answer.message(exchange).content)
+        return check.problems(turns.text)
 
     def _render(self, generation: Generation, events: Generator[list[Event]]) -> None:
         output, reasoning = self._output, TextRenderer(kind=Reasoning)
@@ -310,7 +310,9 @@ class AnswerPrinter:
             run = partial(programs.run, names=frozenset(tool.name for tool in self._choice.request.tools))
         request = self._choice.request
         separates = not (self._output["line"] or self._writes_events)
-        self._turns = Turns(request, generation, loop, start, self._begin_answer, run, self._max_turns, separates)
+        self._turns = Turns(
+            request, generation, loop, start, self._begin_answer, run, self._choice.max_turns, separates
+        )
         return self._turns.events()
 
     def _begin_answer(self) -> None:

@@ -81,7 +81,6 @@ def command(
     run_tools: tuple[str, ...] | None,
     jobs: int,
     tool_timeout: float,
-    max_turns: int,
     record: str | None,
     speed: float,
     dry_run: bool,
@@ -139,9 +138,7 @@ def command(
         text = file.prompt(prompt, no_stdin, variables, required, source)
     else:
         text = prompts.read(NAME, prompt, no_stdin, required, source)
-    send = partial(
-        _send, builder, text, output, new_stops, dry_run, record, make_routes, source, keep_cut, tools, max_turns
-    )
+    send = partial(_send, builder, text, output, new_stops, dry_run, record, make_routes, source, keep_cut, tools)
     if chat is None:
         send(None)
         return
@@ -162,7 +159,6 @@ def _send(
     source: ConnectingInput | None,
     keep_cut: bool,
     tools: ProgramOptions | None,
-    max_turns: int,
     chat: ChatFile | None,
 ) -> None:
     """Sends the prompt after the conversation, if any, or prints the request.
@@ -178,6 +174,8 @@ def _send(
     choices = [
         choice.with_native() if chat or tools or (choice.may_pause and not is_one) else choice for choice in choices
     ]
+    if is_one:
+        choices = [choice._replace(max_turns=1) for choice in choices]
     if output["max_cost"] is not None:
         from ..config.max_cost import CostMeter
 
@@ -192,7 +190,7 @@ def _send(
     from .answer_printer import AnswerPrinter
 
     # This opens the stats file before anything is paid for.
-    answer = AnswerPrinter(output, new_stops, len(choices) > 1, chat, keep_cut, tools, 1 if is_one else max_turns)
+    answer = AnswerPrinter(output, new_stops, len(choices) > 1, chat, keep_cut, tools)
     loop = (source and source.loop) or Loop()
 
     def connect(choice: Choice) -> Route:

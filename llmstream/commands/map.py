@@ -316,7 +316,6 @@ def _run_options(params: dict[str, Any], jobs: int) -> RunOptions:
         tpm=params["tpm"],
         max_cost=params["max_cost"],
         max_failures=params["max_failures"],
-        max_turns=params["max_turns"],
         stops=lambda: stop_options.stops(dict(params), "until-") if has_condition else None,
         resume=_Resuming(),
         digest=digest,

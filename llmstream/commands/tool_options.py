@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..core.kinds import ANSWER, Integer, Seconds
+from ..core.kinds import ANSWER, Seconds
 from ..errors import UsageError, option
 from ..providers.registry import Catalogue
 from .types import ToolCommand, Value, in_group
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..net.programs import ProgramOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
-TIMEOUT, TURNS = Value(Seconds()), Value(Integer(1))
+TIMEOUT = Value(Seconds())
 
 
 def tool_options(function: F) -> F:
@@ -24,8 +24,7 @@ def tool_options(function: F) -> F:
     run = in_group(ANSWER, "--run-tools", type=ToolCommand(), metavar="CMD", help=help)
     help = "Kill a tool after TIME (1m)."
     timeout = in_group(ANSWER, "--tool-timeout", type=TIMEOUT, default=60.0, metavar="TIME", help=help)
-    turns = in_group(ANSWER, "--max-turns", type=TURNS, default=10, metavar="N", help="Ask at most N times (10).")
-    return run(timeout(turns(function)))
+    return run(timeout(function))
 
 
 def program_options(

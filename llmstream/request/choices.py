@@ -34,6 +34,7 @@ class Choice(NamedTuple):
     resumes: bool  # whether a cut answer is resumed
     check: "AnswerCheck | None" = None  # of the whole answer
     check_retries: int = 0  # how often a wrong answer is asked for again
+    max_turns: int = 1  # answers, where tools are run or the provider pauses
 
     def falls_back(self, error: Error) -> bool:
         """Returns whether the next model is to be asked after an error before any output."""
@@ -168,7 +169,8 @@ def _choice(builder: RequestBuilder, prompt: str) -> Choice:
     options, (target, request) = builder.options, builder.request(prompt)
     on_refusal, resumes = options.get("fallback_on") == "refusal", options.get("resume_cut", False)
     resumes = resumes and not request.within  # which outlives its connections anyway
-    choice = Choice(target, request, *network(options), on_refusal, resumes)
+    max_turns = options.get("max_turns", OPTIONS["max_turns"].default)
+    choice = Choice(target, request, *network(options), on_refusal, resumes, max_turns=max_turns)
     if not (options.get("check") and (request.schema or request.json)):
         return choice
     from .answer_check import AnswerCheck

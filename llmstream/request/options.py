@@ -163,6 +163,11 @@ ROWS = (
         "A call is an event, or part of a record: gen needs ``--events``, ``--line``, ``--chat``, or ``--run-tools``, "
         "which runs it.", metavar="FILE", group=ANSWER,
         doors=HERE, openai=("tools",)),
+    Option("max_turns", Integer(1), "Ask at most N times (10).",
+        "Ask at most *n* times, where the results of ``--run-tools`` are sent back, or an answer that the provider has "
+        "paused.\n"
+        "Where the model then still calls tools, or the provider still pauses, the answer is not whole, status 5.",
+        metavar="N", group=ANSWER, doors=HERE, default=10),
     Option("tool_choice", ToolChoice(), "Whether a tool has to be called: auto, none, required, or a name.",
         doors=(PYTHON,), openai=("tool_choice",)),
     Option("cache", Flag(), "Cache the prompt's beginning at the provider.",

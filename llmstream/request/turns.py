@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 
-from ..core.events import Event, Text, ToolResult
+from ..core.events import Event, Finish, Start, Text, ToolResult, Usage
 from ..core.exchange import Exchange
+from ..core.report import total_usage
 from ..core.request import Call, Message, Request
-from ..errors import Incomplete, option
+from ..core.timing import Timing
+from ..errors import Error, Incomplete, Unavailable, option
 from ..net.generation import Generation
 from ..net.generation import events as events_of
 from ..net.loop import Loop
 from .answer import AnswerBuilder, continued, question
 
 RunTools = Callable[[Sequence[Call]], list[Message]]
-Start = Callable[[Request, Sequence[Exchange]], Generation]
+Begin = Callable[[Request, Sequence[Exchange]], Generation]
 
 
 def goes_on(message: Message, generation: Generation, runs_tools: bool, count: int, max_turns: int) -> bool:
@@ -25,7 +27,7 @@ def goes_on(message: Message, generation: Generation, runs_tools: bool, count: i
     finish, stops = generation.exchange.finish, generation.stops
     if generation.failure or finish is None or (stops and stops.early):
         return False
-    pauses = finish.reason == "paused" and bool(message.native or message.content) and not message.calls
+    pauses = _is_paused(generation.exchange) and bool(message.native or message.content) and not message.calls
     if not (pauses or (finish.reason == "tool_calls" and runs_tools and message.calls)):
         return False
     if count >= max_turns:
@@ -33,6 +35,13 @@ def goes_on(message: Message, generation: Generation, runs_tools: bool, count: i
         what = "the provider still pauses the answer" if pauses else "the model still calls tools"
         raise Incomplete(f"{what} after {limit}: raise {option('max_turns')}")
     return True
+
+
+def after_text(error: Error, has_text: bool) -> Error:
+    """Returns the error of a later answer: where it is unavailable and there was text before, Incomplete."""
+    if isinstance(error, Unavailable) and has_text:
+        return Incomplete(error.message, hint=error.hint)
+    return error
 
 
 def tool_results(messages: Sequence[Message]) -> list[Event]:
@@ -47,7 +56,7 @@ def tool_results(messages: Sequence[Message]) -> list[Event]:
 class Turns:
     """Asks, and asks again with the results of the tools that `run_tools` runs, and after a pause of the provider.
 
-    `start` makes and starts the generation of a request, after the exchanges before. `generation` is the last one, and
+    `begin` makes and starts the generation of a request, after the exchanges before. `generation` is the last one, and
     `earlier` are the exchanges of those before it. `messages` are the turns that are whole, but the last answer.
     `on_next` is called before each answer after the first. `separates`: a newline sets the text of an answer apart from
     that of the one before.
@@ -58,7 +67,7 @@ class Turns:
         request: Request,
         generation: Generation,
         loop: Loop,
-        start: Start,
+        begin: Begin,
         on_next: Callable[[], object],
         run_tools: RunTools | None = None,
         max_turns: int = 1,
@@ -69,7 +78,8 @@ class Turns:
         self.messages: list[Message] = question(request)
         self.answer = AnswerBuilder()
         self.has_text = False  # whether an answer before the last one has any
-        self._request, self._loop, self._start, self._on_next = request, loop, start, on_next
+        self._paused_text = ""  # of the last answer, before pauses of the provider
+        self._request, self._loop, self._begin, self._on_next = request, loop, begin, on_next
         self._run_tools, self._max_turns = run_tools, max_turns
         self._separates, self._lacks_newline = separates, False
 
@@ -82,16 +92,23 @@ class Turns:
                 return
             results = run(message.calls) if run and message.calls else []
             if results:
+                self._paused_text = ""
                 yield tool_results(results)
             else:
+                self._paused_text += message.content
                 self._lacks_newline = False  # the text goes on after a pause
             self._continue([message, *results])
+
+    @property
+    def text(self) -> str:
+        """The text of the last answer, from before pauses of the provider on."""
+        return self._paused_text + self.answer.message(self.generation.exchange).content
 
     def ask_again(self, correction: Message) -> None:
         """Asks for the last answer again, after a turn that says what is wrong with it; `events` has the next one."""
         message = self.answer.message(self.generation.exchange)
         self._continue([message, correction] if message.content else [correction])
-        self._lacks_newline = False  # the output begins anew, too
+        self._lacks_newline, self._paused_text = False, ""  # the output begins anew, too
 
     def _continue(self, turns: list[Message]) -> None:
         """Starts the next answer after the last one and what follows it."""
@@ -101,7 +118,7 @@ class Turns:
         self.answer = AnswerBuilder()
         self._on_next()
         earlier = [*self.earlier, self.generation.exchange]
-        self.generation = self._start(self._request, earlier)
+        self.generation = self._begin(self._request, earlier)
         self.earlier = earlier
 
     def _stream(self) -> Generator[list[Event]]:
@@ -118,3 +135,71 @@ class Turns:
                 yield batch
         finally:
             source.close()
+
+
+class PausingAnswer:
+    """An answer that the provider may pause, for a reader who gets it as one.
+
+    `earlier` are the exchanges of its parts before the last one.
+    """
+
+    def __init__(self, request: Request, max_turns: int) -> None:
+        self.earlier: list[Exchange] = []
+        self._request, self._max_turns = request, max_turns
+        self._part = AnswerBuilder()
+        self._has_text = False  # whether an earlier part has any
+        self._pause: list[Event] = []  # the last events of a part that the provider has paused
+
+    def feed(self, exchange: Exchange, events: Iterable[Event]) -> list[Event]:
+        """Adds events of the last part; returns the reader's: all parts have one start, one usage and one finish."""
+        events = list(events)
+        self._part.feed(events)
+        passed: list[Event] = []
+        for event in events:
+            whole = event
+            if isinstance(event, Usage):
+                whole = total_usage([*self.earlier, exchange]) or event
+            if _is_paused(exchange) and isinstance(event, Usage | Finish):
+                self._pause.append(whole)
+            elif not (self.earlier and isinstance(event, Start)):
+                passed.append(whole)
+        return passed
+
+    def go_on(self, generation: Generation) -> Request | None:
+        """Returns the request for the next part after one that has ended; None where the answer does not go on.
+
+        Raises Incomplete where no more parts may follow.
+        """
+        exchange = generation.exchange
+        if not _is_paused(exchange):
+            return None
+        message = self._part.message(exchange)
+        if not goes_on(message, generation, False, len(self.earlier) + 1, self._max_turns):
+            return None
+        self._request = continued(self._request, [message], exchange.native_container())
+        self.earlier.append(exchange)
+        self._has_text = self._has_text or bool(message.content)
+        self._part, self._pause = AnswerBuilder(), []
+        return self._request
+
+    def end(self) -> list[Event]:
+        """Returns the events that are left: of a pause after which the answer does not go on."""
+        events, self._pause = self._pause, []
+        return events
+
+    def timing(self, last: Timing) -> Timing:
+        """Returns the times of the whole answer; `last` are those of the last part."""
+        if not self.earlier:
+            return last
+        first = self.earlier[0].timing
+        timing = Timing(first.started)
+        timing.first, timing.last = first.first or last.first, last.last or first.last
+        return timing
+
+    def failure(self, error: Error) -> Error:
+        """Returns the error of the last part as that of the whole answer."""
+        return after_text(error, self._has_text)
+
+
+def _is_paused(exchange: Exchange) -> bool:
+    return exchange.finish is not None and exchange.finish.reason == "paused"

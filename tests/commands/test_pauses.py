@@ -5,44 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 
+import openai
 import pytest
 
 from ..conftest import LLMSTREAM, at
 from ..support.limits import WAIT_S
-from ..support.loopback import Provider, frame, head, messages
+from ..support.loopback import Provider, head, messages
 from ..support.mapping import records_of
+from ..support.pauses import END, QUESTION, TOOLS, paused, turn
 from ..support.sdk_types import unlike
+from .test_serve import contents, serving
 
-SEARCH = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "rivers"}}
-SERVER_TOOL = 'tools=[{"type": "web_search_20260209", "name": "web_search"}]'
-QUESTION = {"role": "user", "content": "Go"}
-
-
-def event(kind: str, **data: object) -> bytes:
-    return frame({"type": kind, **data}, kind)
-
-
-def paused(text: str, container: str = "") -> list[bytes]:
-    """Makes an answer of a text and a search, after which the provider pauses."""
-    usage = {"input_tokens": 3, "output_tokens": 1}
-    delta = {"stop_reason": "pause_turn", **({"container": {"id": container}} if container else {})}
-    return [
-        head(),
-        event("message_start", message={"id": "m", "model": "m", "usage": usage}),
-        event("content_block_start", index=0, content_block={"type": "text", "text": ""}),
-        event("content_block_delta", index=0, delta={"type": "text_delta", "text": text}),
-        event("content_block_start", index=1, content_block=SEARCH),
-        event("message_delta", delta=delta, usage={"output_tokens": 2}),
-        event("message_stop"),
-    ]
-
-
-def turn(text: str) -> dict:
-    """Makes the turn of the paused answer."""
-    return {"role": "assistant", "content": [{"type": "text", "text": text}, SEARCH]}
-
-
-END = [head(), *messages("the Rhine.")]
+SERVER_TOOL = f"tools={json.dumps(TOOLS)}"
 
 
 def gen(provider: Provider, *args: str, cwd=None) -> subprocess.CompletedProcess:
@@ -102,3 +76,39 @@ def test_a_recording_holds_one_answer(tmp_path):
         done = gen(provider, "--record", "r", cwd=tmp_path)
     assert (done.returncode, len(provider.requests), done.stdout) == (5, 1, b"First \n")
     assert b"it waits for the conversation to be sent back" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["gen", "map"])
+def test_the_parts_of_an_answer_are_checked_together(command):
+    schema = ["--check", "--schema", "name"]
+    with Provider(paused('{"name": '), [head(), *messages('"Rhine"}')]) as provider:
+        args = ["gen", "-n", "--line", "Go"] if command == "gen" else ["map"]
+        model = ["-m", "anthropic/claude-opus-5-5", "-o", SERVER_TOOL]
+        options = {"capture_output": True, "env": at(provider.url), "timeout": WAIT_S}
+        done = subprocess.run([*LLMSTREAM, args[0], *model, *schema, *args[1:]], input=b"Go", **options)
+    (record,) = records_of(done.stdout)
+    assert (done.returncode, record["data"], len(provider.requests)) == (0, {"name": "Rhine"}, 2)
+
+
+def test_serve_gives_the_parts_as_one_answer(tmp_path):
+    (tmp_path / "config.toml").write_text(
+        '[providers.anthropic.defaults.option]\ntools = [{type = "web_search_20260209", name = "web_search"}]\n'
+    )
+    model = "anthropic/claude-opus-5-5"
+    with Provider(*[paused("First "), END] * 3) as provider:
+        env = at(provider.url, LLMSTREAM_CONFIG=str(tmp_path / "config.toml"))
+        with serving("-m", model, **env) as server:
+            stream = server.post("/chat/stream", {"prompt": "Go"}).read().decode()
+            url = f"http://{server.address}/v1"
+            with openai.OpenAI(base_url=url, api_key="k", max_retries=0) as client:
+                chat = client.chat.completions.create(model=model, messages=[QUESTION])
+                response = client.responses.create(model=model, input="Go")
+    assert (contents(stream), stream.count("event: finish")) == (["First ", "the Rhine."], 1)
+    assert stream.endswith("\n\ndata: [DONE]\n\n")
+    assert stream.count("event: usage") == 1
+    assert '"output_tokens": 4' in stream
+    (choice,) = chat.choices
+    assert (choice.message.content, choice.finish_reason) == ("First the Rhine.", "stop")
+    assert (response.output_text, response.status) == ("First the Rhine.", "completed")
+    assert (chat.usage.completion_tokens, response.usage.output_tokens) == (4, 4)
+    assert [request.json["messages"][1:] for request in provider.requests] == [[], [turn("First ")]] * 3
