@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 BULK = 512  # characters that must be left of a chunk before a run is tried
 MAX_RUN = 1 << 20  # characters
-DIVIDER = ',"\x7f",'  # stands between values that are minified at once
 
 
 class Unproven(Exception):
@@ -132,8 +131,11 @@ def escape_of(names: Iterable[str]) -> Callable[[str], re.Match[str] | None]:
 
 
 def minified_objects(run: str) -> list[str]:
-    """Returns the minified texts of objects with white space, or commas, between them."""
-    parts = minified(_raw_values(run))
+    """Returns the minified texts of objects: of one in each line, or with white space, or commas, between them."""
+    try:
+        parts = minified(run.split("\n") if "}" in run.split("\n", 1)[0] else [run])
+    except msgspec().DecodeError:
+        parts = minified(_raw_values(run))
     if not all(part[0] == "{" for part in parts):
         raise Unproven
     return parts
@@ -162,13 +164,10 @@ def _raw_decoders() -> tuple[Any, Any]:
     return msgspec().json.Decoder(raw), msgspec().json.Decoder(list[raw])
 
 
-def minified(raws: list[Any]) -> list[str]:
-    """Returns the minified texts of valid values, which may be Raw."""
-    text = DIVIDER.encode().join(raws)
-    if text.count(b'"\x7f"') != len(raws) - 1:
-        return [msgspec().json.format(bytes(raw), indent=-1).decode() for raw in raws]
-    array: bytes = msgspec().json.format(b"[" + text + b"]", indent=-1)
-    return array[1:-1].decode().split(DIVIDER)
+def minified(values: list[Any]) -> list[str]:
+    """Returns the minified texts of values, which are strings or Raw. Raises DecodeError if one is not valid JSON."""
+    texts = map(partial(msgspec().json.format, indent=-1), values)
+    return [text if type(text) is str else text.decode() for text in texts]
 
 
 def texts(raws: list[Any]) -> list[str]:

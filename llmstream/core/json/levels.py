@@ -227,7 +227,7 @@ def _minify(matches: list[Match]) -> list[Match]:
     containers = [text for _, _, text in matches if text[0] in "{["]
     if not containers:
         return matches
-    short = iter(minified([text.encode() for text in containers]))
+    short = iter(minified(containers))
     return [(number, location, next(short) if text[0] in "{[" else text) for number, location, text in matches]
 
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from llmstream.core.json.automaton import Automaton
-from llmstream.core.json.bulk import Runs, Unproven, minified, minified_objects
+from llmstream.core.json.bulk import Runs, Unproven, minified_objects
 from llmstream.core.json.extract import normalized_path
 from llmstream.core.json.levels import Levels
 from llmstream.core.json.path import compile_path
@@ -100,9 +100,18 @@ def test_other_values_are_no_objects(text):
         minified_objects(text)
 
 
-def test_the_divider_in_a_value():
-    texts = [b'{"a": "\x7f"}', b'["\x7f", "\x7f"]', b'{"\x7f": 1}']
-    assert minified(texts) == [msgspec.json.format(text.decode(), indent=-1) for text in texts]
+def test_values_are_minified_in_lines_and_across_lines():
+    texts = ['{"a": "\\u00e9 é"}', '{"b": [1.10,\t-0 ], "a": 1E400}', '{"\x7f": 12345678901234567890123}']
+    expected = ['{"a":"\\u00e9 é"}', '{"b":[1.10,-0],"a":1E400}', '{"\x7f":12345678901234567890123}']
+    for between in ("\n", "\r\n", "\n\n", " ", ",\n"):
+        assert minified_objects(between.join(texts)) == expected
+    assert minified_objects("\n".join(texts).replace("{", "{\n")) == expected
+
+
+def test_a_line_break_within_an_object():
+    assert minified_objects('{"a":[{}\n,{}]}\n{"a":1}') == ['{"a":[{},{}]}', '{"a":1}']
+    with pytest.raises(REFUSED):
+        minified_objects('{"a":[{}\n{}]}')
 
 
 @pytest.mark.parametrize(
