@@ -5,10 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import closing
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from urllib.parse import quote
-
-import click
 
 from .. import stdio
 from ..batch.batch_apis import api_of
@@ -27,62 +25,25 @@ from ..net.transfer import HttpRequest
 
 if TYPE_CHECKING:
     from ..batch.journal import Journal
-    from ..batch.source import Source
     from ..batch.totals import Totals
     from ..core.request import Request
-    from ..net.loop import Loop
     from ..providers.resolve import Target
     from ..request.choices import Choices
+    from .map_input import MapInput
+    from .map_options import MapOptions
 
 NAME = "map"
-MEANINGLESS = (
-    *("jobs", "rpm", "tpm", "window", "unordered", "events", "max_failures", "resume_cut", "fallback_on"),
-    *("stats_file", "within", "check", "check_retries", "first_token_timeout", "stall_timeout", "timeout"),
-    *("run_tools", "tool_jobs", "tool_timeout", "max_turns"),
-)
 HTTP_BAD_REQUEST = 400
 HOW_TO_GO_ON = f"run the same command again to collect the answers, or with {option('cancel_batch')} to cancel"
 
 
-class BatchOptions(NamedTuple):
-    """How a run of batches goes; `max_cost` is in US dollars, and `explain` says that prompts are waited for."""
-
-    quiet: bool
-    usage: bool
-    no_wait: bool
-    cancel: bool
-    max_cost: float | None
-    explain: Callable[[], object]
-
-
-def check_options(ctx: click.Context, journal: str | None, no_wait: bool, cancel: bool) -> None:
-    """Raises UsageError for options that have no meaning with a batch."""
-    if journal is None:
-        raise UsageError(f"{option('batch')} keeps its batches in a journal: add {option('journal', 'FILE')}")
-    if no_wait and cancel:
-        raise UsageError(f"{option('no_wait')} and {option('cancel_batch')} exclude each other: choose one")
-    command_line = click.core.ParameterSource.COMMANDLINE
-    for param in ctx.command.params:
-        name = param.name or ""
-        if ctx.get_parameter_source(name) is not command_line:
-            continue
-        if name in MEANINGLESS or name.startswith("until_"):
-            raise UsageError(f"{option(name)} has no meaning with {option('batch')}: leave it out")
-        if name == "dry_run" and cancel:
-            raise UsageError(f"{option('dry_run')} sends nothing: leave {option('cancel_batch')} out")
-        if name == "output_file" and (no_wait or cancel):
-            other = option("no_wait" if no_wait else "cancel_batch")
-            raise UsageError(f"{other} may print nothing, and {option('output')} would be empty: leave one out")
-
-
 def run(
-    loop: Loop,
-    source: Source,
+    values: MapOptions,
+    prompts: MapInput,
     builder: Choices,
     digest: Callable[[Target, Request], str],
     totals: Totals,
     journal: Journal,
-    options: BatchOptions,
 ) -> None:
     """Sends what no batch has, waits for the answers, and prints all records."""
     if len(builder.targets) > 1:
@@ -90,30 +51,30 @@ def run(
     choice, started = builder.requests("-")[0], time.monotonic()
     api_class = api_of(choice.target)
     fetcher = Fetcher()
-    if options.cancel and journal.queued:
+    if values.cancel_batch and journal.queued:
         with closing(fetcher):
             _cancel_queued(fetcher, choice.target, journal)
         return
     api = api_class(fetcher, choice.target, choice.retries)
-    note = (lambda text: None) if options.quiet else (lambda text: stdio.note(NAME, text))
+    note = (lambda text: None) if values.quiet else (lambda text: stdio.note(NAME, text))
     batches = Batches(api, journal, totals, choice.retries, fetcher.sleep, note)
     try:
         batches.recover()
-        if options.cancel:
+        if values.cancel_batch:
             if not batches.running:
                 stdio.note(NAME, "the journal has no batches to cancel")
             batches.cancel()
             _note_left(batches, f"run the command without {option('cancel_batch')} to collect what was answered")
             return
         batches.collect()
-        options.explain()
-        jobs = _read(loop, source, Prompts(source, builder, journal, digest))
-        if options.max_cost is not None:
-            _check_cost(batches.unsent(jobs), options.max_cost)
+        prompts.explain_silence()
+        jobs = _read(prompts, Prompts(prompts.source, builder, journal, digest))
+        if values.max_cost is not None:
+            _check_cost(batches.unsent(jobs), values.max_cost)
         batches.send(jobs)
         if batches.collect():
             batches.send(jobs)
-        if batches.running and options.no_wait:
+        if batches.running and values.no_wait:
             _note_left(batches)
             return
         batches.wait(jobs)
@@ -123,8 +84,8 @@ def run(
     finally:
         fetcher.close()
     _print(jobs, batches, totals)
-    if options.usage or not options.quiet:
-        stdio.note(NAME, totals.summary(time.monotonic() - started, 0, priced=options.usage))
+    if values.usage or not values.quiet:
+        stdio.note(NAME, totals.summary(time.monotonic() - started, 0, priced=values.usage))
         if totals.failure:
             stdio.note(NAME, f"{'that' if totals.failed == 1 else 'the first'} failed: {totals.failure}")
 
@@ -153,14 +114,14 @@ def _cancel_queued(fetcher: Fetcher, target: Target, journal: Journal) -> None:
     stdio.note(NAME, f"{responses} cancelled")
 
 
-def _read(loop: Loop, source: Source, prompts: Prompts) -> list[Job]:
+def _read(prompts: MapInput, unread: Prompts) -> list[Job]:
     """Reads all prompts. Raises the error of the input."""
-    jobs = []
+    jobs, source = [], prompts.source
     while not source.exhausted:
-        if job := prompts.next():
+        if job := unread.next():
             jobs.append(job)
         elif not source.exhausted:
-            loop.wait()
+            prompts.loop.wait()
     if source.error:
         raise source.error
     return jobs

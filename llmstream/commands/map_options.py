@@ -1,0 +1,119 @@
+"""The options of `llmstream map` as one object, and what excludes what among them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+from click.core import ParameterSource
+
+from ..errors import UsageError, option
+from ..providers.registry import Catalogue
+from ..request.choices import require_checkable
+from . import stop_options
+from .tool_options import program_options
+
+if TYPE_CHECKING:
+    from ..core.stop.stops import Stops
+    from ..net.programs import ProgramOptions
+    from ..request.prompt_file import PromptFile
+
+MEANINGLESS = (  # with a batch
+    *("jobs", "rpm", "tpm", "window", "unordered", "events", "max_failures", "resume_cut", "fallback_on"),
+    *("stats_file", "within", "check", "check_retries", "first_token_timeout", "stall_timeout", "timeout"),
+    *("run_tools", "tool_jobs", "tool_timeout", "max_turns"),
+)
+
+
+class MapOptions(NamedTuple):
+    """The values of the options, by the names of their parameters."""
+
+    template: str | None
+    file: PromptFile | None
+    variables: dict[str, str]
+    options: list[dict[str, Any]]  # of the request to each model
+    catalogue: Catalogue
+    until: dict[str, Any]  # the stop conditions
+    jsonl: bool
+    files: bool
+    null: bool
+    run_tools: tuple[str, ...] | None
+    tool_jobs: int
+    tool_timeout: float
+    max_cost: float | None
+    unordered: bool
+    window: int | None
+    has_input: bool
+    events: bool
+    journal: str | None
+    batch: bool
+    no_wait: bool
+    cancel_batch: bool
+    usage: bool
+    stats_file: str | None
+    quiet: bool
+    dry_run: bool
+    jobs: int
+    rpm: float | None
+    tpm: float | None
+    max_failures: int
+
+    @classmethod
+    def of(cls, params: dict[str, Any]) -> MapOptions:
+        """Returns the options of click's parameters."""
+        until = {name: params.pop(name) for name in list(params) if name.startswith("until_")}
+        options = cls(**params, until=until)
+        return options._replace(batch=options.batch or options.no_wait or options.cancel_batch)
+
+    @property
+    def names(self) -> set[str]:
+        """The names of the options of a request that are set, for any of the models."""
+        return set[str]().union(*self.options)
+
+    def stops(self) -> Stops | None:
+        """Returns the stop conditions of one answer. Raises UsageError for a wrong one."""
+        return stop_options.stops(dict(self.until), "until-")
+
+    def tools(self) -> ProgramOptions | None:
+        """Returns how tools are run, None where they are not. Raises UsageError where the tools are missing."""
+        if self.run_tools and "within" in self.names:
+            raise UsageError(f"{option('run_tools')} and {option('within')} exclude each other: leave one out")
+        has_tools = "tools" in self.names
+        return program_options(self.run_tools, has_tools, self.catalogue, self.tool_jobs, self.tool_timeout)
+
+
+def check(values: MapOptions) -> None:
+    """Raises UsageError for options that exclude each other. What has no meaning of the configuration's is left out."""
+    if values.batch:
+        _check_batch(values)
+        for each in values.options:
+            for name in ("within", "check", "check_retries"):
+                each.pop(name, None)
+    if values.journal is not None and values.events:
+        raise UsageError("--journal and --events exclude each other: choose one")
+    if values.has_input and values.events:
+        raise UsageError("--input and --events exclude each other: choose one")
+    if values.jsonl and (values.null or values.files):
+        raise UsageError(f"--jsonl reads an object a line: leave {'-0' if values.null else '--files'} out")
+    has_stops = values.stops() is not None  # a wrong one is an error at once
+    require_checkable(values.options, {"stop conditions": has_stops}, shapes_vary=values.jsonl)
+
+
+def _check_batch(values: MapOptions) -> None:
+    """Raises UsageError for options that have no meaning with a batch."""
+    if values.journal is None:
+        raise UsageError(f"{option('batch')} keeps its batches in a journal: add {option('journal', 'FILE')}")
+    if values.no_wait and values.cancel_batch:
+        raise UsageError(f"{option('no_wait')} and {option('cancel_batch')} exclude each other: choose one")
+    ctx = click.get_current_context()
+    for param in ctx.command.params:
+        name = param.name or ""
+        if ctx.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+            continue
+        if name in MEANINGLESS or name.startswith("until_"):
+            raise UsageError(f"{option(name)} has no meaning with {option('batch')}: leave it out")
+        if name == "dry_run" and values.cancel_batch:
+            raise UsageError(f"{option('dry_run')} sends nothing: leave {option('cancel_batch')} out")
+        if name == "output_file" and (values.no_wait or values.cancel_batch):
+            other = option("no_wait" if values.no_wait else "cancel_batch")
+            raise UsageError(f"{other} may print nothing, and {option('output')} would be empty: leave one out")
