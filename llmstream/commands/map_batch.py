@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ from ..errors import Error, Refused, Signalled, UsageError, option
 from ..net.fetch import Fetcher
 from ..net.polling import GONE, WITHOUT_ANSWER
 from ..net.transfer import HttpRequest
+from .run_end import RunEnd
 
 if TYPE_CHECKING:
     from ..batch.journal import Journal
@@ -45,10 +45,10 @@ def run(
     totals: Totals,
     journal: Journal,
 ) -> None:
-    """Sends what no batch has, waits for the answers, and prints all records."""
+    """Sends what no batch has, waits for the answers, prints all records, and reports the end."""
     if len(builder.targets) > 1:
         raise UsageError(f"a batch goes to one model: name one {option('model')}")
-    choice, started = builder.requests("-")[0], time.monotonic()
+    choice, end = builder.requests("-")[0], RunEnd(totals, values)
     api_class = api_of(choice.target)
     fetcher = Fetcher()
     if values.cancel_batch and journal.queued:
@@ -84,10 +84,7 @@ def run(
     finally:
         fetcher.close()
     _print(jobs, batches, totals)
-    if values.usage or not values.quiet:
-        stdio.note(NAME, totals.summary(time.monotonic() - started, 0, priced=values.usage))
-        if totals.failure:
-            stdio.note(NAME, f"{'that' if totals.failed == 1 else 'the first'} failed: {totals.failure}")
+    end.report(0, 0, failed=False)
 
 
 def _cancel_queued(fetcher: Fetcher, target: Target, journal: Journal) -> None:

@@ -18,7 +18,7 @@ from ..errors import OutputFailed, ReaderGone
 from ..providers.registry import SDK
 from .map_input import MapInput
 from .map_options import MapOptions
-from .stats_file import StatsFile
+from .run_end import RunEnd
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,11 +49,35 @@ def run(
     totals: Totals,
     journal: Journal | None,
 ) -> None:
-    """Sends all prompts, and prints their records."""
+    """Sends all prompts, prints their records, and reports the end."""
     options = _run_options(values, builder.targets, tools, digest)
-    stream_run = Run(prompts.loop, prompts.source, builder, options, totals, journal)
+    streams = Run(prompts.loop, prompts.source, builder, options, totals, journal)
+    end = RunEnd(totals, values)  # before anything is paid for
     prompts.explain_silence()
-    _run(stream_run, totals, values, prompts)
+    typing = os.isatty(stdio.STDIN)  # on the line where the progress would be
+    progress = Progress(prompts.count(), values.quiet or typing)
+    stdio.clear_progress = progress.give_way
+    failed = has_written = True
+    try:
+        streams.run(partial(_show, progress, streams))
+        failed = False
+    except (ReaderGone, OutputFailed):
+        has_written = False
+        raise
+    finally:
+        progress.close()
+        end.report(streams.running, streams.throttled, failed=failed, shows_totals=has_written)
+
+
+def _show(progress: Progress, run: Run) -> float | None:
+    """Shows the progress; returns when to show it again, None for never."""
+    now, totals = time.monotonic(), run.totals
+    if not progress.shown:
+        return None
+    if progress.due(now):
+        done = totals.done + totals.earlier
+        progress.update(done, totals.failed, run.running, run.tokens, totals.cost(), now, run.waits_for)
+    return now + DRAW_INTERVAL_S
 
 
 def _run_options(
@@ -118,39 +142,3 @@ class _Resuming:
         if text not in self._notes:
             self._notes.add(text)
             stdio.note(NAME, text)
-
-
-def _run(run: Run, totals: Totals, values: MapOptions, prompts: MapInput) -> None:
-    """Runs the prompts with progress on a terminal, and writes the lines at the end, however the run ends."""
-    quiet, usage = values.quiet, values.usage
-    stats = StatsFile(values.stats_file, NAME) if values.stats_file is not None else None  # before anything is paid for
-    typing = os.isatty(stdio.STDIN)  # on the line where the progress would be
-    progress = Progress(prompts.count(), quiet or typing)
-    stdio.clear_progress = progress.give_way
-    started, failed = time.monotonic(), True
-
-    def tick() -> float | None:
-        now = time.monotonic()
-        if not progress.shown:
-            return None
-        if progress.due(now):
-            done = totals.done + totals.earlier
-            progress.update(done, totals.failed, run.running, run.tokens, totals.cost(), now, run.waits_for)
-        return now + DRAW_INTERVAL_S
-
-    try:
-        run.run(tick)
-        failed = False
-    except (ReaderGone, OutputFailed):  # some answers are not written: the line would count them as done
-        quiet = True
-        raise
-    finally:
-        progress.close()
-        if not quiet:
-            stdio.note(NAME, totals.summary(time.monotonic() - started, run.running, priced=usage))
-            if totals.failure:
-                stdio.note(NAME, f"{'that' if totals.failed == 1 else 'the first'} failed: {totals.failure}")
-        if usage:
-            stdio.note(NAME, totals.times(run.throttled), stays=True)
-        if stats:
-            stats.append(totals.record(time.monotonic() - started, run.running, run.throttled), failed)

@@ -115,3 +115,11 @@ def test_map_notes_a_failure_only(tmp_path, invoke):
         assert done.returncode == status
         assert done.stderr.count(b"is a file, but its name is the template here") == len(done.stderr.splitlines())
         assert len(done.stderr.splitlines()) == notes
+
+
+def test_the_totals_and_the_times_of_map_stay_where_usage_was_asked_for(invoke):
+    with Provider(once_loaded()) as provider:
+        done = invoke("map", "-q", "-u", "-m", "openai/m", input=b"a\n", url=provider.url)
+    totals, times = done.stderr.splitlines()
+    assert totals.startswith(b"llmstream map: 1 prompt: 1 done, 0 failed; ")
+    assert times.endswith(b"1 retry")
