@@ -39,6 +39,7 @@ def read(
     exchange.head(result.status, {"content-type": "application/json"})
     builder = RecordBuilder(limited)
     builder.feed(exchange.feed(encode(to_json(result.body)), 0.0) + exchange.close(0.0))
+    exchange.timing.first = exchange.timing.last = None  # of an answer that is not streamed
     failure = exchange.failure
     if failure:
         failure = target.secrets.hide_in_error(failure, target.naming(failure.message))

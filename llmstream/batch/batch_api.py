@@ -23,6 +23,7 @@ from ..providers.resolve import Target
 T = TypeVar("T")
 SEND_TIMEOUT_S = 3600.0  # for all requests of a batch to arrive
 HTTP_NOT_FOUND = 404
+TOO_MANY_REQUESTS = 429  # the HTTP status of a request that may come later, and has done nothing
 PAGE = 100  # batches in a page of their list
 CLOCK_SKEW_S = 86400  # by which the provider's clock may be behind ours, as where our time zone is wrong
 
@@ -77,8 +78,9 @@ class BatchApi:
     CURSOR: ClassVar[str]  # the parameter of a list that names the last batch of the page before
 
     def __init__(self, fetcher: Fetcher, target: Target, policy: RetryPolicy) -> None:
-        self.target, self._fetcher, self._policy = target, fetcher, policy
+        self.target, self.policy, self._fetcher = target, policy, fetcher
         self._batches = self.batches_url(target)
+        self.retries = self.throttled = 0  # attempts after the first, and responses with status 429
 
     @staticmethod
     def batches_url(target: Target) -> str:
@@ -182,15 +184,22 @@ class BatchApi:
         return Incomplete(f"{show_url(url)} sent an unexpected response: does the server have batches?")
 
     def _retried(self, call: Callable[[], T]) -> T:
-        backoff = Backoff(self._policy)
+        backoff = Backoff(self.policy)
         while True:
             try:
                 return call()
             except Error as error:
-                wait = backoff.wait(error, {}, time.time(), random.random())
+                wait = self.wait_after(error, backoff)
                 if wait is None:
                     raise
                 self._fetcher.sleep(wait)
+
+    def wait_after(self, error: Error, backoff: Backoff) -> float | None:
+        """Returns the seconds to wait after an error before the next attempt, None to give up; counts what it was."""
+        self.throttled += error.http_status == TOO_MANY_REQUESTS
+        wait = backoff.wait(error, {}, time.time(), random.random())
+        self.retries += wait is not None
+        return wait
 
 
 class Parcel:

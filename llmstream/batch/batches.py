@@ -8,16 +8,25 @@ of a batch and its end go into the journal together.
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..core.retry import Backoff, RetryPolicy
+from ..core.retry import Backoff
 from ..core.secrets import show_url
 from ..errors import Error, Refused, UsageError, option
 from .batch_answer import read
-from .batch_api import HTTP_NOT_FOUND, SEND_TIMEOUT_S, Batch, BatchApi, Parcel, Result, gone, unanswered
+from .batch_api import (
+    HTTP_NOT_FOUND,
+    SEND_TIMEOUT_S,
+    TOO_MANY_REQUESTS,
+    Batch,
+    BatchApi,
+    Parcel,
+    Result,
+    gone,
+    unanswered,
+)
 from .batch_apis import api_of
 from .journal import Entry, Journal
 from .prompts import Job
@@ -27,7 +36,6 @@ from .totals import Totals
 FIRST_WAIT_S, LONGEST_WAIT_S, GROWTH = 5.0, 60.0, 1.5  # between two looks at a batch
 SETTLE_S = 10.0  # after its request has ended, for a batch to be in the list; one that is not there was never made
 RETENTION_S = 30 * 86400  # after which no provider has a batch's results
-TOO_MANY_REQUESTS = 429  # the HTTP status of a request that may come later, and has done nothing
 
 
 class Batches:
@@ -42,11 +50,10 @@ class Batches:
         api: BatchApi,
         journal: Journal,
         totals: Totals,
-        policy: RetryPolicy,
         sleep: Callable[[float], object],
         note: Callable[[str], object],
     ) -> None:
-        self._api, self._journal, self._totals, self._policy = api, journal, totals, policy
+        self._api, self._journal, self._totals = api, journal, totals
         self._sleep, self._note = sleep, note
         self._shown: dict[str, str] = {}  # what was last noted of a batch, by its id or nonce
         self._unknown: set[str] = set()  # the nonces of batches that the provider does not know
@@ -60,6 +67,23 @@ class Batches:
     def running(self) -> int:
         """How many batches are not collected."""
         return len(self._journal.batches.keys() - self._unknown)
+
+    @property
+    def unfinished(self) -> int:
+        """How many prompts are in batches that are not collected."""
+        return sum(
+            len(batch["requests"]) for nonce, batch in self._journal.batches.items() if nonce not in self._unknown
+        )
+
+    @property
+    def retries(self) -> int:
+        """How often a request to the provider was tried again."""
+        return self._api.retries
+
+    @property
+    def throttled(self) -> int:
+        """How many responses were 429."""
+        return self._api.throttled
 
     def recover(self) -> None:
         """Finds the batches of a run that ended before it could write their ids; forgets those that were never made."""
@@ -146,7 +170,7 @@ class Batches:
         if not count:
             return
         request = self._api.prepare(parcel.complete())
-        backoff = Backoff(self._policy)
+        backoff = Backoff(self._api.policy)
         nonce, journal, target = parcel.nonce, self._journal, parcel.target
         while True:
             journal.add_batch(
@@ -159,7 +183,7 @@ class Batches:
                 refused = isinstance(error, Refused) or error.http_status == TOO_MANY_REQUESTS
                 if not refused and self._look_for(nonce):
                     return
-                wait = backoff.wait(error, {}, time.time(), random.random())
+                wait = self._api.wait_after(error, backoff)
                 if wait is None:
                     self._end(nonce, "refused" if refused else "never made")
                     raise

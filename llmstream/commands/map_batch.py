@@ -17,7 +17,7 @@ from ..config import max_cost
 from ..config.prices import BATCH
 from ..core.report import dollars
 from ..dialects import RESPONSES
-from ..errors import Error, Refused, Signalled, UsageError, option
+from ..errors import Error, ReaderGone, Refused, Signalled, UsageError, option
 from ..net.fetch import Fetcher
 from ..net.polling import GONE, WITHOUT_ANSWER
 from ..net.transfer import HttpRequest
@@ -48,43 +48,79 @@ def run(
     """Sends what no batch has, waits for the answers, prints all records, and reports the end."""
     if len(builder.targets) > 1:
         raise UsageError(f"a batch goes to one model: name one {option('model')}")
-    choice, end = builder.requests("-")[0], RunEnd(totals, values)
+    choice = builder.requests("-")[0]
     api_class = api_of(choice.target)
-    fetcher = Fetcher()
-    if values.cancel_batch and journal.queued:
-        with closing(fetcher):
-            _cancel_queued(fetcher, choice.target, journal)
-        return
-    api = api_class(fetcher, choice.target, choice.retries)
     note = (lambda text: None) if values.quiet else (lambda text: stdio.note(NAME, text))
-    batches = Batches(api, journal, totals, choice.retries, fetcher.sleep, note)
-    try:
-        batches.recover()
-        if values.cancel_batch:
-            if not batches.running:
-                stdio.note(NAME, "the journal has no batches to cancel")
-            batches.cancel()
-            _note_left(batches, f"run the command without {option('cancel_batch')} to collect what was answered")
-            return
-        batches.collect()
-        prompts.explain_silence()
-        jobs = _read(prompts, Prompts(prompts.source, builder, journal, digest))
-        if values.max_cost is not None:
-            _check_cost(batches.unsent(jobs), values.max_cost)
-        batches.send(jobs)
-        if batches.collect():
-            batches.send(jobs)
-        if batches.running and values.no_wait:
+    with closing(Fetcher()) as fetcher:
+        api = api_class(fetcher, choice.target, choice.retries)
+        batches = Batches(api, journal, totals, fetcher.sleep, note)
+        try:
+            if values.cancel_batch:
+                _cancel(batches, fetcher, choice.target, journal)
+            else:
+                jobs = Prompts(prompts.source, builder, journal, digest)
+                _answer(values, prompts, jobs, batches, totals)
+        except (Error, Signalled):
             _note_left(batches)
-            return
-        batches.wait(jobs)
-    except (Error, Signalled):
-        _note_left(batches)
+            raise
+
+
+def _answer(values: MapOptions, prompts: MapInput, unread: Prompts, batches: Batches, totals: Totals) -> None:
+    """Answers the prompts, unless batches are left to a later run, and reports the end."""
+    end, jobs = RunEnd(totals, values), None
+    failed = shows_totals = True
+    try:
+        jobs = _wait(values, prompts, unread, batches)
+        if jobs is not None:
+            _print(jobs, batches, totals)
+        failed = False
+    except (Error, ReaderGone):
+        shows_totals = False
         raise
     finally:
-        fetcher.close()
-    _print(jobs, batches, totals)
-    end.report(0, 0, failed=False)
+        if jobs is None:
+            _count_results(batches, totals)
+        totals.retries = batches.retries
+        end.report(batches.unfinished, batches.throttled, failed=failed, shows_totals=shows_totals)
+
+
+def _wait(values: MapOptions, prompts: MapInput, unread: Prompts, batches: Batches) -> list[Job] | None:
+    """Sends what no batch has, and waits for the answers; returns all jobs, None where batches are left."""
+    batches.recover()
+    batches.collect()
+    prompts.explain_silence()
+    jobs = _read(prompts, unread)
+    if values.max_cost is not None:
+        _check_cost(batches.unsent(jobs), values.max_cost)
+    batches.send(jobs)
+    if batches.collect():
+        batches.send(jobs)
+    if batches.running and values.no_wait:
+        _note_left(batches)
+        return None
+    batches.wait(jobs)
+    return jobs
+
+
+def _count_results(batches: Batches, totals: Totals) -> None:
+    """Counts the prompts whose results a later run prints; they do not change the exit status."""
+    for _, failure in batches.results.values():
+        if failure:
+            totals.failed += 1
+        else:
+            totals.done += 1
+
+
+def _cancel(batches: Batches, fetcher: Fetcher, target: Target, journal: Journal) -> None:
+    """Cancels the batches in the journal, or the responses."""
+    if journal.queued:
+        _cancel_queued(fetcher, target, journal)
+        return
+    batches.recover()
+    if not batches.running:
+        stdio.note(NAME, "the journal has no batches to cancel")
+    batches.cancel()
+    _note_left(batches, f"run the command without {option('cancel_batch')} to collect what was answered")
 
 
 def _cancel_queued(fetcher: Fetcher, target: Target, journal: Journal) -> None:

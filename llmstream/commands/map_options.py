@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MEANINGLESS = (  # with a batch
     *("jobs", "rpm", "tpm", "window", "unordered", "events", "max_failures", "resume_cut", "fallback_on"),
-    *("stats_file", "within", "check", "check_retries", "first_token_timeout", "stall_timeout", "timeout"),
+    *("within", "check", "check_retries", "first_token_timeout", "stall_timeout", "timeout"),
     *("run_tools", "tool_jobs", "tool_timeout", "max_turns"),
 )
 
@@ -114,6 +114,8 @@ def _check_batch(values: MapOptions) -> None:
             raise UsageError(f"{option(name)} has no meaning with {option('batch')}: leave it out")
         if name == "dry_run" and values.cancel_batch:
             raise UsageError(f"{option('dry_run')} sends nothing: leave {option('cancel_batch')} out")
+        if name == "stats_file" and values.cancel_batch:
+            raise UsageError(f"{option('cancel_batch')} has no statistics: leave {option('stats_file')} out")
         if name == "output_file" and (values.no_wait or values.cancel_batch):
             other = option("no_wait" if values.no_wait else "cancel_batch")
             raise UsageError(f"{other} may print nothing, and {option('output')} would be empty: leave one out")

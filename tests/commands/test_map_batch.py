@@ -254,9 +254,9 @@ def test_a_batch_that_was_never_made_is_forgotten(world):
     assert {"batch": "n", "ended": "never made"} in world.journal()
 
 
-def test_ctrl_c_leaves_the_batch_and_says_how_to_go_on(world):
+def test_ctrl_c_leaves_the_batch_and_says_how_to_go_on(world, tmp_path):
     world.account.open = True
-    with world.running() as run:
+    with world.running("--stats-file", str(tmp_path / "stats")) as run:
         run.write(b"a\n")
         run.close_stdin()
         wait_until(lambda: any("in_progress" in batch["status"] for batch in world.account.batches.values()))
@@ -265,7 +265,63 @@ def test_ctrl_c_leaves_the_batch_and_says_how_to_go_on(world):
         assert run.process.wait(WAIT_S) == -signal.SIGINT
         stderr = run.stderr()
     assert b"run the same command again to collect the answers, or with --cancel-batch to cancel" in stderr
+    assert b"llmstream map: 1 prompt: 0 done, 0 failed, 1 unfinished; " in stderr
     assert world.account.batches["batch_0"]["status"] == "in_progress"
+    assert json.loads((tmp_path / "stats").read_text())["unfinished"] == 1
+
+
+# Statistics.
+
+
+def statistics(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+COUNTS = ("done", "earlier", "failed", "unfinished", "input_tokens", "output_tokens", "status")
+
+
+def test_the_statistics_of_a_run_have_the_fields_of_map(world, invoke, tmp_path):
+    path = tmp_path / "stats"
+    world(b"a\nbad\nb\n", "--stats-file", str(path))
+    world(b"a\nb\n", "--stats-file", str(path))
+    with Provider(echo) as plain:
+        invoke("map", "-m", "openai/m", "--stats-file", str(path), input=b"a\n", url=plain.url)
+    first, second, streams = statistics(path)
+    assert [first[name] for name in COUNTS] == [2, 0, 1, 0, 6, 4, 3]
+    assert [second[name] for name in COUNTS] == [0, 2, 0, 0, None, None, 0]
+    assert (first["retries"], first["rate_limits"]) == (0, 0)
+    assert (first["ttft"], first["ttft_p99"], first["tokens_per_second"]) == (None, None, None)
+    assert list(first) == list(streams)
+
+
+def test_an_answer_counts_as_done_in_the_run_that_collects_it(world, monkeypatch, tmp_path):
+    path, account = tmp_path / "stats", world.account
+    account.open = True
+    world(b"a\n", "--no-wait", "--stats-file", str(path))
+    create = account._create
+
+    def create_open(fields):
+        account.open = True
+        return create(fields)
+
+    monkeypatch.setattr(account, "_create", create_open)
+    account.open = False
+    assert world(b"a\nb\n", "--no-wait", "--stats-file", str(path))[:2] == ([], 0)
+    account.open = False
+    assert [record["text"] for record in world(b"a\nb\n", "--stats-file", str(path))[0]] == ["a", "b"]
+    assert [[line[name] for name in COUNTS] for line in statistics(path)] == [
+        [0, 0, 0, 1, None, None, 0],
+        [1, 0, 0, 1, 3, 2, 0],
+        [1, 1, 0, 0, 3, 2, 0],
+    ]
+
+
+def test_statistics_count_the_retries_of_requests(world, waits, tmp_path):
+    path, busy = tmp_path / "stats", reply("429 Too Many Requests", b"{}")
+    scripts = [busy, world.account.script]
+    world.server.scripts = [lambda request: scripts.pop(0) if len(scripts) == 2 else world.account.script(request)]
+    assert world(b"a\n", "--stats-file", str(path))[1] == 0
+    assert [(line["retries"], line["rate_limits"]) for line in statistics(path)] == [(1, 1)]
 
 
 def test_cancel_batch_cancels_and_what_was_answered_is_collected(world):
@@ -305,7 +361,7 @@ def test_a_journal_with_a_batch_is_for_batches_at_its_address(world, invoke):
         (["--events"], "--events has no meaning"),
         (["--until-lines", "1"], "--until-lines has no meaning"),
         (["--resume-cut"], "--resume-cut has no meaning"),
-        (["--stats-file", "f"], "--stats-file has no meaning"),
+        (["--stats-file", "f", "--cancel-batch"], "--cancel-batch has no statistics: leave --stats-file out"),
         (["--no-wait", "--cancel-batch"], "--no-wait and --cancel-batch exclude each other"),
         (["--no-wait", "-O", "f"], "--no-wait may print nothing"),
         (["-m", "openai/n"], "a batch goes to one model"),

@@ -113,8 +113,8 @@ def test_a_batch_is_looked_for_until_it_must_be_in_the_list_however_long_its_req
     parcel = SimpleNamespace(nonce="n", requests=[["0", "k", "d", False]], target=target)
     parcel.complete = lambda: parcel
     journal = Journal(str(tmp_path / "slow.journal"))
-    policy = RetryPolicy()
-    running = engine.Batches(SlowApi(None, target, policy), journal, Totals(), policy, sleep, lambda note: None)
+    api = SlowApi(None, target, RetryPolicy())
+    running = engine.Batches(api, journal, Totals(), sleep, lambda note: None)
     running._send(parcel)
     journal.close()
     assert waits == [engine.SETTLE_S]
