@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from typing import Any
 
 from ..errors import UNLIMITED, Error, Incomplete, Unavailable
@@ -29,8 +29,8 @@ class Decoder:
     - `calls`: the tool calls so far.
     - `dropped`: what the answer has beside text and calls that is not passed on: "an image", for example.
     - `fallback`: the model that answered after the first one declined, "" for none.
-    - `repeats`: whether another frame like the last one, but for its text, would give that text alone. Where such a
-      frame changes what a later one means, `on_repeat` is called with its text, as `feed` is not.
+    - `repeats`: whether another frame like the last one, but for its text, would give that text alone. If `position` is
+      positive, the frame is the one with the next number. Such a frame goes to `on_repeat`, not to `feed`.
     - `premature`: text followed a finish, so this server's finish reasons do not announce the end.
 
     `reports_errors` is False in a dialect whose frames may look like an error without being one. `api` is the dialect
@@ -50,7 +50,6 @@ class Decoder:
         self.over = False
         self.position = -1
         self.premature = self.repeats = False
-        self.on_repeat: Callable[[str], object] | None = None
         self._id = ""  # of the answer, in dialects that begin it once
         self.finish: Finish | None = None
         self.usage: Usage | None = None
@@ -63,6 +62,9 @@ class Decoder:
     def feed(self, event: str, data: dict[str, Any]) -> list[Event]:
         """Decodes one frame: its SSE event type ("" if unnamed) and its data."""
         raise NotImplementedError
+
+    def on_repeat(self, text: str) -> None:
+        """Records a frame that repeats the last one with this text, as far as it changes what a later one means."""
 
     def feed_answer(self, data: dict[str, Any]) -> list[Event]:
         """Decodes an answer that was not streamed, and sets `finish` if it is complete.

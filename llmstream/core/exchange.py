@@ -116,8 +116,7 @@ class Exchange:
             self.frame_count += 1
             self.characters += len(text)
             self._last_frame = self.timing.last = now
-            if self._decoder.on_repeat:
-                self._decoder.on_repeat(text)
+            self._decoder.on_repeat(text)
             return [Text(text)]
         if self._body is not None:
             return self._feed_body(chunk, now)
@@ -130,7 +129,7 @@ class Exchange:
         if repeats:
             event = events[0] if begins_event and len(frames) == len(events) == 1 else None
             if self._may_repeat and type(event) is Text:
-                repeats.learn(chunk, event.text)
+                repeats.learn(chunk, event.text, self._decoder.position)
             else:
                 repeats.forget()
         return events

@@ -1,65 +1,101 @@
 """Reads chunks that differ only in their text, without parsing their frames and their JSON.
 
-Nearly all servers send each token as one event in a chunk of its own, whose JSON is the same but for the token. OpenAI
-adds a string of random length, `obfuscation`, which hides the token's length from who watches the network.
+Nearly all servers send each token as one event in a chunk of its own, whose JSON is the same but for the token. Two
+fields may differ as well: OpenAI adds `obfuscation`, a string of random length, which hides the token's length from who
+watches the network, and it numbers the events of a response.
 """
 
 from __future__ import annotations
 
 import re
 
-PLAIN = re.compile(rb'[^"\\\x00-\x1f]*+')  # the inside of a JSON string that stands for itself
-NOISE = re.compile(rb'"obfuscation": ?"([^"\\\x00-\x1f]*+)"')
+from . import json_codec
+
+TEXT = re.compile(rb'(?:[^"\\\x00-\x1f]++|\\["\\/bfnrt])*+')  # the inside of a JSON string without \uXXXX
+NOISE = re.compile(rb'"obfuscation": ?"([ !#-\[\]-~]*+)"')
+NOISE_TEXT = re.compile(rb"[ !#-\[\]-~]*+")
+NUMBER_NAME = b'"sequence_number"'
+NUMBER = re.compile(NUMBER_NAME + rb": ?([1-9][0-9]{0,14})[,}]")
 MAX_USELESS = 8  # chunks in a row that were learned in vain: this server's have more that differs
 
 
 class Repeats:
-    """The bytes before and after the text of the last chunk; empty where the next chunk may differ there."""
+    """The bytes around the text of the next chunk, if that repeats the last one."""
 
     def __init__(self) -> None:
         self._before = b""  # with the quotation mark at the text's start, b"" where no chunk is known
         self._after = b""  # up to the noise, or to the end
-        self._end = b""  # after the noise
-        self._has_noise = False
+        self._end: bytes | None = None  # after the noise, None where there is none
+        self._number = 0  # of the next chunk, 0 where chunks are not numbered
+        self._numbered_part = ""  # the attribute that contains the number
+        self._around_number = b"", b""
         self._useless = 0
 
     def text(self, chunk: bytes) -> str:
-        """Returns the text of a chunk that is otherwise like the one that was learned, "" for any other chunk."""
-        before, after, end = self._before, self._after, self._end
-        if not before or not chunk.startswith(before) or not chunk.endswith(end):
+        """Returns the text of a chunk that is otherwise what was expected, "" for any other chunk."""
+        before, after = self._before, self._after
+        if not before or not chunk.startswith(before):
             return ""
         start = len(before)
-        stop = chunk.find(after, start)
-        if stop < 0 or not PLAIN.fullmatch(chunk, start, stop):
+        stop = TEXT.match(chunk, start).end()  # type: ignore[union-attr]  # it matches nothing, too
+        if not chunk.startswith(after, stop):
             return ""
-        rest, last = stop + len(after), len(chunk) - len(end)
-        if rest != last and not (self._has_noise and PLAIN.fullmatch(chunk, rest, last)):
+        end = stop + len(after)
+        if self._end is not None:
+            noise = NOISE_TEXT.match(chunk, end).end()  # type: ignore[union-attr]
+            if not chunk.startswith(self._end, noise):
+                return ""
+            end = noise + len(self._end)
+        if end != len(chunk):
             return ""
-        self._useless = 0
+        inside = chunk[start:stop]
         try:
-            return chunk[start:stop].decode()
+            text: str = json_codec.decode(b'"%b"' % inside) if b"\\" in inside else inside.decode()
         except UnicodeDecodeError:
             return ""
+        self._useless = 0
+        if self._number and text:
+            self._expect_number(self._number + 1)
+        return text
 
-    def learn(self, chunk: bytes, text: str) -> None:
+    def learn(self, chunk: bytes, text: str, number: int) -> None:
         """Learns from a chunk that is one whole event, and whose JSON has the text as the value of one string.
 
+        `number` is the event's, if that is positive: then the next chunk is expected to have the next number.
+
         Without a backslash in it, each of its strings stands for itself. So the text is where its bytes are, if they
-        are there once.
+        are there once, and so is the number.
         """
+        self.forget()
         value = b'"%b"' % text.encode()
         if self._useless == MAX_USELESS or b"\\" in chunk or chunk.count(value) != 1:
-            if not (chunk.startswith(self._before) and chunk.endswith(self._end or self._after)):
-                self.forget()
             return
         self._useless += 1
         start = chunk.index(value) + 1
         stop = start + len(value) - 2
         noise = NOISE.search(chunk, stop)
-        self._before, self._has_noise = chunk[:start], noise is not None
         self._after = chunk[stop : noise.start(1)] if noise else chunk[stop:]
-        self._end = chunk[noise.end(1) :] if noise else b""
+        self._end = chunk[noise.end(1) :] if noise else None
+        self._before = chunk[:start]
+        if number > 0 and not (chunk.count(NUMBER_NAME) == 1 and self._find_number(number)):
+            self.forget()
 
     def forget(self) -> None:
         """Forgets what was learned: an event has come that may change what the next one means."""
-        self._before = b""
+        self._before, self._number = b"", 0
+
+    def _find_number(self, number: int) -> bool:
+        """Finds the number in one of the parts; the next chunk is expected to have the next one."""
+        for part in ("_before", "_after", "_end"):
+            data = getattr(self, part) or b""
+            match = NUMBER.search(data)
+            if match and int(match[1]) == number:
+                self._numbered_part = part
+                self._around_number = data[: match.start(1)], data[match.end(1) :]
+                self._expect_number(number + 1)
+                return True
+        return False
+
+    def _expect_number(self, number: int) -> None:
+        self._number = number
+        setattr(self, self._numbered_part, b"%b%d%b" % (self._around_number[0], number, self._around_number[1]))

@@ -184,7 +184,6 @@ class Decoder(decoder.Decoder):
         super().__init__(provider, model)
         self._counts: dict[str, Any] = {}  # the usage so far
         self._text, self._thinking = Blocks(), Blocks()
-        self.on_repeat = self._text.add
         self._open: dict[int, tuple[int, str]] = {}  # the key of each block's call: gateways may number all blocks 0
         self._inputs: dict[tuple[int, str], str] = {}  # by call: its whole input, unless it comes in pieces too
         self._cited: set[tuple[int, str, str]] = set()  # block, URL and title
@@ -209,6 +208,9 @@ class Decoder(decoder.Decoder):
             self.over = True
             return [] if self.finish else self._read_end("", None)
         return []
+
+    def on_repeat(self, text: str) -> None:
+        self._text.add(text)
 
     def feed_answer(self, data: dict[str, Any]) -> list[Event]:
         if data.get("type") != "message":

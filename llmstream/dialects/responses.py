@@ -108,12 +108,18 @@ class Decoder(decoder.Decoder):
             if 0 < sequence <= self.position:  # a repeated event; bridges that do not number events send 0 or -1
                 return []
             self.position = sequence
+        self.repeats = kind in DELTAS and self.position in (-1, sequence)
         if kind in DELTAS:
             return self._output.read_delta(kind, data)
         response = data.get("response")
         if kind in ENDS or (isinstance(response, dict) and kind.startswith("response.")):
             return self._read_response(kind, response if isinstance(response, dict) else {})
         return self._output.read(kind, data)
+
+    def on_repeat(self, text: str) -> None:
+        if self.position > 0:
+            self.position += 1
+        self._output.repeat(text)
 
     def feed_answer(self, data: dict[str, Any]) -> list[Event]:
         if data.get("object") != "response":

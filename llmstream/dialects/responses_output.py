@@ -125,6 +125,12 @@ class Output:
             self._place, self._part = place, self._find_part(kind, data)
         return [self._write(self._part, text, data.get("logprobs"))]
 
+    def repeat(self, text: str) -> None:
+        """Records a text that came in another delta like the last one, which was of the answer's text."""
+        self._part.length += len(text)
+        self._part.last = text
+        self._blocks[False].add(text)
+
     def _read_done(self, kind: str, data: dict[str, Any]) -> list[Event]:
         text = string(data, "refusal" if kind.startswith(REFUSAL) else "text")
         return self._complete(self._find_part(kind, data), text, data.get("logprobs")) if text else []
