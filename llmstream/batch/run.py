@@ -11,16 +11,14 @@ from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING
 
-from ..errors import Error, Incomplete, OutputFailed, ReaderGone, Signalled, UsageError, option
-from ..net.generation import Generation
+from ..errors import OutputFailed, ReaderGone, Signalled, option
 from ..net.loop import Loop
 from ..request.choices import Choices
-from ..signals import SignalsDeferred
+from .collector import Collector
 from .job_turns import JobTurns
 from .output import Output
 from .pending import Pending
 from .prompts import Job, Prompts
-from .record_builder import Record
 from .run_options import RunOptions
 from .sender import Sender
 from .source import Source
@@ -52,19 +50,20 @@ class Run:
         if options.max_cost is not None:
             from .spending import Spending
 
-            self._spending = Spending(options.max_cost)
+            self._spending = Spending(options.max_cost, self._running_usd, has_journal=journal is not None)
         self._prompts = Prompts(source, builder, journal, options.digest, self._spending)
-        self._has_journal = journal is not None
         if not (options.records_name_models and self._prompts.target.is_fallback):
             self._sender.require(self._prompts.target)  # before any input is read
         self._turns = JobTurns(loop, options, self.output)
+        self._collector = Collector(
+            loop, self._sender, self._turns, self._prompts, self.output, totals, self._spending, options.events
+        )
         self._pending = Pending(self._prompts, self.output.may_start)
-        self._following: dict[Job, Callable[[Job], object]] = {}  # jobs that go on, and what sends their next request
 
     @property
     def running(self) -> int:
         """How many prompts are running, waiting for a retry or for their tools."""
-        return len(self._sender.jobs) + len(self._turns.jobs) + len(self._following)
+        return len(self._sender.jobs) + len(self._turns.jobs) + len(self._collector.jobs)
 
     @property
     def tokens(self) -> int:
@@ -99,7 +98,7 @@ class Run:
         except BaseException as error:
             self._turns.close()
             if isinstance(error, OutputFailed | Signalled):  # not where an answer may lack a part
-                self._collect_rest()
+                self._collector.collect_rest()
             self._end_early()
             raise
         self._close()
@@ -118,7 +117,7 @@ class Run:
             if self._source.exhausted and output.empty and not (self._pending or self.running):
                 return
             self._loop.wait(0.0 if full else min(self._sender.start_at, output.commit_at, tick() or inf))
-            self._collect_events()
+            self._collector.collect()
 
     def _close(self) -> None:
         """Ends all requests and programs, and commits what is finished."""
@@ -203,10 +202,10 @@ class Run:
 
         What is under way may turn out to cost less than it may, so the job waits for it.
         """
-        if spending.allows(job.usd + self._running_usd()):
+        if spending.allows(job.usd):
             return True
         if not self.running:
-            error = spending.error(job.usd, self._has_journal)
+            error = spending.error(job.usd)
             self._options.note(error.message)
             self.totals.status = max(self.totals.status, error.status)
             self._source.stop()
@@ -217,122 +216,4 @@ class Run:
 
     def _running_usd(self) -> float:
         """Returns what the prompts that are running may cost, in US dollars."""
-        return sum(job.usd for jobs in (self._sender.jobs, self._turns.jobs) for job in jobs)
-
-    def _ask_next(self, job: Job) -> None:
-        """Sends the request that follows an answer, if the limit of the cost lets it; else the job gets a record."""
-        error: Error | None = None
-        if spending := self._spending:
-            try:
-                job.usd = spending.expected(job.choices[:1], self._prompts.output_tokens)
-            except UsageError as too_dear:
-                error = Incomplete(f"the next turn is not sent: {too_dear.message}")
-            if not error and not spending.allows(job.usd + self._running_usd()):
-                error = spending.error(job.usd, self._has_journal)
-        if error:
-            job.fail(error)
-        else:
-            self._sender.ask_next(job)
-
-    def _follow(self, job: Job) -> None:
-        """Lets a job go on after an answer."""
-        self._following[job] = self._ask_next
-
-    # Collecting answers.
-
-    def _collect_events(self) -> None:
-        awake = self._sender.awake
-        with SignalsDeferred():  # which would lose an answer between two steps
-            while awake:
-                job = next(iter(awake))
-                del awake[job]
-                self._collect(job)
-        while self._following:
-            job = next(iter(self._following))
-            self._following.pop(job)(job)
-            if job.record is not None:
-                self.output.add_answer(job, self._loop.now())
-
-    def _collect_rest(self) -> None:
-        """Collects what has arrived when the run ends early; no request follows."""
-        for job in [*self._sender.jobs]:
-            self._collect(job)
-
-    def _collect(self, job: Job) -> None:
-        """Takes the events of a job, and completes it where they are the last."""
-        generation, request = job.generation, job.in_flight
-        if request and not request.answered:
-            self._sender.tell_pace(job)
-        if not (generation.over and self._fails_early(job)):
-            events = generation.take()
-            job.builder.feed(events)
-            if job.choices[0].request.native:
-                job.answer.feed(events)
-            if self._options.events:
-                self.output.add_events(job.row.index, events)
-        if generation.over:
-            self._complete(job)
-
-    def _fails_early(self, job: Job) -> bool:
-        """Returns whether a generation has ended so that another model is to be asked."""
-        cause = job.generation.early_failure
-        return cause is not None and job.falls_back(cause)
-
-    def _may_ask_again(self, job: Job) -> bool:
-        """Returns whether a wrong answer may be asked for again; events are written already."""
-        usd = job.usd + self._running_usd()
-        return bool(
-            job.check_retries and not self._options.events and (not self._spending or self._spending.allows(usd))
-        )
-
-    def _complete(self, job: Job) -> None:
-        """Makes the record of a generation that has ended, or lets what follows it begin."""
-        generation = job.generation
-        self._sender.end(job)
-        del job.generation  # a cycle of references: garbage collection would come too late
-        self._count(job, generation)
-        limit: Error | None = None
-        try:
-            if self._turns.follow(job, generation, self._follow):
-                return
-        except Incomplete as error:
-            limit = error
-        record, failure = job.builder.record(generation, job.exchanges)
-        self._conclude(job, generation, record, limit or failure, is_last=limit is not None)
-
-    def _count(self, job: Job, generation: Generation) -> None:
-        """Counts what an answer has cost."""
-        target = job.target
-        self.totals.add_generation(target.provider, target.model, generation.exchange)
-        if self._spending:
-            self._spending.add(target, job.choices[0].request, generation.exchange)
-        if (usage := generation.exchange.usage) is not None:
-            self._prompts.count_output(usage.output_tokens)
-
-    def _conclude(
-        self, job: Job, generation: Generation, record: Record, failure: Error | None, *, is_last: bool
-    ) -> None:
-        """Keeps the record of an answer, or has the prompt answered again; `is_last`: its turns are used up."""
-        cause = generation.early_failure
-        problems: list[str] = []
-        if failure is None:
-            try:
-                problems = job.problems(record)
-            except UsageError as error:
-                failure = error
-        job.is_wrong = is_last or bool(problems)
-        if problems and self._may_ask_again(job):
-            job.correct(record["text"], problems, generation.exchange)
-            self._following[job] = self._sender.ask_next
-        elif cause and self._sender.fall_back(job, cause):
-            self._following[job] = self._sender.ask_next
-        else:
-            job.record = record
-            if problems:
-                from ..request.answer_check import wrong
-
-                failure = wrong(problems)
-            if failure is not None:
-                job.fail(failure)
-            del job.builder  # its text is in the record
-            self.output.add_answer(job, self._loop.now())
+        return sum(job.usd for jobs in (self._sender.jobs, self._turns.jobs, self._collector.jobs) for job in jobs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..config import max_cost
 from ..core.exchange import Exchange
 from ..core.report import dollars
@@ -12,10 +14,15 @@ from ..request.choices import Choice
 
 
 class Spending:
-    """The cost of a run so far, and its limit in US dollars; `tier` is the service tier."""
+    """The cost of a run so far, and its limit in US dollars; `tier` is the service tier.
 
-    def __init__(self, limit: float, tier: str = "") -> None:
-        self._limit, self._tier = limit, tier
+    `running` returns what the prompts under way may cost.
+    """
+
+    def __init__(
+        self, limit: float, running: Callable[[], float] = lambda: 0.0, *, tier: str = "", has_journal: bool = False
+    ) -> None:
+        self._limit, self._running, self._tier, self._has_journal = limit, running, tier, has_journal
         self._usd = 0.0
 
     def expected(self, choices: list[Choice], output_tokens: int) -> float:
@@ -35,15 +42,15 @@ class Spending:
         self._usd += max_cost.of_answer(target, request, exchange)
 
     def allows(self, usd: float) -> bool:
-        """Returns whether so much may be spent beside what the answers have cost."""
-        return self._usd + usd <= self._limit
+        """Returns whether so much may be spent beside the answers so far, and the prompts under way."""
+        return self._usd + usd + self._running() <= self._limit
 
-    def error(self, usd: float, has_journal: bool) -> Error:
+    def error(self, usd: float) -> Error:
         """Returns why the next prompt, which may cost `usd`, is not sent: Incomplete where a later run may send it."""
         if usd > self._limit:
             return self._too_dear("the next prompt", usd)
         limit = option("max_cost", f"{self._limit:g}")
-        then = "run the same again for the rest" if has_journal else "no more are sent"
+        then = "run the same again for the rest" if self._has_journal else "no more are sent"
         return Incomplete(
             f"the next prompt may cost {dollars(usd)}, and {dollars(self._usd)} of {limit} are spent: {then}"
         )

@@ -162,7 +162,7 @@ def _read(prompts: MapInput, unread: Prompts) -> list[Job]:
 
 def _check_cost(jobs: list[Job], limit: float) -> None:
     """Raises UsageError where jobs may cost more than the limit, in US dollars: what a batch does cannot be stopped."""
-    spending, usd = Spending(limit, BATCH), 0.0
+    spending, usd = Spending(limit, tier=BATCH), 0.0
     for job in jobs:
         target, request = job.choices[0][:2]
         if max_cost.size(target, request).max_output is None:

@@ -71,7 +71,7 @@ def _require_prices(builder: Choices, limit: float, jsonl: bool, batch: bool) ->
 
     require_prices()
     if not jsonl:
-        Spending(limit, BATCH if batch else "").expected(builder.requests("-"), 0)
+        Spending(limit, tier=BATCH if batch else "").expected(builder.requests("-"), 0)
 
 
 def _digest(values: MapOptions) -> Callable[[Target, Request], str]:
