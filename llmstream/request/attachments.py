@@ -1,50 +1,22 @@
 """Attachments: files, stdin or URLs, whose type the content tells, checked before anything is sent.
 
-The types that providers accept are few and their signatures never change, so a table of them needs no library; file
-extensions and Content-Type headers are ignored. llmstream fetches a URL itself, so that it works with every provider,
-and for addresses that only this machine can reach.
+llmstream fetches a URL itself, so that it works with every provider, and for addresses that only this machine reaches.
 """
 
 from __future__ import annotations
 
 import os
 from binascii import a2b_base64, b2a_base64
-from typing import Any, NamedTuple
+from typing import Any
 
 from .. import inputs
+from ..core.file_types import DESCRIPTIONS, attachment
 from ..core.request import Attachment
 from ..core.secrets import show_url
 from ..dialects import dialect
 from ..errors import UsageError
 from ..providers.resolve import Target
 from .prompt import read_bytes
-
-
-class Signature(NamedTuple):
-    """The first bytes of a file type, and those at byte 8."""
-
-    start: bytes
-    kind: str
-    media_type: str
-    at_byte_8: bytes = b""
-
-
-SIGNATURES = (
-    Signature(b"\x89PNG\r\n\x1a\n", "image", "image/png"),  # RFC 2083
-    Signature(b"\xff\xd8\xff", "image", "image/jpeg"),  # ITU T.81
-    Signature(b"GIF87a", "image", "image/gif"),
-    Signature(b"GIF89a", "image", "image/gif"),
-    Signature(b"RIFF", "image", "image/webp", b"WEBP"),  # RFC 9649
-    Signature(b"%PDF-", "pdf", "application/pdf"),  # ISO 32000
-    Signature(b"RIFF", "audio", "audio/wav", b"WAVE"),
-    Signature(b"ID3", "audio", "audio/mpeg"),
-)
-DESCRIPTIONS = {
-    "image": "images (PNG, JPEG, GIF, WebP)",
-    "pdf": "PDF",
-    "audio": "audio (WAV, MP3)",
-    "text": "text (UTF-8)",
-}
 
 
 def load(
@@ -108,22 +80,6 @@ def is_url(source: str) -> bool:
     return source.lower().startswith(("http://", "https://"))
 
 
-def sniff(data: bytes) -> tuple[str, str] | None:
-    """Returns kind and media type of a file with this content; None if no provider accepts it."""
-    for signature in SIGNATURES:
-        if data.startswith(signature.start) and data.startswith(signature.at_byte_8, 8):
-            return signature.kind, signature.media_type
-    if len(data) > 1 and data[0] == 0xFF and data[1] & 0xE6 == 0xE2:  # a frame of MPEG layer III without a tag
-        return "audio", "audio/mpeg"
-    if b"\0" in data:
-        return None
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return None
-    return "text", "text/plain"
-
-
 def _load(command: str, source: str, limit: int) -> Attachment:
     """Reads an attachment; `kind` and `media_type` are "" where the content is of an unknown type."""
     return _attachment(*_read(command, source, limit))
@@ -132,9 +88,7 @@ def _load(command: str, source: str, limit: int) -> Attachment:
 def _attachment(name: str, data: bytes) -> Attachment:
     if not data:
         raise UsageError(f"the attachment {name} is empty")
-    kind, media_type = sniff(data) or ("", "")
-    text = data.decode("utf-8-sig") if kind == "text" else b2a_base64(data, newline=False).decode()
-    return Attachment(kind, media_type, name, text)
+    return attachment(name, data)
 
 
 def _read(command: str, source: str, limit: int) -> tuple[str, bytes]:
