@@ -43,6 +43,7 @@ class JobTurns:
         """
         if not job.choices[0].request.native:
             return False
+        from ..request.tools import tools_of
         from ..request.turns import goes_on
 
         message, count = job.answer.message(generation.exchange), len(job.exchanges) + 1
@@ -53,8 +54,8 @@ class JobTurns:
             self.jobs.add(job)
             if self._is_closed:
                 return True
-            names = frozenset(tool.name for tool in job.choices[0].request.tools)
-            self._programs.start(message.calls, names, go_on, f"line {job.row.line}: ")
+            tools = tools_of(job.choices[0].request, job.target)
+            self._programs.start(message.calls, tools, go_on, f"line {job.row.line}: ")
         else:
             go_on([])
         return True

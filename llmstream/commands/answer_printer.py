@@ -305,9 +305,10 @@ class AnswerPrinter:
         run: RunTools | None = None
         if self._tools:
             from ..net.programs import Programs
+            from ..request.tools import tools_of
 
             programs = Programs(self._tools, loop, partial(stdio.note, NAME))
-            run = partial(programs.run, names=frozenset(tool.name for tool in self._choice.request.tools))
+            run = partial(programs.run, tools=tools_of(self._choice.request, self._choice.target))
         request = self._choice.request
         separates = not (self._output["line"] or self._writes_events)
         self._turns = Turns(

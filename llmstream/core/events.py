@@ -117,14 +117,18 @@ class ToolCall(Event):
 
 
 class ToolResult(Event):
-    """The result of a call whose tool llmstream has run, as the model gets it; `id` and `name` are the call's."""
+    """The result of a call whose tool llmstream has run, as the model gets it; `id` and `name` are the call's.
 
-    __slots__ = ("id", "name", "content", "is_error")
+    Where the result is a file, `media_type` says of which type, and `content` is "".
+    """
+
+    __slots__ = ("id", "name", "content", "is_error", "media_type")
     type = "tool_result"
-    optional = frozenset(("is_error",))
+    optional = frozenset(("is_error", "media_type"))
 
-    def __init__(self, id: str, name: str, content: str, is_error: bool = False) -> None:
+    def __init__(self, id: str, name: str, content: str, is_error: bool = False, media_type: str = "") -> None:
         self.id, self.name, self.content, self.is_error = id, name, content, is_error
+        self.media_type = media_type
 
 
 class Usage(Event):

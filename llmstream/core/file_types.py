@@ -29,7 +29,7 @@ SIGNATURES = (
     Signature(b"RIFF", "image", "image/webp", b"WEBP"),  # RFC 9649
     Signature(b"%PDF-", "pdf", "application/pdf"),  # ISO 32000
     Signature(b"RIFF", "audio", "audio/wav", b"WAVE"),
-    Signature(b"ID3", "audio", "audio/mpeg"),
+    *(Signature(b"ID3" + bytes([version]), "audio", "audio/mpeg") for version in (2, 3, 4)),  # "ID3" may begin a text
 )
 DESCRIPTIONS = {
     "image": "images (PNG, JPEG, GIF, WebP)",
@@ -37,6 +37,9 @@ DESCRIPTIONS = {
     "audio": "audio (WAV, MP3)",
     "text": "text (UTF-8)",
 }
+
+
+MAX_GARBLED = 0.1  # of the characters of a text, which may be cut within one, or have a few of another encoding
 
 
 def attachment(name: str, data: bytes) -> Attachment:
@@ -60,3 +63,10 @@ def sniff(data: bytes) -> tuple[str, str] | None:
     except UnicodeDecodeError:
         return None
     return "text", "text/plain"
+
+
+def read_text(data: bytes | bytearray) -> str | None:
+    """Returns a program's output as text, bytes that are not UTF-8 replaced; None where it is binary."""
+    text = data.decode("utf-8", "replace")
+    garbled = text.count("\N{REPLACEMENT CHARACTER}")
+    return None if b"\0" in data or garbled > max(1, MAX_GARBLED * len(text)) else text

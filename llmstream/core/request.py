@@ -79,8 +79,8 @@ class Message(NamedTuple):
     """A turn of the conversation before the prompt; `role` is "user", "assistant" or "tool".
 
     `calls` are those of the assistant's turn, and `result_of` is the call whose result a tool's turn has; `is_error`
-    says that the call failed. `files` stand before the text of the user's turn. `native` are the items of an
-    assistant's turn that its provider wants back (see dialects/native.py), where the request goes to that provider.
+    says that the call failed. `files` stand before the text of the user's turn or of a result. `native` are the items
+    of an assistant's turn that its provider wants back (see dialects/native.py), where the request goes to it.
     """
 
     role: str

@@ -38,6 +38,10 @@ def headers(key: str, body: Mapping[str, Any]) -> list[str]:
 def body(request: Request, field_names: dict[str, str]) -> dict[str, Any]:
     """Returns the JSON body; `field_names` as in Request.fill."""
     request.refuse("Chat Completions", UNSUPPORTED)
+    if any(message.result_of and message.files for message in request.messages):
+        from .tool_files import after_results
+
+        request = request._replace(messages=after_results(request.messages))
     messages = request.turns(_part, _tool_turns)
     if request.system is not None:
         messages.insert(0, {"role": "system", "content": request.system})

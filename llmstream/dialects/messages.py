@@ -114,7 +114,10 @@ def _output(request: Request, effort: str | None) -> dict[str, Any] | None:
 
 def _tool_turns(message: Message) -> list[dict[str, Any]]:
     if call := message.result_of:
-        result = {"type": "tool_result", "tool_use_id": call.id, "content": message.content}
+        content: Any = message.content
+        if message.files:
+            content = [*map(_part, message.files), *([text_part(content)] if content else [])]
+        result = {"type": "tool_result", "tool_use_id": call.id, "content": content}
         return [{"role": "user", "content": [result | ({"is_error": True} if message.is_error else {})]}]
     if message.native:
         return [{"role": "assistant", "content": list(message.native)}]

@@ -47,6 +47,10 @@ def body(request: Request, field_names: dict[str, str]) -> dict[str, Any]:
     `truncate` and `shift` are false, so that a prompt that does not fit is an error, not cut without a word.
     """
     request.refuse("Ollama", UNSUPPORTED)
+    if any(message.result_of and message.files for message in request.messages):
+        from .tool_files import after_results
+
+        request = request._replace(messages=after_results(request.messages))
     messages = [_plain(turn) for turn in request.turns(_part, _tool_turns)]
     if request.system is not None:
         messages.insert(0, {"role": "system", "content": request.system})

@@ -63,7 +63,10 @@ def body(request: Request, field_names: dict[str, str]) -> dict[str, Any]:
 
 def _tool_turns(message: Message) -> list[dict[str, Any]]:
     if call := message.result_of:
-        return [{"type": "function_call_output", "call_id": call.id, "output": message.content}]
+        output: Any = message.content
+        if message.files:
+            output = [*map(_part, message.files), *([text_part(output, TEXT_PART)] if output else [])]
+        return [{"type": "function_call_output", "call_id": call.id, "output": output}]
     if message.native:
         return list(message.native)
     turns: list[dict[str, Any]] = [{"role": "assistant", "content": message.content}] if message.content else []

@@ -1,8 +1,8 @@
 """Runs tools that are programs: many calls at once, each in a process group of its own.
 
 A call runs the command with the tool's name as its last argument, without a shell. Its stdin has the arguments, a JSON
-object, and its stdout is the result; its stderr is ours. A call ends with its program: what that leaves running in the
-background may hold its stdout open, and is not waited for.
+object, and its stdout is the result, a text or a file; its stderr is ours. A call ends with its program: what that
+leaves running in the background may hold its stdout open, and is not waited for.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from .. import signals, stdio
+from ..core import file_types
 from ..core.request import Call, Message
 from ..errors import option
 from .loop import READ, WRITE, Alarm, Loop
@@ -37,11 +38,18 @@ class ProgramOptions(NamedTuple):
     timeout: float  # seconds that a call may take, 0 for no limit
 
 
+class Tools(NamedTuple):
+    """The tools of a request."""
+
+    names: frozenset[str]
+    file_kinds: tuple[str, ...]  # of results that are files, as the model takes them
+
+
 class _Turn(NamedTuple):
     """The calls of one answer, while they run."""
 
     calls: Sequence[Call]
-    names: frozenset[str]  # of the tools that there are
+    tools: Tools
     done: Callable[[list[Message]], object]
     label: str
     results: dict[int, Message]  # by the call's place
@@ -61,27 +69,27 @@ class Programs:
     def start(
         self,
         calls: Sequence[Call],
-        names: frozenset[str],
+        tools: Tools,
         done: Callable[[list[Message]], object],
         label: str = "",
     ) -> None:
-        """Runs the calls of one answer, of tools with these names; `label` stands before the notes on them.
+        """Runs the calls of one answer; `label` stands before the notes on them.
 
         The loop, or this function, then calls `done` with the results, in the order of the calls; a failure is a result
         that says so.
         """
-        turn = _Turn(calls, names, done, label, {})
+        turn = _Turn(calls, tools, done, label, {})
         self._waiting.extend((turn, place) for place in range(len(calls)))
         self._start_waiting()
 
-    def run(self, calls: Sequence[Call], names: frozenset[str]) -> list[Message]:
+    def run(self, calls: Sequence[Call], tools: Tools) -> list[Message]:
         """Runs the calls of one answer, as `start`, and waits for the results.
 
         Raises what ends the command, a signal for example; then no program is left.
         """
         results: list[Message] = []
         try:
-            self.start(calls, names, results.extend)
+            self.start(calls, tools, results.extend)
             while len(results) < len(calls):
                 self.loop.wait()
         finally:
@@ -106,7 +114,7 @@ class Programs:
             if len(arguments) > MAX_NOTE_CHARACTERS:
                 arguments = f"{arguments[:MAX_NOTE_CHARACTERS]}... ({len(arguments):,} characters)"
             self._note(f"{turn.label}calls {call.name} {arguments}")
-            if call.name not in turn.names:
+            if call.name not in turn.tools.names:
                 self._add(turn, place, self._failed(turn, call, "", f"there is no tool {call.name}"))
                 continue
             try:
@@ -119,14 +127,26 @@ class Programs:
     def ended(self, process: _Process) -> None:
         """Handles the end of a call."""
         self._running.discard(process)
-        turn, call = process.turn, process.call
-        text = process.output.decode("utf-8", "replace")
         if process.failure:
-            result = self._failed(turn, call, text, process.failure, process.advice)
+            text = file_types.read_text(process.output) or ""
+            result = self._failed(process.turn, process.call, text, process.failure, process.advice)
         else:
-            result = Message("tool", text, result_of=call)
-        self._add(turn, process.place, result)
+            result = self._result(process.turn, process.call, bytes(process.output))
+        self._add(process.turn, process.place, result)
         self._start_waiting()
+
+    def _result(self, turn: _Turn, call: Call, output: bytes) -> Message:
+        """Returns the result of a call that has succeeded: a text, or a file of a type that the model takes."""
+        file = file_types.attachment(call.name, output)
+        text = file_types.read_text(output) if file.kind in ("", "text") else None
+        if text is not None:
+            return Message("tool", text, result_of=call)
+        if file.kind in turn.tools.file_kinds:
+            name = f"{call.name}.{file.media_type.rpartition('/')[2]}"
+            return Message("tool", "", result_of=call, files=(file._replace(name=name),))
+        kind = file.media_type or "binary, of an unknown type"
+        kinds = ", ".join(file_types.DESCRIPTIONS[kind] for kind in turn.tools.file_kinds)
+        return self._failed(turn, call, "", f"its output is {kind}: this model takes {kinds}")
 
     def _add(self, turn: _Turn, place: int, result: Message) -> None:
         turn.results[place] = result

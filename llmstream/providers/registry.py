@@ -107,6 +107,7 @@ class Provider(NamedTuple):
     schema_api: str = ""  # the only dialect in which the server obeys a schema, "" for all
     model_fields: Mapping[str, Any] = {}  # of the body for `model`, where the request has none
     model_system: str = ""  # the system prompt for `model`, where the request has none
+    bridges_results: bool = False  # refuses a user's message right behind the result of a tool
     text_only: bool = False  # the models take no images and no sound
     compatible_api: str = ""  # the dialect that servers at other addresses speak, where it may differ
     transport: str = CURL
@@ -175,7 +176,7 @@ PROVIDERS: dict[str, Provider] = {
         "https://api.mistral.ai/v1", CHAT, ("MISTRAL_API_KEY",), "MISTRAL_BASE_URL", "mistral-small-latest",
         ("mistral-", "magistral-", "ministral-", "codestral-", "devstral-", "pixtral-"),
         {"seed": "random_seed", "stream_options": ""}, prefill=REPEATED_PREFIX,
-        limits=model_limits.MISTRAL, batches=False,
+        limits=model_limits.MISTRAL, batches=False, bridges_results=True,
     ),
     "groq": Provider(
         "https://api.groq.com/openai/v1", CHAT, ("GROQ_API_KEY",), "GROQ_BASE_URL", prefill=ASSISTANT,

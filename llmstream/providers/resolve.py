@@ -82,6 +82,10 @@ class Target(NamedTuple):
         if is_default and row.model_system and request.system is None:
             request = request._replace(system=row.model_system)
         body = merge(dialect(self.api).body(request, row.field_names), more)
+        if row.bridges_results and self.api == CHAT:
+            from ..dialects.tool_files import bridged
+
+            body["messages"] = bridged(body["messages"])
         if marks and self.api in (CHAT, RESPONSES):
             from ..dialects.cache_marks import mark
 

@@ -36,11 +36,15 @@ def load(
     return files
 
 
+def kinds(target: Target) -> tuple[str, ...]:
+    """Returns the kinds of files that a target accepts."""
+    accepted: tuple[str, ...] = ("text",) if target.row.text_only else dialect(target.api).ATTACHMENT_KINDS
+    return accepted
+
+
 def check(files: tuple[Attachment, ...], target: Target) -> None:
     """Raises UsageError for files that the target does not accept, or that are too large for it."""
-    module = dialect(target.api)
-    takes: tuple[str, ...] = ("text",) if target.row.text_only else module.ATTACHMENT_KINDS
-    limit = module.MAX_ATTACHMENT_BYTES
+    takes, limit = kinds(target), dialect(target.api).MAX_ATTACHMENT_BYTES
     for file in files:
         if file.kind not in takes:
             what = file.media_type or "of an unknown type"

@@ -77,8 +77,8 @@ class _Reader:
         text, files = (content, ()) if isinstance(content, str) else _read_parts(content, where)
         if role in ("system", "developer") and number == 1 and not files:
             self.system = text
-        elif role == "tool" and not files:
-            self._add_result(item, text, where)
+        elif role == "tool":
+            self._add_result(item, text, files, where)
         elif role == "user":
             self.require_results(where)
             self.messages.append(Message(role, text, files=files))
@@ -99,12 +99,13 @@ class _Reader:
             wanted = f'{{"role": "tool", "tool_call_id": "{call.id}", "content": ...}}'
             raise UsageError(f"{where}: {what}: add {wanted} after it")
 
-    def _add_result(self, item: dict[str, Any], text: str, where: str) -> None:
+    def _add_result(self, item: dict[str, Any], text: str, files: tuple[Attachment, ...], where: str) -> None:
         call = self._calls.get(str(item.get("tool_call_id")))
         if call is None:
             raise UsageError(f"{where}: no tool call before it has this tool_call_id")
         self._open.pop(call.id, None)
-        self.messages.append(Message("tool", text, result_of=call, is_error=item.get("is_error") is True))
+        is_error = item.get("is_error") is True
+        self.messages.append(Message("tool", text, result_of=call, files=files, is_error=is_error))
 
     def _native(self, native: Any, text: str, calls: tuple[Call, ...]) -> tuple[dict[str, Any], ...]:
         """Returns the native items of a turn; none for another target, or where the turn has been edited."""
@@ -129,7 +130,7 @@ def as_item(message: Message, target: Target) -> dict[str, Any]:
     item: dict[str, Any] = {"role": message.role, "content": message.content}
     if call := message.result_of:
         item = {"role": message.role, "tool_call_id": call.id, "content": message.content}
-        return item | ({"is_error": True} if message.is_error else {})
+        item |= {"is_error": True} if message.is_error else {}
     if message.files:
         from .attachments import as_part
 

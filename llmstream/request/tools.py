@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core import schema as schemas
-from ..core.request import Tool
+from ..core.request import Request, Tool
 from ..errors import UsageError
+from ..providers.resolve import Target
+
+if TYPE_CHECKING:
+    from ..net.programs import Tools
 
 PARAMETERS = ("parameters", "input_schema", "inputSchema")
 
@@ -43,3 +47,11 @@ def _each(items: list[Any], source: str) -> Iterator[Tool]:
             raise UsageError(f"{where}: {error.message}") from None
         strict = shape.get("strict")
         yield Tool(name, description, parameters, strict if isinstance(strict, bool) else None)
+
+
+def tools_of(request: Request, target: Target) -> Tools:
+    """Returns the tools of a request, for running them as programs."""
+    from ..net.programs import Tools
+    from .attachments import kinds
+
+    return Tools(frozenset(tool.name for tool in request.tools), kinds(target))

@@ -47,9 +47,11 @@ def after_text(error: Error, has_text: bool) -> Error:
 def tool_results(messages: Sequence[Message]) -> list[Event]:
     """Returns the results of tools as events."""
     return [
-        ToolResult(message.result_of.id, message.result_of.name, message.content, message.is_error)
+        ToolResult(
+            call.id, call.name, message.content, message.is_error, "".join(file.media_type for file in message.files)
+        )
         for message in messages
-        if message.result_of
+        if (call := message.result_of)
     ]
 
 

@@ -252,8 +252,10 @@ def _message(turn: Turn, where: str) -> dict[str, Any]:
     message |= {name: more[name] for name in CALL_FIELDS if more.get(name) is not None}
     if turn.content is None and not message.get("tool_calls"):
         raise UsageError(f"{where}: no content")
-    if turn.role in ("assistant", "tool") and isinstance(turn.content, list):
-        message["content"] = _text(turn, where)
+    if isinstance(turn.content, list):
+        has_files = any(part.get("type") != "text" for part in turn.content)
+        if turn.role == "assistant" or (turn.role == "tool" and not has_files):
+            message["content"] = _text(turn, where)
     return message
 
 

@@ -172,8 +172,6 @@ def _conversation(input: str | list[dict[str, Any]]) -> tuple[list[str], list[di
             messages[-1].setdefault("tool_calls", []).append(_call(item, where))
         elif kind == "function_call_output":
             output = _content(item.get("output"), f"{where}.output")
-            if not isinstance(output, str):
-                raise UsageError(f"{where}.output: only text is supported")
             messages.append({"role": "tool", "tool_call_id": item.get("call_id"), "content": output})
         elif kind != "reasoning":  # of which providers take back only what they have signed
             advice = f": {WHOLE_CONVERSATION}" if kind == "item_reference" else ""

@@ -273,7 +273,8 @@ def test_a_tool_that_cannot_be_killed_is_left(tmp_path, monkeypatch):
     notes: list[str] = []
     options = programs.ProgramOptions(("sleep",), os.environ, 1, 0.05)
     try:
-        (result,) = programs.Programs(options, Loop(), notes.append).run([Call("c", "1000", "{}")], frozenset({"1000"}))
+        tools = programs.Tools(frozenset({"1000"}), ())
+        (result,) = programs.Programs(options, Loop(), notes.append).run([Call("c", "1000", "{}")], tools)
         assert result.content == "error: it took longer than 0.05 s"
         assert len(kills) == 1
         assert is_running(kills[0])

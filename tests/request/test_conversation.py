@@ -42,6 +42,21 @@ def test_the_sdk_s_types_describe_a_conversation_with_tools(api, prompt):
         assert part in text
 
 
+@pytest.mark.parametrize("prompt", ["", "And now?"])
+@pytest.mark.parametrize("api", APIS)
+def test_the_result_of_a_tool_has_a_text_and_files(api, prompt):
+    """As `messages` of Python, a record, serve and a file of --chat has it."""
+    parts = [IMAGE, {"type": "text", "text": "A map."}]
+    items = [*CONVERSATION[:2], {"role": "tool", "tool_call_id": "c1", "content": parts}]
+    sent = dialect(api).body(converse(Request("m", prompt, tools=TOOLS), items, "messages"), {})
+    assert unlike(api, sent) == []
+    assert all(part in str(sent) for part in ("A map.", PNG, prompt))
+    if api in ("chat", "ollama"):
+        behind = [turn["role"] for turn in sent["messages"][3:]]
+        assert behind == ["user", *(["user"] if prompt else [])]
+        assert sent["messages"][2]["content"] == "A map."
+
+
 @pytest.mark.parametrize("choice", ["none", "required", "weather"])
 @pytest.mark.parametrize("api", APIS)
 def test_the_choice_of_a_tool(api, choice):

@@ -306,6 +306,9 @@ def test_calls_results_and_images_of_a_conversation():
         assert sdk.chat.completions.create(model="default", messages=sent).choices[0].message.content == "Yes"
         sent[2] = {"role": "tool", "tool_call_id": "c1", "content": "done"}
         assert server.generations[0].request.options["messages"] == sent
+        sent[2] = {"role": "tool", "tool_call_id": "c1", "content": [picture]}
+        assert sdk.chat.completions.create(model="default", messages=sent).choices[0].message.content == "Yes"
+        assert server.generations[1].request.options["messages"] == sent
 
 
 WRONG = [

@@ -210,6 +210,34 @@ def test_calls_and_their_results():
     assert [call["id"] for call in second["messages"][1]["tool_calls"]] == ["c1", "c2"]
 
 
+def test_results_may_be_images_and_files():
+    png, pdf = "data:image/png;base64,iVBORw0KGgpy", "data:application/pdf;base64,JVBERi0="
+    conversation: list[typing.Any] = [
+        {"role": "user", "content": "Look"},
+        {"type": "function_call", "call_id": "c1", "name": "weather", "arguments": "{}"},
+        {
+            "type": "function_call_output",
+            "call_id": "c1",
+            "output": [
+                {"type": "input_image", "image_url": png, "detail": "auto"},
+                {"type": "input_file", "filename": "a.pdf", "file_data": pdf},
+                {"type": "input_text", "text": "Both."},
+            ],
+        },
+    ]
+    with ScriptedServer(["Yes", END]) as server, client(server) as sdk:
+        assert sdk.responses.create(model="m", input=conversation, tools=[FUNCTION]).output_text == "Yes"
+    assert server.generations[0].request.options["messages"][2] == {
+        "role": "tool",
+        "tool_call_id": "c1",
+        "content": [
+            {"type": "image_url", "image_url": {"url": png}},
+            {"type": "file", "file": {"filename": "a.pdf", "file_data": pdf}},
+            {"type": "text", "text": "Both."},
+        ],
+    }
+
+
 def test_a_client_that_leaves_ends_the_generation():
     never = Gate()
 

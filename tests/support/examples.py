@@ -170,6 +170,7 @@ def _unknown_in_cluster(word: str, by_name: dict[str, click.Option], queue: Iter
 ANSWERS = (
     ("That answer is wrong", '{"name": "Elbrus", "metres": 5642}'),
     ("highest mountain of Europe", '{"name": "Elbrus", "metres": "5,642"}'),
+    ("bridge.*image/png", "The bridge is open."),
     ("How high is the water.*523", "The water is at 523 cm."),
     ("You are a translator", "Nommez trois fleuves."),
     ('"items"', '{"items": [{"name": "Rhine", "km": 1233}, {"name": "Loire", "km": 1006}]}'),
@@ -227,7 +228,7 @@ def _answer(request: loopback.Request) -> list[loopback.Step]:
     if request.line.startswith("GET "):
         items = [*({"id": name} for name in MODELS), {"id": "old", "shutdown_date": "2026-10-23"}]
         return loopback.reply("200 OK", json.dumps({"data": items}).encode())
-    if "tools" in request.json and request.json["messages"][-1]["role"] != "tool":
+    if "tools" in request.json and not any(turn["role"] == "tool" for turn in request.json["messages"]):
         return [loopback.head(), CALL, loopback.chat_end("tool_calls")]
     path, pieces = request.line.split()[1], re.findall(r"\s*\S+", _text(request.json))
     if path == ollama.PATH:
@@ -282,6 +283,8 @@ esac
 LEVEL = """{"name": "level", "parameters": {"type": "object", "properties": {"town": {"type": "string"}}}}
 """
 FILES = {
+    "Basel.png": "\x89PNG\r\n\x1a\n",
+    "camera": '#!/bin/sh\ncat "$(jq -r .town).png"\n',
     "gauge": GAUGE,
     "tools.json": LEVEL,
     "levels": "Basel 523\nVienna 310\n",
@@ -297,7 +300,7 @@ def mismatches(session: str, folder: Path) -> list[str]:
     home = folder / "home"
     home.mkdir()
     for name, text in FILES.items():
-        (home / name).write_text(text)
+        (home / name).write_bytes(text.encode("latin-1"))
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     todo = steps(session)
     with every_provider() as (url, keys):
