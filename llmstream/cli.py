@@ -86,6 +86,7 @@ def serve(host: str, port: int, config: Config, network: Mapping[str, Any], **se
     """
     try:
         from .serve import app, run
+        from .serve.notes import FallbackNotes
         from .serve.request import HOP_HEADER, ChatRequest, Item, Note
         from .serve.settings import Settings
     except ModuleNotFoundError as error:
@@ -99,6 +100,7 @@ def serve(host: str, port: int, config: Config, network: Mapping[str, Any], **se
     from .net.aio import in_thread
 
     bounds = Settings(**settings, hop=secrets.token_hex(8))
+    fallbacks = FallbackNotes()
 
     async def generate(request: ChatRequest) -> AsyncGenerator[Sequence[Item], None]:
         notes: list[Note] = []
@@ -109,7 +111,7 @@ def serve(host: str, port: int, config: Config, network: Mapping[str, Any], **se
             prepared = await in_thread(asyncio.get_running_loop(), partial(prepare, *arguments))
         else:
             prepared = PreparedRequest(*arguments)
-        async with AsyncStream(prepared, bounds.jobs) as stream:
+        async with AsyncStream(prepared, bounds.jobs, fallbacks.write) as stream:
             async for batch in stream.batches():
                 yield [*notes, *batch] if notes else batch
                 notes.clear()

@@ -61,11 +61,16 @@ class AsyncStream(BaseStream):
     """Iterates over the events of one answer, for one task. A task that is cancelled while it reads closes the stream.
 
     A slow reader slows the server: the buffer is bounded. `jobs` is how many streams an embedded model is to serve at
-    once.
+    once. `on_fallback` is that of BaseStream.
     """
 
-    def __init__(self, prepared: PreparedRequest, jobs: int = JOBS) -> None:
-        super().__init__(prepared)
+    def __init__(
+        self,
+        prepared: PreparedRequest,
+        jobs: int = JOBS,
+        on_fallback: Callable[[str, str], object] | None = None,
+    ) -> None:
+        super().__init__(prepared, on_fallback)
         prepared.build(may_block=False)
         self._jobs = jobs
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -170,10 +170,14 @@ def _as_schema(value: object) -> object:
 
 
 class BaseStream:
-    """One generation and its unconsumed events. Subclasses add waiting and locking."""
+    """One generation and its unconsumed events. Subclasses add waiting and locking.
 
-    def __init__(self, prepared: PreparedRequest) -> None:
-        self._prepared = prepared
+    `on_fallback`, where given, is called when another model is asked, with the name of the model that has failed and
+    the sentence that `note` gets.
+    """
+
+    def __init__(self, prepared: PreparedRequest, on_fallback: Callable[[str, str], object] | None = None) -> None:
+        self._prepared, self._on_fallback = prepared, on_fallback
         self._generation: Generation | None = None
         self._pausing: PausingAnswer | None = None  # of a provider that may pause the answer
         self._queue: deque[Event] = deque()
@@ -300,8 +304,10 @@ class BaseStream:
         if cause is None:
             return False
         before, prepared.choice, self._pausing = prepared.choice, prepared.following.pop(0), None
-        text = f"asking {prepared.target.name} instead of {before.target.name}"
-        self._notes.append(followed(cause.message, text))
+        note = followed(cause.message, f"asking {prepared.target.name} instead of {before.target.name}")
+        self._notes.append(note)
+        if self._on_fallback:
+            self._on_fallback(before.target.name, note)
         return True
 
     def _goes_on(self) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import signal
 
 import pytest
 
@@ -251,6 +253,10 @@ def test_serve_asks_the_next_model(tmp_path):
             assert "asking anthropic/b instead of openai/a" in answer
         body = {"messages": [{"role": "user", "content": "Hi"}]}
         assert json.load(server.post("/v1/chat/completions", body))["choices"][0]["message"]["content"] == "Hi"
+        server.process.send_signal(signal.SIGTERM)
+        lines = server.process.stderr.read().decode().splitlines()
+        (note,) = [line for line in lines if "instead of" in line]  # of three requests with the same reason
+        assert re.fullmatch(r"llmstream serve: .*HTTP 503.*: asking anthropic/b instead of openai/a", note)
 
 
 def test_python_asks_the_next_model(monkeypatch):
