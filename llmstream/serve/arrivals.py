@@ -30,31 +30,37 @@ class Arrivals:
         self._listen()
 
     def close(self) -> None:
-        """Stops accepting, and closes the connections without a protocol."""
+        """Stops accepting, closes the connections that have sent nothing, and passes all others on."""
+        while self._accept():
+            pass
         self._loop.remove_reader(self._listener)
         for client in list(self._silent):
-            self._forget(client)
-            client.close()
+            self._look(client)
         while self._waiting:
-            self._waiting.popleft().close()
+            self._connect(self._waiting.popleft())
 
     def _listen(self) -> None:
         if self._listener.fileno() >= 0:  # not closed meanwhile
             self._loop.add_reader(self._listener, self._accept)
 
-    def _accept(self) -> None:
-        """Accepts all waiting connections. uvloop accepts one a turn, so the last of many would wait for all others."""
+    def _accept(self) -> bool:
+        """Accepts waiting connections; returns whether there may be more.
+
+        uvloop accepts one a turn, so the last of many would wait for all others.
+        """
         try:
             for _ in range(ACCEPTS):
                 client, _ = self._listener.accept()
                 client.setblocking(False)
                 self._silent[client] = self._loop.call_later(Connection.head_timeout_s, self._drop, client)
                 self._loop.add_reader(client, self._look, client)
+            return True
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             pass
         except OSError:  # no descriptor or memory is free
             self._loop.remove_reader(self._listener)
             self._loop.call_later(ACCEPT_PAUSE_S, self._listen)
+        return False
 
     def _look(self, client: socket.socket) -> None:
         """Passes a connection on by its first bytes, or lets it wait."""

@@ -7,8 +7,9 @@
 - A client that does not read what is sent to it loses the connection.
 - `Upgrade` is ignored (RFC 9110, 7.8), where uvicorn's parser would drop the request's body.
 - TCP keep-alive probes find clients that have vanished without closing the connection.
-- While the server is full, requests for answers are refused here: hundreds at once would take seconds on their way
-  through the application. A browser's go there, since its page reads a response only with headers for its origin.
+- While the server is full or shuts down, requests for answers are refused here: hundreds at once would take seconds on
+  their way through the application. A browser's go there, since its page reads only a response with headers for its
+  origin.
 - A client's disconnect is noticed even after it has pipelined further requests.
 - HTTP/1.0 has no chunks: an answer of unknown length ends with the connection.
 """
@@ -26,7 +27,7 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from .error_responses import busy_response
+from .error_responses import BUSY, SHUTTING_DOWN, unavailable_response
 
 MAX_HEAD_BYTES = 64 * 1024  # of a head, and of all that is neither head nor body
 FRAMING_BYTES = 8  # allowed around each byte of a body: a chunk of one byte needs 5
@@ -65,6 +66,11 @@ class Connection(HttpToolsProtocol):
             cycle.disconnected = True
             cycle.message_event.set()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Ends the connection after the response that is under way. A request that waits in the kernel is refused."""
+        if not _bytes_in_kernel(self.transport, termios.FIONREAD):
+            super().shutdown()
 
     def data_received(self, data: bytes) -> None:
         self._allowance -= len(data)
@@ -128,7 +134,7 @@ class Connection(HttpToolsProtocol):
         self._in_head = False
         self._stop_head_timer()
         self._allowance = MAX_HEAD_BYTES
-        if self._is_too_many():
+        if self._is_refused_at_once():
             self._refuse()
             return
         super().on_headers_complete()
@@ -156,19 +162,23 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
         super().on_response_complete()
 
-    def _is_too_many(self) -> bool:
+    def _is_refused_at_once(self) -> bool:
         """Whether the request whose head is complete is one more than the server takes."""
-        if self.parser.get_method() != b"POST" or not self.config.app.state.server.is_full:  # type: ignore[union-attr]
+        state = self.config.app.state.server  # type: ignore[union-attr]
+        if self.parser.get_method() != b"POST" or not (state.is_full or state.closing):
             return False
         is_pipelined = any(not cycle.response_complete for cycle in self._cycles)
         return not is_pipelined and all(name != b"origin" for name, _ in self.headers)
 
     def _refuse(self) -> None:
-        """Answers that the server is busy, and ignores what else arrives until the client closes the connection."""
+        """Answers that the server takes no more, and ignores what else arrives until the client closes its end."""
         self._is_refused = True
-        self.transport.write(busy_response(self.url.decode("latin-1")))
+        state = self.config.app.state.server  # type: ignore[union-attr]
+        message = SHUTTING_DOWN if state.closing else BUSY
+        self.transport.write(unavailable_response(self.url.decode("latin-1"), message))
         self.transport.write_eof()
-        self.config.app.state.server.note_busy()  # type: ignore[union-attr]
+        if not state.closing:
+            state.note_busy()
         self.loop.call_later(REFUSED_TIMEOUT_S, self.transport.close)
 
     def resume_writing(self) -> None:
@@ -181,7 +191,7 @@ class Connection(HttpToolsProtocol):
         While the transport's buffer is full nothing is added to it, and neither while it is closing.
         """
         unsent = self.transport.get_write_buffer_size()
-        unsent += _unread(self.transport) if unsent else 0
+        unsent += _bytes_in_kernel(self.transport, termios.TIOCOUTQ) if unsent else 0
         waits = self.flow.write_paused or self.transport.is_closing()
         if waits and 0 < self._unsent <= unsent:
             self.transport.abort()
@@ -211,11 +221,14 @@ def set_options(listener: socket.socket) -> None:
             listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def _unread(transport: asyncio.BaseTransport) -> int:
-    """Returns the bytes that wait in the kernel for the client; 0 where the kernel does not tell, as on macOS."""
+def _bytes_in_kernel(transport: asyncio.BaseTransport, direction: int) -> int:
+    """Returns the bytes that wait in the kernel for us (FIONREAD) or for the client (TIOCOUTQ).
+
+    Returns 0 where the kernel does not tell: macOS does not for the client.
+    """
     number = bytearray(4)
     try:
-        fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, number)
+        fcntl.ioctl(transport.get_extra_info("socket").fileno(), direction, number)
     except OSError:
         return 0
     return int.from_bytes(number, sys.byteorder)

@@ -49,18 +49,19 @@ def message_with_hint(error: Error) -> str:
 
 
 BUSY = "the server is busy: try again later"
+SHUTTING_DOWN = "the server is shutting down"
 
 
-@functools.lru_cache(2)
-def _busy_response(is_openai: bool) -> bytes:
-    response = _response(OPENAI_PREFIX if is_openai else "/", 503, BUSY, {"retry-after": RETRY_AFTER_S, **CLOSE})
+@functools.lru_cache(4)
+def _unavailable_response(is_openai: bool, message: str) -> bytes:
+    response = _response(OPENAI_PREFIX if is_openai else "/", 503, message, {"retry-after": RETRY_AFTER_S, **CLOSE})
     head = b"".join(b"%s: %s\r\n" % line for line in response.raw_headers)
     return b"HTTP/1.1 503 Service Unavailable\r\n%s\r\n%s" % (head, response.body)
 
 
-def busy_response(path: str) -> bytes:
-    """Returns the response to a request that is one too many, as bytes."""
-    return _busy_response(path.startswith(OPENAI_PREFIX))
+def unavailable_response(path: str, message: str) -> bytes:
+    """Returns the response to a request that the server takes no more, as bytes."""
+    return _unavailable_response(path.startswith(OPENAI_PREFIX), message)
 
 
 def error_response(

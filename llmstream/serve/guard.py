@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .answer_response import ServerState
 from .body_limits import MAX_VALUES, UNCOUNTED_BYTES, VALUE_BYTES, Reservation, ValueCounter
-from .error_responses import BUSY, CLOSE, RETRY_AFTER_S, error_response
+from .error_responses import BUSY, CLOSE, RETRY_AFTER_S, SHUTTING_DOWN, error_response
 from .request import HOP_HEADER
 
 TOKENLESS_PATHS = ("/", "/healthz")  # the page has to be there to ask for the token
@@ -117,7 +117,7 @@ class Guard:
         if self._settings.hop in hops or len(hops) >= MAX_HOPS:
             raise HTTPException(403, "request loop: the model's address leads back to this server")
         if self._state.closing:
-            raise HTTPException(503, "the server is shutting down", {"retry-after": RETRY_AFTER_S})
+            raise HTTPException(503, SHUTTING_DOWN, {"retry-after": RETRY_AFTER_S})
 
     def _is_own_host(self, host: str) -> bool:
         try:

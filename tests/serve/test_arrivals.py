@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 
-from llmstream.serve.arrivals import CONNECTS, Arrivals
+from llmstream.serve.arrivals import ACCEPTS, CONNECTS, Arrivals
 
 
 def arrive(starts: list[bytes], until: Callable[[list[bytes]], bool]) -> tuple[list[bytes], list[bytes]]:
@@ -50,8 +50,15 @@ def test_a_check_of_health_overtakes_a_crowd() -> None:
     assert order == [b"GET ", *[b"POST"] * posts]
 
 
-def test_connections_that_were_not_passed_on_are_closed() -> None:
-    starts = [b"GET /h", b"", *[b"POST /"] * 9 * CONNECTS]
+def test_at_the_end_those_that_have_sent_something_are_passed_on_and_the_others_are_closed() -> None:
+    starts = [b"GET /h", b"", *[b"POST /"] * 9 * CONNECTS, b"", b"GET /h"]
     order, received = arrive(starts, lambda passed: b"POST" in passed)
-    assert len(order) < len(starts) - 1
-    assert received == [b""] * (len(starts) - len(order))
+    assert sorted(order) == [b"GET "] * 2 + [b"POST"] * 9 * CONNECTS
+    assert received == [b""] * 2
+
+
+def test_connections_that_were_not_even_accepted_are_passed_on() -> None:
+    starts = [b"", *[b"POST /"] * (ACCEPTS + 9)]
+    order, received = arrive(starts, lambda passed: True)
+    assert order == [b"POST"] * (ACCEPTS + 9)
+    assert received == [b""]

@@ -187,8 +187,10 @@ def test_new_requests_are_refused_while_the_server_is_closing():
         first.post().until(b'"x"')
         assert second.send("GET", "/healthz").reply()[0] == 200
         server.on_loop(lambda: setattr(server.state, "closing", True))
-        status, headers, body = second.post().reply()
-        assert (status, headers["connection"], headers["retry-after"]) == (503, "close", "1")
-        assert body == b'{"status": 4, "message": "the server is shutting down"}'
+        with Client(server) as page:
+            answers = [second.post().reply(), page.post(origin=server.url).reply()]
+        for status, headers, body in answers:
+            assert (status, headers["connection"], headers["retry-after"]) == (503, "close", "1")
+            assert body == b'{"status": 4, "message": "the server is shutting down"}'
         gate.open()
         first.until(b"[DONE]")

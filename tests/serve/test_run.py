@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -135,6 +136,26 @@ def test_a_second_signal_does_not_wait(process):
         client.until(b": keep-alive")
         os.kill(program.pid, signal.SIGINT)
         assert b"shutting down" in client.rest()
+    assert program.wait(WAIT_S) == -signal.SIGTERM
+
+
+def test_a_crowd_that_waits_at_the_end_is_answered(process):
+    program, client = process(grace=0.3)
+    with client, contextlib.ExitStack() as stack:
+        assert client.send("GET", "/healthz").reply()[0] == 200
+        os.kill(program.pid, signal.SIGSTOP)  # so that all of them wait in the kernel
+        clients = [Client(program) for _ in range(600)]
+        for one in clients:
+            stack.enter_context(one).post(body={"prompt": "quick"})
+        program.send_signal(signal.SIGTERM)
+        os.kill(program.pid, signal.SIGCONT)
+        answers = [one.reply() for one in clients]
+    refused = [(headers, body) for status, headers, body in answers if status == 503]
+    assert len(refused) > 500  # those that came before the signal have an answer
+    assert {status for status, _, _ in answers} <= {200, 503}
+    for headers, body in refused:
+        assert (headers["connection"], headers["retry-after"]) == ("close", "1")
+        assert body == b'{"status": 4, "message": "the server is shutting down"}'
     assert program.wait(WAIT_S) == -signal.SIGTERM
 
 
