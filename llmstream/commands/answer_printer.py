@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .. import stdio
 from ..core import report
@@ -33,15 +33,14 @@ if TYPE_CHECKING:
     from ..config.max_cost import CostMeter
     from ..core.exchange import Exchange
     from ..core.request import Request
-    from ..core.stop.stops import Stops
     from ..net.attempts import Resume
     from ..net.generation import Generation
     from ..net.loop import Loop
-    from ..net.programs import ProgramOptions
     from ..net.transports import Route
     from ..output_file import OutputFile
     from ..request.chat_file import ChatFile
     from ..request.turns import RunTools, Turns
+    from .gen_options import GenOptions
 
 NAME = "gen"
 
@@ -49,28 +48,16 @@ NAME = "gen"
 class AnswerPrinter:
     """Runs requests, prints the events of the answer, and reports its tokens and times at the end, however it ends.
 
-    `new_stops` makes the stop conditions of one answer. `names_model`: a record says which model has answered. `tools`
-    says how tools are run, if they are.
+    `names_model`: a record says which model has answered.
     """
 
-    def __init__(
-        self,
-        output: dict[str, Any],
-        new_stops: Callable[[], Stops | None],
-        names_model: bool,
-        chat: ChatFile | None,
-        keep_cut: bool,
-        tools: ProgramOptions | None,
-    ) -> None:
-        self._output, self._new_stops, self._names_model = output, new_stops, names_model
-        self._chat, self._keeps_cut = chat, keep_cut
-        self._tools = tools
+    def __init__(self, values: GenOptions, names_model: bool, chat: ChatFile | None) -> None:
+        self._values, self._names_model, self._chat = values, names_model, chat
         self._turns: Turns | None = None  # with a conversation to keep, a check, or answers that may be followed
         self._record: RecordBuilder | None = None  # with --line
         self._check_retries = 0  # how often the answer may still be asked for again
         self._sources = SourceList()  # stays empty without --sources
-        self._stats = StatsFile(output["stats_file"], NAME) if output["stats_file"] is not None else None
-        self._writes_events = output["events"] or output["timing"]
+        self._stats = StatsFile(values.stats_file, NAME) if values.stats_file is not None else None
 
     def run(self, choices: list[Choice], connect: Callable[[Choice], Route], loop: Loop) -> None:
         """Streams the answer of the first model that has one to stdout; raises the error that ended it."""
@@ -98,14 +85,14 @@ class AnswerPrinter:
         self._meter = self._new_meter()
 
         file = current_output_file() if choice.check else None
-        self._check_retries = choice.check_retries if file or self._output["line"] else 0
+        self._check_retries = choice.check_retries if file or self._values.line else 0
 
         notes: list[str] = []
 
         def make(request: Request, earlier: Sequence[Exchange] = ()) -> Generation:
             if self._meter:
                 self._meter.begin(choice.target, request, earlier)
-            self._stops = self._new_stops()  # each answer is matched by itself
+            self._stops = self._values.stops()  # each answer is matched by itself
             return Generation(
                 target,
                 request,
@@ -160,18 +147,18 @@ class AnswerPrinter:
 
     def _after_text(self, error: Error) -> Error:
         """Returns the error that ends the answers; text of those before the last one may be written."""
-        if self._turns is None or self._output["line"]:
+        if self._turns is None or self._values.line:
             return error
         from ..request.turns import after_text
 
         return after_text(error, self._turns.has_text)
 
     def _new_meter(self) -> CostMeter | None:
-        if self._output["max_cost"] is None:
+        if self._values.max_cost is None:
             return None
         from ..config.max_cost import CostMeter
 
-        return CostMeter(self._output["max_cost"])
+        return CostMeter(self._values.max_cost)
 
     def _correct(self, file: OutputFile | None) -> None:
         """Asks for a wrong answer again, as often as may be, and writes the new one in place of it."""
@@ -198,31 +185,31 @@ class AnswerPrinter:
         return check.problems(turns.text)
 
     def _render(self, generation: Generation, events: Generator[list[Event]]) -> None:
-        output, reasoning = self._output, TextRenderer(kind=Reasoning)
+        values, reasoning = self._values, TextRenderer(kind=Reasoning)
         if self._meter:
             events = self._watch_cost(generation, events, self._meter)
-        if output["sources"]:
+        if values.sources:
             events = self._collect_sources(events)
         try:
-            if self._writes_events:
+            if self._values.writes_events:
                 self._render_events(generation, events)
                 return
-            if output["line"]:
+            if values.line:
                 self._render_record(generation, events, reasoning)
                 return
-            renderer = TextRenderer(not output["no_newline"])
+            renderer = TextRenderer(not values.no_newline)
             for batch in events:
                 text = renderer.feed(batch)
-                if output["reasoning"]:
+                if values.reasoning:
                     stdio.write_stderr_text(reasoning.feed(batch) + (reasoning.close() if text else b""))
                 stdio.write(text)
             if not (self._stops and self._stops.met):  # the output ends with the match
                 stdio.write(renderer.close())
         finally:
             events.close()  # and with it the provider's connection, before anything else
-            if output["pretty"]:
+            if values.pretty:
                 stdio.end_output()  # the last block is drawn before any note
-            if output["reasoning"]:
+            if values.reasoning:
                 stdio.write_stderr_text(reasoning.close())
             for line in self._sources.lines():  # beside the answer, before any note
                 stdio.write_stderr_line(line)
@@ -252,7 +239,7 @@ class AnswerPrinter:
             events.close()
 
     def _render_events(self, generation: Generation, events: Generator[list[Event]]) -> None:
-        renderer = EventRenderer(generation.timing.started if self._output["timing"] else None)
+        renderer = EventRenderer(generation.timing.started if self._values.timing else None)
         try:
             for batch in events:
                 stdio.write(renderer.feed(batch, time.monotonic()))
@@ -273,7 +260,7 @@ class AnswerPrinter:
         try:
             for batch in events:
                 self._record.feed(batch)
-                if self._output["reasoning"]:
+                if self._values.reasoning:
                     stdio.write_stderr_text(reasoning.feed(batch))
         except Error as error:
             fault = error
@@ -303,14 +290,18 @@ class AnswerPrinter:
             return generation
 
         run: RunTools | None = None
-        if self._tools:
+        if tools := self._values.tools():
             from ..net.programs import Programs
             from ..request.tools import tools_of
 
-            programs = Programs(self._tools, loop, partial(stdio.note, NAME))
+        if tools := self._values.tools():
+            from ..net.programs import Programs
+            from ..request.tools import tools_of
+
+            programs = Programs(tools, loop, partial(stdio.note, NAME))
             run = partial(programs.run, tools=tools_of(self._choice.request, self._choice.target))
         request = self._choice.request
-        separates = not (self._output["line"] or self._writes_events)
+        separates = not (self._values.line or self._values.writes_events)
         self._turns = Turns(
             request, generation, loop, start, self._begin_answer, run, self._choice.max_turns, separates
         )
@@ -329,7 +320,7 @@ class AnswerPrinter:
         messages = [*turns.messages, *([message] if message else [])]
         if not messages or messages[-1].role == "user":
             return
-        if self._keeps_cut:
+        if self._values.keep_cut:
             try:
                 chat.add(messages, target, self._choice.request.system, cut=message is not None)
             except Error as failure:
@@ -354,7 +345,7 @@ class AnswerPrinter:
         finish = exchange.finish
         if exchange.tool_calls and self._chat:
             stdio.note(NAME, f"the answer has tool calls, which wait for their results in {self._chat.path}")
-        elif exchange.tool_calls and not (self._writes_events or self._output["line"]):
+        elif exchange.tool_calls and not (self._values.writes_events or self._values.line):
             stdio.note(NAME, "the answer has tool calls: --events shows them", stays=True)
         if finish and finish.reason == "length" and not exchange.characters and not exchange.tool_calls:
             text = "the answer has no text: the token limit was reached first, perhaps by reasoning: raise --max-tokens"
@@ -369,7 +360,7 @@ class AnswerPrinter:
             stdio.release_notes()
         for note in generation.notes:
             stdio.note(NAME, note, stays=True)
-        if not self._output["usage"] and self._stats is None:
+        if not self._values.usage and self._stats is None:
             return
         from ..config import prices
 
@@ -377,7 +368,7 @@ class AnswerPrinter:
         earlier = self._turns.earlier if self._turns else []
         cost = prices.cost(provider, model, report.total_usage([*earlier, exchange]), exchange.model)
         record = report.record(provider, model, exchange, now, status=status, reason=reason, cost=cost, earlier=earlier)
-        if self._output["usage"]:
+        if self._values.usage:
             stdio.note(NAME, report.line(record), stays=True)
         if self._stats is not None:
             self._stats.append(record, failed)

@@ -14,26 +14,24 @@ from .. import stdio
 from ..core.kinds import ANSWER, MODEL, NETWORK, OUTPUT, PROMPT, Number
 from ..core.secrets import show_url
 from ..core.text import encode
-from ..errors import UsageError, option
-from ..providers.registry import REPLAY, Catalogue
+from ..errors import UsageError
+from ..providers.registry import REPLAY
 from ..request import prompt as prompts
-from ..request.choices import Choice, Choices, require_checkable
+from ..request.choices import Choice, Choices
 from . import options, stop_options
 from .raw_control import raw_control
 from .request_command import RequestCommand, output_file, prompt_file
 from .stats_file import stats_file
-from .tool_options import program_options, tool_options
+from .tool_options import tool_options
 from .types import FileName, Value, in_group
 
 if TYPE_CHECKING:
-    from ..core.stop.stops import Stops
     from ..net.early_connection import ConnectingInput
     from ..net.loop import Loop
-    from ..net.programs import ProgramOptions
     from ..net.transfer import Transport
     from ..net.transports import Route, Routes
     from ..request.chat_file import ChatFile
-    from ..request.prompt_file import PromptFile
+    from .gen_options import GenOptions
 
 NAME = "gen"
 SPEED = click.FloatRange(min=0)
@@ -69,24 +67,7 @@ JOBS = click.IntRange(min=1, max=1000)
 @in_group(OUTPUT, "--speed", type=SPEED, default=1.0, metavar="X", help="Replay X times as fast; 0: at once (1).")
 @in_group(OUTPUT, "--dry-run", is_flag=True, help="Print the request, key hidden; send nothing.")
 @options.of_request(NETWORK)
-def command(
-    prompt: tuple[str, ...],
-    file: PromptFile | None,
-    variables: dict[str, str],
-    options: list[dict[str, Any]],
-    catalogue: Catalogue,
-    chat: str | None,
-    keep_cut: bool,
-    no_stdin: bool,
-    run_tools: tuple[str, ...] | None,
-    jobs: int,
-    tool_timeout: float,
-    record: str | None,
-    speed: float,
-    dry_run: bool,
-    quiet: bool,
-    **output: Any,
-) -> None:
+def command(**params: Any) -> None:
     """Stream a model's answer to PROMPT, or to what stdin holds.
 
     With PROMPT and a pipe or a file as stdin, stdin follows the prompt after an empty line. 0 turns a time-out off.
@@ -99,66 +80,55 @@ def command(
     llmstream gen --events 'Count to ten.' | jq -r 'select(.type=="text").text'
     """
     stdio.require_stdout()
-    until = {name: output.pop(name) for name in list(output) if name.startswith("until_")}
+    from .gen_options import GenOptions
 
-    def new_stops() -> Stops | None:
-        return stop_options.stops(dict(until), "until-")
-
-    has_stops = new_stops() is not None  # a wrong one is an error at once
-    writes_events = output["events"] or output["timing"]
-    if output["line"] and writes_events:
-        raise UsageError("--line and --events exclude each other: leave one out")
-    if keep_cut and chat is None:
-        raise UsageError(f"--keep-cut needs {option('chat', 'FILE')}: name the conversation's file")
-    names = set[str]().union(*options)
-    tools = program_options(run_tools, "tools" in names, catalogue, jobs, tool_timeout)
-    if tools and record is not None:
-        raise UsageError("--record keeps one answer, and --run-tools asks for several: leave one out")
-    if not tools and "tools" in names and not (writes_events or output["line"] or chat):
-        raise UsageError(f"{option('tools')} needs --events, --line, --chat or --run-tools: a call is not text")
-    require_checkable(options, {"stop conditions": has_stops, "--record": record is not None})
-    if output["reasoning"] or writes_events:
-        for each in options:
+    values = GenOptions(params)
+    values.check()
+    _prepare_output(values)
+    if values.reasoning or values.writes_events:
+        for each in values.options:
             each["reasoning"] = True
-    is_data = dry_run or writes_events or output["line"] or {"json", "schema", "schema_multi"} & names
-    stdio.wraps_words = not (output.pop("no_wrap") or is_data)
-    stdio.ends_lines = not output["no_newline"]
-    if output["pretty"] and not is_data:
-        from .drawing import draw_stdout
-
-        draw_stdout(NAME)
-    builder = Choices(NAME, options, os.environ, catalogue)
-    if builder.reads_stdin and file and file.from_stdin:
-        raise UsageError("stdin has the prompt file, so no option can read it: name a file")
-    no_stdin = no_stdin or builder.reads_stdin
-    required = not (builder.has_conversation or chat)
-    make_routes = partial(_routes, speed, quiet)
-    source = None if dry_run or no_stdin else _connecting_input(builder, make_routes)
-    if file:
-        text = file.prompt(prompt, no_stdin, variables, required, source)
-    else:
-        text = prompts.read(NAME, prompt, no_stdin, required, source)
-    send = partial(_send, builder, text, output, new_stops, dry_run, record, make_routes, source, keep_cut, tools)
-    if chat is None:
+    builder = Choices(NAME, values.options, os.environ, values.catalogue)
+    make_routes = partial(_routes, values.speed, values.quiet)
+    has_stdin = not (values.no_stdin or builder.reads_stdin)
+    source = _connecting_input(builder, make_routes) if has_stdin and not values.dry_run else None
+    send = partial(_send, values, builder, _text(values, builder, source), make_routes, source)
+    if values.chat is None:
         send(None)
         return
     from ..request.chat_file import ChatFile
 
-    with ChatFile(chat, partial(stdio.note, NAME), reads_only=dry_run) as conversation:
+    with ChatFile(values.chat, partial(stdio.note, NAME), reads_only=values.dry_run) as conversation:
         send(conversation)
 
 
+def _prepare_output(values: GenOptions) -> None:
+    """Tells stdout how a terminal is to show the answer."""
+    stdio.wraps_words = not (values.no_wrap or values.writes_data)
+    stdio.ends_lines = not values.no_newline
+    if values.pretty and not values.writes_data:
+        from .drawing import draw_stdout
+
+        draw_stdout(NAME)
+
+
+def _text(values: GenOptions, builder: Choices, source: ConnectingInput | None) -> str:
+    """Returns the prompt, "" where there is a conversation without one; `source` is stdin, if it is read in its way."""
+    file, no_stdin = values.file, values.no_stdin or builder.reads_stdin
+    if builder.reads_stdin and file and file.from_stdin:
+        raise UsageError("stdin has the prompt file, so no option can read it: name a file")
+    required = not (builder.has_conversation or values.chat)
+    if file:
+        return file.prompt(values.prompt, no_stdin, values.variables, required, source)
+    return prompts.read(NAME, values.prompt, no_stdin, required, source)
+
+
 def _send(
+    values: GenOptions,
     builder: Choices,
     text: str,
-    output: dict[str, Any],
-    new_stops: Callable[[], Stops | None],
-    dry_run: bool,
-    record: str | None,
     make_routes: Callable[[Loop], Routes],
     source: ConnectingInput | None,
-    keep_cut: bool,
-    tools: ProgramOptions | None,
     chat: ChatFile | None,
 ) -> None:
     """Sends the prompt after the conversation, if any, or prints the request.
@@ -169,19 +139,13 @@ def _send(
         builder.add_conversation(chat.path, chat.messages)
         if not (text or chat.messages):
             raise UsageError("the prompt is empty: give one as an operand or on stdin")
-    choices = builder.requests(text)
-    is_one = record is not None  # a recording holds one answer
-    choices = [
-        choice.with_native() if chat or tools or (choice.may_pause and not is_one) else choice for choice in choices
-    ]
-    if is_one:
-        choices = [choice._replace(max_turns=1) for choice in choices]
-    if output["max_cost"] is not None:
+    choices = [_with_turns(choice, values, chat) for choice in builder.requests(text)]
+    if values.max_cost is not None:
         from ..config.max_cost import CostMeter
 
         for choice in choices:
-            CostMeter(output["max_cost"]).begin(choice.target, choice.request)
-    if dry_run:
+            CostMeter(values.max_cost).begin(choice.target, choice.request)
+    if values.dry_run:
         if choices[0].target.row.transport == REPLAY:
             raise UsageError("a replay has no request: leave --dry-run out")
         stdio.write(encode(_describe(choices[0])))
@@ -190,7 +154,7 @@ def _send(
     from .answer_printer import AnswerPrinter
 
     # This opens the stats file before anything is paid for.
-    answer = AnswerPrinter(output, new_stops, len(choices) > 1, chat, keep_cut, tools)
+    answer = AnswerPrinter(values, len(choices) > 1, chat)
     loop = (source and source.loop) or Loop()
 
     def connect(choice: Choice) -> Route:
@@ -200,9 +164,17 @@ def _send(
         route = routes.to(choice.target, choice.request.size())
         if choice.request.within:
             route = route._replace(transport=_polling(route, choice.request.within))
-        return route if record is None else recorded(route, record)
+        return route if values.record is None else recorded(route, values.record)
 
     answer.run(choices, connect, loop)
+
+
+def _with_turns(choice: Choice, values: GenOptions, chat: ChatFile | None) -> Choice:
+    """Returns the choice with as many turns as there may be: a recording holds one answer."""
+    is_one = values.record is not None
+    if chat or values.run_tools or (choice.may_pause and not is_one):
+        choice = choice.with_native()
+    return choice._replace(max_turns=1) if is_one else choice
 
 
 def _routes(speed: float, quiet: bool, loop: Loop) -> Routes:

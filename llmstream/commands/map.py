@@ -67,4 +67,4 @@ def command(**params: Any) -> int:
     from . import map_run
     from .map_options import MapOptions
 
-    return map_run.run(MapOptions.of(params))
+    return map_run.run(MapOptions(params))

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from ..errors import UsageError, option
-from ..providers.registry import Catalogue
 from ..request.choices import require_checkable
-from . import stop_options
+from .request_command import RequestValues
 from .tool_options import program_options
 
 if TYPE_CHECKING:
-    from ..core.stop.stops import Stops
     from ..net.programs import ProgramOptions
-    from ..request.prompt_file import PromptFile
 
 MEANINGLESS = (  # with a batch
     *("jobs", "rpm", "tpm", "window", "unordered", "events", "max_failures", "resume_cut", "fallback_on"),
@@ -25,22 +22,14 @@ MEANINGLESS = (  # with a batch
 )
 
 
-class MapOptions(NamedTuple):
-    """The values of the options, by the names of their parameters."""
+class MapOptions(RequestValues):
+    """The values of map's parameters."""
 
     template: str | None
-    file: PromptFile | None
-    variables: dict[str, str]
-    options: list[dict[str, Any]]  # of the request to each model
-    catalogue: Catalogue
-    until: dict[str, Any]  # the stop conditions
     jsonl: bool
     files: bool
     null: bool
-    run_tools: tuple[str, ...] | None
     tool_jobs: int
-    tool_timeout: float
-    max_cost: float | None
     unordered: bool
     window: int | None
     has_input: bool
@@ -49,30 +38,13 @@ class MapOptions(NamedTuple):
     batch: bool
     no_wait: bool
     cancel_batch: bool
-    usage: bool
-    stats_file: str | None
-    quiet: bool
-    dry_run: bool
-    jobs: int
     rpm: float | None
     tpm: float | None
     max_failures: int
 
-    @classmethod
-    def of(cls, params: dict[str, Any]) -> MapOptions:
-        """Returns the options of click's parameters."""
-        until = {name: params.pop(name) for name in list(params) if name.startswith("until_")}
-        options = cls(**params, until=until)
-        return options._replace(batch=options.batch or options.no_wait or options.cancel_batch)
-
-    @property
-    def names(self) -> set[str]:
-        """The names of the options of a request that are set, for any of the models."""
-        return set[str]().union(*self.options)
-
-    def stops(self) -> Stops | None:
-        """Returns the stop conditions of one answer. Raises UsageError for a wrong one."""
-        return stop_options.stops(dict(self.until), "until-")
+    def __init__(self, params: dict[str, Any]) -> None:
+        super().__init__(params)
+        self.batch = self.batch or self.no_wait or self.cancel_batch
 
     def tools(self) -> ProgramOptions | None:
         """Returns how tools are run, None where they are not. Raises UsageError where the tools are missing."""

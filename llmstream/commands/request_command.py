@@ -19,11 +19,13 @@ from ..core.text import is_utf8
 from ..errors import UsageError, option
 from ..request.choices import by_model, require_cacheable
 from ..signals import SignalsDeferred
-from . import options
+from . import options, stop_options
 from .types import FileName, GroupedCommand, in_group
 
 if TYPE_CHECKING:
+    from ..core.stop.stops import Stops
     from ..output_file import OutputFile
+    from ..providers.registry import Catalogue
     from ..request.prompt_file import PromptFile
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -100,6 +102,37 @@ def _require_different_files(paths: Mapping[str, str | None]) -> None:
         is_same = os.path.realpath(path) == os.path.realpath(other_path)
         if is_same and (os.path.isfile(path) or not os.path.exists(path)):
             raise UsageError(f"{option(name)} and {option(other)} name the same file: {path}")
+
+
+class RequestValues:
+    """What the callback of a RequestCommand gets, by the names of click's parameters."""
+
+    file: PromptFile | None
+    variables: dict[str, str]
+    options: list[dict[str, Any]]  # of the request to each model
+    catalogue: Catalogue
+    until: dict[str, Any]  # the stop conditions
+    run_tools: tuple[str, ...] | None
+    tool_timeout: float
+    jobs: int
+    max_cost: float | None
+    usage: bool
+    quiet: bool
+    stats_file: str | None
+    dry_run: bool
+
+    def __init__(self, params: dict[str, Any]) -> None:
+        self.until = {name: params[name] for name in params if name.startswith("until_")}
+        self.__dict__.update(params)
+
+    @property
+    def names(self) -> set[str]:
+        """The names of the options of a request that are set, for any of the models."""
+        return set[str]().union(*self.options)
+
+    def stops(self) -> Stops | None:
+        """Returns the stop conditions of one answer. Raises UsageError for a wrong one."""
+        return stop_options.stops(dict(self.until), "until-")
 
 
 class RequestCommand(GroupedCommand):
