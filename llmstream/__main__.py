@@ -9,7 +9,7 @@ gc.set_threshold(50_000)  # the imports alone would set it off twenty times, and
 import os  # noqa: E402
 import sys  # noqa: E402
 
-from . import lazy_modules, signals, stdio  # noqa: E402
+from . import signals, stdio  # noqa: E402
 from .errors import Signalled  # noqa: E402
 
 
@@ -19,8 +19,7 @@ def main() -> None:
     signals.catch_signals()
     stdio.take_stdout()
     try:
-        with lazy_modules.while_click_loads():
-            from .cli import run
+        from .cli import run
 
         status = run(sys.argv[1:])
         stdio.end_output()

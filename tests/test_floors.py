@@ -26,17 +26,16 @@ FLOORS = {  # by the first part of a module's name
     "providers": 2,
     "dialects": 1, "core": 1,
     "errors": 0, "signals": 0, "stdio": 0, "inputs": 0, "terminal": 0, "output_file": 0, "locked_file": 0,
-    "lazy_modules": 7, "plain_option": 5,
+    "click_commands": 7,
 }  # fmt: skip
 DOORS = ("commands", "serve", "api")
 WORLDLESS = ("core", "dialects")
 COMPUTED = {  # rooms whose modules import_module loads, by the module that calls it
     "": ("api", "core", "errors"),
-    "cli": ("commands",),
+    "commands": ("commands",),
     "dialects": ("dialects",),
     "dialects.detect": ("dialects",),
     "net.clients": (),  # packages of others
-    "lazy_modules": (),
 }
 WORLD = {
     *("os", "sys", "io", "pathlib", "shutil", "tempfile", "fcntl", "subprocess", "signal", "threading"),

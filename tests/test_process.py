@@ -292,7 +292,7 @@ def test_one_signal_stops_a_shell_s_loop():
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_the_modules_load_is_no_traceback(signum, tmp_path):
     """The signal is sent by a module that is imported during the start."""
-    (tmp_path / "click.py").write_text(f"import os\nos.kill(os.getpid(), {int(signum)})\nraise AssertionError\n")
+    (tmp_path / "json.py").write_text(f"import os\nos.kill(os.getpid(), {int(signum)})\nraise AssertionError\n")
     env = environment()
     env["PYTHONPATH"] = f"{tmp_path}:{env['PYTHONPATH']}"
     done = subprocess.run(GEN, capture_output=True, stdin=subprocess.DEVNULL, env=env, timeout=RUN_S)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import click
-
 from .. import inputs, stdio
+from ..core.kinds import Integer
 from ..core.markdown.code import Code
 from ..errors import NotFound, UsageError
-from ..plain_option import plain_option
+from . import parameters
+from .parameters import FILE, operand, plain_option
 from .raw_control import raw_control
-from .types import FileName
 
 NAME = "code"
 
 
-@click.command(NAME)
-@click.argument("file", nargs=-1, type=FileName())
+@parameters.command(NAME)
+@operand("file", repeatable=True, kind=FILE)
 @plain_option("-l", "--language", metavar="LANG", help="Print only blocks in LANG, such as python or sh.")
-@plain_option("-k", "--count", type=click.IntRange(min=1), metavar="N", help="Print the N-th block, not the first.")
+@plain_option("-k", "--count", kind=Integer(1), metavar="N", help="Print the N-th block, not the first.")
 @plain_option("--all", "every", is_flag=True, help="Print all blocks, one after the other.")
 @raw_control
 def command(file: tuple[str, ...], language: str | None, count: int | None, every: bool) -> int:

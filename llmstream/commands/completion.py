@@ -7,17 +7,18 @@ fit the word (fish), or pass "=" as a word of its own (bash); and in fish a desc
 
 from __future__ import annotations
 
-import click
-
 from .. import stdio
+from ..core.kinds import Choice
 from ..errors import UsageError
+from . import parameters
 from .data import find
+from .parameters import operand
 
 SCRIPTS = {"bash": "llmstream.bash", "zsh": "_llmstream", "fish": "llmstream.fish"}
 
 
-@click.command("completion")
-@click.argument("shell", type=click.Choice(list(SCRIPTS)))
+@parameters.command("completion")
+@operand("shell", kind=Choice(*SCRIPTS), metavar="{bash|zsh|fish}", required=True)
 def command(shell: str) -> None:
     """Print the completion script for SHELL.
 

@@ -8,8 +8,6 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-import click
-
 from .. import inputs, signals, stdio
 from ..core.cpu_limit import charge
 from ..core.json.automaton import Match
@@ -20,9 +18,9 @@ from ..core.json.path import compile_path
 from ..core.kinds import Size
 from ..core.text import UTF16, InputDecoder, encode
 from ..errors import Incomplete, NotFound, ReaderGone, UsageError
-from ..plain_option import plain_option
+from . import parameters
+from .parameters import operand, plain_option
 from .raw_control import raw_control
-from .types import Value
 
 NAME = "fields"
 FILTER_CPU_S = 5.0  # CPU time of a filter, for one value
@@ -32,15 +30,15 @@ MAX_NESTED = 100  # tuples in a location that is hashed: that recurses on the st
 TSV = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
-@click.command(NAME)
-@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@parameters.command(NAME)
+@operand("paths", repeatable=True, metavar="[PATH]...")
 @plain_option("-1", "--first", is_flag=True, help="Exit as soon as every PATH has had its first value.")
 @plain_option("-r", "--raw", is_flag=True, help="Print values alone, strings unquoted, one a line.")
 @plain_option("-0", "--null", is_flag=True, help="As --raw, but each ends with NUL.")
 @plain_option("--tsv", is_flag=True, help="Print path, tab and value, one field a line.")
 @plain_option("-f", "--follow", is_flag=True, help="Write the string at PATH character by character.")
 @plain_option("--ng", is_flag=True, help="PATHs in jsonpath-ng's dialect, on complete documents.")
-@plain_option("--max-size", default="64M", metavar="SIZE", type=Value(Size()), help="Bound on one value (64M).")
+@plain_option("--max-size", default="64M", metavar="SIZE", kind=Size(), help="Bound on one value (64M).")
 @raw_control
 def command(paths: tuple[str, ...], **options: Any) -> int:
     """Print the fields at PATHs (JSONPath) of the JSON on stdin, each as soon as it is complete.

@@ -8,22 +8,20 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from .. import stdio
-from ..core.kinds import ANSWER, MODEL, NETWORK, OUTPUT, PROMPT, Number
+from ..core.kinds import ANSWER, MODEL, NETWORK, OUTPUT, PROMPT, Integer, Number
 from ..core.secrets import show_url
 from ..core.text import encode
 from ..errors import UsageError
 from ..providers.registry import REPLAY
 from ..request import prompt as prompts
 from ..request.choices import Choice, Choices
-from . import options, stop_options
+from . import options, parameters, stop_options
+from .parameters import FILE, in_group, operand
 from .raw_control import raw_control
 from .request_command import RequestCommand, output_file, prompt_file
 from .stats_file import stats_file
 from .tool_options import tool_options
-from .types import FileName, Value, in_group
 
 if TYPE_CHECKING:
     from ..net.early_connection import ConnectingInput
@@ -34,22 +32,20 @@ if TYPE_CHECKING:
     from .gen_options import GenOptions
 
 NAME = "gen"
-SPEED = click.FloatRange(min=0)
-JOBS = click.IntRange(min=1, max=1000)
+SPEED, JOBS = Number(least=0), Integer(1, 1000)
 
 
-@stop_options.options("until-")
-@click.command(NAME, cls=RequestCommand)
-@click.argument("prompt", nargs=-1)
+@parameters.command(NAME, RequestCommand, ungrouped=OUTPUT)
+@operand("prompt", repeatable=True)
 @prompt_file
 @options.of_request(PROMPT)
-@in_group(PROMPT, "--chat", type=FileName(), metavar="FILE", help="Go on with the conversation in FILE.")
+@in_group(PROMPT, "--chat", kind=FILE, metavar="FILE", help="Go on with the conversation in FILE.")
 @in_group(PROMPT, "--keep-cut", is_flag=True, help="Add an answer that is cut to FILE, too.")
 @in_group(PROMPT, "-n", "--no-stdin", is_flag=True, help="Do not read stdin.")
 @options.of_request(MODEL, ANSWER)
 @tool_options
-@in_group(ANSWER, "-j", "--jobs", type=JOBS, default=8, metavar="N", help="Run at most N tools at once (8).")
-@in_group(ANSWER, "--max-cost", type=Value(Number(above=0)), metavar="USD", help="Cost at most USD, by estimate.")
+@in_group(ANSWER, "-j", "--jobs", kind=JOBS, default=8, metavar="N", help="Run at most N tools at once (8).")
+@in_group(ANSWER, "--max-cost", kind=Number(above=0), metavar="USD", help="Cost at most USD, by estimate.")
 @output_file
 @in_group(OUTPUT, "--events", is_flag=True, help="Write NDJSON events instead of text.")
 @in_group(OUTPUT, "--timing", is_flag=True, help='Write events; "t" is seconds since the request.')
@@ -63,10 +59,11 @@ JOBS = click.IntRange(min=1, max=1000)
 @in_group(OUTPUT, "--pretty", is_flag=True, help="On a terminal, draw the Markdown.")
 @in_group(OUTPUT, "--no-wrap", is_flag=True, help="On a terminal, do not wrap at words.")
 @raw_control
-@in_group(OUTPUT, "--record", type=FileName(), metavar="FILE", help="Record the stream in FILE, for -m replay:FILE.")
-@in_group(OUTPUT, "--speed", type=SPEED, default=1.0, metavar="X", help="Replay X times as fast; 0: at once (1).")
+@in_group(OUTPUT, "--record", kind=FILE, metavar="FILE", help="Record the stream in FILE, for -m replay:FILE.")
+@in_group(OUTPUT, "--speed", kind=SPEED, default=1.0, metavar="X", help="Replay X times as fast; 0: at once (1).")
 @in_group(OUTPUT, "--dry-run", is_flag=True, help="Print the request, key hidden; send nothing.")
 @options.of_request(NETWORK)
+@stop_options.options("until-")
 def command(**params: Any) -> None:
     """Stream a model's answer to PROMPT, or to what stdin holds.
 

@@ -7,30 +7,28 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any
 
-import click
-
 from .. import inputs, stdio
 from ..core.json.documents import UNFINISHED, Fault
 from ..core.json.objects_filter import CLOSED, REPAIRED, ObjectsFilter
-from ..core.kinds import Size
+from ..core.kinds import Integer, Size
 from ..core.text import UTF16, InputDecoder, encode
 from ..errors import Incomplete, NotFound, ReaderGone
-from ..plain_option import plain_option
+from . import parameters
+from .parameters import FILE, operand, plain_option
 from .raw_control import raw_control
-from .types import FileName, Value
 
 NAME = "json-objects"
 HEAD_CHARACTERS = 65536  # of an input without objects, in which --repair may find some
 
 
-@click.command(NAME)
-@click.argument("files", nargs=-1, metavar="[FILE]...", type=FileName())
-@plain_option("-k", "--count", type=click.IntRange(min=1), metavar="N", help="Exit after N objects.")
+@parameters.command(NAME)
+@operand("files", repeatable=True, metavar="[FILE]...", kind=FILE)
+@plain_option("-k", "--count", kind=Integer(1), metavar="N", help="Exit after N objects.")
 @plain_option("--last", is_flag=True, help="Print the last object only, at the end.")
 @plain_option("--fenced", is_flag=True, help="Look only inside fenced code blocks.")
 @plain_option("--partial", is_flag=True, help="Print an object that the end of input cuts, closed.")
 @plain_option("--repair", is_flag=True, help="Repair malformed objects instead of skipping them.")
-@plain_option("--max-size", default="64M", metavar="SIZE", type=Value(Size()), help="Bound on one object (64M).")
+@plain_option("--max-size", default="64M", metavar="SIZE", kind=Size(), help="Bound on one object (64M).")
 @raw_control
 def command(files: tuple[str, ...], **options: Any) -> int:
     """Print each complete JSON object in FILEs or stdin as one line, the moment its last brace arrives.

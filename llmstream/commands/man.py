@@ -7,14 +7,14 @@ import re
 import shutil
 import subprocess
 
-import click
-
 from .. import stdio
 from ..config import file as config
 from ..errors import Error, UsageError
 from ..providers.child_environment import without_keys
 from ..providers.registry import BUILT_IN
+from . import COMMANDS, parameters
 from .data import find
+from .parameters import operand
 
 # Commands to which a path is added. man takes an argument with a slash for a path, also where it has no -l (macOS).
 ON_TERMINAL = (["man"], ["mandoc", "-a"])
@@ -23,14 +23,12 @@ TOPICS = ("pipelines", "python")  # pages of section 7
 OVERSTRUCK = re.compile(".\b")  # a character under another one: bold or underlined
 
 
-def _complete_topic(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    root = ctx.find_root()
-    assert isinstance(root.command, click.Group)
-    return [name for name in [*root.command.list_commands(root), *TOPICS] if name.startswith(incomplete)]
+def _complete_topic(incomplete: str) -> list[str]:
+    return [name for name in [*COMMANDS, *TOPICS] if name.startswith(incomplete)]
 
 
-@click.command("man")
-@click.argument("topic", metavar="[COMMAND]", required=False, shell_complete=_complete_topic)
+@parameters.command("man")
+@operand("topic", metavar="[COMMAND]", complete=_complete_topic)
 def command(topic: str | None) -> None:
     """Show the manual page of COMMAND, or of llmstream itself.
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import click
-from click.core import ParameterSource
-
 from ..errors import UsageError, option
 from ..request.choices import require_checkable
 from .request_command import RequestValues
@@ -77,11 +74,7 @@ def _check_batch(values: MapOptions) -> None:
         raise UsageError(f"{option('batch')} keeps its batches in a journal: add {option('journal', 'FILE')}")
     if values.no_wait and values.cancel_batch:
         raise UsageError(f"{option('no_wait')} and {option('cancel_batch')} exclude each other: choose one")
-    ctx = click.get_current_context()
-    for param in ctx.command.params:
-        name = param.name or ""
-        if ctx.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
-            continue
+    for name in values.given:
         if name in MEANINGLESS or name.startswith("until_"):
             raise UsageError(f"{option(name)} has no meaning with {option('batch')}: leave it out")
         if name == "dry_run" and values.cancel_batch:

@@ -43,7 +43,7 @@ def run(values: MapOptions) -> int:
     except ReaderGone:
         return totals.status
     finally:
-        _note_oddities(prompts.undecodable, journal, values.journal)
+        _end(prompts.undecodable, journal, values.journal)
     return totals.status
 
 
@@ -123,9 +123,11 @@ def _open(values: MapOptions) -> Journal | None:
     return journal
 
 
-def _note_oddities(undecodable: int, opened: Journal | None, journal: str | None) -> None:
-    """Notes prompts with invalid UTF-8, answers in the journal of other requests, and responses that are left."""
+def _end(undecodable: int, opened: Journal | None, journal: str | None) -> None:
+    """Closes the journal. Notes prompts with invalid UTF-8, answers of other requests, and responses that are left."""
     changed = opened.changed if opened else 0
+    if opened:
+        opened.close()
     if undecodable:
         prompts = "1 prompt is" if undecodable == 1 else f"{undecodable:,} prompts are"
         stdio.note(NAME, f"{prompts} not valid UTF-8: invalid bytes are replaced by U+FFFD", stays=True)

@@ -7,9 +7,6 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-import click
-from click.core import ParameterSource
-
 from .. import stdio
 from ..batch.progress import Progress
 from ..batch.run import Run
@@ -108,8 +105,7 @@ def _run_options(
 
 def _jobs(values: MapOptions) -> int:
     """Returns how many streams may run at once: more by default where their answers come hours later."""
-    is_default = click.get_current_context().get_parameter_source("jobs") is ParameterSource.DEFAULT
-    return WAITING_JOBS if is_default and "within" in values.names else values.jobs
+    return WAITING_JOBS if "jobs" not in values.given and "within" in values.names else values.jobs
 
 
 def _open_files_for(jobs: int, targets: list[Target], tool_jobs: int) -> int:

@@ -8,8 +8,6 @@ import time
 from importlib.util import find_spec
 from typing import Any
 
-import click
-
 from .. import stdio
 from ..config import file as config
 from ..config import keys
@@ -17,10 +15,11 @@ from ..config.file import SHELL
 from ..core.json_codec import to_json
 from ..core.text import encode
 from ..errors import Error, NotFound, UsageError, nearest
-from ..plain_option import plain_option
 from ..providers.child_environment import without_keys
 from ..providers.registry import BUILT_IN, EMBEDDED, SCHEMES, SDK, Catalogue
 from ..providers.resolve import Target, default_name, env_key, list_url, model_names, named, resolve
+from . import parameters
+from .parameters import operand, plain_option
 
 NOT_INSTALLED = "not installed (pip install 'llmstream-cli[{}]')"
 MAX_SECONDS = 2**33  # since 1970, in the year 2242: more is not a time in seconds
@@ -29,7 +28,7 @@ PAGES = 100  # of a list; a provider that sends more repeats itself
 Record = dict[str, Any]
 
 
-def _complete_provider(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+def _complete_provider(incomplete: str) -> list[str]:
     try:
         catalogue = config.read(os.environ).catalogue
     except Error:  # the command itself will say so
@@ -37,8 +36,8 @@ def _complete_provider(ctx: click.Context, param: click.Parameter, incomplete: s
     return [name for name in catalogue.providers if name.startswith(incomplete)]
 
 
-@click.command("models")
-@click.argument("provider", required=False, shell_complete=_complete_provider)
+@parameters.command("models")
+@operand("provider", complete=_complete_provider)
 @plain_option("--json", "as_json", is_flag=True, help="Write NDJSON, an object a line.")
 def command(provider: str | None, as_json: bool) -> None:
     """List the names that -m takes: aliases and providers, or the models that PROVIDER lists.

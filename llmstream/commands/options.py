@@ -1,4 +1,4 @@
-"""Click's side of the table of options: its rows as options of a command."""
+"""The rows of the table of options as options of a command."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..core.text import is_utf8
 from ..errors import UsageError
 from ..errors import option as marked
 from ..request.options import COMMAND, Option, at
-from .types import Value, in_group
+from .parameters import in_group
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -28,13 +28,13 @@ def of_request(*groups: str) -> Callable[[F], F]:
 
 
 def option(row: Option) -> Callable[[F], F]:
-    """Returns a row as an option of click. Its default is "not set", so that a lower layer may set it."""
+    """Returns a row as an option of a command. Its default is "not set", so that a lower layer may set it."""
     names = [*([f"-{row.short}"] if row.short else []), f"--{row.long}", row.name]
     kind = row.kind
     if kind.is_flag:
-        return in_group(row.group, *names, is_flag=True, default=None, help=row.help)
+        return in_group(row.group, *names, is_flag=True, help=row.help)
     help = row.help.removesuffix(".") + " (repeatable)." if kind.repeatable else row.help
-    return in_group(row.group, *names, type=Value(kind), metavar=row.metavar, multiple=kind.repeatable, help=help)
+    return in_group(row.group, *names, kind=kind, metavar=row.metavar, repeatable=kind.repeatable, help=help)
 
 
 def take(params: dict[str, Any]) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def take(params: dict[str, Any]) -> dict[str, Any]:
     values = {}
     for name, kind in [(row.name, row.kind) for row in at(COMMAND) if row.name in params]:
         value = params.pop(name)
-        if value not in (None, ()):
+        if not (value is None or value is False or value == ()):
             value = kind.join(value) if kind.repeatable else value
             is_path = name == "model" or (kind.is_path and isinstance(value, str | tuple))
             if not (is_path or is_utf8(to_json(value))):

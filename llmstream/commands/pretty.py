@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import click
-
 from .. import inputs, stdio
-from ..plain_option import plain_option
+from ..core.kinds import Choice
+from . import parameters
 from .drawing import document, draw_stdout
-from .types import FileName
+from .parameters import FILE, operand, plain_option
 
 NAME = "pretty"
 
 
-@click.command(NAME)
-@click.argument("file", nargs=-1, type=FileName())
+@parameters.command(NAME)
+@operand("file", repeatable=True, kind=FILE)
 @plain_option(
     "--color",
-    type=click.Choice(["auto", "always", "never"]),
+    kind=Choice("auto", "always", "never"),
+    metavar="[auto|always|never]",
     default="auto",
     help="Where to draw; auto: on a terminal (auto).",
 )

@@ -10,17 +10,15 @@ from collections.abc import Callable, Mapping
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import click
-
 from .. import stdio
 from ..config import file as config_file
-from ..core.kinds import GROUPS, OUTPUT, PROMPT
+from ..core.kinds import GROUPS, OUTPUT, PROMPT, shown
 from ..core.text import is_utf8
 from ..errors import UsageError, option
 from ..request.choices import by_model, require_cacheable
 from ..signals import SignalsDeferred
 from . import options, stop_options
-from .types import FileName, GroupedCommand, in_group
+from .parameters import FILE, Arguments, Command, in_group
 
 if TYPE_CHECKING:
     from ..core.stop.stops import Stops
@@ -31,21 +29,21 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _variables(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    """The callback of `--var`."""
+def _variables(values: tuple[str, ...]) -> dict[str, str]:
+    """Returns the variables of `--var` by name. Raises ValueError, UsageError."""
     variables = {}
     for value in values:
         name, equals, text = value.partition("=")
         if not (name and equals):
-            raise click.BadParameter(f"{value!r} is not NAME=VALUE")
+            raise ValueError(f"must be NAME=VALUE, not {shown(value)}")
         if not is_utf8(value):
             raise UsageError(f"{option('var')} is not valid UTF-8")
         variables[name] = text
     return variables
 
 
-def _one_file(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> str | None:
-    """The callback of `--file`: of two files, neither is silently left out."""
+def _one_file(values: tuple[str, ...]) -> str | None:
+    """Returns the file of `--file`. Raises UsageError for two, of which neither is silently left out."""
     if len(values) > 1:
         raise UsageError(f"there can be one prompt file, not {values[0]} and {values[1]}: leave one -f out")
     return values[0] if values else None
@@ -57,9 +55,9 @@ def prompt_file(function: F) -> F:
         PROMPT,
         "-f",
         "--file",
-        type=FileName(),
-        multiple=True,
-        callback=_one_file,
+        kind=FILE,
+        repeatable=True,
+        join=_one_file,
         metavar="FILE",
         help="Read prompt, model and options from FILE.",
     )
@@ -68,9 +66,9 @@ def prompt_file(function: F) -> F:
         "-v",
         "--var",
         "variables",
-        multiple=True,
+        repeatable=True,
         metavar="NAME=VALUE",
-        callback=_variables,
+        join=_variables,
         help="Fill {{NAME}} in the prompt file (repeatable).",
     )
     return file(variable(function))
@@ -79,16 +77,15 @@ def prompt_file(function: F) -> F:
 def output_file(function: F) -> F:
     """Decorates a command's function with `-O`, which RequestCommand sees to: the function does not get it."""
     help = "Write FILE whole, or leave it as it was."
-    return in_group(OUTPUT, "-O", "--output", "output_file", type=FileName(), metavar="FILE", help=help)(function)
+    return in_group(OUTPUT, "-O", "--output", "output_file", kind=FILE, metavar="FILE", help=help)(function)
 
 
 def current_output_file() -> OutputFile | None:
     """Returns the file that stdout is by `-O`, where what is written to it can be dropped."""
-    file: OutputFile | None = click.get_current_context().meta.get(OUTPUT_FILE)
-    return None if file is None or file.is_direct else file
+    return None if _output_file is None or _output_file.is_direct else _output_file
 
 
-OUTPUT_FILE = "llmstream.output_file"  # the name of the OutputFile in click's context
+_output_file: OutputFile | None = None  # the one that stdout is, while a command runs
 WRITTEN = ("output", "chat", "journal", "record", "stats_file")  # options that name files that a command writes
 
 
@@ -105,8 +102,9 @@ def _require_different_files(paths: Mapping[str, str | None]) -> None:
 
 
 class RequestValues:
-    """What the callback of a RequestCommand gets, by the names of click's parameters."""
+    """What the function of a RequestCommand gets, by the names of its parameters."""
 
+    given: tuple[str, ...]  # the names of those on the command line
     file: PromptFile | None
     variables: dict[str, str]
     options: list[dict[str, Any]]  # of the request to each model
@@ -135,32 +133,35 @@ class RequestValues:
         return stop_options.stops(dict(self.until), "until-")
 
 
-class RequestCommand(GroupedCommand):
+class RequestCommand(Command):
     """A command that sends requests.
 
-    Its callback gets as `options` those of the request to each model, by name and without the table's defaults, the
+    Its function gets as `options` those of the request to each model, by name and without the table's defaults, the
     Catalogue as `catalogue`, and, if the command has prompt files, as `file` the PromptFile or None.
     """
 
     groups = GROUPS
 
-    def invoke(self, ctx: click.Context) -> Any:
-        params = ctx.params
+    def run(self, arguments: Arguments, serve: Callable[..., None]) -> Any:
+        global _output_file
+        params = arguments.values
         path = params.pop("output_file", None)
         _require_different_files({"output": path} | params)
         if path is None:
-            return self._invoke(ctx)
+            return self._run(arguments, serve)
         from ..output_file import OutputFile
 
         keeps_records = "journal" in params and params["journal"] is None
         with OutputFile(path) as file:
-            ctx.meta[OUTPUT_FILE] = file
+            _output_file = file
             try:
-                status = self._invoke(ctx)
+                status = self._run(arguments, serve)
             except BaseException:
                 if keeps_records:
                     self._keep(file, "the records so far")
                 raise
+            finally:
+                _output_file = None
             if not status:
                 file.commit()
             elif keeps_records:
@@ -178,15 +179,15 @@ class RequestCommand(GroupedCommand):
             self._note(f"{outcome}: {content} are in {file.keep()}")
 
     def _note(self, text: str) -> None:
-        stdio.note(self.name or "", text, stays=True)
+        stdio.note(self.name, text, stays=True)
 
-    def _invoke(self, ctx: click.Context) -> Any:
-        params = ctx.params
+    def _run(self, arguments: Arguments, serve: Callable[..., None]) -> Any:
+        params = arguments.values
         if params.get("quiet"):
             stdio.hold_notes()
         config = config_file.read(os.environ)
         if config.warning:
-            stdio.note(self.name or "", config.warning)
+            stdio.note(self.name, config.warning)
         values = options.take(params)
         file = self._prompt_file(params.get("file"))
         if params.get("variables") and not file:
@@ -201,11 +202,12 @@ class RequestCommand(GroupedCommand):
             require_cacheable(params["options"])
         if "file" in params:
             params["file"] = file
-        return super().invoke(ctx)
+        params["given"] = arguments.given
+        return super().run(arguments, serve)
 
     def _prompt_file(self, path: str | None) -> PromptFile | None:
         if path is None:
             return None
         from ..request.prompt_file import PromptFile
 
-        return PromptFile(path, self.name or "")
+        return PromptFile(path, self.name)

@@ -6,57 +6,57 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-import click
-
 from .. import stdio
 from ..config import file as config_file
 from ..core.kinds import NETWORK, Integer, Seconds, Size
 from ..errors import UsageError
-from ..plain_option import plain_option
 from ..providers.registry import LOCAL
 from ..providers.resolve import default_name, model_names, named, resolve
 from ..request.choices import require_files
 from ..request.options import OPTIONS
+from . import parameters
 from .options import of_request, option, take
-from .types import GroupedCommand, Value
+from .parameters import Arguments, Command, plain_option
 
 
-@click.command("serve", cls=GroupedCommand, ungrouped="Server")
+class ServeCommand(Command):
+    """The command whose function gets, as its first argument, the one that runs the server."""
+
+    def run(self, arguments: Arguments, serve: Callable[..., None]) -> Any:
+        return self.function(serve, **arguments.values)
+
+
+@parameters.command("serve", ServeCommand, ungrouped="Server")
 @plain_option("--host", default="127.0.0.1", metavar="ADDRESS", help="Listen on ADDRESS (127.0.0.1).")
-@plain_option("--port", type=Value(Integer(0, 65535)), default=8000, metavar="N", help="Listen on port N (8000).")
+@plain_option("--port", kind=Integer(0, 65535), default=8000, metavar="N", help="Listen on port N (8000).")
 @option(OPTIONS["model"])
+@plain_option("--jobs", kind=Integer(1), default=100, metavar="N", help="Limit on answers that stream at once (100).")
 @plain_option(
-    "--jobs", type=Value(Integer(1)), default=100, metavar="N", help="Limit on answers that stream at once (100)."
+    "--queue", kind=Integer(0), default=100, metavar="N", help="Limit on requests that wait for a turn (100)."
 )
+@plain_option("--max-body", default="16M", metavar="SIZE", kind=Size(), help="Limit on the size of a request (16M).")
 @plain_option(
-    "--queue", type=Value(Integer(0)), default=100, metavar="N", help="Limit on requests that wait for a turn (100)."
-)
-@plain_option(
-    "--max-body", default="16M", metavar="SIZE", type=Value(Size()), help="Limit on the size of a request (16M)."
-)
-@plain_option(
-    "--max-bodies", default="32M", metavar="SIZE", type=Value(Size()), help="Limit on the size of all requests (32M)."
+    "--max-bodies", default="32M", metavar="SIZE", kind=Size(), help="Limit on the size of all requests (32M)."
 )
 @plain_option(
     "--grace",
-    type=Value(Seconds()),
+    kind=Seconds(),
     default=10.0,
     metavar="TIME",
     help="After a signal, wait TIME for answers (10s).",
 )
 @plain_option(
     "--allow-origin",
-    multiple=True,
+    repeatable=True,
     metavar="ORIGIN",
     help="Accept the pages of ORIGIN (repeatable).",
 )
-@plain_option("--allow-host", multiple=True, metavar="NAME", help="Accept NAME as the Host header (repeatable).")
-@plain_option("--allow-model", multiple=True, metavar="PATTERN", help="Serve models such as 'openai/*' (repeatable).")
-@plain_option("--allow-field", multiple=True, metavar="NAME", help="Pass on a field of /v1's bodies (repeatable).")
+@plain_option("--allow-host", repeatable=True, metavar="NAME", help="Accept NAME as the Host header (repeatable).")
+@plain_option("--allow-model", repeatable=True, metavar="PATTERN", help="Serve models such as 'openai/*' (repeatable).")
+@plain_option("--allow-field", repeatable=True, metavar="NAME", help="Pass on a field of /v1's bodies (repeatable).")
 @plain_option("--allow-regex", is_flag=True, help="Accept until.regex from clients with the token.")
 @plain_option("-v", "--verbose", is_flag=True, help="Log requests in the Common Log Format.")
 @of_request(NETWORK)
-@click.pass_obj
 def command(
     start: Callable[..., None],
     /,

@@ -8,13 +8,11 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-import click
-
 from .. import stdio
 from ..core.json_codec import to_json
 from ..core.kinds import OUTPUT
 from ..errors import OutputFailed, UsageError
-from .types import in_group
+from .parameters import FILE, in_group
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -22,8 +20,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 def stats_file(function: F) -> F:
     """Decorates a command's function with the option."""
     help = "Append tokens, times, cost to FILE as JSON."
-    path = click.Path(dir_okay=False)
-    return in_group(OUTPUT, "--stats-file", type=path, metavar="FILE", help=help)(function)
+    return in_group(OUTPUT, "--stats-file", kind=FILE, metavar="FILE", help=help)(function)
 
 
 class StatsFile:

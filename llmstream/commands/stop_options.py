@@ -1,4 +1,4 @@
-"""The options of the stop conditions, for every command that has them: click's side of `core.stop.conditions`."""
+"""The options of the stop conditions, for every command that has them: the rows of `core.stop.conditions`."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from .. import signals
 from ..core.kinds import STOP
 from ..core.stop import conditions
 from ..core.stop.condition import Condition
 from ..core.stop.conditions import ConditionOption, Setting
 from ..errors import UsageError
-from .types import GroupedOption, Value
+from . import parameters
+from .parameters import F, Option
 
 if TYPE_CHECKING:
     from ..core.stop.stops import Stops
@@ -22,30 +21,23 @@ if TYPE_CHECKING:
 REGEX_CPU_S = 2.0  # CPU time of a regular expression, for 65,536 characters of text
 
 
-def options(prefix: str = "") -> Callable[[click.Command], click.Command]:
-    """Decorates a command with the options, as its first ones; with a prefix, the last, with long names only."""
-
-    def decorate(command: click.Command) -> click.Command:
-        arguments = [param for param in command.params if isinstance(param, click.Argument)]
-        place = len(command.params) if prefix else len(arguments)
-        command.params[place:place] = [_option(row, prefix) for row in conditions.ROWS.values()]
-        return command
-
-    return decorate
+def options(prefix: str = "") -> Callable[[F], F]:
+    """Decorates a command's function with the options; with a prefix, they have long names only."""
+    return parameters.add(*(_option(row, prefix) for row in conditions.ROWS.values()))
 
 
-def _option(row: ConditionOption | Setting, prefix: str) -> click.Option:
-    names = [f"--{prefix}{row.name}", f"{prefix}{row.name}".replace("-", "_")]
+def _option(row: ConditionOption | Setting, prefix: str) -> Option:
+    names = [f"--{prefix}{row.name}"]
     if row.short and not prefix:
         names.append(f"-{row.short}")
     if row.kind.is_flag:
-        return GroupedOption(names, group=STOP, is_flag=True, help=row.help)
-    value = Value(row.kind)
-    if isinstance(row, Setting):
-        return GroupedOption(names, group=STOP, type=value, default=row.default, metavar=row.metavar, help=row.help)
+        return Option(*names, group=STOP, is_flag=True, help=row.help)
+    default = row.default if isinstance(row, Setting) else None
     repeatable = row.kind.repeatable
     help = row.help.removesuffix(".") + " (repeatable)." if repeatable else row.help
-    return GroupedOption(names, group=STOP, type=value, metavar=row.metavar, multiple=repeatable, help=help)
+    return Option(
+        *names, group=STOP, kind=row.kind, default=default, metavar=row.metavar, repeatable=repeatable, help=help
+    )
 
 
 def take(params: dict[str, Any], prefix: str = "") -> tuple[list[Condition], str]:

@@ -5,25 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-import click
-
 from .. import inputs, stdio
 from ..core import report
 from ..core.events import Event
 from ..core.render import EventRenderer, TextRenderer
 from ..dialects.reader import Batch, StreamReader
 from ..errors import Error
-from ..plain_option import plain_option
+from . import parameters
+from .parameters import FILE, operand, plain_option
 from .raw_control import raw_control
-from .types import FileName
 
 NAME = "text"
 CALLS = "the answer has tool calls: --events shows them"
 GRACE_S = 2.0  # for what may follow the end mark: a usage record, or another answer
 
 
-@click.command(NAME)
-@click.argument("file", nargs=-1, type=FileName())
+@parameters.command(NAME)
+@operand("file", repeatable=True, kind=FILE)
 @plain_option("--events", is_flag=True, help="Write NDJSON events, as gen has them, instead of text.")
 @plain_option("--no-newline", is_flag=True, help="Add no final newline.")
 @raw_control

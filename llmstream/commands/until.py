@@ -5,24 +5,23 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import click
-
 from .. import inputs, stdio
+from ..core.kinds import OUTPUT
 from ..core.stop.condition import INCLUSIVE, QUIET
 from ..core.stop.until import Until
 from ..core.text import UTF16
 from ..errors import Incomplete, NotFound, UsageError
-from ..plain_option import plain_option
+from . import parameters
 from . import stop_options as stopping
+from .parameters import FILE, operand, plain_option
 from .raw_control import raw_control
-from .types import FileName, GroupedCommand
 
 NAME = "until"
 
 
+@parameters.command(NAME, ungrouped=OUTPUT)
+@operand("file", repeatable=True, kind=FILE)
 @stopping.options()
-@click.command(NAME, cls=GroupedCommand)
-@click.argument("file", nargs=-1, type=FileName())
 @plain_option("-q", "--quiet", is_flag=True, help="Print nothing; only set the exit status.")
 @plain_option("--drain", is_flag=True, help="After the match, read on and discard.")
 @raw_control

@@ -4,8 +4,6 @@ The file decides which key goes to which address, so it is never taken from the 
 it start at its own folder.
 """
 
-from __future__ import annotations
-
 import os
 import stat
 from collections.abc import Mapping
@@ -18,6 +16,8 @@ from ..providers.resolve import checked_url, model_names, named
 
 if TYPE_CHECKING:
     from .toml import Document, Keys
+else:
+    Document = Keys = object
 
 TOP = ("model", "aliases", "providers")
 KEY_SOURCES = ("key_file", "key_cmd")

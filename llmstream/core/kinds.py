@@ -103,12 +103,15 @@ class Integer(Kind):
 
 
 class Number(Kind):
-    """A finite number, above a bound."""
+    """A finite number, above a bound, or from one on."""
 
-    def __init__(self, above: float = float("-inf")) -> None:
-        self._above = above
-        self.wanted = "a number" if above == float("-inf") else f"a number above {above:g}"
-        self.json_schema = {"type": "number"} | ({} if above == float("-inf") else {"exclusiveMinimum": above})
+    def __init__(self, above: float = float("-inf"), least: float = float("-inf")) -> None:
+        self._above, self._least = above, least
+        self.wanted, self.json_schema = "a number", {"type": "number"}
+        if above > float("-inf"):
+            self.wanted, self.json_schema = f"a number above {above:g}", {"type": "number", "exclusiveMinimum": above}
+        elif least > float("-inf"):
+            self.wanted, self.json_schema = f"a number of at least {least:g}", {"type": "number", "minimum": least}
 
     def parse(self, value: Any, files: bool = False) -> float:
         if type(value) not in (int, float) or not self._fits(value):
@@ -127,7 +130,7 @@ class Number(Kind):
 
     def _fits(self, value: float) -> bool:
         try:
-            return self._above < value and abs(float(value)) < float("inf")
+            return self._above < value >= self._least and abs(float(value)) < float("inf")
         except OverflowError:  # an int that is larger than any float
             return False
 
@@ -136,7 +139,7 @@ class Seconds(Number):
     """A time in seconds, above 0, or with `or_none` from 0 on, which then is no limit; text may have units: 1h30m."""
 
     def __init__(self, or_none: bool = True) -> None:
-        super().__init__(-5e-324 if or_none else 0.0)  # the largest number below 0
+        super().__init__(**{"least" if or_none else "above": 0.0})
         self.wanted = f"a time such as 0.5, 10s or 1h30m, {'0 or more' if or_none else 'above 0'}"
         number = {"type": "number", "minimum" if or_none else "exclusiveMinimum": 0}
         self.json_schema = {"anyOf": [number, {"type": "string", "pattern": f"^{TIME}$"}]}

@@ -17,6 +17,8 @@ from .options import OPTIONS
 if TYPE_CHECKING:
     from ..config.file import Config
     from .answer_check import AnswerCheck
+else:
+    AnswerCheck = object  # typing would compile the name in text, which takes 1 ms
 
 
 CACHED_NAMES = {"system", "tools", "messages", "attach"}  # options whose part of a request later ones repeat
@@ -32,7 +34,7 @@ class Choice(NamedTuple):
     retries: RetryPolicy
     on_refusal: bool  # whether the next model is asked on a refusal, too
     resumes: bool  # whether a cut answer is resumed
-    check: "AnswerCheck | None" = None  # of the whole answer
+    check: AnswerCheck | None = None  # of the whole answer
     check_retries: int = 0  # how often a wrong answer is asked for again
     max_turns: int = 1  # answers, where tools are run or the provider pauses
 

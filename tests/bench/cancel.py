@@ -27,7 +27,7 @@ import urllib.request
 from collections.abc import Callable
 from itertools import accumulate
 
-from llmstream.cli import COMMANDS
+from llmstream.commands import COMMANDS
 
 from ..conftest import LLMSTREAM, at
 from ..support.loopback import _read_request, chat_text, head

@@ -193,14 +193,14 @@ def test_imports_only_what_it_uses(args, allowed):
     command = [sys.executable, "-c", script, "until", *args]
     done = subprocess.run(command, input=b"x", capture_output=True, env=environment())
     modules = set(done.stderr.decode().split())
-    heavy = {"asyncio", "dataclasses", "pathlib", "json", "regex", "pycurl", "ssl", "importlib.metadata", "subprocess"}
+    heavy = {"click", "asyncio", "dataclasses", "pathlib", "json", "regex", "pycurl", "ssl", "subprocess"}
     assert not modules & heavy
     ours = {name for name in modules if name.startswith("llmstream.")}
     stop = {f"stop.{name}" for name in ("condition", "conditions", "counts", "until", "buffer")}
     core = {f"core.{name}" for name in {"text", "stop", *stop} | allowed}
-    commands = {f"commands.{name}" for name in ("until", "stop_options", "raw_control", "types")} | {"core.kinds"}
+    commands = {f"commands.{name}" for name in ("until", "stop_options", "raw_control", "parameters")} | {"core.kinds"}
     assert ours == existing(
-        "cli", "errors", "inputs", "plain_option", "signals", "stdio", "terminal", "core", "commands", *core, *commands
+        "cli", "errors", "inputs", "signals", "stdio", "terminal", "core", "commands", *core, *commands
     )
 
 

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import click
 
-from llmstream.cli import cli
+from llmstream.click_commands import ParameterType, cli
+from llmstream.commands.parameters import Parameter
 
 from ..conftest import ROOT
 
@@ -44,8 +45,13 @@ def names(ctx: click.Context) -> set[str]:
 
 def value(option: click.Option, ctx: click.Context) -> str:
     """Returns what a page shows as an option's value: the words to choose from, if there are any."""
-    kind = getattr(option.type, "kind", None)
-    return "|".join(kind.choices) if kind and kind.choices else option.make_metavar(ctx)
+    return "|".join(parameter(option).kind.choices) or option.make_metavar(ctx)
+
+
+def parameter(option: click.Option) -> Parameter:
+    """Returns the parameter of a command that an option of click shows."""
+    assert isinstance(option.type, ParameterType)
+    return option.type.parameter
 
 
 def takes_value(option: click.Option) -> bool:

@@ -1,0 +1,193 @@
+"""The commands as click has them: help, completion, and the messages about command lines that are wrong.
+
+A line that is right runs without this module, and without click; see `commands.parameters`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import __version__, commands
+from .commands import COMMANDS
+from .commands.parameters import Arguments, Command, Operand, Option, Parameter
+from .errors import nearest
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+SIMILAR = {"ask": "gen", "chat": "gen", "generate": "gen", "prompt": "gen", "run": "gen", "batch": "map", "help": "man"}
+# What --continue was: others use that name for the last conversation, so neither meaning is guessed.
+CONTINUE = "--resume-cut resumes a cut answer, --messages FILE continues a conversation"
+
+
+class ParameterType(click.ParamType):  # type: ignore[type-arg] # generic since click 8.5 only
+    """The kind of a parameter's values; the value itself stays text."""
+
+    def __init__(self, parameter: Parameter) -> None:
+        self.parameter = parameter
+        self.name = parameter.kind.wanted
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        parameter, kind = self.parameter, self.parameter.kind
+        if isinstance(parameter, Operand) and parameter.complete:
+            return [CompletionItem(word) for word in parameter.complete(incomplete)]
+        words = _models() if parameter.name == "model" else kind.choices
+        items = [CompletionItem(word) for word in words if word.startswith(incomplete)]
+        is_model_file = parameter.name == "model" and not items
+        is_text_file = getattr(parameter, "metavar", "") == "TEXT|@FILE" and incomplete.startswith("@")
+        if kind.is_path or is_model_file or is_text_file:
+            return [*items, CompletionItem(incomplete, type="file")]
+        return items
+
+
+def _models() -> list[str]:
+    """Aliases, and the default models of the providers."""
+    import os
+
+    from .config import file as config_file
+    from .errors import Error
+    from .providers.registry import BUILT_IN
+
+    try:
+        catalogue = config_file.read(os.environ).catalogue
+    except Error:  # the command itself reports it
+        catalogue = BUILT_IN
+    return [*catalogue.aliases, *(f"{name}/{row.model}" for name, row in catalogue.providers.items() if row.model)]
+
+
+class ClickCommand(click.Command):
+    """A command, whose help lists the options in groups, if it has them, all descriptions in one column."""
+
+    def __init__(self, command: Command) -> None:
+        self.command = command
+        super().__init__(
+            command.name,
+            help=command.function.__doc__,
+            params=[_click_parameter(parameter) for parameter in command.parameters],
+            context_settings={"help_option_names": ["-h", "--help"]},
+        )
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs a line that `Command.parse` finds wrong, and click does not: no test knows one."""
+        texts = {name: value if isinstance(value, tuple) else (value,) for name, value in ctx.params.items() if value}
+        values = {each.name: each.value(texts.get(each.name, ())) for each in self.command.parameters}
+        return self.command.run(Arguments(values, tuple(texts)), ctx.obj)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if not self.command.ungrouped:
+            super().format_options(ctx, formatter)
+            return
+        records: dict[str, list[tuple[str, str]]] = {group: [] for group in self.command.groups}
+        groups = {each.name: each.group for each in self.command.parameters if isinstance(each, Option)}
+        for param in self.get_params(ctx):
+            if isinstance(param, click.Option) and (record := param.get_help_record(ctx)):
+                records.setdefault(groups.get(param.name or "") or self.command.ungrouped, []).append(record)
+        width = max(len(names) for rows in records.values() for names, _ in rows)
+        for group, rows in records.items():
+            if rows:
+                with formatter.section(group):
+                    formatter.write_dl([(names.ljust(width), help) for names, help in rows])
+
+
+def _click_parameter(parameter: Parameter) -> click.Parameter:
+    type, metavar = ParameterType(parameter), getattr(parameter, "metavar", "") or None
+    if isinstance(parameter, Operand):
+        nargs = -1 if parameter.repeatable else 1
+        return click.Argument([parameter.name], nargs=nargs, required=parameter.required, type=type, metavar=metavar)
+    assert isinstance(parameter, Option)
+    names = [*parameter.names, parameter.name]
+    if parameter.kind.is_flag:
+        return click.Option(names, is_flag=True, help=parameter.help)
+    return click.Option(names, type=type, metavar=metavar, multiple=parameter.repeatable, help=parameter.help)
+
+
+class Group(click.Group):
+    """Loads a subcommand's module when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return ClickCommand(commands.load(cmd_name)) if cmd_name in COMMANDS else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        items = [CompletionItem(name, help=help) for name, help in COMMANDS.items() if name.startswith(incomplete)]
+        return items or click.Command.shell_complete(self, ctx, incomplete)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(_unknown_command(args), ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group("llmstream", cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def cli() -> None:
+    """Small filters for language models that stream.
+
+    \b
+    llmstream gen 'Name three rivers.'
+    git diff | llmstream gen 'Write a commit message for this.'
+    llmstream gen 'A Python script that prints the date.' | llmstream code
+    """
+
+
+def run(words: list[str], serve: Callable[..., None]) -> Any:
+    """Runs a line that may be wrong; returns what the command returns. Raises click's exceptions."""
+    return cli.main(words, "llmstream", standalone_mode=False, obj=serve)
+
+
+def explain(error: click.ClickException) -> str:
+    """Returns the message of click's error; for an unknown option, with a better guess."""
+    if isinstance(error, click.NoSuchOption) and error.ctx:
+        command = error.ctx.command
+        if isinstance(command, Group) and (names := _commands_with(error.option_name)):
+            listed = " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
+            return f"{error.option_name} is an option of {listed}: llmstream {names[0]} {error.option_name} ..."
+        params = command.get_params(error.ctx)
+        if error.option_name == "--continue" and {"resume_cut", "messages"} <= {param.name for param in params}:
+            return f"No such option '--continue': {CONTINUE}"
+        return _unknown(
+            "option", error.option_name, [name for param in params for name in param.opts if name[0] == "-"]
+        )
+    return error.format_message().rstrip(".")
+
+
+def _unknown_command(words: Sequence[str]) -> str:
+    """Returns the message about arguments that begin with no command: without one that is near, they are a prompt."""
+    if SIMILAR.get(words[0]) or (" " not in words[0] and nearest(words[0], COMMANDS)):
+        return _unknown("command", words[0], COMMANDS)
+    from itertools import takewhile
+    from shlex import quote
+
+    from .core.kinds import shorten
+
+    prompt = " ".join(takewhile(lambda word: not word.startswith("-"), words))
+    meant = f"llmstream gen {quote(shorten(' '.join(prompt.split())))}"
+    return f"No such command {shorten(words[0])!r}: did you mean {meant}?"
+
+
+def _unknown(what: str, word: str, words: Iterable[str]) -> str:
+    near = SIMILAR.get(word, "") if what == "command" else ""
+    near = near or nearest(word, words)
+    return f"No such {what} {word!r}" + (f": did you mean {near}?" if near else "")
+
+
+def _commands_with(option: str) -> list[str]:
+    """Returns the commands that have an option, in the order of COMMANDS."""
+    return [
+        name
+        for name in COMMANDS
+        if any(option in each.names for each in commands.load(name).parameters if isinstance(each, Option))
+    ]
