@@ -152,7 +152,7 @@ def test_which_values_are_paths(tmp_path, name, value, placed):
         ("{{stdin}}", ["-v", "stdin=x"], "-v cannot set stdin: the command line fills {{stdin}}"),
         ("+++\nvars = { args = 'x' }\n+++\n", [], ":2: vars.args: cannot have a default"),
         ("+++\nvars = { x = [1] }\n+++\n", [], ":2: vars.x: must be a string or a number, not an array"),
-        ("Hi", ["-v", "x"], "Invalid value for '-v' / '--var': 'x' is not NAME=VALUE: see llmstream gen --help"),
+        ("Hi", ["-v", "x"], "-v/--var must be NAME=VALUE, not \"x\": see llmstream gen --help"),
         ("+++\nmodel = 'lmstudio/m'\n", [], ":1: the header is not closed: end it with a line +++"),
         ("#!x\n+++\nmodel = \n+++\nHi", [], ":3:9: invalid TOML: Invalid value"),
         ("+++\n\nmodel = '\n+++\nHi", [], ":3: invalid TOML: "),
