@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from functools import partial
@@ -11,13 +10,11 @@ from typing import TYPE_CHECKING
 
 from .. import stdio
 from ..core import report
-from ..core.events import Event, Reasoning
-from ..core.render import EventRenderer, SourceList, TextRenderer
+from ..core.events import Event
 from ..errors import (
     Error,
     Incomplete,
     NotFound,
-    OutputFailed,
     ReaderGone,
     Signalled,
     Unavailable,
@@ -25,19 +22,20 @@ from ..errors import (
 )
 from ..providers.resolve import Target
 from ..request.choices import Choice
+from .answer_end import AnswerEnd
+from .answer_output import AnswerOutput
 from .request_command import current_output_file
-from .stats_file import StatsFile
 
 if TYPE_CHECKING:
-    from ..batch.record_builder import RecordBuilder
     from ..config.max_cost import CostMeter
     from ..core.exchange import Exchange
     from ..core.request import Request
+    from ..core.stop.stops import Stops
     from ..net.attempts import Resume
     from ..net.generation import Generation
     from ..net.loop import Loop
+    from ..net.transfer import Transport
     from ..net.transports import Route
-    from ..output_file import OutputFile
     from ..request.chat_file import ChatFile
     from ..request.turns import RunTools, Turns
     from .gen_options import GenOptions
@@ -51,13 +49,19 @@ class AnswerPrinter:
     `names_model`: a record says which model has answered.
     """
 
+    _choice: Choice  # the request to the model that is asked now, its address, and its first answer
+    _target: Target
+    _transport: Transport
+    _first: Generation
+
     def __init__(self, values: GenOptions, names_model: bool, chat: ChatFile | None) -> None:
         self._values, self._names_model, self._chat = values, names_model, chat
+        self._output = AnswerOutput(values, lambda: bool(self._stops and self._stops.met), self._write_record)
+        self._stops: Stops | None = None  # of the last answer
         self._turns: Turns | None = None  # with a conversation to keep, a check, or answers that may be followed
-        self._record: RecordBuilder | None = None  # with --line
+        self._meter: CostMeter | None = None  # with --max-cost
         self._check_retries = 0  # how often the answer may still be asked for again
-        self._sources = SourceList()  # stays empty without --sources
-        self._stats = StatsFile(values.stats_file, NAME) if values.stats_file is not None else None
+        self._end = AnswerEnd(values)
 
     def run(self, choices: list[Choice], connect: Callable[[Choice], Route], loop: Loop) -> None:
         """Streams the answer of the first model that has one to stdout; raises the error that ended it."""
@@ -72,78 +76,109 @@ class AnswerPrinter:
                 cause = error
             else:
                 with closing(route.transport):
-                    cause = self._answer(choice, route, loop, following is None)
+                    self._choice, self._target, self._transport = choice, route.target, route.transport
+                    cause = self._answer(loop, following is None)
             if cause is None or following is None:
                 return
             stdio.note(NAME, followed(cause.message, f"asking {following.target.name} instead of {choice.target.name}"))
 
-    def _answer(self, choice: Choice, route: Route, loop: Loop, is_last: bool) -> Error | None:
+    def _answer(self, loop: Loop, is_last: bool) -> Error | None:
         """Streams a model's answer. Returns why the next model is to be asked, which the last one never is."""
-        from ..net.generation import Generation, events
-
-        self._choice, target = choice, route.target
-        self._meter = self._new_meter()
-
-        file = current_output_file() if choice.check else None
-        self._check_retries = choice.check_retries if file or self._values.line else 0
-
-        notes: list[str] = []
-
-        def make(request: Request, earlier: Sequence[Exchange] = ()) -> Generation:
-            if self._meter:
-                self._meter.begin(choice.target, request, earlier)
-            self._stops = self._values.stops()  # each answer is matched by itself
-            return Generation(
-                target,
-                request,
-                choice.timeouts,
-                choice.retries,
-                route.transport,
-                stops=self._stops,
-                resume=resume_of(target, choice, notes.append),
-                note=partial(stdio.note, NAME),
-                shows_reasoning=request.reasoning or self._meter is not None,  # which counts it as it comes
-            )
-
-        generation = make(choice.request)
-        for note in notes:  # of a request that can be sent, and of the first answer
-            stdio.note(NAME, note)
-        source = events(generation, loop)
+        generation = self._begin()
         try:
             generation.start()
             while not (is_last or generation.has_news):
                 loop.wait()
-            if not is_last and (cause := generation.early_failure) and choice.falls_back(cause):
+            if not is_last and (cause := generation.early_failure) and self._choice.falls_back(cause):
                 return cause
-            if choice.request.native or choice.check:
-                source = self._take_turns(generation, make, loop)
-            self._render(generation, source)
-            if choice.check:
-                self._correct(file)
-            generation = self._turns.generation if self._turns else generation
-            stopped = self._stops is not None and self._stops.early
-            if not stopped:
-                self._require_whole(generation.exchange)
-            if self._chat and self._turns:
-                messages = [*self._turns.messages, self._turns.answer.message(generation.exchange)]
-                self._chat.add(messages, target, choice.request.system)
-            if not stopped:
-                self._check(generation.exchange)
+            stopped = self._print(generation, loop)
         except Error as error:
-            generation = self._turns.generation if self._turns else generation
             failure = self._after_text(error)
-            self._keep_cut(target, failure)
-            self._report(generation, target, failure.status, "error" if generation.failure else "", failed=True)
+            self._keep_cut(failure)
+            self._report(failure.status, "error" if self._generation.failure else "", failed=True)
             raise failure from None
         except (ReaderGone, Signalled) as cause:
-            generation = self._turns.generation if self._turns else generation
-            generation.close()  # before the report, and while no event had come
-            self._keep_cut(target, None)
-            status = 128 + cause.signum if isinstance(cause, Signalled) else 0
-            self._report(generation, target, status, "cancelled", failed=True)
+            self._generation.close()  # before the report, and while no event had come
+            self._keep_cut(None)
+            self._report(128 + cause.signum if isinstance(cause, Signalled) else 0, "cancelled", failed=True)
             raise
-        self._report(generation, target, 0, "until" if stopped else "")
+        self._report(0, "until" if stopped else "")
         return None
+
+    @property
+    def _generation(self) -> Generation:
+        """The last answer."""
+        return self._turns.generation if self._turns else self._first
+
+    @property
+    def _earlier(self) -> Sequence[Exchange]:
+        """The exchanges of the answers before the last one."""
+        return self._turns.earlier if self._turns else ()
+
+    def _begin(self) -> Generation:
+        """Returns the first answer of a model, not started yet."""
+        values, choice, notes = self._values, self._choice, list[str]()
+        if values.max_cost is not None:
+            from ..config.max_cost import CostMeter
+
+            self._meter = CostMeter(values.max_cost)
+        self._first = self._make(choice.request, (), notes.append)
+        for note in notes:  # of a request that can be sent, and of the first answer
+            stdio.note(NAME, note)
+        return self._first
+
+    def _make(
+        self, request: Request, earlier: Sequence[Exchange], note: Callable[[str], object] = lambda text: None
+    ) -> Generation:
+        """Returns an answer after the earlier ones, not started yet."""
+        from ..net.generation import Generation
+
+        choice = self._choice
+        if self._meter:
+            self._meter.begin(choice.target, request, earlier)
+        self._stops = self._values.stops()  # each answer is matched by itself
+        return Generation(
+            self._target,
+            request,
+            choice.timeouts,
+            choice.retries,
+            self._transport,
+            stops=self._stops,
+            resume=resume_of(self._target, choice, note),
+            note=partial(stdio.note, NAME),
+            shows_reasoning=request.reasoning or self._meter is not None,  # which counts it as it comes
+        )
+
+    def _start(self, request: Request, earlier: Sequence[Exchange]) -> Generation:
+        generation = self._make(request, earlier)
+        generation.start()
+        return generation
+
+    def _print(self, generation: Generation, loop: Loop) -> bool:
+        """Prints the answer, and what follows it; returns whether a condition has ended it. Raises what ends it."""
+        from ..net.generation import events
+
+        choice = self._choice
+        if self._values.line:
+            from ..batch.record_builder import RecordBuilder
+
+            self._output.record = RecordBuilder(choice.request.is_limited, choice.target if self._names_model else None)
+        takes_turns = choice.request.native or choice.check
+        self._render(self._take_turns(generation, loop) if takes_turns else events(generation, loop))
+        if choice.check:
+            self._correct()
+        stopped = self._stops is not None and self._stops.early
+        exchange = self._generation.exchange
+        if not stopped:
+            self._require_whole(exchange)
+        if self._chat and self._turns:
+            messages = [*self._turns.messages, self._turns.answer.message(exchange)]
+            self._chat.add(messages, self._target, choice.request.system)
+        if not stopped:
+            self._end.note_lacks(exchange, self._chat.path if self._chat else None)
+            if self._stops and not self._stops.met:
+                raise NotFound("the answer ended before a condition was met")
+        return stopped
 
     def _after_text(self, error: Error) -> Error:
         """Returns the error that ends the answers; text of those before the last one may be written."""
@@ -153,25 +188,16 @@ class AnswerPrinter:
 
         return after_text(error, self._turns.has_text)
 
-    def _new_meter(self) -> CostMeter | None:
-        if self._values.max_cost is None:
-            return None
-        from ..config.max_cost import CostMeter
-
-        return CostMeter(self._values.max_cost)
-
-    def _correct(self, file: OutputFile | None) -> None:
+    def _correct(self) -> None:
         """Asks for a wrong answer again, as often as may be, and writes the new one in place of it."""
         from ..request.answer_check import correction, wrong
 
         while self._turns and self._check_retries and (problems := self._problems()):
             self._check_retries -= 1
             stdio.note(NAME, f"{wrong(problems).message}: asking again")
-            if file:
-                file.clear()
-            self._sources = SourceList()
+            self._output.clear(current_output_file())
             self._turns.ask_again(correction(problems))
-            self._render(self._turns.generation, self._turns.events())
+            self._render(self._turns.events())
 
     def _problems(self) -> list[str]:
         """Returns what the check finds wrong with the last answer, where that is whole and has no calls."""
@@ -184,44 +210,16 @@ class AnswerPrinter:
             return []
         return check.problems(turns.text)
 
-    def _render(self, generation: Generation, events: Generator[list[Event]]) -> None:
-        values, reasoning = self._values, TextRenderer(kind=Reasoning)
-        if self._meter:
-            events = self._watch_cost(generation, events, self._meter)
-        if values.sources:
-            events = self._collect_sources(events)
-        try:
-            if self._values.writes_events:
-                self._render_events(generation, events)
-                return
-            if values.line:
-                self._render_record(generation, events, reasoning)
-                return
-            renderer = TextRenderer(not values.no_newline)
-            for batch in events:
-                text = renderer.feed(batch)
-                if values.reasoning:
-                    stdio.write_stderr_text(reasoning.feed(batch) + (reasoning.close() if text else b""))
-                stdio.write(text)
-            if not (self._stops and self._stops.met):  # the output ends with the match
-                stdio.write(renderer.close())
-        finally:
-            events.close()  # and with it the provider's connection, before anything else
-            if values.pretty:
-                stdio.end_output()  # the last block is drawn before any note
-            if values.reasoning:
-                stdio.write_stderr_text(reasoning.close())
-            for line in self._sources.lines():  # beside the answer, before any note
-                stdio.write_stderr_line(line)
+    def _render(self, events: Generator[list[Event]]) -> None:
+        started = self._generation.timing.started
+        self._output.write(self._watch_cost(events, self._meter) if self._meter else events, started)
 
-    def _watch_cost(
-        self, first: Generation, events: Generator[list[Event]], meter: CostMeter
-    ) -> Generator[list[Event]]:
+    def _watch_cost(self, events: Generator[list[Event]], meter: CostMeter) -> Generator[list[Event]]:
         """Ends the answer where it has cost too much."""
         try:
             for batch in events:
                 meter.feed(batch)
-                generation = self._turns.generation if self._turns else first
+                generation = self._generation
                 error = None if generation.over else meter.error()
                 if error:  # before the write, so that the provider stops working
                     generation.close()
@@ -230,88 +228,46 @@ class AnswerPrinter:
         finally:
             events.close()
 
-    def _collect_sources(self, events: Generator[list[Event]]) -> Generator[list[Event]]:
-        try:
-            for batch in events:
-                self._sources.feed(batch)
-                yield batch
-        finally:
-            events.close()
+    def _write_record(self, fault: Error | None) -> None:
+        """Writes the line that map would write for a single prompt, unless the answer is asked for again."""
+        from ..batch.record_builder import render, with_data, with_error
 
-    def _render_events(self, generation: Generation, events: Generator[list[Event]]) -> None:
-        renderer = EventRenderer(generation.timing.started if self._values.timing else None)
-        try:
-            for batch in events:
-                stdio.write(renderer.feed(batch, time.monotonic()))
-        except OutputFailed:
-            raise
-        except Error as error:
-            stdio.write(renderer.error(error, time.monotonic()))
-            raise
-
-    def _render_record(self, generation: Generation, events: Generator[list[Event]], reasoning: TextRenderer) -> None:
-        """Writes the line that map would write for a single prompt."""
-        from ..batch.record_builder import RecordBuilder, render, with_data, with_error
-
-        if self._record is None:
-            named = self._choice.target if self._names_model else None
-            self._record = RecordBuilder(self._choice.request.is_limited, named)
-        fault: Error | None = None
-        try:
-            for batch in events:
-                self._record.feed(batch)
-                if self._values.reasoning:
-                    stdio.write_stderr_text(reasoning.feed(batch))
-        except Error as error:
-            fault = error
         problems = self._problems()
         if problems and self._check_retries:
             return
-        generation = self._turns.generation if self._turns else generation
-        record, failure = self._record.record(generation, self._turns.earlier if self._turns else ())
+        assert self._output.record
+        record, failure = self._output.record.record(self._generation, self._earlier)
         if problems:
             failure = _wrong(problems)
         failure = fault or failure
         if failure is not None:
             record = with_error(record, failure)
         stdio.write(render({"index": 0, **with_data(record, self._choice.request)}))
-        if fault is not None:
-            raise fault
 
-    def _take_turns(
-        self, generation: Generation, make: Callable[[Request, Sequence[Exchange]], Generation], loop: Loop
-    ) -> Generator[list[Event]]:
+    def _take_turns(self, generation: Generation, loop: Loop) -> Generator[list[Event]]:
         """Returns the events of all turns, of which `generation` is the first."""
         from ..request.turns import Turns
 
-        def start(request: Request, earlier: Sequence[Exchange]) -> Generation:
-            generation = make(request, earlier)
-            generation.start()
-            return generation
-
+        choice, values = self._choice, self._values
+        self._check_retries = choice.check_retries if values.line or current_output_file() else 0
         run: RunTools | None = None
-        if tools := self._values.tools():
-            from ..net.programs import Programs
-            from ..request.tools import tools_of
-
-        if tools := self._values.tools():
+        if tools := values.tools():
             from ..net.programs import Programs
             from ..request.tools import tools_of
 
             programs = Programs(tools, loop, partial(stdio.note, NAME))
-            run = partial(programs.run, tools=tools_of(self._choice.request, self._choice.target))
-        request = self._choice.request
-        separates = not (self._values.line or self._values.writes_events)
+            run = partial(programs.run, tools=tools_of(choice.request, choice.target))
+        separates = not (values.line or values.writes_events)
         self._turns = Turns(
-            request, generation, loop, start, self._begin_answer, run, self._choice.max_turns, separates
+            choice.request, generation, loop, self._start, self._begin_answer, run, choice.max_turns, separates
         )
         return self._turns.events()
 
     def _begin_answer(self) -> None:
-        if self._record:
-            self._record.begin_answer()
+        if self._output.record:
+            self._output.record.begin_answer()
 
-    def _keep_cut(self, target: Target, error: Error | None) -> None:
+    def _keep_cut(self, error: Error | None) -> None:
         """Keeps an answer that is not whole in its conversation, where the user wants that."""
         turns, chat = self._turns, self._chat
         if chat is None or turns is None or chat.has_exchange:
@@ -322,7 +278,7 @@ class AnswerPrinter:
             return
         if self._values.keep_cut:
             try:
-                chat.add(messages, target, self._choice.request.system, cut=message is not None)
+                chat.add(messages, self._target, self._choice.request.system, cut=message is not None)
             except Error as failure:
                 stdio.note(NAME, failure.message)
         elif isinstance(error, Incomplete):
@@ -340,38 +296,8 @@ class AnswerPrinter:
         """Returns the error of an answer that its provider ended before it was whole."""
         return report.verdict(exchange.finish, self._choice.request.is_limited, report.SET_LIMIT)
 
-    def _check(self, exchange: Exchange) -> None:
-        """Notes what an answer lacks; raises the error of one that met no condition."""
-        finish = exchange.finish
-        if exchange.tool_calls and self._chat:
-            stdio.note(NAME, f"the answer has tool calls, which wait for their results in {self._chat.path}")
-        elif exchange.tool_calls and not (self._values.writes_events or self._values.line):
-            stdio.note(NAME, "the answer has tool calls: --events shows them", stays=True)
-        if finish and finish.reason == "length" and not exchange.characters and not exchange.tool_calls:
-            text = "the answer has no text: the token limit was reached first, perhaps by reasoning: raise --max-tokens"
-            stdio.note(NAME, text, stays=True)
-        if self._stops and not self._stops.met:
-            raise NotFound("the answer ended before a condition was met")
-
-    def _report(self, generation: Generation, target: Target, status: int, reason: str, failed: bool = False) -> None:
-        """Writes notes, the usage line and the statistics. `failed`: another error, the last line, ends the command."""
-        exchange, now = generation.exchange, time.monotonic()
-        if status:
-            stdio.release_notes()
-        for note in generation.notes:
-            stdio.note(NAME, note, stays=True)
-        if not self._values.usage and self._stats is None:
-            return
-        from ..config import prices
-
-        provider, model = target.provider, target.model
-        earlier = self._turns.earlier if self._turns else []
-        cost = prices.cost(provider, model, report.total_usage([*earlier, exchange]), exchange.model)
-        record = report.record(provider, model, exchange, now, status=status, reason=reason, cost=cost, earlier=earlier)
-        if self._values.usage:
-            stdio.note(NAME, report.line(record), stays=True)
-        if self._stats is not None:
-            self._stats.append(record, failed)
+    def _report(self, status: int, reason: str, *, failed: bool = False) -> None:
+        self._end.report(self._generation, self._target, self._earlier, status, reason, failed=failed)
 
 
 def _wrong(problems: list[str]) -> Error:
