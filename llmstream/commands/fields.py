@@ -10,10 +10,10 @@ from typing import Any
 
 from .. import inputs, signals, stdio
 from ..core.cpu_limit import charge
-from ..core.json.automaton import Match
+from ..core.json.automaton import Match, Values
 from ..core.json.documents import Fault
 from ..core.json.extract import Piece, normalized_path
-from ..core.json.fields import Fields, FieldsFilter, plain_text
+from ..core.json.fields import Fields, FieldsFilter, plain_lines, plain_text
 from ..core.json.path import compile_path
 from ..core.kinds import Size
 from ..core.text import UTF16, InputDecoder, encode
@@ -91,11 +91,7 @@ class _Run:
                 raise NotFound(f"not in the input: {', '.join(missing)}{_hint(missing)}")
         return Incomplete.status if self._faulty else 0
 
-    def _print(self, items: list[Match | Piece]) -> None:
-        if self._end == "\n" and self._render == self._plain and set(map(type, items)) == {tuple}:
-            matches: list[Any] = items
-            stdio.write(encode("".join([plain_text(text) + "\n" for _, _, text in matches])))
-            items = []
+    def _print(self, items: list[Match | Values | Piece]) -> None:
         texts, size = [], 0
         for item in items:
             text = self._render(item)
@@ -132,7 +128,9 @@ class _Run:
                 self._heads[location] = head
         return f"{head}{value}}}\n"
 
-    def _plain(self, item: Match | Piece) -> str:
+    def _plain(self, item: Match | Values | Piece) -> str:
+        if isinstance(item, Values):
+            return plain_lines(item.lines) + "\n"
         if isinstance(item, Piece):
             return item.text + (self._end if item.ends else "")
         text = plain_text(item[2])
@@ -162,7 +160,8 @@ def _core(paths: tuple[str, ...], options: dict[str, Any]) -> Fields:
         from ..core.json.ng import NgFields, compile_ng
 
         return NgFields(_compiled(paths, compile_ng), options["max_size"])
-    return Fields(_compiled(paths, compile_path), options["max_size"], follow=options["follow"])
+    lines = options["raw"] and not (options["null"] or options["first"] or options["follow"])
+    return Fields(_compiled(paths, compile_path), options["max_size"], follow=options["follow"], lines=lines)
 
 
 def _compiled(paths: tuple[str, ...], compile: Callable[[str], Any]) -> list[Any]:

@@ -37,6 +37,20 @@ def test_output(invoke, args, out):
     assert (done.stdout, done.stderr, done.returncode) == (out, b"", 0)
 
 
+LARGE = "".join(f'{{"n": {n}, "t": "\\u00e9 {n}", "in": {{"a": [{{"b": {n}}}]}}}}\n' for n in range(9000)).encode()
+
+
+@pytest.mark.parametrize(
+    "args", [["t"], ["in.a[*].b"], ["n", "t"], ["t", "in.a"], ["n", "x"], ["[?@ == 8000]"], ["in"]]
+)
+def test_raw_values_of_a_large_input(run, args):
+    """Large chunks print without locations what `--null` prints with them."""
+    raw, null = (run("fields", option, *args, input=LARGE) for option in ("-r", "-0"))
+    assert raw.stdout == null.stdout.replace(b"\0", b"\n") != b""
+    assert (raw.stderr, raw.returncode) == (null.stderr, null.returncode)
+    assert raw.returncode == (1 if "x" in args else 0)
+
+
 def test_a_path_in_json_is_quoted(invoke):
     done = invoke("fields", input=b'{"a\\"b\\\\\'\\n":1}')
     assert done.stdout == b'{"path":"$[\'a\\"b\\\\\\\\\\\\\'\\\\n\']","value":1}\n'

@@ -13,9 +13,11 @@ import json
 import random
 import sys
 import time
+from typing import Any
 
+from llmstream.core.json.automaton import Values
 from llmstream.core.json.bulk import BULK
-from llmstream.core.json.fields import Fields
+from llmstream.core.json.fields import Fields, plain_lines, plain_text
 from llmstream.core.json.objects import Objects
 from llmstream.core.json.path import compile_path
 from llmstream.core.json.segments import Path
@@ -32,6 +34,10 @@ PATHS += ("[*].a.b", "a[*]", "*.a", "['a','b']", "['a','a']", "a[0,0]", "[?@.a].
 PATHS += ("[*].a[?@.b > 1]", "['a b']", "é", "$..a..b", "a[?@.b][?@ == 1]", "$..[?@.a][?@.b]", "[?@ != 'x'][-1]", "$")
 PATHS += ("[?length(@) > 1]", "[?@.a == $.b]", "a[::2]", "a[::-1]", "[*]..c", "a.*.b", "[?@.a && !@.b || @.c < 2].c")
 PATHS += ("[*].title", "id", "title", "$..c", "[?@ == 'x']", "[?@ == null || @ == true]", "[?@.a == @.b]", "[?1 < @]")
+PATHS += ("a.b.c", "a.b[*]", "a[*].c", "a.a", "a.b[*][*]", "[*].a.b[*].c", "$['a','c'].b", "['a','id'].b[*].c")
+PATHS += ("a['b','c']", "a.b[?@.c == 'c'].c", "a[?@ > 1]", "*[?@ == true]", "[?@.a.b != null].id", "['a b'].b.c")
+PATHS += ("a.b[*][?@ <= 'b']", "é.a.b", "['']", "a['']", "[*]['','a']")
+OTHERS = (None, "x", [], {"b": None}, {"b": [1, {}]}, {"b": {"a": 1, "c": 2}}, {"a": {"b": 1}})  # in place of a list
 PREPARED = {path: compile_path(path) for path in PATHS}
 
 
@@ -69,6 +75,8 @@ def alike(rng: random.Random) -> list[str]:
     records = []
     for number in range(rng.randrange(1, 40)):
         record = {"id": number, "title": rng.choice(NAMES), "a": {"b": [{"c": number}, {"c": rng.choice(NAMES)}]}}
+        if rng.random() < 0.05:  # the path ends early, or one name stands at several depths
+            record["a"] = rng.choice(OTHERS)
         records.append(json.dumps(record, ensure_ascii=rng.random() < 0.5))
     if rng.random() < 0.4:
         records[rng.randrange(len(records))] = document(rng)
@@ -101,9 +109,28 @@ def pretty(text: str, indent: int) -> str:
         return text
 
 
+def results(paths: list[Path], limit: int, chunks: list[str], *, lines: bool = False) -> list[Any]:
+    core = Fields(paths, limit, lines=lines)
+    return [item for chunk in chunks for item in core.feed(chunk)] + core.close()
+
+
 def selected(paths: list[Path], limit: int, chunks: list[str]) -> list[object]:
-    core = Fields(paths, limit)
-    return readable([item for chunk in chunks for item in core.feed(chunk)] + core.close())
+    return readable(results(paths, limit, chunks))
+
+
+def plain(items: list[Any]) -> tuple[str, set[int], list[object]]:
+    """Returns the lines of `fields -r`, the paths that have a value, and the faults."""
+    lines, paths, faults = [], set(), []
+    for item in items:
+        if isinstance(item, Values):
+            lines.append(plain_lines(item.lines))
+            paths |= item.paths
+        elif isinstance(item, tuple):
+            lines.append(plain_text(item[2]))
+            paths.add(item[0])
+        else:
+            faults.append(item)
+    return "\n".join(lines), paths, readable(faults)
 
 
 def objects(limit: int, chunks: list[str]) -> list[object]:
@@ -124,10 +151,12 @@ def check(rng: random.Random) -> None:
     names = rng.choices(PATHS, k=rng.choice((1, 1, 1, 2, 3)))
     paths = [PREPARED[each] for each in names]
     limit = rng.choice((1 << 26, 1 << 26, 1 << 26, 40, 6000))
-    expected = selected(paths, limit, cut(rng, text, rng.choice((1, 5, 100))))
+    items = results(paths, limit, cut(rng, text, rng.choice((1, 5, 100))))
+    expected, expected_plain = readable(items), plain(items)
     expected_objects = objects(limit, cut(rng, text, rng.choice((1, 5, 100))))
     for chunks in ([text], cut(rng, text, 4000)):
         assert selected(paths, limit, chunks) == expected, (names, limit, chunks, expected)
+        assert plain(results(paths, limit, chunks, lines=True)) == expected_plain, (names, limit, chunks, expected)
         assert objects(limit, chunks) == expected_objects, (limit, chunks, expected_objects)
 
 

@@ -5,7 +5,8 @@
     objects    the complete objects in a text; `fenced`: those in its code blocks; `frames`: as a dialect's frames;
                `objects_filter`: as commands and library use them; `repair`: broken ones as valid JSON
     fields     the values at JSONPaths (`path`), by `automaton` and `extract`; `ng`: in jsonpath-ng's dialect
-    bulk       runs of whole values in large chunks; `levels`: the values that paths select in them
+    bulk       runs of whole values in large chunks; `levels`: the values that paths select in them, by `level`, `chain`
+               and `tree`
 
 Fast paths. Three kinds of text need no walk by states. Each fast path proves that its text is valid JSON, or leaves it
 to the states; what comes out is the same either way, and the tests compare them at every cut.

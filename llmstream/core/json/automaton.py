@@ -25,6 +25,18 @@ MAX_TIMES = 10_000  # that one value may be selected, as by `$..*..*..*`
 COMPILE_AFTER = 200  # calls of `skip_members` after which compiling a pattern for the node's members pays
 
 
+class Values:
+    """Values that paths select, in their order, for those who need no locations.
+
+    `paths` are the numbers of the paths that have selected any of them, `lines` the values' texts, one a line.
+    """
+
+    __slots__ = ("paths", "lines")
+
+    def __init__(self, paths: set[int], lines: str) -> None:
+        self.paths, self.lines = paths, lines
+
+
 class Node:
     """What the paths select at one place of a document, and below it.
 

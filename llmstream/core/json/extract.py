@@ -8,7 +8,7 @@ value that must be looked into is then walked a second time, by an Extraction of
 
 from __future__ import annotations
 
-from .automaton import MAX_TIMES, Automaton, Location, Match, Node
+from .automaton import MAX_TIMES, Automaton, Location, Match, Node, Values
 from .bulk import BULK, Runs
 from .documents import UNEVALUATED, Fault
 from .grammar import end, minify, space
@@ -29,7 +29,7 @@ class Piece:
         self.text, self.ends = text, ends
 
 
-Results = list[Match | Piece | Fault]
+Results = list[Match | Values | Piece | Fault]
 
 
 class _Frame:
@@ -59,12 +59,15 @@ class Extraction(Scanner):
     """Walks documents and appends to `results`.
 
     `limit` bounds one captured value, key or number, in characters, and captured values within each other together.
+    With `follow`, a selected string comes in Pieces, with `lines`, what is selected in many elements at once as Values.
     """
 
-    def __init__(self, automaton: Automaton, results: Results, limit: int, *, follow: bool = False) -> None:
+    def __init__(
+        self, automaton: Automaton, results: Results, limit: int, *, follow: bool = False, lines: bool = False
+    ) -> None:
         self._automaton, self._results, self._limit, self._follow = automaton, results, limit, follow
         self._root, self._root_location = automaton.root, Location()
-        self._levels, self._runs = Levels(automaton), Runs()
+        self.levels, self._runs = Levels(automaton, lines=lines), Runs()
         self._document: object = None  # parsed, for filters
         self._size = 0  # of the value that a walk is for, in characters; 0 for documents
         self.line = 0  # where the document begins
@@ -191,7 +194,7 @@ class Extraction(Scanner):
         if self._follow or self._captures or not self.has_members:
             return i
         while (start := end(space(text, i, n))) + BULK < n and text[start] in "{[":
-            stop, decoded = self._runs.take(text, start, n, self._take_elements, self._limit // self._levels.nesting)
+            stop, decoded = self._runs.take(text, start, n, self._take_elements, self._limit // self.levels.nesting)
             if decoded is None:
                 break
             i = end(space(text, stop, n))
@@ -202,8 +205,8 @@ class Extraction(Scanner):
 
     def _take_elements(self, run: str) -> bool:
         frame = self._frames[-1]
-        matches, count = self._levels.elements(frame.node, frame.location, frame.index + 1, run)
-        self._results += matches
+        selected, count = self.levels.elements(frame.node, frame.location, frame.index + 1, run)
+        self._results += selected
         frame.index += count
         return True
 

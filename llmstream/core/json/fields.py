@@ -10,32 +10,32 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from .automaton import Automaton, Match
+from .automaton import Automaton, Match, Values
 from .bulk import Runs
 from .documents import MAX_SIZE, Documents, Fault
 from .extract import Extraction, Piece, Results
 from .grammar import SCALAR
-from .levels import Levels
 from .segments import Path
 from .strings import Unescaper, unescape
 
 _scalar = re.compile(rf"[ \t\r]*+({SCALAR})[ \t\r]*+").fullmatch
 
 
-class Fields(Documents[Match | Piece]):
+class Fields(Documents[Match | Values | Piece]):
     """The items are, in the order of completion, Matches, and Pieces of a followed string.
 
     `limit` bounds each value that must be held, in characters: a selected one, or one that a filter or an index from
-    the end makes wait. With `follow`, a selected string comes in Pieces while it grows.
+    the end makes wait. With `follow`, a selected string comes in Pieces while it grows. With `lines`, Values stand for
+    the Matches of large chunks.
     """
 
-    def __init__(self, paths: list[Path], limit: int = MAX_SIZE, *, follow: bool = False) -> None:
+    def __init__(self, paths: list[Path], limit: int = MAX_SIZE, *, follow: bool = False, lines: bool = False) -> None:
         automaton = Automaton(paths)
         results: Results = []
-        self._extraction = Extraction(automaton, results, limit, follow=follow)
+        self._extraction = Extraction(automaton, results, limit, follow=follow, lines=lines)
         super().__init__(self._extraction, results, 1 << 62, arrays=True)
         self._key_limit = limit + 2
-        levels = Levels(automaton)
+        levels = self._extraction.levels
         self._levels = levels if levels.takes_documents and not follow else None
         self._selects_scalars = bool(automaton.root.accepts)
         self._runs = Runs()
@@ -57,8 +57,8 @@ class Fields(Documents[Match | Piece]):
         if levels is None:
             return i
         # A longer value may be too long, which the extraction reports.
-        stop, matches = self._runs.take(text, i, n, levels.documents, self._value_limit // levels.nesting)
-        self._results += matches or ()
+        stop, selected = self._runs.take(text, i, n, levels.documents, self._value_limit // levels.nesting)
+        self._results += selected or ()
         return stop
 
     # Scalars as documents.
@@ -86,9 +86,10 @@ class Fields(Documents[Match | Piece]):
 
 
 class FieldsFilter:
-    """The fields as commands and library use them: text in, Matches and Pieces out; a Piece's text is unescaped.
+    """The fields as commands and library use them: text in, its items but the Faults out; a Piece's text is unescaped.
 
-    `paths` is the number of paths of the core. With `first`, each path has its first value only. `on_fault` is called
+    `paths` is the number of paths of the core. With `first`, each path has its first value only: the core
+    has no Values then. `on_fault` is called
     for each broken document.
     """
 
@@ -103,21 +104,21 @@ class FieldsFilter:
         """Whether nothing more is needed: with `first`, all paths have had their value."""
         return self._first and not self.missing and not self._in_string
 
-    def feed(self, text: str) -> list[Match | Piece]:
+    def feed(self, text: str) -> list[Match | Values | Piece]:
         """Returns the matches and pieces that text completes."""
         return self._select(self._core.feed(text))
 
-    def close(self) -> list[Match | Piece]:
+    def close(self) -> list[Match | Values | Piece]:
         """Ends the input; returns the matches that its end completes."""
         return self._select(self._core.close())
 
-    def _select(self, results: Results) -> list[Match | Piece]:
+    def _select(self, results: Results) -> list[Match | Values | Piece]:
         if not self._first and set(map(type, results)) == {tuple}:
             matches: list[Any] = results
             if self.missing:
                 self.missing.difference_update(match[0] for match in matches)
             return matches
-        selected: list[Match | Piece] = []
+        selected: list[Match | Values | Piece] = []
         for item in results:
             if self.done:
                 break
@@ -125,6 +126,9 @@ class FieldsFilter:
                 if not self._first or item[0] in self.missing:
                     self.missing.discard(item[0])
                     selected.append(item)
+            elif isinstance(item, Values):
+                self.missing -= item.paths
+                selected.append(item)
             elif isinstance(item, Piece):
                 self.missing.clear()
                 self._in_string = not item.ends
@@ -141,3 +145,12 @@ def plain_text(value: str) -> str:
     if value[0] != '"':
         return value
     return unescape(value[1:-1]) if "\\" in value else value[1:-1]
+
+
+def plain_lines(lines: str) -> str:
+    """Returns what `plain_text` does for many values whose texts stand one a line."""
+    if '"' not in lines:
+        return lines
+    if any(mark in lines for mark in "\\{["):
+        return "\n".join(map(plain_text, lines.split("\n")))
+    return lines.replace('"', "")

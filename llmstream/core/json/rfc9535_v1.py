@@ -8,7 +8,7 @@ from typing import Any
 import jsonpath_rfc9535 as rfc
 from jsonpath_rfc9535 import filter_expressions
 
-from .segments import MAX_DEPTH, Filter, Path, Segment, Test, comparison
+from .segments import MAX_DEPTH, Filter, Path, Segment, comparison
 
 OPERANDS = ("expression", "left", "right")
 
@@ -37,8 +37,7 @@ def _segment(parsed: Any, environment: Any) -> Segment:
         elif kind == "WildcardSelector":
             segment.wilds += 1
         elif kind == "FilterSelector":
-            expression = selector.expression
-            segment.filters.append(Filter(str(expression), _test(expression, environment)))
+            segment.filters.append(_filter(selector.expression, environment))
         elif kind == "IndexSelector":
             segment.add_index(selector.index)
         else:
@@ -46,14 +45,14 @@ def _segment(parsed: Any, environment: Any) -> Segment:
     return segment
 
 
-def _test(expression: Any, environment: Any) -> Test:
+def _filter(expression: Any, environment: Any) -> Filter:
     compared = expression.expression
     if type(compared).__name__ == "ComparisonExpression" and isinstance(
         compared.right, filter_expressions.FilterExpressionLiteral
     ):
         names = _names(compared.left)
         if names is not None:  # the library takes ten times as long
-            return comparison(names, compared.operator, compared.right.value)
+            return Filter(str(expression), selection=comparison(names, compared.operator, compared.right.value))
 
     def test(value: Any, root: Any) -> bool:
         try:
@@ -62,7 +61,7 @@ def _test(expression: Any, environment: Any) -> Test:
         except rfc.JSONPathError as error:
             raise RecursionError from error
 
-    return test
+    return Filter(str(expression), test)
 
 
 def _names(operand: Any) -> list[str] | None:

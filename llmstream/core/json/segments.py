@@ -13,6 +13,7 @@ from ..kinds import shorten
 MAX_DEPTH = 300  # levels below a value to which a filter's `..` goes
 
 Test = Callable[[Any, Any], bool]  # of a value and its document; raises RecursionError if that is nested too deeply
+Selection = Callable[[list[Any]], list[bool]]  # the same for many values, by a test that does not look at the document
 
 
 NOTHING = object()
@@ -24,8 +25,8 @@ _COMPARES: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def comparison(names: list[str], sign: str, literal: str | float | bool | None) -> Test:
-    """Returns the test that compares the member at `names`, or the value itself, with a literal (RFC 9535, 2.3.5.2.2).
+def comparison(names: list[str], sign: str, literal: str | float | bool | None) -> Selection:
+    """Returns the test that compares the members at `names`, or the values, with a literal (RFC 9535, 2.3.5.2.2).
 
     Values are equal, or in an order, within their type only; nothing is equal to a value that is not there.
     """
@@ -36,26 +37,35 @@ def comparison(names: list[str], sign: str, literal: str | float | bool | None) 
         compare = _COMPARES.get(sign, operator.eq)
     is_inverse = sign == "!="
 
-    def test(value: Any, root: Any) -> bool:
+    def select(values: list[Any]) -> list[bool]:
         for name in names:
-            value = value.get(name, NOTHING) if type(value) is dict else NOTHING
-        return (type(value) in kinds and compare(value, literal)) is not is_inverse
+            values = [value.get(name, NOTHING) if type(value) is dict else NOTHING for value in values]
+        return [(type(value) in kinds and compare(value, literal)) is not is_inverse for value in values]
 
-    return test
+    return select
 
 
 class Filter(Limited):
-    """A filter: its text, and the test of a value. Its limit of CPU time is for one value."""
+    """A filter: its text, and the test of a value. Its limit of CPU time is for one value.
 
-    __slots__ = ("text", "_test")
+    A comparison with a literal has its `selection` in place of the test, and needs no limit.
+    """
 
-    def __init__(self, text: str, test: Test) -> None:
-        self.text, self._test = text, test
+    __slots__ = ("text", "_test", "_selection")
+
+    def __init__(self, text: str, test: Test | None = None, selection: Selection | None = None) -> None:
+        self.text, self._test, self._selection = text, test, selection
 
     def holds(self, value: object, root: Any) -> bool:
         """Whether it selects a value of the document `root`; raises RecursionError if that is nested too deeply."""
+        if self._test is None:
+            return self.select([value])[0]
         self.cpu_s = 0.0
         return self._test(value, root)
+
+    def select(self, values: list[Any]) -> list[bool]:
+        """Returns for each value whether it selects it, where that does not depend on the document."""
+        return self._selection(values) if self._selection else [self.holds(value, None) for value in values]
 
     def too_slow(self, limit_s: float) -> UsageError:
         return UsageError(f"the filter {shorten(self.text)} took more than {limit_s:g} s on one value")

@@ -7,6 +7,7 @@ import pytest
 
 from llmstream.core.json.automaton import Automaton
 from llmstream.core.json.bulk import Runs, Unproven, minified_objects
+from llmstream.core.json.chain import Chain
 from llmstream.core.json.extract import normalized_path
 from llmstream.core.json.levels import Levels
 from llmstream.core.json.path import compile_path
@@ -16,8 +17,8 @@ from .test_scanner import BROKEN, VALID
 REFUSED = (msgspec.MsgspecError, ValueError, RecursionError, Unproven)
 
 
-def levels(*paths: str) -> Levels:
-    return Levels(Automaton([compile_path(path) for path in paths]))
+def levels(*paths: str, lines: bool = False) -> Levels:
+    return Levels(Automaton([compile_path(path) for path in paths]), lines=lines)
 
 
 def selected(run: str, *paths: str) -> list[tuple[int, str, str]]:
@@ -129,6 +130,82 @@ def test_a_line_break_within_an_object():
 )
 def test_values_at_names(text, matches):
     assert selected(text, "a", "b.c") == matches
+
+
+def test_an_empty_name():
+    assert selected('{"":1,"b":""}', "['']") == [(0, "$['']", "1")]
+
+
+def lines(run: str, *paths: str) -> list[tuple[set[int], str]]:
+    return [(values.paths, values.lines) for values in levels(*paths, lines=True).documents(run)]
+
+
+@pytest.mark.parametrize(
+    ("text", "paths", "expected"),
+    [
+        ('{"a":1}\n{"a":"x"}', ["a"], [({0}, '1\n"x"')]),
+        ('{"a":1}', ["b"], []),
+        ('{"b":1,"a":"x"}\n{"b":{ }}', ["a", "c", "b"], [({0, 2}, '1\n"x"\n{}')]),
+        ('{"a":[1,\n2],"b":{"c":"{"}}', ["a", "b.c"], [({0, 1}, '[1,2]\n"{"')]),
+        ('{"a":{"c":1},"b":{"c":2}}', ["['a','b'].c"], [({0}, "1\n2")]),
+        ('{"a":{"b":{"a":"x"}}}', ["$..a"], [({0}, '"x"\n{"b":{"a":"x"}}')]),
+        ('{"a":["x",2,"y"]}\n{"a":["x"]}', ["a[?@ == 'x']"], [({0}, '"x"\n"x"')]),
+        ('{"a":{"b":[{"c":1},{"d":2},{"c":{"c": 3}}]}}', ["a.b[*].c"], [({0}, '1\n{"c":3}')]),
+    ],
+)
+def test_values_as_lines(text, paths, expected):
+    assert lines(text, *paths) == expected
+    assert expected == [(values[0], "\n".join(match[2] for match in selected(text, *paths))) for values in expected]
+
+
+AT = [(0, "x"), (1, "y")]
+
+
+@pytest.mark.parametrize(
+    ("steps", "text", "values"),
+    [
+        (
+            ["b", None, "c"],
+            '{"b":[{"c":1},{},{"c":null}]}\n{}',
+            [((((0, "x"), "b"), 0), "1"), ((((0, "x"), "b"), 2), "null")],
+        ),
+        ([None, None], "[[1],[]] [[2,3]]", [(((0, "x"), 0), "1"), (((1, "y"), 0), "2"), (((1, "y"), 0), "3")]),
+        (["a b", "é"], '{"a b":{"é":"è","x":{"y":1}}} {"z":2}', [(((0, "x"), "a b"), '"è"')]),
+        (["a", "a"], '{"a":{"a":"\\u00e9"}} {}', [(((0, "x"), "a"), '"\\u00e9"')]),
+    ],
+)
+def test_a_chain_has_the_values_at_its_end(steps, text, values):
+    raws, locations = Chain(steps).values(text, AT)
+    last = [location[1] for location in locations]
+    assert [(location[0], bytes(raw).decode()) for raw, location in zip(raws, locations, strict=True)] == values
+    assert all(key == steps[-1] if steps[-1] else isinstance(key, int) for key in last)
+    assert list(map(bytes, Chain(steps).values(text, None)[0])) == list(map(bytes, raws))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a":{"b":1,"b":2}}',
+        '{"a":{"b":1},"a":{}}',
+        '{"a":{"b":"b"}}',  # not proven to be no second name
+        '{"a":{"\\u0062":1}}',
+        '{"a":{"\\u0062":1,"b":2}}',
+        '{"a":null}',
+        '{"a":[]}',
+        "1",
+        '[{"a":{"b":1}}]',
+    ],
+)
+def test_a_chain_leaves_what_it_cannot_prove(text):
+    assert Chain(["a", "b"]).values(text, None) is None
+
+
+@pytest.mark.parametrize(
+    "text", ['{"a":{"b":tru}}', '{"a":{"b":1}', '{"a":{"b":1}}}', '{"a":{"x":01}}', '{"a" {"b":1}}']
+)
+def test_a_chain_refuses_invalid_json(text):
+    with pytest.raises(msgspec.DecodeError):
+        Chain(["a", "b"]).values(text, None)
 
 
 @pytest.mark.parametrize("text", ['{"a":1,"a":2}', '{"\\u0061":1,"a":2}', '{"\\u0061":1}', '{"b":{"c":1,"c":2}}', "1"])

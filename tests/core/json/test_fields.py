@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from llmstream.core.json.documents import Fault
 from llmstream.core.json.extract import normalized_path
-from llmstream.core.json.fields import Fields
+from llmstream.core.json.fields import Fields, plain_lines, plain_text
 from llmstream.core.json.path import compile_path, with_root
 from llmstream.core.json.strings import Unescaper, unescape
 from llmstream.errors import UsageError
@@ -287,6 +287,20 @@ def test_values_within_each_other_are_bounded_and_reported_once(paths, text, rea
     assert [(fault.line, fault.reason[: len(reason)], fault.kind) for fault in faults] == [(1, reason, "unevaluated")]
     behind = items[items.index(faults[0]) + 1 :]
     assert [item[2] for item in behind] == ({"$..*": ["7", "[7]"], "$..*..*..*": []}).get(paths[0], ["7"])
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["1", "null", "-0"],
+        ['"x"', '""', "1"],
+        ['"\\"\\u00e9"', '"x"'],
+        ['{"a":"x"}', '["x"]', '"y"'],
+        ['"{"', '"]"', '"\u2028"'],
+    ],
+)
+def test_the_plain_texts_of_lines(texts):
+    assert plain_lines("\n".join(texts)) == "\n".join(map(plain_text, texts))
 
 
 def test_filters_behind_filters_are_bounded_in_their_work():

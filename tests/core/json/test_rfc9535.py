@@ -560,3 +560,5 @@ def test_comparisons_as_the_library_makes_them(sign, literal):
             for path in (f"[?{query} {sign} {literal}]", f"[?{query} {sign} {literal} || {query} {sign} {literal}]")
         )
         assert fast == slow, query
+        (filter,) = compile_path(f"[?{query} {sign} {literal}]").segments[0].filters
+        assert filter.select(values) == [filter.holds(value, None) for value in values]
