@@ -9,9 +9,8 @@ from llmstream.batch.anthropic_batches import AnthropicBatches as Api
 
 from ..support.anthropic_batches import AnthropicBatches, answer, provider
 from ..support.batch_world import World
-from ..support.limits import WAIT_S
-from ..support.loopback import HOLD, RESET, head, reply
-from ..support.mapping import records_of, wait_until
+from ..support.loopback import RESET, head, reply
+from ..support.mapping import records_of
 
 
 @pytest.fixture
@@ -19,14 +18,6 @@ def world(invoke, tmp_path):
     account = AnthropicBatches()
     with provider(account) as server:
         yield World(invoke, tmp_path / "journal", account, server, "anthropic/m")
-
-
-@pytest.fixture
-def waits(monkeypatch):
-    """Lets the command wait no time; returns the list of its waits in seconds."""
-    waits: list[float] = []
-    monkeypatch.setattr("llmstream.net.fetch.Fetcher.sleep", lambda fetcher, seconds: waits.append(seconds))
-    return waits
 
 
 def test_the_records_are_those_of_map_in_its_order(world, invoke):
@@ -198,23 +189,6 @@ def test_a_rate_limit_has_made_no_batch_and_others_are_not_waited_for(world, wai
     assert world(b"a\n", "--no-wait")[:2] == ([], 0)
     assert world.account.prompts == ["a"]
     assert max(waits) < 1
-
-
-@pytest.mark.parametrize("number", range(3))  # the batch, its end, its results
-def test_a_kill_at_any_request_sends_nothing_twice(world, monkeypatch, number):
-    """The server does nothing at the request during which the process is killed."""
-    world.server.scripts = [[HOLD] if n == number else world.account.script for n in range(number + 1)]
-    with world.running() as run:
-        run.write(b"a\nbad\n")
-        run.close_stdin()
-        wait_until(lambda: len(world.server.requests) > number)
-        run.process.kill()
-        run.process.wait(WAIT_S)
-    world.server.scripts = [world.account.script]
-    monkeypatch.setattr(engine, "SETTLE_S", 0.0)
-    records, status, _ = world(b"a\nbad\n")
-    assert (records[0]["text"], records[1]["error"]["status"], status) == ("a", 3, 3)
-    assert world.account.prompts == ["a", "bad"]
 
 
 def test_the_key_goes_to_the_target_s_address_only(world):

@@ -10,7 +10,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from llmstream.batch import batches as engine
 from llmstream.batch.openai_batches import OpenAIBatches
 
 from ..support import needs
@@ -18,7 +17,7 @@ from ..support.batch_world import World
 from ..support.batches import Batches, chat_answer, provider
 from ..support.batches import echo as answer
 from ..support.limits import WAIT_S
-from ..support.loopback import HOLD, RESET, Provider, Request, head, reply
+from ..support.loopback import RESET, Provider, Request, head, reply
 from ..support.mapping import echo, records_of, wait_until
 
 
@@ -103,14 +102,6 @@ def test_no_wait_leaves_and_a_later_run_collects(world):
     records, *_ = world(b"c\na\nb\n")
     assert [record["text"] for record in records] == ["c", "a", "b"]
     assert world.account.prompts == ["a", "b", "c"]
-
-
-@pytest.fixture
-def waits(monkeypatch):
-    """Lets the command wait no time; returns the list of its waits in seconds."""
-    waits: list[float] = []
-    monkeypatch.setattr("llmstream.net.fetch.Fetcher.sleep", lambda fetcher, seconds: waits.append(seconds))
-    return waits
 
 
 def test_a_wait_looks_less_and_less_often_and_says_what_is_new(world, waits, monkeypatch):
@@ -225,23 +216,6 @@ def test_after_a_kill_while_a_batch_is_made_it_is_found_by_its_nonce(world):
     records, *_ = world(b"a\nb\n")
     assert [record["text"] for record in records] == ["a", "b"]
     assert len(world.account.batches) == 5
-
-
-@pytest.mark.parametrize("number", range(5))  # upload, batch, its end, its answers, its errors
-def test_a_kill_at_any_request_sends_nothing_twice(world, monkeypatch, number):
-    """The server does nothing at the request during which the process is killed."""
-    world.server.scripts = [[HOLD] if n == number else world.account.script for n in range(number + 1)]
-    with world.running() as run:
-        run.write(b"a\nbad\n")
-        run.close_stdin()
-        wait_until(lambda: len(world.server.requests) > number)
-        run.process.kill()
-        run.process.wait(WAIT_S)
-    world.server.scripts = [world.account.script]
-    monkeypatch.setattr(engine, "SETTLE_S", 0.0)
-    records, status, _ = world(b"a\nbad\n")
-    assert (records[0]["text"], records[1]["error"]["status"], status) == ("a", 3, 3)
-    assert world.account.prompts == ["a", "bad"]
 
 
 def test_a_batch_that_was_never_made_is_forgotten(world):

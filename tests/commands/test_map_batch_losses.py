@@ -1,4 +1,4 @@
-"""`map --batch` where the provider does not know a batch, or no longer has its results; with both APIs."""
+"""`map --batch` with a run that is killed, or a batch that the provider does not know; with both APIs."""
 
 from __future__ import annotations
 
@@ -15,25 +15,57 @@ from llmstream.errors import Unavailable
 
 from ..support import anthropic_batches, batches
 from ..support.batch_world import World
+from ..support.limits import WAIT_S
+from ..support.loopback import HOLD
+from ..support.mapping import wait_until
 
 ACCOUNTS = {"openai": batches, "anthropic": anthropic_batches}
 
 
 @pytest.fixture(params=ACCOUNTS)
-def world(request, invoke, tmp_path):
-    """A world whose first batch, of the prompts a and b, is at work."""
+def new_world(request, invoke, tmp_path):
     module = ACCOUNTS[request.param]
     account = batches.Batches() if module is batches else anthropic_batches.AnthropicBatches()
     with module.provider(account) as server:
-        world = World(invoke, tmp_path / "journal", account, server, f"{request.param}/m")
-        account.open = True
-        world(b"a\nb\n", "--no-wait")
-        yield world
+        yield World(invoke, tmp_path / "journal", account, server, f"{request.param}/m")
+
+
+@pytest.fixture
+def world(new_world):
+    """A world whose first batch, of the prompts a and b, is at work."""
+    new_world.account.open = True
+    new_world(b"a\nb\n", "--no-wait")
+    return new_world
 
 
 @pytest.fixture
 def id(world):
     return next(iter(world.account.batches))
+
+
+@pytest.mark.parametrize(
+    ("new_world", "number"),
+    [  # the upload, the batch, its end, its answers, its errors; the batch, its end, its results
+        *(("openai", number) for number in range(5)),
+        *(("anthropic", number) for number in range(3)),
+    ],
+    indirect=["new_world"],
+)
+def test_a_kill_at_any_request_sends_nothing_twice(new_world, monkeypatch, number):
+    """The server does nothing at the request during which the process is killed."""
+    world = new_world
+    world.server.scripts = [[HOLD] if n == number else world.account.script for n in range(number + 1)]
+    with world.running() as run:
+        run.write(b"a\nbad\n")
+        run.close_stdin()
+        wait_until(lambda: len(world.server.requests) > number)
+        run.process.kill()
+        run.process.wait(WAIT_S)
+    world.server.scripts = [world.account.script]
+    monkeypatch.setattr(engine, "SETTLE_S", 0.0)
+    records, status, _ = world(b"a\nbad\n")
+    assert (records[0]["text"], records[1]["error"]["status"], status) == ("a", 3, 3)
+    assert world.account.prompts == ["a", "bad"]
 
 
 def test_a_batch_that_the_provider_does_not_know_fails_its_prompts_until_it_is_forgotten(world, id):

@@ -12,10 +12,10 @@ import pytest
 from ..conftest import LLMSTREAM, at
 from ..support.limits import WAIT_S
 from ..support.loopback import Provider, Request, chat, head, reply
-from ..support.mapping import MAP, records_of
+from ..support.mapping import MAP, records_of, wait_until
+from ..support.tools import calls, is_running, make_tools, needs_proc
 from .test_pauses import END as PAUSE_END
 from .test_pauses import SERVER_TOOL, paused
-from .test_run_tools import calls, is_running, needs_proc, wait_until
 
 TOOL = r"""#!/bin/sh
 case $1 in
@@ -30,10 +30,7 @@ NAMES = ("weather", "fails", "hangs", "meet")
 
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / "tools").write_text("".join(json.dumps({"name": name}) + "\n" for name in NAMES))
-    (tmp_path / "tool").write_text(TOOL)
-    (tmp_path / "tool").chmod(0o755)
-    return tmp_path
+    return make_tools(tmp_path, NAMES, TOOL)
 
 
 def answer(request: Request) -> list:

@@ -29,6 +29,23 @@ def account():
 
 
 @pytest.fixture
+def leave(account, tmp_path):
+    """leave(input, count, *args) runs map until `count` responses are in the journal, and leaves them."""
+
+    def leave(input: bytes, count: int, *args: str) -> None:
+        account.open = True
+        with running("--journal", str(tmp_path / "journal"), *WITHIN, *args, url=account.server.url) as run:
+            run.write(input)
+            run.close_stdin()
+            wait_until(lambda: len(set(account.looks)) == count)
+            run.process.send_signal(signal.SIGTERM)
+            assert run.process.wait(WAIT_S) == -signal.SIGTERM
+        account.open = False
+
+    return leave
+
+
+@pytest.fixture
 def collect(invoke, account, tmp_path):
     """collect(*args) runs map over INPUT with the journal; returns the finished process."""
 
@@ -108,12 +125,10 @@ def test_a_signal_leaves_what_the_journal_has_and_says_so(collect, account, sign
     assert sorted(account.prompts) == ["a", "b"]
 
 
-def test_cancel_batch_cancels_the_responses_of_the_journal(collect, account):
-    account.open = True
-    assert collect(*WITHIN, "--timeout", "0.2", input=b"a\nb\nc\n").returncode == 4
+def test_cancel_batch_cancels_the_responses_of_the_journal(collect, leave, account):
+    leave(b"a\nb\nc\n", 3)
     gone, answered = (next(id for id, body in account.requests.items() if body["input"] == text) for text in "ab")
     del account.responses[gone]
-    account.open = False
     account.responses[answered]["status"] = "in_progress"
     account._show(answered)
     refused = collect("--cancel-batch", input=b"")
@@ -192,17 +207,15 @@ def give_up(collect, account, monkeypatch):
 
 def test_the_limit_of_an_answer_leaves_it_to_a_later_run(collect, account):
     account.open = True
-    assert records_of(collect(*WITHIN, "--timeout", "0.2", input=b"a\n").stdout)[0]["error"]["status"] == 4
+    assert records_of(collect(*WITHIN, "--timeout", "2", input=b"a\n").stdout)[0]["error"]["status"] == 4
     account.open = False
     assert texts_of(collect(input=b"a\n").stdout) == ["a"]
     assert (account.prompts, account.cancelled) == (["a"], [])
 
 
-def test_equal_prompts_and_ids_have_responses_of_their_own(collect, account):
-    account.open = True
+def test_equal_prompts_and_ids_have_responses_of_their_own(collect, leave, account):
     lines = b'{"prompt": "a"}\n{"prompt": "a"}\n{"prompt": "b", "id": "x"}\n'
-    assert collect(*WITHIN, "--jsonl", "--timeout", "0.2", input=lines).returncode == 4
-    account.open = False
+    leave(lines, 3, "--jsonl")
     done = collect(*WITHIN, "--jsonl", input=lines)
     assert texts_of(done.stdout) == ["a", "a", "b"]
     assert sorted(account.prompts) == ["a", "a", "b"]
@@ -226,13 +239,12 @@ def test_a_model_after_the_first_one_is_collected_as_well(invoke, account, tmp_p
     assert [request["model"] for request in account.requests.values()] == ["down", "m"]
 
 
-def test_batches_and_windows_exclude_each_other(collect, account):
+def test_batches_and_windows_exclude_each_other(collect, leave):
     done = collect("--batch", *WITHIN)
     assert (done.returncode, done.stderr) == (
         2, b"llmstream map: --within has no meaning with --batch: leave it out\n"
     )  # fmt: skip
-    account.open = True
-    collect(*WITHIN, "--timeout", "0.2", input=b"a\n")
+    leave(b"a\n", 1)
     done = collect("--batch", input=b"a\n")
     assert done.returncode == 2
     assert b" has responses that are not collected: leave --batch out to collect them\n" in done.stderr

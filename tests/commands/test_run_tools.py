@@ -7,8 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 
 import pytest
 
@@ -18,9 +16,10 @@ from llmstream.net.loop import Loop
 
 from ..conftest import LLMSTREAM, at
 from ..support.limits import WAIT_S
-from ..support.loopback import Provider, chat, chat_end, chat_text, frame, head, reply
-from ..support.mapping import records_of
+from ..support.loopback import Provider, chat, frame, head, reply
+from ..support.mapping import records_of, wait_until
 from ..support.sdk_types import unlike
+from ..support.tools import calls, is_running, make_tools, needs_proc
 
 TOOL = r"""#!/bin/sh
 case $1 in
@@ -39,25 +38,12 @@ esac
 NAMES = ("weather", "fails", "keys", "large", "deaf", "hangs", "stays", "leaves", "endless", "meet")
 
 
-def calls(*pairs: tuple[str, str], text: str = "") -> list[bytes]:
-    """Makes an answer that calls tools: (name, arguments)."""
-    tool_calls = [
-        {"index": i, "id": f"c{i}", "function": {"name": name, "arguments": arguments}}
-        for i, (name, arguments) in enumerate(pairs)
-    ]
-    called = frame({"id": "c", "model": "m", "choices": [{"index": 0, "delta": {"tool_calls": tool_calls}}]})
-    return [head(), *([chat_text(text)] if text else []), called, chat_end("tool_calls")]
-
-
 END = [head(), *chat("Done.")]
 
 
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / "tools").write_text("".join(json.dumps({"name": name}) + "\n" for name in NAMES))
-    (tmp_path / "tool").write_text(TOOL)
-    (tmp_path / "tool").chmod(0o755)
-    return tmp_path
+    return make_tools(tmp_path, NAMES, TOOL)
 
 
 def command(*args: str, model: str = "openai/m") -> list[str]:
@@ -119,26 +105,6 @@ def test_an_output_without_end_is_bounded(folder):
         done = gen(folder, provider)
     assert results(provider) == ["error: its output is larger than 16 MiB"]
     assert (done.returncode, done.stderr.count(b"16 MiB")) == (0, 1)
-
-
-def is_running(pid: int) -> bool:
-    """Whether a process runs; one that has ended, and that nobody has waited for, does not."""
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Waits for what the kernel does soon: a killed process may still be there for a moment."""
-    deadline = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-needs_proc = pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="/proc is missing")
 
 
 @needs_proc

@@ -13,7 +13,7 @@ from ..support.limits import WAIT_S
 from ..support.loopback import DIALECTS, NDJSON, Provider, Request, chat, frame, head, ollama
 from ..support.mapping import records_of
 from ..support.sdk_types import unlike
-from .test_run_tools import calls
+from ..support.tools import calls, make_tools
 
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 PDF = b"%PDF-1.7\n\xe2\xe3\xcf\xd3\n"
@@ -40,12 +40,10 @@ def url(kind: str, data: bytes) -> str:
 
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / "tools").write_text("".join(json.dumps({"name": name}) + "\n" for name in (*FILES, "fails")))
     for name, data in FILES.items():
         (tmp_path / f"{name}.out").write_bytes(data)
-    (tmp_path / "tool").write_text('#!/bin/sh\n[ $1 = fails ] && { cat chart.out; exit 3; }\nexec cat "$1.out"\n')
-    (tmp_path / "tool").chmod(0o755)
-    return tmp_path
+    script = '#!/bin/sh\n[ $1 = fails ] && { cat chart.out; exit 3; }\nexec cat "$1.out"\n'
+    return make_tools(tmp_path, (*FILES, "fails"), script)
 
 
 def calling(api: str, *names: str) -> list[bytes]:
