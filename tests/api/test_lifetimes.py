@@ -10,12 +10,12 @@ import threading
 import time
 
 import pytest
-import trustme
 
 import llmstream
 from llmstream.net import pool
 
 from ..conftest import environment
+from ..support import tls
 from ..support.limits import PATIENCE, WAIT_S
 from ..support.loopback import HOLD, Provider, chat, chat_text, head
 from ..support.streams import at, remove_configuration
@@ -118,11 +118,7 @@ ACTIONS = {
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory) -> tuple[ssl.SSLContext, str]:
-    authority, path = trustme.CA(), str(tmp_path_factory.mktemp("tls") / "ca.pem")
-    authority.cert_pem.write_to_path(path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    return context, path
+    return tls.certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")

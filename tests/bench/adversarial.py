@@ -8,25 +8,17 @@ The least CPU time of three runs each. A ratio over 1.4 is marked.
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 
 from ..core.json.test_linear import CORES
 from ..support.shapes import shapes
+from .measure import least_seconds
 
 SIZES = (1, 4, 4096)  # characters of a chunk
 
 
 def seconds(make: Callable[[], Callable[[str], object]], text: str, size: int) -> float:
-    chunks = [text[i : i + size] for i in range(0, len(text), size)]
-    best = 9e9
-    for _ in range(3):
-        feed = make()
-        started = time.process_time()
-        for chunk in chunks:
-            feed(chunk)
-        best = min(best, time.process_time() - started)
-    return best
+    return least_seconds(make, [text[i : i + size] for i in range(0, len(text), size)], 3)
 
 
 def main(n: int = 20_000) -> None:

@@ -31,12 +31,14 @@ from llmstream.core.json.path import compile_path
 from llmstream.core.text import Utf8Decoder
 
 from ..support.shapes import shapes
+from .measure import least_seconds
 
 ROOT = Path(__file__).parent.parent.parent
 SIZE, QUICK_SIZE = 20_000_000, 2_000_000  # characters
 ENV = {k: v for k, v in os.environ.items() if k not in ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")}
 ENV |= {"PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"}
 LLMSTREAM = [sys.executable, "-m", "llmstream"]
+RUNS = 5  # of which the quickest counts
 
 
 WORDS = ["alpha", "beta", "gamma", "delta", "stream", "token", "model", "answer", "number"]
@@ -138,18 +140,6 @@ def fields(*paths: str, follow: bool = False) -> Callable[[], Callable[[str], ob
     return lambda: Fields([compile_path(path) for path in paths], follow=follow).feed
 
 
-def seconds(make: Callable[[], Callable[[str], object]], chunks: list[str]) -> float:
-    """The least CPU seconds of five runs, since other processes disturb some."""
-    best = 9e9
-    for _ in range(5):
-        feed = make()
-        started = time.process_time()
-        for chunk in chunks:
-            feed(chunk)
-        best = min(best, time.process_time() - started)
-    return best
-
-
 def cut(text: str, size: int) -> list[str]:
     return [text[i : i + size] for i in range(0, len(text), size)]
 
@@ -160,8 +150,9 @@ def small_chunks(size: int) -> None:
     decoder, encoded = Utf8Decoder(), [chunk.encode() for chunk in chunks]
     rows = [("objects", objects), ("fields title", fields("title")), ("fields $..n", fields("$..n"))]
     for name, make in [*rows, ("fields -f body", fields("body", follow=True))]:
-        print(f"{'chunks of 4 characters':24} {name:16} {seconds(make, chunks) / len(chunks) * 1e6:6.2f} us a chunk")
-    times = seconds(lambda: decoder.feed, encoded)  # type: ignore[arg-type, return-value]
+        times = least_seconds(make, chunks, RUNS)
+        print(f"{'chunks of 4 characters':24} {name:16} {times / len(chunks) * 1e6:6.2f} us a chunk")
+    times = least_seconds(lambda: decoder.feed, encoded, RUNS)  # type: ignore[arg-type, return-value]
     print(f"{'chunks of 4 characters':24} {'(decoding)':16} {times / len(chunks) * 1e6:6.2f} us a chunk")
 
 
@@ -171,7 +162,8 @@ def adversarial(n: int) -> None:
         row = []
         for size in (4, 65536):
             for make in (objects, fields("a"), fields("$..b")):
-                row.append(seconds(make, cut(twice[name], size)) / seconds(make, cut(text, size)))
+                longer = least_seconds(make, cut(twice[name], size), RUNS)
+                row.append(longer / least_seconds(make, cut(text, size), RUNS))
         print(f"{'time at twice the input':24} {name:24} " + " ".join(f"{ratio:5.2f}" for ratio in row))
 
 

@@ -11,24 +11,20 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-import trustme
 
 from ..conftest import LLMSTREAM, at
 from ..support.http2 import Http2
 from ..support.limits import WAIT_S
 from ..support.loopback import Provider, chat, head
 from ..support.mapping import wait_until
+from ..support.tls import certificate
 
 ANSWER = b"".join(chat("Hello"))
 
 
 @pytest.fixture
 def tls(tmp_path) -> ssl.SSLContext:
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    return context
+    return certificate(tmp_path)[0]
 
 
 @pytest.fixture

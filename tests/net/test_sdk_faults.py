@@ -14,13 +14,12 @@ import subprocess
 import threading
 
 import pytest
-import trustme
 
 import llmstream
 from llmstream.net import pool, sdk
 
 from ..conftest import LLMSTREAM
-from ..support import eventstream
+from ..support import eventstream, tls
 from ..support.clouds import FRAMES, TOKEN, aws, bedrock, entra
 from ..support.limits import WAIT_S
 from ..support.loopback import CLOSE, HOLD, RESET, Provider, head, messages, reply, responses
@@ -154,11 +153,7 @@ def test_when_the_reader_leaves_the_connection_is_closed(text):
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory) -> tuple[ssl.SSLContext, str]:
     """A server's certificate, and the path of the one to trust."""
-    ca, path = trustme.CA(), str(tmp_path_factory.mktemp("tls") / "ca.pem")
-    ca.cert_pem.write_to_path(path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    ca.issue_cert("127.0.0.1").configure_cert(context)
-    return context, path
+    return tls.certificate(tmp_path_factory.mktemp("tls"))
 
 
 def test_a_certificate_that_is_not_trusted_is_not_tried_again(invoke, authority):
