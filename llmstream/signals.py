@@ -63,7 +63,7 @@ def call_after_cpu_time(callback: Callable[[FrameType | None, float], object]) -
     """Calls `callback(frame, seconds)` after each CPU_INTERVAL_S of CPU time, while the process runs.
 
     Each call interrupts the main thread, at `frame` and perhaps within C code that looks at signals, as `re` does; an
-    exception is raised there. `seconds` is the main thread's CPU time since the last call.
+    exception is raised there, also within SignalsDeferred. `seconds` is the main thread's CPU time since the last call.
     An idle process is not woken.
     """
     last = time.thread_time()
@@ -72,8 +72,7 @@ def call_after_cpu_time(callback: Callable[[FrameType | None, float], object]) -
         nonlocal last
         now = time.thread_time()
         seconds, last = now - last, now
-        if not deferring:
-            callback(frame, seconds)
+        callback(frame, seconds)
 
     signal.signal(signal.SIGVTALRM, on_signal)
     signal.siginterrupt(signal.SIGVTALRM, False)

@@ -229,20 +229,29 @@ class AnswerPrinter:
             events.close()
 
     def _write_record(self, fault: Error | None) -> None:
-        """Writes the line that map would write for a single prompt, unless the answer is asked for again."""
+        """Writes the line that map would write for a single prompt, unless the answer is asked for again.
+
+        Raises the error of an answer that cannot be checked.
+        """
         from ..batch.record_builder import render, with_data, with_error
 
-        problems = self._problems()
+        problems, uncheckable = list[str](), None
+        try:
+            problems = self._problems()
+        except Error as error:
+            uncheckable = error
         if problems and self._check_retries:
             return
         assert self._output.record
         record, failure = self._output.record.record(self._generation, self._earlier)
         if problems:
             failure = _wrong(problems)
-        failure = fault or failure
+        failure = fault or uncheckable or failure
         if failure is not None:
             record = with_error(record, failure)
         stdio.write(render({"index": 0, **with_data(record, self._choice.request)}))
+        if uncheckable:
+            raise uncheckable
 
     def _take_turns(self, generation: Generation, loop: Loop) -> Generator[list[Event]]:
         """Returns the events of all turns, of which `generation` is the first."""

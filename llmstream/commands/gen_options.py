@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ..errors import UsageError, option
 from ..request.builder import SHAPES
 from ..request.choices import require_checkable
+from . import stop_options
 from .request_command import RequestValues
 from .tool_options import program_options
 
@@ -59,3 +60,5 @@ class GenOptions(RequestValues):
         if not tools and "tools" in self.names and not (self.writes_events or self.line or self.chat):
             raise UsageError(f"{option('tools')} needs --events, --line, --chat or --run-tools: a call is not text")
         require_checkable(self.options, {"stop conditions": has_stops, "--record": self.record is not None})
+        if self.asks_for_check:
+            stop_options.limit_cpu_time()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError, option
 from ..request.choices import require_checkable
+from . import stop_options
 from .request_command import RequestValues
 from .tool_options import program_options
 
@@ -43,6 +44,10 @@ class MapOptions(RequestValues):
         super().__init__(params)
         self.batch = self.batch or self.no_wait or self.cancel_batch
 
+    def check_rivals(self) -> dict[str, bool]:
+        """Returns what excludes a check of the answers, and whether it is there. Raises UsageError as `stops` does."""
+        return {"stop conditions": self.stops() is not None, option("batch"): self.batch}
+
     def tools(self) -> ProgramOptions | None:
         """Returns how tools are run, None where they are not. Raises UsageError where the tools are missing."""
         if self.run_tools and "within" in self.names:
@@ -64,8 +69,9 @@ def check(values: MapOptions) -> None:
         raise UsageError("--input and --events exclude each other: choose one")
     if values.jsonl and (values.null or values.files):
         raise UsageError(f"--jsonl reads an object a line: leave {'-0' if values.null else '--files'} out")
-    has_stops = values.stops() is not None  # a wrong one is an error at once
-    require_checkable(values.options, {"stop conditions": has_stops}, shapes_vary=values.jsonl)
+    require_checkable(values.options, values.check_rivals(), shapes_vary=values.jsonl)
+    if values.jsonl or values.asks_for_check:  # a record may ask for a check, too
+        stop_options.limit_cpu_time()
 
 
 def _check_batch(values: MapOptions) -> None:

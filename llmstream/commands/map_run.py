@@ -52,7 +52,7 @@ def _choices(values: MapOptions) -> Choices:
     if values.events:
         for each in values.options:
             each["reasoning"] = True
-    builder = Choices(NAME, values.options, os.environ, values.catalogue)
+    builder = Choices(NAME, values.options, os.environ, values.catalogue, values.check_rivals())
     if builder.reads_stdin:
         raise UsageError("stdin has the prompts, so no option can read it: name a file")
     if not values.jsonl:  # no record can have other options: what is wrong with these is an error before any is read

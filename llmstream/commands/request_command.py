@@ -128,6 +128,11 @@ class RequestValues:
         """The names of the options of a request that are set, for any of the models."""
         return set[str]().union(*self.options)
 
+    @property
+    def asks_for_check(self) -> bool:
+        """Whether the answer of any of the models is to be checked."""
+        return any(each.get("check") for each in self.options)
+
     def stops(self) -> Stops | None:
         """Returns the stop conditions of one answer. Raises UsageError for a wrong one."""
         return stop_options.stops(dict(self.until), "until-")

@@ -54,7 +54,7 @@ class ServeCommand(Command):
 @plain_option("--allow-host", repeatable=True, metavar="NAME", help="Accept NAME as the Host header (repeatable).")
 @plain_option("--allow-model", repeatable=True, metavar="PATTERN", help="Serve models such as 'openai/*' (repeatable).")
 @plain_option("--allow-field", repeatable=True, metavar="NAME", help="Pass on a field of /v1's bodies (repeatable).")
-@plain_option("--allow-regex", is_flag=True, help="Accept until.regex from clients with the token.")
+@plain_option("--allow-regex", is_flag=True, help="Accept until.regex and check, with a token.")
 @plain_option("-v", "--verbose", is_flag=True, help="Log requests in the Common Log Format.")
 @of_request(NETWORK)
 def command(

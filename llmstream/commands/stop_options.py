@@ -18,7 +18,7 @@ from .parameters import F, Option
 if TYPE_CHECKING:
     from ..core.stop.stops import Stops
 
-REGEX_CPU_S = 2.0  # CPU time of a regular expression, for 65,536 characters of text
+CPU_S = 2.0  # of a regular expression or of a check, for 65,536 characters of text
 
 
 def options(prefix: str = "") -> Callable[[F], F]:
@@ -40,6 +40,13 @@ def _option(row: ConditionOption | Setting, prefix: str) -> Option:
     )
 
 
+def limit_cpu_time() -> None:
+    """From now on ends a regular expression, or a check of an answer, that takes too much CPU time."""
+    from ..core.cpu_limit import charge
+
+    signals.call_after_cpu_time(partial(charge, limit_s=CPU_S))
+
+
 def take(params: dict[str, Any], prefix: str = "") -> tuple[list[Condition], str]:
     """Removes the options from a command's parameters, and returns the conditions in table order, and the mode.
 
@@ -47,9 +54,7 @@ def take(params: dict[str, Any], prefix: str = "") -> tuple[list[Condition], str
     """
     values = {name: params.pop(f"{prefix}{name}".replace("-", "_")) for name in conditions.ROWS}
     if values["regex"]:
-        from ..core.cpu_limit import charge
-
-        signals.call_after_cpu_time(partial(charge, limit_s=REGEX_CPU_S))
+        limit_cpu_time()
     try:
         return conditions.from_mapping(values)
     except UsageError as error:

@@ -10,12 +10,18 @@ from types import FrameType
 
 from ..errors import Error, Unavailable
 
+STRIDE = 64 * 1024  # characters of text for which the CPU time of a limit may be used
+
 
 class Limited:
-    """Base of objects whose methods may take any time. `cpu_s` is what they have taken since the last renewal."""
+    """Base of objects whose methods may take any time. `cpu_s` is what they have taken since the last renewal.
+
+    `limits` is how many times the limit they may take.
+    """
 
     __slots__ = ("cpu_s",)
     cpu_s: float
+    limits = 1
 
     def renew(self) -> None:
         """Sets `cpu_s` back where the work has come on since."""
@@ -61,7 +67,7 @@ class SharedLimit:
     def check(self, now: float) -> None:
         """Raises Unavailable if no CPU time is left."""
         if self.left_s(now) <= 0:
-            raise Unavailable("regular expressions have used their CPU time: try again later")
+            raise Unavailable("regular expressions and checks have used their CPU time: try again later")
 
 
 def _running(frame: FrameType | None) -> Limited | None:
@@ -77,5 +83,5 @@ def _running(frame: FrameType | None) -> Limited | None:
 def _charge(work: Limited, seconds: float, limit_s: float) -> None:
     work.renew()
     work.cpu_s += seconds
-    if work.cpu_s > limit_s:
-        raise work.too_slow(limit_s)
+    if work.cpu_s > limit_s * work.limits:
+        raise work.too_slow(limit_s * work.limits)

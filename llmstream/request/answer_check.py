@@ -7,6 +7,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any
 
+from ..core.cpu_limit import STRIDE, Limited
 from ..core.json_codec import loads_strict, to_json
 from ..core.kinds import shorten
 from ..core.request import Message, Request
@@ -18,20 +19,34 @@ CRASHES = (AttributeError, LookupError, TypeError, ValueError)  # of the package
 HEAD_CHARACTERS, TAIL_CHARACTERS = 150, 100  # of a problem, which may quote a value of any length
 
 
-class AnswerCheck:
+class AnswerCheck(Limited):
     """The check of the answers to one request, which wants JSON.
 
-    Raises UsageError for a schema that the package does not accept.
+    Raises UsageError for a schema that the package does not accept. A schema can make a check take any time, by its
+    patterns or by references that multiply: where a clock limits that, both raise the clock's error.
     """
 
     def __init__(self, request: Request) -> None:
+        import jsonschema  # noqa: F401 - its import is no part of the limited work
+
+        self.cpu_s = 0.0
         self._validator = _validator(to_json(request.schema or ANY_OBJECT))
+
+    def too_slow(self, limit_s: float) -> UsageError:
+        return UsageError(
+            f"the answer cannot be checked: that takes more than {limit_s:g} s: a pattern of the schema tries too many "
+            "ways to match, or its references multiply"
+        )
 
     def problems(self, text: str) -> list[str]:
         """Returns what is wrong with an answer, each with its JSONPath; an empty list for a right one.
 
         Raises UsageError where the schema turns out to refer to nothing, or to itself without end.
         """
+        self.cpu_s, self.limits = 0.0, 1 + len(text) // STRIDE
+        return self._problems(text)
+
+    def _problems(self, text: str) -> list[str]:
         from jsonschema.exceptions import UndefinedTypeCheck, UnknownType, best_match
         from referencing.exceptions import Unresolvable
 

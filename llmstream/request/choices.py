@@ -74,7 +74,9 @@ def by_model(values: dict[str, Any], config: "Config", env: Mapping[str, str]) -
     return options
 
 
-def require_checkable(options: list[dict[str, Any]], rivals: dict[str, bool], shapes_vary: bool = False) -> None:
+def require_checkable(
+    options: Sequence[Mapping[str, Any]], rivals: Mapping[str, bool], shapes_vary: bool = False
+) -> None:
     """Raises UsageError for a check that lacks something, or that one of the `rivals` that is there excludes.
 
     `shapes_vary`: a record may say what it wants.
@@ -104,13 +106,19 @@ def require_cacheable(options: list[dict[str, Any]]) -> None:
 class Choices:
     """Builds the requests for a prompt, one for each model; `options` are those that `by_model` returns.
 
+    `check_rivals` are what excludes a check, and whether it is there, for records that ask for one.
     Raises UsageError, as RequestBuilder does, also for what only one of the models does not have.
     """
 
     def __init__(
-        self, command: str, options: list[dict[str, Any]], env: Mapping[str, str], catalogue: Catalogue = BUILT_IN
+        self,
+        command: str,
+        options: list[dict[str, Any]],
+        env: Mapping[str, str],
+        catalogue: Catalogue = BUILT_IN,
+        check_rivals: Mapping[str, bool] = {},
     ) -> None:
-        self._env, self._catalogue = env, catalogue
+        self._env, self._catalogue, self._check_rivals = env, catalogue, check_rivals
         cache = Cache({}, {}, {})
         self._builders = [RequestBuilder(command, each, env, catalogue, cache) for each in options]
         self.targets = [builder.target for builder in self._builders]
@@ -162,6 +170,8 @@ class Choices:
             self._require_one_provider(builders)
         elif overrides:
             builders = [builder.with_overrides(overrides) for builder in builders]
+        if overrides.keys() & {"check", "check_retries"}:
+            require_checkable([builder.options for builder in builders], self._check_rivals)
         if len(builders) == 1:
             return [_choice(builders[0], prompt)]
         return [_checked(builder, prompt) for builder in builders]

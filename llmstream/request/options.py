@@ -122,10 +122,10 @@ ROWS = (
     Option("check", Flag(), "Validate the JSON; ask again if it is wrong.",
         "Check that the whole answer is what ``--json``, ``--schema`` or ``--schema-multi`` requires; see CHECKED "
         "ANSWERS.\n"
-        "It needs the extra `check`.", group=ANSWER, doors=HERE),
+        "It needs the extra `check`.", group=ANSWER, doors=(*ALL, HTTP)),
     Option("check_retries", Integer(0), "Ask again at most N times (1).",
         "Ask again for an answer that ``--check`` finds wrong, at most *n* times.", metavar="N", group=ANSWER,
-        doors=(COMMAND, FILE), default=1),
+        doors=(COMMAND, FILE, RECORD), default=1),
     Option("attach", Files(), "Attach image, PDF, text or sound.",
         "Attach a file, what is at a URL, or, with `-`, standard input, which then is no part of the prompt.\n"
         "Images (PNG, JPEG, GIF, WebP), PDF and text in UTF-8 are attached, and sound (WAV, MP3) in `chat`;\n"

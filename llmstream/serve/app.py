@@ -116,8 +116,8 @@ def _bounds(settings: Settings) -> str:
 - a body of {settings.max_body_bytes} bytes and {MAX_VALUES} values, within {settings.body_timeout_s:g} s (413, 408);
 - {Memory.limit_of(settings.bodies_bytes, settings.max_body_bytes)} bytes for all bodies of requests under way (503);
 - {settings.jobs} answers at once, and {settings.queue} requests that wait for them (503);
-- {REGEX_CPU_S:g} s of CPU time for a regular expression, in 65536 characters of text, and {ALL_REGEXES_CPU_S:g} s for
-  all together, to which {REGEX_CPU_REFILL:g} s are added each second (503);
+- {REGEX_CPU_S:g} s of CPU time for a regular expression or a check, in 65536 characters of text, and
+  {ALL_REGEXES_CPU_S:g} s for all together, to which {REGEX_CPU_REFILL:g} s are added each second (503);
 - a client that reads nothing of what waits for it for {Connection.write_timeout_s:g} s is disconnected.
 
 A refused request closes its connection. Models that the server does not serve are 404.
@@ -163,7 +163,7 @@ def _add_native_api(app: FastAPI, state: ServerState) -> None:
     )
     async def chat_stream(prompt: Prompt, request: Request) -> Response:
         """Answers one prompt with Server-Sent Events."""
-        if prompt.until and any(map(can_backtrack, prompt.until.regex or ())):
+        if prompt.check or (prompt.until and any(map(can_backtrack, prompt.until.regex or ()))):
             state.regex_limit.check(time.monotonic())
         chat_request = await _chat_request(state, prompt, request)
         return AnswerResponse(state, chat_request, ChatStreamEncoder(bool(prompt.reasoning)))

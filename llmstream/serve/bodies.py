@@ -10,15 +10,17 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchem
 from starlette.exceptions import HTTPException
 
 from ..core import schema as schemas
+from ..core.json_codec import to_json
 from ..core.kinds import Kind, shown
 from ..core.request import Request
 from ..core.stop.conditions import ROWS, from_mapping
 from ..errors import UsageError
 from ..providers.resolve import refuse_model_file
+from ..request.choices import require_checkable
 from ..request.conversation import converse
 from ..request.options import HTTP, OPTIONS, at
 from ..request.tools import parse_tools
-from .body_limits import BODY_BOUNDS, FIELD_BOUNDS, MAX_UNTIL_CHARACTERS, UNTIL_BOUNDS
+from .body_limits import BODY_BOUNDS, FIELD_BOUNDS, MAX_CHECKED_SCHEMA, MAX_UNTIL_CHARACTERS, UNTIL_BOUNDS
 from .request import ChatRequest
 from .settings import Settings
 
@@ -96,7 +98,10 @@ class _PromptBase(BaseModel):
         options = {name: getattr(self, attribute) for name, attribute in PROMPT_ATTRIBUTES}
         options |= {"model": model_of(options["model"], settings), "until": _until(self.until, settings)}
         options["messages"] = [message.model_dump() for message in self.messages] if self.messages else None
-        return ChatRequest(self.prompt, drop_unset(options))
+        options = drop_unset(options)
+        if options.get("check"):
+            _require_checkable(options, settings)
+        return ChatRequest(self.prompt, options)
 
 
 Prompt: Any = create_model(
@@ -225,6 +230,15 @@ def _until(until: Any, settings: Settings) -> dict[str, Any] | None:
         raise UsageError("until: regex is not allowed here: start the server with --allow-regex")
     conditions, _ = from_mapping(values)  # an error before the generation starts
     return values if conditions else None
+
+
+def _require_checkable(options: dict[str, Any], settings: Settings) -> None:
+    """Raises UsageError where the answer cannot be checked, or may not."""
+    if not settings.allow_regex:
+        raise UsageError("check is not allowed here: start the server with --allow-regex")
+    require_checkable([options], {"until": bool(options.get("until"))})
+    if len(to_json(options.get("schema"))) > MAX_CHECKED_SCHEMA:
+        raise UsageError(f"a schema of more than {MAX_CHECKED_SCHEMA} characters cannot be checked: leave check out")
 
 
 def _conversation(turns: list[Turn]) -> tuple[str | None, list[dict[str, Any]]]:

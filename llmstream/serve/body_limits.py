@@ -15,7 +15,9 @@ UNCOUNTED_BYTES = 16 * 1024  # of each body: ordinary requests pass also while l
 LARGE_BYTES = 64 * 1024  # a body above is decoded and checked in a thread
 MAX_UNTIL_CHARACTERS = 64 * 1024  # of all texts in `until`
 
-# CPU time of clients' regular expressions, while which all others wait.
+MAX_CHECKED_SCHEMA = 16 * 1024  # characters of a schema by which an answer is checked
+
+# CPU time of clients' regular expressions and of checks by their schemas, while which all others wait.
 REGEX_CPU_S = 0.2  # of one, for 65,536 characters of text
 ALL_REGEXES_CPU_S = 0.4  # of all together
 REGEX_CPU_REFILL = 0.1  # seconds more for them in each second

@@ -18,7 +18,7 @@ class Settings(NamedTuple):
     token: str = ""  # required of every request; "": no token is required
     allow_hosts: tuple[str, ...] = ()  # accepted in the Host header beside localhost and IP addresses
     allow_origins: tuple[str, ...] = ()  # other sites whose pages may send requests; "*" for all
-    allow_regex: bool = True  # as a stop condition, where a malicious one can block the whole server
+    allow_regex: bool = True  # stop conditions and checks with patterns, of which a malicious one can block the server
     model: str | None = None  # for requests that name no model
     model_note: str = ""  # what the line at the start says of it
     models: tuple[str, ...] = ()  # that clients may name beside it

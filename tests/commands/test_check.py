@@ -232,6 +232,94 @@ def test_each_record_has_its_schema(invoke):
     assert (done.returncode, len(provider.requests)) == (5, 4)
 
 
+def mapped(invoke, lines: list[dict], *args: str, script=lambda request: answer(BAD)):
+    input = "".join(json.dumps(line) + "\n" for line in lines).encode()
+    with Provider(script) as provider:
+        done = invoke("map", "-q", "-m", "openai/m", "--jsonl", *args, input=input, url=provider.url)
+    return done, records_of(done.stdout), len(provider.requests)
+
+
+def test_a_record_may_ask_for_a_check(invoke):
+    plain = {"prompt": "a", "schema": SCHEMA}
+    lines = [plain, plain | {"check": True, "check_retries": 2}, plain | {"check": True}]
+    done, records, requests = mapped(invoke, lines)
+    assert (done.returncode, requests) == (5, 1 + 3 + 2)
+    assert "error" not in records[0]
+    assert [record["error"]["message"] for record in records[1:]] == [WRONG, WRONG]
+
+
+def test_a_record_may_go_without_the_check(invoke):
+    lines = [{"prompt": "a"}, {"prompt": "b", "check": False}, {"prompt": "c", "check_retries": 0}]
+    done, records, requests = mapped(invoke, lines, "--schema", SCHEMA, "--check")
+    assert (done.returncode, requests) == (5, 2 + 1 + 1)
+    assert ["error" in record for record in records] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("line", "args", "message"),
+    [
+        ({"check": True}, [], "check needs schema or json: say what is right"),
+        ({"check": True, "json": True}, ["--until-words=1"], "check and stop conditions exclude each other"),
+        ({"check_retries": 1, "json": True}, [], "check_retries is for the answers of check: add it"),
+        ({"check": True, "schema": {"pattern": "("}}, [], "the schema cannot be checked at $.pattern: '(' is not"),
+    ],
+)
+def test_a_record_whose_answer_cannot_be_checked_is_an_error(invoke, line, args, message):
+    done, (wrong, right), requests = mapped(
+        invoke, [{"prompt": "a", **line}, {"prompt": "b"}], *args, script=lambda request: answer("a b")
+    )
+    assert (done.returncode, wrong["error"]["status"], requests) == (2, 2, 1)
+    assert message in wrong["error"]["message"]
+    assert "error" not in right
+
+
+def test_a_record_of_a_batch_has_no_check(invoke, tmp_path):
+    args = ["--batch", "--journal", "run", "--dry-run"]
+    line = json.dumps({"prompt": "a", "json": True, "check": True}).encode()
+    done = invoke("map", "-m", "openai/m", "--jsonl", *args, input=line, url="http://127.0.0.1:9", cwd=tmp_path)
+    assert done.returncode == 2
+    assert b"check and --batch exclude each other" in done.stderr
+
+
+SLOW = [
+    {"properties": {"name": {"pattern": "^(a+)+$"}}},
+    {
+        "$defs": {**{f"d{i}": {"allOf": [{"$ref": f"#/$defs/d{i + 1}"}] * 2} for i in range(40)}, "d40": {}},
+        "$ref": "#/$defs/d0",
+    },
+]
+LONG = json.dumps({"name": "a" * 60 + "!"})
+TOO_SLOW = "the answer cannot be checked: that takes more than {} s"
+
+
+@pytest.mark.parametrize("schema", SLOW, ids=["pattern", "references"])
+def test_a_check_that_would_take_for_ever_ends(run, schema):
+    """By its CPU time, so a busy machine is no fault."""
+    options = ["-m", "openai/m", "--schema", json.dumps(schema), "--check"]
+    with Provider(lambda request: answer(LONG)) as provider:
+        done = run("gen", "-n", *options, "Who?", url=provider.url)
+        line = run("gen", "-n", *options, "--line", "Who?", url=provider.url)
+    assert (done.returncode, done.stdout.decode(), done.stderr.count(b"\n")) == (2, f"{LONG}\n", 1)
+    assert TOO_SLOW.format(2) in done.stderr.decode()
+    (record,) = records_of(line.stdout)
+    assert (line.returncode, record["text"], record["error"]["status"]) == (2, LONG, 2)
+    assert TOO_SLOW.format(2) in record["error"]["message"]
+
+
+def test_a_slow_check_stops_no_other_prompt(run):
+    lines = [{"prompt": "a", "schema": SLOW[0], "check": True}, {"prompt": "b", "schema": SCHEMA, "check": True}]
+    input = "".join(json.dumps(line) + "\n" for line in lines).encode()
+
+    def script(request):
+        return answer(LONG if request.json["messages"][-1]["content"] == "a" else GOOD)
+
+    with Provider(script) as provider:
+        done = run("map", "-m", "openai/m", "--jsonl", input=input, url=provider.url)
+    slow, right = records_of(done.stdout)
+    assert (done.returncode, slow["text"], slow["error"]["status"]) == (2, LONG, 2)
+    assert right["data"] == json.loads(GOOD)
+
+
 def test_events_of_map_are_not_taken_back(invoke):
     with Provider(answer(BAD)) as provider:
         done = invoke("map", "-q", *CHECK, "--events", input=b"Who?\n", url=provider.url)
@@ -305,3 +393,22 @@ def test_python_raises_at_the_end_of_a_wrong_answer():
         "check and until exclude each other: leave one out",
     ]
     assert len(provider.requests) == 3
+
+
+def test_serve_checks_answers(tmp_path):
+    pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
+    from .test_serve import serving_through
+
+    body = {"prompt": "Who?", "schema": SCHEMA, "check": True}
+    answers = [answer(GOOD), answer(BAD), answer(LONG), answer(LONG), answer(GOOD)]
+    with Provider(*answers) as provider, serving_through(provider) as server:
+        right = server.post("/chat/stream", body).read().decode()
+        wrong = server.post("/chat/stream", body).read().decode()
+        slow = [server.post("/chat/stream", body | {"schema": schema}).read().decode() for schema in SLOW]
+        after = server.post("/chat/stream", body | {"check": False}).read().decode()
+        passed_on = server.post("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}], "check": True})
+    assert right.endswith("data: [DONE]\n\n")
+    assert wrong.endswith(f'event: error\ndata: {{"status": 5, "message": "{WRONG}"}}\n\n')
+    assert all(stream.endswith("}\n\n") and TOO_SLOW.format("0.2") in stream for stream in slow)
+    assert after.endswith("data: [DONE]\n\n")
+    assert passed_on.status == 400

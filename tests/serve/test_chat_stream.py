@@ -213,13 +213,31 @@ def test_regular_expressions_need_permission():
         assert ask(server, body=body)[0] == 200
 
 
+@pytest.mark.parametrize(
+    ("more", "settings", "message"),
+    [
+        ({"schema": "name"}, {"allow_regex": False}, "check is not allowed here: start the server with --allow-regex"),
+        ({}, {}, "check needs schema or json: say what is right"),
+        ({"json": True, "until": {"words": 1}}, {}, "check and until exclude each other: leave one out"),
+        ({"schema": {"const": "x" * 20_000}}, {}, "a schema of more than 16384 characters cannot be checked"),
+    ],
+)
+def test_a_check_that_cannot_be_is_refused(more, settings, message):
+    with ScriptedServer(**settings) as server:
+        status, _, answer = ask(server, body={"prompt": "Hi", "check": True, **more})
+        assert (status, server.generations) == (400, [])
+        assert message in answer.decode()
+        assert ask(server, body={"prompt": "Hi", "check": False, **more})[0] == 200
+
+
 def test_regular_expressions_are_refused_while_they_have_no_time():
     with ScriptedServer() as server:
         while server.state.regex_limit.left_s(time.monotonic()) > -60:
             server.state.regex_limit.charge(search_frame(), 1.0, 1000.0, time.monotonic())
         status, headers, answer = ask(server, body={"prompt": "Hi", "until": {"regex": ["END", "(a+)+$"]}})
         assert (status, "retry-after" in headers, server.generations) == (503, True, [])
-        assert "regular expressions have used their CPU time: try again later" in answer.decode()
+        assert "regular expressions and checks have used their CPU time: try again later" in answer.decode()
+        assert ask(server, body={"prompt": "Hi", "schema": "name", "check": True})[0] == 503
         for until in {"regex": ["END", "[*]"]}, {"fixed": "a+", "ignore_case": True}:
             assert ask(server, body={"prompt": "Hi", "until": until})[0] == 200
 

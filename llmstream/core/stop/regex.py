@@ -10,14 +10,13 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from ...errors import UsageError, option
-from ..cpu_limit import Limited
+from ..cpu_limit import STRIDE, Limited
 from ..kinds import shorten
 from .condition import Condition
 
 M = TypeVar("M", bound=Callable[..., Any])
 # What stands in a pattern and is no repetition, though it may look so: escapes, sets, the beginnings of groups.
 _NO_REPETITION = re.compile(r"\\.|\[\^?\]?(?:\\.|[^]\\])*\]|\(\?P?", re.DOTALL)
-STRIDE = 64 * 1024  # characters of text for which the CPU time of the limit may be used
 
 
 class Regex(Condition, Limited):
