@@ -76,7 +76,6 @@ def test_help_loads_neither_the_network_nor_another_command(command):
         "options",
         "request_command",
         "stop_options",
-        "raw_control",
         "stats_file",
         "tool_options",
         "parameters",

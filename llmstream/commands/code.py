@@ -7,8 +7,7 @@ from ..core.kinds import Integer
 from ..core.markdown.code import Code
 from ..errors import NotFound, UsageError
 from . import parameters
-from .parameters import FILE, operand, plain_option
-from .raw_control import raw_control
+from .parameters import FILE, operand, plain_option, raw_control
 
 NAME = "code"
 

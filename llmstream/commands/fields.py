@@ -19,8 +19,7 @@ from ..core.kinds import Size
 from ..core.text import UTF16, InputDecoder, encode
 from ..errors import Incomplete, NotFound, ReaderGone, UsageError
 from . import parameters
-from .parameters import operand, plain_option
-from .raw_control import raw_control
+from .parameters import operand, plain_option, raw_control
 
 NAME = "fields"
 FILTER_CPU_S = 5.0  # CPU time of a filter, for one value

@@ -17,8 +17,7 @@ from ..providers.registry import REPLAY
 from ..request import prompt as prompts
 from ..request.choices import Choice, Choices
 from . import options, parameters, stop_options
-from .parameters import FILE, in_group, operand
-from .raw_control import raw_control
+from .parameters import FILE, in_group, operand, raw_control
 from .request_command import RequestCommand, output_file, prompt_file
 from .stats_file import stats_file
 from .tool_options import tool_options

@@ -14,8 +14,7 @@ from ..core.kinds import Integer, Size
 from ..core.text import UTF16, InputDecoder, encode
 from ..errors import Incomplete, NotFound, ReaderGone
 from . import parameters
-from .parameters import FILE, operand, plain_option
-from .raw_control import raw_control
+from .parameters import FILE, operand, plain_option, raw_control
 
 NAME = "json-objects"
 HEAD_CHARACTERS = 65536  # of an input without objects, in which --repair may find some

@@ -7,8 +7,7 @@ from typing import Any
 from .. import stdio
 from ..core.kinds import ANSWER, MODEL, NETWORK, OUTPUT, PROMPT, Integer, Number
 from . import options, parameters, stop_options
-from .parameters import FILE, in_group, operand
-from .raw_control import raw_control
+from .parameters import FILE, in_group, operand, raw_control
 from .request_command import RequestCommand, output_file, prompt_file
 from .stats_file import stats_file
 from .tool_options import tool_options

@@ -212,6 +212,11 @@ def add(*parameters: Parameter) -> Callable[[F], F]:
     return decorate
 
 
+def raw_control(function: F) -> F:
+    """Decorates a function that writes what a model has written with `--raw-control`, which Command sees to."""
+    return plain_option("--raw-control", is_flag=True, help="Pass on control characters to a terminal.")(function)
+
+
 def command(name: str, kind: type[Command] = Command, ungrouped: str = "") -> Callable[[Callable[..., Any]], Command]:
     """Makes a command of a function and the parameters that decorate it."""
     return lambda function: kind(name, function, vars(function).get("parameters", []), ungrouped)

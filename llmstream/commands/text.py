@@ -12,8 +12,7 @@ from ..core.render import EventRenderer, TextRenderer
 from ..dialects.reader import Batch, StreamReader
 from ..errors import Error
 from . import parameters
-from .parameters import FILE, operand, plain_option
-from .raw_control import raw_control
+from .parameters import FILE, operand, plain_option, raw_control
 
 NAME = "text"
 CALLS = "the answer has tool calls: --events shows them"

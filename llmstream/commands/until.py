@@ -13,8 +13,7 @@ from ..core.text import UTF16
 from ..errors import Incomplete, NotFound, UsageError
 from . import parameters
 from . import stop_options as stopping
-from .parameters import FILE, operand, plain_option
-from .raw_control import raw_control
+from .parameters import FILE, operand, plain_option, raw_control
 
 NAME = "until"
 

@@ -198,7 +198,7 @@ def test_imports_only_what_it_uses(args, allowed):
     ours = {name for name in modules if name.startswith("llmstream.")}
     stop = {f"stop.{name}" for name in ("condition", "conditions", "counts", "until", "buffer")}
     core = {f"core.{name}" for name in {"text", "stop", *stop} | allowed}
-    commands = {f"commands.{name}" for name in ("until", "stop_options", "raw_control", "parameters")} | {"core.kinds"}
+    commands = {f"commands.{name}" for name in ("until", "stop_options", "parameters")} | {"core.kinds"}
     assert ours == existing(
         "cli", "errors", "inputs", "signals", "stdio", "terminal", "core", "commands", *core, *commands
     )
