@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import stdio
 from ..config import file as config_file
+from ..config.file import Config
 from ..core.kinds import NETWORK, Integer, Seconds, Size
 from ..errors import UsageError
 from ..providers.registry import LOCAL
@@ -89,27 +90,9 @@ def command(
     config = config_file.read(os.environ)
     if config.warning:
         stdio.note("serve", config.warning)
-    catalogue = config.catalogue
     options = take(network)
-    names = model_names(options.pop("model", None), os.environ, catalogue)
-    for name in [name for name in names if name is not None]:
-        target = resolve(name, None, os.environ, catalogue)  # a wrong name is an error before the server starts
-        if len(names) > 1:
-            require_files(target)
-    model, rest = names[0] or default_name(os.environ, catalogue), tuple(filter(None, names[1:]))
-    model_note = "".join(f", then {name}" for name in rest)
-    if rest:
-        config = config._replace(catalogue=catalogue._replace(fallbacks={**catalogue.fallbacks, model: rest}))
-    if not model:
-        provider, name = named(None, os.environ, catalogue)
-        model = f"{provider}/{name}" if name else provider
-        model_note = " (no key is set)" if provider == LOCAL else ""
-    variable = os.environ.get("LLMSTREAM_SERVE_TOKEN", "")
-    token = variable.strip()
-    if variable and not token:
-        raise UsageError("LLMSTREAM_SERVE_TOKEN is blank: set a token, or unset it")
-    if " " in token or not token.isprintable():
-        raise UsageError("LLMSTREAM_SERVE_TOKEN is not a token: it contains a blank or a line end")
+    config, models = _models(config, options.pop("model", None))
+    token = _token(os.environ.get("LLMSTREAM_SERVE_TOKEN", ""))
     start(
         host,
         port,
@@ -124,10 +107,40 @@ def command(
         allow_hosts=(host, *allow_host),
         allow_origins=allow_origin,
         allow_regex=allow_regex or not token,
-        model=model,
-        model_note=model_note,
-        models=tuple(catalogue.aliases),
         allow_models=allow_model,
         allow_fields=allow_field,
         access_log=verbose,
+        **models,
     )
+
+
+def _models(config: Config, values: tuple[str, ...] | None) -> tuple[Config, dict[str, Any]]:
+    """Returns the configuration, where the first model of -m falls back to the others, and the settings of models.
+
+    Raises UsageError for a wrong name.
+    """
+    catalogue = config.catalogue
+    names = model_names(values, os.environ, catalogue)
+    for name in [name for name in names if name is not None]:
+        target = resolve(name, None, os.environ, catalogue)  # a wrong name is an error before the server starts
+        if len(names) > 1:
+            require_files(target)
+    model, rest = names[0] or default_name(os.environ, catalogue), tuple(filter(None, names[1:]))
+    note = "".join(f", then {name}" for name in rest)
+    if rest:
+        config = config._replace(catalogue=catalogue._replace(fallbacks={**catalogue.fallbacks, model: rest}))
+    if not model:
+        provider, name = named(None, os.environ, catalogue)
+        model = f"{provider}/{name}" if name else provider
+        note = " (no key is set)" if provider == LOCAL else ""
+    return config, {"model": model, "model_note": note, "models": tuple(catalogue.aliases)}
+
+
+def _token(variable: str) -> str:
+    """Returns the token in the environment variable, "" for none. Raises UsageError for what is no token."""
+    token = variable.strip()
+    if variable and not token:
+        raise UsageError("LLMSTREAM_SERVE_TOKEN is blank: set a token, or unset it")
+    if " " in token or not token.isprintable():
+        raise UsageError("LLMSTREAM_SERVE_TOKEN is not a token: it contains a blank or a line end")
+    return token
