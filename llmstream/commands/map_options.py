@@ -80,7 +80,7 @@ def _check_batch(values: MapOptions) -> None:
         raise UsageError(f"{option('batch')} keeps its batches in a journal: add {option('journal', 'FILE')}")
     if values.no_wait and values.cancel_batch:
         raise UsageError(f"{option('no_wait')} and {option('cancel_batch')} exclude each other: choose one")
-    for name in values.given:
+    for name in values.on_line:
         if name in MEANINGLESS or name.startswith("until_"):
             raise UsageError(f"{option(name)} has no meaning with {option('batch')}: leave it out")
         if name == "dry_run" and values.cancel_batch:

@@ -105,7 +105,7 @@ def _run_options(
 
 def _jobs(values: MapOptions) -> int:
     """Returns how many streams may run at once: more by default where their answers come hours later."""
-    return WAITING_JOBS if "jobs" not in values.given and "within" in values.names else values.jobs
+    return WAITING_JOBS if "jobs" not in values.on_line and "within" in values.names else values.jobs
 
 
 def _open_files_for(jobs: int, targets: list[Target], tool_jobs: int) -> int:

@@ -117,26 +117,26 @@ class Command:
 
         Raises WrongValue, and what else the values' kinds raise.
         """
-        found = self._sort(words)
-        if found is None:
+        texts = self._sort(words)
+        if texts is None:
             return None
-        values = {parameter.name: parameter.value(found.get(parameter, ())) for parameter in self.parameters}
-        return Arguments(values, tuple(parameter.name for parameter in found))
+        values = {parameter.name: parameter.value(texts.get(parameter, ())) for parameter in self.parameters}
+        return Arguments(values, tuple(parameter.name for parameter in texts))
 
     def _sort(self, words: Sequence[str]) -> dict[Parameter, list[str]] | None:
-        """Returns the words of each parameter that is given; None where a word belongs to none, or lacks its value."""
-        found: dict[Parameter, list[str]] = {}
+        """Returns the texts of each parameter on the line; None where a word belongs to none, or lacks its value."""
+        texts: dict[Parameter, list[str]] = {}
         options = {name: each for each in self.parameters if isinstance(each, Option) for name in each.names}
         operand = next((each for each in self.parameters if isinstance(each, Operand)), None)
         for option, text in _words(options, words):
             parameter = option or operand
             if text is None or parameter is None:
                 return None
-            found.setdefault(parameter, []).append(text)
-        count = len(found.get(operand, ())) if operand else 0
+            texts.setdefault(parameter, []).append(text)
+        count = len(texts.get(operand, ())) if operand else 0
         if operand and ((count > 1 and not operand.repeatable) or (count == 0 and operand.required)):
             return None
-        return found
+        return texts
 
     def run(self, arguments: Arguments, serve: Callable[..., None]) -> Any:
         """Calls the function; returns the exit status, None for 0. `serve` runs the server."""
@@ -148,8 +148,8 @@ class Command:
 class Arguments:
     """The values of a command's parameters by name, and the names of those that are on the command line, in order."""
 
-    def __init__(self, values: dict[str, Any], given: tuple[str, ...]) -> None:
-        self.values, self.given = values, given
+    def __init__(self, values: dict[str, Any], on_line: tuple[str, ...]) -> None:
+        self.values, self.on_line = values, on_line
 
 
 def _words(options: Mapping[str, Option], words: Sequence[str]) -> Iterator[tuple[Option | None, str | None]]:

@@ -104,7 +104,7 @@ def _require_different_files(paths: Mapping[str, str | None]) -> None:
 class RequestValues:
     """What the function of a RequestCommand gets, by the names of its parameters."""
 
-    given: tuple[str, ...]  # the names of those on the command line
+    on_line: tuple[str, ...]  # the names of those on the command line
     file: PromptFile | None
     variables: dict[str, str]
     options: list[dict[str, Any]]  # of the request to each model
@@ -207,7 +207,7 @@ class RequestCommand(Command):
             require_cacheable(params["options"])
         if "file" in params:
             params["file"] = file
-        params["given"] = arguments.given
+        params["on_line"] = arguments.on_line
         return super().run(arguments, serve)
 
     def _prompt_file(self, path: str | None) -> PromptFile | None:

@@ -92,7 +92,7 @@ def test_values(line):
 
 def test_the_given_names_are_those_on_the_line():
     arguments = some.parse(["-k", "1", "a"])
-    assert arguments and arguments.given == ("count", "words")
+    assert arguments and arguments.on_line == ("count", "words")
 
 
 @pytest.mark.parametrize("line", ["--quie", "--quiet=1", "-k", "--many", "-qk", "--help", "-qh", "-Z"])
