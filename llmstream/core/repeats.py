@@ -11,9 +11,9 @@ import re
 
 from . import json_codec
 
-TEXT = re.compile(rb'(?:[^"\\\x00-\x1f]++|\\["\\/bfnrt])*+')  # the inside of a JSON string without \uXXXX
-NOISE = re.compile(rb'"obfuscation": ?"([ !#-\[\]-~]*+)"')
-NOISE_TEXT = re.compile(rb"[ !#-\[\]-~]*+")
+SPECIAL = b'"\\' + bytes(range(0x20))  # bytes that do not stand for themselves in a JSON string
+ESCAPED = re.compile(rb'(?:[^"\\\x00-\x1f]++|\\["\\/bfnrt])*+')  # the inside of a JSON string without \uXXXX
+NOISE = re.compile(rb'"obfuscation": ?"([0-9A-Za-z]*+)"')
 NUMBER_NAME = b'"sequence_number"'
 NUMBER = re.compile(NUMBER_NAME + rb": ?([1-9][0-9]{0,14})[,}]")
 MAX_USELESS = 8  # chunks in a row that were learned in vain: this server's have more that differs
@@ -37,26 +37,32 @@ class Repeats:
         if not before or not chunk.startswith(before):
             return ""
         start = len(before)
-        stop = TEXT.match(chunk, start).end()  # type: ignore[union-attr]  # it matches nothing, too
-        if not chunk.startswith(after, stop):
-            return ""
-        end = stop + len(after)
         if self._end is not None:
-            noise = NOISE_TEXT.match(chunk, end).end()  # type: ignore[union-attr]
-            if not chunk.startswith(self._end, noise):
-                return ""
-            end = noise + len(self._end)
-        if end != len(chunk):
+            stop = self._stop_before_noise(chunk, start, self._end)
+        elif chunk.endswith(after):
+            stop = len(chunk) - len(after)
+        else:
             return ""
         inside = chunk[start:stop]
         try:
-            text: str = json_codec.decode(b'"%b"' % inside) if b"\\" in inside else inside.decode()
+            if len(inside.translate(None, SPECIAL)) == len(inside):
+                text = inside.decode()
+            else:
+                text = json_codec.decode(b'"%b"' % inside) if ESCAPED.fullmatch(inside) else ""
         except UnicodeDecodeError:
             return ""
-        self._useless = 0
-        if self._number and text:
-            self._expect_number(self._number + 1)
+        if text:
+            self._useless = 0
+            if self._number:
+                self._expect_number(self._number + 1)
         return text
+
+    def _stop_before_noise(self, chunk: bytes, start: int, end: bytes) -> int:
+        """Returns where the text ends, if noise and `end` follow it; otherwise `start`, as for an empty text."""
+        stop = chunk.find(self._after, start)
+        noise = chunk[stop + len(self._after) : -len(end)]
+        is_noise = noise.isalnum() or (not noise and len(chunk) == stop + len(self._after) + len(end))
+        return stop if stop >= 0 and is_noise and chunk.endswith(end) else start
 
     def learn(self, chunk: bytes, text: str, number: int) -> None:
         """Learns from a chunk that is one whole event, and whose JSON has the text as the value of one string.
