@@ -73,8 +73,9 @@ class ClickCommand(click.Command):
         )
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs a line that `Command.parse` finds wrong, and click does not: no test knows one."""
-        texts = {name: value if isinstance(value, tuple) else (value,) for name, value in ctx.params.items() if value}
+        """Runs a line that only click finds right: one with `--` before the command."""
+        present = {name: value for name, value in ctx.params.items() if value not in (None, False, ())}
+        texts = {name: value if isinstance(value, tuple) else (value,) for name, value in present.items()}
         values = {each.name: each.value(texts.get(each.name, ())) for each in self.command.parameters}
         return self.command.run(Arguments(values, tuple(texts)), ctx.obj)
 

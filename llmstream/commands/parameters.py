@@ -41,12 +41,13 @@ class Parameter:
         self.repeatable, self._join = repeatable, join
 
     def value(self, texts: Sequence[str]) -> Any:
-        """Returns the value that the words of the command line stand for; of several, the last one counts.
+        """Returns the value that the words of the command line stand for; of several, only the last one is read.
 
         Raises WrongValue, and what else the kind raises.
         """
+        counted = texts if self.repeatable else texts[-1:]
         try:
-            values = [True if self.kind.is_flag else self.kind.read(text) for text in texts]
+            values = [True if self.kind.is_flag else self.kind.read(text) for text in counted]
             if self.repeatable:
                 return self._join(tuple(values)) if self._join else tuple(values)
         except ValueError as error:

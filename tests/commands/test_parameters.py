@@ -70,6 +70,7 @@ EXAMPLES = {
     "-qx 5 a -k7 b": {"quiet": True, "x": "5", "count": 7, "many": (), "words": ("a", "b")},
     "--count=3 --many=a --many b -- -q": {"quiet": False, "x": None, "count": 3, "many": ("a", "b"), "words": ("-q",)},
     "-k1 -k2": {"quiet": False, "x": None, "count": 2, "many": (), "words": ()},
+    "-kx --count 2": {"quiet": False, "x": None, "count": 2, "many": (), "words": ()},
     "--many= -": {"quiet": False, "x": None, "count": 1, "many": ("",), "words": ("-",)},
 }
 
@@ -104,3 +105,10 @@ def test_a_wrong_value_is_an_error_with_the_names_of_its_option():
     with pytest.raises(WrongValue) as caught:
         some.parse(["-kq"])
     assert str(caught.value) == '-k/--count must be a whole number of at least 1, not "q"'
+
+
+def test_an_empty_value_counts_where_two_hyphens_stand_before_the_command(invoke):
+    words = ["gen", "-n", "-m", "openai/m", "-s", "", "--dry-run", "Go"]
+    done = invoke("--", *words, url="http://127.0.0.1")
+    assert done.stdout == invoke(*words, url="http://127.0.0.1").stdout
+    assert b'"system"' in done.stdout
