@@ -24,6 +24,7 @@ class FileTemplate:
 
     def __init__(self, file: PromptFile, variables: Mapping[str, str], fields: Collection[str] | None) -> None:
         file.check(variables)
+        self.fields = file.places
         self._file, self._variables, self._has_own = file, variables, fields is None
         self._places = {*PLACES, "prompt"} if fields is None else {*PLACES}
         if fields is not None:

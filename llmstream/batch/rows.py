@@ -16,13 +16,14 @@ from ..core.request import Request
 from ..core.surrogates import scrub
 from ..errors import Error, UsageError, option
 from ..providers.resolve import refuse_model_file
-from ..request.options import RECORD, at, parse
+from ..request.options import COMMAND, RECORD, at, parse
 from . import numbers
 from .template import Template
 
 if TYPE_CHECKING:
     from .file_template import FileTemplate
 
+NOT_IN_RECORDS = frozenset(row.name for row in at(COMMAND) if RECORD not in row.doors)
 MAX_DEPTH = 100  # of a record: far more than data has, and far less than Python's recursion allows
 WHOLE_LINE = Template("{}")
 
@@ -57,6 +58,7 @@ class Rows:
             raise UsageError(f"a line has no field {field}: {jsonl_option} reads objects, and {{}} is the line")
         self._jsonl, self._template, self._keeps_input = jsonl, template, keeps_input
         self.names_models = jsonl
+        self.unset_options: dict[str, int] = {}  # options that records name but do not have: the first line with each
         self._index = self._line = self.undecodable = 0
 
     def row(self, record: bytes) -> Row | None:
@@ -96,6 +98,9 @@ class Rows:
 
     def _parse(self, data: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """Returns the prompt and the options of a record; null is the same as leaving a field out."""
+        for name in NOT_IN_RECORDS & data.keys():
+            if not (self._template and name in self._template.fields):
+                self.unset_options.setdefault(name, self._line)
         named = {row.name: _value(data, row.name) for row in at(RECORD) if row.name in data}
         options = parse(named, RECORD, lambda name, message: UsageError(f"{name} {message}"))
         if "model" in options:

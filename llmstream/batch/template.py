@@ -21,7 +21,8 @@ ESCAPED_BRACE = "\\{"
 class Template:
     """A prompt's template; `names` are the fields that it uses, as they stand between the braces.
 
-    `has_prompt`: it has a place for the record itself. Without any placeholder the record follows after an empty line.
+    `fields` are those without what leads into them. `has_prompt`: it has a place for the record itself. Without any
+    placeholder the record follows after an empty line.
     """
 
     def __init__(self, text: str) -> None:
@@ -30,6 +31,7 @@ class Template:
             text = f"{text}\n\n{{}}" if text else "{}"
         self._text = text
         self.names = {name for name in placeholders if name}
+        self.fields = {match[1] or match[2][2:-2] for name in self.names if (match := PART.match(name))}
         self.has_prompt = not placeholders or None in placeholders
 
     def fill(self, prompt: str | None, fields: Mapping[str, object]) -> str:

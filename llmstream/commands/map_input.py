@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .. import stdio
 from ..batch.record_splitter import RecordSplitter
 from ..batch.source import Source
-from ..errors import UsageError
+from ..errors import UsageError, option
 from ..net.loop import Loop
 from ..request.prompt import SILENCE_S, join_words
 from .map_options import MapOptions
@@ -30,10 +30,16 @@ class MapInput:
         self.loop = Loop()
         self.source = Source(self.loop, RecordSplitter(self._separator), self._rows)
 
-    @property
-    def undecodable(self) -> int:
-        """How many of the prompts had invalid UTF-8."""
-        return self._rows.undecodable
+    def note_oddities(self) -> None:
+        """Notes what the prompts had that is not sent as it was, or that does not do what it may be meant to."""
+        if count := self._rows.undecodable:
+            prompts = "1 prompt is" if count == 1 else f"{count:,} prompts are"
+            stdio.note(NAME, f"{prompts} not valid UTF-8: invalid bytes are replaced by U+FFFD", stays=True)
+        if unset := self._rows.unset_options:
+            parts = [
+                f"{name} of line {n} is data: {option(name)} is for all records" for name, n in sorted(unset.items())
+            ]
+            stdio.note(NAME, "; ".join(parts))
 
     def explain_silence(self) -> None:
         """Notes that prompts are expected, and how they are separated, if stdin stays silent."""

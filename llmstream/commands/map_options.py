@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .. import stdio
 from ..errors import UsageError, option
 from ..request.choices import require_checkable
 from . import stop_options
@@ -60,9 +61,7 @@ def check(values: MapOptions) -> None:
     """Raises UsageError for options that exclude each other. What has no meaning of the configuration's is left out."""
     if values.batch:
         _check_batch(values)
-        for each in values.options:
-            for name in ("within", "check", "check_retries"):
-                each.pop(name, None)
+        _drop_meaningless(values)
     if values.journal is not None and values.events:
         raise UsageError("--journal and --events exclude each other: choose one")
     if values.has_input and values.events:
@@ -72,6 +71,19 @@ def check(values: MapOptions) -> None:
     require_checkable(values.options, values.check_rivals(), shapes_vary=values.jsonl)
     if values.jsonl or values.asks_for_check:  # a record may ask for a check, too
         stop_options.limit_cpu_time()
+
+
+def _drop_meaningless(values: MapOptions) -> None:
+    """Leaves out what has no meaning with a batch; a line says so where a prompt file asks for it."""
+    table = values.file.head.data.get("options", {}) if values.file else {}
+    for name in ("check", "within"):
+        if values.file and table.get(name):
+            stdio.note(
+                "map", f"{values.file.path}: {option(name)} has no meaning with {option('batch')}: it is left out"
+            )
+    for each in values.options:
+        for name in ("within", "check", "check_retries"):
+            each.pop(name, None)
 
 
 def _check_batch(values: MapOptions) -> None:

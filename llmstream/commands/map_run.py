@@ -43,7 +43,8 @@ def run(values: MapOptions) -> int:
     except ReaderGone:
         return totals.status
     finally:
-        _end(prompts.undecodable, journal, values.journal)
+        prompts.note_oddities()
+        _end(journal, values.journal)
     return totals.status
 
 
@@ -52,7 +53,7 @@ def _choices(values: MapOptions) -> Choices:
     if values.events:
         for each in values.options:
             each["reasoning"] = True
-    builder = Choices(NAME, values.options, os.environ, values.catalogue, values.check_rivals())
+    builder = Choices(NAME, values.options, os.environ, values.catalogue, values.check_rivals(), bool(values.run_tools))
     if builder.reads_stdin:
         raise UsageError("stdin has the prompts, so no option can read it: name a file")
     if not values.jsonl:  # no record can have other options: what is wrong with these is an error before any is read
@@ -123,14 +124,11 @@ def _open(values: MapOptions) -> Journal | None:
     return journal
 
 
-def _end(undecodable: int, opened: Journal | None, journal: str | None) -> None:
-    """Closes the journal. Notes prompts with invalid UTF-8, answers of other requests, and responses that are left."""
+def _end(opened: Journal | None, journal: str | None) -> None:
+    """Closes the journal. Notes answers of other requests, and responses that are left."""
     changed = opened.changed if opened else 0
     if opened:
         opened.close()
-    if undecodable:
-        prompts = "1 prompt is" if undecodable == 1 else f"{undecodable:,} prompts are"
-        stdio.note(NAME, f"{prompts} not valid UTF-8: invalid bytes are replaced by U+FFFD", stays=True)
     if count := len(opened.queued) if opened else 0:
         responses = "1 response is" if count == 1 else f"{count:,} responses are"
         stdio.note(NAME, f"{responses} queued: run map with the same prompts and journal for the answers", stays=True)

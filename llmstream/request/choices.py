@@ -106,7 +106,8 @@ def require_cacheable(options: list[dict[str, Any]]) -> None:
 class Choices:
     """Builds the requests for a prompt, one for each model; `options` are those that `by_model` returns.
 
-    `check_rivals` are what excludes a check, and whether it is there, for records that ask for one.
+    For records, `check_rivals` are what excludes a check, and whether it is there; `runs_tools`: tools are programs,
+    and those of a record, which may come from anywhere, are not run.
     Raises UsageError, as RequestBuilder does, also for what only one of the models does not have.
     """
 
@@ -117,8 +118,10 @@ class Choices:
         env: Mapping[str, str],
         catalogue: Catalogue = BUILT_IN,
         check_rivals: Mapping[str, bool] = {},
+        runs_tools: bool = False,
     ) -> None:
-        self._env, self._catalogue, self._check_rivals = env, catalogue, check_rivals
+        self._env, self._catalogue = env, catalogue
+        self._check_rivals, self._runs_tools = check_rivals, runs_tools
         cache = Cache({}, {}, {})
         self._builders = [RequestBuilder(command, each, env, catalogue, cache) for each in options]
         self.targets = [builder.target for builder in self._builders]
@@ -170,6 +173,8 @@ class Choices:
             self._require_one_provider(builders)
         elif overrides:
             builders = [builder.with_overrides(overrides) for builder in builders]
+        if self._runs_tools and "tools" in overrides:
+            raise UsageError(f"{option('run_tools')} runs no tools of a record: leave its tools out")
         if overrides.keys() & {"check", "check_retries"}:
             require_checkable([builder.options for builder in builders], self._check_rivals)
         if len(builders) == 1:

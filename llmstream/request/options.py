@@ -118,7 +118,7 @@ ROWS = (
     Option("schema_multi", Schema(), 'Require {"items": [...]}, each matching SCHEMA.',
         'Require a list of objects that match the schema, as `{"items": [...]}`.\n'
         "`llmstream fields -r 'items[*]'` writes each item as soon as it is complete.", metavar="SCHEMA", group=ANSWER,
-        doors=HERE),
+        doors=ALL),
     Option("check", Flag(), "Validate the JSON; ask again if it is wrong.",
         "Check that the whole answer is what ``--json``, ``--schema`` or ``--schema-multi`` requires; see CHECKED "
         "ANSWERS.\n"
@@ -162,14 +162,14 @@ ROWS = (
         "Anthropic's or MCP's shape of the same.\n"
         "A call is an event, or part of a record: gen needs ``--events``, ``--line``, ``--chat``, or ``--run-tools``, "
         "which runs it.", metavar="FILE", group=ANSWER,
-        doors=HERE, openai=("tools",)),
+        doors=ALL, openai=("tools",)),
     Option("max_turns", Integer(1), "Ask at most N times (10).",
         "Ask at most *n* times, where the results of ``--run-tools`` are sent back, or an answer that the provider has "
         "paused.\n"
         "Where the model then still calls tools, or the provider still pauses, the answer is not whole, status 5.",
         metavar="N", group=ANSWER, doors=HERE, default=10),
     Option("tool_choice", ToolChoice(), "Whether a tool has to be called: auto, none, required, or a name.",
-        doors=(PYTHON,), openai=("tool_choice",)),
+        doors=(PYTHON, RECORD), openai=("tool_choice",)),
     Option("cache", Flag(), "Cache the prompt's beginning at the provider.",
         "Have the provider cache the parts that stay the same, so that they cost less the next time: the tools and the "
         "system prompt, the conversation before the prompt, the attachments.\n"

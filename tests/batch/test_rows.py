@@ -103,7 +103,7 @@ def test_a_template_with_fields_is_refused_for_lines():
         ({"user": {"name": "Ann"}}, "{user.name}", "Ann"),
         ({"prompt": "a"}, "{prompt}{prompt}", "aa"),
         ({"prompt": ""}, "Tell a joke. {}", "Tell a joke. "),
-        ({"prompt": "a", "promt": 5, "tools": "ours", "attach": "ours"}, None, "a"),  # data
+        ({"prompt": "a", "promt": 5, "attach": "ours"}, None, "a"),  # data
         ({"messages": [USER]}, None, ""),
         ({"messages": [USER], "prompt": ""}, None, ""),
         ({"messages": [USER], "prompt": " \n"}, None, ""),
@@ -161,6 +161,9 @@ GOOD = [
     ("messages", [], []),
     ("json", True, True),
     ("check", True, True),
+    ("schema_multi", "a", SCHEMA),
+    ("tools", [{"name": "f"}], [{"name": "f"}]),
+    ("tool_choice", "required", "required"),
     ("check_retries", 2, 2),
     ("json", False, False),
     ("schema", SCHEMA, SCHEMA),
@@ -200,6 +203,9 @@ BAD = [
     ("messages", [{"role": "to\nol", "content": ""}], "messages, message 1: the role 'to\\nol' is not"),
     ("json", 1, "json must be true or false, not 1"),
     ("check", 1, "check must be true or false, not 1"),
+    ("schema_multi", 5, "schema_multi must be an object or fields"),
+    ("tools", "tools.json", 'tools must be an array, not "tools.json"'),
+    ("tool_choice", 5, "tool_choice must be auto, none, required or a function, not 5"),
     ("check_retries", -1, "check_retries must be a whole number of at least 0, not -1"),
     ("json", "yes", 'json must be true or false, not "yes"'),
     ("schema", 5, "schema must be an object or fields such as 'name, age int', not 5"),

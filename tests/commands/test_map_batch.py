@@ -326,6 +326,13 @@ def test_a_journal_with_a_batch_is_for_batches_at_its_address(world, invoke):
     assert f"the journal has a batch at {there}, not at {here}: name a model there".encode() in done.stderr
 
 
+def test_what_a_prompt_file_asks_for_and_a_batch_does_not_have_is_noted(world, tmp_path):
+    (tmp_path / "p").write_text("+++\noptions.check = true\noptions.json = true\n+++\n{{stdin}}\n")
+    _, status, stderr = world(b"a\n", "-f", str(tmp_path / "p"))
+    assert status == 0
+    assert f"{tmp_path}/p: --check has no meaning with --batch: it is left out\n".encode() in stderr
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
