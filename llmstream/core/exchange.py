@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import UNLIMITED, Error, Incomplete, Unavailable, option
 from . import json_codec, provider_errors, sse
+from .deadlines import Deadlines
 from .decoder import Decoder
 from .events import Event, Finish, Reasoning, Source, Start, Text, ToolCall, Usage
 from .native import Collector
@@ -66,9 +67,8 @@ class Exchange:
         self.status = self._body_bytes = self.characters = 0
         self.frame_count = 0  # frames that were read
         self._joiner = Joiner()
-        self._last_life = self._last_frame = now  # when the last bytes, and the last frame but pings, arrived
-        self.timing = timing
-        self.over = self._suspended = False
+        self.timing, self._deadlines = timing, Deadlines(timeouts, timing, now)
+        self.over = False
         self.flows = False  # whether output has come, and nothing of the end
         self.failure: Error | None = None
         self.warning = self.model = ""  # `model`: the provider's name of the model that answers, "" before it is known
@@ -110,12 +110,12 @@ class Exchange:
         if self.over:
             return []
         if chunk:
-            self._last_life = now
+            self._deadlines.life = now
         repeats, parser = self._repeats, self._parser
         if repeats and (text := repeats.text(chunk)):
             self.frame_count += 1
             self.characters += len(text)
-            self._last_frame = self.timing.last = now
+            self._deadlines.frame = self.timing.last = now
             self._decoder.on_repeat(text)
             return [Text(text)]
         if self._body is not None:
@@ -142,7 +142,7 @@ class Exchange:
 
     def feed_frames(self, frames: list[sse.Frame], now: float, at_end: bool = False) -> list[Event]:
         """Returns the events of frames that the caller has split; `at_end`: the input ends, maybe within the last."""
-        self._last_life = now
+        self._deadlines.life = now
         return [] if self.over else self._feed_frames(frames, now, at_end)
 
     def close(self, now: float, reason: str = "", max_retries: int = UNLIMITED) -> list[Event]:
@@ -169,8 +169,7 @@ class Exchange:
 
     def is_cut(self, now: float, ended: bool) -> bool:
         """Whether an answer that has begun is cut: the connection has `ended`, or the stall time-out has passed."""
-        stall = self._timeouts.stall
-        broken = ended or (stall is not None and not self._suspended and now >= self._last_life + stall)
+        broken = ended or self._deadlines.is_stalled(now)
         started = self.has_output and self._body is None
         return broken and started and not self.over and not self._decoder.finish
 
@@ -181,7 +180,7 @@ class Exchange:
         """
         self.over, self.failure, self._body, self._body_bytes = False, None, None, 0
         self.status, self.headers = 0, {}
-        self._last_life = self._last_frame = now
+        self._deadlines.restart(now)
         if self._repeats:
             self._repeats.forget()
         if not same_bytes:
@@ -196,12 +195,12 @@ class Exchange:
 
     def deadline(self) -> float | None:
         """Returns when to call `expire` unless something arrives; None for never."""
-        deadlines = (self._progress_deadline(), self._total_deadline())
+        deadlines = (self._progress_deadline(), self._deadlines.total())
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def expire(self, now: float) -> list[Event]:
         """Returns the last events if a time-out has passed or the wait for a usage record is over."""
-        total, progress = self._total_deadline(), self._progress_deadline()
+        total, progress = self._deadlines.total(), self._progress_deadline()
         if self.over:
             return []
         if progress is not None and now >= progress:
@@ -219,25 +218,16 @@ class Exchange:
 
         The limit of the whole answer continues.
         """
-        self._suspended = True
+        self._deadlines.is_suspended = True
 
     def resume(self, now: float) -> None:
         """Restarts those clocks: the request is sent, or the consumer, which did not read, is ready again."""
-        self._last_life = self._last_frame = now
-        self._suspended = False
+        self._deadlines.restart(now)
+        self._deadlines.is_suspended = False
 
     def _progress_deadline(self) -> float | None:
-        if self._suspended:
-            return None
-        if self._decoder.finish and not self._decoder.premature:
-            return self._last_frame + self._timeouts.grace
-        if self.timing.first is None:
-            limit = self._timeouts.first_token
-            return None if limit is None else self._last_life + limit
-        return None if self._timeouts.stall is None else self._last_life + self._timeouts.stall
-
-    def _total_deadline(self) -> float | None:
-        return None if self._timeouts.total is None else self.timing.started + self._timeouts.total
+        decoder = self._decoder
+        return self._deadlines.progress(decoder.finish is not None and not decoder.premature)
 
     def _content_type(self) -> str:
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -255,7 +245,7 @@ class Exchange:
                 "incomplete", finish.provider_reason, "the arguments of a tool call are incomplete"
             )
         elif finish.reason in ("stop", "tool_calls"):
-            events += self._record(decoder.calls.close(), self._last_life)
+            events += self._record(decoder.calls.close(), self._deadlines.life)
         self.over = True
         finish.provider_reason, finish.explanation = scrub(finish.provider_reason), scrub(finish.explanation)
         if decoder.fallback:
@@ -319,7 +309,7 @@ class Exchange:
                 error = provider_errors.in_event(value, name) if has_error else None
                 if error is None and isinstance(value, dict):
                     if name != "ping" and value.get("type") != "ping":
-                        self._last_frame = now
+                        self._deadlines.frame = now
                     events += decoder.feed(name, value)
                     if self._collector is not None:
                         self._collector.feed(name, value)
@@ -374,7 +364,7 @@ class Exchange:
 
     def _close_texts(self) -> list[Event]:
         """Returns the last events: those held back, and a replacement for each half character at a text's end."""
-        events = self._record(self._decoder.close(), self._last_life)
+        events = self._record(self._decoder.close(), self._deadlines.life)
         for key in self._joiner.close():
             if isinstance(key, int):
                 events.append(ToolCall(key, "", "", REPLACEMENT))
