@@ -15,10 +15,11 @@ from ..errors import UNLIMITED, Error, Incomplete, Unavailable, option
 from . import json_codec, provider_errors, sse
 from .deadlines import Deadlines
 from .decoder import Decoder
-from .events import Event, Finish, Reasoning, Source, Start, Text, ToolCall, Usage
+from .events import Event, Finish, Text, Usage
 from .native import Collector
 from .repeats import Repeats
-from .surrogates import REPLACEMENT, Joiner, scrub
+from .surrogates import scrub
+from .tally import Tally
 from .timing import Timeouts, Timing
 
 MAX_ERROR_BYTES = 64 * 1024  # of a body that is not a stream
@@ -57,21 +58,19 @@ class Exchange:
     ) -> None:
         self._tier = tier
         self._decoder, self._collector = decoder, collector
-        self._shows_reasoning = shows_reasoning
-        self.has_output = False  # whether there was any
         self._timeouts, self._url = timeouts, url
         self._parser: sse.Frames = frames or decoder.parser()
         self._repeats = None if collector else Repeats()
         self.headers: Mapping[str, str] = {}
         self._body: list[bytes] | None = None  # chunks of a response that is not an event stream
-        self.status = self._body_bytes = self.characters = 0
+        self.status = self._body_bytes = 0
         self.frame_count = 0  # frames that were read
-        self._joiner = Joiner()
         self.timing, self._deadlines = timing, Deadlines(timeouts, timing, now)
+        self._tally = Tally(timing, shows_reasoning)
         self.over = False
         self.flows = False  # whether output has come, and nothing of the end
         self.failure: Error | None = None
-        self.warning = self.model = ""  # `model`: the provider's name of the model that answers, "" before it is known
+        self.warning = ""
 
     @property
     def usage(self) -> Usage | None:
@@ -85,6 +84,21 @@ class Exchange:
     def finish(self) -> Finish | None:
         """The finish, once the end mark has arrived."""
         return self._decoder.finish
+
+    @property
+    def has_output(self) -> bool:
+        """Whether there was any output; reasoning counts where it is shown."""
+        return self._tally.has_output
+
+    @property
+    def characters(self) -> int:
+        """The number of characters of the text so far."""
+        return self._tally.characters
+
+    @property
+    def model(self) -> str:
+        """The provider's name of the model that answers, "" before it is known."""
+        return self._tally.model
 
     @property
     def tool_calls(self) -> int:
@@ -114,7 +128,7 @@ class Exchange:
         repeats, parser = self._repeats, self._parser
         if repeats and (text := repeats.text(chunk)):
             self.frame_count += 1
-            self.characters += len(text)
+            self._tally.characters += len(text)
             self._deadlines.frame = self.timing.last = now
             self._decoder.on_repeat(text)
             return [Text(text)]
@@ -138,7 +152,7 @@ class Exchange:
     def _may_repeat(self) -> bool:
         """Whether the next chunk may be like the last one, which is one event with a text, but for the text."""
         ends_event = isinstance(self._parser, sse.Parser) and self._parser.is_between_events
-        return ends_event and self.flows and self._decoder.repeats and not (self.over or self._joiner.halves)
+        return ends_event and self.flows and self._decoder.repeats and not (self.over or self._tally.holds_half)
 
     def feed_frames(self, frames: list[sse.Frame], now: float, at_end: bool = False) -> list[Event]:
         """Returns the events of frames that the caller has split; `at_end`: the input ends, maybe within the last."""
@@ -245,11 +259,11 @@ class Exchange:
                 "incomplete", finish.provider_reason, "the arguments of a tool call are incomplete"
             )
         elif finish.reason in ("stop", "tool_calls"):
-            events += self._record(decoder.calls.close(), self._deadlines.life)
+            events += self._tally.add(decoder.calls.close(), self._deadlines.life)
         self.over = True
         finish.provider_reason, finish.explanation = scrub(finish.provider_reason), scrub(finish.explanation)
         if decoder.fallback:
-            self.model = scrub(decoder.fallback)
+            self._tally.model = scrub(decoder.fallback)
             self.warning = f"the model declined: {self.model} answered"
         elif decoder.dropped and not self.characters and not len(decoder.calls):
             self.warning = f"the answer has no text, but {' and '.join(dict.fromkeys(decoder.dropped))}"
@@ -304,7 +318,7 @@ class Exchange:
                     if value is NOT_JSON and at_end:  # the stream was cut within an event
                         break
                     if value is NOT_JSON:
-                        return self._record(events, now) + self._fail(self._not_json_error(name, data))
+                        return self._tally.add(events, now) + self._fail(self._not_json_error(name, data))
                 has_error = decoder.reports_errors and (b"error" in data or name == "error")
                 error = provider_errors.in_event(value, name) if has_error else None
                 if error is None and isinstance(value, dict):
@@ -315,10 +329,10 @@ class Exchange:
                         self._collector.feed(name, value)
                     error = decoder.failure
                 if error is not None:
-                    return self._record(events, now) + self._fail(error)
+                    return self._tally.add(events, now) + self._fail(error)
             if decoder.over:
                 break
-        self._record(events, now)
+        self._tally.add(events, now)
         self.flows = self.has_output and decoder.finish is None
         return events + self._end() if decoder.over else events
 
@@ -337,40 +351,9 @@ class Exchange:
         message = f"event {self.frame_count} of the stream is not JSON ({data[:80].decode('utf-8', 'replace')})"
         return provider_errors.in_event(text, name) or Incomplete(f"{message}: the answer breaks off there")
 
-    def _record(self, events: list[Event], now: float) -> list[Event]:
-        """Records times and counts, and joins the halves of characters that were split."""
-        joiner = self._joiner
-        for event in events:
-            if isinstance(event, Text):
-                if joiner.halves or not event.text.isascii():
-                    event.text = joiner.feed(Text, event.text)
-                self.characters += len(event.text)
-            elif isinstance(event, Reasoning):
-                event.text = joiner.feed(Reasoning, event.text)
-            elif isinstance(event, ToolCall):
-                event.arguments = joiner.feed(event.index, event.arguments)
-                event.id, event.name = scrub(event.id), scrub(event.name)
-            elif isinstance(event, Start):
-                event.provider, event.model, event.id = scrub(event.provider), scrub(event.model), scrub(event.id)
-                self.model = event.model
-                continue
-            elif isinstance(event, Source):
-                event.url, event.title = scrub(event.url), scrub(event.title)
-                continue
-            if not self.has_output:
-                self.has_output = self._shows_reasoning or not isinstance(event, Reasoning)
-            self.timing.mark(now)
-        return events
-
     def _close_texts(self) -> list[Event]:
         """Returns the last events: those held back, and a replacement for each half character at a text's end."""
-        events = self._record(self._decoder.close(), self._deadlines.life)
-        for key in self._joiner.close():
-            if isinstance(key, int):
-                events.append(ToolCall(key, "", "", REPLACEMENT))
-            else:
-                events.append(Text(REPLACEMENT) if key is Text else Reasoning(REPLACEMENT))
-        return events
+        return self._tally.add(self._decoder.close(), self._deadlines.life) + self._tally.close()
 
     # Any other body: an error, a login page, or an answer of a server that does not stream.
 
@@ -391,7 +374,7 @@ class Exchange:
             return self._fail(error)
         events = self._decoder.feed_answer(data) if isinstance(data, dict) else []
         if self._decoder.failure is not None:
-            return self._record(events, now) + self._fail(self._decoder.failure)
+            return self._tally.add(events, now) + self._fail(self._decoder.failure)
         if self._collector is not None and isinstance(data, dict):
             self._collector.feed_answer(data)
         if len(events) < 2 and self._decoder.finish is None:  # at most a Start
@@ -400,5 +383,5 @@ class Exchange:
             wanted = "an event stream" if wanted == "text/event-stream" else wanted
             message = f"{self._url} answered {kind}, not {wanted}: is the base URL that of an API?"
             return self._fail(Incomplete(message))
-        self._record(events, now)
+        self._tally.add(events, now)
         return events + (self._end() if self._decoder.finish else self._fail_cut("the answer has no finish reason"))

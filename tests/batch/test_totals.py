@@ -19,7 +19,7 @@ def exchange(usage: Usage, model: str = "") -> Exchange:
     decoder = Decoder("mine", "m")
     decoder.usage = usage
     exchange = Exchange(decoder, Timeouts(), Timing(0.0), 0.0, "")
-    exchange.model = model
+    exchange._tally.model = model
     return exchange
 
 

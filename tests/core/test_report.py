@@ -16,7 +16,7 @@ def record(usage: Usage | None, model: str = "", cost: float | None = None) -> d
     decoder = Decoder("p", "m")
     decoder.usage, decoder.finish = usage, Finish("stop", "stop")
     exchange = Exchange(decoder, Timeouts(), Timing(0.0), 0.0, "")
-    exchange.model = model
+    exchange._tally.model = model
     return report.record("p", "m", exchange, 2.0, status=0, cost=cost)
 
 
