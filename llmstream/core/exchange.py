@@ -7,7 +7,6 @@ seconds; the end of the connection is not awaited. Times are seconds of the call
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +15,7 @@ from . import json_codec, provider_errors, sse
 from .deadlines import Deadlines
 from .decoder import Decoder
 from .events import Event, Finish, Text, Usage
+from .frame_json import NOT_JSON, decode_invalid, is_done, not_json_error
 from .native import Collector
 from .repeats import Repeats
 from .surrogates import scrub
@@ -23,8 +23,6 @@ from .tally import Tally
 from .timing import Timeouts, Timing
 
 MAX_ERROR_BYTES = 64 * 1024  # of a body that is not a stream
-DONE_STARTS = (b"[", b" ", b"\t")  # first bytes of `[DONE]`, which a server may put blanks around
-NOT_JSON = object()
 MAX_ANSWER_BYTES = sse.MAX_EVENT_BYTES  # of an answer that is not streamed
 
 
@@ -308,17 +306,18 @@ class Exchange:
         events: list[Event] = []
         for name, data in frames:
             self.frame_count += 1
-            if data[:1] in DONE_STARTS and data.strip()[:6] == b"[DONE]":
+            if is_done(data):
                 events += decoder.feed_done()
             else:
                 try:
                     value = json_codec.decode(data) if data else None
                 except (ValueError, RecursionError):
-                    value = self._decode_invalid(data)
+                    value = decode_invalid(data)
                     if value is NOT_JSON and at_end:  # the stream was cut within an event
                         break
                     if value is NOT_JSON:
-                        return self._tally.add(events, now) + self._fail(self._not_json_error(name, data))
+                        return self._tally.add(events, now) + self._fail(not_json_error(name, data, self.frame_count))
+                    self.warning = "the provider sent invalid UTF-8: replaced by U+FFFD"
                 has_error = decoder.reports_errors and (b"error" in data or name == "error")
                 error = provider_errors.in_event(value, name) if has_error else None
                 if error is None and isinstance(value, dict):
@@ -335,21 +334,6 @@ class Exchange:
         self._tally.add(events, now)
         self.flows = self.has_output and decoder.finish is None
         return events + self._end() if decoder.over else events
-
-    def _decode_invalid(self, data: bytes) -> Any:
-        """Decodes JSON with invalid UTF-8; returns NOT_JSON where that is not all that is wrong."""
-        try:
-            value = json.loads(data.decode("utf-8", "replace"))
-        except (ValueError, RecursionError):
-            return NOT_JSON
-        self.warning = "the provider sent invalid UTF-8: replaced by U+FFFD"
-        return value
-
-    def _not_json_error(self, name: str, data: bytes) -> Error:
-        """Returns the error of a frame whose data is not JSON: the provider's, in a frame named `error`, or ours."""
-        text = data.decode("utf-8", "replace")
-        message = f"event {self.frame_count} of the stream is not JSON ({data[:80].decode('utf-8', 'replace')})"
-        return provider_errors.in_event(text, name) or Incomplete(f"{message}: the answer breaks off there")
 
     def _close_texts(self) -> list[Event]:
         """Returns the last events: those held back, and a replacement for each half character at a text's end."""
