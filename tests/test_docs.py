@@ -19,7 +19,7 @@ from llmstream.core.exchange import Exchange
 from llmstream.core.kinds import Seconds, Size, show_time
 from llmstream.core.timing import Timeouts, Timing
 from llmstream.dialects import dialect
-from llmstream.net import embedded
+from llmstream.net import model_file
 from llmstream.net.easy import CA_FILE_VARIABLES
 from llmstream.providers.registry import PROVIDERS
 from llmstream.providers.resolve import resolve
@@ -243,8 +243,8 @@ def test_every_variable_that_is_read_is_in_the_overview():
 
 def test_the_embedded_model_is_among_the_files():
     model = docs.page("llmstream").items("FILES")[1]
-    assert model.words == ["Pa", f"~/.cache/llmstream/{embedded.MODEL}"]
-    assert f"{embedded.SIZE_BYTES // 1_000_000} MB" in model.text()
+    assert model.words == ["Pa", f"~/.cache/llmstream/{model_file.MODEL}"]
+    assert f"{model_file.SIZE_BYTES // 1_000_000} MB" in model.text()
 
 
 def test_the_configuration_is_among_the_files():

@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from llmstream.net import embedded
+from llmstream.net import model_file
 
 from . import measure
 from .gen import llmstream
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("prompts", type=int, nargs="?", default=40, metavar="PROMPTS")
     parser.add_argument("--runs", type=int, default=1, metavar="N")
     args = parser.parse_args()
-    embedded.fetch("map_local")
+    model_file.fetch("map_local")
     print(f"map_local: {measure.machine()}; {args.prompts} prompts, at most {MAX_TOKENS} tokens each")
     options = ["-m", "local", "--max-tokens", MAX_TOKENS]
     commands = {

