@@ -18,8 +18,9 @@ from ..net import aio
 from ..net.pool import JOBS
 from ..providers.child_environment import without_keys
 from ..providers.registry import EMBEDDED
-from .base import BaseStream, PreparedRequest
+from .base import BaseStream
 from .options import Options
+from .prepared import PreparedRequest
 
 __all__ = ["AsyncStream", "Options", "astream"]
 

@@ -17,8 +17,9 @@ from typing import Unpack
 from ..core.events import Event, Text
 from ..errors import Error
 from ..net import pool
-from .base import BaseStream, PreparedRequest, prepare
+from .base import BaseStream
 from .options import Options
+from .prepared import PreparedRequest, prepare
 
 __all__ = ["Options", "Stream", "stream"]
 

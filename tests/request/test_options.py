@@ -7,8 +7,8 @@ from typing import get_type_hints
 
 import pytest
 
-from llmstream.api.base import prepare
 from llmstream.api.options import Options
+from llmstream.api.prepared import prepare
 from llmstream.batch.rows import Rows
 from llmstream.core import kinds as plain
 from llmstream.core.request import Request
