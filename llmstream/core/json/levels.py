@@ -149,13 +149,15 @@ class Levels:
         return [match for number, count in level.node.accepts for match in [(number, location, text)] * count]
 
     def _walk(self, entries: list[Entry]) -> Selected:
-        matches: Any = entries
-        if not all(isinstance(tag, int) for tag, _, _ in entries):
-            matches = self._tree.matches(entries)
-        matches = _minified(matches)
+        matches: list[Any] = entries
+        if all(isinstance(tag, int) for tag, _, _ in entries):
+            matches = _minified(matches)
+            return _joined({match[0] for match in matches}, [match[2] for match in matches]) if self._lines else matches
+        selected, lines = self._tree.select(matches)
         if self._lines:
-            return _joined({number for number, _, _ in matches}, [text for _, _, text in matches])
-        return matches  # type: ignore[no-any-return]
+            return [Values({number for number, _ in selected}, lines)] if selected else []
+        pairs = zip(selected, lines.split("\n"), strict=False)
+        return [(number, location, text) for (number, location), text in pairs]
 
 
 def _locations(name: str | None, containers: list[Any], locations: list[Location]) -> list[Location]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from .automaton import Automaton, Location, Match, Node
+from .automaton import Automaton, Location, Node
 from .bulk import Unproven, escape_of, is_literal, msgspec
 from .strings import unescape
 
@@ -31,20 +31,31 @@ class Tree:
         self.is_limited = max(walks) > 1
         names = {name for path in automaton.paths for segment in path.segments for name in segment.names}
         self._hidden = escape_of(names) if all(map(is_literal, names)) else None
-        self._matches: list[Match] = []
+        self._selected: list[tuple[int, Location | str]] = []
+        self._values: list[Any] = []  # that are selected, in the same order
         self._walked = 0
         self._is_marked = False  # there are escapes in the text
 
-    def matches(self, entries: list[Any]) -> list[Match]:
-        """Returns the matches in the values of entries, and the entries that are matches, in their order."""
+    def select(self, entries: list[Any]) -> tuple[list[tuple[int, Location | str]], str]:
+        """Returns (number of the path, location) of each value that is selected, and the minified texts, one a line.
+
+        The values are those in the values of entries, and of the entries that are matches, in their order.
+        """
         values = iter(self._decode([text for tag, _, text in entries if not isinstance(tag, int)]))
-        self._matches, self._walked = [], 0
-        for entry in entries:
-            if isinstance(entry[0], int):
-                self._matches.append(entry)
+        self._selected, self._values, self._walked = [], [], 0
+        for tag, location, text in entries:
+            if isinstance(tag, int):
+                self._selected.append((tag, location))
+                self._values.append(self._raw(text))
             else:
-                self._walk(entry[0], entry[1], next(values))
-        return self._matches
+                self._walk(tag, location, next(values))
+        lines: bytes = msgspec().json.Encoder().encode_lines(self._values)
+        return self._selected, self._with_escapes(lines[:-1].decode())
+
+    def _raw(self, text: str) -> Any:
+        if self._is_marked and MARK in text:
+            raise Unproven
+        return msgspec().Raw(msgspec().json.format(text.encode(), indent=-1))
 
     def _decode(self, texts: list[str]) -> list[Any]:
         text = f"[{','.join(texts)}]"
@@ -61,8 +72,13 @@ class Tree:
         return values  # type: ignore[no-any-return]
 
     def _text(self, value: Any) -> str:
-        text: str = msgspec().json.encode(value).decode()
-        return _with_escapes(text) if self._is_marked else text
+        return self._with_escapes(msgspec().json.encode(value).decode())
+
+    def _with_escapes(self, text: str) -> str:
+        if self._is_marked and MARK in text:
+            for escape, mark in reversed(ESCAPES.items()):
+                text = text.replace(mark, escape)
+        return text
 
     def _walk(self, node: Node, location: Location, value: Any, depth: int = 0) -> None:
         """Takes a value and all below it, in the order in which they end."""
@@ -90,7 +106,7 @@ class Tree:
             else:
                 continue
             if child is not None:
-                key = unescape(_with_escapes(name)) if self._is_marked and MARK in name else name
+                key = unescape(self._with_escapes(name)) if self._is_marked and MARK in name else name
                 self._walk(child, (location, key), value, depth)
 
     def _elements(self, node: Node, location: Location, elements: list[Any], depth: int) -> None:
@@ -105,12 +121,12 @@ class Tree:
                 self._walk(child, (location, index), value, depth)
 
     def _complete(self, node: Node, location: Location, value: Any) -> None:
-        text = self._text(value)
         for number, count in node.accepts:
-            self._matches += [(number, location, text)] * count
+            self._selected += [(number, location)] * count
+            self._values += [value] * count
         if not node.tests:
             return
-        plain = msgspec().json.decode(text)
+        plain = msgspec().json.decode(self._text(value))
         behind = node.behind(tuple(filter.holds(plain, None) for _, filter in node.tests))
         if behind is not None:
             self._charge(value)
@@ -127,10 +143,3 @@ class Tree:
 @cache
 def _decoder() -> Any:
     return msgspec().json.Decoder(float_hook=msgspec().Raw)
-
-
-def _with_escapes(text: str) -> str:
-    if MARK in text:
-        for escape, mark in reversed(ESCAPES.items()):
-            text = text.replace(mark, escape)
-    return text
