@@ -27,6 +27,7 @@ from ..support.json_results import readable
 PAD = "\n" + " " * (BULK + 1)  # keeps what stands before it away from the end of the chunk
 NAMES = ("a", "b", "c", "a", "b", "c", "id", "title", "a b", "é", "\x7f", '"', "", "class", "0")
 SCALARS = ("0", "-0", "1", "1.10", "1E400", "-1e-7", "12345678901234567890123", "true", "false", "null", '""', '"x"')
+SCALARS += ('"\\n\\t"', '"a\\/b"', '"\\b\\u0062\\f"')
 SCALARS += ('"a"', '"c"', '"\\u0061"', '"\\"a\\":"', '"\\\\"', '"é"', '"\\ud83d\\ude00"', '"{}"', '"[1]"', '"\x7f"')
 ODD = ('"\\ud800"', '"\udc80"', "9" * 5000, "NaN", "01", '"\\x"', "{a:1}", '"\n"', "[" * 70 + "]" * 70, "")
 PATHS = ("a", "a.b", "*", "[*].a", "[*][*]", "a.b[*].c", "[0]", "[1:3].a", "[-1]", "a[-1].b", "$..a", "$..*", "$..[0]")

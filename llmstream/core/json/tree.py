@@ -1,12 +1,13 @@
 """The values that paths select in decoded values: the automaton walks those as `extract` lets it walk text.
 
 What msgspec decodes is encoded again, and has to come out as the text that went in: then each part of it is encoded to
-its own text, too, and there are no duplicate names. Floats are kept as text; for the escapes in strings other
-characters stand in meanwhile.
+its own text, too, and there are no duplicate names. Floats are kept as text. Where strings have escapes that msgspec
+does not write, other characters stand in meanwhile for all escapes.
 """
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
@@ -20,6 +21,7 @@ MAX_WALKED = 500_000  # characters of values behind filters: `extract` allows no
 Entry = tuple["Node | int", Location, str]  # (where the paths go on in the value, or the number of its path, ...)
 
 MARK = "\x7f"
+_other_escapes = re.compile(r"\\[u/]").search  # than msgspec writes
 ESCAPES = {"\\\\": MARK + "0", '\\"': MARK + "1", "\\": MARK + "2"}  # in this order; no text with a MARK is taken
 
 
@@ -34,7 +36,7 @@ class Tree:
         self._selected: list[tuple[int, Location | str]] = []
         self._values: list[Any] = []  # that are selected, in the same order
         self._walked = 0
-        self._is_marked = False  # there are escapes in the text
+        self._is_marked = False  # marks stand for escapes
 
     def select(self, entries: list[Any]) -> tuple[list[tuple[int, Location | str]], str]:
         """Returns (number of the path, location) of each value that is selected, and the minified texts, one a line.
@@ -55,11 +57,11 @@ class Tree:
     def _raw(self, text: str) -> Any:
         if self._is_marked and MARK in text:
             raise Unproven
-        return msgspec().Raw(msgspec().json.format(text.encode(), indent=-1))
+        return msgspec().Raw(msgspec().json.format(text, indent=-1) if text[0] in "{[" else text)
 
     def _decode(self, texts: list[str]) -> list[Any]:
         text = f"[{','.join(texts)}]"
-        self._is_marked = "\\" in text
+        self._is_marked = "\\" in text and bool(_other_escapes(text))
         if self._is_marked:
             if MARK in text or self._hidden is None or self._hidden(text):
                 raise Unproven

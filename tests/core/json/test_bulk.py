@@ -220,6 +220,19 @@ def test_inner_values_come_first():
     assert [match[1] for match in selected(text, "$..a")] == at
 
 
+@pytest.mark.parametrize(
+    "string", ['"\\n\\t\\b\\f\\r"', '"\\\\ \\""', '"\\u0041"', '"\\/"', '"\\\\u0041"', '"\x7f"', '"\x7f\\n"']
+)
+def test_escapes_come_out_as_they_went_in(string):
+    text = f'{{"b":[{string},{{"a":{string}}}],"x":{{{string}:{{"a":[{string}]}}}}}}'
+    assert [match[2] for match in selected(text, "$..a")] == [string, f"[{string}]"]
+
+
+def test_what_escapes_and_marks_may_mean_is_left():
+    with pytest.raises(Unproven):
+        selected('{"b":["\\u0042","\x7f0"]}', "$..a")
+
+
 def test_deep_documents_are_left_to_the_automaton():
     with pytest.raises(Unproven):
         selected('{"a":' * 70 + "1" + "}" * 70, "$..a")
