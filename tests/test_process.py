@@ -182,7 +182,8 @@ def test_other_descriptors_may_be_closed_or_full(closed):
 )
 def test_all_that_prints_handles_a_full_or_closed_stdout_alike(what):
     command = f"{shlex.join(LLMSTREAM)} {what}"
-    assert shell(f"{command} > /dev/full", "http://127.0.0.1:9").returncode == 5
+    for failing in ("> /dev/full", ">&-"):
+        assert shell(f"{command} {failing}", "http://127.0.0.1:9").returncode == 5
     gone = shell(f"{command} | true; echo ${{PIPESTATUS[0]}}", "http://127.0.0.1:9")
     assert (gone.stdout, gone.stderr) == (b"0\n", b"")
 

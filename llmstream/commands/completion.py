@@ -28,6 +28,7 @@ def command(shell: str) -> None:
     llmstream completion zsh > ~/.zfunc/_llmstream
     llmstream completion fish > ~/.config/fish/completions/llmstream.fish
     """
+    stdio.require_stdout()
     path = find("completions", SCRIPTS[shell])
     if path is None:
         raise UsageError(f"the file completions/{SCRIPTS[shell]} is missing: install llmstream again")
