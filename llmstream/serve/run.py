@@ -24,6 +24,7 @@ from fastapi import FastAPI
 
 from .. import signals, stdio
 from ..core import json_codec
+from ..core.kinds import shorten
 from ..errors import Signalled, UsageError, option
 from .answer_response import ServerState
 from .arrivals import Arrivals
@@ -159,6 +160,8 @@ def listen(host: str, port: int, token: str) -> socket.socket:
         addresses = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
         raise UsageError(f"cannot listen on {host}: {error.strerror}") from None
+    except UnicodeError:  # a label that is empty, longer than 63 characters, or no text
+        raise UsageError(f"cannot listen on {shorten(host)!r}: this cannot be a host's name") from None
     family, _, _, _, address = addresses[0]
     if not token and not ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback:
         raise UsageError(f"other hosts can reach {host}: set a token in LLMSTREAM_SERVE_TOKEN")

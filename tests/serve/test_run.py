@@ -45,6 +45,12 @@ def test_an_address_that_is_not_available():
         listen("no.such.invalid", 0, "t")
 
 
+@pytest.mark.parametrize("host", ["a..b", "a" * 64, "\udcff"])
+def test_an_address_that_cannot_be_a_name(host):
+    with pytest.raises(UsageError, match=r"cannot listen on '.*': this cannot be a host's name"):
+        listen(host, 0, "t")
+
+
 # Signals.
 
 
