@@ -15,7 +15,7 @@ from ..errors import Error, followed, spell
 from ..net.attempts import Resume
 from ..net.generation import Generation
 from ..net.transfer import Transport
-from ..providers.resolve import Target
+from ..providers.target import Target
 from .prepared import PreparedRequest, prepare
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from ..core.stop.conditions import from_mapping
 from ..core.stop.stops import Stops
 from ..errors import UsageError
 from ..providers.registry import REPLAY
-from ..providers.resolve import Target
+from ..providers.target import Target
 from ..request.attachments import is_url
 from ..request.choices import Choice, Choices, by_model, require_checkable
 from ..request.options import PYTHON, parse, unknown

@@ -21,7 +21,7 @@ from ..core.retry import RetryPolicy
 from ..errors import Incomplete, Refused
 from ..net.fetch import Fetcher
 from ..net.transfer import HttpRequest
-from ..providers.resolve import Target
+from ..providers.target import Target
 from .batch_api import HTTP_NOT_FOUND, Batch, BatchApi, Parcel, Result, Search, counts_of, gone, unanswered
 
 FAILED = ("errored", "canceled", "expired")  # counts, and types of results

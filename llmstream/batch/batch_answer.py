@@ -11,7 +11,7 @@ from ..core.text import encode
 from ..core.timing import Timeouts, Timing
 from ..dialects import dialect
 from ..errors import Error
-from ..providers.resolve import Target
+from ..providers.target import Target
 from .batch_api import Result
 from .record_builder import Record, RecordBuilder
 from .totals import Totals

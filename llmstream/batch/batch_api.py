@@ -18,7 +18,7 @@ from ..core.text import encode
 from ..errors import Error, Incomplete, OutputFailed, Unavailable
 from ..net.fetch import Fetcher
 from ..net.transfer import HttpRequest
-from ..providers.resolve import Target
+from ..providers.target import Target
 
 T = TypeVar("T")
 SEND_TIMEOUT_S = 3600.0  # for all requests of a batch to arrive

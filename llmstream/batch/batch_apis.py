@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..dialects import CHAT, MESSAGES, RESPONSES
 from ..errors import UsageError
 from ..providers.registry import CURL
-from ..providers.resolve import Target
+from ..providers.target import Target
 from .anthropic_batches import AnthropicBatches
 from .batch_api import BatchApi
 from .openai_batches import OpenAIBatches

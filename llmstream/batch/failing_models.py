@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..errors import Error, Incomplete, Refused, Unavailable, followed
 from ..net.generation import Generation
-from ..providers.resolve import Target
+from ..providers.target import Target
 from .record_builder import one_sentence
 
 IN_A_ROW = 3  # failures without an answer between them, after which no prompt is sent any more

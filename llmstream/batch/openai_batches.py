@@ -13,7 +13,7 @@ from ..core import provider_errors
 from ..dialects import dialect
 from ..errors import Incomplete
 from ..net.transfer import HttpRequest
-from ..providers.resolve import Target
+from ..providers.target import Target
 from .batch_api import SEND_TIMEOUT_S, Batch, BatchApi, Parcel, Result, Search, counts_of
 
 ENDED = ("completed", "failed", "expired", "cancelled")  # statuses that stay

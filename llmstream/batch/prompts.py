@@ -9,7 +9,7 @@ from ..core.exchange import Exchange
 from ..core.request import Message, Request
 from ..errors import Error
 from ..net.generation import Generation
-from ..providers.resolve import Target
+from ..providers.target import Target
 from ..request.answer import AnswerBuilder, continued
 from ..request.choices import Choice, Choices
 from .learned_rate import InFlight

@@ -11,7 +11,7 @@ from ..core.exchange import Exchange
 from ..core.request import Request
 from ..core.text import encode
 from ..errors import Error, NotFound, spell
-from ..providers.resolve import Target
+from ..providers.target import Target
 from .numbers import loads_or_none, to_text
 
 if TYPE_CHECKING:

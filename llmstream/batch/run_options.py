@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..core.request import Request
-from ..providers.resolve import Target
+from ..providers.target import Target
 
 if TYPE_CHECKING:
     from ..core.stop.stops import Stops

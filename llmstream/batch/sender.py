@@ -16,7 +16,7 @@ from ..net.generation import Generation
 from ..net.loop import Loop
 from ..net.transfer import Transport
 from ..net.transports import Routes
-from ..providers.resolve import Target
+from ..providers.target import Target
 from ..request.answer import AnswerBuilder
 from .failing_models import FailingModels
 from .pace import Pace

@@ -9,7 +9,7 @@ from ..core.exchange import Exchange
 from ..core.report import dollars
 from ..core.request import Request
 from ..errors import Error, Incomplete, UsageError, option
-from ..providers.resolve import Target
+from ..providers.target import Target
 from ..request.choices import Choice
 
 

@@ -13,7 +13,7 @@ from .stats_file import StatsFile
 if TYPE_CHECKING:
     from ..core.exchange import Exchange
     from ..net.generation import Generation
-    from ..providers.resolve import Target
+    from ..providers.target import Target
     from .gen_options import GenOptions
 
 NAME = "gen"

@@ -20,7 +20,7 @@ from ..errors import (
     Unavailable,
     followed,
 )
-from ..providers.resolve import Target
+from ..providers.target import Target
 from ..request.choices import Choice
 from .answer_end import AnswerEnd
 from .answer_output import AnswerOutput

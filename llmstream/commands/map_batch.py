@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..batch.journal import Journal
     from ..batch.totals import Totals
     from ..core.request import Request
-    from ..providers.resolve import Target
+    from ..providers.target import Target
     from ..request.choices import Choices
     from .map_input import MapInput
     from .map_options import MapOptions

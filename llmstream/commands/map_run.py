@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..batch.journal import Journal
     from ..core.request import Request
-    from ..providers.resolve import Target
+    from ..providers.target import Target
 
 NAME = "map"
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..core.request import Request
     from ..net.attempts import Resume
     from ..net.programs import ProgramOptions
-    from ..providers.resolve import Target
+    from ..providers.target import Target
     from ..request.choices import Choices
 
 NAME = "map"

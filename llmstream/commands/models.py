@@ -17,7 +17,8 @@ from ..core.text import encode
 from ..errors import Error, NotFound, UsageError, nearest
 from ..providers.child_environment import without_keys
 from ..providers.registry import BUILT_IN, EMBEDDED, SCHEMES, SDK, Catalogue
-from ..providers.resolve import Target, default_name, env_key, list_url, model_names, named, resolve
+from ..providers.resolve import default_name, env_key, model_names, named, resolve
+from ..providers.target import Target, list_url
 from . import parameters
 from .parameters import operand, plain_option
 

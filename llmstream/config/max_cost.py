@@ -10,7 +10,7 @@ from ..core.exchange import Exchange
 from ..core.report import dollars, total_usage
 from ..core.request import Request
 from ..errors import Incomplete, UsageError, option
-from ..providers.resolve import Target
+from ..providers.target import Target
 from . import prices
 
 BYTES_PER_TOKEN = 4  # about, in English; other languages have fewer

@@ -16,7 +16,7 @@ from ..core.timing import Timeouts, Timing
 from ..dialects import dialect
 from ..errors import Error, Unavailable, followed
 from ..providers.registry import CURL, EMBEDDED
-from ..providers.resolve import Target
+from ..providers.target import Target
 from .redirects import Redirects
 from .transfer import HttpRequest, Transfer
 

@@ -12,7 +12,7 @@ from ..core.secrets import Secrets, url_secrets
 from ..dialects import MESSAGES
 from ..errors import UsageError
 from ..providers.registry import SDK_FINDS_IT
-from ..providers.resolve import Target
+from ..providers.target import Target
 
 PROXY_VARIABLES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 CA_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ..inputs import Input
 from ..providers.registry import CURL
-from ..providers.resolve import Target
+from ..providers.target import Target
 from .loop import READ, Loop
 from .transports import Routes
 

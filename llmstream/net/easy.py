@@ -13,7 +13,7 @@ from ..core.provider_errors import PROXY_REFUSES
 from ..core.secrets import show_url
 from ..core.text import encode
 from ..errors import Error, Refused, UsageError
-from ..providers.resolve import field_name
+from ..providers.target import field_name
 from .transfer import HttpRequest
 
 LOOPBACK = "localhost,127.0.0.0/8,::1"  # never through a proxy

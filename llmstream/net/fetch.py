@@ -11,7 +11,7 @@ from .. import stdio
 from ..core import provider_errors
 from ..core.secrets import show_url
 from ..errors import Error, Incomplete, Unavailable, UsageError
-from ..providers.resolve import Target
+from ..providers.target import Target
 from .curl import Curl
 from .loop import Loop
 from .redirects import MAX_REDIRECTS, Redirects

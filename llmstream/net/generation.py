@@ -18,7 +18,7 @@ from ..core.request import Request
 from ..core.retry import RetryPolicy
 from ..core.timing import Timeouts, Timing
 from ..errors import Error
-from ..providers.resolve import Target
+from ..providers.target import Target
 from .attempts import Attempts, NextAttempt, Resume
 from .loop import Alarm, Loop
 from .transfer import Transfer, Transport

@@ -17,7 +17,7 @@ from ..core.provider_errors import RETRIABLE_STATUSES
 from ..core.retry import format_wait, retry_after
 from ..core.secrets import show_url
 from ..errors import UNLIMITED, Error, Unavailable, followed
-from ..providers.resolve import Target
+from ..providers.target import Target
 from .loop import Alarm
 from .transfer import Head, HttpRequest, Transfer, Transport
 

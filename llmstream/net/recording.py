@@ -25,7 +25,7 @@ from ..core.secrets import show_url
 from ..core.text import encode
 from ..dialects import APIS
 from ..errors import UNLIMITED, OutputFailed, UsageError, option
-from ..providers.resolve import Target
+from ..providers.target import Target
 from .loop import EventLoop
 from .transfer import HttpRequest, Transfer, Transport
 

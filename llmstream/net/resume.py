@@ -19,7 +19,7 @@ from ..dialects import dialect
 from ..errors import option
 from ..providers.prefill import continues
 from ..providers.registry import BACKGROUND, OFFSET, PrefillStyle
-from ..providers.resolve import Target
+from ..providers.target import Target
 from .attempts import Resume
 from .transfer import HttpRequest
 

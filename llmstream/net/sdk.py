@@ -27,7 +27,7 @@ from ..core.json_codec import to_json
 from ..core.text import encode
 from ..dialects import dialect
 from ..errors import UNLIMITED, Error, UsageError, option
-from ..providers.resolve import Target
+from ..providers.target import Target
 from .clients import build, cloud_of, hide_proxies
 from .loop import READ, EventLoop
 from .transfer import HttpRequest, Transfer, Transport

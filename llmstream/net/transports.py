@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ..errors import UsageError, option
 from ..providers.registry import CURL, EMBEDDED, REPLAY, SDK
-from ..providers.resolve import Target, endpoint
+from ..providers.target import Target, endpoint
 from .loop import EventLoop
 from .transfer import HttpRequest, Transport
 

@@ -7,7 +7,7 @@ import re
 from ..core.request import Prefill
 from ..errors import UsageError, option
 from .registry import PROVIDERS
-from .resolve import Target
+from .target import Target
 
 
 def continues(target: Target) -> bool:

@@ -15,7 +15,7 @@ from ..core.request import Attachment
 from ..core.secrets import show_url
 from ..dialects import dialect
 from ..errors import UsageError
-from ..providers.resolve import Target
+from ..providers.target import Target
 from .prompt import read_bytes
 
 

@@ -9,7 +9,8 @@ from ..core.timing import Timeouts
 from ..dialects import dialect
 from ..errors import UsageError, option
 from ..providers.registry import BUILT_IN, Catalogue
-from ..providers.resolve import Target, resolve
+from ..providers.resolve import resolve
+from ..providers.target import Target
 from .options import OPTIONS, add_layer
 
 COMPOSED = {"json", "schema", "schema_multi", "messages", "attach", "tools", "prefill"}  # need more than a copy

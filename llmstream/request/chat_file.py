@@ -20,7 +20,7 @@ from ..core.json_codec import loads_strict, to_compact_json
 from ..core.request import Message
 from ..core.text import encode
 from ..errors import OutputFailed, UsageError
-from ..providers.resolve import Target
+from ..providers.target import Target
 from .conversation import as_item
 
 MAX_CHAT_BYTES = 200_000_000  # images and files included: more than any model takes

@@ -10,7 +10,8 @@ from ..dialects import MESSAGES
 from ..errors import Error, Incomplete, OutputFailed, Refused, Unavailable, UsageError, option
 from ..inputs import check_file
 from ..providers.registry import BUILT_IN, EMBEDDED, REPLAY, Catalogue
-from ..providers.resolve import Target, model_names
+from ..providers.resolve import model_names
+from ..providers.target import Target
 from .builder import SHAPES, Cache, RequestBuilder, network
 from .options import OPTIONS
 

@@ -8,7 +8,7 @@ from ..config.textfile import decode, read_text
 from ..core.json_codec import loads_strict
 from ..core.request import Attachment, Call, Message, Request, text_part
 from ..errors import UsageError, option
-from ..providers.resolve import Target
+from ..providers.target import Target
 from .prompt import read_bytes
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..core import schema as schemas
 from ..core.request import Request, Tool
 from ..errors import UsageError
-from ..providers.resolve import Target
+from ..providers.target import Target
 
 if TYPE_CHECKING:
     from ..net.programs import Tools

@@ -16,7 +16,8 @@ from llmstream.config import file as config
 from llmstream.config import keys
 from llmstream.errors import UsageError
 from llmstream.providers.registry import CURL, PROVIDERS, SDK
-from llmstream.providers.resolve import Target, resolve
+from llmstream.providers.resolve import resolve
+from llmstream.providers.target import Target
 
 from ..conftest import ROOT, environment
 from ..support.loopback import Provider, chat, head, messages, reply

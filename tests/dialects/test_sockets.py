@@ -14,7 +14,7 @@ from llmstream.errors import Error
 from llmstream.net.curl import Curl
 from llmstream.net.generation import Generation, events
 from llmstream.net.loop import Loop
-from llmstream.providers.resolve import Target
+from llmstream.providers.target import Target
 from tests.support.loopback import RESET, Provider, head
 
 from ..support.transcripts import TRANSCRIPTS, Transcript, meaning

@@ -24,7 +24,7 @@ from llmstream.core.timing import Timeouts
 from llmstream.errors import Error
 from llmstream.net.generation import Generation, events
 from llmstream.net.transfer import HttpRequest, Transfer
-from llmstream.providers.resolve import Target
+from llmstream.providers.target import Target
 
 from ..support.faults import ERRORS
 from ..support.loopback import DIALECTS, frame

@@ -14,7 +14,7 @@ import pytest
 from llmstream.net.loop import Loop
 from llmstream.net.recording import Recorder
 from llmstream.net.transfer import HttpRequest, Transfer
-from llmstream.providers.resolve import Target
+from llmstream.providers.target import Target
 
 from ..conftest import LLMSTREAM, at, environment
 from ..support.limits import WAIT_S

@@ -6,7 +6,8 @@ import pytest
 from ollama._client import _parse_host
 
 from llmstream.errors import UsageError
-from llmstream.providers.resolve import list_url, resolve
+from llmstream.providers.resolve import resolve
+from llmstream.providers.target import list_url
 
 FORMS = {
     "": "http://127.0.0.1:11434",

@@ -7,7 +7,7 @@ import pytest
 from llmstream.errors import UsageError
 from llmstream.providers.prefill import continues, prefilled
 from llmstream.providers.registry import PROVIDERS
-from llmstream.providers.resolve import Target
+from llmstream.providers.target import Target
 
 
 def target(provider: str, api: str = "chat", model: str = "m") -> Target:

@@ -16,7 +16,8 @@ from llmstream.providers.registry import (
     Catalogue,
     Provider,
 )
-from llmstream.providers.resolve import Target, list_url, resolve
+from llmstream.providers.resolve import resolve
+from llmstream.providers.target import Target, list_url
 
 OPENAI = {"OPENAI_API_KEY": "sk-test-key"}
 

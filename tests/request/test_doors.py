@@ -9,7 +9,7 @@ import pytest
 
 from llmstream.api.base import prepare
 from llmstream.core.request import Request
-from llmstream.providers.resolve import Target
+from llmstream.providers.target import Target
 from llmstream.request.options import FILE, HTTP, OPTIONS, PYTHON, RECORD, at
 
 from ..conftest import at as environment_at

@@ -13,7 +13,7 @@ from llmstream.core.request import Message, Request
 from llmstream.core.timing import Timeouts, Timing
 from llmstream.dialects import dialect
 from llmstream.dialects.native import COLLECTORS
-from llmstream.providers.resolve import Target
+from llmstream.providers.target import Target
 from llmstream.request.answer import AnswerBuilder
 from llmstream.request.conversation import as_item, converse
 

@@ -9,7 +9,7 @@ from llmstream.core.retry import RetryPolicy
 from llmstream.core.timing import Timeouts
 from llmstream.net.generation import Generation
 from llmstream.net.transfer import HttpRequest, Transfer
-from llmstream.providers.resolve import Target
+from llmstream.providers.target import Target
 
 TARGET = Target("p", "m", "chat", "http://p/v1/chat/completions", "")
 STREAM = {"content-type": "text/event-stream"}
