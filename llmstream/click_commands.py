@@ -127,7 +127,8 @@ class Group(click.Group):
         return items or click.Command.shell_complete(self, ctx, incomplete)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        if args[0] not in COMMANDS and not args[0].startswith("-"):
+        is_completion = ctx.resilient_parsing
+        if not (is_completion or args[0] in COMMANDS or args[0].startswith("-")):
             raise click.UsageError(_unknown_command(args), ctx)
         return super().resolve_command(ctx, args)
 

@@ -126,6 +126,13 @@ def test_tab(shell, tmp_path):
             terminal.type("\x15")  # Ctrl-U: an empty line again
 
 
+@pytest.mark.parametrize("shell", SCRIPTS)
+def test_nothing_is_noted_behind_a_word_that_is_no_command(shell, run):
+    words = {"COMP_WORDS": "llmstream foo b", "COMP_CWORD": "b" if shell == "fish" else "2"}
+    done = run(env=environment(_LLMSTREAM_COMPLETE=f"{shell}_complete", **words))
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, b"", b"")
+
+
 @needs("fish")
 def test_fish(tmp_path):
     env = examples.on_path(tmp_path / "bin", environment(HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path)))
