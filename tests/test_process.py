@@ -259,8 +259,8 @@ def test_stopped_for_longer_than_a_time_out(rest):
 def test_under_cron(tmp_path):
     """Runs without a terminal, without HOME, with a minimal PATH and with stdin closed."""
     with Provider([head(), *chat("Hello")]) as provider:
-        kept = ("PYTHONPATH", "OPENAI_API_KEY", "OPENAI_BASE_URL")
-        env = {k: v for k, v in at(provider.url).items() if k in kept} | {"PATH": "/usr/bin:/bin", "LANG": "C"}
+        passed_on = ("PYTHONPATH", "OPENAI_API_KEY", "OPENAI_BASE_URL")
+        env = {k: v for k, v in at(provider.url).items() if k in passed_on} | {"PATH": "/usr/bin:/bin", "LANG": "C"}
         done = subprocess.run(
             ["sh", "-c", f"{shlex.join(GEN)} <&-"], capture_output=True, env=env, start_new_session=True
         )

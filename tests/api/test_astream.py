@@ -58,14 +58,14 @@ def test_a_descriptor_is_watched_for_what_the_mask_says(driver):
             ours.setblocking(False)
             seen: asyncio.Queue[int] = asyncio.Queue()
 
-            def told(mask: int) -> None:
+            def on_ready(mask: int) -> None:
                 seen.put_nowait(mask)
                 loop.unwatch(ours.fileno())
 
-            loop.watch(ours.fileno(), READ, told)
+            loop.watch(ours.fileno(), READ, on_ready)
             theirs.send(b"a")
             assert await seen.get() == READ
-            loop.watch(ours.fileno(), WRITE, told)
+            loop.watch(ours.fileno(), WRITE, on_ready)
             assert await seen.get() == WRITE
             got = set()
             loop.watch(ours.fileno(), READ | WRITE, got.add)
@@ -306,7 +306,7 @@ class Flooding:
 @both
 def test_a_slow_reader_holds_the_server_and_not_what_it_sends(driver):
     async def main(flood: Flooding) -> None:
-        taken = 0
+        count = 0
         async with on(flood.url, stall_timeout=0.2) as stream:
             while not isinstance(await anext(stream), Text):
                 pass
@@ -317,8 +317,8 @@ def test_a_slow_reader_holds_the_server_and_not_what_it_sends(driver):
             assert len(waiting) < 1000
             async for batch in batches:
                 waiting += batch
-            taken = 1 + sum(isinstance(event, Text) for event in waiting)
-        assert taken == flood.sent
+            count = 1 + sum(isinstance(event, Text) for event in waiting)
+        assert count == flood.sent
 
     flood = Flooding()
     run(driver, main(flood))

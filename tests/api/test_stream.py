@@ -466,10 +466,10 @@ def test_pieces_may_be_taken_in_turns():
 
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_callbacks_come_in_order(driver):
-    said: list[Any] = []
+    received: list[Any] = []
     with Provider([head(), *chat("a", "b")]) as provider:
-        Read(driver, at(provider, on_text=said.append, on_finish=said.append))
-    assert said == ["a", "b", Finish("stop", "stop")]
+        Read(driver, at(provider, on_text=received.append, on_finish=received.append))
+    assert received == ["a", "b", Finish("stop", "stop")]
 
 
 @pytest.mark.parametrize("driver", DRIVERS)

@@ -51,8 +51,8 @@ async def asynchronous(chunks: AsyncIterator[str], raw: AsyncIterator[bytes]) ->
         assert_type(block.language, str)
 
 
-def streams(said: list[str]) -> None:
-    with llmstream.stream("Hi", "openai/gpt-5.5", max_tokens=9, until={"lines": 3}, on_text=said.append) as answer:
+def streams(pieces: list[str]) -> None:
+    with llmstream.stream("Hi", "openai/gpt-5.5", max_tokens=9, until={"lines": 3}, on_text=pieces.append) as answer:
         assert_type(answer, llmstream.Stream)
         for event in answer:
             assert_type(event, llmstream.Event)

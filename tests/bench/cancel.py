@@ -91,9 +91,9 @@ def cancel(command: str, tokens: list[str], met: int, env: Callable[[str], dict[
         provider.join()
         if provider.after == len(tokens) - 1 - met or provider.seconds < 0:
             stderr.seek(0)
-            said = stderr.read().decode()
-            if said:
-                progress(said)
+            message = stderr.read().decode()
+            if message:
+                progress(message)
     return provider.after, provider.seconds * 1000
 
 
@@ -173,7 +173,7 @@ def model(runs: int) -> None:
         gen = [*LLMSTREAM, "gen", "-n", "-m", "openai/m", "-t", "0", PROMPT]
         done = subprocess.run([*gen, "--events", "--max-tokens", "80"], env=at(url), capture_output=True, check=True)
         events = [json.loads(line) for line in done.stdout.splitlines()]
-        asked = next(event["input_tokens"] for event in events if event["type"] == "usage")
+        input_tokens = next(event["input_tokens"] for event in events if event["type"] == "usage")
         ends = list(accumulate(len(event["text"]) for event in events if event["type"] == "text"))
         needed = next(number for number, end in enumerate(ends, 1) if end >= CHARACTERS)
         line = " ".join(map(shlex.quote, gen))
@@ -187,7 +187,7 @@ def model(runs: int) -> None:
                 subprocess.run(["bash", "-c", shell], env=at(url), stdout=subprocess.DEVNULL, check=True)
                 while slots(url)[0]:
                     time.sleep(0.01)
-                made.append(slots(url)[1] - asked)
+                made.append(slots(url)[1] - input_tokens)
             print(f"{name:30}{statistics.median(made):30g}{max(made):16g}")
         server.stdin.close()
 

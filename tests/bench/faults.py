@@ -44,8 +44,8 @@ def cell(argv: list[str], env: dict[str, str], fault: faults.Fault) -> str:
         done = subprocess.run(argv, env=env, capture_output=True, timeout=TIMEOUT, stdin=subprocess.DEVNULL)
     except subprocess.TimeoutExpired:
         return "hangs"
-    kept = "text" if sent and sent.encode() in done.stdout else "" if not sent else "lost"
-    return f"{done.returncode} {kept}".strip()
+    outcome = "text" if sent and sent.encode() in done.stdout else "" if not sent else "lost"
+    return f"{done.returncode} {outcome}".strip()
 
 
 def main() -> None:

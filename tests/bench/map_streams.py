@@ -141,12 +141,12 @@ def _row(name: str, count: int, argv: list[str], url: str, stdin: str, size: int
     measure.progress(f"{name} {count}")
     crowd.stats(url, reset=True)
     env = measure.environment(PYTHONPATH=str(ROOT), OPENAI_BASE_URL=f"{url}/v1", OPENAI_API_KEY="sk-bench")
-    cost, told = measure.run_told([sys.executable, *argv], env, stdin)
-    words = told.rpartition("first ")[2].split()
+    cost, stderr = measure.run_with_stderr([sys.executable, *argv], env, stdin)
+    words = stderr.rpartition("first ")[2].split()
     firsts = sorted(map(float, words)) if words else []
     seen = crowd.stats(url)
     if cost.written < size or len(firsts) != count or seen["completed"] != count:
-        sys.exit(f"{name}: {cost.written} bytes, {len(firsts)} first texts, {seen['whole']} whole answers\n{told}")
+        sys.exit(f"{name}: {cost.written} bytes, {len(firsts)} first texts, {seen['whole']} whole answers\n{stderr}")
     return Row(name, count, cost, firsts, seen["late"])
 
 

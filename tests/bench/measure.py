@@ -61,10 +61,10 @@ def pin(core: int) -> str:
 
 def run(argv: Sequence[str], env: Mapping[str, str], stdin: str = os.devnull) -> Cost:
     """Runs a command, its stdin a file, its stdout a pipe that is read at once. Stops the program where it fails."""
-    return run_told(argv, env, stdin)[0]
+    return run_with_stderr(argv, env, stdin)[0]
 
 
-def run_told(argv: Sequence[str], env: Mapping[str, str], stdin: str = os.devnull) -> tuple[Cost, str]:
+def run_with_stderr(argv: Sequence[str], env: Mapping[str, str], stdin: str = os.devnull) -> tuple[Cost, str]:
     """The same, and what it wrote to stderr."""
     path = shutil.which(argv[0])
     if path is None:
@@ -87,10 +87,10 @@ def run_told(argv: Sequence[str], env: Mapping[str, str], stdin: str = os.devnul
         _, status, usage = os.wait4(pid, 0)
         wall = time.perf_counter() - started
         stderr.seek(0)
-        said = stderr.read().decode(errors="replace")
+        message = stderr.read().decode(errors="replace")
         if status:
-            sys.exit(f"{' '.join(argv)}: status {os.waitstatus_to_exitcode(status)}\n{said}")
-    return Cost(first, wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * RSS_UNIT, written), said
+            sys.exit(f"{' '.join(argv)}: status {os.waitstatus_to_exitcode(status)}\n{message}")
+    return Cost(first, wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * RSS_UNIT, written), message
 
 
 def in_turn(measures: Mapping[str, Callable[[], Cost]], runs: int) -> dict[str, list[Cost]]:

@@ -85,11 +85,11 @@ def small(runs: int) -> None:
         rows.setdefault(name, []).append((time.perf_counter() - started) / len(chunks) * 1e6)
 
     options = {option.name: option for option in CONDITIONS}
-    asked = [("fixed", "ENDMARK"), ("regex", "ENDMARK"), ("regex", "[0-9]{3,}"), ("regex", "END|STOP"),
+    cases = [("fixed", "ENDMARK"), ("regex", "ENDMARK"), ("regex", "[0-9]{3,}"), ("regex", "END|STOP"),
              ("regex", r"\bEND\b"), ("regex", "fox.*catx"), ("lines", 10**9), ("words", 10**9), ("code-block", True),
              ("json", True)]  # fmt: skip
     for _ in range(runs):
-        for name, value in asked:
+        for name, value in cases:
             copy = Until([options[name].make(value, Settings())])
             take(f"until --{name} {'' if value is True else value}", copy.feed, text)
         take("code (prose)", Code(every=True).feed, text)

@@ -138,10 +138,10 @@ HEAVY = {
 )
 def test_imports_only_what_it_uses(args):
     """What is loaded after a short run, by the bare `import click` and by the command."""
-    tell = "import sys; sys.stderr.write(repr(sorted(m for m in sys.modules if '.' not in m)))"
+    report = "import sys; sys.stderr.write(repr(sorted(m for m in sys.modules if '.' not in m)))"
     run = f"import sys; from llmstream.cli import run; run({args!r}); "
     loaded = []
-    for program in ("import click; " + tell, run + tell):
+    for program in ("import click; " + report, run + report):
         done = subprocess.run(
             [sys.executable, "-c", program], input=b'{"title":"\\u00e9"}', capture_output=True, env=environment()
         )

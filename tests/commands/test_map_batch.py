@@ -160,7 +160,7 @@ def test_a_batch_whose_making_fails_is_looked_for_before_another_is_made(world, 
 
 def test_a_batch_is_not_made_twice_where_the_server_closes_a_connection_that_it_kept(world):
     """libcurl sends a request again over a new connection, where one that was used before is closed."""
-    account, kept = world.account, threading.Lock()
+    account, lock = world.account, threading.Lock()
 
     class KeepAlive(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -168,7 +168,7 @@ def test_a_batch_is_not_made_twice_where_the_server_closes_a_connection_that_it_
         def handle_any(self):
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            with kept:
+            with lock:
                 step = b"".join(account.script(Request(self.requestline, headers, body)))
             if self.requestline.startswith("POST /v1/batches "):
                 self.close_connection = True  # and no answer

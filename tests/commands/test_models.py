@@ -259,10 +259,10 @@ def test_pages_that_go_round_in_circles_end(invoke):
 def test_refusals_and_failures(invoke, script, status, message):
     with Provider(script) as provider:
         done = invoke("models", "openai", url=provider.url)
-    told = done.stderr.decode().replace(f"{provider.url}/v1/models ", "URL ")
-    told = told.replace(f" at 127.0.0.1:{provider.port} ", " at HOST ")
-    assert told.startswith(f"llmstream models: {message}")
-    assert (done.stdout, done.returncode, told.count("\n")) == (b"", status, 1)
+    errors = done.stderr.decode().replace(f"{provider.url}/v1/models ", "URL ")
+    errors = errors.replace(f" at 127.0.0.1:{provider.port} ", " at HOST ")
+    assert errors.startswith(f"llmstream models: {message}")
+    assert (done.stdout, done.returncode, errors.count("\n")) == (b"", status, 1)
 
 
 @pytest.mark.parametrize(

@@ -190,9 +190,9 @@ def test_a_conversation_keeps_the_files(folder):
     with Provider(calling("messages", "chart"), answer("messages"), answer("messages")) as provider:
         for _ in range(2):
             assert run(folder, provider, "messages", "--chat", "talk").returncode == 0
-    kept = [json.loads(line) for line in (folder / "talk").read_text().splitlines()][2]
+    stored = [json.loads(line) for line in (folder / "talk").read_text().splitlines()][2]
     image = {"type": "image_url", "image_url": {"url": url("image/png", PNG)}}
-    assert kept == {"role": "tool", "tool_call_id": "c0", "content": [image]}
+    assert stored == {"role": "tool", "tool_call_id": "c0", "content": [image]}
     first, second = (provider.requests[i].json["messages"][2] for i in (1, 2))
     assert first == second
     with Provider(answer("chat")) as provider:

@@ -80,7 +80,7 @@ def read(exchange: Exchange, chunks: Iterable[bytes], *, compares: bool) -> obje
     return events, counts, exchange.over, repr(exchange.failure), exchange.warning
 
 
-def made(api: str) -> Exchange:
+def new_exchange(api: str) -> Exchange:
     exchange = Exchange(dialect(api).Decoder("p", "m"), Timeouts(), Timing(0.0), 0.0, "url")
     exchange.head(200, {"content-type": "text/event-stream"})
     return exchange
@@ -103,7 +103,7 @@ def test_comparison_changes_nothing(api, data):
         frames = [NUMBERED.sub(lambda _: b'"sequence_number":%d' % next(count), each) for each in frames]
     if data.draw(st.booleans()):
         frames = cut(b"".join(frames), data.draw(st.lists(st.integers(0, 10_000), max_size=6)))
-    same(partial(made, api), frames)
+    same(partial(new_exchange, api), frames)
 
 
 TOKENS = [RESPONSES % (text, b"") for text in (b" one", b" two", b" and", b" six\\n")]
@@ -140,7 +140,7 @@ NESTED = b',"x":{"sequence_number":%d}'
     ],
 )
 def test_what_follows_is_read_alike(api, frames):
-    same(partial(made, api), frames)
+    same(partial(new_exchange, api), frames)
 
 
 STREAMS = [each for each in TRANSCRIPTS if each.is_sse and each.http == 200]
@@ -250,7 +250,7 @@ def test_a_number_that_cannot_be_located_is_not_learned(more):
 @pytest.mark.parametrize("api", sorted(FRAMES))
 def test_a_stream_of_the_usual_form_is_parsed_at_its_beginning_only(api, monkeypatch):
     """Otherwise all tests that compare would pass with a comparison that never applies."""
-    exchange = made(api)
+    exchange = new_exchange(api)
     fed = []
     monkeypatch.setattr(exchange._decoder, "feed", partial(_count, exchange._decoder.feed, fed))
     for number in range(1, 30):

@@ -74,7 +74,7 @@ def gemini_cli(*records: dict) -> bytes:
     return lines(*map(at, [*begin, *records, {"type": "result", "status": "success", "stats": stats}]))
 
 
-def said(words: str, **more: object) -> dict:
+def spoken_event(words: str, **more: object) -> dict:
     return {"type": "message", "role": "assistant", "content": words, **more}
 
 
@@ -210,7 +210,7 @@ STREAMS = {
     "messages, not streamed": lines(
         {"type": "message", "content": [{"type": "text", "text": "Hello, wörld"}], "stop_reason": "end_turn"}
     ),
-    "gemini cli": gemini_cli(said("Hello, ", delta=True), said("wörld", delta=True)),
+    "gemini cli": gemini_cli(spoken_event("Hello, ", delta=True), spoken_event("wörld", delta=True)),
     "opencode": opencode(step("step_start"), step("text", text="Hello, wörld"), step_end(), {"type": "done"}),
     "cohere": cohere(COHERE_BEGIN, content(text="Hello, "), content(text="wörld"), COHERE_END) + loopback.DONE,
     "cohere, not streamed": lines(
@@ -557,7 +557,7 @@ CUTS = {  # a stream whose end mark is missing
     "events": lines(START, text("ab")),
     "claude": lines({"type": "system", "subtype": "init", "session_id": "s0"}, assistant("m", text("ab"))),
     "codex": lines({"type": "thread.started", "thread_id": "t0"}, item("agent_message", "ab")),
-    "gemini cli": b"".join(gemini_cli(said("ab")).splitlines(keepends=True)[:-1]).replace(b"s1", b"s0"),
+    "gemini cli": b"".join(gemini_cli(spoken_event("ab")).splitlines(keepends=True)[:-1]).replace(b"s1", b"s0"),
     "opencode": opencode(step("step_start"), step("text", text="ab")).replace(b"ses_1", b"ses_0"),
     "cohere": cohere(COHERE_BEGIN, content(text="ab")).replace(b"c1", b"c0"),
     "interactions": interaction(INTERACTION_BEGIN, delta_of(0, type="text", text="ab")).replace(b"i1", b"i0"),
@@ -798,7 +798,13 @@ def test_marks_and_blanks_around_the_input(name):
 
 def test_gemini_cli_and_opencode_begin_a_line_for_each_message():
     tool = {"type": "tool_use", "tool_name": "shell", "tool_id": "t", "parameters": {}}
-    events, _, _ = read([gemini_cli(said("On", delta=True), said("e.", delta=True), tool, said("Two.", delta=True))])
+    events, _, _ = read(
+        [
+            gemini_cli(
+                spoken_event("On", delta=True), spoken_event("e.", delta=True), tool, spoken_event("Two.", delta=True)
+            )
+        ]
+    )
     assert (joined(events), events[-2:]) == ("One.\nTwo.", [Usage(3, 6, 1), Finish("stop", "success")])
     records = [step("text", text="One."), step("reasoning", text="hm"), step_end("tool-calls")]
     end = [step("step_start"), step("text", text="Two."), step_end()]

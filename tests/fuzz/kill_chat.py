@@ -31,7 +31,7 @@ class Outcome(NamedTuple):
     """The counts of a series of runs."""
 
     killed: int
-    kept: int  # exchanges of runs that were killed
+    stored: int  # exchanges of runs that were killed
     torn: list[str]  # contents that are no whole exchanges, or have lost one
     status: int  # the last run's
 
@@ -61,7 +61,7 @@ def run_killed(url: str, folder: Path, times: int, rng: random.Random) -> Outcom
     started = time.monotonic()
     ask("first")
     seconds = time.monotonic() - started
-    expected, killed, kept, torn = ["first"], 0, 0, []
+    expected, killed, stored, torn = ["first"], 0, 0, []
     for run in range(times):
         status = ask(str(run), (run + rng.random()) / times * seconds)
         killed += status < 0
@@ -69,12 +69,12 @@ def run_killed(url: str, folder: Path, times: int, rng: random.Random) -> Outcom
         found = questions(text)
         if found not in (expected, [*expected, str(run)]) or (not status and found == expected):
             torn.append(text)
-        kept += status < 0 and found != expected
+        stored += status < 0 and found != expected
         expected = found or expected
     status = ask("last")
     if questions(path.read_text()) != [*expected, "last"]:
         torn.append(path.read_text())
-    return Outcome(killed, kept, torn, status)
+    return Outcome(killed, stored, torn, status)
 
 
 def kill_in_write(url: str, folder: Path, times: int) -> Outcome:
@@ -84,7 +84,7 @@ def kill_in_write(url: str, folder: Path, times: int) -> Outcome:
     """
     path, env = folder / "large", at(url)
     args = [*LLMSTREAM, "gen", "-m", MODEL, "--chat", str(path), "-O", os.devnull]
-    within, kept, torn, status = 0, 0, [], 0
+    within, stored, torn, status = 0, 0, [], 0
     for run in range(times):
         path.unlink(missing_ok=True)
         status = run_once([*args[len(LLMSTREAM) :], "before"], b"", env) or status
@@ -100,11 +100,11 @@ def kill_in_write(url: str, folder: Path, times: int) -> Outcome:
             file.seek(before)
             is_cut = file.read(1) == b"\0"
         within += is_cut
-        kept += not is_cut
+        stored += not is_cut
         status = run_once([*args[len(LLMSTREAM) :], "after"], b"", env) or status
         if questions(path.read_text()) != ["before", *([] if is_cut else [question]), "after"]:
             torn.append(f"run {run}")
-    return Outcome(within, kept, torn, status)
+    return Outcome(within, stored, torn, status)
 
 
 def main() -> None:

@@ -132,9 +132,9 @@ def tries(draw, api: str, texts: list[str]) -> Try:
     cuts = draw(st.lists(st.integers(0, len(sent)), max_size=8))
 
     slack = 2 if ending in ("eof", "reset") else 0  # a last frame may lack its blank line where the stream ends
-    said = sum(end - slack <= size for end in ends[before + 1 : before + 1 + len(texts)])
+    whole_texts = sum(end - slack <= size for end in ends[before + 1 : before + 1 + len(texts)])
     complete = ends[-1 if ending == "error" else mark] - slack <= size  # an error after the end mark is an error
-    return Try(sent, cuts, ending, complete, said)
+    return Try(sent, cuts, ending, complete, whole_texts)
 
 
 @st.composite

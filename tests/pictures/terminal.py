@@ -49,19 +49,19 @@ def run(command: str) -> list[tuple[float, str]]:
     pid, fd = pty.fork()
     if pid == 0:
         os.execvpe("bash", ["bash", "-c", command], env)
-    begun, said = time.monotonic(), []
+    begun, output = time.monotonic(), []
     while True:
         select.select([fd], [], [])
         try:
             data = os.read(fd, 65536)
         except OSError:  # EIO: nobody has the terminal open any more
             break
-        said.append((time.monotonic() - begun, ESCAPES.sub("", data.decode(errors="replace")).replace("\r\n", "\n")))
+        output.append((time.monotonic() - begun, ESCAPES.sub("", data.decode(errors="replace")).replace("\r\n", "\n")))
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     os.close(fd)
     if status:
-        sys.exit(f"{command}: status {status}: {said}")
-    return said
+        sys.exit(f"{command}: status {status}: {output}")
+    return output
 
 
 def _rows(text: str) -> list[str]:
@@ -85,9 +85,9 @@ class Screen:
         self.now += PAUSE
         self._put("\n", "typed")
 
-    def show(self, said: list[tuple[float, str]]) -> None:
+    def show(self, output: list[tuple[float, str]]) -> None:
         begun = self.now
-        for at, text in said:
+        for at, text in output:
             self.now = begun + at
             self._put(text, "note" if text.startswith("llmstream") else "said")
         if self._column:

@@ -56,14 +56,14 @@ def test_another_dialect_of_the_provider_is_not_asked():
 
 
 def test_an_effort_stands_beside_it():
-    asked = body(THINKER, reasoning=True, effort="low")
-    assert asked["reasoning"] == {"effort": "low", "summary": "auto"}
-    assert unlike("responses", asked) == []
+    request = body(THINKER, reasoning=True, effort="low")
+    assert request["reasoning"] == {"effort": "low", "summary": "auto"}
+    assert unlike("responses", request) == []
 
 
 def test_the_user_s_field_counts():
-    asked = body(THINKER, reasoning=True, extra=(("reasoning", {"summary": "detailed"}),))
-    assert asked["reasoning"] == {"summary": "detailed"}
+    request = body(THINKER, reasoning=True, extra=(("reasoning", {"summary": "detailed"}),))
+    assert request["reasoning"] == {"summary": "detailed"}
 
 
 @pytest.mark.parametrize(

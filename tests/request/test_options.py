@@ -270,14 +270,14 @@ def test_a_record_s_schema_counts_before_the_command_s_list():
 
 
 def test_a_key_is_looked_up_once_for_each_model():
-    asked = []
+    calls = []
     provider = Provider("https://w.example/v1", key_env=("W_KEY",), key_cmd=("x",), model="m")
-    catalogue = Catalogue({"w": provider}, read_key=lambda name, row: asked.append(name) or "k")
+    catalogue = Catalogue({"w": provider}, read_key=lambda name, row: calls.append(name) or "k")
     builder = RequestBuilder("", {"model": "w/m"}, {}, catalogue)
     for options in ({"seed": 1}, {"model": "w/m"}, {"model": "w/n"}, {"model": "w/n", "seed": 2}):
         target, _ = builder.with_overrides(options).request("Hi")
         assert (target.key, target.model) == ("k", options.get("model", "w/m").removeprefix("w/"))
-    assert asked == ["w", "w"]
+    assert calls == ["w", "w"]
 
 
 # Fields of the body from several places.

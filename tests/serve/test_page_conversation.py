@@ -21,7 +21,7 @@ def model(text: str) -> dict[str, str]:
     return {"role": "assistant", "content": text}
 
 
-def asked(server: ScriptedServer) -> list[tuple[str, list]]:
+def requests_of(server: ScriptedServer) -> list[tuple[str, list]]:
     """Returns the prompts that arrived, each with the conversation before it."""
     requests = [generation.request for generation in server.generations]
     return [(request.prompt, request.options.get("messages", [])) for request in requests]
@@ -50,7 +50,7 @@ def test_a_question_is_sent_with_the_turns_before_it(visit):
         converse(page, "Sure?")
         first = [user("A river?"), model("The *Rhine*.")]
         # The question without an answer is left out, the answer that was cut is not.
-        assert asked(server) == [
+        assert requests_of(server) == [
             ("A river?", []),
             ("Lost", first),
             ("Another?", first),
@@ -79,7 +79,7 @@ def test_a_question_is_edited_and_asked_again(visit):
         page.click(".turn:last-child .again")
         page.locator(".turn:last-child .answer", has_text="newer").wait_for()
         before = [user("1"), model("one")]
-        assert asked(server)[3:] == [("2nd", before), ("2nd", before)]
+        assert requests_of(server)[3:] == [("2nd", before), ("2nd", before)]
 
 
 def test_asking_again_asks_the_model_that_is_chosen_now(visit):
@@ -92,7 +92,7 @@ def test_asking_again_asks_the_model_that_is_chosen_now(visit):
         assert page.locator(".turn:last-child .model").inner_text() == "fast"
         assert page.locator(".turn:last-child .failure").is_hidden()
     assert server.generations[1].request.options["model"] == "fast"
-    assert asked(server) == [("Hi", []), ("Hi", [])]
+    assert requests_of(server) == [("Hi", []), ("Hi", [])]
 
 
 def test_asking_again_ends_the_answer_that_is_under_way(visit):
@@ -107,7 +107,7 @@ def test_asking_again_ends_the_answer_that_is_under_way(visit):
         wait_for_end(page)
         assert server.generations[1].closed.is_set()
         assert page.locator(".answer").all_inner_texts() == ["three"]
-    assert asked(server)[2] == ("1", [])
+    assert requests_of(server)[2] == ("1", [])
 
 
 def test_a_new_conversation_forgets_the_turns(visit):
@@ -124,7 +124,7 @@ def test_a_new_conversation_forgets_the_turns(visit):
         converse(page, "3")
         assert answer(page) == "three"
         assert page.evaluate("[sessionStorage.length, localStorage.length]") == [0, 0]
-    assert asked(server)[2] == ("3", [])
+    assert requests_of(server)[2] == ("3", [])
 
 
 def test_the_models_of_the_server_are_offered(visit):

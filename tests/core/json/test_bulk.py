@@ -63,17 +63,17 @@ def test_a_failed_guess_is_not_made_twice():
 def test_behind_a_failed_run_runs_grow_again():
     good, bad = '{"a":1}\n', '{"a":}\n'
     text, attempts = bad + good * 7 + bad, Attempts()
-    runs, i, taken = Runs(), 0, 0
+    runs, i, count = Runs(), 0, 0
     while (i := text.find("{", i)) >= 0:
         i, objects = runs.take(text, i, len(text), attempts, 99)
-        taken += len(objects or ())
+        count += len(objects or ())
         i += objects is None
-    assert taken == 7
+    assert count == 7
     assert [run.count("\n") + 1 for run in attempts.runs[:4]] == [9, 1, 1, 3]
 
 
 @pytest.mark.parametrize(
-    ("text", "taken"),
+    ("text", "expected_run"),
     [
         ('{"a":1}\n{"a":2}\n{"a"', ["{1}", "{2}"]),
         ('{"a":1},\n{"a":2}\n{"a"', ["{1}", "{2}"]),
@@ -83,8 +83,8 @@ def test_behind_a_failed_run_runs_grow_again():
         ('{"a":1} {"b"', None),
     ],
 )
-def test_runs_of_objects(text, taken):
-    expected = None if taken is None else [each.replace("{", '{"a":') for each in taken]
+def test_runs_of_objects(text, expected_run):
+    expected = None if expected_run is None else [each.replace("{", '{"a":') for each in expected_run]
     assert Runs().take(text, 0, len(text), minified_objects, 99)[1] == expected
 
 
