@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
+from ..dialects import dialect
 from ..inputs import Input
 from ..providers.registry import CURL
 from ..providers.target import Target
@@ -44,6 +45,8 @@ class ConnectingInput(Input):
             self._routes.preconnect(self._target, self._connect_timeout)
             self.loop.wait(self.loop.now())
             from . import generation  # noqa: F401 - which the answer needs, and which takes some milliseconds
+
+            dialect(self._target.api)  # as this does
         return self._read_on(self.loop, timeout)
 
     def _read_on(self, loop: Loop, timeout: float | None) -> bytes | None:
