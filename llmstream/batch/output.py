@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -140,8 +141,22 @@ class Output:
                 raise
             self._written = b""
 
-    def flush_rest(self) -> int:
-        """Writes what a signal or an error has left of the lines; returns how many the reader has not taken.
+    def write_rest(self, note: Callable[[str], object]) -> None:
+        """Writes what a signal or an error has left of the lines; notes how many the reader has not taken."""
+        self.add_rest()
+        try:
+            count = self._flush_rest()
+        except ReaderGone:
+            return
+        except OutputFailed as error:
+            note(error.message)
+            return
+        if count:
+            lines = "1 line is" if count == 1 else f"{count:,} lines are"
+            note(f"{lines} not written: the reader of stdout takes nothing")
+
+    def _flush_rest(self) -> int:
+        """Writes the rest of the lines; returns how many the reader has not taken.
 
         Does nothing where a write has failed. Raises ReaderGone, OutputFailed.
         """

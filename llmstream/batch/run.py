@@ -134,20 +134,7 @@ class Run:
             try:
                 self._close()
             finally:
-                self._write_rest()
-
-    def _write_rest(self) -> None:
-        self.output.add_rest()
-        try:
-            count = self.output.flush_rest()
-        except ReaderGone:
-            return
-        except OutputFailed as error:
-            self._options.note(error.message)
-            return
-        if count:
-            lines = "1 line is" if count == 1 else f"{count:,} lines are"
-            self._options.note(f"{lines} not written: the reader of stdout takes nothing")
+                self.output.write_rest(self._options.note)
 
     def _flush(self) -> None:
         before = self._loop.now()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -21,6 +23,7 @@ from ..errors import Error, ReaderGone, Refused, Signalled, UsageError, option
 from ..net.fetch import Fetcher
 from ..net.polling import GONE, WITHOUT_ANSWER
 from ..net.transfer import HttpRequest
+from ..signals import SignalsDeferred
 from .run_end import RunEnd
 
 if TYPE_CHECKING:
@@ -184,14 +187,26 @@ def _note_left(batches: Batches, advice: str = HOW_TO_GO_ON) -> None:
 
 
 def _print(jobs: list[Job], batches: Batches, totals: Totals) -> None:
-    """Writes the records of all prompts, in their order."""
-    output = Output(False, None, None, totals)
-    for job in jobs:
-        if job.record is None:
-            job.record, failure = batches.results[job.entries[0]]
-            if failure:
-                job.fail(failure)
-        output.add_record(job)
-        if output.full:
-            output.flush()
-    output.flush()
+    """Writes the records of all prompts, in their order; after a signal, as long as the reader takes them."""
+    output, rest = Output(False, None, None, totals), deque(jobs)
+
+    def add_next() -> None:
+        with SignalsDeferred():
+            job = rest.popleft()
+            if job.record is None:
+                job.record, failure = batches.results[job.entries[0]]
+                if failure:
+                    job.fail(failure)
+            output.add_record(job)
+
+    try:
+        while rest:
+            add_next()
+            if output.full:
+                output.flush()
+        output.flush()
+    except Signalled:
+        while rest:
+            add_next()
+        output.write_rest(partial(stdio.note, NAME))
+        raise
