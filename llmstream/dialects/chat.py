@@ -6,14 +6,14 @@ fields and events are ignored.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..core import decoder, endings, provider_errors
-from ..core.decoder import amount, arguments, items, member, number, string
+from ..core.decoder import arguments, items, member, number, string
 from ..core.events import Event, Finish, Reasoning, ScoredText, Source, Text, Usage
 from ..core.json_codec import to_compact_json
 from ..core.request import TOOL_CHOICES, Attachment, Message, Request, text_part
+from .openai import bearer, named_schema, stated_cost
 
 if TYPE_CHECKING:
     from ..core.think import TaggedReasoning
@@ -29,10 +29,7 @@ UNSUPPORTED = {
 }
 WHOLE = ("stop", "tool_calls")  # reasons of a whole answer
 
-
-def headers(key: str, body: Mapping[str, Any]) -> list[str]:
-    """Returns the HTTP header lines that carry the key."""
-    return [f"Authorization: Bearer {key}"] if key else []
+headers = bearer
 
 
 def body(request: Request, field_names: dict[str, str]) -> dict[str, Any]:
@@ -81,14 +78,6 @@ def _tool_turns(message: Message) -> list[dict[str, Any]]:
 
 def _choice(choice: str) -> str | dict[str, Any]:
     return choice if choice in TOOL_CHOICES else {"type": "function", "function": {"name": choice}}
-
-
-def named_schema(schema: dict[str, Any]) -> dict[str, Any]:
-    """Returns a schema in the format of OpenAI's two dialects: with a name, and strict if its shape allows that."""
-    from ..core import schema as schemas
-
-    closed = schemas.close_objects(schema)
-    return {"name": schemas.schema_name(schema), "schema": closed, "strict": schemas.is_strict(closed)}
 
 
 def _format(request: Request) -> dict[str, Any] | None:
@@ -405,18 +394,3 @@ def _compact_json(value: Any) -> str:
         return to_compact_json(value)
     except RecursionError:
         return ""
-
-
-def stated_cost(usage: dict[str, Any]) -> float | None:
-    """Returns the price in US dollars that the provider states, None without one."""
-    ticks = amount(usage, "cost_in_usd_ticks")
-    if ticks is not None:  # xAI, in 1e-10 dollars
-        return ticks / 1e10
-    price = usage.get("cost")
-    if isinstance(price, dict):  # Perplexity
-        return amount(price, "total_cost") if price.get("currency", "USD") == "USD" else None
-    cost = amount(usage, "cost")
-    if cost is not None and usage.get("is_byok") is True:
-        # With a key of the user's own, OpenRouter's cost is its fee, and the provider is paid beside it.
-        cost += amount(usage, "cost_details", "upstream_inference_cost") or 0.0
-    return cost

@@ -14,7 +14,8 @@ from ..core.decoder import member, number, string
 from ..core.events import Event, Usage
 from ..core.request import TOOL_CHOICES, Attachment, Message, Request, text_part
 from ..errors import option
-from . import CHAT, RESPONSES, chat
+from . import CHAT, RESPONSES
+from .openai import bearer, named_schema, stated_cost
 from .responses_output import DELTAS, Output
 
 PATH, MODELS_PATH, BASE_PATH = "/responses", "/models", ""
@@ -28,7 +29,7 @@ UNSUPPORTED = {
     "cache_ttl": "only the Messages API has it",
     "within": "of its servers only OpenAI has it",
 }
-headers = chat.headers
+headers = bearer
 
 TEXT_PART = "input_text"  # the type of a part
 SILENT = ("message", "reasoning")  # items; reasoning needs another one behind it
@@ -81,7 +82,7 @@ def _choice(choice: str) -> str | dict[str, Any]:
 
 def _format(request: Request) -> dict[str, Any] | None:
     if request.schema is not None:
-        return {"format": {"type": "json_schema", **chat.named_schema(request.schema)}}
+        return {"format": {"type": "json_schema", **named_schema(request.schema)}}
     return {"format": {"type": "json_object"}} if request.json else None
 
 
@@ -176,7 +177,7 @@ class Decoder(decoder.Decoder):
             number(details, "cache_write_tokens") or number(details, "cache_creation_input_tokens"),
             number(details, "cache_write_tokens_details", "ttl_12h_tokens"),  # the other kind stays for 30 minutes
             tier=string(response, "service_tier"),
-            cost_usd=chat.stated_cost(usage),
+            cost_usd=stated_cost(usage),
         )
 
 
