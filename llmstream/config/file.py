@@ -9,6 +9,7 @@ import stat
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..core.secrets import is_variable, looks_like_key
 from ..dialects import APIS
 from ..errors import UsageError, nearest
 from ..providers.registry import BUILT_IN, PROVIDERS, SCHEMES, SDK, Catalogue, Provider, at_other_address
@@ -21,6 +22,8 @@ else:
 
 TOP = ("model", "aliases", "providers")
 KEY_SOURCES = ("key_file", "key_cmd")
+SOURCES = " or ".join(KEY_SOURCES)
+KEYS_THEMSELVES = {"key", "api_key", "apikey", "api-key", "token"}  # names under which users write down a key
 CERTIFICATE = ("cert", "cert_key")
 ADDRESS = ("base_url", "api", "key_env", *KEY_SOURCES, "key_header", "headers", *CERTIFICATE)
 SIGNED = ("api", "key_env", *KEY_SOURCES, "key_header", *CERTIFICATE)  # not of a provider whose SDK signs
@@ -95,6 +98,12 @@ def _is_own_group(number: int) -> bool:
     return user.pw_gid == number and user.pw_name == group.gr_name and not {*group.gr_mem} - {user.pw_name}
 
 
+def _is_command(name: str) -> bool:
+    import shutil
+
+    return shutil.which(name) is not None
+
+
 def placed_model(name: str, folder: str) -> str:
     """Returns a model's name; a name that is a relative path starts at the folder."""
     if name.startswith("replay:"):
@@ -161,6 +170,8 @@ class _Reader:
         document, at = self._document, ("providers", name)
         if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii() or name in SCHEMES:
             raise document.error(at, "a provider's name must consist of letters, digits, - and _, but not be replay")
+        for key in KEYS_THEMSELVES & entry.keys():
+            raise document.error((*at, key), f"there is no such key: use {SOURCES}")
         document.check_names(at, entry, PROVIDER)
         if name in PROVIDERS and not PROVIDERS[name].has_address:
             for key in [key for key in ADDRESS if key in entry]:
@@ -188,17 +199,7 @@ class _Reader:
             if api not in APIS:
                 raise document.error((*at, "api"), f"must be one of {', '.join(APIS)}, not {api!r}")
             row = row._replace(api=api, compatible_api=row.compatible_api and api)
-        if "key_env" in entry:
-            row = row._replace(key_env=document.strings((*at, "key_env"), entry["key_env"]))
-        if len(entry.keys() & set(KEY_SOURCES)) > 1:
-            raise document.error((*at, "key_cmd"), "key_file and key_cmd exclude each other: leave one out")
-        if "key_file" in entry:
-            row = row._replace(key_file=self._path(document.string((*at, "key_file"), entry["key_file"])))
-        if "key_cmd" in entry:
-            command = document.strings((*at, "key_cmd"), entry["key_cmd"])
-            if self._warning:
-                raise document.error((*at, "key_cmd"), f"is not run: {self._warning}")
-            row = row._replace(key_cmd=command if isinstance(entry["key_cmd"], list) else (*SHELL, *command))
+        row = self._with_key(at, entry, row)
         if "key_header" in entry:
             name = document.string((*at, "key_header"), entry["key_header"])
             self._check_header((*at, "key_header"), name, "x")
@@ -212,6 +213,32 @@ class _Reader:
         if "model" in entry:
             row = row._replace(model=document.string((*at, "model"), entry["model"]))
         return row._replace(headers=self._headers((*at, "headers"), entry.get("headers", {})))
+
+    def _with_key(self, at: Keys, entry: dict[str, Any], row: Provider) -> Provider:
+        """Returns a row with the entry's source of the key. Messages do not show a name that may be the key itself."""
+        document = self._document
+        if "key_env" in entry:
+            names = document.strings((*at, "key_env"), entry["key_env"])
+            if not all(map(is_variable, names)):
+                raise document.error(
+                    (*at, "key_env"), "is the name of a variable, not the key: use key_file or key_cmd"
+                )
+            row = row._replace(key_env=names)
+        if len(entry.keys() & set(KEY_SOURCES)) > 1:
+            raise document.error((*at, "key_cmd"), "key_file and key_cmd exclude each other: leave one out")
+        if "key_file" in entry:
+            path = document.string((*at, "key_file"), entry["key_file"])
+            if looks_like_key(path) and not os.path.exists(self._path(path)):
+                raise document.error((*at, "key_file"), "is the name of a file, not the key, and there is no such file")
+            row = row._replace(key_file=self._path(path))
+        if "key_cmd" in entry:
+            command = document.strings((*at, "key_cmd"), entry["key_cmd"])
+            if looks_like_key(command[0]) and not _is_command(command[0]):
+                raise document.error((*at, "key_cmd"), "is a command, not the key, and there is no such command")
+            if self._warning:
+                raise document.error((*at, "key_cmd"), f"is not run: {self._warning}")
+            row = row._replace(key_cmd=command if isinstance(entry["key_cmd"], list) else (*SHELL, *command))
+        return row
 
     def _url(self, at: Keys, value: object, row: Provider) -> str:
         try:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 HIDDEN = "[key]"
 SHORTEST = 8  # characters
 MAX_URL = 300  # characters of a URL that are shown
+LONGEST_WORD = 16  # characters of a name with digits and small letters that is no key
 
 
 class Secrets:
@@ -64,6 +65,17 @@ class Secrets:
         from .secret_stream import SecretStream
 
         return SecretStream([value.encode() for value in self._long], HIDDEN.encode())
+
+
+def looks_like_key(text: str) -> bool:
+    """Returns whether a text that stands where a name is expected may be a key itself, which no message may show."""
+    has_both = re.search("[0-9]", text) and re.search("[a-z]", text)
+    return bool(len(text) > LONGEST_WORD and has_both and re.fullmatch(r"[\w+=.-]+", text, re.ASCII))
+
+
+def is_variable(text: str) -> bool:
+    """Returns whether a text is the name of an environment variable, and not a key in its place."""
+    return bool(re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", text)) and not looks_like_key(text)
 
 
 def show_url(url: str) -> str:

@@ -162,8 +162,6 @@ def _placed(fields: Mapping[str, Any], objects: Mapping[str, str]) -> dict[str, 
 
 def _key(name: str, env: Mapping[str, str]) -> str:
     """Returns the key in an environment variable. Raises UsageError where there is none."""
-    if not name:
-        raise UsageError(f"{option('key_env')} is empty: name a variable")
     if not (key := env.get(name, "").strip()):
         raise UsageError(f"no key in {name}, which {option('key_env')} names: set that variable")
     return key

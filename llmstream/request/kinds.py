@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..core.kinds import Kind, Texts, shown
+from ..core.kinds import Kind, Text, Texts, shown
 from ..core.request import join_patches
 from ..errors import UsageError
 
@@ -73,6 +73,21 @@ class TextOrFile(Kind):
     def place(self, value: Any, folder: str) -> Any:
         if isinstance(value, str) and value.startswith("@"):
             return f"@{os.path.join(folder, os.path.expanduser(value[1:]))}"
+        return value
+
+
+class Variable(Text):
+    """The name of an environment variable that holds a key. Messages do not show a wrong one: it may be the key."""
+
+    wanted = "the name of a variable"
+
+    def parse(self, value: Any, files: bool = False) -> str:
+        from ..core.secrets import is_variable
+
+        if value == "":
+            raise ValueError("is empty: name a variable")
+        if not (isinstance(value, str) and is_variable(value)):
+            raise ValueError("is the name of a variable, not the key: set a variable to the key, and name that")
         return value
 
 

@@ -12,7 +12,7 @@ from ..core.kinds import ANSWER, MODEL, NETWORK, PROMPT, Choice, Flag, Integer, 
 from ..core.request import EFFORTS, join_patches
 from ..dialects import APIS
 from ..errors import nearest
-from .kinds import Callback, Conditions, Fields, Files, Items, Model, Schema, TextOrFile, ToolChoice
+from .kinds import Callback, Conditions, Fields, Files, Items, Model, Schema, TextOrFile, ToolChoice, Variable
 
 COMMAND, FILE, PYTHON, RECORD, HTTP = DOORS = ("command", "file", "python", "record", "http")
 
@@ -69,7 +69,7 @@ ROWS = (
         "`openai/`*model* speaks `chat` there, unless ``--api`` says otherwise.\n"
         "`http://` sends the key as it is: leave it to hosts that you trust the way to.",
         metavar="URL", doors=(COMMAND, PYTHON)),
-    Option("key_env", Text(), "Read the key from the variable NAME.",
+    Option("key_env", Variable(), "Read the key from the variable NAME.",
         "Read the key from the environment variable *name*, and send no other.", metavar="NAME", doors=(COMMAND,)),
     Option("system", TextOrFile(), "The system prompt, or the file that holds it.", short="s",
         metavar="TEXT|@FILE", group=PROMPT, doors=(*ALL, HTTP)),

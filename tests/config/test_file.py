@@ -20,6 +20,7 @@ from llmstream.providers.resolve import resolve
 from llmstream.providers.target import Target
 
 from ..conftest import ROOT, environment
+from ..support.invoking import invoke
 from ..support.loopback import Provider, chat, head, messages, reply
 
 SECRET = "sk-geheim"
@@ -327,6 +328,38 @@ def test_blanks_and_line_ends_around_a_key_are_removed(configured, key_file, mon
     assert target(env, "groq/m").key == "k"
 
 
+KEYS_AS_NAMES = ["sk-ant-123", "sk-ant-123456789abcdef", "gsk_3fA9Zk2mQ8rT5vX1", "a b", "$MINE"]
+
+
+@pytest.mark.parametrize("key", KEYS_AS_NAMES)
+def test_a_key_in_place_of_its_variables_name_is_refused_and_not_shown(configured, key):
+    for value in (f"'{key}'", f"['MINE', '{key}']"):
+        env = configured(f"[providers.anthropic]\nkey_env = {value}")
+        expected = ":2: providers.anthropic.key_env: is the name of a variable, not the key: use key_file or key_cmd"
+        assert refusal(env, "anthropic/m") == expected
+        for args in (["models"], ["gen", "-m", "anthropic/m", "Hi"], ["map", "-m", "anthropic/m"]):
+            done = invoke(args, env)
+            assert done.returncode == 2
+            assert key.encode() not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("key", KEYS_AS_NAMES[1:3])
+@pytest.mark.parametrize("source", ["key_file", "key_cmd"])
+def test_a_key_in_place_of_a_file_or_a_command_is_refused_and_not_shown(configured, source, key):
+    message = refusal(configured(f"[providers.groq]\n{source} = '{key}'"), "groq/m")
+    assert ", not the key, and there is no such " in message
+    assert key not in message
+
+
+@pytest.mark.parametrize("key", KEYS_AS_NAMES)
+@pytest.mark.parametrize("command", ["gen", "map"])
+def test_a_key_as_the_value_of_key_env_is_refused_and_not_shown(command, key):
+    done = invoke([command, "-m", "anthropic/m", "--key-env", key], environment(), b"Hi")
+    assert done.returncode == 2
+    assert b"--key-env is the name of a variable, not the key: " in done.stderr
+    assert key.encode() not in done.stderr
+
+
 def test_other_files_without_a_key(configured, tmp_path):
     os.mkfifo(tmp_path / "fifo", 0o600)
     for name, message in [
@@ -432,6 +465,8 @@ W = '[providers.w]\nbase_url = "https://w.example"\n'
         ),
         (f'{W}key_cmd = ["a", "\\u0000"]', ":3: providers.w.key_cmd: has the character NUL: leave it out"),
         (f"{W}base_ulr = 'x'", ":3: providers.w.base_ulr: there is no such key: did you mean base_url?"),
+        *((f"{W}{key} = 'x'", f":3: providers.w.{key}: there is no such key: use key_file or key_cmd")
+          for key in ("key", "api_key", "apikey", "token")),
         (f"{W}api = 'chatt'", ":3: providers.w.api: must be one of chat, responses"),
         (f"{W}key_env = []", ":3: providers.w.key_env: must be a string, not an array"),
         (f"{W}key_file = 'x'\nkey_cmd = 'y'", ":4: providers.w.key_cmd: key_file and key_cmd exclude each other"),
