@@ -51,6 +51,13 @@ KINDS: dict[str, tuple[str, ...]] = {
     "the model's download": ("net/test_model_cache.py", "net/test_package.py", "net/test_indexes.py"),
     "templates": ("batch/test_template.py", "batch/test_rows.py", "batch/test_record_splitter.py"),
     "models: what is said of keys and aliases": ("commands/test_models.py",),
+    "doors: every option makes the same request at each": ("request/test_doors.py",),
+    "tools: files, programs that hang, turns without end": (
+        "commands/test_run_tools.py",
+        "commands/test_tool_files.py",
+    ),
+    "answers that are paused": ("commands/test_pauses.py", "api/test_pauses.py"),
+    "checks that would take for ever": ("commands/test_check.py::for_ever", "commands/test_check.py::slow_check"),
     "guesses of names": ("test_errors.py", "commands/test_gen.py::guessed"),
 }
 

@@ -72,6 +72,7 @@ class Collector:
             if job.choices[0].request.native:
                 job.answer.feed(events)
             if self._writes_events:
+                events = job.parts.feed(generation.exchange, events) if job.parts else events
                 self._output.add_events(job.row.index, events)
         if generation.over:
             self._complete(job)
@@ -136,6 +137,8 @@ class Collector:
             if failure is not None:
                 job.fail(failure)
             del job.builder  # its text is in the record
+            if job.parts:
+                self._output.add_events(job.row.index, job.parts.end())
             self._output.add_answer(job, self._loop.now())
 
     def _ask_next(self, job: Job) -> None:

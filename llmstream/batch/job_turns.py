@@ -23,7 +23,7 @@ class JobTurns:
 
     def __init__(self, loop: Loop, options: RunOptions, output: Output) -> None:
         self.jobs: set[Job] = set()
-        self._output = output
+        self._output, self._writes_events = output, options.events
         self._programs: Programs | None = None
         self._is_closed = False
         if options.tools:
@@ -33,6 +33,10 @@ class JobTurns:
 
     def prepare(self, job: Job) -> None:
         """Makes the requests of a new job keep what sending an answer back needs, where it may have several turns."""
+        if self._writes_events and any(choice.may_pause for choice in job.choices):
+            from ..request.turns import Parts
+
+            job.parts = Parts()
         job.choices = [choice.with_native() if self._programs or choice.may_pause else choice for choice in job.choices]
 
     def follow(self, job: Job, generation: Generation, ask_next: Callable[[Job], object]) -> bool:
@@ -44,10 +48,10 @@ class JobTurns:
         if not job.choices[0].request.native:
             return False
         from ..request.tools import tools_of
-        from ..request.turns import goes_on
+        from ..request.turns import may_go_on
 
         message, count = job.answer.message(generation.exchange), len(job.exchanges) + 1
-        if not goes_on(message, generation, self._programs is not None, count, job.choices[0].max_turns):
+        if not may_go_on(message, generation, self._programs is not None, count, job.choices[0].max_turns):
             return False
         go_on = partial(self._go_on, job, message, generation.exchange, ask_next)
         if message.calls and self._programs:
@@ -77,6 +81,11 @@ class JobTurns:
         from ..request.turns import tool_results
 
         self.jobs.discard(job)
+        if job.parts:
+            if exchange.is_paused:
+                job.parts.go_on(exchange)
+            else:
+                job.parts.end()
         self._output.add_events(job.row.index, tool_results(results))
         job.go_on([message, *results], exchange)
         job.may_fall_back = False  # the model's calls, and maybe its events, are there

@@ -19,6 +19,7 @@ from .rows import Row
 from .source import Source
 
 if TYPE_CHECKING:
+    from ..request.turns import Parts
     from .journal import Journal
     from .spending import Spending
 
@@ -36,6 +37,7 @@ class Job:
     pace: Pace
     builder: RecordBuilder
     answer: AnswerBuilder  # of an answer that may be sent back
+    parts: Parts | None = None  # of an answer that may be paused, where its events are written
     generation: Generation
     check_retries = 0  # how often a wrong answer may still be asked for again
     is_wrong = False  # whether the journal leaves the last answer out: it fails its check, or still calls tools
@@ -90,7 +92,7 @@ class Job:
         self.choices[0] = choice._replace(request=request)
         self.exchanges += (exchange,)
         self.tokens += sum(len(turn.content) for turn in turns) // 4
-        self.builder.begin_answer()
+        self.builder.begin_answer(exchange.is_paused)
         self.goes_on = True
 
     def fail(self, error: Error) -> None:

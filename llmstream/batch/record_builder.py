@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..core import report
-from ..core.events import Event, Finish, Source, Text, ToolCall
+from ..core.events import Event, Source, Text, ToolCall
 from ..core.exchange import Exchange
 from ..core.request import Request
 from ..core.text import encode
@@ -46,7 +46,6 @@ class RecordBuilder:
         self._calls: dict[int, list[str]] = {}  # by index: id, name, pieces of the arguments
         self._earlier_calls: list[dict[str, str]] = []  # of answers before the last one
         self._sources: list[dict[str, object]] = []
-        self._is_paused = False
         self.pieces = 0
 
     def feed(self, events: list[Event]) -> None:
@@ -60,17 +59,15 @@ class RecordBuilder:
                 call.append(event.arguments)
             elif isinstance(event, Source):
                 self._sources.append(_fields(event))
-            elif isinstance(event, Finish):
-                self._is_paused = event.reason == "paused"
 
-    def begin_answer(self) -> None:
+    def begin_answer(self, after_pause: bool) -> None:
         """Begins another answer to the same prompt: the calls of all count, and the text of the last one.
 
         After a pause of the provider the text goes on.
         """
         self._earlier_calls += self._answer_calls()
         self._calls = {}
-        if not self._is_paused:
+        if not after_pause:
             self._text, self._sources, self.pieces = bytearray(), [], 0
 
     def partial(self, has_text: bool = False) -> Record:

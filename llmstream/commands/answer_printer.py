@@ -272,9 +272,9 @@ class AnswerPrinter:
         )
         return self._turns.events()
 
-    def _begin_answer(self) -> None:
+    def _begin_answer(self, after_pause: bool) -> None:
         if self._output.record:
-            self._output.record.begin_answer()
+            self._output.record.begin_answer(after_pause)
 
     def _keep_cut(self, error: Error | None) -> None:
         """Keeps an answer that is not whole in its conversation, where the user wants that."""

@@ -71,6 +71,11 @@ class Exchange:
         self.warning = ""
 
     @property
+    def is_paused(self) -> bool:
+        """Whether the provider has paused the answer, and wants it sent back."""
+        return self.finish is not None and self.finish.reason == "paused"
+
+    @property
     def usage(self) -> Usage | None:
         """The last usage record so far."""
         usage = self._decoder.usage

@@ -19,7 +19,7 @@ RunTools = Callable[[Sequence[Call]], list[Message]]
 Begin = Callable[[Request, Sequence[Exchange]], Generation]
 
 
-def goes_on(message: Message, generation: Generation, runs_tools: bool, count: int, max_turns: int) -> bool:
+def may_go_on(message: Message, generation: Generation, runs_tools: bool, count: int, max_turns: int) -> bool:
     """Returns whether an answer is followed by another: its calls can be run, or the provider has paused it.
 
     `message` is the answer as a turn, and `count` its number. Raises Incomplete where it is the last one that may be.
@@ -27,7 +27,7 @@ def goes_on(message: Message, generation: Generation, runs_tools: bool, count: i
     finish, stops = generation.exchange.finish, generation.stops
     if generation.failure or finish is None or (stops and stops.early):
         return False
-    pauses = _is_paused(generation.exchange) and bool(message.native or message.content) and not message.calls
+    pauses = generation.exchange.is_paused and bool(message.native or message.content) and not message.calls
     if not (pauses or (finish.reason == "tool_calls" and runs_tools and message.calls)):
         return False
     if count >= max_turns:
@@ -60,8 +60,8 @@ class Turns:
 
     `begin` makes and starts the generation of a request, after the exchanges before. `generation` is the last one, and
     `earlier` are the exchanges of those before it. `messages` are the turns that are whole, but the last answer.
-    `on_next` is called before each answer after the first. `separates`: a newline sets the text of an answer apart from
-    that of the one before.
+    `on_next` is called before each answer after the first, with whether that continues one after a pause. `separates`:
+    a newline sets the text of an answer apart from that of the one before.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Turns:
         generation: Generation,
         loop: Loop,
         begin: Begin,
-        on_next: Callable[[], object],
+        on_next: Callable[[bool], object],
         run_tools: RunTools | None = None,
         max_turns: int = 1,
         separates: bool = True,
@@ -80,6 +80,7 @@ class Turns:
         self.messages: list[Message] = question(request)
         self.answer = AnswerBuilder()
         self.has_text = False  # whether an answer before the last one has any
+        self._parts = Parts()  # of the last answer
         self._paused_text = ""  # of the last answer, before pauses of the provider
         self._request, self._loop, self._begin, self._on_next = request, loop, begin, on_next
         self._run_tools, self._max_turns = run_tools, max_turns
@@ -89,17 +90,25 @@ class Turns:
         """Yields the events of all answers; closing this ends the one that comes. Raises what ends an answer."""
         while True:
             yield from self._stream()
-            message, run = self.answer.message(self.generation.exchange), self._run_tools
-            if not goes_on(message, self.generation, run is not None, len(self.earlier) + 1, self._max_turns):
+            exchange, run, goes_on = self.generation.exchange, self._run_tools, False
+            message = self.answer.message(exchange)
+            try:
+                goes_on = may_go_on(message, self.generation, run is not None, len(self.earlier) + 1, self._max_turns)
+            finally:
+                if not goes_on and (rest := self._parts.end()):
+                    yield rest
+            if not goes_on:
                 return
             results = run(message.calls) if run and message.calls else []
-            if results:
-                self._paused_text = ""
-                yield tool_results(results)
-            else:
+            if exchange.is_paused:
+                self._parts.go_on(exchange)
                 self._paused_text += message.content
                 self._lacks_newline = False  # the text goes on after a pause
-            self._continue([message, *results])
+            else:
+                self._parts.end()
+                self._paused_text = ""
+                yield tool_results(results)
+            self._continue([message, *results], exchange.is_paused)
 
     @property
     def text(self) -> str:
@@ -109,16 +118,17 @@ class Turns:
     def ask_again(self, correction: Message) -> None:
         """Asks for the last answer again, after a turn that says what is wrong with it; `events` has the next one."""
         message = self.answer.message(self.generation.exchange)
+        self._parts.end()
         self._continue([message, correction] if message.content else [correction])
         self._lacks_newline, self._paused_text = False, ""  # the output begins anew, too
 
-    def _continue(self, turns: list[Message]) -> None:
+    def _continue(self, turns: list[Message], after_pause: bool = False) -> None:
         """Starts the next answer after the last one and what follows it."""
         self.messages += turns
         self.has_text = self.has_text or any(turn.role == "assistant" and turn.content for turn in turns)
         self._request = continued(self._request, turns, self.generation.exchange.native_container())
         self.answer = AnswerBuilder()
-        self._on_next()
+        self._on_next(after_pause)
         earlier = [*self.earlier, self.generation.exchange]
         self.generation = self._begin(self._request, earlier)
         self.earlier = earlier
@@ -134,9 +144,41 @@ class Turns:
                     yield [Text("\n")]
                 if texts:
                     begins, self._lacks_newline = False, self._separates and not texts[-1].endswith("\n")
-                yield batch
+                if passed := self._parts.feed(self.generation.exchange, batch):
+                    yield passed
         finally:
             source.close()
+
+
+class Parts:
+    """Makes the events of an answer that the provider pauses those of one answer: one start, one usage, one finish."""
+
+    def __init__(self) -> None:
+        self._earlier: list[Exchange] = []  # of the parts before the last one
+        self._pause: list[Event] = []  # the last events of a part after which the provider has paused
+
+    def feed(self, exchange: Exchange, events: Iterable[Event]) -> list[Event]:
+        """Returns those of the last part's events that the whole answer has."""
+        passed: list[Event] = []
+        for event in events:
+            whole = event
+            if isinstance(event, Usage):
+                whole = total_usage([*self._earlier, exchange]) or event
+            if exchange.is_paused and isinstance(event, Usage | Finish):
+                self._pause.append(whole)
+            elif not (self._earlier and isinstance(event, Start)):
+                passed.append(whole)
+        return passed
+
+    def go_on(self, exchange: Exchange) -> None:
+        """Begins another part after one that is paused."""
+        self._earlier.append(exchange)
+        self._pause = []
+
+    def end(self) -> list[Event]:
+        """Ends the answer; returns the events that are left: of a pause after which it does not go on."""
+        events, self._pause, self._earlier = self._pause, [], []
+        return events
 
 
 class PausingAnswer:
@@ -148,24 +190,13 @@ class PausingAnswer:
     def __init__(self, request: Request, max_turns: int) -> None:
         self.earlier: list[Exchange] = []
         self._request, self._max_turns = request, max_turns
-        self._part = AnswerBuilder()
+        self._part, self._parts = AnswerBuilder(), Parts()
         self._has_text = False  # whether an earlier part has any
-        self._pause: list[Event] = []  # the last events of a part that the provider has paused
 
-    def feed(self, exchange: Exchange, events: Iterable[Event]) -> list[Event]:
-        """Adds events of the last part; returns the reader's: all parts have one start, one usage and one finish."""
-        events = list(events)
+    def feed(self, exchange: Exchange, events: list[Event]) -> list[Event]:
+        """Adds events of the last part; returns the reader's."""
         self._part.feed(events)
-        passed: list[Event] = []
-        for event in events:
-            whole = event
-            if isinstance(event, Usage):
-                whole = total_usage([*self.earlier, exchange]) or event
-            if _is_paused(exchange) and isinstance(event, Usage | Finish):
-                self._pause.append(whole)
-            elif not (self.earlier and isinstance(event, Start)):
-                passed.append(whole)
-        return passed
+        return self._parts.feed(exchange, events)
 
     def go_on(self, generation: Generation) -> Request | None:
         """Returns the request for the next part after one that has ended; None where the answer does not go on.
@@ -173,21 +204,21 @@ class PausingAnswer:
         Raises Incomplete where no more parts may follow.
         """
         exchange = generation.exchange
-        if not _is_paused(exchange):
+        if not exchange.is_paused:
             return None
         message = self._part.message(exchange)
-        if not goes_on(message, generation, False, len(self.earlier) + 1, self._max_turns):
+        if not may_go_on(message, generation, False, len(self.earlier) + 1, self._max_turns):
             return None
         self._request = continued(self._request, [message], exchange.native_container())
         self.earlier.append(exchange)
         self._has_text = self._has_text or bool(message.content)
-        self._part, self._pause = AnswerBuilder(), []
+        self._parts.go_on(exchange)
+        self._part = AnswerBuilder()
         return self._request
 
     def end(self) -> list[Event]:
         """Returns the events that are left: of a pause after which the answer does not go on."""
-        events, self._pause = self._pause, []
-        return events
+        return self._parts.end()
 
     def timing(self, last: Timing) -> Timing:
         """Returns the times of the whole answer; `last` are those of the last part."""
@@ -201,7 +232,3 @@ class PausingAnswer:
     def failure(self, error: Error) -> Error:
         """Returns the error of the last part as that of the whole answer."""
         return after_text(error, self._has_text)
-
-
-def _is_paused(exchange: Exchange) -> bool:
-    return exchange.finish is not None and exchange.finish.reason == "paused"

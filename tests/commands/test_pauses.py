@@ -90,6 +90,30 @@ def test_the_parts_of_an_answer_are_checked_together(command):
     assert (done.returncode, record["data"], len(provider.requests)) == (0, {"name": "Rhine"}, 2)
 
 
+@pytest.mark.parametrize("command", ["gen", "map"])
+def test_events_are_those_of_one_answer(command, invoke):
+    args = ["gen", "-n", "--events", "Go"] if command == "gen" else ["map", "--events"]
+    args += ["-m", "anthropic/claude-opus-5-5", "-o", SERVER_TOOL]
+    with Provider(paused("First "), paused("second "), END) as provider:
+        done = subprocess.run(
+            [*LLMSTREAM, *args], input=b"Go", capture_output=True, env=at(provider.url), timeout=WAIT_S
+        )
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [event["type"] for event in events] == ["start", "text", "text", "text", "usage", "finish"]
+    assert (events[-1]["reason"], events[-2]["output_tokens"]) == ("stop", 6)
+    if command == "gen":
+        text = invoke("text", input=done.stdout)
+        assert (text.returncode, text.stdout, text.stderr) == (0, b"First second the Rhine.\n", b"")
+    with Provider(paused("Hm. ")) as provider:
+        args += ["--max-turns", "2"]
+        done = subprocess.run(
+            [*LLMSTREAM, *args], input=b"Go", capture_output=True, env=at(provider.url), timeout=WAIT_S
+        )
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [event["type"] for event in events] == ["start", "text", "text", "usage", "finish", "error"]
+    assert (events[-2]["reason"], events[-3]["output_tokens"]) == ("paused", 4)
+
+
 def test_serve_gives_the_parts_as_one_answer(tmp_path):
     (tmp_path / "config.toml").write_text(
         '[providers.anthropic.defaults.option]\ntools = [{type = "web_search_20260209", name = "web_search"}]\n'
