@@ -7,10 +7,13 @@ import os
 import re
 import resource
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
 
+from ..conftest import at
 from ..support.limits import WAIT_S
 from ..support.loopback import HOLD, Provider, chat, chat_text, head
 from ..support.mapping import echo, records_of, running, texts_of, wait_until
@@ -128,6 +131,28 @@ def test_a_reader_that_takes_nothing_does_not_hold_the_end_up():
         run.process.send_signal(signal.SIGINT)
         assert run.process.wait(WAIT_S) == -signal.SIGINT
         assert run.stderr().startswith(b"llmstream map: 1 line is not written: the reader of stdout takes nothing\n")
+
+
+PATIENT = "from llmstream.batch import output; output.PATIENCE_S = 1e6; from llmstream.__main__ import main; main()"
+
+
+def test_a_second_signal_ends_the_wait_for_a_reader_at_once():
+    def script(request):
+        return [head(), *chat("x" * 1_000_000)] if request.prompt == "big" else holding(request)
+
+    command, pipe = [sys.executable, "-c", PATIENT, "map", "-m", "openai/m"], subprocess.PIPE
+    with (
+        Provider(script) as provider,
+        subprocess.Popen(command, env=at(provider.url), stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0) as process,
+    ):
+        process.stdin.write(b"big\nnever\n")
+        wait_until(lambda: len(provider.requests) == 2)
+        assert process.stdout.read(1) == b"{"
+        process.send_signal(signal.SIGINT)
+        assert provider.client_left.wait(WAIT_S)  # by the prompt "never"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(WAIT_S) == -signal.SIGINT
+        assert process.stderr.read() == b""
 
 
 def test_a_reader_that_has_left_is_no_error_of_its_own():
