@@ -132,7 +132,7 @@ def _run_click(words: list[str]) -> int:
     """Has click say what is wrong with a line, show help, or complete a word; returns the status."""
     import click
 
-    from . import click_commands
+    from . import click_commands, explanations
 
     try:
         return click_commands.run(words, serve) or 0
@@ -142,5 +142,5 @@ def _run_click(words: list[str]) -> int:
         ctx = error.ctx if isinstance(error, click.UsageError) else None
         name = next((word for word in words if word in commands.COMMANDS), "")
         path = ctx.command_path if ctx else f"llmstream {name}"
-        stdio.note(name, followed(click_commands.explain(error), f"see {path.rstrip()} --help"))
+        stdio.note(name, followed(explanations.explain(error), f"see {path.rstrip()} --help"))
     return UsageError.status

@@ -5,22 +5,17 @@ A line that is right runs without this module, and without click; see `commands.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import __version__, commands
+from . import __version__, commands, explanations
 from .commands import COMMANDS
 from .commands.parameters import Arguments, Command, Operand, Option, Parameter
-from .errors import nearest
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
-
-SIMILAR = {"ask": "gen", "chat": "gen", "generate": "gen", "prompt": "gen", "run": "gen", "batch": "map", "help": "man"}
-# What --continue was: others use that name for the last conversation, so neither meaning is guessed.
-CONTINUE = "--resume-cut resumes a cut answer, --messages FILE continues a conversation"
 
 
 class ParameterType(click.ParamType):  # type: ignore[type-arg] # generic since click 8.5 only
@@ -129,7 +124,7 @@ class Group(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         is_completion = ctx.resilient_parsing
         if not (is_completion or args[0] in COMMANDS or args[0].startswith("-")):
-            raise click.UsageError(_unknown_command(args), ctx)
+            raise click.UsageError(explanations.unknown_command(args), ctx)
         return super().resolve_command(ctx, args)
 
 
@@ -148,48 +143,3 @@ def cli() -> None:
 def run(words: list[str], serve: Callable[..., None]) -> Any:
     """Runs a line that may be wrong; returns what the command returns. Raises click's exceptions."""
     return cli.main(words, "llmstream", standalone_mode=False, obj=serve)
-
-
-def explain(error: click.ClickException) -> str:
-    """Returns the message of click's error; for an unknown option, with a better guess."""
-    if isinstance(error, click.NoSuchOption) and error.ctx:
-        command = error.ctx.command
-        if isinstance(command, Group) and (names := _commands_with(error.option_name)):
-            listed = " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
-            return f"{error.option_name} is an option of {listed}: llmstream {names[0]} {error.option_name} ..."
-        params = command.get_params(error.ctx)
-        if error.option_name == "--continue" and {"resume_cut", "messages"} <= {param.name for param in params}:
-            return f"No such option '--continue': {CONTINUE}"
-        return _unknown(
-            "option", error.option_name, [name for param in params for name in param.opts if name[0] == "-"]
-        )
-    return error.format_message().rstrip(".")
-
-
-def _unknown_command(words: Sequence[str]) -> str:
-    """Returns the message about arguments that begin with no command: without one that is near, they are a prompt."""
-    if SIMILAR.get(words[0]) or (" " not in words[0] and nearest(words[0], COMMANDS)):
-        return _unknown("command", words[0], COMMANDS)
-    from itertools import takewhile
-    from shlex import quote
-
-    from .core.kinds import shorten
-
-    prompt = " ".join(takewhile(lambda word: not word.startswith("-"), words))
-    meant = f"llmstream gen {quote(shorten(' '.join(prompt.split())))}"
-    return f"No such command {shorten(words[0])!r}: did you mean {meant}?"
-
-
-def _unknown(what: str, word: str, words: Iterable[str]) -> str:
-    near = SIMILAR.get(word, "") if what == "command" else ""
-    near = near or nearest(word, words)
-    return f"No such {what} {word!r}" + (f": did you mean {near}?" if near else "")
-
-
-def _commands_with(option: str) -> list[str]:
-    """Returns the commands that have an option, in the order of COMMANDS."""
-    return [
-        name
-        for name in COMMANDS
-        if any(option in each.names for each in commands.load(name).parameters if isinstance(each, Option))
-    ]

@@ -183,4 +183,5 @@ def nearest(word: str, words: Iterable[str]) -> str:
                 return found
     if same_letters := next((other for other in by_size if sorted(other) == sorted(word)), ""):
         return same_letters
-    return next(iter(difflib.get_close_matches(word, by_size, 1, cutoff=0.7)), "")
+    bare = {other.lstrip("-"): other for other in reversed(by_size)}
+    return next((bare[near] for near in difflib.get_close_matches(word.lstrip("-"), bare, 1, cutoff=0.72)), "")

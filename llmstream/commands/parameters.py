@@ -157,7 +157,7 @@ def _words(options: Mapping[str, Option], words: Sequence[str]) -> Iterator[tupl
     """Yields each option with the text of its value, and each operand with None; at a wrong word, (None, None).
 
     It is the syntax of getopt_long: `-qn`, `-m x`, `-mx`, `--model x`, `--model=x`, options after operands, and `--`,
-    which ends the options. Names are not abbreviated.
+    which ends the options. Names are not abbreviated. Raises WrongValue for a long name after one hyphen.
     """
     rest = iter(words)
     for word in rest:
@@ -171,6 +171,8 @@ def _words(options: Mapping[str, Option], words: Sequence[str]) -> Iterator[tupl
             else:
                 yield option, text if equals else next(rest, None)
         elif word.startswith("-") and word != "-":
+            if (long := f"-{word.partition('=')[0]}") in options and len(long) > len("--x"):
+                raise WrongValue(f"{word} begins with one hyphen: did you mean {long}?")
             letters = word[1:]
             while letters:
                 option, letters = options.get(f"-{letters[0]}"), letters[1:]

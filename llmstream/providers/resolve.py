@@ -190,20 +190,30 @@ def _split(name: str, catalogue: Catalogue) -> tuple[str, str]:
                 return provider, name
     if slash and head in ("", ".", "..", "~"):
         raise UsageError(f"{name} is not a model: a model file's name ends in .gguf")
-    meant = _near_name(head, model if slash else None, catalogue)
-    hint = f"did you mean {meant}?" if meant else "llmstream models lists the providers"
+    if slash and head in rows:
+        raise UsageError(f"{name} names no model: use {option('model', f'{head}/MODEL')}")
+    if "," in name:
+        raise UsageError(f"{name!r} is not a model: for several, repeat {option('model')}")
     what = f"unknown provider {head!r}" if slash else f"cannot tell the provider of model {name!r}"
-    raise UsageError(f"{what}: use {option('model', 'PROVIDER/MODEL')} or the path of a .gguf file: {hint}")
+    if meant := _near_name(head, model if slash else None, catalogue):
+        raise UsageError(f"{what}: did you mean {meant}?")
+    advice = f"use {option('model', 'PROVIDER/MODEL')} or the path of a .gguf file"
+    raise UsageError(f"{what}: {advice}: llmstream models lists the providers")
 
 
 def _near_name(head: str, model: str | None, catalogue: Catalogue) -> str:
     """Returns the near name for an unknown provider and its model, or for a name without a slash; "" for none."""
     rows = catalogue.providers
     if model is not None:
-        return f"{near}/{model or 'MODEL'}" if (near := nearest(head, rows)) else ""
-    if head.lower().startswith("smollm"):
+        return f"{near}/{model or 'MODEL'}" if (near := nearest(head.lower(), rows)) else ""
+    if head.lower() == LOCAL or head.lower().startswith("smollm"):
         return LOCAL
-    if near := nearest(head, [*catalogue.aliases, *rows]):
+    provider, colon, model = head.partition(":")
+    if colon and provider in rows:
+        return f"{provider}/{model}"
+    if default := next((row.model for row in rows.values() if head.lower() in row.model.split("-")), ""):
+        return default  # sonnet, gpt
+    if near := nearest(head.lower(), [*catalogue.aliases, *rows]):
         return near if near in catalogue.aliases else f"{near}/MODEL"
     begins = (prefix for row in rows.values() for prefix in row.prefixes if prefix.endswith("-"))
     family = next((prefix for prefix in begins if head.startswith(prefix[:-1])), "")  # gpt4: gpt-4

@@ -10,6 +10,8 @@ import threading
 
 import pytest
 
+from llmstream.commands import COMMANDS
+
 from ..conftest import at, environment
 from ..support.limits import WAIT_S
 from ..support.loopback import DIALECTS, DONE, HOLD, RESET, Provider, chat, chat_end, chat_text, frame, head, reply
@@ -447,7 +449,7 @@ def test_dry_run_hides_the_key_and_sends_nothing(invoke):
         (["-m", "replay:"], {}, "replay: lacks the name of a recording: use -m replay:FILE"),
         (["-m", "replay"], {}, "replay: lacks the name of a recording: use -m replay:FILE"),
         (["-m", "/no/such.gguf"], {}, "no such model file: /no/such.gguf"),
-        (["--modle", "m"], {}, "No such option '--modle'"),
+        (["--modle", "m"], {}, "no such option '--modle'"),
         (["-o", "x"], {}, "must be KEY=JSON"),
         (["-o", "x="], {}, "is not JSON: ''"),
         (["-o", "x={y"], {}, "is not JSON: '{y': Expecting property name enclosed in double quotes"),
@@ -486,8 +488,9 @@ def test_usage_errors_of_the_group(invoke):
         assert stderr.endswith(f": did you mean llmstream gen {meant}? see llmstream --help\n")
         assert stderr.count("\n") == 1
     for word, meant in (("ge", "gen"), ("json", "json-objects"), ("objects", "json-objects"), ("model", "models"),
-                         ("jsonobjects", "json-objects"), ("ask", "gen"), ("help", "man"), ("gne", "gen")):  # fmt: skip
-        hint = f"No such command '{word}': did you mean {meant}? see llmstream --help"
+                         ("jsonobjects", "json-objects"), ("ask", "gen"), ("help", "--help"),
+                         ("version", "--version"), ("gne", "gen")):  # fmt: skip
+        hint = f"no such command '{word}': did you mean {meant}? see llmstream --help"
         assert invoke(word).stderr.decode() == f"llmstream: {hint}\n"
     for args, listed in ((["-m", "x"], "gen, map and serve"), (["--drain"], "until"), (["--sources"], "gen")):
         first = listed.partition(",")[0]
@@ -495,6 +498,35 @@ def test_usage_errors_of_the_group(invoke):
         assert invoke(*args).stderr.decode() == f"llmstream: {hint}\n"
     assert invoke().stderr.startswith(b"Usage: llmstream [OPTIONS] COMMAND")
     assert invoke().returncode == invoke("gne").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("gen --stream Hi", "no such option '--stream': an answer always streams"),
+        ("gen -p Hi", "no such option '-p': the prompt is an operand: llmstream gen 'Name three rivers.'"),
+        ("gen -x Hi", "no such option '-x': llmstream code prints the code in an answer"),
+        ("gen --drain Hi", "no such option '--drain': only until has it"),
+        ("gen -u=yes Hi", "an option without a value is followed by =: leave that out"),
+        ("gen -max-tokens 5 Hi", "-max-tokens begins with one hyphen: did you mean --max-tokens?"),
+        ("gen --max-tokens", "option '--max-tokens' requires an argument"),
+        ("map -P 4", "no such option '-P': did you mean --jobs?"),
+        ("map --line", "no such option '--line': only gen has it"),
+        ("code -p", "no such option '-p'"),
+        (
+            "logs",
+            "no such command 'logs': nothing is logged: --chat FILE keeps a conversation, and tee keeps an answer",
+        ),
+        ("-V", "no such option '-V': did you mean --version?"),
+    ],
+)
+def test_words_of_other_tools_are_explained(invoke, line, message):
+    words = line.split()
+    done = invoke(*words)
+    command = f"llmstream {words[0]}" if words[0] in COMMANDS else "llmstream"
+    colon = "" if message.endswith("?") else ":"
+    assert done.stderr.decode() == f"{command}: {message}{colon} see {command} --help\n"
+    assert done.returncode == 2
 
 
 def test_a_connection_error_names_the_provider(invoke):
@@ -558,7 +590,7 @@ def test_continue_names_the_options_that_do_what_it_may_mean(invoke, command):
     done = invoke(command, "--continue", "Hi", env=environment(LLMSTREAM_MODEL="ollama/m"))
     assert (done.stdout, done.returncode) == (b"", 2)
     assert b"--resume-cut" in done.stderr
-    assert b"--messages FILE" in done.stderr
+    assert b"gen --chat FILE" in done.stderr
 
 
 def test_a_key_in_the_provider_s_message_is_hidden(invoke):
@@ -650,7 +682,10 @@ def test_line_ends_and_blanks_around_variables_do_not_count(invoke):
         ("--modle", "--model"),
         ("--stats", "--stats-file"),
         ("--until-line", "--until-lines"),
+        ("--silent", "--quiet"),
+        ("--image", "--attach"),
         ("--zzz", ""),
+        ("--settings", ""),
         ("-Z", ""),
     ],
 )
@@ -658,4 +693,4 @@ def test_an_option_that_does_not_exist_is_guessed_by_its_beginning_first(invoke,
     guess = f": did you mean {meant}?" if meant else ":"
     done = invoke("gen", word, "Hi")
     assert done.returncode == 2
-    assert done.stderr.decode() == f"llmstream gen: No such option '{word}'{guess} see llmstream gen --help\n"
+    assert done.stderr.decode() == f"llmstream gen: no such option '{word}'{guess} see llmstream gen --help\n"

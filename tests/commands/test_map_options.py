@@ -473,8 +473,8 @@ def test_the_embedded_model_answers_many(run):
         (["--until-regex", "("], "'(' is not a valid regular expression: missing )"),
         (["--schema", "{"], "the schema is not JSON"),
         (["--tools", "/no/such"], "cannot read /no/such"),
-        (["a", "b"], "Got unexpected extra argument (b)"),
-        (["--jbos", "2"], "No such option '--jbos'"),
+        (["a", "b"], "got unexpected extra argument (b)"),
+        (["--jbos", "2"], "no such option '--jbos'"),
     ],
 )
 def test_bad_usage_is_one_clear_line_and_status_2(invoke, tmp_path, args, message):

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from llmstream.click_commands import ClickCommand
@@ -47,6 +47,10 @@ def by_click(like: Command, words: list[str]) -> dict[str, Any] | None:
     return ctx.params
 
 
+def names_of(like: Command) -> set[str]:
+    return {name for each in like.parameters if isinstance(each, Option) for name in each.names if name[:2] == "--"}
+
+
 @st.composite
 def lines(draw):
     """A command, and words that it may have."""
@@ -62,6 +66,7 @@ def lines(draw):
 @given(lines())
 def test_the_parser_finds_what_click_finds(line):
     like, words = line
+    assume(not any(f"-{word.partition('=')[0]}" in names_of(like) for word in words if word[1:2] != "-"))
     arguments = like.parse(words)
     assert (arguments and arguments.values) == by_click(like, words)
 
@@ -112,3 +117,10 @@ def test_an_empty_value_counts_where_two_hyphens_stand_before_the_command(invoke
     done = invoke("--", *words, url="http://127.0.0.1")
     assert done.stdout == invoke(*words, url="http://127.0.0.1").stdout
     assert b'"system"' in done.stdout
+
+
+@pytest.mark.parametrize("word", ["-count", "-count=3", "-quiet"])
+def test_a_long_option_with_one_hyphen_is_no_bundle(word):
+    with pytest.raises(WrongValue, match=f"^{word} begins with one hyphen: did you mean -{word.partition('=')[0]}[?]$"):
+        some.parse(["a", word])
+    assert some.parse(["--", word])

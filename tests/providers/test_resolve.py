@@ -73,6 +73,8 @@ def test_a_program_s_url_gets_only_the_key_beside_it():
         ("openai/m", {"url": "http://x?a"}, "--base-url is not a base URL: it must have no ?"),
         ("replay:", {}, "replay: lacks the name of a recording: use -m replay:FILE"),
         ("groq", {}, "groq has no default model: use -m groq/MODEL"),
+        ("openai/", {}, "openai/ names no model: use -m openai/MODEL"),
+        ("local,ollama", {}, "'local,ollama' is not a model: for several, repeat -m"),
         (
             "local/qwen3-32b",
             {},
@@ -99,6 +101,12 @@ def test_what_cannot_be_reached_is_an_error_with_advice(name, arguments, message
         ("opnai/m", "openai/m"),
         ("opnai", "openai/MODEL"),
         ("nobody", ""),
+        ("LOCAL", "local"),
+        ("OpenAI/m", "openai/m"),
+        ("openai:gpt-5.5", "openai/gpt-5.5"),
+        ("sonnet", PROVIDERS["anthropic"].model),
+        ("claude", PROVIDERS["anthropic"].model),
+        ("gpt", PROVIDERS["openai"].model),
     ],
 )
 def test_an_unknown_name_suggests_a_near_one(name, meant):
