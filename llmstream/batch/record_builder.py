@@ -52,13 +52,17 @@ class RecordBuilder:
         """Adds events."""
         for event in events:
             if isinstance(event, Text):
-                self._text += event.text.encode("utf-8", "surrogatepass")
-                self.pieces += 1
+                self.add_text(event.text)
             elif isinstance(event, ToolCall):
                 call = self._calls.setdefault(event.index, [event.id, event.name])
                 call.append(event.arguments)
             elif isinstance(event, Source):
                 self._sources.append(_fields(event))
+
+    def add_text(self, text: str) -> None:
+        """Adds a piece of the text."""
+        self._text += text.encode("utf-8", "surrogatepass")
+        self.pieces += 1
 
     def begin_answer(self, after_pause: bool) -> None:
         """Begins another answer to the same prompt: the calls of all count, and the text of the last one.

@@ -182,6 +182,9 @@ class Sender:
             target, transport = self._routes.to(choice.target, choice.request.size())
             if choice.request.within:
                 transport = self._polling(job, transport, target)
+            if not job.goes_on:
+                named = choice.target if job.names_model else None
+                job.builder = RecordBuilder(choice.request.is_limited, named)
             job.generation = Generation(
                 target,
                 choice.request,
@@ -192,13 +195,12 @@ class Sender:
                 resume=options.resume(target) if choice.resumes else None,
                 wake=partial(self.awake.__setitem__, job, None),
                 on_retry=partial(self._schedule_retry, job),
+                on_text=None if choice.request.native or options.events else job.builder.add_text,
                 shows_reasoning=choice.request.reasoning,
             )
         except Error as error:
             self._unsent(job, error)
             return False
-        if not job.goes_on:
-            job.builder = RecordBuilder(choice.request.is_limited, choice.target if job.names_model else None)
         job.answer = AnswerBuilder()
         job.is_retry = False
         self.jobs.add(job)

@@ -126,15 +126,11 @@ class Exchange:
         """Returns the events that chunk completes."""
         if self.over:
             return []
+        if text := self.feed_repeat(chunk, now):
+            return [Text(text)]
         if chunk:
             self._deadlines.life = now
         repeats, parser = self._repeats, self._parser
-        if repeats and (text := repeats.text(chunk)):
-            self.frame_count += 1
-            self._tally.characters += len(text)
-            self._deadlines.frame = self.timing.last = now
-            self._decoder.on_repeat(text)
-            return [Text(text)]
         if self._body is not None:
             return self._feed_body(chunk, now)
         begins_event = isinstance(parser, sse.Parser) and parser.is_between_events
@@ -150,6 +146,16 @@ class Exchange:
             else:
                 repeats.forget()
         return events
+
+    def feed_repeat(self, chunk: bytes, now: float) -> str:
+        """Returns the text of a chunk that repeats the last one but for its text; "" for any other, to be fed."""
+        text = self._repeats.text(chunk) if self._repeats else ""
+        if text:
+            self.frame_count += 1
+            self._tally.characters += len(text)
+            self._deadlines.life = self._deadlines.frame = self.timing.last = now
+            self._decoder.on_repeat(text)
+        return text
 
     @property
     def _may_repeat(self) -> bool:

@@ -52,8 +52,11 @@ class CurlTransfer(Transfer):
         if self._paused:
             self._stopped = True
             return int(pycurl.WRITEFUNC_PAUSE)
-        self.chunks.append(chunk)
-        self._to_wake[self] = None
+        if self.on_chunk is None:
+            self.chunks.append(chunk)
+            self._to_wake[self] = None
+        elif self.on_chunk(chunk):
+            self._to_wake[self] = None
         return None
 
     def head(self) -> tuple[int, dict[str, str]] | None:
@@ -88,6 +91,8 @@ def _end_before_request(*addresses: object) -> int:
 
 class Curl(Transport):
     """A Transport over the network, by libcurl."""
+
+    calls_on_chunk = True
 
     def __init__(self, loop: EventLoop) -> None:
         self.loop = loop
@@ -253,9 +258,7 @@ class Curl(Transport):
             signals.deferring = is_inner
             if signals.pending and not is_inner:
                 signals.raise_pending()
-        if len(self.to_wake) == 1:
-            self.to_wake.popitem()[0].wake()
-        elif self.to_wake:
+        if self.to_wake:
             self.wake_owners()
 
     def wake_owners(self) -> None:

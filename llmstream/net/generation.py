@@ -38,6 +38,9 @@ class Generation:
 
     `over` says that no event follows those that `take` returns; `failure` is then why the answer is not whole, or None.
 
+    `on_text`, where given, is called with a text in place of an event, for which `wake` is not called: while the answer
+    flows, once all events before it were taken. It is called within the transport's work: it must not end anything.
+
     `note` is called with a sentence for the user on each retry; `wake` when a response's head has arrived, when there
     are events to take, and when the generation is over. `on_retry(at)`, where given, is called with the time of the
     next attempt; its owner then calls `send` at that time or later. Without it the generation sends by itself.
@@ -58,12 +61,13 @@ class Generation:
         note: Callable[[str], object] = _ignore,
         wake: Callable[[], object] | None = None,
         on_retry: Callable[[float], object] | None = None,
+        on_text: Callable[[str], object] | None = None,
         shows_reasoning: bool = True,
     ) -> None:
         self._attempts = Attempts(target, request, timeouts, retries, resume, shows_reasoning)
         self._connect_timeout = timeouts.connect
         self._transport, self._loop = transport, transport.loop
-        self._note, self._wake, self._on_retry = note, wake, on_retry
+        self._note, self._wake, self._on_retry, self._on_text = note, wake, on_retry, on_text
         self._prefill = request.prefill.text if request.prefill else ""  # which the server does not repeat
         self._request = self._attempts.request()
         self._send_at: float | None = None  # when to send it, while it waits and its owner does not send it
@@ -74,7 +78,8 @@ class Generation:
         self._paused = False
         self._alarm: Alarm | None = None
         self._alarm_at = 0.0  # inf where there is no deadline
-        self._flows = False  # whether only the next part of the answer is awaited, and the alarm is set for that
+        self._unsettled: list[Event] = []  # those that `_on_chunk` leaves to `_step`
+        self._has_flowed = False  # `_on_chunk` has queued events, and nothing else has come
         self.stops = stops
         self.over = False
         self.failure: Error | None = None
@@ -152,16 +157,12 @@ class Generation:
         """Handles data that has arrived, or a time that has come."""
         if self.over:
             return
-        now, transfer, has_head = self._loop.now(), self._transfer, self._has_head
-        events: list[Event] = []
-        if self._flows and transfer is not None and transfer.chunks and not transfer.ended and now < self._alarm_at:
-            exchange, chunks = self.exchange, transfer.chunks
-            events = exchange.feed(chunks.pop() if len(chunks) == 1 else transfer.take(), now)
-            if exchange.flows and not exchange.over:  # nearly always: no time has come, and the alarm is early enough
-                self._events += events
-                if events and self._wake:
-                    self._wake()
-                return
+        transfer, has_flowed, self._has_flowed = self._transfer, self._has_flowed, False
+        if has_flowed and self._wake and transfer and not transfer.ended:  # no time has come, and the alarm is set
+            self._wake()
+            return
+        now, has_head = self._loop.now(), self._has_head
+        events, self._unsettled = self._unsettled, []
         if transfer is None:
             self._advance(self.exchange.expire(now), now)  # a condition's time may have come, too
             if not self.over and self._send_at is not None and now >= self._send_at:
@@ -172,12 +173,30 @@ class Generation:
             self._receive(transfer, now, events)
         if not self.over:
             self._arm()
-            self._flows = self._transfer is not None and self.exchange.flows and self._takes_events_as_they_are()
+            if self._transfer is not None and self._transport.calls_on_chunk:
+                self._transfer.on_chunk = self._on_chunk if self._flows() else None
         if self._wake and (self._events or self.over or self._has_head is not has_head):
             self._wake()
 
-    def _takes_events_as_they_are(self) -> bool:
-        return not self._prefill and self.stops is None and not self._attempts.can_resume
+    def _on_chunk(self, chunk: bytes) -> bool:
+        """Takes a part of the body while the answer flows; returns whether `_step` is to be called."""
+        exchange, now = self.exchange, self._loop.now()
+        text = exchange.feed_repeat(chunk, now)
+        if text and self._on_text and not (self._events or self._unsettled):
+            self._on_text(text)
+            return False
+        events: list[Event] = [Text(text)] if text else exchange.feed(chunk, now)
+        if self._unsettled or not exchange.flows or exchange.over:
+            self._unsettled += events
+            self._has_flowed = False
+            return True
+        self._events += events
+        self._has_flowed = bool(events and self._wake)
+        return self._has_flowed
+
+    def _flows(self) -> bool:
+        """Whether only the next part of the answer is awaited, with the alarm set, and its events are passed on."""
+        return self.exchange.flows and not self._prefill and self.stops is None and not self._attempts.can_resume
 
     def _receive(self, transfer: Transfer, now: float, events: list[Event]) -> None:
         """Feeds what the transfer has received into the exchange, after `events` of an earlier part."""
@@ -261,6 +280,7 @@ class Generation:
 
     def _on_alarm(self) -> None:
         self._alarm, self._alarm_at = None, 0.0
+        self._has_flowed = False
         self._step()
 
     # Retries and the end.
@@ -302,8 +322,8 @@ class Generation:
             self._transport.send_and_forget(request)
 
     def _hang_up(self) -> None:
-        self._flows = False
         if self._transfer is not None:
+            self._transfer.on_chunk = None
             self._transfer.complete = self._is_complete()
             self._transport.end(self._transfer)
             self._transfer = None

@@ -33,11 +33,15 @@ class Transfer:
     says why, "" after a complete response, and `max_retries` how often to retry after such an end; `error` is why the
     request could not be sent. Set `complete` before `Transport.end` where all data that matters has arrived.
     `response_head` is what `head` returns, unless a subclass reads it elsewhere.
+
+    `on_chunk`, where the owner sets it and the transport `calls_on_chunk`, is called with each part of the body, in
+    place of `chunks`. It must not call the transport. It returns whether the owner has to be woken.
     """
 
     def __init__(self) -> None:
         self.response_head: Head | None = None
         self.chunks: list[bytes] = []
+        self.on_chunk: Callable[[bytes], bool] | None = None
         self.ended = False
         self.reason = ""
         self.max_retries = UNLIMITED
@@ -63,6 +67,7 @@ class Transport:
     """Carries requests: over the network, by an SDK, or from a recording."""
 
     loop: EventLoop
+    calls_on_chunk = False
 
     def send(self, request: HttpRequest, connect_timeout: float | None, wake: Callable[[], object]) -> Transfer:
         """Sends a request; a connect_timeout of None, in seconds, is no limit.

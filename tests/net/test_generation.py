@@ -19,9 +19,9 @@ from ..support.transport import TARGET, ScriptedTransport, started
 BUSY = {"status": 503, "headers": {"content-type": "application/json", "retry-after": "7"}}
 
 
-@pytest.fixture
-def transport() -> ScriptedTransport:
-    return ScriptedTransport()
+@pytest.fixture(params=[False, True], ids=["chunks", "on_chunk"])
+def transport(request) -> ScriptedTransport:
+    return ScriptedTransport(request.param)
 
 
 def texts(generation) -> str:
@@ -54,6 +54,70 @@ def test_a_whole_answer(transport):
     assert generation.failure is None
     assert transport.last.closed
     assert [type(event) for event in generation.take()][-1] is Finish
+
+
+WORDS = [chat_text(word) for word in ("a", "b", "c", "d")]
+PREMATURE = chat_end(usage=False)  # a finish, behind which the text goes on
+
+
+@pytest.mark.parametrize(
+    "arrivals",
+    [
+        [[word] for word in WORDS],
+        [WORDS],
+        [WORDS[:1], WORDS[1:]],
+        [WORDS[:1], WORDS[1:2], [*WORDS[2:], chat_end() + DONE]],
+        [WORDS[:1], WORDS[1:2], [PREMATURE, *WORDS[2:]], [chat_text("e")]],
+        [WORDS[:1], WORDS[1:2], [chat_text("x") + PREMATURE, *WORDS], WORDS],
+        [WORDS[:1], WORDS[1:2], [chat_text("x" * 9)[:30]], [chat_text("x" * 9)[30:]], WORDS[2:]],
+    ],
+)
+def test_each_text_comes_once_and_in_order_as_an_event_or_to_on_text(arrivals):
+    """The owner takes the events when it is woken, or only after all chunks of an arrival."""
+
+    def read(calls_on_chunk: bool, *, has_on_text: bool, has_wake: bool) -> list[tuple[str, bool]]:
+        transport, got, wakes, states = ScriptedTransport(calls_on_chunk), [], [], []
+        more = {"on_text": got.append} if has_on_text else {}
+        generation = started(transport, wake=(lambda: wakes.append(1)) if has_wake else None, **more)
+        for chunks in arrivals:
+            transport.last.arrive(*chunks)
+            assert wakes or not (has_wake and generation.has_news)
+            wakes.clear()
+            got.append(texts(generation))
+            states.append(("".join(got), generation.over))
+        if not generation.over:
+            transport.last.ended = True  # which the owner learns with a last part
+            transport.last.arrive(WORDS[0])
+        got.append(texts(generation))
+        return [*states, ("".join(got), generation.over)]
+
+    expected = read(False, has_on_text=False, has_wake=False)
+    assert expected[-1][0].startswith("ab")
+    assert expected[-1][1]
+    for has_on_text in (False, True):
+        for has_wake in (False, True):
+            assert read(True, has_on_text=has_on_text, has_wake=has_wake) == expected
+
+
+def test_a_text_that_repeats_the_last_one_goes_to_on_text():
+    transport, got = ScriptedTransport(calls_on_chunk=True), []
+    generation = started(transport, on_text=got.append)
+    for word in WORDS:
+        transport.last.arrive(word)
+        got.append(texts(generation))
+    assert got == ["a", "b", "c", "", "d", ""]  # the first two as events
+
+
+def test_the_alarm_of_a_flowing_answer_is_not_lost():
+    transport = ScriptedTransport(calls_on_chunk=True)
+    generation = started(transport, Timeouts(stall=60), wake=lambda: None)
+    for word in WORDS:
+        transport.time += 50
+        transport.last.arrive(word)
+    transport.until(transport.time + 59)
+    assert not generation.over
+    transport.until(transport.time + 2)
+    assert isinstance(generation.failure, Incomplete)
 
 
 def close_before_the_head(generation, transport): ...

@@ -42,8 +42,15 @@ class Sent(Transfer):
     def arrive(self, *chunks: bytes, status: int = 200, headers: dict[str, str] = STREAM) -> None:
         assert not self.closed
         self.answered = status, headers
-        self.chunks += chunks
-        self.wake()
+        must_wake = self.ended or not chunks
+        for chunk in chunks:
+            if self.on_chunk is None:
+                self.chunks.append(chunk)
+                must_wake = True
+            elif self.on_chunk(chunk):
+                must_wake = True
+        if must_wake:
+            self.wake()
 
     def finish(self, reason: str = "") -> None:
         assert not self.closed
@@ -54,7 +61,8 @@ class Sent(Transfer):
 class ScriptedTransport:
     """A Transport, and the EventLoop that it is on."""
 
-    def __init__(self) -> None:
+    def __init__(self, calls_on_chunk: bool = False) -> None:
+        self.calls_on_chunk = calls_on_chunk
         self.sent: list[Sent] = []
         self.forgotten: list[HttpRequest] = []
         self.time = 0.0
