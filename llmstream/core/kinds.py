@@ -14,6 +14,7 @@ from typing import Any
 
 GROUPS = PROMPT, MODEL, ANSWER, OUTPUT, STOP, NETWORK = ("Prompt", "Model", "Answer", "Output", "Stop when", "Network")
 SHOWN_CHARACTERS = 40  # of a wrong value, in a message
+EMPTY = "is empty: leave it out, or give a text"
 
 
 def shown(value: object) -> str:
@@ -203,21 +204,39 @@ class Choice(Kind):
 
 
 class Text(Kind):
-    """A string."""
+    """A string; with `is_needed` one of a character or more."""
+
+    def __init__(self, is_needed: bool = False) -> None:
+        self._is_needed = is_needed
+        if is_needed:
+            self.json_schema = {"type": "string", "minLength": 1}
+
+    def parse(self, value: Any, files: bool = False) -> Any:
+        if self._is_needed and value == "":
+            raise ValueError(EMPTY)
+        return super().parse(value)
 
 
 class Texts(Kind):
-    """One string, or several."""
+    """One string, or several; with `is_needed` each of a character or more."""
 
     wanted = "a string or an array of strings"
     json_schema: Mapping[str, Any] = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
     repeatable = True
 
+    def __init__(self, is_needed: bool = False) -> None:
+        self._is_needed = is_needed
+        if is_needed:
+            text = {"type": "string", "minLength": 1}
+            self.json_schema = {"anyOf": [text, {"type": "array", "items": text}]}
+
     def parse(self, value: Any, files: bool = False) -> tuple[str, ...]:
         items = [value] if isinstance(value, str) else value
         if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
             raise self.wrong(value)
-        return tuple(items)
+        return tuple(map(self.read, items))
 
     def read(self, text: str) -> str:
+        if self._is_needed and not text:
+            raise ValueError(EMPTY)
         return text

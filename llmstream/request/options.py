@@ -88,9 +88,10 @@ ROWS = (
         metavar="X", doors=(*ALL, HTTP), openai=("top_p",), same_name=True),
     Option("seed", Integer(), "Sampling seed.", "The seed of the sampling.\nOnly `chat` and `ollama` have it.",
         metavar="N", doors=(*ALL, HTTP), openai=("seed",)),
-    Option("stop", Texts(), "Have the provider stop before TEXT.",
+    Option("stop", Texts(is_needed=True), "Have the provider stop before TEXT.",
         "End the answer before *text*.\n"
         "The server looks for it, and limits how many there may be.\n"
+        "An empty one is an error.\n"
         "`responses` does not have it.", metavar="TEXT", group=ANSWER, doors=(*ALL, HTTP), openai=("stop",)),
     Option("options", Fields(), "Set a field of the request's body.",
         "Set a field of the request's body.\n"
@@ -144,7 +145,7 @@ ROWS = (
         "`text`, `image_url` and `file` are those of OpenAI's Chat Completions; images and files are data URLs.\n"
         "The prompt follows as the user's next message; it may be left out where the last message is the user's.\n"
         "`-` is standard input.", metavar="FILE", group=PROMPT),
-    Option("prefill", Text(), "Make the answer begin with TEXT.",
+    Option("prefill", Text(is_needed=True), "Make the answer begin with TEXT.",
         "Make the answer begin with *text*, which is written first, so that the output is the whole answer.\n"
         "`llamacpp`, `local`, `vllm`, `ollama`, `mistral`, `groq` and `deepseek` can do this, and Claude's 4.5 "
         "models; all others have ``--schema``.", metavar="TEXT", group=ANSWER, doors=(*ALL, HTTP)),

@@ -27,6 +27,7 @@ WRONG = {  # a value that no row of the kind takes, and the end of the message a
     plain.Seconds: (-1, "must be a time such as 0.5, 10s or 1h30m, 0 or more, not -1"),
     plain.Choice: ("hihg", "must be one of "),
     plain.Text: (5, "must be a string, not 5"),
+    kinds.Variable: (5, "is the name of a variable, not the key: "),
     kinds.TextOrFile: (5, "must be a string, not 5"),
     kinds.Model: (5, "must be a string, not 5"),
     plain.Texts: ([5], "must be a string or an array of strings, not [5]"),
@@ -83,6 +84,44 @@ def test_a_prompt_file_refuses_a_wrong_value(invoke, tmp_path, row):
     done = invoke("gen", "-f", str(tmp_path / "p.md"), env=environment(LLMSTREAM_MODEL="ollama/m"))
     assert f"{row.flag or row.name}: {message}" in done.stderr.decode()
     assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+
+
+EMPTY = "is empty: leave it out, or give a text"
+
+
+@pytest.mark.parametrize(("name", "value"), [("stop", ""), ("stop", ["E", ""]), ("prefill", "")])
+def test_an_empty_text_is_refused_at_every_door(invoke, tmp_path, name, value):
+    env = environment(LLMSTREAM_MODEL="llamacpp/m")
+    for each in ["gen", "map"]:
+        last = value[-1] if isinstance(value, list) else value
+        done = invoke(each, f"--{name}={last}", env=env, input=b"Hi")
+        assert (done.returncode, done.stdout) == (2, b"")
+        assert f"llmstream {each}: --{name} {EMPTY}" in done.stderr.decode()
+    (tmp_path / "p.md").write_text(f"+++\n[options]\n{name} = {json.dumps(value)}\n+++\nHi")
+    done = invoke("gen", "-f", str(tmp_path / "p.md"), env=env)
+    assert (done.returncode, done.stderr.decode()) == (
+        2,
+        f"llmstream gen: {tmp_path}/p.md:3: options.{name}: {EMPTY}\n",
+    )
+    (tmp_path / "c.toml").write_text(f"[providers.llamacpp.defaults]\n{name} = {json.dumps(value)}")
+    done = invoke("gen", "Hi", env={**env, "LLMSTREAM_CONFIG": str(tmp_path / "c.toml")})
+    assert done.stderr.decode() == f"llmstream gen: {tmp_path}/c.toml:2: providers.llamacpp.defaults.{name}: {EMPTY}\n"
+    with pytest.raises(TypeError, match=f"^{name} {EMPTY}$"):
+        prepare("Hi", {name: value})
+    error = Rows(True, None).row(json.dumps({"prompt": "a", name: value}).encode()).error
+    assert str(error) == f"line 1: {name} {EMPTY}"
+
+
+def test_an_empty_text_in_a_body_of_http_is_refused():
+    pytest.importorskip("llmstream.serve.bodies", reason="the extra `serve` is not installed")
+    from llmstream.serve.bodies import Conversation, Prompt
+
+    messages = [{"role": "user", "content": "Hi"}]
+    for body, fields in (Prompt, {"prompt": "Hi"}), (Conversation, {"messages": messages}):
+        with pytest.raises(ValueError, match=EMPTY):
+            body.model_validate({**fields, "stop": ["E", ""]})
+    with pytest.raises(ValueError, match=EMPTY):
+        Prompt.model_validate({"prompt": "Hi", "prefill": ""})
 
 
 TEXTS = [row for row in at(COMMAND) if type(row.kind) in (plain.Integer, plain.Number, plain.Seconds, plain.Choice)]
