@@ -115,6 +115,8 @@ class BaseStream:
             from ..request.turns import PausingAnswer
 
             self._pausing = PausingAnswer(prepared.request, prepared.choice.max_turns)
+        is_later_part = self._pausing is not None and bool(self._pausing.earlier)
+        stops = self._generation.stops if self._generation and is_later_part else prepared.new_stops()
 
         def wake() -> None:
             if (stream := ref()) is not None:
@@ -135,7 +137,7 @@ class BaseStream:
                 prepared.choice.timeouts,
                 prepared.choice.retries,
                 transport,
-                stops=prepared.new_stops(),
+                stops=stops,
                 resume=self._resume(target, note),
                 note=note,
                 wake=wake,

@@ -19,6 +19,7 @@ from .rows import Row
 from .source import Source
 
 if TYPE_CHECKING:
+    from ..core.stop.stops import Stops
     from ..request.turns import Parts
     from .journal import Journal
     from .spending import Spending
@@ -39,6 +40,7 @@ class Job:
     answer: AnswerBuilder  # of an answer that may be sent back
     parts: Parts | None = None  # of an answer that may be paused, where its events are written
     generation: Generation
+    stops: Stops | None = None  # of the answer, all of its parts if the provider pauses it
     check_retries = 0  # how often a wrong answer may still be asked for again
     is_wrong = False  # whether the journal leaves the last answer out: it fails its check, or still calls tools
     exchanges: tuple[Exchange, ...] = ()  # of the answers before the last one: wrong ones, and those with calls

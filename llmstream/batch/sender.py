@@ -179,6 +179,8 @@ class Sender:
         options, choice = self._options, job.choices[0]
         budget = self._budgets[choice.target.url]
         try:
+            if not (job.exchanges and job.exchanges[-1].is_paused):
+                job.stops = options.stops()
             target, transport = self._routes.to(choice.target, choice.request.size())
             if choice.request.within:
                 transport = self._polling(job, transport, target)
@@ -191,7 +193,7 @@ class Sender:
                 choice.timeouts,
                 choice.retries._replace(budget=budget.use),
                 transport,
-                stops=options.stops(),
+                stops=job.stops,
                 resume=options.resume(target) if choice.resumes else None,
                 wake=partial(self.awake.__setitem__, job, None),
                 on_retry=partial(self._schedule_retry, job),

@@ -136,7 +136,8 @@ class AnswerPrinter:
         choice = self._choice
         if self._meter:
             self._meter.begin(choice.target, request, earlier)
-        self._stops = self._values.stops()  # each answer is matched by itself
+        if not (earlier and earlier[-1].is_paused):
+            self._stops = self._values.stops()  # each answer is matched by itself, but whole
         return Generation(
             self._target,
             request,

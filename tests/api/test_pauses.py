@@ -126,6 +126,13 @@ def test_a_stop_condition_ends_the_answer_in_a_later_part(driver):
     assert (error, text(events), stream.met, stream.finish.reason) == (None, "First the Rhine", True, "until")
 
 
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_stop_condition_is_for_all_parts_of_an_answer(driver):
+    with Provider(paused("First "), END) as provider:
+        stream, events, error = read(driver, provider, until={"fixed": ["First the"]})
+    assert (error, text(events), stream.met) == (None, "First the", True)
+
+
 def test_a_stream_is_closed_in_a_later_part():
     begun = messages("the ")[:3]
     with Provider(paused("First "), [head(), *begun, HOLD]) as provider:

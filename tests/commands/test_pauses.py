@@ -78,6 +78,36 @@ def test_a_recording_holds_one_answer(tmp_path):
     assert b"it waits for the conversation to be sent back" in done.stderr
 
 
+UNTIL = {
+    "--until-chars 8": (["12345", "67890"], "12345678"),
+    "--until-words 3": (["one two th", "ree four"], "one two three"),
+    "--until-fixed abcd": (["xxab", "cdyy"], "xxabcd"),
+    "--until-fixed abcd --until-exclusive": (["xxab", "cdyy"], "xxab"),
+    "--until-fixed abcd --until-only": (["xxab", "cdyy"], "abcd"),
+    "--until-code-block": (["```\na\n", "```\nb"], "```\na\n```\n"),
+}
+
+
+@pytest.mark.parametrize("condition", UNTIL)
+@pytest.mark.parametrize("command", ["gen", "map"])
+def test_a_stop_condition_is_for_all_parts_of_an_answer(command, condition):
+    texts, expected = UNTIL[condition]
+    with Provider(*map(paused, texts), END) as provider:
+        args = ["gen", "-n", "--line", "Go"] if command == "gen" else ["map"]
+        model = ["-m", "anthropic/claude-opus-5-5", "-o", SERVER_TOOL]
+        options = {"capture_output": True, "env": at(provider.url), "timeout": WAIT_S}
+        done = subprocess.run([*LLMSTREAM, args[0], *model, *condition.split(), *args[1:]], input=b"Go", **options)
+    (record,) = records_of(done.stdout)
+    assert (record["text"], record["finish"]) == (expected, "until")
+    assert (done.returncode, len(provider.requests)) == (0, 2)
+
+
+def test_a_possible_match_before_the_last_pause_is_printed():
+    with Provider(paused("xxab")) as provider:
+        done = gen(provider, "--max-turns", "2", "--until-fixed", "abc")
+    assert (done.returncode, done.stdout) == (5, b"xxabxxab")
+
+
 @pytest.mark.parametrize("command", ["gen", "map"])
 def test_the_parts_of_an_answer_are_checked_together(command):
     schema = ["--check", "--schema", "name"]

@@ -11,16 +11,22 @@ from .until import Until
 
 
 class Stops:
-    """Filters events. Once `met` is true the rest is not needed; `early` says that more might have come."""
+    """Filters events. Once `met` is true the rest is not needed; `early` says that more might have come.
+
+    Where the provider pauses the answer, the events of the next part follow.
+    """
 
     def __init__(self, conditions: Sequence[Condition], mode: str) -> None:
         self._copy = Until(conditions, mode)
         self._logprobs: list[object] = []  # of the text that is held back, and maybe of what follows it
         self.early = False
+        self._has_begun = False
 
     def begin(self, now: float) -> None:
-        """Starts the clocks: the request goes out."""
-        self._copy.begin(now)
+        """Starts the clocks: the first request goes out."""
+        if not self._has_begun:
+            self._copy.begin(now)
+        self._has_begun = True
 
     @property
     def met(self) -> bool:
@@ -38,6 +44,8 @@ class Stops:
     def feed(self, events: list[Event], now: float) -> list[Event]:
         """Returns the events that are now certain."""
         copy, out = self._copy, list[Event]()
+        last = events[-1] if events else None
+        pauses = isinstance(last, Finish) and last.reason == "paused"
         for event in events:
             if isinstance(event, Text):
                 if isinstance(event, ScoredText):
@@ -47,7 +55,7 @@ class Stops:
                     break
                 continue
             if isinstance(event, Usage | Finish):  # after which no text comes
-                out += self.close()
+                out += self._text(copy.pause()) if pauses else self.close()
             out.append(event)
         else:
             if copy.met:

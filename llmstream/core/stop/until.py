@@ -85,6 +85,12 @@ class Until:
             return self._meet(span)
         return self._choose(original(self._buffer.take(self._buffer.end)), b"")
 
+    def pause(self) -> bytes:
+        """Returns what is held back where the text pauses, after which it may go on or not; a match may begin in it."""
+        if self.met or self._mode not in (INCLUSIVE, EXCLUSIVE):
+            return b""
+        return original(self._buffer.take(self._buffer.end))
+
     @property
     def is_utf16(self) -> bool:
         """Whether the input seems to be UTF-16; a single NUL, as between names of files, is not enough."""
