@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Set
-from math import inf
 from typing import NamedTuple
 
 from ..config import max_cost
@@ -12,7 +11,6 @@ from ..errors import Error
 from ..net.loop import Loop
 from .journal import Entry
 from .prompts import FIRST_OUTPUT_TOKENS, Job, Prompts
-from .source import Source
 
 
 class Amount(NamedTuple):
@@ -39,23 +37,14 @@ class DryRun:
     `failure` is the first one's that is wrong, `status` the worst of them.
     """
 
-    def __init__(
-        self, loop: Loop, source: Source, prompts: Prompts, tier: str = "", waiting: Set[Entry] = frozenset()
-    ) -> None:
+    def __init__(self, loop: Loop, prompts: Prompts, tier: str = "", waiting: Set[Entry] = frozenset()) -> None:
         self._tier, self._waiting = tier, waiting
         self._amounts = Amount(0, 0, 0.0)
         self._first: Amount | None = None
         self._count = self._earlier = self._queued = self._wrong = self.status = 0
         self.failure = ""
-        while True:
-            if job := prompts.next():
-                self._add(job)
-            elif source.exhausted:
-                break
-            else:
-                loop.wait(inf)
-        if source.error:
-            raise source.error
+        for job in prompts.read(loop):
+            self._add(job)
 
     def _add(self, job: Job) -> None:
         try:

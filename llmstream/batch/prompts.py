@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from ..core.exchange import Exchange
 from ..core.request import Message, Request
 from ..errors import Error
 from ..net.generation import Generation
+from ..net.loop import Loop
 from ..providers.target import Target
 from ..request.answer import AnswerBuilder, continued
 from ..request.choices import Choice, Choices
@@ -134,6 +135,18 @@ class Prompts:
         except Error as error:
             job.fail(error)
         return job
+
+    def read(self, loop: Loop) -> Iterator[Job]:
+        """Yields all jobs, as the loop reads the source. Raises the error of the input at its end."""
+        while True:
+            if job := self.next():
+                yield job
+            elif self._source.exhausted:
+                break
+            else:
+                loop.wait()
+        if self._source.error:
+            raise self._source.error
 
     @property
     def output_tokens(self) -> int:

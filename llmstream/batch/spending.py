@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ..config import max_cost
+from ..config.prices import BATCH
 from ..core.exchange import Exchange
 from ..core.report import dollars
 from ..core.request import Request
@@ -61,3 +62,19 @@ class Spending:
             f"set a lower {option('max_tokens')}, or raise the limit",
         )
         return UsageError(f"{prompt} may cost {dollars(usd)}, more than {limit}: {advice}")
+
+
+def require_affordable(prompts: Iterable[list[Choice]], limit: float) -> None:
+    """Raises UsageError where batches of prompts, which cannot be stopped, may cost more than `limit` US dollars."""
+    spending, usd = Spending(limit, tier=BATCH), 0.0
+    for choices in prompts:
+        target, request = choices[0][:2]
+        if max_cost.size(target, request).max_output is None:
+            raise UsageError(
+                f"{option('max_cost')} of a batch needs {option('max_tokens')}: nothing else limits answers"
+            )
+        usd += spending.expected(choices, 0)
+    if usd > limit:
+        advice = f"set a lower {option('max_tokens')}, or raise the limit"
+        cost = f"the prompts may cost {dollars(usd)}, more than {option('max_cost', f'{limit:g}')}"
+        raise UsageError(f"{cost}: {advice}; none is sent")

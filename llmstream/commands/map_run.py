@@ -100,7 +100,7 @@ def _dry_run(values: MapOptions, prompts: MapInput, builder: Choices, digest: Ca
     prompts.explain_silence()
     jobs = Prompts(prompts.source, builder, journal, digest)
     waiting = journal.in_batches() if journal else frozenset()
-    run = DryRun(prompts.loop, prompts.source, jobs, BATCH if values.batch else "", waiting)
+    run = DryRun(prompts.loop, jobs, BATCH if values.batch else "", waiting)
     stdio.write(run.text().encode())
     if run.failure:
         stdio.note(NAME, run.failure, stays=True)
