@@ -62,6 +62,11 @@ class Extraction(Scanner):
     With `follow`, a selected string comes in Pieces, with `lines`, what is selected in many elements at once as Values.
     """
 
+    # In CPython, attributes beyond 30 in an instance's dict would make all of them slower.
+    __slots__: tuple[str, ...] = ("_automaton", "_results", "_limit", "_follow", "_root", "_root_location", "levels")
+    __slots__ += ("_runs", "_document", "_size", "line", "_frames", "_captures", "_pieces", "_consumed", "_chunk_start")
+    __slots__ += ("_begins", "_walked", "_gave_up", "_name", "_length", "_following", "_follow_start")
+
     def __init__(
         self, automaton: Automaton, results: Results, limit: int, *, follow: bool = False, lines: bool = False
     ) -> None:
