@@ -24,6 +24,7 @@ def main() -> None:
         status = run(sys.argv[1:])
         stdio.end_output()
     except Signalled as signalled:  # while that was loading, too
+        signals.restore_default()
         stdio.end_output()
         signals.die_by(signalled.signum)
         raise  # the signal is blocked

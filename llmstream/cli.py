@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import commands, stdio
 from .commands.parameters import WrongValue
-from .errors import Error, Incomplete, ReaderGone, UsageError, command_line, followed, spell
+from .errors import Error, Incomplete, ReaderGone, UsageError, followed
 from .terminal import columns
 
 if TYPE_CHECKING:
@@ -86,8 +86,8 @@ def run(words: list[str]) -> int:
         return WrongValue.status
     except Error as error:
         stdio.note(name, error.message)
-        if error.hint:
-            stdio.write_stderr_lines(spell(error.hint, command_line))
+        for line in error.hint.splitlines():
+            stdio.note(name, line)
         return error.status
     except Exception:
         import traceback

@@ -72,6 +72,34 @@ except Signalled as error:
     assert output.split() == [b"inner", b"outer", b"%d" % signal.SIGTERM, b"False"]
 
 
+def test_a_signal_soon_after_the_first_adds_nothing_and_a_later_one_is_raised():
+    code = """
+import os, signal, time
+from llmstream import signals
+from llmstream.errors import Signalled
+
+def end(signum):
+    try:
+        os.kill(os.getpid(), signum)
+        print("goes on")
+    except Signalled as error:
+        print("raised", error.signum)
+
+signals.catch_signals()
+end(signal.SIGTERM)
+end(signal.SIGTERM)
+end(signal.SIGINT)
+now = time.monotonic() + signals.REPEAT_S
+time.monotonic = lambda: now
+end(signal.SIGINT)
+with signals.SignalsDeferred():
+    os.kill(os.getpid(), signal.SIGTERM)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=WAIT_S)
+    assert done.stdout.decode().splitlines() == ["raised 15", "goes on", "goes on", "raised 2"]
+    assert done.stderr.endswith(b"errors.Signalled: 15\n")
+
+
 @pytest.mark.parametrize("channel", [pipe, fifo, socketpair])
 def test_when_the_reader_leaves_the_connection_is_closed_though_the_model_is_silent(channel, tmp_path):
     reader, writer = channel(tmp_path)

@@ -28,10 +28,12 @@ class RunEnd:
         answers as done that are not written. Raises OutputFailed.
         """
         totals, seconds = self._totals, time.monotonic() - self._started
+        if totals.status:
+            stdio.release_notes()
         if shows_totals and self._shows_totals:
             stdio.note(NAME, totals.summary(seconds, unfinished, priced=self._usage), stays=self._usage)
-            if totals.failure:
-                stdio.note(NAME, f"{'that' if totals.failed == 1 else 'the first'} failed: {totals.failure}")
+        if shows_totals and totals.failure:
+            stdio.note(NAME, f"{'1 prompt' if totals.failed == 1 else 'the first'} failed: {totals.failure}")
         if self._usage:
             stdio.note(NAME, totals.times(throttled), stays=True)
         if self._stats:

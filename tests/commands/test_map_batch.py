@@ -59,7 +59,7 @@ def test_single_failures_are_records_and_asked_again_next_time(world):
     records, status, stderr = world(b"a\nbad\n")
     assert (records[0]["text"], records[1]["error"]["status"], status) == ("a", 3, 3)
     assert "no such thing" in records[1]["error"]["message"]
-    assert b"that failed: " in stderr
+    assert b"1 prompt failed: " in stderr
     world(b"a\nbad\n")
     assert world.account.prompts == ["a", "bad", "bad"]
 

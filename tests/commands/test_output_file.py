@@ -90,7 +90,7 @@ def test_any_other_status_leaves_the_file_as_it_was(invoke, tmp_path, args, scri
         done = invoke(*ASK, str(path), *args, url=provider.url)
     assert (done.returncode, done.stdout) == (status, b"")
     outcome = "left as it was" if old else "not written"
-    assert done.stderr.decode().splitlines()[1:] == [f"{path} is {outcome}"]
+    assert done.stderr.decode().splitlines()[1:] == [f"llmstream gen: {path} is {outcome}"]
     assert names(tmp_path) == (["answer"] if old else [])
     assert not old or path.read_text() == old
 
@@ -190,7 +190,8 @@ def test_a_full_disk_leaves_the_file_as_it_was(run, provider, tmp_path):
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (3, 3))  # noqa: E731
     done = run(*ASK, str(path), url=provider.url, preexec_fn=limit)
     assert done.returncode == 5
-    assert done.stderr.decode() == f"llmstream gen: cannot write to {path}: File too large\n{path} is left as it was\n"
+    lines = f"cannot write to {path}: File too large", f"{path} is left as it was"
+    assert done.stderr.decode().splitlines() == [f"llmstream gen: {line}" for line in lines]
     assert (names(tmp_path), path.read_text()) == (["answer"], "old")
 
 
@@ -297,7 +298,9 @@ def test_map_keeps_answers_beside_the_file_when_some_failed(invoke, tmp_path):
         done = invoke(*args, input=b"a\nb\n", url=provider.url)
     assert (done.returncode, done.stdout) == (5, b"")
     partial = tmp_path / "answers.partial"
-    assert done.stderr.decode() == f"llmstream map: {path} is left as it was: all records are in {partial}\n"
+    failure, note = done.stderr.decode().splitlines()
+    assert failure.startswith("llmstream map: 1 prompt failed: the stream ended ")
+    assert note == f"llmstream map: {path} is left as it was: all records are in {partial}"
     assert (names(tmp_path), path.read_text()) == (["answers", "answers.partial"], "old")
     assert [("error" in record) for record in records_of(partial.read_bytes())] == [False, True]
 
@@ -308,7 +311,7 @@ def test_records_that_cannot_be_put_beside_the_file_stay_where_they_are(invoke, 
     with Provider(failing_at_b) as provider:
         args = ["map", "-q", "-m", "openai/m", "--retries=0", "-O", name]
         done = invoke(*args, input=b"a\nb\n", url=provider.url, cwd=tmp_path)
-    before, _, path = done.stderr.decode().strip().rpartition("all records are in ")
+    before, _, path = done.stderr.decode().splitlines()[-1].rpartition("all records are in ")
     assert (done.returncode, before) == (5, f"llmstream map: {name} is not written: ")
     with open(path, "rb") as file:
         assert len(records_of(file.read())) == 2
@@ -366,7 +369,7 @@ def test_map_with_a_journal_completes_the_file_in_the_next_run(invoke, tmp_path)
         done = invoke(*args, input=b"a\nb\n", url=provider.url)
         assert (done.returncode, names(tmp_path)) == (5, ["journal"])
         advice = "run the same command again for the prompts that failed"
-        assert done.stderr.decode() == f"llmstream map: {path} is not written: {advice}\n"
+        assert done.stderr.decode().splitlines()[1:] == [f"llmstream map: {path} is not written: {advice}"]
         failing = False
         assert invoke(*args, input=b"a\nb\n", url=provider.url).returncode == 0
         assert [request.prompt for request in provider.requests].count("a") == 1

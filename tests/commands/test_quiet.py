@@ -42,6 +42,14 @@ def test_notes_come_before_the_error(invoke):
     assert len(lines[0]) == 3
 
 
+@pytest.mark.parametrize("prompts, words", [(b"a\n", "1 prompt failed: "), (b"a\nb\n", "the first failed: ")])
+def test_map_says_why_prompts_have_failed(invoke, prompts, words):
+    with Provider(lambda request: LOADED) as provider:
+        done = invoke("map", "-q", "--retries", "0", "-m", "openai/m", input=prompts, url=provider.url)
+    assert (done.returncode, done.stdout.count(b'"error"')) == (4, prompts.count(b"\n"))
+    assert done.stderr.decode() == f"llmstream map: {words}openai at {provider.url[7:]} says: overloaded (HTTP 503)\n"
+
+
 def test_usage_comes_after_the_notes_of_a_failure(invoke):
     with Provider(lambda request: LOADED) as provider:
         done = invoke("gen", "-q", "-u", "--retries", "1", "-m", "openai/m", "Hi", url=provider.url)
@@ -109,12 +117,12 @@ def test_map_notes_a_failure_only(tmp_path, invoke):
     template = tmp_path / "{}"
     template.write_text("x")
     bad = reply("400 No", b'{"error": {"message": "no"}}')
-    for script, status, notes in ((WELL, 0, 0), (bad, 3, 1)):
+    for script, status, notes in ((WELL, 0, []), (bad, 3, [True, False])):
         with Provider(lambda request, script=script: script) as provider:
             done = invoke("map", "-q", "-m", "openai/m", str(template), input=b"a\n", url=provider.url)
         assert done.returncode == status
-        assert done.stderr.count(b"is a file, but its name is the template here") == len(done.stderr.splitlines())
-        assert len(done.stderr.splitlines()) == notes
+        text = b"is a file, but its name is the template here"
+        assert [text in line for line in done.stderr.splitlines()] == notes
 
 
 def test_the_totals_and_the_times_of_map_stay_where_usage_was_asked_for(invoke):
