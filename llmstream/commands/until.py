@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
@@ -37,7 +38,7 @@ def command(file: tuple[str, ...], quiet: bool, drain: bool, **params: Any) -> i
     stdio.require_stdout()
     conditions, mode = stopping.take(params)
     if not conditions:
-        raise UsageError("no condition: give one, for example -e PATTERN or --lines N")
+        raise UsageError(f"no condition: {_advice(file)}")
     if quiet and mode != INCLUSIVE:
         raise UsageError("-q leaves nothing to print for -x or -o: choose one")
     copy = Until(conditions, QUIET if quiet else mode)
@@ -58,6 +59,13 @@ def command(file: tuple[str, ...], quiet: bool, drain: bool, **params: Any) -> i
     if copy.is_utf16:
         raise Incomplete(UTF16)
     raise NotFound("the input ended before a condition was met")
+
+
+def _advice(files: tuple[str, ...]) -> str:
+    """Returns what to do where there is no condition: as of grep's, the first operand may be meant as a pattern."""
+    if files and files[0] != "-" and not os.path.exists(files[0]):
+        return f"{files[0]!r} is the name of a file here: give a pattern with -e"
+    return "give one, for example -e PATTERN or --lines N"
 
 
 def _read(source: inputs.Input, copy: Until, drain: bool) -> None:

@@ -149,7 +149,11 @@ class Seconds(Number):
         return super().parse(value, files) if (seconds := _with_units(value)) is None else self._checked(seconds, value)
 
     def read(self, text: str) -> float:
-        return super().read(text) if (seconds := _with_units(text)) is None else self._checked(seconds, text)
+        if (seconds := _with_units(text)) is not None:
+            return self._checked(seconds, text)
+        if near := re.fullmatch(LONG_UNIT, text):
+            raise ValueError(f"must be {self.wanted}, not {shown(text)}: did you mean {near[1]}{near[2]}?")
+        return super().read(text)
 
     def _checked(self, seconds: float, text: str) -> float:
         if not self._fits(seconds):
@@ -158,6 +162,7 @@ class Seconds(Number):
 
 
 UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+LONG_UNIT = "([0-9.]+) ?([hms])(?:r|rs|ours?|in|ins|inutes?|ec|ecs|econds?)?"
 TIME = "(?=.)" + "".join(rf"(?:([0-9]+(?:\.[0-9]+)?){unit})?" for unit in UNITS_S)
 
 

@@ -50,6 +50,7 @@ def test_output_and_status(invoke, args, input, output, status):
     ("args", "message"),
     [
         ([], b"no condition: give one"),
+        (["[.]", "README.md"], b"no condition: '[.]' is the name of a file here: give a pattern with -e"),
         (["-e", "(a"], b"'(a' is not a valid regular expression: missing ), unterminated subpattern at character 1"),
         (["-e", "a*"], b"'a*' matches the empty text"),
         (["-F", ""], b"the empty text matches everywhere"),

@@ -260,6 +260,14 @@ def test_a_time_that_is_none_is_refused(text):
 
 
 @pytest.mark.parametrize(
+    ("text", "meant"), [("5min", "5m"), ("2 hours", "2h"), ("30sec", "30s"), ("1.5 m", "1.5m"), ("10S", ""), ("1d", "")]
+)
+def test_a_time_with_a_longer_unit_has_a_hint(text, meant):
+    with pytest.raises(ValueError, match=f'not "{text}"' + (f": did you mean {meant}[?]$" if meant else "$")):
+        plain.Seconds().read(text)
+
+
+@pytest.mark.parametrize(
     ("seconds", "text"), [(10, "10s"), (60.0, "1m"), (90, "90s"), (7200, "2h"), (0.25, "0.25s"), (1.5, "1.5s")]
 )
 def test_a_time_is_shown_as_it_can_be_read(seconds, text):

@@ -46,7 +46,8 @@ def compile_path(path: str) -> Path:
         message = "nested too deeply" if isinstance(error, RecursionError) else str(error).replace(path, shorten(path))
         if "set_int_max_str_digits" in message:
             message = "an integer has too many digits"
-        raise UsageError(f"not a JSONPath: {shorten(path)}: {message}") from None
+        every = ": [*] is every item" if "[]" in path else ""
+        raise UsageError(f"not a JSONPath: {shorten(path)}: {message}{every}") from None
 
 
 def _plain(match: re.Match[str]) -> Segment:
