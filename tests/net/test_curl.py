@@ -14,7 +14,7 @@ import pytest
 import trustme
 
 from llmstream.net import curl as curls
-from llmstream.net.curl import Curl
+from llmstream.net.curl import Curl, CurlTransfer
 from llmstream.net.loop import Loop
 from llmstream.net.transfer import HttpRequest, Transfer
 
@@ -301,12 +301,18 @@ def test_a_tunnels_own_head_is_not_the_responses(asking, tls, monkeypatch):
 # HTTP/2.
 
 
+def begin(asking: RequestBuilder, server: Http2, data: bytes) -> CurlTransfer:
+    """Returns the first transfer of a server, of which the data has arrived."""
+    transfer = asking.post(server.url)
+    asking.until(lambda: server.streams)
+    server.send(server.streams[0], data)
+    asking.until(lambda: transfer.chunks)
+    return transfer
+
+
 def test_a_stream_that_waits_holds_up_no_other_of_its_connection(asking, tls):
     with Http2(tls) as server:
-        first = asking.post(server.url)
-        asking.until(lambda: server.streams)
-        server.send(server.streams[0], b"x" * 1000)
-        asking.until(lambda: first.chunks)
+        first = begin(asking, server, b"x" * 1000)
         first.take()
         first.pause(True)
         second = asking.post(server.url)
@@ -327,10 +333,7 @@ def test_a_stream_that_waits_holds_up_no_other_of_its_connection(asking, tls):
 
 def test_one_stream_is_ended_and_the_connection_stays(asking, tls):
     with Http2(tls) as server:
-        first = asking.post(server.url)
-        asking.until(lambda: server.streams)
-        server.send(server.streams[0], b"x")
-        asking.until(lambda: first.chunks)
+        first = begin(asking, server, b"x")
         second = asking.post(server.url)
         asking.until(lambda: len(server.streams) == 2)
         asking.curl.end(first)
@@ -345,10 +348,7 @@ def test_one_stream_is_ended_and_the_connection_stays(asking, tls):
 def test_a_whole_stream_is_not_reset(asking, tls):
     """Servers take many resets for an attack."""
     with Http2(tls) as server:
-        transfer = asking.post(server.url)
-        asking.until(lambda: server.streams)
-        server.send(server.streams[0], b"x")
-        asking.until(lambda: transfer.chunks)
+        transfer = begin(asking, server, b"x")
         transfer.complete = True
         asking.curl.end(transfer)
         server.send(server.streams[0], b"", end=True)
