@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..core.events import Event, Finish, Source, Text, Usage
-from ..core.report import total_usage, verdict
+from ..core.report import is_cut_json, total_usage, verdict
 from ..core.timing import Timing
 from ..errors import Error, followed, spell
 from ..net.attempts import Resume
@@ -48,7 +48,7 @@ class BaseStream:
         self._queue: deque[Event] = deque()
         self._notes: list[str] = []
         self._sources: list[Source] = []
-        self._checked: list[str] = []  # the text of an answer that is to be checked
+        self._checked: list[str] = []  # the text of an answer that has to be JSON
         self._closing = self._ended = self._failed = False
         self._forks = 0  # that led to the process which has sent the request
         self.finish: Finish | None = None  # once the reader has the event, or closed the stream
@@ -228,14 +228,16 @@ class BaseStream:
         if self._pausing:
             events = self._pausing.feed(generation.exchange, events)
         self._queue += events
-        if self._prepared.choice.check:
+        if self._prepared.request.wants_json:
             self._checked += [event.text for event in events if isinstance(event, Text)]
         return events
 
     def _wrong(self, generation: Generation) -> Error | None:
-        """Returns the error of a whole answer that the check finds wrong."""
-        check, exchange = self._prepared.choice.check, generation.exchange
-        if check is None or exchange.tool_calls or verdict(exchange.finish, self._prepared.request.is_limited):
+        """Returns the error of JSON that was cut at a limit of its length, or that the check finds wrong."""
+        check, exchange, request = self._prepared.choice.check, generation.exchange, self._prepared.request
+        if request.wants_json and is_cut_json(exchange, "".join(self._checked)):
+            return verdict(exchange.finish, request.is_limited, is_cut_json=True)
+        if check is None or exchange.tool_calls or verdict(exchange.finish, request.is_limited):
             return None
         from ..request.answer_check import wrong
 

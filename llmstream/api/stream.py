@@ -31,7 +31,7 @@ def stream(prompt: str = "", model: str | Sequence[str] | None = None, **options
 
     Raises UsageError for what cannot be asked, and TypeError for options that are not of Options. Reading raises
     Refused, Unavailable, or, for an answer that was cut, Incomplete, each after all events that came before. A limit
-    or a refusal that ends the answer is no error: `finish` has the reason.
+    or a refusal that ends the answer is no error: `finish` has the reason. JSON that a limit cuts is Incomplete.
     """
     return Stream(prepare(prompt, {**options, "model": model}))
 

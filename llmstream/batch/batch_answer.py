@@ -16,6 +16,8 @@ from .batch_api import Result
 from .record_builder import Record, RecordBuilder
 from .totals import Totals
 
+LIMITED_JSON = "json"  # in the journal, of a request with a limit whose answer has to be JSON
+
 
 class Answer(NamedTuple):
     """An answer of a batch, as RecordBuilder wants it."""
@@ -27,17 +29,17 @@ class Answer(NamedTuple):
 
 
 def read(
-    result: Result, target: Target, entry: dict[str, Any], limited: bool, totals: Totals
+    result: Result, target: Target, entry: dict[str, Any], limited: bool | str, totals: Totals
 ) -> tuple[Record, Error | None]:
     """Returns the record of a result that has an answer, and why it has failed; counts its tokens.
 
     `target` is one at the provider, `entry` has the members of the batch in the journal. `limited`: the length is
-    limited on purpose.
+    limited on purpose; LIMITED_JSON where the answer has to be JSON, too.
     """
     decoder = dialect(entry["api"]).Decoder(target.provider, entry["model"])
     exchange = Exchange(decoder, Timeouts(), Timing(0.0), 0.0, f"batch request {result.id}")
     exchange.head(result.status, {"content-type": "application/json"})
-    builder = RecordBuilder(limited)
+    builder = RecordBuilder(bool(limited), wants_json=limited == LIMITED_JSON)
     builder.feed(exchange.feed(encode(to_json(result.body)), 0.0) + exchange.close(0.0))
     exchange.timing.first = exchange.timing.last = None  # of an answer that is not streamed
     failure = exchange.failure

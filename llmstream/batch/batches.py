@@ -15,7 +15,7 @@ from typing import Any
 from ..core.retry import Backoff
 from ..core.secrets import show_url
 from ..errors import Error, Refused, UsageError, option
-from .batch_answer import read
+from .batch_answer import LIMITED_JSON, read
 from .batch_api import (
     HTTP_NOT_FOUND,
     SEND_TIMEOUT_S,
@@ -138,7 +138,10 @@ class Batches:
             job.fail(error)
             return
         target, headers = job.target, job.target.headers(body)
-        request = [str(job.row.index), *job.entries[0], job.choices[0].request.is_limited]
+        limited: bool | str = job.choices[0].request.is_limited
+        if limited and job.choices[0].request.wants_json:
+            limited = LIMITED_JSON
+        request = [str(job.row.index), *job.entries[0], limited]
         kind = target.api, target.model, *headers
         if (full := parcels.get(kind)) and full.add(body, request):
             return

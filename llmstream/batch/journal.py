@@ -16,6 +16,8 @@ a random text, which goes into the batch's metadata, too:
     {"batch": "NONCE", "id": "batch_1"}
     {"batch": "NONCE", "ended": "completed"}
 
+The last member of a request says whether its length is limited on purpose; "json": and its answer has to be JSON.
+
 Lines are only appended; of two lines with one key the later counts. Each commit writes behind the complete lines that
 are on disk. So a write that is interrupted leaves at most an incomplete line at the end: it is cut off at once or by
 the next run, and writing it again is harmless.

@@ -36,12 +36,13 @@ class Answer(Protocol):
 class RecordBuilder:
     """Collects the events of the answers to one prompt.
 
-    `limited`: their length is limited on purpose, so a cut at the limit is fine. `target` is where the request goes, if
-    the record is to name the model. `pieces` counts the texts so far, about one for each token.
+    `limited`: their length is limited on purpose, so a cut at the limit is fine, unless they have to be JSON
+    (`wants_json`). `target` is where the request goes, if the record is to name the model. `pieces` counts the texts so
+    far, about one for each token.
     """
 
-    def __init__(self, limited: bool, target: Target | None = None) -> None:
-        self._limited, self._target = limited, target
+    def __init__(self, limited: bool, target: Target | None = None, wants_json: bool = False) -> None:
+        self._limited, self._target, self._wants_json = limited, target, wants_json
         self._text = bytearray()  # a list would take many times the memory: the pieces are short
         self._calls: dict[int, list[str]] = {}  # by index: id, name, pieces of the arguments
         self._earlier_calls: list[dict[str, str]] = []  # of answers before the last one
@@ -101,7 +102,8 @@ class RecordBuilder:
             usage = report.total_usage([*earlier, exchange])
             record["usage"] = None if usage is None else _fields(usage)
             if not stopped:
-                failure = report.verdict(exchange.finish, self._limited, report.SET_LIMIT)
+                is_cut = self._wants_json and report.is_cut_json(exchange, record["text"])
+                failure = report.verdict(exchange.finish, self._limited, report.SET_LIMIT, is_cut)
             if failure is None and stops is not None and not stops.met:
                 failure = NotFound("the answer ended before a condition was met")
         if notes := answer.notes:
@@ -121,7 +123,7 @@ def with_error(record: Record, error: Error) -> Record:
 
 def with_data(record: Record, request: Request) -> Record:
     """Returns a record whose answer is to be JSON with its value as `data`, None where the text is not JSON."""
-    if "text" not in record or not (request.json or request.schema):
+    if "text" not in record or not request.wants_json:
         return record
     data = loads_or_none(record["text"])
     before = {"model": record["model"]} if "model" in record else {}

@@ -186,7 +186,7 @@ class Sender:
                 transport = self._polling(job, transport, target)
             if not job.goes_on:
                 named = choice.target if job.names_model else None
-                job.builder = RecordBuilder(choice.request.is_limited, named)
+                job.builder = RecordBuilder(choice.request.is_limited, named, choice.request.wants_json)
             job.generation = Generation(
                 target,
                 choice.request,

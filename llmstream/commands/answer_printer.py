@@ -163,8 +163,9 @@ class AnswerPrinter:
         if self._values.line:
             from ..batch.record_builder import RecordBuilder
 
-            self._output.record = RecordBuilder(choice.request.is_limited, choice.target if self._names_model else None)
-        takes_turns = choice.request.native or choice.check
+            request, named = choice.request, choice.target if self._names_model else None
+            self._output.record = RecordBuilder(request.is_limited, named, request.wants_json)
+        takes_turns = choice.request.native or choice.check or choice.request.wants_json
         self._render(self._take_turns(generation, loop) if takes_turns else events(generation, loop))
         if choice.check:
             self._correct()
@@ -304,7 +305,9 @@ class AnswerPrinter:
 
     def _verdict(self, exchange: Exchange) -> Error | None:
         """Returns the error of an answer that its provider ended before it was whole."""
-        return report.verdict(exchange.finish, self._choice.request.is_limited, report.SET_LIMIT)
+        request, turns = self._choice.request, self._turns
+        is_cut = turns is not None and request.wants_json and report.is_cut_json(exchange, turns.text)
+        return report.verdict(exchange.finish, request.is_limited, report.SET_LIMIT, is_cut)
 
     def _report(self, status: int, reason: str, *, failed: bool = False) -> None:
         self._end.report(self._generation, self._target, self._earlier, status, reason, failed=failed)

@@ -8,6 +8,7 @@ from typing import Any
 from ..errors import Error, Incomplete, Refused, option
 from .events import Finish, Usage
 from .exchange import Exchange
+from .json_codec import loads_strict
 
 VERDICTS: dict[str, tuple[type[Error], str, str]] = {  # by finish reason: the error, what is wrong, what to do
     "refusal": (Refused, "the model refused", ""),
@@ -23,21 +24,46 @@ VERDICTS: dict[str, tuple[type[Error], str, str]] = {  # by finish reason: the e
 }
 
 SET_LIMIT = f"with {option('max_tokens', 'N')} such a cut counts as whole"
+CUT_JSON = "the JSON is not whole"
 USUAL_TIERS = ("default", "standard", "on_demand", "auto")  # which the line for people leaves out
 
 
-def verdict(finish: Finish | None, limited: bool, advice: str = "") -> Error | None:
+class CutJson(Incomplete):
+    """An answer that has to be JSON was cut at a limit of its length."""
+
+
+def is_cut_json(exchange: Exchange, text: str) -> bool:
+    """Returns whether an answer that has to be JSON was cut within that, at a limit of its length."""
+    if exchange.finish is None or exchange.finish.reason != "length" or exchange.tool_calls:
+        return False
+    try:
+        value = loads_strict(text)
+    except (ValueError, RecursionError):
+        return True
+    return isinstance(value, int | float) and not isinstance(value, bool)  # of which there may be more digits
+
+
+def verdict(finish: Finish | None, limited: bool, advice: str = "", is_cut_json: bool = False) -> Error | None:
     """Returns the error of an answer that its provider ended, but that was refused, filtered or is not whole, or None.
 
-    `limited` says that the user set the limit of its length, which is then no error. `advice` says how to set one.
+    `limited` says that the user set the limit of its length, which is then no error, unless the answer is JSON that it
+    has cut. `advice` says how to set one.
     """
+    if is_cut_json and finish:
+        return CutJson(_sentence(finish, f"{CUT_JSON}: raise {option('max_tokens')}" if limited else CUT_JSON))
     if finish is None or finish.reason not in VERDICTS or (finish.reason == "length" and limited):
         return None
-    kind, what, hint = VERDICTS[finish.reason]
+    hint = advice if finish.reason == "length" else VERDICTS[finish.reason][2]
+    return VERDICTS[finish.reason][0](_sentence(finish, hint))
+
+
+def _sentence(finish: Finish, hint: str) -> str:
+    """Returns what is wrong with an answer, by its finish reason, and what to do; another limit has no such advice."""
+    what = VERDICTS[finish.reason][1]
     message = f"{what} (finish reason {finish.provider_reason})" if finish.provider_reason else what
-    if finish.reason == "length" and "context" not in finish.provider_reason.lower():
-        hint = advice
-    return kind(": ".join(filter(None, (message, finish.explanation, hint))))
+    if finish.reason == "length" and "context" in finish.provider_reason.lower():
+        hint = ""
+    return ": ".join(filter(None, (message, finish.explanation, hint)))
 
 
 def record(

@@ -232,6 +232,11 @@ class Request(NamedTuple):
         """Whether the user limits the length of the answer, so that a cut at that limit is no fault."""
         return bool(self.max_tokens or any("tokens" in name for name, _ in self.extra))
 
+    @property
+    def wants_json(self) -> bool:
+        """Whether the answer has to be JSON, so that one that is cut is of no use."""
+        return self.json or self.schema is not None
+
     def size(self) -> int:
         """Estimates the bytes that the model reads: prompt, messages, attachments and tools."""
         texts = [self.prompt, *(message.content for message in self.messages), *map(str, self.tools)]

@@ -75,7 +75,7 @@ ROWS = (
         metavar="TEXT|@FILE", group=PROMPT, doors=(*ALL, HTTP)),
     Option("max_tokens", Integer(1, 2**31 - 1), "Limit the answer to N tokens.",
         "Limit the answer to *n* tokens.\n"
-        "An answer that reaches this limit counts as complete;\n"
+        "An answer that reaches this limit counts as complete, unless it has to be JSON and is not whole;\n"
         "one that reaches the model's own limit does not.", metavar="N", group=ANSWER, doors=(*ALL, HTTP),
         openai=("max_completion_tokens", "max_tokens")),
     Option("temperature", Number(), "Sampling temperature.",

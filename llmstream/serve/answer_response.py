@@ -21,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from .. import stdio
 from ..core.cpu_limit import SharedLimit
+from ..core.report import CutJson
 from ..errors import Error, Unavailable, UsageError
 from .body_limits import ALL_REGEXES_CPU_S, REGEX_CPU_REFILL, Memory
 from .error_responses import NAME, internal_error, message_with_hint, note_failure, response_to
@@ -34,6 +35,7 @@ class AnswerEncoder(Protocol):
 
     media_type: str
     eager: bool  # send the head before the first event; else an error before the first bytes has an HTTP status
+    has_finish_reason: bool  # which says of JSON that was cut at a limit of its length that it was
     keep_alive: bytes  # sent after a silence; b"": nothing is sent
 
     def feed(self, events: Sequence[Item]) -> bytes:
@@ -137,6 +139,8 @@ class AnswerResponse(Response):
             if not self._cut:
                 raise
             error = Unavailable("the server is shutting down: try again later")
+        except CutJson as failure:
+            error = None if self._encoder.has_finish_reason else failure
         except Error as failure:
             error = failure
         except Exception as failure:

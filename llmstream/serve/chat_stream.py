@@ -31,6 +31,7 @@ class ChatStreamEncoder:
 
     media_type = "text/event-stream"
     eager = True
+    has_finish_reason = False
     keep_alive = b": keep-alive\n\n"
 
     def __init__(self, reasoning: bool = False) -> None:

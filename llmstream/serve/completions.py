@@ -87,6 +87,7 @@ class ChunkEncoder(_Completion):
     object_type = "chat.completion.chunk"
     media_type = "text/event-stream"
     eager = False
+    has_finish_reason = True
     keep_alive = b": keep-alive\n\n"
 
     def __init__(self, created: int, model: str, include_usage: bool) -> None:
@@ -143,6 +144,7 @@ class CompletionEncoder(_Completion):
     object_type = "chat.completion"
     media_type = "application/json"
     eager = False
+    has_finish_reason = True
     keep_alive = b""
 
     def __init__(self, created: int, model: str) -> None:

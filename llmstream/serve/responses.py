@@ -267,6 +267,7 @@ class ResponseEventEncoder(_Response):
 
     media_type = "text/event-stream"
     eager = False
+    has_finish_reason = True
     keep_alive = b": keep-alive\n\n"
 
     def __init__(self, created: int, model: str, fields: Mapping[str, Any]) -> None:
@@ -325,6 +326,7 @@ class ResponseEncoder(_Response):
 
     media_type = "application/json"
     eager = False
+    has_finish_reason = True
     keep_alive = b""
 
     def feed(self, events: Sequence[Item]) -> bytes:

@@ -388,6 +388,22 @@ def test_a_limit_or_a_refusal_is_an_answer(driver):
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("options", [{}, {"max_tokens": 5}, {"max_tokens": 5, "check": True}])
+@pytest.mark.parametrize("text", ['{"name":', '{"name": "a"}'])
+def test_json_that_a_limit_cuts_is_incomplete(driver, options, text):
+    if "check" in options:
+        pytest.importorskip("jsonschema", reason="the extra `check` is not installed")
+    with Provider([head(), chat_text(text), chat_end("length"), frame("[DONE]")]) as provider:
+        read = Read(driver, at(provider, schema="name", **options), "text")
+    assert (read.items, read.stream.finish) == ([text], Finish("length", "length"))
+    if text.endswith("}"):
+        assert read.error is None
+    else:
+        assert isinstance(read.error, Incomplete)
+        assert str(read.error).endswith("the JSON is not whole" + (": raise max_tokens" if options else ""))
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
 def test_a_new_try_is_told_to_the_note(driver):
     notes: list[str] = []
     busy = reply("503 Busy", b"", "text/html", "Retry-After: 0")

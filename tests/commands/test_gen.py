@@ -155,6 +155,39 @@ def test_finish_reasons(invoke, reason, options, status):
     assert done.stderr.count(b"\n") == (status != 0)
 
 
+CUT_AT = "llmstream gen: cut at the provider's length limit (finish reason length)"
+
+
+@pytest.mark.parametrize("shape", [["--json"], ["--schema", "name"], ["--schema-multi", "name"]])
+@pytest.mark.parametrize(
+    ("text", "options", "advice"),
+    [
+        ('{"name":', ["--max-tokens", "5"], "the JSON is not whole: raise --max-tokens"),
+        ('{"name":', ["-o", "max_tokens=5"], "the JSON is not whole: raise --max-tokens"),
+        ("", ["--max-tokens", "5"], "the JSON is not whole: raise --max-tokens"),
+        ("1", ["--max-tokens", "5"], "the JSON is not whole: raise --max-tokens"),  # of 12, perhaps
+        ('{"name":', [], "the JSON is not whole"),
+        ('{"name": "a"} \n\n', ["--max-tokens", "5"], ""),
+        ('{"name": "a"}', [], "with --max-tokens N such a cut counts as whole"),
+    ],
+)
+def test_a_limit_that_cuts_json_makes_no_whole_answer(invoke, tmp_path, shape, text, options, advice):
+    (tmp_path / "out").write_text("old")
+    args = [*shape, *options, "-m", "openai/m", "--api", "chat", "Hi"]
+    with Provider(lambda request: [head(), *([chat_text(text)] if text else []), chat_end("length"), DONE]) as provider:
+        done = invoke("gen", *args, url=provider.url)
+        written = invoke("gen", *args, "-O", str(tmp_path / "out"), url=provider.url)
+        line = invoke("gen", *args, "--line", url=provider.url)
+        record = invoke("map", "-q", *args[:-1], url=provider.url, input=b"Hi\n")
+    status = 5 if advice else 0
+    assert [each.returncode for each in (done, written, line, record)] == [status] * 4
+    assert done.stdout.decode().strip() == text.strip()
+    assert done.stderr.decode() == (f"{CUT_AT}: {advice}\n" if advice else "")
+    assert (tmp_path / "out").read_text() == ("old" if advice else done.stdout.decode())
+    assert json.loads(line.stdout) == {k: v for k, v in json.loads(record.stdout).items() if k != "line"}
+    assert json.loads(record.stdout).get("error", {}).get("status", 0) == status
+
+
 @pytest.mark.parametrize(
     ("script", "status", "message"),
     [

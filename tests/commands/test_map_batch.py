@@ -68,6 +68,11 @@ def test_requests_without_an_answer_or_a_whole_one_have_the_statuses_of_map(worl
     world.account.answer = lambda line: (200, chat_answer("a", "length"))
     assert [record["error"]["status"] for record in world(b"cut\n")[0]] == [5]
     assert "error" not in world(b"cut on purpose\n", "--max-tokens", "5")[0][0]
+    records, status, _ = world(b"cut JSON\n", "--max-tokens", "5", "--json")
+    assert (records[0]["error"]["status"], status) == (5, 5)
+    assert records[0]["error"]["message"].endswith(": the JSON is not whole: raise max_tokens")
+    world.account.answer = lambda line: (200, chat_answer('{"a": 1}', "length"))
+    assert "error" not in world(b"whole JSON\n", "--max-tokens", "5", "--json")[0][0]
     world.account.answer = answer
     records, status, _ = world(b"late\n")
     assert (records[0]["error"]["status"], status) == (4, 4)

@@ -9,6 +9,7 @@ from types import FrameType, SimpleNamespace
 import pytest
 
 from llmstream.core.events import REASONS, Finish, Reasoning, Source, Text, Usage
+from llmstream.core.report import CutJson
 from llmstream.core.stop.conditions import from_mapping
 from llmstream.core.stop.search import Search
 from llmstream.errors import Incomplete, Refused, Unavailable, UsageError
@@ -69,6 +70,7 @@ def test_events_that_arrive_together_are_one_chunk():
         Refused("no", hint="set it"),
         Unavailable("later"),
         Incomplete("cut"),
+        CutJson("cut"),
     ],
 )
 def test_an_error_ends_the_stream_without_done(error):

@@ -11,6 +11,7 @@ import pytest
 from openai.types.chat import ChatCompletion
 
 from llmstream.core.events import REASONS, Finish, Reasoning, ScoredText, Source, Text, ToolCall, Usage
+from llmstream.core.report import CutJson
 from llmstream.errors import BadRequest, Incomplete, Refused, Unavailable, UsageError
 from llmstream.serve import completions
 from llmstream.serve.request import Note
@@ -177,6 +178,17 @@ def test_the_provider_s_explanation_is_in_the_answer(reason):
         else:
             assert (choice.finish_reason, message.refusal) == ("length", None)
             assert choice.explanation == "Ask for less."
+
+
+def test_json_that_a_limit_cuts_has_the_finish_reason_length():
+    script = ["{", [Finish("length", "length")], CutJson("cut at a limit")]
+    with ScriptedServer(script) as server, client(server) as sdk:
+        whole = sdk.chat.completions.create(model="m", messages=HELLO)
+        *_, last = sdk.chat.completions.create(model="m", messages=HELLO, stream=True)
+        response = sdk.responses.create(model="m", input="Hi")
+    assert (whole.choices[0].finish_reason, last.choices[0].finish_reason) == ("length", "length")
+    assert whole.choices[0].message.content == response.output_text == "{"
+    assert (response.status, response.incomplete_details.reason) == ("incomplete", "max_output_tokens")
 
 
 def test_the_sdk_s_helpers_refuse_an_answer_that_is_not_whole():
