@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from .. import signals
 from ..errors import Error, Incomplete, UsageError
 from ..net.generation import Generation
 from ..net.loop import Loop
-from ..signals import SignalsDeferred
 from .job_turns import JobTurns
 from .output import Output
 from .prompts import Job, Prompts
@@ -45,8 +45,8 @@ class Collector:
     def collect(self) -> None:
         """Collects what has arrived, and sends the requests that follow answers."""
         awake = self._sender.awake
-        with SignalsDeferred():  # which would lose an answer between two steps
-            while awake:
+        with signals.SignalsDeferred():  # which would lose an answer between two steps
+            while awake and not signals.pending:  # a check may take seconds
                 job = next(iter(awake))
                 del awake[job]
                 self._collect(job)
