@@ -143,6 +143,7 @@ ROWS = (
         "also `system`.\n"
         "Calls of tools (`tool_calls`), their results (the role `tool` with a `tool_call_id`), and parts of the types "
         "`text`, `image_url` and `file` are those of OpenAI's Chat Completions; images and files are data URLs.\n"
+        "Messages of the user and results may have parts.\n"
         "The prompt follows as the user's next message; it may be left out where the last message is the user's.\n"
         "`-` is standard input.", metavar="FILE", group=PROMPT),
     Option("prefill", Text(is_needed=True), "Make the answer begin with TEXT.",
