@@ -152,7 +152,7 @@ def test_a_record_does_not_send_one_key_to_another_provider(invoke):
         assert refusal["error"]["message"].startswith("key_env is the key of one provider: ")
         done = invoke(*args, "", input=records, env=env)
         assert (done.returncode, len(provider.requests)) == (2, 1)
-    assert done.stderr == b"llmstream map: --key-env is empty: name a variable\n"
+    assert done.stderr == b"llmstream map: --key-env is empty: name a variable: see llmstream map --help\n"
 
 
 def test_an_alias_may_be_a_list_and_each_model_has_its_defaults(invoke, tmp_path):

@@ -74,10 +74,10 @@ async def generate(request):
     finally:
         stdio.note("test", "closed")
 
-def main(args, *_, **__):
+def main(words):
     run(create(generate, Settings(grace_s={grace}, keep_alive_s=0.05)), "127.0.0.1", 0)
 
-cli.cli.main = main
+cli._run = main
 __main__.main()
 """
 
