@@ -38,7 +38,7 @@ def serve(host: str, port: int, config: Config, network: Mapping[str, Any], **se
     from functools import partial
 
     from .api.astream import AsyncStream
-    from .api.base import PreparedRequest, prepare
+    from .api.prepared import PreparedRequest, prepare
     from .net.aio import in_thread
 
     bounds = Settings(**settings, hop=secrets.token_hex(8))

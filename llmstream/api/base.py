@@ -16,12 +16,11 @@ from ..net.attempts import Resume
 from ..net.generation import Generation
 from ..net.transfer import Transport
 from ..providers.target import Target
-from .prepared import PreparedRequest, prepare
+from .prepared import PreparedRequest
 
 if TYPE_CHECKING:
     from ..request.turns import PausingAnswer
 
-__all__ = ["BaseStream", "PreparedRequest", "prepare"]
 
 _forks = 0  # that led to this process
 

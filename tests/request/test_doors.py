@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from llmstream.api.base import prepare
+from llmstream.api.prepared import prepare
 from llmstream.core.request import Request
 from llmstream.providers.target import Target
 from llmstream.request.options import FILE, HTTP, OPTIONS, PYTHON, RECORD, at
