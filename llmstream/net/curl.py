@@ -258,7 +258,9 @@ class Curl(Transport):
             signals.deferring = is_inner
             if signals.pending and not is_inner:
                 signals.raise_pending()
-        if self.to_wake:
+        if len(self.to_wake) == 1:
+            self.to_wake.popitem()[0].wake()
+        elif self.to_wake:
             self.wake_owners()
 
     def wake_owners(self) -> None:
