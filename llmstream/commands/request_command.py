@@ -201,6 +201,7 @@ class RequestCommand(Command):
             from ..request.layers import add_prompt_file
 
             add_prompt_file(values, file)
+        self._note_system(values.get("system"))
         caches = values.get("cache") or values.get("cache_ttl")
         params |= {"options": by_model(values, config, os.environ), "catalogue": config.catalogue}
         if caches and not (params.get("jsonl") or params.get("chat")):  # which may bring what is cached
@@ -209,6 +210,12 @@ class RequestCommand(Command):
             params["file"] = file
         params["on_line"] = arguments.on_line
         return super().run(arguments, serve)
+
+    def _note_system(self, system: str | None) -> None:
+        """Notes a system prompt that is the name of a file: that file is not read."""
+        if system and os.path.isfile(system):
+            use = option("system", f"@{system}")
+            stdio.note(self.name, f"{system} is a file, but only its name is the system prompt: {use} reads it")
 
     def _prompt_file(self, path: str | None) -> PromptFile | None:
         if path is None:

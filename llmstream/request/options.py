@@ -71,7 +71,9 @@ ROWS = (
         metavar="URL", doors=(COMMAND, PYTHON)),
     Option("key_env", Variable(), "Read the key from the variable NAME.",
         "Read the key from the environment variable *name*, and send no other.", metavar="NAME", doors=(COMMAND,)),
-    Option("system", TextOrFile(), "The system prompt, or the file that holds it.", short="s",
+    Option("system", TextOrFile(), "The system prompt, or the file that holds it.",
+        "The system prompt, or the file that holds it.\n"
+        "The name of a file without `@` stays a name, and a line on standard error says so.", short="s",
         metavar="TEXT|@FILE", group=PROMPT, doors=(*ALL, HTTP)),
     Option("max_tokens", Integer(1, 2**31 - 1), "Limit the answer to N tokens.",
         "Limit the answer to *n* tokens.\n"

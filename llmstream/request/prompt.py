@@ -10,6 +10,7 @@ from ..core.text import is_utf8, original
 from ..errors import UsageError, option
 
 PROMPT, MORE = "the prompt", "more of the prompt"
+EMPTY = "stdin is empty"
 MAX_PROMPT_BYTES = 64_000_000  # on stdin: more than any model takes
 SILENCE_S = 2.0  # until a note explains a silent stdin
 
@@ -35,6 +36,8 @@ def read(
         if words:
             _note_position(command)
         piped = read_stdin(command, MORE if words else PROMPT, source)
+        if words and not piped and is_empty_data():
+            stdio.note(command, f"{EMPTY}: the prompt is only the operand{'s' if len(operands) > 1 else ''}")
         text = f"{words}\n\n{piped}" if words and piped else words or piped
     if not text.strip():
         if not required:
@@ -89,6 +92,15 @@ def is_data(fd: int) -> bool:
     except OSError:
         return False
     return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
+
+
+def is_empty_data() -> bool:
+    """Returns whether stdin, of which nothing came, is a pipe or an empty file: perhaps a program has failed.
+
+    What has no data on purpose is not: /dev/null, and a file that a loop has read to its end.
+    """
+    state = os.fstat(stdio.STDIN)
+    return stat.S_ISFIFO(state.st_mode) or (stat.S_ISREG(state.st_mode) and not state.st_size)
 
 
 def read_bytes(

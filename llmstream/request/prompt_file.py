@@ -68,13 +68,21 @@ class PromptFile:
         prompts.note_files(self._command, operands)
         words = prompts.join_words(self._command, operands)
         values = {**self.defaults, **variables, OPERANDS: words}
+        advice = f"leave out {option('no_stdin')}, or the option that reads stdin"
         if STDIN in placeholders and not (no_stdin or self.from_stdin):
-            values[STDIN] = prompts.read_stdin(self._command, source=source)
-        parts = [self.fill(values, _advice)]
+            piped = prompts.read_stdin(self._command, source=source)
+            if piped or not prompts.is_empty_data():
+                values[STDIN] = piped
+            else:
+                advice = f"{prompts.EMPTY}: has the program before it failed?"
+        parts = [self.fill(values, lambda name: advice if name == STDIN else f"pass {option('var', f'{name}=...')}")]
         if OPERANDS not in placeholders:
             parts.append(words)
         if not (no_stdin or self.from_stdin or STDIN in placeholders) and prompts.is_data(stdio.STDIN):
-            parts.append(prompts.read_stdin(self._command, source=source))
+            parts.append(piped := prompts.read_stdin(self._command, source=source))
+            if not piped and prompts.is_empty_data():
+                operands_too = " and the operands" if words else ""
+                stdio.note(self._command, f"{prompts.EMPTY}: the prompt is only {self.path}{operands_too}")
         text = "\n\n".join(part for part in parts if part)
         if not text.strip():
             if not required:
@@ -126,9 +134,3 @@ class PromptFile:
                 raise self.head.error(("vars", name), f"must be a string or a number, not {kind(value)}")
             texts[name] = str(value).lower() if isinstance(value, bool) else str(value)
         return texts
-
-
-def _advice(name: str) -> str:
-    if name == STDIN:
-        return f"leave out {option('no_stdin')}, or the option that reads stdin"
-    return f"pass {option('var', f'{name}=...')}"

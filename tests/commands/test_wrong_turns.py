@@ -64,6 +64,71 @@ def test_a_hyphen_is_stdin(folder, args, prompt):
     assert (err, status) == ("", 0)
 
 
+EMPTY = "llmstream gen: stdin is empty: "
+
+
+@pytest.mark.parametrize(
+    ("args", "note"),
+    [
+        (["Sum"], "the prompt is only the operand"),
+        (["Sum", "it"], "the prompt is only the operands"),
+        (["Sum", "-"], "the prompt is only the operand"),
+        (["-f", "a.md"], "the prompt is only a.md"),
+        (["-f", "a.md", "Sum"], "the prompt is only a.md and the operands"),
+        (["-q", "Sum"], ""),
+        (["-n", "Sum"], ""),
+    ],
+)
+def test_an_empty_stdin_is_noted(folder, args, note):
+    expected = f"{EMPTY}{note}\n" if note else ""
+    assert gen(*args, folder=folder, input=b"")[1:] == (expected, 0)
+    (folder / "empty").touch()
+    with open(folder / "empty", "rb") as empty:
+        done = subprocess.run(
+            [*LLMSTREAM, "gen", "--dry-run", *args],
+            cwd=folder,
+            env=ENV,
+            stdin=empty,
+            capture_output=True,
+            timeout=RUN_S,
+        )
+    assert (done.stderr.decode(), done.returncode) == (expected, 0)
+    assert gen(*args, folder=folder)[1:] == ("", 0)
+
+
+def test_a_closed_stdin_is_not_noted(folder):
+    command = ["sh", "-c", '"$@" <&-', "sh", *LLMSTREAM, "gen", "--dry-run", "Sum"]
+    done = subprocess.run(command, cwd=folder, env=ENV, capture_output=True, timeout=RUN_S)
+    assert (done.stderr, done.returncode) == (b"", 0)
+
+
+def test_the_end_of_a_loop_s_file_is_not_noted(folder):
+    script = 'while read -r line; do "$@" gen --dry-run "$line"; done < a.md'
+    command = ["sh", "-c", script, "sh", *LLMSTREAM]
+    done = subprocess.run(command, cwd=folder, env=ENV, capture_output=True, timeout=RUN_S)
+    assert b"stdin is empty" not in done.stderr
+
+
+def test_a_place_for_an_empty_stdin_is_an_error(folder):
+    (folder / "p.md").write_text("Sum:\n{{stdin}}\n")
+    reason = "p.md:2: {{stdin}} has no value: stdin is empty: has the program before it failed?"
+    assert gen("-f", "p.md", folder=folder, input=b"")[1:] == (f"llmstream gen: {reason}\n", 2)
+    assert gen("-f", "p.md", folder=folder)[1:] == ("", 0)  # /dev/null is empty on purpose
+
+
+@pytest.mark.parametrize("command", ["gen", "map"])
+def test_a_file_s_name_as_the_system_prompt_is_noted(folder, command):
+    note = "a.md is a file, but only its name is the system prompt: --system @a.md reads it\n"
+    for args, expected in ((["-s", "a.md"], f"llmstream {command}: {note}"), (["-s", "@a.md"], ""), (["-s", "a"], "")):
+        done = subprocess.run(
+            [*LLMSTREAM, command, "--dry-run", *args, *(["Hi"] if command == "gen" else [])],
+            cwd=folder, env=ENV, capture_output=True, timeout=RUN_S, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert [line for line in done.stderr.decode().splitlines(True) if "system" in line] == [expected] * bool(
+            expected
+        )
+
+
 def test_a_hyphen_and_n_exclude_each_other(folder):
     _, err, status = gen("-n", "-", folder=folder, input=b"from stdin\n")
     assert (err, status) == (
