@@ -12,6 +12,8 @@ from ..net.loop import Loop
 from .journal import Entry
 from .prompts import FIRST_OUTPUT_TOKENS, Job, Prompts
 
+DONE = "done earlier"
+
 
 class Amount(NamedTuple):
     """Tokens of prompts, and their price in US dollars, None where one is unknown."""
@@ -66,11 +68,18 @@ class DryRun:
             self.status = max(self.status, job.record["error"]["status"])
             self.failure = self.failure or job.failure
 
-    def text(self) -> str:
+    @property
+    def usd(self) -> float:
+        """What the prompts that would be sent may cost, in US dollars, 0 where a price is unknown."""
+        return self._amounts.usd or 0.0
+
+    def text(self, has_journal: bool) -> str:
         """Returns a line for the first prompt that would be sent, and one for all."""
         prompts = f"{self._count:,} prompt{'' if self._count == 1 else 's'}"
-        counts = ((self._earlier, "done earlier"), (self._queued, "queued earlier"), (self._wrong, "wrong"))
+        counts = ((self._earlier, DONE), (self._queued, "queued earlier"), (self._wrong, "wrong"))
         others = [f"{count:,} {words}" for count, words in counts if count]
+        if has_journal and not (self._earlier or self._queued):
+            others.insert(0, f"0 {DONE}")
         lines = [f"first: {self._first}"] if self._first else []
         return "\n".join([*lines, f"all: {', '.join([prompts, *others])}, {self._amounts}", ""])
 

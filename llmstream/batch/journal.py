@@ -30,7 +30,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from .. import locked_file
@@ -39,6 +39,7 @@ from ..errors import UsageError
 HEAD = b'{"journal": 1}\n'
 READ_BYTES = 1 << 16  # at once
 BATCH_TYPES = {"at": int, "url": str, "api": str, "model": str, "requests": list}  # members of a batch's first line
+UNUSED_AFTER = 8  # prompts without an answer in a journal that has answers: it is that of other requests
 HASH_BYTES = 15  # of a key in the index; from 16 bytes on the object is a quarter larger
 
 
@@ -62,13 +63,17 @@ class Queued(NamedTuple):
 class Journal:
     """The journal at `path`, created if missing, and locked for this process alone.
 
+    `on_unused` is called once with the number of its answers, where none is that of the first prompts, or of them all.
+
     Memory: about 130 bytes for each line of earlier runs, the longest line, and the pending lines. Raises UsageError
     if the file is not a journal (it is left as it is), cannot be opened, or is in use; OutputFailed if the head of a
     new one cannot be written.
     """
 
-    def __init__(self, path: str) -> None:
-        self._path = path
+    def __init__(self, path: str, on_unused: Callable[[int], object] = lambda count: None) -> None:
+        self._path, self._on_unused = path, on_unused
+        self._misses = 0  # of `find`, until there is a hit
+        self.is_unused = False  # whether `on_unused` was called
         self.pending: list[bytes] = []  # lines for the next commit
         self.changed = 0  # keys that `find` has found with another digest
         self.torn_bytes = 0  # of an incomplete last line that was cut off
@@ -83,12 +88,32 @@ class Journal:
             locked_file.require_own_file(self._file.fileno(), f"the journal {self._path}")
             self._lock()
             self._read()
+            self._unused = len(self._index)  # answers of earlier runs; 0 once that does not matter
         except BaseException:
             self._file.close()
             raise
 
     def find(self, key: str, *digests: str) -> dict[str, Any] | None:
         """Returns the record of an earlier run; None if there is none, or only one with another digest than these."""
+        entry = self._entry_of(key)
+        if entry is None or entry["digest"] not in digests:
+            self.changed += entry is not None
+            self._misses += 1
+            if self._misses == UNUSED_AFTER:
+                self.note_unused()
+            return None
+        self._unused = 0
+        record: dict[str, Any] = entry["record"]
+        return record
+
+    def note_unused(self) -> None:
+        """Calls `on_unused` where `find` has found no answer, for any prompt so far."""
+        if self._unused and self._misses:
+            count, self._unused, self.is_unused = self._unused, 0, True
+            self._on_unused(count)
+
+    def _entry_of(self, key: str) -> dict[str, Any] | None:
+        """Returns the last line of an earlier run with the key."""
         name = _hash(key)
         if name not in self._index:
             return None
@@ -97,11 +122,7 @@ class Journal:
             entry = _entry(self._file.readline())
         if entry is None or _hash(entry["key"]) != name:  # another program has written to the file meanwhile
             return None
-        if entry["digest"] not in digests:
-            self.changed += 1
-            return None
-        record: dict[str, Any] = entry["record"]
-        return record
+        return entry
 
     def add(self, key: str, digest: str, record: dict[str, Any]) -> None:
         """Adds a finished prompt, to be written by the next commit."""

@@ -126,6 +126,8 @@ class Prompts:
         """Returns the next job, None where no row is there yet. A job whose row is wrong has failed already."""
         row = self._source.next()
         if row is None:
+            if self._journal and self._source.exhausted:
+                self._journal.note_unused()
             return None
         job = Job(row)
         try:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ..core.kinds import shorten
 from ..errors import UsageError, nearest
 from .numbers import to_text
 
@@ -16,6 +17,7 @@ QUOTED = r"""\[(?:"[^"]*"|'[^']*')\]"""
 PLACEHOLDER = re.compile(rf"\\\{{|\{{((?:{WORD}|{QUOTED})(?:\.{WORD}|{QUOTED})*)?\}}")
 PART = re.compile(rf"\.?({WORD})|({QUOTED})")
 ESCAPED_BRACE = "\\{"
+LISTED_FIELDS = 8  # in a message
 
 
 class Template:
@@ -62,12 +64,20 @@ def _find(name: str, fields: Mapping[str, object]) -> object:
         part = match[1] or match[2][2:-2]
         members = value if isinstance(value, Mapping) else {}
         if part not in members:
-            near = nearest(prefix + _spelled(part, prefix), [prefix + _spelled(key, prefix) for key in members])
-            hint = f"did you mean {near}?" if near else f"write \\{{{name}}} for the text {{{name}}}"
-            raise UsageError(f"there is no field {name}: {hint}")
+            names = [prefix + _spelled(key, prefix) for key in members]
+            if near := nearest(prefix + _spelled(part, prefix), names):
+                raise UsageError(f"there is no field {name}: did you mean {near}?")
+            raise UsageError(f"there is no field {name}{_only(names)}: write \\{{{name}}} for the text {{{name}}}")
         value = members[part]
         prefix += _spelled(part, prefix)
     return value
+
+
+def _only(names: list[str]) -> str:
+    """Returns what names the fields that there are: the first ones of many."""
+    shown = [shorten(name) for name in names[:LISTED_FIELDS]]
+    more = ["..."] if len(names) > LISTED_FIELDS else []
+    return f", only {', '.join(shown + more)}" if names else ""
 
 
 def _spelled(member: str, prefix: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 from .. import stdio
@@ -94,6 +95,7 @@ def _dry_run(values: MapOptions, prompts: MapInput, builder: Choices, digest: Ca
     from ..batch.dry_run import DryRun
     from ..batch.prompts import Prompts
     from ..config.prices import BATCH
+    from ..core.report import dollars
 
     has_journal = values.journal is not None and os.path.exists(values.journal)
     journal = _open(values) if has_journal else None
@@ -101,7 +103,10 @@ def _dry_run(values: MapOptions, prompts: MapInput, builder: Choices, digest: Ca
     jobs = Prompts(prompts.source, builder, journal, digest)
     waiting = journal.in_batches() if journal else frozenset()
     run = DryRun(prompts.loop, jobs, BATCH if values.batch else "", waiting)
-    stdio.write(run.text().encode())
+    stdio.write(run.text(has_journal).encode())
+    if values.max_cost is not None and run.usd > values.max_cost:
+        limit = option("max_cost", f"{values.max_cost:g}")
+        stdio.note(NAME, f"{dollars(run.usd)} is more than {limit}: the run would stop before its end", stays=True)
     if run.failure:
         stdio.note(NAME, run.failure, stays=True)
     return run.status
@@ -114,7 +119,7 @@ def _open(values: MapOptions) -> Journal | None:
         return None
     from ..batch.journal import Journal
 
-    journal = Journal(path)
+    journal = Journal(path, partial(_note_unused, path))
     if journal.torn_bytes:
         stdio.note(NAME, f"{path} ends with an incomplete line, which is left out")
     if journal.queued and values.batch and not values.cancel_batch:
@@ -124,9 +129,16 @@ def _open(values: MapOptions) -> Journal | None:
     return journal
 
 
+def _note_unused(path: str, count: int) -> None:
+    """Notes that a journal has answers, but none to the prompts that were read."""
+    answers = "1 answer, but not" if count == 1 else f"{count:,} answers, but none"
+    why = "with another prompt, template, model or option a request is another one"
+    stdio.note(NAME, f"{path} has {answers} to these requests: {why}")
+
+
 def _end(opened: Journal | None, journal: str | None) -> None:
     """Closes the journal. Notes answers of other requests, and responses that are left."""
-    changed = opened.changed if opened else 0
+    changed = opened.changed if opened and not opened.is_unused else 0
     if opened:
         opened.close()
     if count := len(opened.queued) if opened else 0:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstream.batch.template import Template
+from llmstream.core.kinds import shorten
 from llmstream.errors import UsageError
 
 FIELDS = {
@@ -87,10 +88,13 @@ def test_names_that_a_template_uses(text, names):
     ("text", "fields", "message"),
     [
         ("{langauge}", {"language": "de"}, "there is no field langauge: did you mean language?"),
-        ("{zzz}", {"language": "de"}, "there is no field zzz: write \\{zzz} for the text {zzz}"),
+        ("{zzz}", {"language": "de"}, "there is no field zzz, only language: write \\{zzz} for the text {zzz}"),
+        ("{zzz}", dict.fromkeys("abcdefghi"), "there is no field zzz, only a, b, c, d, e, f, g, h, ...: write"),
+        ("{zzz}", {"x" * 1000: 1}, f"there is no field zzz, only {shorten('x' * 1000)}: write"),
+        ("{user.zzz}", FIELDS, "there is no field user.zzz, only user.name, "),
         ("{user.nmae}", FIELDS, "there is no field user.nmae: did you mean user.name?"),
         ("{user.home.twon}", FIELDS, "there is no field user.home.twon: did you mean user.home.town?"),
-        ("{first.name}", FIELDS, "there is no field first.name: "),
+        ("{first.name}", FIELDS, "there is no field first.name, only name, "),
         ("{name.y}", FIELDS, "there is no field name.y: write"),  # name is not an object
         ("{first_name}", FIELDS, 'there is no field first_name: did you mean ["first name"]?'),
         ('{["firstname"]}', FIELDS, 'there is no field ["firstname"]: did you mean ["first name"]?'),

@@ -104,6 +104,33 @@ def test_a_changed_prompt_of_an_id_is_sent_again_and_noted(world):
     assert world(rows.replace(b'"a"', b'"new"'), "--jsonl")[1] == []
 
 
+UNUSED = " has 2 answers, but none to these requests: with another prompt, template, model or option "
+
+
+@pytest.mark.parametrize("more", [["-t", "0"], ["Say {}"]])
+@pytest.mark.parametrize("prompts", [b"a\nb\n", b"".join(b"%d\n" % number for number in range(20))])
+def test_a_journal_that_fits_no_prompt_is_noted_once(world, more, prompts):
+    world(b"a\nb\n")
+    *_, stderr = world(prompts, *more, quiet=False)
+    assert stderr.count(f"llmstream map: {world.path}{UNUSED}".encode()) == 1
+
+
+def test_the_note_comes_while_prompts_are_still_read(world):
+    world(b"a\nb\n")
+    args = ["--journal", str(world.path), "-t", "0", "-j", "1"]
+    with running(*args, url=world.provider.url) as run:
+        run.write(b"".join(b"%d\n" % number for number in range(20)))
+        line = run.process.stderr.readline().decode()
+    assert line.startswith(f"llmstream map: {world.path}{UNUSED}")
+
+
+@pytest.mark.parametrize("prompts", [b"new\na\n", b"1\n2\n3\n4\n5\n6\n7\nb\n8\n9\n", b""])
+def test_a_journal_of_some_of_the_prompts_is_not_noted(world, prompts):
+    world(b"a\nb\n")
+    *_, stderr = world(prompts, quiet=False)
+    assert b"but none to these requests" not in stderr
+
+
 def test_failed_prompts_are_sent_again(world):
     def script(request):
         if request.prompt == "no":

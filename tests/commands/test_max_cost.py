@@ -216,4 +216,16 @@ def test_a_dry_run_counts_what_the_journal_has(run, tmp_path):
         assert b"\nall: 2 prompts, " in dry.stdout and not (tmp_path / "journal").exists()
         run(*args, input=b"a\n", url=provider.url)
         dry = run(*args, "--dry-run", input=b"a\nb\n", url=provider.url)
-    assert b"\nall: 1 prompt, 1 done earlier, 1 token in, 1,000 out, " in dry.stdout
+        assert b"\nall: 1 prompt, 1 done earlier, 1 token in, 1,000 out, " in dry.stdout
+        loud = [arg for arg in args if arg != "-q"]
+        dry = run(*loud, "--dry-run", "-t", "0", input=b"a\nb\n", url=provider.url)
+    assert b"\nall: 2 prompts, 0 done earlier, 2 tokens in, 2,000 out, " in dry.stdout
+    assert b"has 1 answer, but not to these requests: " in dry.stderr
+
+
+@pytest.mark.parametrize(("limit", "is_noted"), [("0.05", True), ("1", False)])
+def test_a_dry_run_says_that_the_limit_would_stop_the_run(invoke, limit, is_noted):
+    with Provider(ANSWER) as provider:
+        done = invoke(*MAP, "--max-cost", limit, "--dry-run", input=b"a\nb\n", url=provider.url)
+    note = f"llmstream map: $0.0600 is more than --max-cost {limit}: the run would stop before its end\n"
+    assert (done.returncode, done.stderr.decode()) == (0, note if is_noted else "")
