@@ -13,7 +13,7 @@ from ..core.kinds import NETWORK, Integer, Seconds, Size
 from ..errors import UsageError
 from ..providers.registry import LOCAL
 from ..providers.resolve import default_name, model_names, named, resolve
-from ..request.choices import require_files
+from ..request.choices import by_model, require_files
 from ..request.options import OPTIONS
 from . import parameters
 from .options import of_request, option, take
@@ -91,6 +91,7 @@ def command(
     if config.warning:
         stdio.note("serve", config.warning)
     options = take(network)
+    by_model(options, config, os.environ)  # a wrong default is an error before the server starts
     config, models = _models(config, options.pop("model", None))
     token = _token(os.environ.get("LLMSTREAM_SERVE_TOKEN", ""))
     start(

@@ -187,6 +187,14 @@ def test_wrong_options_are_reported_before_the_server_listens(run):
         assert message in done.stderr.decode()
 
 
+def test_a_wrong_default_of_the_configuration_is_reported_before_the_server_listens(run, tmp_path):
+    (config := tmp_path / "config.toml").write_text("[providers.openai.defaults]\nmax_turns = 0\n")
+    env = environment(OPENAI_API_KEY="sk-x", LLMSTREAM_CONFIG=str(config))
+    done = run("serve", "--port", "0", "-m", "openai/m", env=env)
+    message = f"{config}:2: providers.openai.defaults.max_turns: must be a whole number of at least 1, not 0"
+    assert (done.returncode, done.stderr.decode()) == (2, f"llmstream serve: {message}\n")
+
+
 def test_a_model_that_leads_back_to_the_server_is_an_error():
     with serving("-m", "vllm/m", "--port", "0", **at("http://127.0.0.1:9")) as server:
         pass
