@@ -132,7 +132,10 @@ class Attempts:
         if wait is None:
             return None
         count = f"{self._backoff.retries} of {self._backoff.limit}"
-        note = followed(self.reported(failure).message, f"trying again {_after(wait)} ({count})")
+        message = self.reported(failure).message
+        if not exchange.status and message.endswith("?"):  # what to look at, which the last error says
+            message = message.rpartition(": ")[0]
+        note = followed(message, f"trying again {_after(wait)} ({count})")
         return NextAttempt(self.request(), now + wait, note)
 
     def rest(self, exchange: Exchange, transfer: Transfer, now: float) -> NextAttempt | None:
@@ -160,9 +163,11 @@ class Attempts:
         return None if exchange.failure is None else self.reported(exchange.failure)
 
     def connection_error(self, reason: str) -> str:
-        """Returns why no answer came, with the provider's name; the SDKs' reasons have it."""
+        """Returns why no answer came, with the provider's name, and its host once; the SDKs' reasons have it."""
+        name = self._target.shown_name
+        provider, _, host = name.partition(" at ")
         is_ours = self._target.row.transport in (CURL, EMBEDDED)
-        return f"{self._target.shown_name}: {reason}" if reason and is_ours else reason
+        return f"{provider if host and host in reason else name}: {reason}" if reason and is_ours else reason
 
     def reported(self, error: Error) -> Error:
         """Returns an error as the user may see it: without the key, which servers quote, and with the key's source."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import BinaryIO
 
 import pycurl
@@ -25,7 +26,7 @@ HINTS = {  # by libcurl error
     pycurl.E_GOT_NOTHING: "does the server speak TLS at this port: https://?",
 }
 SENTENCES = {  # what libcurl's errors mean for a user, whose own texts follow
-    pycurl.E_COULDNT_CONNECT: "cannot connect",
+    pycurl.E_COULDNT_CONNECT: "cannot connect to",
     pycurl.E_COULDNT_RESOLVE_HOST: "cannot find the host",
     pycurl.E_COULDNT_RESOLVE_PROXY: "cannot find the proxy",
     pycurl.E_OPERATION_TIMEDOUT: "no connection in time",
@@ -38,6 +39,10 @@ SENTENCES = {  # what libcurl's errors mean for a user, whose own texts follow
     pycurl.E_SSL_CONNECT_ERROR: "no TLS connection",
     pycurl.E_PEER_FAILED_VERIFICATION: "the server's certificate is not trusted",
     pycurl.E_UNSUPPORTED_PROTOCOL: "the server does not speak HTTP",
+}
+SAYS_NO_MORE = {  # libcurl's texts that say no more than the sentence with the host
+    pycurl.E_COULDNT_CONNECT: r"(?!.* over proxy ).*Could(n't| not) connect to server",
+    pycurl.E_COULDNT_RESOLVE_HOST: r"Could not resolve host: .*",
 }
 TUNNEL_FAILED = "CONNECT tunnel failed"  # how libcurl's message begins where a proxy refuses to reach an https server
 MAX_TIMEOUT_MS = 2**31 - 1  # for no limit: 0 would be libcurl's default
@@ -141,9 +146,15 @@ def check_ca(variable: str) -> None:
 
 
 def explain(code: int, message: str, url: str) -> str:
-    """Returns what is wrong after a libcurl error: a sentence, libcurl's own text, and what to look at."""
+    """Returns what is wrong after a libcurl error, a sentence with libcurl's own text, and what to look at."""
     sentence, hint = SENTENCES.get(code, "the connection failed"), _hint(code, message, url)
-    return f"{sentence} (curl: {(message or f'error {code}').rstrip('.')})" + (f": {hint}" if hint else "")
+    if code in SAYS_NO_MORE and re.fullmatch(SAYS_NO_MORE[code], message):
+        from urllib.parse import urlsplit
+
+        said = f"{sentence} {urlsplit(url).netloc.rpartition('@')[2]}"
+    else:
+        said = f"{sentence.removesuffix(' to')} (curl: {(message or f'error {code}').rstrip('.')})"
+    return f"{said}: {hint}" if hint else said
 
 
 def _hint(code: int, message: str, url: str) -> str:
