@@ -21,6 +21,12 @@ MOST_BYTES = 1 << 20  # of a read from a file
 GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL
 
 
+def explain_terminal(command: str, what: str, hint: str = "") -> None:
+    """Notes that `what` is expected where stdin is a terminal; `hint` follows."""
+    if os.isatty(stdio.STDIN) and os.isatty(stdio.STDERR):
+        stdio.note(command, f"type or paste {what}, then Ctrl-D{hint}")
+
+
 class Input:
     """Reads a descriptor as bytes arrive, and watches for the reader of stdout to leave; `name` is for messages."""
 
@@ -79,15 +85,17 @@ class Operands:
     """The inputs that FILE operands name, with their names, opened one after the other; `-`, or no operand, is stdin.
 
     As with cat, a file that cannot be read is noted, and the others are read; `status` is then that of UsageError.
+    `what` is expected on a terminal: a note says so.
     """
 
-    def __init__(self, command: str, paths: Sequence[str]) -> None:
-        self._command, self._paths = command, paths or ("-",)
+    def __init__(self, command: str, paths: Sequence[str], what: str) -> None:
+        self._command, self._paths, self._what = command, paths or ("-",), what
         self.status = 0
 
     def __iter__(self) -> Iterator[tuple[str, Input]]:
         for path in self._paths:
             if path == "-":
+                explain_terminal(self._command, self._what)
                 yield path, _Operand(stdio.STDIN, "the input", self._report)
                 continue
             try:

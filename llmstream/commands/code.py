@@ -31,7 +31,7 @@ def command(file: tuple[str, ...], language: str | None, count: int | None, ever
     if every and count is not None:
         raise UsageError("--all and -k exclude each other: choose one")
     code = Code(language, count or 1, every)
-    operands = inputs.Operands(NAME, file)
+    operands = inputs.Operands(NAME, file, "Markdown")
     for _, source in operands:
         _read(source, code)
         if code.done:

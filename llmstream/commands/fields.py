@@ -57,8 +57,7 @@ def command(paths: tuple[str, ...], **options: Any) -> int:
         raise UsageError("--follow takes one PATH, and no --ng: see llmstream fields --help")
     signals.call_after_cpu_time(partial(charge, limit_s=FILTER_CPU_S))
     run = _Run(paths or ("*",), options)
-    if os.isatty(stdio.STDIN) and os.isatty(stdio.STDERR):
-        stdio.note(NAME, f"type or paste JSON, then Ctrl-D{_hint(list(paths))}")
+    inputs.explain_terminal(NAME, "JSON", _hint(list(paths)))
     return run.over(inputs.Input())
 
 

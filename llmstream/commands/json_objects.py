@@ -57,7 +57,7 @@ class _Run:
 
     def over(self, files: tuple[str, ...]) -> int:
         """Reads the inputs; returns the exit status."""
-        operands = inputs.Operands(NAME, files)
+        operands = inputs.Operands(NAME, files, "JSON")
         with suppress(ReaderGone):
             for name, source in operands:
                 self._place = f"{name}: " if len(files) > 1 else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from .. import stdio
+from .. import inputs, stdio
 from ..batch.record_splitter import RecordSplitter
 from ..batch.source import Source
 from ..errors import UsageError, option
@@ -44,9 +44,8 @@ class MapInput:
     def explain_silence(self) -> None:
         """Notes that prompts are expected, and how they are separated, if stdin stays silent."""
         if os.isatty(stdio.STDIN):
-            if os.isatty(stdio.STDERR):
-                form = "one a line" if self._separator == b"\n" else "a NUL after each"
-                stdio.note(NAME, f"type prompts, {form}, then Ctrl-D")
+            form = "one a line" if self._separator == b"\n" else "a NUL after each"
+            inputs.explain_terminal(NAME, f"prompts, {form}")
             return
 
         def explain() -> None:

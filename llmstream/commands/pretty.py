@@ -33,7 +33,7 @@ def command(file: tuple[str, ...], color: str) -> int:
     stdio.require_stdout()
     draws = color != "never" and draw_stdout(NAME)
     text = document(NAME) if color == "always" and not draws else None
-    operands = inputs.Operands(NAME, file)
+    operands = inputs.Operands(NAME, file, "Markdown")
     for _, source in operands:
         while chunk := source.read():
             stdio.write(_lines(text.feed(chunk)) if text else chunk)

@@ -40,7 +40,7 @@ def command(file: tuple[str, ...], events: bool, no_newline: bool) -> int:
     stdio.ends_lines = not no_newline
     output: _Events | _Text = _Events() if events else _Text(not no_newline)
     outcomes = _Outcomes(several=len(file) > 1)
-    operands = inputs.Operands(NAME, file)
+    operands = inputs.Operands(NAME, file, "a stream")
     for name, source in operands:
         reader = StreamReader(GRACE_S)
         for answer, batch, ends in _batches(source, reader):

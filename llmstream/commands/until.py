@@ -43,7 +43,7 @@ def command(file: tuple[str, ...], quiet: bool, drain: bool, **params: Any) -> i
         raise UsageError("-q leaves nothing to print for -x or -o: choose one")
     copy = Until(conditions, QUIET if quiet else mode)
     copy.begin(time.monotonic())
-    operands = inputs.Operands(NAME, file)
+    operands = inputs.Operands(NAME, file, "text")
     for _, source in operands:
         _read(source, copy, drain)
         if copy.met:

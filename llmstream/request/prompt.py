@@ -110,8 +110,7 @@ def read_bytes(
 
     Raises UsageError for more than `limit` bytes.
     """
-    if os.isatty(stdio.STDIN) and os.isatty(stdio.STDERR):
-        stdio.note(command, f"type {what}, then Ctrl-D")
+    inputs.explain_terminal(command, what)
     source = source or inputs.Input()
     chunks, timeout = [], None if os.isatty(stdio.STDIN) else SILENCE_S
     size = 0

@@ -64,7 +64,7 @@ def mapping(url: str, *args: str, stdin: int | None = None) -> Iterator[tuple[su
 
 def test_prompts_are_typed_without_progress_on_their_line():
     with Provider(echo) as provider, mapping(provider.url) as (process, terminal):
-        terminal.expect(b"llmstream map: type prompts, one a line, then Ctrl-D\r\n")
+        terminal.expect(b"llmstream map: type or paste prompts, one a line, then Ctrl-D\r\n")
         terminal.type(b"Hello\n")
         assert json.loads(process.stdout.readline())["text"] == "Hello"  # before the input ends
         terminal.type(b"\x04")

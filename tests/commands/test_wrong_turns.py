@@ -182,6 +182,34 @@ def test_fields_on_a_terminal_says_at_once_what_it_waits_for(folder):
     assert shown.decode().strip() == f"llmstream fields: type or paste JSON, then Ctrl-D: {hint}"
 
 
+@pytest.mark.parametrize(
+    ("args", "what"),
+    [
+        (["gen"], "the prompt"),
+        (["map"], "prompts, one a line"),
+        (["fields"], "JSON"),
+        (["json-objects"], "JSON"),
+        (["code"], "Markdown"),
+        (["pretty"], "Markdown"),
+        (["text"], "a stream"),
+        (["until", "--lines", "1"], "text"),
+    ],
+)
+def test_each_command_says_what_it_reads_from_a_terminal(folder, args, what):
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*LLMSTREAM, *args], cwd=folder, env=ENV, stdin=theirs, stdout=subprocess.DEVNULL, stderr=theirs
+    )
+    os.close(theirs)
+    shown = b""
+    while b"\n" not in shown:
+        shown += os.read(ours, 1024)
+    process.terminate()
+    process.wait(RUN_S)
+    os.close(ours)
+    assert shown.decode().strip() == f"llmstream {args[0]}: type or paste {what}, then Ctrl-D"
+
+
 @pytest.mark.parametrize("name", ["zzz9", "foo/bar"])
 def test_an_unknown_model_is_a_short_line(invoke, name):
     done = invoke("gen", "-m", name, "Hi", env=ENV)
