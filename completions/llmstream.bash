@@ -39,6 +39,7 @@ _llmstream_completion() {
         elif [[ $type == dir ]]; then
             compopt -o dirnames
         else
+            [[ $value != */ ]] || compopt -o nospace  # the name of a model follows
             COMPREPLY+=("${value#"$prefix"}")
         fi
     done

@@ -41,18 +41,19 @@ class ParameterType(click.ParamType):  # type: ignore[type-arg] # generic since 
 
 
 def _models() -> list[str]:
-    """Aliases, and the default models of the providers."""
+    """Aliases, and the default models of the providers; where there is none, the beginning of a model's name."""
     import os
 
     from .config import file as config_file
     from .errors import Error
-    from .providers.registry import BUILT_IN
+    from .providers.registry import BUILT_IN, EMBEDDED
 
     try:
         catalogue = config_file.read(os.environ).catalogue
     except Error:  # the command itself reports it
         catalogue = BUILT_IN
-    return [*catalogue.aliases, *(f"{name}/{row.model}" for name, row in catalogue.providers.items() if row.model)]
+    names = (name if row.transport == EMBEDDED else f"{name}/{row.model}" for name, row in catalogue.providers.items())
+    return [*catalogue.aliases, *names]
 
 
 class ClickCommand(click.Command):

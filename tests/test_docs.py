@@ -209,14 +209,31 @@ def test_a_page_lists_only_statuses_of_the_overview(name):
 
 def rows(name: str, section: str) -> dict[str, list[list[str]]]:
     """Returns the rows of the table of providers in a page, by provider."""
-    table = [item.cells() for item in docs.page(name).items(section) if "Ta" in item.words]
-    return {first[0]: rest for first, *rest in table[1:]}
+    table: dict[str, list[list[str]]] = {}
+    for item in docs.page(name).items(section):
+        if "Ta" in item.words:
+            first, *rest = item.cells()
+            if first:
+                table[first[0]] = rest
+            else:  # it continues the row before
+                last = next(reversed(table.values()))
+                last[:] = [before + more for before, more in zip(last, rest, strict=True)]
+    del table["Provider"]
+    return table
 
 
 def test_keys_and_addresses_of_the_providers():
     assert rows("llmstream", "ENVIRONMENT") == {
         name: [list(row.key_env) or ["none"], [row.url_env or "none"]] for name, row in PROVIDERS.items()
     }
+
+
+@needs.program("mandoc")
+def test_no_row_of_the_table_is_much_wider_than_a_terminal():
+    done = subprocess.run(["mandoc", "-T", "ascii", docs.path("llmstream")], capture_output=True, text=True, check=True)
+    lines = [re.sub(".\b", "", line) for line in done.stdout.splitlines()]
+    assert any("ANTHROPIC_AUTH_TOKEN" in line for line in lines)
+    assert max(map(len, lines)) < 90  # the widest is the address of bedrock-mantle
 
 
 def test_dialects_and_default_models_of_the_providers_in_their_order():

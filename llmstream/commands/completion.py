@@ -23,9 +23,13 @@ def command(shell: str) -> None:
     """Print the completion script for SHELL.
 
     \b
+    mkdir -p ~/.local/share/bash-completion/completions
     cd ~/.local/share/bash-completion/completions
     llmstream completion bash > llmstream
+    mkdir -p ~/.zfunc
     llmstream completion zsh > ~/.zfunc/_llmstream
+    echo 'fpath+=(~/.zfunc); autoload -Uz compinit; compinit' >> ~/.zshrc
+    mkdir -p ~/.config/fish/completions
     llmstream completion fish > ~/.config/fish/completions/llmstream.fish
     """
     stdio.require_stdout()

@@ -24,6 +24,8 @@ TYPED = [
     ("llmstream g", "llmstream gen"),
     ("llmstream gen --ev", "llmstream gen --events"),
     ("llmstream gen -m openai/", "llmstream gen -m openai/gpt-6-luna"),
+    ("llmstream gen -m ol", "llmstream gen -m ollama/"),
+    ("llmstream gen -m loc", "llmstream gen -m local"),
     ("llmstream gen --api resp", "llmstream gen --api responses"),
     ("llmstream gen --api=resp", "llmstream gen --api=responses"),
     ("llmstream gen --api=chat --model=openai/", "llmstream gen --api=chat --model=openai/gpt-6-luna"),
@@ -120,7 +122,7 @@ def test_tab(shell, tmp_path):
     lay_out(home)
     with Terminal(command, {**env, "HOME": str(home)}, home) as terminal:
         terminal.expect("READY")
-        for typed, completed in TYPED:
+        for typed, completed in [*TYPED, ("llmstream gen -m ol\tm", "llmstream gen -m ollama/m")]:
             terminal.type(f"{typed}\t\x14")
             assert terminal.expect("<(llmstream[^>]*)>") == completed
             terminal.type("\x15")  # Ctrl-U: an empty line again

@@ -129,9 +129,11 @@ def providers() -> Iterator[str]:
 
 def addresses() -> Iterator[str]:
     for name, row in PROVIDERS.items():
-        keys = " , ".join(f"Ev {key}" for key in row.key_env) or "none"
+        first, *others = [f"Ev {key}" for key in row.key_env] or ["none"]
         url = f"Ev {row.url_env}" if row.url_env else "none"
-        yield f".It {name} Ta {keys} Ta {url}"
+        yield f".It {name} Ta {first}{' ,' if others else ''} Ta {url}"
+        for number, key in enumerate(others, 1):  # a line each, so that the table is not wider than a terminal
+            yield f".It Ta {key}{' ,' if number < len(others) else ''} Ta"
 
 
 ANNOTATIONS: dict[type[plain.Kind], str] = {
