@@ -112,10 +112,10 @@ def test_a_wrong_value_is_an_error_with_the_names_of_its_option():
     assert str(caught.value) == '-k/--count must be a whole number of at least 1, not "q"'
 
 
-def test_an_empty_value_counts_where_two_hyphens_stand_before_the_command(invoke):
+def test_an_empty_value_counts_where_two_hyphens_stand_before_the_command(run):
     words = ["gen", "-n", "-m", "openai/m", "-s", "", "--dry-run", "Go"]
-    done = invoke("--", *words, url="http://127.0.0.1")
-    assert done.stdout == invoke(*words, url="http://127.0.0.1").stdout
+    done = run("--", *words, url="http://127.0.0.1")
+    assert done.stdout == run(*words, url="http://127.0.0.1").stdout
     assert b'"system"' in done.stdout
 
 
