@@ -52,8 +52,8 @@ class Options(TypedDict, total=False):
     max_turns: int | None  # Ask at most N times (10).
     tool_choice: str | None  # Whether a tool has to be called: auto, none, required, or a name.
     cache: bool | None  # Cache the prompt's beginning at the provider.
-    cache_ttl: str | None  # As cache; how long Anthropic keeps it (5m).
-    within: str | None  # Have OpenAI answer within TIME, at a discount.
+    cache_ttl: str | None  # Cache as cache does, for 5m or 1h (5m).
+    within: str | None  # Have OpenAI answer within 2h or 8h, for less.
     retries: int | None  # Retry a failed request at most N times (4).
     fallback_on: str | None  # When to ask the next -m: unavailable, refusal.
     max_retry_wait: float | str | None  # Longest wait before a retry (1m).

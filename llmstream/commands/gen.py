@@ -39,7 +39,7 @@ SPEED, JOBS = Number(least=0), Integer(1, 1000)
 @prompt_file
 @options.of_request(PROMPT)
 @in_group(PROMPT, "--chat", kind=FILE, metavar="FILE", help="Go on with the conversation in FILE.")
-@in_group(PROMPT, "--keep-cut", is_flag=True, help="Add an answer that is cut to FILE, too.")
+@in_group(PROMPT, "--keep-cut", is_flag=True, help="With --chat: save a cut answer, too.")
 @in_group(PROMPT, "-n", "--no-stdin", is_flag=True, help="Do not read stdin.")
 @options.of_request(MODEL, ANSWER)
 @tool_options

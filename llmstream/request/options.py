@@ -67,13 +67,13 @@ ROWS = (
         "It is a base URL, as the provider's variable has it.\n"
         "Only the key of ``--key-env`` goes there: no other key, and no header of the configuration.\n"
         "`openai/`*model* speaks `chat` there, unless ``--api`` says otherwise.\n"
-        "`http://` sends the key as it is: leave it to hosts that you trust the way to.",
+        "`http://` sends the key as it is: use it only for hosts on networks that you trust.",
         metavar="URL", doors=(COMMAND, PYTHON)),
     Option("key_env", Variable(), "Read the key from the variable NAME.",
         "Read the key from the environment variable *name*, and send no other.", metavar="NAME", doors=(COMMAND,)),
     Option("system", TextOrFile(), "The system prompt, or the file that holds it.",
         "The system prompt, or the file that holds it.\n"
-        "The name of a file without `@` stays a name, and a line on standard error says so.", short="s",
+        "The name of a file without `@` stays a name, and a note says so.", short="s",
         metavar="TEXT|@FILE", group=PROMPT, doors=(*ALL, HTTP)),
     Option("max_tokens", Integer(1, 2**31 - 1), "Limit the answer to N tokens.",
         "Limit the answer to *n* tokens.\n"
@@ -86,7 +86,7 @@ ROWS = (
         "Newer Claude models refuse it.", short="t", metavar="X", doors=(*ALL, HTTP),
         openai=("temperature",), same_name=True),
     Option("top_p", Number(above=0), "Sample from the most likely tokens, X in total.",
-        "Sample only from the most likely tokens, as many as have the probability *x* together.",
+        "Sample only from the most likely tokens whose probabilities add up to *x*.",
         metavar="X", doors=(*ALL, HTTP), openai=("top_p",), same_name=True),
     Option("seed", Integer(), "Sampling seed.", "The seed of the sampling.\nOnly `chat` and `ollama` have it.",
         metavar="N", doors=(*ALL, HTTP), openai=("seed",)),
@@ -183,12 +183,12 @@ ROWS = (
         "or the attachments.\n"
         "OpenAI's models from GPT-5.6 on cache only up to marks, and get them.\n"
         "Other providers cache by themselves.", doors=HERE),
-    Option("cache_ttl", Choice("5m", "1h"), "As --cache; how long Anthropic keeps it (5m).",
+    Option("cache_ttl", Choice("5m", "1h"), "Cache as --cache does, for 5m or 1h (5m).",
         "As ``--cache``; Anthropic keeps the cached parts for `5m`, its default, or for `1h`, which costs more to "
         "write.\n"
         "Each use starts the time again.\n"
         "Only `messages` has this.", metavar="5m|1h", doors=HERE),
-    Option("within", Choice("2h", "8h"), "Have OpenAI answer within TIME, at a discount.",
+    Option("within", Choice("2h", "8h"), "Have OpenAI answer within 2h or 8h, for less.",
         "Have OpenAI answer within `2h`, for 30 % less, or within `8h`, for 40 % less; see BACKGROUND RESPONSES.\n"
         "Only OpenAI's Responses API has this.", metavar="2h|8h", doors=HERE),
     Option("retries", Integer(0, 2**31 - 1), "Retry a failed request at most N times (4).",
@@ -198,12 +198,12 @@ ROWS = (
         "Without this option a refused connection is retried once, and a name that does not resolve, or a first "
         "output that does not come in time, not at all.\n"
         "The waits grow, and are random, unless the server says how long to wait.\n"
-        "Each retry is a line on standard error.", metavar="N", group=NETWORK, doors=HERE, default=4),
+        "A note says so each time.", metavar="N", group=NETWORK, doors=HERE, default=4),
     Option("fallback_on", Choice("unavailable", "refusal"), "When to ask the next -m: unavailable, refusal.",
         "When to ask the next ``-m``, before there was any output: when a model is `unavailable` after its own "
         "retries, which is status 4, and the default; or on a `refusal`, too, which is status 3.\n"
         "Retries and time-outs begin anew with each model.\n"
-        "Each time is a line on standard error.", metavar="WHEN", group=NETWORK, doors=HERE),
+        "A note says so each time.", metavar="WHEN", group=NETWORK, doors=HERE),
     Option("max_retry_wait", Seconds(), "Longest wait before a retry (1m).",
         "Give up where a server asks for a wait of more than *time*.", metavar="TIME", group=NETWORK, doors=HERE,
         default=60.0),
@@ -227,7 +227,7 @@ ROWS = (
         "response, and `ollama`, `vllm`, `mistral`, `groq`, `deepseek` and Claude's 4.5 models continue a last message "
         "of the assistant's, where all that came was text.\n"
         "No text is repeated or lost at the seam.\n"
-        "Each time is a line on standard error, and counts as one of the ``--retries``.\n"
+        "A note says so each time, which counts as one of the ``--retries``.\n"
         "A background response is kept by the provider for a while, and its first token comes later.",
         group=NETWORK, doors=HERE),
     Option("until", Conditions(), doors=(PYTHON, HTTP), help="End the answer at a stop condition."),

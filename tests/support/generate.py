@@ -117,9 +117,11 @@ def until(rows: tuple[ConditionOption | Setting, ...]) -> Iterator[str]:
 
 
 def brief(help: str, metavar: str) -> str:
-    """The sentence of --help for a page: without the default, a short metavar marked."""
+    """The sentence of --help for a page: without the default, the argument's name marked, as the item has it."""
     help = re.sub(r" \([^)]*\)\.$", ".", help)
-    return re.sub(rf"\b{metavar}\b", f"*{metavar.lower()}*", help) if len(metavar) == 1 or metavar == "TIME" else help
+    for name in re.findall(r"\b[A-Z]+\b", metavar):
+        help = re.sub(rf"\b{name}\b", f"*{name.lower()}*", help)
+    return help
 
 
 def providers() -> Iterator[str]:

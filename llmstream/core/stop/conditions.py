@@ -82,7 +82,7 @@ CONDITIONS = (
         "A whole JSON object or array, whatever stands around it.\n"
         "An array counts if it holds an object or array, or stands alone on its line or lines: `[1]` in prose does "
         "not.\n"
-        "One of more than 67108864 characters does not count, and a line on standard error says so."),
+        "One of more than 67108864 characters does not count, and a note says so."),
     ConditionOption("lines", "", "N", Integer(1), lambda n, s: Lines(n * s.times), "Stop after N lines.",
         "The *n*th line; a last line without a newline counts."),
     ConditionOption("words", "", "N", Integer(1), lambda n, s: Words(n * s.times), "Stop after N words.",
@@ -117,7 +117,7 @@ SETTINGS = (
         "Wait for the match number *n*.\nMatches do not overlap, and times of the clock count once."),
     Setting("window", "", "N", Integer(1), f"Keep N characters to match PATTERN ({WINDOW}).", WINDOW,
         "Keep up to *n* characters for a match of a *pattern*.\n"
-        "A longer match does not count, and a line on standard error says so."),
+        "A longer match does not count, and a note says so."),
     Setting(EXCLUSIVE, "x", "", Flag(), "End the output before the match."),
     Setting(ONLY, "o", "", Flag(), "Print the match alone."),
 )  # fmt: skip
