@@ -307,7 +307,7 @@ def mismatches(session: str, folder: Path) -> list[str]:
         env = on_path(folder / "bin", keys | {"HOME": str(home), "XDG_CACHE_HOME": cache})
         script = ["set -o pipefail"]
         if any("git" in programs(step.command) for step in todo):
-            script.append("git init -q 2> /dev/null")
+            script.append("{ git init -q && git add -N towns.txt; } 2> /dev/null")
         for step in todo:
             command = step.command.replace(OWN_SERVER, url)
             script += [command, f"status=$?; printf '{MARK}%s{MARK}' $status; (exit $status)"]
