@@ -16,18 +16,20 @@ class ModelLimits(NamedTuple):
     """What some models take.
 
     `models` is a regular expression for the whole name. `sampling` are the efforts beside which a temperature is taken,
-    "" for a request without an effort; None where it is taken always, or where that is not known.
+    "" for a request without an effort; None where it is taken always, or where that is not known. `tools`: whether they
+    can be offered any.
     """
 
     models: str
     efforts: tuple[str, ...]
     sampling: tuple[str, ...] | None = None
+    tools: bool = True
 
 
 def check(table: tuple[ModelLimits, ...], request: Request) -> None:
-    """Raises UsageError for an effort or a temperature that the request's model does not take."""
+    """Raises UsageError for an effort, a temperature or tools that the request's model does not take."""
     sampling = [name for name, value in DEFAULTS.items() if request.same_names.get(name, value) != value]
-    if request.effort is None and not sampling:
+    if request.effort is None and not (sampling or request.tools):
         return
     row = next((row for row in table if re.fullmatch(row.models, request.model)), None)
     if row is None:
@@ -35,6 +37,8 @@ def check(table: tuple[ModelLimits, ...], request: Request) -> None:
     model, effort = request.model, request.effort or ""
     if effort and effort not in row.efforts:
         raise UsageError(f"{model} has no {option('effort', effort)}: {_advice(row.efforts)}")
+    if request.tools and not row.tools:
+        raise UsageError(f"{model} has no {option('tools')}: leave it out")
     if sampling and row.sampling is not None and effort not in row.sampling:
         beside = next(filter(None, row.sampling), "")
         advice = f"use {option('effort', beside)}, or leave it out" if beside else "leave it out"
@@ -70,6 +74,8 @@ GEMINI = (
     ModelLimits(r"gemini-2\.5-flash.*", ("none", "minimal", LOW, MEDIUM, HIGH)),
     ModelLimits(r"gemini-(2\.5-pro|3).*", ("minimal", LOW, MEDIUM, HIGH)),
 )
+# The model's own chat template, which has no place for either.
+SMOLLM2 = (ModelLimits(r"smollm2-.*", (), tools=False),)
 # Groq documentation, "Reasoning". Qwen has one effort more, "default", which is that of a request without one.
 GROQ = (
     ModelLimits(r"openai/gpt-oss-.*", (LOW, MEDIUM, HIGH)),

@@ -226,6 +226,7 @@ PROVIDERS: dict[str, Provider] = {
     LOCAL: Provider(
         model="smollm2-135m", model_fields=SMALL_MODEL, model_system=SMALL_MODEL_SYSTEM, resume=OFFSET,
         prefill=ASSISTANT, schema_api=CHAT, text_only=True, transport=EMBEDDED,
+        limits=model_limits.SMOLLM2,
     ),
 }  # fmt: skip
 

@@ -6,6 +6,7 @@ Keys and addresses are looked up in the environment that the caller passes.
 import re
 from collections.abc import Mapping
 
+from ..dialects import OLLAMA
 from ..errors import UsageError, nearest, option
 from .registry import BUILT_IN, CURL, EMBEDDED, LOCAL, PROVIDERS, SCHEMES, SDK, Catalogue, Provider, at_other_address
 from .target import Target, endpoint, field_name
@@ -41,6 +42,8 @@ def resolve(
     if not row.has_address:
         if key is not None or url is not None:
             raise _no_address(provider, key_name, url is not None and name is None)
+        if row.transport == EMBEDDED and api == OLLAMA:
+            raise UsageError(f"the embedded model has no {option('api', api)}: leave it out")
         is_fallback = provider == LOCAL and name is None and not default_name(env, catalogue)
         return Target(provider, model, api or row.api, "", "", row, is_fallback)
     if (key is not None or url is not None) and (row.transport == SDK or (row.may_use_sdk and key is None)):

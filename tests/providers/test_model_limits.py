@@ -9,7 +9,7 @@ import pytest
 from openai.types import ChatModel
 from openai.types.responses.service_tier import ServiceTier
 
-from llmstream.core.request import EFFORTS, Request
+from llmstream.core.request import EFFORTS, Request, Tool
 from llmstream.errors import UsageError, command_line, spell
 from llmstream.providers import model_limits
 from llmstream.providers.registry import OPENAI_TIERS, PROVIDERS
@@ -30,6 +30,9 @@ def body(model: str, env: dict[str, str] = KEYS, extra: dict[str, object] | None
 @pytest.mark.parametrize(
     ("model", "fields", "message"),
     [
+        ("local", {"effort": "high"}, "smollm2-135m has no --effort high: leave it out"),
+        ("local", {"effort": "none"}, "smollm2-135m has no --effort none: leave it out"),
+        ("local", {"tools": (Tool("w", "", {}),)}, "smollm2-135m has no --tools: leave it out"),
         ("gpt-4o", {"effort": "low"}, "gpt-4o has no --effort low: leave it out"),
         ("gpt-4.1-mini", {"effort": "none"}, "gpt-4.1-mini has no --effort none: leave it out"),
         ("o3", {"effort": "minimal"}, "o3 has no --effort minimal: use one of low, medium, high"),

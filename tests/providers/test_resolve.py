@@ -89,6 +89,11 @@ def test_what_cannot_be_reached_is_an_error_with_advice(name, arguments, message
     assert spell(error.value.message, command_line).startswith(message)
 
 
+def test_the_embedded_model_has_no_api_of_ollama_s():
+    with pytest.raises(UsageError, match="the embedded model has no api=ollama: leave it out"):
+        resolve("local", "ollama", {})
+
+
 @pytest.mark.parametrize(
     ("name", "meant"),
     [
