@@ -7,6 +7,7 @@ from collections import deque
 from ..core.events import Usage
 from ..core.exchange import Exchange
 from ..core.report import dollars
+from ..providers.registry import REPLAY
 from .record_builder import Record
 
 SAMPLES = 10_000  # the last ones, of which medians are taken
@@ -51,7 +52,7 @@ class Totals:
         if usage is None:
             return
         self._has_usage = True
-        if usage.cost_usd is not None:
+        if usage.cost_usd is not None and provider != REPLAY:
             self._stated_usd = (self._stated_usd or 0.0) + usage.cost_usd
         else:
             key = provider, model, exchange.model, tier or usage.tier

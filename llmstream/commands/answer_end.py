@@ -61,7 +61,8 @@ class AnswerEnd:
         from ..config import prices
 
         provider, model = target.provider, target.model
-        cost = prices.cost(provider, model, report.total_usage([*earlier, exchange]), exchange.model)
+        paid = provider if target.row.has_address else target.row.transport  # a recording has its provider's name
+        cost = prices.cost(paid, model, report.total_usage([*earlier, exchange]), exchange.model)
         record = report.record(provider, model, exchange, now, status=status, reason=reason, cost=cost, earlier=earlier)
         if self._values.usage:
             stdio.note(NAME, report.line(record), stays=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from ..core.events import Usage
-from ..providers.registry import PROVIDERS
+from ..providers.registry import EMBEDDED, LOCAL, PROVIDERS, REPLAY
 
 # The list's names of providers, if they differ from ours.
 LISTED_AS = {
@@ -25,13 +25,20 @@ BATCH = "batch"  # the tier of requests in batches, whose prices the list has
 PRECISION = 1_000_000  # fractions of a token, for the average of many answers
 
 
+def is_free(provider: str) -> bool:
+    """Returns whether answers cost nothing: those of the embedded model and of recordings."""
+    return provider in (LOCAL, EMBEDDED, REPLAY)
+
+
 def cost(provider: str, requested: str, usage: Usage | None, answering: str = "", answers: int = 1) -> float | None:
-    """Returns the price in US dollars; None if tokens or price are unknown, or if the provider is free.
+    """Returns the price in US dollars; None if tokens or price are unknown. This machine and recordings cost nothing.
 
     `requested` is the model's name in the request, `answering` the provider's name of the model that answered, which
     may be another one. `usage` is the sum of `answers` answers of one tier: where a price depends on the length of a
     prompt, the average prompt counts.
     """
+    if is_free(provider):
+        return 0.0
     if usage is None:
         return None
     if usage.cost_usd is not None:

@@ -190,12 +190,36 @@ def test_provider_names_that_differ_exist_in_genai_prices():
         ("anthropic", "no-such-model", Usage(10, 10)),
         ("anthropic", MODEL, Usage(10, 10, cached_tokens=99)),
         ("ollama", "gpt-5.5", Usage(10, 10)),
-        ("local", "smollm2-135m", Usage(10, 10)),
         ("a-name-of-a-configuration", "m", Usage(10, 10)),
     ],
 )
 def test_answers_without_a_price(provider, model, usage):
     assert prices.cost(provider, model, usage) is None
+
+
+@pytest.mark.parametrize("provider", ["local", "replay"])
+@pytest.mark.parametrize("usage", [None, Usage(10, 10), Usage(10, 10, cost_usd=0.5)])
+def test_this_machine_and_recordings_cost_nothing(provider, usage):
+    assert prices.cost(provider, "m", usage) == 0.0
+
+
+@pytest.mark.parametrize("stated", [{}, {"cost": 0.5}])
+def test_a_recording_is_within_every_limit(invoke, tmp_path, stated):
+    recording, stats = str(tmp_path / "r"), str(tmp_path / "stats")
+    end = frame({"id": "c1", "model": "m", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+    end += frame({"id": "c1", "choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2, **stated}})
+    with Provider([head(), chat_text("Hello"), end, DONE]) as provider:
+        invoke("gen", "-m", "openai/gpt-5.5", "--record", recording, "Hi", url=provider.url)
+    args = ["-m", f"replay:{recording}", "--max-cost", "0.01", "-u", "--stats-file", stats]
+    done = invoke("gen", *args, "Hi")
+    assert (done.returncode, done.stdout) == (0, b"Hello\n")
+    assert b" tokens in, 2 out, $0.000000, " in done.stderr
+    assert json.loads((tmp_path / "stats").read_text())["cost_usd"] == 0.0
+    done = invoke("map", *args, input=b"Hi\n")
+    assert (done.returncode, json.loads(done.stdout)["text"]) == (0, "Hello")
+    assert b"$0.000000" in done.stderr
+    done = invoke("gen", "--dry-run", "-m", "local", "--max-cost", "0.01", "Hi")
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 @needs_list
