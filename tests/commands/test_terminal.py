@@ -90,7 +90,7 @@ def test_gen_shows_control_characters_of_the_answer_and_of_its_reasoning():
 def test_words_of_a_provider_are_cleaned_in_notes_and_stand_on_one_line(invoke):
     body = json.dumps({"error": {"message": f"no\r\n{EVIL}model"}}).encode()
     with Provider(lambda request: reply("400 Bad Request", body)) as provider:
-        args = ["gen", "-m", "openai/m", "Hi"]
+        args = ["gen", "-n", "-m", "openai/m", "Hi"]
         done = invoke(*args, url=provider.url)
         seen = on_terminal(*args, input=b"", env=at(provider.url))
     for note in (done.stderr, seen):
