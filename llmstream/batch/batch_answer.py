@@ -44,6 +44,6 @@ def read(
     exchange.timing.first = exchange.timing.last = None  # of an answer that is not streamed
     failure = exchange.failure
     if failure:
-        failure = target.secrets.hide_in_error(failure, target.naming(failure.message))
+        failure = target.secrets.hide_in_error(failure, target.naming(failure))
     totals.add_generation(target.provider, entry["model"], exchange, BATCH)
     return builder.record(Answer(exchange, failure, [exchange.warning] if exchange.warning else []))

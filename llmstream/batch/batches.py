@@ -315,4 +315,4 @@ class Batches:
     def _hidden(self, error: Error) -> Error:
         """Returns an error with the provider's name, and without the key."""
         target = self._api.target
-        return target.secrets.hide_in_error(error, target.naming(error.message))
+        return target.secrets.hide_in_error(error, target.naming(error))

@@ -172,7 +172,7 @@ class Attempts:
     def reported(self, error: Error) -> Error:
         """Returns an error as the user may see it: without the key, which servers quote, and with the key's source."""
         target, names = self._target, self._target.row.key_env
-        message = target.naming(error.message)
+        message = target.naming(error)
         if message.endswith(WHICH_KEY):
             if names and not target.key and target.row.transport == CURL:
                 message = message.removesuffix(WHICH_KEY) + f"no key was sent: set {' or '.join(names)}"

@@ -82,7 +82,7 @@ class Fetcher:
                 raise provider_errors.of_response(status, headers, body, shown)
             return headers, body
         except Error as error:  # servers quote the key that they refuse
-            raise target.secrets.hide_in_error(error, target.naming(error.message)) from None
+            raise target.secrets.hide_in_error(error, target.naming(error)) from None
 
     def file(self, url: str, limit: int) -> bytes:
         """Returns the file at a URL. Redirects are followed to any host, since no key is sent.

@@ -8,10 +8,11 @@ from ..core.provider_errors import PROVIDER_SAYS
 from ..core.request import Request, merge
 from ..core.secrets import HIDDEN, Secrets, url_secrets
 from ..dialects import CHAT, RESPONSES, dialect
-from ..errors import UsageError
+from ..errors import Error, UsageError
 from .model_limits import check
 from .registry import CURL, EMBEDDED, SDK, Provider
 
+HTTP_NOT_FOUND = 404
 CREDENTIAL = "auth|key|token|secret|password|cookie"  # in the name of a header
 
 
@@ -45,11 +46,24 @@ class Target(NamedTuple):
 
         return f"{self.provider} at {urlsplit(self.url).netloc.rpartition('@')[2]}"
 
-    def naming(self, message: str) -> str:
-        """Returns an error's message with the provider's name before the provider's own words."""
-        if not message.startswith(PROVIDER_SAYS):
-            return message
-        return f"{self.shown_name} says{message.removeprefix(PROVIDER_SAYS)}"
+    def naming(self, error: Error) -> str:
+        """Returns an error's message with the provider's name before the provider's own words.
+
+        Where an address of the user's own has no path, and nothing is found there, it asks whether that is the reason.
+        """
+        if not error.message.startswith(PROVIDER_SAYS):
+            return error.message
+        named = f"{self.shown_name} says{error.message.removeprefix(PROVIDER_SAYS)}"
+        lacks_path = error.http_status == HTTP_NOT_FOUND and "model" not in named and self._lacks_path
+        return f"{named}: does the address need /v1 at its end?" if lacks_path else named
+
+    @property
+    def _lacks_path(self) -> bool:
+        """Whether the address is not the provider's own, and has no path, though the protocol's have /v1."""
+        module = dialect(self.api)
+        is_own = self.url == endpoint(self.row.base_url, self.api)
+        host = self.url.removesuffix(module.PATH).partition("://")[2]
+        return self.row.transport == CURL and not (is_own or module.BASE_PATH or "/" in host)
 
     @property
     def prefill_url(self) -> str:

@@ -249,6 +249,31 @@ def test_refusals_and_failures(invoke, script, status, message):
     assert (done.stdout, done.stderr.decode(), done.returncode) == (b"", expected, status)
 
 
+NOT_FOUND = b'{"detail": "Not Found"}'
+NEEDS_V1 = ": does the address need /v1 at its end?"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "end"),
+    [
+        ("", NOT_FOUND, NEEDS_V1),
+        ("/", NOT_FOUND, NEEDS_V1),
+        ("/v1", NOT_FOUND, ""),
+        ("/openai", NOT_FOUND, ""),
+        ("", b'{"error": {"message": "there is no model m"}}', ""),
+    ],
+)
+def test_a_404_asks_for_the_path_that_an_address_of_one_s_own_lacks(invoke, path, body, end):
+    with Provider(lambda request: reply("404 Not Found", body)) as provider:
+        env = environment(OPENAI_API_KEY="k", OPENAI_BASE_URL=provider.url + path)
+        for args in (["gen", "-m", "openai/m", "Hi"], ["models", "openai"]):
+            done = invoke(*args, env=env)
+            assert done.stderr.decode().endswith(f" (HTTP 404){end}\n")
+            assert done.returncode == 3
+        done = invoke("map", "-q", "-m", "openai/m", env=env, input=b"Hi\n")
+        assert json.loads(done.stdout)["error"]["message"].endswith(f" (HTTP 404){end}")
+
+
 @pytest.mark.parametrize(
     ("model", "env", "message"),
     [
