@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from types import NoneType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..core.json_codec import fault
 from ..core.kinds import shorten, shown
 from ..core.request import Request
 from ..core.surrogates import scrub
@@ -140,7 +141,7 @@ def _read(text: str) -> dict[str, Any]:
     except RecursionError:
         raise UsageError(f"nested deeper than {MAX_DEPTH} levels") from None
     except json.JSONDecodeError as error:
-        raise UsageError(f"invalid JSON: {error.msg} at character {error.pos + 1}") from None
+        raise UsageError(f"invalid JSON: {fault(error)}") from None
     except ValueError as error:  # NaN and Infinity
         raise UsageError(f"invalid JSON: {str(error).partition(':')[0]}") from None
     if not isinstance(data, dict):

@@ -84,6 +84,30 @@ def loads_strict(text: str) -> Any:
     return value
 
 
+FAULTS = {  # json's messages in words that fit after "not JSON:"
+    "Expecting value": "a value is missing",
+    "Expecting property name enclosed in double quotes": "a name in double quotes is missing",
+    "Expecting ':' delimiter": "a colon is missing",
+    "Expecting ',' delimiter": "a comma is missing",
+    "Illegal trailing comma before end of object": "a comma has nothing after it",
+    "Illegal trailing comma before end of array": "a comma has nothing after it",
+    "Extra data": "more follows the value",
+    "Unterminated string starting at": "a string has no end",
+    "Invalid control character at": "a string has a line end or another control character",
+    "Invalid \\escape": "a string has a backslash that escapes nothing",
+    "Invalid \\uXXXX escape": "a string has a \\u without four hexadecimal digits",
+}
+
+
+def fault(error: ValueError, has_line: bool = False) -> str:
+    """Returns why a text is not JSON, with the place, counted from 1; `has_line`: the line is named before."""
+    if not isinstance(error, json.JSONDecodeError):
+        return str(error)
+    message = FAULTS.get(error.msg) or FAULTS.get(error.msg.partition(": ")[0], error.msg)
+    line = "" if has_line or error.lineno == 1 else f"line {error.lineno}, "
+    return f"{message} at {line}character {error.colno}"
+
+
 def check_depth(value: Any, depth: int = MAX_DEPTH) -> None:
     """Raises RecursionError for a value that is nested in more than `depth` levels."""
     if isinstance(value, Mapping | list | tuple):

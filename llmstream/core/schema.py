@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from ..errors import UsageError
-from .json_codec import loads_strict
+from .json_codec import fault, loads_strict
 from .kinds import shorten
 
 TYPES = ("string", "number", "integer", "boolean", "array", "object", "null")
@@ -33,7 +33,7 @@ def parse(text: str) -> dict[str, Any]:
             schema = loads_strict(text)
             check(schema)
         except ValueError as error:
-            raise UsageError(f"the schema is not JSON: {error}") from None
+            raise UsageError(f"the schema is not JSON: {fault(error)}") from None
         except RecursionError:
             raise UsageError("the schema is nested too deeply") from None
         return dict(schema)

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from ..core.cpu_limit import STRIDE, Limited
-from ..core.json_codec import loads_strict, to_json
+from ..core.json_codec import fault, loads_strict, to_json
 from ..core.kinds import shorten
 from ..core.request import Message, Request
 from ..errors import Incomplete, UsageError
@@ -53,7 +53,7 @@ class AnswerCheck(Limited):
         try:
             value = loads_strict(text)
         except ValueError as error:
-            return [f"$: this is not JSON ({error})"]
+            return [f"$: this is not JSON ({fault(error)})"]
         except RecursionError:
             return ["$: this is nested too deeply"]
         try:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from json import JSONDecodeError
 from typing import Any
 
 from ..config.textfile import decode, read_text
-from ..core.json_codec import loads_strict
+from ..core.json_codec import fault, loads_strict
 from ..core.request import Attachment, Call, Message, Request, text_part
 from ..errors import UsageError, option
 from ..providers.target import Target
@@ -24,8 +25,9 @@ def read_items(command: str, path: str) -> list[Any]:
         raise UsageError(f"{path} is nested too deeply") from None
     except ValueError as error:
         if text.lstrip().startswith("["):
-            raise UsageError(f"{path} is not JSON: {error}") from None
-        return [_line(line, f"{path}, line {n}") for n, line in enumerate(text.split("\n"), 1) if line.strip()]
+            line = f":{error.lineno}" if isinstance(error, JSONDecodeError) else ""
+            raise UsageError(f"{path}{line}: not JSON: {fault(error, has_line=True)}") from None
+        return [_line(line, f"{path}:{number}") for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     return value if isinstance(value, list) else [value]
 
 
@@ -35,7 +37,7 @@ def _line(text: str, where: str) -> Any:
     except RecursionError:
         raise UsageError(f"{where}: nested too deeply") from None
     except ValueError as error:
-        raise UsageError(f"{where}: not JSON: {error}") from None
+        raise UsageError(f"{where}: not JSON: {fault(error)}") from None
 
 
 def converse(request: Request, items: list[Any], source: str, target: Target | None = None) -> Request:

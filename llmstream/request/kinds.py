@@ -169,7 +169,7 @@ class Fields(Kind):
         return dict(value)
 
     def read(self, text: str) -> dict[str, Any]:
-        from ..core.json_codec import loads_strict
+        from ..core.json_codec import fault, loads_strict
 
         name, equals, value = text.partition("=") if isinstance(text, str) else ("", "", "")
         if not (name and equals):
@@ -182,7 +182,7 @@ class Fields(Kind):
             if _is_word(value):
                 return {name: value}
             advice = f": quote it: {f'{name}={value[0]}...{CLOSERS[value[0]]}'!r}" if _lacks_quotes(value) else ""
-            raise ValueError(f"is not JSON: {value[:60]!r}: {error}{advice}") from None
+            raise ValueError(f"is not JSON: {value[:60]!r}: {fault(error)}{advice}") from None
 
     def join(self, items: Sequence[Any]) -> dict[str, Any]:
         return join_patches(items)

@@ -16,13 +16,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from .. import __version__
+from ..core.json_codec import FAULTS
+from ..core.kinds import shorten
 from ..core.stop.regex import can_backtrack
-from ..errors import Error
+from ..errors import Error, nearest
 from ..net.aio import in_thread
 from . import page
 from .access_log import AccessLog
 from .answer_response import AnswerResponse, ServerState
-from .bodies import WILDCARDS, Conversation, Prompt
+from .bodies import WILDCARDS, Conversation, Prompt, field_names
 from .body_limits import ALL_REGEXES_CPU_S, LARGE_BYTES, MAX_VALUES, REGEX_CPU_REFILL, REGEX_CPU_S, Memory
 from .chat_stream import ChatStreamEncoder
 from .completions import ChunkEncoder, CompletionEncoder
@@ -36,6 +38,19 @@ from .responses_body import ResponsesBody
 from .settings import Settings
 
 MAX_PROBLEMS = 5  # of a body, in one error message
+PROBLEMS = {  # by pydantic's type of the error
+    "missing": "is missing",
+    "string_type": "must be a string",
+    "string_too_short": "is empty",
+    "too_short": "is empty",
+    "list_type": "must be an array",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+}
 
 
 class ErrorBody(BaseModel):
@@ -242,9 +257,18 @@ def _add_error_handlers(app: FastAPI) -> None:
 def _problem(problem: dict[str, Any]) -> str:
     """Says what is wrong with a body and where, without repeating the client's values."""
     if problem["type"] == "json_invalid":
-        place = f" at character {problem['loc'][-1]}" if problem["loc"][-1] else ""
-        return f"the body is not JSON: {problem['ctx']['error']}{place}"
-    path = ".".join(str(part) for part in problem["loc"][1:])
+        reason, position = problem["ctx"]["error"], problem["loc"][-1]
+        if fault := FAULTS.get(reason):
+            return f"the body is not JSON: {fault} at character {position + 1}"
+        return f"the body is not JSON: {reason}" + (f" at character {position}" if position else "")
+    parts = [str(part) for part in problem["loc"][1:]]
+    path = ".".join(parts) or "the body"
     if problem["type"] == "value_error":  # from the table of options
         return f"{path} {problem['ctx']['error']}"
-    return f"{path or 'the body'}: {problem['msg']}"
+    if problem["type"] == "extra_forbidden":
+        near = nearest(parts[-1], field_names(parts[0] if parts[1:] else ""))
+        meant = f": did you mean {'.'.join([*parts[:-1], near])}?" if near else ""
+        return f"there is no field {shorten(path)}{meant}"
+    if problem["type"] == "literal_error":
+        return f"{path} must be {problem['ctx']['expected']}"
+    return f"{path} {PROBLEMS[problem['type']]}" if problem["type"] in PROBLEMS else f"{path}: {problem['msg']}"

@@ -112,6 +112,12 @@ Prompt: Any = create_model(
 )
 
 
+def field_names(parent: str = "") -> list[str]:
+    """Returns the names of the fields of a prompt, or of what its field `parent` holds."""
+    model: Any = {"": Prompt, "until": Until}.get(parent, Message)
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
 class Turn(BaseModel):
     """A message of text or of text parts."""
 

@@ -259,10 +259,10 @@ def test_a_system_message_is_the_system_prompt():
 DEEP = 100_000
 # (record, template, message)
 ERRORS = [
-    (b"{", None, "invalid JSON: Expecting property name enclosed in double quotes at character 2"),
-    (b"hello", None, "invalid JSON: Expecting value at character 1"),
-    (b'{"prompt": "a"} {}', None, "invalid JSON: Extra data at character 17"),
-    (b'{"prompt": "a\nb"}', None, "invalid JSON: Invalid control character at at character 14"),
+    (b"{", None, "invalid JSON: a name in double quotes is missing at character 2"),
+    (b"hello", None, "invalid JSON: a value is missing at character 1"),
+    (b'{"prompt": "a"} {}', None, "invalid JSON: more follows the value at character 17"),
+    (b'{"prompt": "a\nb"}', None, "invalid JSON: a string has a line end or another control character at character 14"),
     (b'"a"', None, 'must be an object {"prompt": ...}, not "a"'),
     (b"null", None, "must be an object"),
     (b'{"prompt": "a", "x": NaN}', None, "invalid JSON: JSON has no NaN"),

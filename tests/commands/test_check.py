@@ -133,7 +133,7 @@ def test_each_protocol_is_asked_again(invoke, tmp_path, api):
     "shape, text, problem",
     [
         (["--json"], "[1]", "$: [1] is not of type 'object'"),
-        (["--json"], "Sure! {}", "$: this is not JSON (Expecting value: line 1 column 1 (char 0))"),
+        (["--json"], "Sure! {}", "$: this is not JSON (a value is missing at character 1)"),
         (["--json"], "[" * 5000, "$: this is n"),
         (["--json"], '{"a": NaN}', "$: this is not JSON (JSON has no NaN)"),
         (

@@ -296,7 +296,7 @@ def test_an_invalid_record_fails_alone(invoke):
     assert [record.get("text") for record in records] == ["a", None, None, None, None]
     assert [record.get("id") for record in records] == [None, None, "x", None, 9]
     messages = [record["error"]["message"] for record in records[1:]]
-    assert messages[0] == "line 2: invalid JSON: Expecting value at character 1"
+    assert messages[0] == "line 2: invalid JSON: a value is missing at character 1"
     assert messages[1] == "line 4: prompt must be a string, not 1"
     assert messages[2].startswith("unknown provider 'no'")
     assert messages[3].startswith("line 6: there is no field prompt: ")

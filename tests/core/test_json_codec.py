@@ -59,5 +59,5 @@ def test_a_value_that_cannot_be_shown_is_named():
 def test_a_line_of_messages_that_is_too_deep(tmp_path):
     path = tmp_path / "messages"
     path.write_text('{"role": "user", "content": "x"}\n' + "[" * 100_000 + "]" * 100_000)
-    with pytest.raises(UsageError, match=r"messages, line 2: nested too deeply\Z"):
+    with pytest.raises(UsageError, match=r"messages:2: nested too deeply\Z"):
         read_items("gen", str(path))

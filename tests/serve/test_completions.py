@@ -324,9 +324,9 @@ def test_calls_results_and_images_of_a_conversation():
 
 
 WRONG = [
-    ({}, "messages: Field required"),
-    ({"messages": []}, "messages: "),
-    ({"messages": [{"role": "robot", "content": "x"}]}, "messages.0.role: "),
+    ({}, "messages is missing"),
+    ({"messages": []}, "messages is empty"),
+    ({"messages": [{"role": "robot", "content": "x"}]}, "messages.0.role must be 'system', "),
     ({"messages": [{"role": "user"}]}, "messages[0]: no content"),
     ({"messages": [{"role": "system", "content": "x"}]}, "the last one must be the user's"),
     ({"messages": [*HELLO, {"role": "assistant", "content": "x"}]}, "the last one must be the user's"),
@@ -336,7 +336,7 @@ WRONG = [
     ({"messages": [{"role": "assistant", "content": "", "function_call": {"name": "f"}}, *HELLO]}, "use tool_calls"),
     ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "part 1 of its content"),
     ({"messages": [{"role": "system", "content": [{"type": "text", "text": 1}]}, *HELLO]}, "only parts of type text"),
-    ({"messages": HELLO, "n": 2}, "n: "),
+    ({"messages": HELLO, "n": 2}, "n must be 1"),
     ({"messages": HELLO, "tools": [{}]}, "tools, tool 1: "),
     ({"messages": HELLO, "response_format": {"type": "xml"}}, "response_format must be"),
     ({"messages": HELLO, "response_format": {"type": "json_schema"}}, "response_format must be"),

@@ -297,7 +297,7 @@ def test_an_error_before_the_first_event_has_a_status(error, status, stream):
 USER = {"role": "user", "content": "Hi"}
 CALL = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
 WRONG = [
-    ({}, "input: "),
+    ({}, "input is missing"),
     ({"input": ""}, "input"),
     ({"input": []}, "input"),
     ({"input": "Hi", "store": True}, "store is not supported: nothing is stored here"),
