@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .. import stdio
 from ..core.events import Event, ToolCall
 from ..core.render import EventRenderer
-from ..errors import OutputFailed, ReaderGone
+from ..errors import OutputFailed, ReaderGone, Signalled
 from ..signals import SignalsDeferred
 from .order import Order
 from .prompts import Job
@@ -148,6 +148,9 @@ class Output:
             count = self._flush_rest()
         except ReaderGone:
             return
+        except Signalled:
+            note("not all lines are written: another signal came before the reader of stdout took them")
+            raise
         except OutputFailed as error:
             note(error.message)
             return
