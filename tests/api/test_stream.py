@@ -21,7 +21,7 @@ import pytest
 
 import llmstream
 from llmstream import Finish, Incomplete, Refused, ScoredText, Source, Text, Unavailable, Usage, UsageError
-from llmstream.api import base
+from llmstream.api import prepared
 from llmstream.errors import Error
 from llmstream.request import options
 
@@ -861,7 +861,7 @@ class _Named(TypedDict):
 
 @pytest.mark.parametrize("cls", [_Model, _City, _Country, _Named])
 def test_a_class_is_a_schema(cls):
-    schema = base.prepare("Hi", {"model": "openai/m", "api_key": "k" * 20, "schema": cls}).request.schema
+    schema = prepared.prepare("Hi", {"model": "openai/m", "api_key": "k" * 20, "schema": cls}).request.schema
     assert schema["type"] == "object"
     assert set(schema["required"]) <= set(schema["properties"])
     assert "_Country" not in str(schema.get("$defs"))
@@ -876,9 +876,9 @@ def test_a_pydantic_model_is_a_schema_for_one_answer_and_for_a_list():
         places: list[Place]
 
     options = {"model": "openai/m", "api_key": "k" * 20}
-    one = base.prepare("Hi", options | {"schema": Trip}).request.schema
+    one = prepared.prepare("Hi", options | {"schema": Trip}).request.schema
     assert one == Trip.model_json_schema()
-    many = base.prepare("Hi", options | {"schema_multi": Place}).request.schema
+    many = prepared.prepare("Hi", options | {"schema_multi": Place}).request.schema
     items = many["properties"]["items"]["items"]
     assert items["properties"]["name"] == {"description": "in English", "title": "Name", "type": "string"}
     assert items["required"] == ["name"]
@@ -891,7 +891,7 @@ def test_the_reprs_of_events_and_errors_are_their_values():
 
 def test_a_class_without_a_schema_is_a_type_error():
     with pytest.raises(TypeError, match="cannot make a JSON schema of object"):
-        base.prepare("Hi", {"model": "openai/m", "schema": object})
+        prepared.prepare("Hi", {"model": "openai/m", "schema": object})
 
 
 def test_the_repr_of_a_stream_names_model_and_state_and_no_key():
