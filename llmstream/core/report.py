@@ -144,5 +144,5 @@ def line(data: dict[str, Any]) -> str:
 
 
 def dollars(cost: float) -> str:
-    """Returns US dollars as text, with 4 decimals, or 6 below a tenth of a cent."""
-    return f"${cost:,.{4 if cost >= 0.001 else 6}f}"
+    """Returns US dollars as text, with 4 decimals, or 6 below a tenth of a cent; what is free costs $0."""
+    return f"${cost:,.{4 if cost >= 0.001 else 6}f}" if cost else "$0"

@@ -187,7 +187,7 @@ def test_map_refuses_unknown_prices(invoke):
             0,
             "first: 1 token in, 1,000 out, $0.0300\nall: 2 prompts, 3 tokens in, 2,000 out, $0.0600\n",
         ),
-        ((), "", 0, "all: 0 prompts, 0 tokens in, 0 out, $0.000000\n"),
+        ((), "", 0, "all: 0 prompts, 0 tokens in, 0 out, $0\n"),
         (
             ("-m", "ollama/m"),
             "a\n",

@@ -26,7 +26,7 @@ def record(usage: Usage | None, model: str = "", cost: float | None = None) -> d
         (Usage(3, 2), None, "3 tokens in, 2 out"),
         (Usage(9, 7, 4, 5, 3, 2, 1), None, "9 tokens in (4 cached, 3 into the cache), 7 out (5 reasoning), 1 search"),
         (Usage(3, 2, searches=2, tier="priority"), 0.5, "3 tokens in, 2 out, 2 searches, priority tier, $0.5000"),
-        (Usage(3, 2, tier="default"), 0.0, "3 tokens in, 2 out, $0.000000"),
+        (Usage(3, 2, tier="default"), 0.0, "3 tokens in, 2 out, $0"),
         (Usage(3, 2, tier="STANDARD"), None, "3 tokens in, 2 out"),
         (Usage(-3, -2), None, "0 tokens in, 0 out"),
         (None, 0.25, "0 characters (the provider reported no token counts), $0.2500"),

@@ -28,7 +28,7 @@ def test_answers_without_a_key_the_same_each_time(run, api):
     done = [run("gen", "--api", api, "-u", "--max-tokens", "8", "Name three rivers.") for _ in range(2)]
     assert done[0].stdout == done[1].stdout
     assert done[0].returncode == 0, done[0].stderr
-    assert b", 8 out, first after" in done[0].stderr
+    assert b", 8 out, $0, first after" in done[0].stderr
     note, _ = done[0].stderr.decode().splitlines()  # llama.cpp's own chatter is kept off stderr
     assert note == "llmstream gen: no key is set: asking the embedded smollm2-135m; -m names another"
 
