@@ -134,8 +134,15 @@ def test_a_reader_that_takes_nothing_does_not_hold_the_end_up():
 
 
 PATIENT = """
-from llmstream import __main__, signals
+import os
+from llmstream import __main__, signals, stdio
 from llmstream.batch import output
+
+def announced(data, patience_s, write=stdio.write_while_read):
+    os.write(2, b"waiting\\n")
+    return write(data, patience_s)
+
+stdio.write_while_read = announced
 output.PATIENCE_S, signals.REPEAT_S = 1e6, 0.0
 __main__.main()
 """
@@ -154,7 +161,7 @@ def test_a_second_signal_ends_the_wait_for_a_reader_at_once():
         wait_until(lambda: len(provider.requests) == 2)
         assert process.stdout.read(1) == b"{"
         process.send_signal(signal.SIGINT)
-        assert provider.client_left.wait(WAIT_S)  # by the prompt "never"
+        assert process.stderr.readline() == b"waiting\n"
         process.send_signal(signal.SIGINT)
         assert process.wait(WAIT_S) == -signal.SIGINT
         note, totals = process.stderr.read().splitlines()
