@@ -82,7 +82,7 @@ class Bench:
             def costs(measures: Mapping[str, gen.Measure], runs: int) -> dict[str, list[measure.Cost]]:
                 return measure.in_turn({name: one for name, one in measures.items() if name in names}, runs)
 
-            shorts = costs(gen.start_ups() | gen.clients(url, folder, gen.SHORT), self.size.short_runs)
+            shorts = costs(gen.start_ups(folder) | gen.clients(url, folder, gen.SHORT), self.size.short_runs)
             longs, flows = (costs(gen.clients(url, folder, model), self.size.runs) for model in (gen.LONG, gen.FLOWING))
         first = {name: figure(statistics.median(cost.first * 1000 for cost in of)) for name, of in shorts.items()}
         at_once, flowing = (

@@ -30,7 +30,7 @@ from itertools import accumulate
 from llmstream.commands import COMMANDS
 
 from ..conftest import LLMSTREAM, at
-from ..support.loopback import _read_request, chat_text, head
+from ..support.loopback import chat_text, head, read_request
 from .measure import machine, progress
 
 PAUSE = 0.010
@@ -61,7 +61,7 @@ class Ticking:
         connection, _ = self._listener.accept()
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with connection:
-            _read_request(connection)
+            read_request(connection)
             connection.sendall(head())
             due = time.perf_counter()
             met_at = due
