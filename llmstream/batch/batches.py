@@ -107,7 +107,7 @@ class Batches:
             self._journal.commit()
         elif search.candidates:
             names = " or ".join(search.candidates)
-            self._show(nonce, f"{names} may be the batch that a stopped run made: its results show whether it is")
+            self._show(nonce, f"{names} may be the batch of a run that was stopped: its results show whether it is")
         return bool(search.batch or search.candidates)
 
     def unsent(self, jobs: Iterable[Job]) -> list[Job]:

@@ -216,7 +216,7 @@ def add(*parameters: Parameter) -> Callable[[F], F]:
 
 
 def raw_control(function: F) -> F:
-    """Decorates a function that writes what a model has written with `--raw-control`, which Command sees to."""
+    """Decorates a function that writes a model's text with `--raw-control`; the function does not get it."""
     return plain_option("--raw-control", is_flag=True, help="Pass on control characters to a terminal.")(function)
 
 

@@ -151,10 +151,10 @@ def explain(code: int, message: str, url: str) -> str:
     if code in SAYS_NO_MORE and re.fullmatch(SAYS_NO_MORE[code], message):
         from urllib.parse import urlsplit
 
-        said = f"{sentence} {urlsplit(url).netloc.rpartition('@')[2]}"
+        sentence = f"{sentence} {urlsplit(url).netloc.rpartition('@')[2]}"
     else:
-        said = f"{sentence.removesuffix(' to')} (curl: {(message or f'error {code}').rstrip('.')})"
-    return f"{said}: {hint}" if hint else said
+        sentence = f"{sentence.removesuffix(' to')} (curl: {(message or f'error {code}').rstrip('.')})"
+    return f"{sentence}: {hint}" if hint else sentence
 
 
 def _hint(code: int, message: str, url: str) -> str:

@@ -129,7 +129,7 @@ def test_after_a_kill_nothing_is_sent_while_a_batch_at_work_may_be_the_lost_one(
     world.kill_while_a_batch_is_made(b"a\nb\n")
     records, status, stderr = world(b"a\nb\nc\n", "--no-wait")
     assert (records, status) == ([], 0)
-    assert b"msgbatch_0 may be the batch that a stopped run made: its results show whether it is\n" in stderr
+    assert b"msgbatch_0 may be the batch of a run that was stopped: its results show whether it is\n" in stderr
     assert b"2 batches are not collected" in stderr
     world.account.open = False
     assert [record["text"] for record in world(b"a\nb\nc\n")[0]] == ["a", "b", "c"]

@@ -18,7 +18,7 @@ from ..support.batches import Batches, chat_answer, provider
 from ..support.batches import echo as answer
 from ..support.limits import WAIT_S
 from ..support.loopback import RESET, Provider, Request, head, reply
-from ..support.mapping import echo, records_of, texts_of, wait_until
+from ..support.mapping import echo, records_of, terminated_while_it_prints, texts_of, wait_until
 
 
 @pytest.fixture
@@ -254,17 +254,9 @@ def test_all_answers_are_printed_where_a_signal_comes_while_they_are(world):
     with world.running() as run:
         run.write("\n".join(prompts).encode())
         run.close_stdin()
-        assert run.process.stdout.read(1) == b"{"  # the rest fills the pipe
-        run.process.send_signal(signal.SIGSTOP)
-        run.process.send_signal(signal.SIGTERM)
-        output = bytearray(b"{")
-        reader = threading.Thread(target=lambda: output.extend(run.process.stdout.read()))
-        reader.start()
-        run.process.send_signal(signal.SIGCONT)
-        assert run.process.wait(WAIT_S) == -signal.SIGTERM
-        reader.join(WAIT_S)
+        output = terminated_while_it_prints(run.process)
         assert b"llmstream map: 3 prompts: 3 done, 0 failed; " in run.stderr()
-    assert texts_of(bytes(output)) == prompts
+    assert texts_of(output) == prompts
 
 
 # Statistics.

@@ -16,7 +16,7 @@ import pytest
 from ..conftest import at
 from ..support.limits import WAIT_S
 from ..support.loopback import HOLD, Provider, chat, chat_text, head
-from ..support.mapping import echo, records_of, running, texts_of, wait_until
+from ..support.mapping import echo, records_of, running, terminated_while_it_prints, texts_of, wait_until
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 # The first answer of two streams at once never ends: when "last" has come, those of "a" and "b" are finished.
@@ -108,17 +108,9 @@ def test_a_write_that_a_signal_interrupts_is_continued_where_it_stopped():
 
     with Provider(script) as provider, running("-j", "2", "--unordered", url=provider.url) as run:
         run.write(PROMPTS)
-        assert run.process.stdout.read(1) == b"{"  # the rest fills the pipe
-        run.process.send_signal(signal.SIGSTOP)
-        run.process.send_signal(signal.SIGTERM)
-        output = bytearray(b"{")
-        reader = threading.Thread(target=lambda: output.extend(run.process.stdout.read()))
-        reader.start()
-        run.process.send_signal(signal.SIGCONT)
-        assert run.process.wait(WAIT_S) == -signal.SIGTERM
-        reader.join(WAIT_S)
+        output = terminated_while_it_prints(run.process)
         done = re.search(rb"prompts: (\d) done", run.stderr())
-    printed = texts_of(bytes(output))
+    printed = texts_of(output)
     assert printed in ([texts["a"]], [texts["a"], texts["b"]])  # "b" may not have come whole
     assert len(printed) == int(done[1])
 

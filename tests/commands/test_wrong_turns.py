@@ -165,21 +165,26 @@ def test_the_name_of_a_file_of_prompts_is_no_template(folder):
     )
 
 
-def test_fields_on_a_terminal_says_at_once_what_it_waits_for(folder):
+def line_on_a_terminal(folder: os.PathLike[str], *args: str) -> str:
+    """Runs a command whose stdin and stderr are a terminal; returns the first line that it writes there."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [*LLMSTREAM, "fields", "title", "a.md"],
-        cwd=folder, env=ENV, stdin=theirs, stdout=subprocess.DEVNULL, stderr=theirs,
-    )  # fmt: skip
+        [*LLMSTREAM, *args], cwd=folder, env=ENV, stdin=theirs, stdout=subprocess.DEVNULL, stderr=theirs
+    )
     os.close(theirs)
     shown = b""
     while b"\n" not in shown:
         shown += os.read(ours, 1024)
-    process.terminate()
+    process.kill()
     process.wait(RUN_S)
     os.close(ours)
+    return shown.decode().strip()
+
+
+def test_fields_on_a_terminal_says_at_once_what_it_waits_for(folder):
+    shown = line_on_a_terminal(folder, "fields", "title", "a.md")
     hint = "a.md is a file: use llmstream fields PATH < a.md"
-    assert shown.decode().strip() == f"llmstream fields: type or paste JSON, then Ctrl-D: {hint}"
+    assert shown == f"llmstream fields: type or paste JSON, then Ctrl-D: {hint}"
 
 
 @pytest.mark.parametrize(
@@ -196,18 +201,8 @@ def test_fields_on_a_terminal_says_at_once_what_it_waits_for(folder):
     ],
 )
 def test_each_command_says_what_it_reads_from_a_terminal(folder, args, what):
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [*LLMSTREAM, *args], cwd=folder, env=ENV, stdin=theirs, stdout=subprocess.DEVNULL, stderr=theirs
-    )
-    os.close(theirs)
-    shown = b""
-    while b"\n" not in shown:
-        shown += os.read(ours, 1024)
-    process.terminate()
-    process.wait(RUN_S)
-    os.close(ours)
-    assert shown.decode().strip() == f"llmstream {args[0]}: type or paste {what}, then Ctrl-D"
+    shown = line_on_a_terminal(folder, *args)
+    assert shown == f"llmstream {args[0]}: type or paste {what}, then Ctrl-D"
 
 
 @pytest.mark.parametrize("name", ["zzz9", "foo/bar"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -46,6 +47,20 @@ def wait_until(true: Callable[[], object]) -> None:
             return
         timer.wait(0.01)
     raise AssertionError("the condition never became true")
+
+
+def terminated_while_it_prints(process: subprocess.Popen[bytes]) -> bytes:
+    """Sends SIGTERM to a map whose pipe is full of the first line, and reads on; returns the whole output."""
+    assert process.stdout
+    stdout, output = process.stdout, bytearray(process.stdout.read(1))  # the rest fills the pipe
+    process.send_signal(signal.SIGSTOP)
+    process.send_signal(signal.SIGTERM)
+    reader = threading.Thread(target=lambda: output.extend(stdout.read()))
+    reader.start()
+    process.send_signal(signal.SIGCONT)
+    assert process.wait(WAIT_S) == -signal.SIGTERM
+    reader.join(WAIT_S)
+    return bytes(output)
 
 
 def run_map(

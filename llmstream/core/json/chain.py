@@ -31,7 +31,7 @@ class Chain:
     def values(self, text: str, locations: list[Location] | None) -> tuple[list[Any], list[Location] | None] | None:
         """Returns (values as Raw, their locations) for containers with white space between them.
 
-        `locations` are those of the containers, or None if nobody needs them. Returns None if a value on the way has
+        `locations` are those of the containers, or None if they are not needed. Returns None if a value on the way has
         another type than the path needs, or a name may occur twice in an object, or elsewhere.
         """
         try:

@@ -20,7 +20,7 @@ from .bulk import Unproven, minified, msgspec, raw_elements, raw_lines, texts
 from .level import Level, encoded_again
 from .tree import MAX_LEVELS, Entry, Tree
 
-Locations = list[Location] | None  # None: nobody needs them
+Locations = list[Location] | None  # None: they are not needed
 Selected = list[Match] | list[Values]
 
 
